@@ -1,0 +1,65 @@
+"""Every error that qnet raises on purpose.
+
+QnetError                    exit code
+├── InputError               2   a file or an option is wrong: a list of Problems
+├── Infeasible               1   the network cannot do what was asked
+└── EnvironmentMissing       3   this machine lacks something
+
+Mistakes of our own are assertions and keep their traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One fault of one input file, at its line, with a way out.
+
+    `line` and `column` are 1-based; 0 means that the fault has no place in the file.
+    """
+
+    file: str
+    line: int
+    column: int
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return (
+            f"{place}: {self.where}: {self.message}" if self.where else f"{place}: {self.message}"
+        )
+
+
+class QnetError(Exception):
+    """Base of every deliberate error."""
+
+    exit_code = 1
+
+
+class InputError(QnetError):
+    """Files or options that cannot be used; carries all problems found, sorted by place."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        assert self.problems, "an InputError needs at least one problem"
+        count = len(self.problems)
+        tail = f"{count} problem{'' if count == 1 else 's'}; nothing was run"
+        super().__init__("\n".join([*(str(problem) for problem in self.problems), tail]))
+
+
+class Infeasible(QnetError):
+    """The network cannot do what was asked of it, for the reason given."""
+
+    exit_code = 1
+
+
+class EnvironmentMissing(QnetError):
+    """Something that the command needs is missing on this machine."""
+
+    exit_code = 3

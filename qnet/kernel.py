@@ -1,0 +1,30 @@
+"""The one place that says how inner loops are compiled.
+
+Kernels live in modules called `kernels.py`, take named tuples of contiguous int64 arrays, write
+into arrays they are given and return an integer status. With NUMBA_DISABLE_JIT=1 the same source
+runs as plain Python: the twin that the tests use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def kernel(function: Function) -> Function:
+    """Compile one function, cached on disk, callable without the interpreter lock."""
+    return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+
+
+def inline_kernel(function: Function) -> Function:
+    """As `kernel`, for a few lines that are copied into their caller."""
+    return numba.njit(cache=True, nogil=True, inline="always")(function)  # type: ignore[no-any-return]
+
+
+def parallel_kernel(function: Function) -> Function:
+    """As `kernel`, with `numba.prange` loops spread over the threads of the run."""
+    return numba.njit(cache=True, nogil=True, parallel=True)(function)  # type: ignore[no-any-return]

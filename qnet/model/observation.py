@@ -1,0 +1,70 @@
+"""What a witness saw: the simulator's (and later the emulator's) account of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from qnet.model.fields import Noun
+
+
+class Traffic(Noun):
+    """Account of one stream or one demand, or of one service when summed up.
+
+    Latency runs from the last bit's being handed to the talker's port to the last bit received.
+    `sent = received + lost + in flight` at the end of the run. A late frame reached a port after
+    its cycle had begun, or left in a cycle other than its own. `histogram[i]` counts the received
+    frames whose latency above `floor_ps`, the least that the route allows, falls in bin i
+    (see `qnet.model.histogram`).
+    """
+
+    name: str
+    service: str
+    sent: int
+    received: int
+    lost: int
+    late: int
+    sent_bytes: int
+    received_bytes: int
+    steady_bytes: int
+    latency_ps_min: int | None
+    latency_ps_sum: int
+    latency_ps_max: int | None
+    floor_ps: int
+    histogram: tuple[tuple[int, int], ...]
+
+    @property
+    def latency_ps_mean(self) -> int | None:
+        """Mean latency, rounded down."""
+        return self.latency_ps_sum // self.received if self.received else None
+
+    @property
+    def variation_ps(self) -> int | None:
+        """Largest latency minus smallest."""
+        if self.latency_ps_min is None or self.latency_ps_max is None:
+            return None
+        return self.latency_ps_max - self.latency_ps_min
+
+
+class PortUse(Noun):
+    """Account of one port: wire bytes, the deepest queue over all classes, frames dropped."""
+
+    port: str
+    sent_frames: int
+    sent_bytes: int
+    steady_bytes: int
+    queue_bytes_max: int
+    dropped: int
+
+
+class Observation(Noun):
+    """One run. `steady_*` figures count from `steady_from_ps` to the end."""
+
+    witness: Literal["simulated", "emulated"]
+    duration_ps: int
+    steady_from_ps: int
+    seed: int
+    frames: int
+    frame_hops: int
+    streams: tuple[Traffic, ...]
+    demands: tuple[Traffic, ...]
+    ports: tuple[PortUse, ...]

@@ -1,0 +1,81 @@
+"""What the scheduler promises: routes, cycles and placed rates. Written as plan.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from qnet.model.fields import Noun
+
+
+class PathPlan(Noun):
+    """One route of a stream and, when reserved, the cycle it uses at each of its ports.
+
+    `cycles[h]` is the absolute cycle, counted from each node's own cycle 0, in which the frames of
+    the stream's interval 0 leave port `ports[h]`; those of interval k leave
+    `k * interval / cycle` cycles later. Empty for streams that reserve nothing.
+    """
+
+    ports: tuple[str, ...]
+    cycles: tuple[int, ...] = ()
+
+
+class StreamPlan(Noun):
+    """What became of one stream.
+
+    `send_ps` is when the talker sends the first frame of interval 0, for reserved streams; those
+    of interval k follow k intervals later.
+    """
+
+    name: str
+    status: Literal["admitted", "routed", "refused"]
+    reason: str | None = None
+    send_ps: int | None = None
+    paths: tuple[PathPlan, ...] = ()
+
+
+class DemandPart(Noun):
+    """The share of a demand that takes one route."""
+
+    ports: tuple[str, ...]
+    rate_bps: int
+
+
+class DemandPlan(Noun):
+    """Where one demand goes; `placed_bps` is the sum over its parts."""
+
+    name: str
+    rate_bps: int
+    placed_bps: int
+    parts: tuple[DemandPart, ...] = ()
+    reason: str | None = None
+
+
+class EgressPlan(Noun):
+    """What a site can send to the outside: required, placed, and what no plan can exceed.
+
+    `offered_bps` is what streams and demands from inside the site to outside ask for.
+    """
+
+    site: str
+    required_bps: int
+    offered_bps: int
+    placed_bps: int
+    bound_bps: int
+
+
+class Plan(Noun):
+    """One plan for one network and one profile; all witnesses are asked about the same one."""
+
+    format: Literal["qnet-plan-1"] = "qnet-plan-1"
+    qnet_version: str
+    topology_sha256: str
+    traffic_sha256: str
+    cycle_ps: int = Field(gt=0)
+    buffers: int = Field(ge=3)
+    hypercycle: int = Field(gt=0)
+    """Cycles after which all reservations repeat."""
+    streams: tuple[StreamPlan, ...]
+    demands: tuple[DemandPlan, ...]
+    egress: tuple[EgressPlan, ...]

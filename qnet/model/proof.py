@@ -1,0 +1,55 @@
+"""What the checker found: the proven bounds of every stream, and every rule that a plan breaks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from qnet.model.fields import Noun
+
+Rule = Literal[
+    "inputs", "route", "mapping", "capacity", "disjoint", "latency", "variation", "ingress", "rate"
+]
+
+
+class Finding(Noun):
+    """One broken rule, in one sentence that names stream, port and cycle where they matter."""
+
+    rule: Rule
+    subject: str
+    message: str
+
+
+class StreamProof(Noun):
+    """Worst cases of one stream, from the talker's last bit sent to the listener's last received.
+
+    None where nothing can be proven: the stream is refused, reserves nothing, or its plan is
+    broken.
+    """
+
+    name: str
+    latency_ps_min: int | None
+    latency_ps_max: int | None
+
+    @property
+    def variation_ps(self) -> int | None:
+        """Largest latency minus smallest."""
+        if self.latency_ps_min is None or self.latency_ps_max is None:
+            return None
+        return self.latency_ps_max - self.latency_ps_min
+
+
+class PortProof(Noun):
+    """The fullest cycle of one port, for ports that carry reserved streams."""
+
+    port: str
+    cycle: int
+    reserved_bytes: int
+    capacity_bytes: int
+
+
+class Proof(Noun):
+    """The checker's answer; the plan holds when there are no findings."""
+
+    streams: tuple[StreamProof, ...]
+    ports: tuple[PortProof, ...]
+    findings: tuple[Finding, ...]

@@ -1,0 +1,217 @@
+"""The network as its file describes it: nodes, links, and the ports that follow from them.
+
+A link is full duplex. A port is one directed egress: each member of a link gives one port in each
+direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from math import asin, cos, radians, sin, sqrt
+from typing import NamedTuple
+
+from pydantic import Field, model_validator
+
+from qnet.model.fields import (
+    Length,
+    Name,
+    Noun,
+    Place,
+    Position,
+    Rate,
+    Size,
+    Text,
+    Time,
+    TimeOrZero,
+    TimeRange,
+    TimeSpan,
+)
+from qnet.units import ceil_div
+
+FIBRE_PS_PER_KM = 4_900_000
+"""4.9 us per km of fibre (group index 1.468)."""
+
+FIBRE_PER_GREAT_CIRCLE_TENTHS = 18
+"""Fibre is 1.8 times the great circle where only the cities are known: the ratio behind CAICT's
+national delay figures and the CENI loop's measured 27.142 ms."""
+
+EARTH_RADIUS_M = 6_371_000
+
+
+class Clock(Noun):
+    """When a node's cycles start, and how far its clock may be from true time."""
+
+    phase_ps: TimeOrZero = Field(
+        0, alias="phase", description="start of the node's cycle 0, after time zero"
+    )
+    error_ps: TimeOrZero = Field(
+        0, alias="error", description="bound of the clock's error, early or late"
+    )
+    wander_ps: TimeOrZero = Field(
+        0, alias="wander", description="largest change of the error in one millisecond"
+    )
+
+
+class Node(Noun):
+    """A switch, router or host."""
+
+    name: Name = Field(description="unique name of the node")
+    site: Name | None = Field(None, description="place it belongs to; egress is counted per site")
+    role: Name | None = Field(None, description="what it is, for the map: hub, city, centre ...")
+    position: Place | None = Field(None, description="latitude and longitude, like 35.71N 107.64E")
+    processing: TimeSpan = Field(
+        TimeRange(0, 0),
+        description="delay from the last bit received to the frame queued at its egress port",
+    )
+    buffer_bytes: Size = Field(
+        64_000_000, alias="buffer", description="drop-tail buffer per port and best-effort class"
+    )
+    clock: Clock = Field(Clock(), description="phase, error and wander of its clock")
+
+
+class Link(Noun):
+    """A full-duplex link of one or more parallel wires (an IEEE 802.1AX aggregation group)."""
+
+    name: Name | None = Field(None, description="needed only to tell parallel links apart")
+    between: tuple[Name, Name] = Field(description="the two nodes")
+    rate_bps: Rate = Field(alias="rate", description="line rate of one member wire")
+    members: int = Field(
+        strict=True, ge=1, le=1024, default=1, description="parallel wires, each a port of its own"
+    )
+    reservable_bps: Rate | None = Field(
+        None,
+        alias="reservable",
+        description="part of a wire's rate that plans may fill "
+        "(RFC 3630 maximum reservable bandwidth); default all",
+    )
+    length_mm: Length | None = Field(
+        None,
+        alias="length",
+        description="fibre length; default 1.8 x the great circle between the nodes",
+    )
+    delay_ps: Time | None = Field(
+        None, alias="delay", description="propagation delay, in place of a length"
+    )
+    cable: Name | None = Field(
+        None, description="shared-risk group: links of one cable are cut together"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Link:
+        if self.between[0] == self.between[1]:
+            raise ValueError(f"a link joins two nodes; both ends are '{self.between[0]}'")
+        if self.length_mm is not None and self.delay_ps is not None:
+            raise ValueError("'length' and 'delay' both given; keep the one that was measured")
+        if self.reservable_bps is not None and self.reservable_bps > self.rate_bps:
+            raise ValueError("'reservable' is more than 'rate'; it is a part of one wire's rate")
+        return self
+
+
+class Tcqf(Noun):
+    """Cycles of the TCQF domain (draft-ietf-detnet-tcqf)."""
+
+    cycle_ps: Time = Field(
+        10_000_000, alias="cycle", description="cycle length T, the same on all hops"
+    )
+    buffers: int = Field(
+        strict=True, ge=3, le=16, default=4, description="cycle buffers per port, C"
+    )
+
+
+class Port(NamedTuple):
+    """One directed egress: a wire as seen from the node that sends into it."""
+
+    number: int
+    name: str
+    link: int
+    member: int
+    source: str
+    target: str
+    rate_bps: int
+    reservable_bps: int
+    propagation_ps: int
+
+
+class Topology(Noun):
+    """A network file."""
+
+    title: Text = Field(description="one line that says which network this is")
+    description: Text | None = Field(None, description="what it shows, for the report")
+    assumptions: tuple[Text, ...] = Field(
+        (), description="what was assumed where no source says; printed in every report"
+    )
+    tcqf: Tcqf = Field(Tcqf(), description="cycle length and buffers of the reserved class")
+    nodes: tuple[Node, ...] = Field(min_length=1, description="switches, routers and hosts")
+    links: tuple[Link, ...] = Field(min_length=1, description="links between them")
+
+    @cached_property
+    def node_by_name(self) -> Mapping[str, Node]:
+        """Nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def ports(self) -> tuple[Port, ...]:
+        """Every port, in the order of links, directions and members; `number` is its place here.
+
+        A port is called 'a->b'; parallel links add their name and aggregation groups the member:
+        'a->b[north]/2'.
+        """
+        ports: list[Port] = []
+        for link_index, link in enumerate(self.links):
+            label = f"[{link.name}]" if link.name else ""
+            for source, target in (link.between, link.between[::-1]):
+                for member in range(link.members):
+                    suffix = f"/{member + 1}" if link.members > 1 else ""
+                    ports.append(
+                        Port(
+                            len(ports),
+                            f"{source}->{target}{label}{suffix}",
+                            link_index,
+                            member,
+                            source,
+                            target,
+                            link.rate_bps,
+                            link.reservable_bps or link.rate_bps,
+                            self.propagation_ps(link),
+                        )
+                    )
+        return tuple(ports)
+
+    @cached_property
+    def port_by_name(self) -> Mapping[str, Port]:
+        """Ports by name."""
+        return {port.name: port for port in self.ports}
+
+    def link_name(self, link: Link) -> str:
+        """Return the link's name, or its two ends when it has none."""
+        return link.name or "--".join(link.between)
+
+    def cable(self, link: Link) -> str:
+        """Return the shared-risk group of a link; a link without one is its own."""
+        return link.cable or self.link_name(link)
+
+    def propagation_ps(self, link: Link) -> int:
+        """Return the propagation delay: as given, or from the fibre length, or from the map."""
+        if link.delay_ps is not None:
+            return link.delay_ps
+        length_mm = link.length_mm
+        if length_mm is None:
+            near, far = (self.node_by_name[name].position for name in link.between)
+            assert near is not None, "read.py refuses links of unknown length"
+            assert far is not None, "read.py refuses links of unknown length"
+            length_mm = fibre_length_mm(near, far)
+        return ceil_div(length_mm * FIBRE_PS_PER_KM, 10**6)
+
+
+def fibre_length_mm(near: Position, far: Position) -> int:
+    """Estimate the fibre between two places: 1.8 x great circle, in steps of 1 km, at least 1 km.
+
+    Qingyang to Shanghai, 1375 km apart, gives 2474 km or so.
+    """
+    north, south = (radians(place.latitude_microdegrees / 1e6) for place in (near, far))
+    east = radians((near.longitude_microdegrees - far.longitude_microdegrees) / 1e6)
+    half_chord = sin((north - south) / 2) ** 2 + cos(north) * cos(south) * sin(east / 2) ** 2
+    great_circle_m = round(2 * EARTH_RADIUS_M * asin(sqrt(half_chord)))
+    fibre_km = great_circle_m * FIBRE_PER_GREAT_CIRCLE_TENTHS // 10_000
+    return max(fibre_km, 1) * 10**6

@@ -1,0 +1,244 @@
+"""What the network must carry: streams, demands and requirements, as the traffic file says.
+
+Stream fields take the names of the DetNet flow information model (RFC 9016 clauses 5.5 and 5.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from qnet.model.fields import Name, Noun, Rate, Ratio, Size, Text, Time
+from qnet.units import SIZE, UnitError, describe, parse
+
+ETHERNET_BYTES = 18
+"""Destination, source, type and frame check sequence (IEEE 802.3 clause 3.1)."""
+
+FRAME_BYTES_LOWEST = 64
+FRAME_BYTES_HIGHEST = 16_000
+
+IMIX: tuple[tuple[int, int], ...] = ((64, 7), (594, 4), (1518, 1))
+"""Frame bytes and weights of the simple Internet mix; the mean frame has 362 bytes (361.8)."""
+
+
+def _read_sizes(value: object) -> tuple[tuple[int, int], ...]:
+    if isinstance(value, tuple):
+        return value
+    if value == "imix":
+        return IMIX
+    bounds = f"a frame has {FRAME_BYTES_LOWEST}B to {FRAME_BYTES_HIGHEST}B"
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise UnitError(f"{describe(value)} is not a frame size; write 'imix' or '1518B'; {bounds}")
+    frame_bytes = parse(SIZE, value)
+    if not FRAME_BYTES_LOWEST <= frame_bytes <= FRAME_BYTES_HIGHEST:
+        raise UnitError(f"{value} is out of range; {bounds}")
+    return ((frame_bytes, 1),)
+
+
+FrameSizes = Annotated[
+    tuple[tuple[int, int], ...],
+    BeforeValidator(_read_sizes),
+    WithJsonSchema({"type": "string", "examples": ["imix", "1518B"]}),
+]
+
+
+class TrafficClass(Noun):
+    """A traffic class (IEEE 802.1Q clause 8.6.6)."""
+
+    name: Name = Field(description="name that streams and demands refer to")
+    priority: int = Field(
+        strict=True, ge=0, le=7, description="IEEE 802.1Q priority; higher goes first"
+    )
+    mechanism: Literal["tcqf", "strict-priority"] = Field(
+        description="tcqf reserves cycles for each stream; strict-priority promises nothing"
+    )
+
+
+RESERVED = TrafficClass(name="reserved", priority=6, mechanism="tcqf")
+BEST_EFFORT = TrafficClass(name="best-effort", priority=0, mechanism="strict-priority")
+
+
+class Stream(Noun):
+    """Frames of one talker to one listener, up to a number of them every interval."""
+
+    name: Name = Field(description="unique name; with a count, '-1', '-2' ... are added")
+    talker: Name = Field(alias="from", description="node where the frames enter")
+    listener: Name = Field(alias="to", description="node where they leave")
+    traffic_class: Name = Field(
+        RESERVED.name, alias="class", description="traffic class, see 'classes'"
+    )
+    group: Name | None = Field(
+        None, description="service the stream belongs to; the report sums up each; default its name"
+    )
+    count: int = Field(
+        strict=True, ge=0, le=1_000_000, default=1, description="this many alike streams"
+    )
+    interval_ps: Time = Field(
+        alias="interval", description="RFC 9016 Interval; a multiple of the cycle when reserved"
+    )
+    max_packets: int = Field(
+        strict=True,
+        ge=1,
+        le=100_000,
+        default=1,
+        alias="max-pkts-per-interval",
+        description="RFC 9016 MaxPacketsPerInterval, sent back to back",
+    )
+    max_payload_bytes: Size = Field(
+        alias="max-payload-size",
+        description="RFC 9016 MaxPayloadSize: bytes inside the Ethernet frame",
+    )
+    encapsulation_bytes: Size = Field(
+        ETHERNET_BYTES,
+        alias="encapsulation",
+        description="bytes around the payload; 18B is untagged Ethernet",
+    )
+    max_latency_ps: Time | None = Field(
+        None, alias="max-latency", description="RFC 9016 MaxLatency, last bit sent to last received"
+    )
+    max_latency_variation_ps: Time | None = Field(
+        None, alias="max-latency-variation", description="RFC 9016 MaxLatencyVariation"
+    )
+    max_loss_ppb: Ratio | None = Field(
+        None, alias="max-loss", description="RFC 9016 MaxLoss, of the frames sent"
+    )
+    paths: int = Field(
+        strict=True,
+        ge=1,
+        le=2,
+        default=1,
+        description="2 sends each frame twice over disjoint paths (IEEE 802.1CB)",
+    )
+    rank: int = Field(
+        strict=True,
+        ge=0,
+        le=1000,
+        default=500,
+        description="who is served first when not all fit: low before high",
+    )
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame, padded to the shortest Ethernet frame."""
+        return max(self.max_payload_bytes + self.encapsulation_bytes, FRAME_BYTES_LOWEST)
+
+    @property
+    def service(self) -> str:
+        """Group for the report."""
+        return self.group or self.name
+
+    @model_validator(mode="after")
+    def _check(self) -> Stream:
+        if self.talker == self.listener:
+            raise ValueError(f"'from' and 'to' are both '{self.talker}'; a stream needs two nodes")
+        if self.max_payload_bytes + self.encapsulation_bytes > FRAME_BYTES_HIGHEST:
+            raise ValueError(
+                f"a frame of {self.max_payload_bytes + self.encapsulation_bytes}B is too long; "
+                f"at most {FRAME_BYTES_HIGHEST}B"
+            )
+        return self
+
+
+class Demand(Noun):
+    """An entry of the traffic matrix: many small senders together, split over routes to fit."""
+
+    name: Name = Field(description="unique name")
+    source: Name = Field(alias="from", description="node where the frames enter")
+    target: Name = Field(alias="to", description="node where they leave")
+    traffic_class: Name = Field(
+        BEST_EFFORT.name, alias="class", description="traffic class, see 'classes'"
+    )
+    group: Name | None = Field(None, description="service it belongs to; default its name")
+    rate_bps: Rate = Field(
+        alias="rate", description="mean rate on the wire: frames with preamble and gap"
+    )
+    arrival: Literal["poisson", "constant-rate", "bursts"] = Field(
+        "poisson", description="law of the arrivals"
+    )
+    burst_packets: int = Field(
+        strict=True,
+        ge=1,
+        le=100_000,
+        default=1,
+        alias="burst",
+        description="frames back to back in one burst (arrival: bursts)",
+    )
+    sizes: FrameSizes = Field(IMIX, description="'imix' (64, 594, 1518 at 7:4:1) or one frame size")
+    max_loss_ppb: Ratio | None = Field(
+        None, alias="max-loss", description="largest share of frames lost"
+    )
+
+    @property
+    def service(self) -> str:
+        """Group for the report."""
+        return self.group or self.name
+
+    @model_validator(mode="after")
+    def _check(self) -> Demand:
+        if self.source == self.target:
+            raise ValueError(f"'from' and 'to' are both '{self.source}'; a demand needs two nodes")
+        if self.burst_packets > 1 and self.arrival != "bursts":
+            raise ValueError("'burst' goes with 'arrival: bursts' only")
+        return self
+
+
+class Egress(Noun):
+    """A site must be able to send this much to the outside, all at once."""
+
+    site: Name = Field(description="site of the nodes, as in the topology")
+    rate_bps: Rate = Field(alias="rate", description="on the wire, summed over all leaving ports")
+
+
+class Simulation(Noun):
+    """How long to watch, and which dice."""
+
+    duration_ps: Time = Field(40 * 10**9, alias="duration", description="network time to simulate")
+    seed: int = Field(
+        strict=True, ge=0, le=2**63 - 1, default=1, description="seed of every random draw"
+    )
+
+
+class Profile(Noun):
+    """A traffic file."""
+
+    title: Text = Field(description="one line that says what is carried")
+    description: Text | None = Field(None, description="what it shows, for the report")
+    topology: Name = Field(description="topology file, by name, bundled or beside this file")
+    assumptions: tuple[Text, ...] = Field(
+        (), description="what was assumed where no source says; printed in every report"
+    )
+    parameters: Mapping[Name, str | int] = Field(
+        {}, description="values for ${name} in this file; '--set name=value' replaces them"
+    )
+    classes: tuple[TrafficClass, ...] = Field(
+        (RESERVED, BEST_EFFORT), min_length=1, max_length=8, description="traffic classes"
+    )
+    streams: tuple[Stream, ...] = Field((), description="streams, reserved or not")
+    demands: tuple[Demand, ...] = Field((), description="aggregate demands")
+    egress: tuple[Egress, ...] = Field((), description="required egress of sites")
+    simulation: Simulation = Field(Simulation(), description="duration and seed")
+
+    @cached_property
+    def class_by_name(self) -> Mapping[str, TrafficClass]:
+        """Traffic classes by name."""
+        return {one.name: one for one in self.classes}
+
+    @cached_property
+    def every_stream(self) -> tuple[Stream, ...]:
+        """Streams with their counts written out, in file order."""
+        return tuple(
+            stream
+            if stream.count == 1
+            else stream.model_copy(
+                update={"name": f"{stream.name}-{i + 1}", "group": stream.service, "count": 1}
+            )
+            for stream in self.streams
+            for i in range(stream.count)
+        )
+
+    def is_reserved(self, stream: Stream) -> bool:
+        """Say whether the stream's class reserves cycles."""
+        return self.class_by_name[stream.traffic_class].mechanism == "tcqf"

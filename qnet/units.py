@@ -1,0 +1,188 @@
+"""Text with a unit to exact integers, and back.
+
+Inside qnet time is integer picoseconds, size bytes, rate bits per second, length millimetres and a
+ratio parts per billion. A value that is not a whole number of those is refused, not rounded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+PS_PER_NS = 10**3
+PS_PER_US = 10**6
+PS_PER_MS = 10**9
+PS_PER_S = 10**12
+PPB = 10**9
+
+WIRE_OVERHEAD_BYTES = 20
+"""Preamble and start delimiter (8) and inter-packet gap (12): IEEE 802.3 clauses 3.1.1 and 4.4.2."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A physical dimension: its units as multiples of the internal one, and an example."""
+
+    name: str
+    base: str
+    units: Mapping[str, Fraction]
+    example: str
+    highest: int
+
+
+def _powers(*pairs: tuple[str, int]) -> dict[str, Fraction]:
+    return {unit: Fraction(10) ** exponent for unit, exponent in pairs}
+
+
+TIME = Dimension(
+    "time",
+    "ps",
+    _powers(("ps", 0), ("ns", 3), ("us", 6), ("µs", 6), ("μs", 6), ("ms", 9), ("s", 12)),
+    "10us",
+    10**17,
+)
+RATE = Dimension(
+    "rate",
+    "bps",
+    _powers(("bps", 0), ("kbps", 3), ("Mbps", 6), ("Gbps", 9), ("Tbps", 12)),
+    "400Gbps",
+    10**15,
+)
+SIZE = Dimension(
+    "size",
+    "byte",
+    {
+        **_powers(("B", 0), ("kB", 3), ("MB", 6), ("GB", 9)),
+        "KiB": Fraction(2**10),
+        "MiB": Fraction(2**20),
+        "GiB": Fraction(2**30),
+    },
+    "1500B",
+    10**12,
+)
+LENGTH = Dimension("length", "mm", _powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
+RATIO = Dimension("ratio", "ppb", _powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
+
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*(\S*)")
+
+
+class UnitError(ValueError):
+    """A text that is not a quantity of the wanted dimension."""
+
+
+def parse(dimension: Dimension, value: object) -> int:
+    """Read `value`, such as '400Gbps', as a whole number of the internal unit.
+
+    Raises UnitError when there is no unit, another dimension's unit, a fraction of the internal
+    unit, a sign, or more than qnet can hold.
+    """
+    example = f"write it like '{dimension.example}'"
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise UnitError(f"{describe(value)} is not a {dimension.name}; {example}")
+    text = str(value).strip()
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise UnitError(f"{describe(value)} is not a {dimension.name}; {example}")
+    number, unit = match.groups()
+    if not unit:
+        raise UnitError(f"{text} has no unit; {example}")
+    if unit not in dimension.units:
+        raise UnitError(_unknown_unit(dimension, text, unit))
+    exact = Fraction(number) * dimension.units[unit]
+    if exact < 0:
+        raise UnitError(f"{text} is negative; a {dimension.name} is zero or more")
+    if exact.denominator != 1:
+        raise UnitError(
+            f"{text} is not a whole number of {dimension.base}, the finest step there is; round it"
+        )
+    if exact > dimension.highest:
+        most = format_quantity(dimension, dimension.highest)
+        raise UnitError(f"{text} is out of range; at most {most}")
+    return int(exact)
+
+
+def _unknown_unit(dimension: Dimension, text: str, unit: str) -> str:
+    close = [known for known in dimension.units if known.lower() == unit.lower()]
+    close = close or difflib.get_close_matches(unit, dimension.units, n=1)
+    if close:
+        return f"{text}: no unit '{unit}'; did you mean '{close[0]}'?"
+    known = ", ".join(unit for unit in dimension.units if unit.isascii())
+    return f"{text}: '{unit}' is not a unit of {dimension.name}; use one of {known}"
+
+
+def describe(value: object) -> str:
+    """Name a value from a file in words short enough for one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = str(value)
+    return f"'{text if len(text) <= 40 else text[:37] + '...'}'"
+
+
+def format_quantity(dimension: Dimension, amount: int) -> str:
+    """Write `amount` exactly, in the largest unit that leaves a short decimal.
+
+    format_quantity(TIME, 12_500_000) is '12.5us'; parse() reads it back unchanged.
+    """
+    best = f"{amount}{next(iter(dimension.units))}"
+    for unit, scale in dimension.units.items():
+        if not unit.isascii() or scale > max(amount, 1):
+            continue
+        exact = Fraction(amount) / scale
+        twice = exact * 10**6
+        if twice.denominator == 1:
+            best = f"{_decimal(exact)}{unit}"
+    return best
+
+
+def _decimal(exact: Fraction) -> str:
+    whole, rest = divmod(int(exact * 10**6), 10**6)
+    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+def show_time(time_ps: int | None, digits: int = 3) -> str:
+    """Write a time for a reader, rounded: show_time(12_126_345_678) is '12.126 ms'."""
+    if time_ps is None:
+        return "-"
+    for unit, scale in (("s", PS_PER_S), ("ms", PS_PER_MS), ("us", PS_PER_US)):
+        if abs(time_ps) >= scale:
+            return f"{time_ps / scale:.{digits}f} {unit}"
+    return f"{time_ps / PS_PER_NS:.{digits}f} ns" if time_ps else "0 ns"
+
+
+def show_rate(rate_bps: int, digits: int = 3) -> str:
+    """Write a rate for a reader, rounded: show_rate(10**13) is '10.000 Tb/s'."""
+    for unit, scale in (("Tb/s", 10**12), ("Gb/s", 10**9), ("Mb/s", 10**6), ("kb/s", 10**3)):
+        if rate_bps >= scale:
+            return f"{rate_bps / scale:.{digits}f} {unit}"
+    return f"{rate_bps} b/s"
+
+
+def show_size(size_bytes: int) -> str:
+    """Write a size for a reader, rounded: show_size(1_538_000) is '1.54 MB'."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:.2f} {unit}"
+    return f"{size_bytes} B"
+
+
+def ceil_div(dividend: int, divisor: int) -> int:
+    """Divide and round up; every duration in qnet is rounded up through here."""
+    return -(-dividend // divisor)
+
+
+def wire_bytes(frame_bytes: int) -> int:
+    """Bytes of line time that a frame takes: wire_bytes(1518) is 1538."""
+    return frame_bytes + WIRE_OVERHEAD_BYTES
+
+
+def serialisation_ps(frame_bytes: int, rate_bps: int) -> int:
+    """Time to send a frame with its preamble and gap, rounded up.
+
+    serialisation_ps(64, 400 * 10**9) is 1680.
+    """
+    return ceil_div(wire_bytes(frame_bytes) * 8 * PS_PER_S, rate_bps)
