@@ -19,10 +19,10 @@ PS_PER_S = 10**12
 PPB = 10**9
 
 WIRE_OVERHEAD_BYTES = 20
-"""Preamble and start delimiter (8) and inter-packet gap (12): IEEE 802.3 clauses 3.1.1 and 4.4.2."""
+"""Preamble and start delimiter (8) and inter-packet gap (12): IEEE 802.3 clauses 3.1.1, 4.4.2."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dimension:
     """A physical dimension: its units as multiples of the internal one, and an example."""
 
@@ -69,6 +69,10 @@ RATIO = Dimension("ratio", "ppb", _powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*(\S*)")
 
 
+LENGTH_HIGHEST = 40
+"""Characters of a quantity; the largest one, to the last picosecond, has fewer."""
+
+
 class UnitError(ValueError):
     """A text that is not a quantity of the wanted dimension."""
 
@@ -83,6 +87,8 @@ def parse(dimension: Dimension, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise UnitError(f"{describe(value)} is not a {dimension.name}; {example}")
     text = str(value).strip()
+    if len(text) > LENGTH_HIGHEST:
+        raise UnitError(f"{describe(text)} is too long for a {dimension.name}; {example}")
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise UnitError(f"{describe(value)} is not a {dimension.name}; {example}")
@@ -106,7 +112,9 @@ def parse(dimension: Dimension, value: object) -> int:
 
 def _unknown_unit(dimension: Dimension, text: str, unit: str) -> str:
     close = [known for known in dimension.units if known.lower() == unit.lower()]
-    close = close or difflib.get_close_matches(unit, dimension.units, n=1)
+    elsewhere = any(unit in other.units for other in (TIME, RATE, SIZE, LENGTH, RATIO))
+    if not close and not elsewhere:
+        close = difflib.get_close_matches(unit, dimension.units, n=1)
     if close:
         return f"{text}: no unit '{unit}'; did you mean '{close[0]}'?"
     known = ", ".join(unit for unit in dimension.units if unit.isascii())
@@ -119,7 +127,7 @@ def describe(value: object) -> str:
         return "nothing"
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"'{text if len(text) <= 40 else text[:37] + '...'}'"
 
 
@@ -129,7 +137,7 @@ def format_quantity(dimension: Dimension, amount: int) -> str:
     format_quantity(TIME, 12_500_000) is '12.5us'; parse() reads it back unchanged.
     """
     best = f"{amount}{next(iter(dimension.units))}"
-    for unit, scale in dimension.units.items():
+    for unit, scale in sorted(dimension.units.items(), key=lambda item: item[1]):
         if not unit.isascii() or scale > max(amount, 1):
             continue
         exact = Fraction(amount) / scale

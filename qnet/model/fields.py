@@ -44,12 +44,13 @@ def _shown(dimension: Dimension) -> WithJsonSchema:
     )
 
 
-Time = Annotated[int, _reads(TIME), _shown(TIME)]
-TimeOrZero = Annotated[int, _reads(TIME, positive=False), _shown(TIME)]
-Rate = Annotated[int, _reads(RATE), _shown(RATE)]
-Size = Annotated[int, _reads(SIZE), _shown(SIZE)]
-Length = Annotated[int, _reads(LENGTH), _shown(LENGTH)]
-Ratio = Annotated[int, _reads(RATIO, positive=False), _shown(RATIO)]
+# The dimension itself is carried along for the key tables and for messages.
+Time = Annotated[int, _reads(TIME), _shown(TIME), TIME]
+TimeOrZero = Annotated[int, _reads(TIME, positive=False), _shown(TIME), TIME]
+Rate = Annotated[int, _reads(RATE), _shown(RATE), RATE]
+Size = Annotated[int, _reads(SIZE), _shown(SIZE), SIZE]
+Length = Annotated[int, _reads(LENGTH), _shown(LENGTH), LENGTH]
+Ratio = Annotated[int, _reads(RATIO, positive=False), _shown(RATIO), RATIO]
 
 
 class TimeRange(NamedTuple):
@@ -75,7 +76,13 @@ def _read_time_range(value: object) -> TimeRange:
 TimeSpan = Annotated[
     TimeRange,
     BeforeValidator(_read_time_range),
-    WithJsonSchema({"type": "string", "examples": ["2us", "2us..3us"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "a time with its unit, or a range",
+            "examples": ["2us", "2us..3us"],
+        }
+    ),
 ]
 
 
@@ -113,7 +120,13 @@ def _microdegrees(text: str) -> int:
 Place = Annotated[
     Position,
     BeforeValidator(_read_position),
-    WithJsonSchema({"type": "string", "examples": ["35.71N 107.64E"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "latitude and longitude",
+            "examples": ["35.71N 107.64E"],
+        }
+    ),
 ]
 
 Name = Annotated[

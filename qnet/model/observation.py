@@ -11,16 +11,19 @@ class Traffic(Noun):
     """Account of one stream or one demand, or of one service when summed up.
 
     Latency runs from the last bit's being handed to the talker's port to the last bit received.
-    `sent = received + lost + in flight` at the end of the run. A late frame reached a port after
-    its cycle had begun, or left in a cycle other than its own. `histogram[i]` counts the received
-    frames whose latency above `floor_ps`, the least that the route allows, falls in bin i
-    (see `qnet.model.histogram`).
+    `sent = received + lost + in flight` at the end of the run. `late` counts each time that a
+    frame reached a port after its cycle had begun or left in a cycle other than its own.
+    `copies` is `received`, or the copies that arrived when each frame is sent over two paths;
+    latencies and histogram are those of all copies. `histogram` has pairs of bin and frames: the
+    frames whose latency above `floor_ps`, the least that the route allows, falls in the bin (see
+    `qnet.model.histogram`).
     """
 
     name: str
     service: str
     sent: int
     received: int
+    copies: int
     lost: int
     late: int
     sent_bytes: int
@@ -35,7 +38,7 @@ class Traffic(Noun):
     @property
     def latency_ps_mean(self) -> int | None:
         """Mean latency, rounded down."""
-        return self.latency_ps_sum // self.received if self.received else None
+        return self.latency_ps_sum // self.copies if self.copies else None
 
     @property
     def variation_ps(self) -> int | None:

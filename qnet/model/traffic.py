@@ -41,7 +41,9 @@ def _read_sizes(value: object) -> tuple[tuple[int, int], ...]:
 FrameSizes = Annotated[
     tuple[tuple[int, int], ...],
     BeforeValidator(_read_sizes),
-    WithJsonSchema({"type": "string", "examples": ["imix", "1518B"]}),
+    WithJsonSchema(
+        {"type": "string", "description": "a mix or a size", "examples": ["imix", "1518B"]}
+    ),
 ]
 
 
@@ -111,6 +113,11 @@ class Stream(Noun):
         le=2,
         default=1,
         description="2 sends each frame twice over disjoint paths (IEEE 802.1CB)",
+    )
+    start: Literal["random", "together"] = Field(
+        "random",
+        description="first interval of streams that reserve nothing: at random, or for all of a "
+        "group and talker together",
     )
     rank: int = Field(
         strict=True,
@@ -197,7 +204,7 @@ class Simulation(Noun):
 
     duration_ps: Time = Field(40 * 10**9, alias="duration", description="network time to simulate")
     seed: int = Field(
-        strict=True, ge=0, le=2**63 - 1, default=1, description="seed of every random draw"
+        strict=True, ge=0, le=10**18 - 1, default=1, description="seed of every random draw"
     )
 
 

@@ -1,0 +1,44 @@
+# make run    set up, then answer for the Qingyang backbone
+# make test   set up, then every check and test
+# make bench  set up, then the benchmarks (numbers, never a verdict)
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+BIN := .venv/bin
+
+.PHONY: help run test lint bench clean
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+.venv/ready: pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "qnet needs Python 3.11 or newer; none was found" >&2; exit 3; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module; install it: apt-get install python3-venv" >&2; exit 3; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: .venv/ready
+	$(BIN)/qnet doctor || true
+	$(BIN)/qnet run qingyang --out out/qingyang
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m twin
+
+bench: .venv/ready
+	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
+
+clean:
+	rm -rf .venv out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The exact, slow, independent judge of plans and of what witnesses saw."""

@@ -1,0 +1,450 @@
+"""Judge a network: what was promised beside what is proven and what each witness saw.
+
+One line per requirement of each service, and findings before them: a witness that saw what the
+proof excludes is the most important thing that a report can say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
+
+from qnet.model.observation import Observation, Traffic
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.proof import Proof, StreamProof
+from qnet.model.topology import Topology
+from qnet.model.traffic import Demand, Egress, Profile, Stream
+from qnet.model.verdict import Outcome, Row, Verdict
+from qnet.units import PPB, PS_PER_S, ceil_div, show_rate, show_time
+
+FINDINGS_LISTED = 50
+
+REASONS_LISTED = 3
+
+RATE_HIGHEST_BPS = 10**18
+"""Rates that a plan claims are shown up to here; the proof has a finding on any above."""
+
+EGRESS_SEEN_PPB = 995 * 10**6
+"""Share of the placed egress that a witness must see.
+
+Arrivals are random: a million frames of the Internet mix in the time watched come to their mean
+within some 0.2 %, so half a per cent is no chance, and frames under way at the end are inside it.
+"""
+
+_WITNESSES: tuple[Literal["simulated", "emulated"], ...] = ("simulated", "emulated")
+
+
+_Member = TypeVar("_Member", Stream, Demand)
+
+
+class _Seen(NamedTuple):
+    """What each witness saw of every stream, of every demand and of every port."""
+
+    streams: Mapping[str, Mapping[str, Traffic]]
+    demands: Mapping[str, Mapping[str, Traffic]]
+    runs: Mapping[str, Observation]
+
+
+class _Case(NamedTuple):
+    """One member of a service: one figure as promised, as proven and as each witness saw it."""
+
+    name: str
+    promised: int | None
+    proven: int | None
+    seen: Mapping[str, int | None]
+    """Witnesses that were asked; None where nothing of the member went through."""
+    needs_proof: bool
+
+    @property
+    def figures(self) -> list[int]:
+        """Every figure known, proven or seen."""
+        return [one for one in (self.proven, *self.seen.values()) if one is not None]
+
+    @property
+    def over(self) -> int:
+        """How far the largest figure is beyond the promise; negative when inside it."""
+        return max(self.figures, default=0) - (self.promised or 0)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Fail beyond the promise or without a needed proof; unknown without a needed witness."""
+        if self.promised is not None and self.figures and self.over > 0:
+            return "fail"
+        if self.needs_proof:
+            return "fail" if self.promised is not None and self.proven is None else "pass"
+        return "pass" if self.figures else "unknown"
+
+    @property
+    def merit(self) -> tuple[int, bool, int]:
+        """Order from worst to best: by outcome, promised first, furthest beyond the promise."""
+        order = ("fail", "unknown", "pass").index(self.outcome)
+        return order, self.promised is None, -self.over
+
+    def reason(self, show: Callable[[int], str]) -> str | None:
+        """Say in words why the promise is not kept, or not known to be."""
+        if self.outcome == "fail" and self.figures and self.over > 0:
+            return f"{show(self.over)} over the promise"
+        if self.outcome == "fail":
+            return "nothing is proven: a broken rule can reach it"
+        if self.outcome == "unknown":
+            return "nothing of it was seen in the run" if self.seen else "no witness was asked"
+        return None
+
+
+def judge(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    proof: Proof,
+    observations: Sequence[Observation],
+) -> Verdict:
+    """Weigh every requirement of the profile on the proof and on all observations of the plan."""
+    seen = _Seen(
+        {run.witness: {one.name: one for one in run.streams} for run in observations},
+        {run.witness: {one.name: one for one in run.demands} for run in observations},
+        {run.witness: run for run in observations},
+    )
+    findings = [
+        *_disagreements(profile, proof, seen),
+        *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
+    ]
+    rows = (
+        *_stream_rows(profile, plan, proof, seen),
+        *_demand_rows(profile, plan, seen),
+        *(_egress_row(topology, plan, one, seen) for one in profile.egress),
+    )
+    failed = findings or any(row.outcome == "fail" for row in rows)
+    return Verdict(
+        title=f"{profile.title} on {topology.title}",
+        outcome="fail" if failed else "pass",
+        findings=_first(findings, FINDINGS_LISTED, "findings"),
+        rows=rows,
+        assumptions=(*topology.assumptions, *profile.assumptions, *_map_lengths(topology)),
+        notes=tuple(_note(witness, seen.runs.get(witness)) for witness in _WITNESSES),
+    )
+
+
+# Findings: a witness saw what the proof excludes
+
+
+def _disagreements(profile: Profile, proof: Proof, seen: _Seen) -> list[str]:
+    proofs = {one.name: one for one in proof.streams}
+    found = []
+    for witness, traffic in seen.streams.items():
+        for stream in profile.every_stream:
+            bounds, account = proofs.get(stream.name), traffic.get(stream.name)
+            if account is not None and bounds is not None and _is_proven(bounds):
+                found += [
+                    f"witnesses disagree: {stream.name}: {words}"
+                    for words in _excluded(witness, bounds, account)
+                ]
+    return found
+
+
+def _is_proven(bounds: StreamProof) -> bool:
+    return bounds.latency_ps_min is not None and bounds.latency_ps_max is not None
+
+
+def _excluded(witness: str, bounds: StreamProof, account: Traffic) -> Iterable[str]:
+    high, most = account.latency_ps_max, bounds.latency_ps_max
+    if high is not None and most is not None and high > most:
+        yield f"{witness} latency of {high} ps, proven at most {most} ps"
+    low, least = account.latency_ps_min, bounds.latency_ps_min
+    if low is not None and least is not None and low < least:
+        yield f"{witness} latency of {low} ps, proven at least {least} ps"
+    if account.late:
+        yield f"{witness} {account.late} frames late, proven none"
+    if account.lost:
+        yield f"{witness} {account.lost} of {account.sent} frames lost, proven none"
+
+
+# Streams
+
+
+def _stream_rows(profile: Profile, plan: Plan, proof: Proof, seen: _Seen) -> Iterable[Row]:
+    plans = {one.name: one for one in plan.streams}
+    proofs = {one.name: one for one in proof.streams}
+    for reserved in (True, False):
+        streams = [one for one in profile.every_stream if profile.is_reserved(one) == reserved]
+        for service, members in _by_service(streams).items():
+            admitted = [one for one in members if _has_way(plans.get(one.name))]
+            if reserved or len(admitted) < len(members):
+                yield _admitted_row(service, members, plans)
+            if admitted:
+                yield _latency_row(service, admitted, reserved, proofs, seen)
+                yield _variation_row(service, admitted, reserved, proofs, seen)
+                yield _loss_row(service, admitted, 0 if reserved else None, seen.streams)
+            if reserved:
+                yield from _late_row(service, admitted, seen)
+
+
+def _has_way(entry: StreamPlan | None) -> bool:
+    return entry is not None and entry.status != "refused"
+
+
+def _by_service(members: Iterable[_Member]) -> dict[str, list[_Member]]:
+    """Group members by service, in file order."""
+    groups: dict[str, list[_Member]] = {}
+    for one in members:
+        groups.setdefault(one.service, []).append(one)
+    return groups
+
+
+def _admitted_row(service: str, members: Sequence[Stream], plans: Mapping[str, StreamPlan]) -> Row:
+    refused = [one.name for one in members if not _has_way(plans.get(one.name))]
+    reasons = [
+        f"{name}: {(plans[name].reason or 'refused') if name in plans else 'not in the plan'}"
+        for name in refused
+    ]
+    return Row(
+        subject=service,
+        members=len(members),
+        kind="admitted",
+        promised=len(members),
+        proven=len(members) - len(refused),
+        simulated=None,
+        emulated=None,
+        outcome="fail" if refused else "pass",
+        worst=refused[0] if refused else None,
+        reason="; ".join(_first(reasons, REASONS_LISTED, "refusals")) or None,
+    )
+
+
+def _latency_row(
+    service: str,
+    members: Iterable[Stream],
+    reserved: bool,
+    proofs: Mapping[str, StreamProof],
+    seen: _Seen,
+) -> Row:
+    cases = [
+        _Case(
+            one.name,
+            one.max_latency_ps,
+            proofs[one.name].latency_ps_max if one.name in proofs else None,
+            _figures(seen.streams, one.name, lambda account: account.latency_ps_max),
+            needs_proof=reserved,
+        )
+        for one in members
+    ]
+    return _worst_row(service, "latency", cases, show_time)
+
+
+def _variation_row(
+    service: str,
+    members: Iterable[Stream],
+    reserved: bool,
+    proofs: Mapping[str, StreamProof],
+    seen: _Seen,
+) -> Row:
+    cases = [
+        _Case(
+            one.name,
+            one.max_latency_variation_ps,
+            proofs[one.name].variation_ps if one.name in proofs else None,
+            _figures(seen.streams, one.name, lambda account: account.variation_ps),
+            needs_proof=reserved,
+        )
+        for one in members
+    ]
+    return _worst_row(service, "variation", cases, show_time)
+
+
+def _loss_row(
+    service: str,
+    members: Iterable[Stream] | Iterable[Demand],
+    promised_ppb: int | None,
+    accounts: Mapping[str, Mapping[str, Traffic]],
+) -> Row:
+    """Judge losses; `promised_ppb` stands in where the profile gives no max-loss."""
+    cases = [
+        _Case(
+            one.name,
+            promised_ppb if one.max_loss_ppb is None else one.max_loss_ppb,
+            None,
+            _figures(accounts, one.name, _lost_ppb),
+            needs_proof=False,
+        )
+        for one in members
+    ]
+    return _worst_row(service, "loss", cases, lambda over: f"{over} ppb")
+
+
+def _lost_ppb(account: Traffic) -> int | None:
+    """Return the share lost, rounded up, so that one frame of many is not nothing."""
+    return ceil_div(account.lost * PPB, account.sent) if account.sent else None
+
+
+def _figures(
+    accounts: Mapping[str, Mapping[str, Traffic]],
+    name: str,
+    figure: Callable[[Traffic], int | None],
+) -> dict[str, int | None]:
+    """Return one figure of one member from each witness that was asked."""
+    return {
+        witness: figure(traffic[name]) if name in traffic else None
+        for witness, traffic in accounts.items()
+    }
+
+
+def _worst_row(
+    subject: str,
+    kind: Literal["latency", "variation", "loss"],
+    cases: Sequence[_Case],
+    show: Callable[[int], str],
+) -> Row:
+    """Show the member that came off worst, beside its own promise; the others did better."""
+    worst = min(cases, key=lambda case: case.merit)
+    return Row(
+        subject=subject,
+        members=len(cases),
+        kind=kind,
+        promised=worst.promised,
+        proven=worst.proven,
+        simulated=worst.seen.get("simulated"),
+        emulated=worst.seen.get("emulated"),
+        outcome=worst.outcome,
+        worst=worst.name,
+        reason=worst.reason(show),
+    )
+
+
+def _late_row(service: str, members: Sequence[Stream], seen: _Seen) -> Iterable[Row]:
+    """Give a line when any frame missed its cycle; none is the rule and needs no line."""
+    late = {
+        witness: {one.name: traffic[one.name].late for one in members if one.name in traffic}
+        for witness, traffic in seen.streams.items()
+    }
+    totals = {witness: sum(counts.values()) for witness, counts in late.items()}
+    if not any(totals.values()):
+        return
+    counts = max(late.values(), key=lambda one: sum(one.values()))
+    yield Row(
+        subject=service,
+        members=len(members),
+        kind="late",
+        promised=0,
+        proven=None,
+        simulated=totals.get("simulated"),
+        emulated=totals.get("emulated"),
+        outcome="fail",
+        worst=max(counts, key=counts.__getitem__),
+        reason="frames reached a port after their cycle began, or left in another cycle",
+    )
+
+
+# Demands and egress
+
+
+def _demand_rows(profile: Profile, plan: Plan, seen: _Seen) -> Iterable[Row]:
+    plans = {one.name: one for one in plan.demands}
+    for service, members in _by_service(profile.demands).items():
+        yield _placed_row(service, members, plans)
+        yield _loss_row(service, members, None, seen.demands)
+
+
+def _placed_row(service: str, members: Sequence[Demand], plans: Mapping[str, DemandPlan]) -> Row:
+    placed_bps = {
+        one.name: _shown_bps(plans[one.name].placed_bps) if one.name in plans else 0
+        for one in members
+    }
+    short = [one for one in members if placed_bps[one.name] < one.rate_bps]
+    reasons = [_shortfall(one, placed_bps[one.name], plans.get(one.name)) for one in short]
+    worst = max(short, key=lambda one: one.rate_bps - placed_bps[one.name], default=None)
+    return Row(
+        subject=service,
+        members=len(members),
+        kind="placed",
+        promised=sum(one.rate_bps for one in members),
+        proven=sum(placed_bps.values()),
+        simulated=None,
+        emulated=None,
+        outcome="fail" if short else "pass",
+        worst=worst.name if worst else None,
+        reason="; ".join(_first(reasons, REASONS_LISTED, "demands not placed in full")) or None,
+    )
+
+
+def _shortfall(demand: Demand, placed_bps: int, entry: DemandPlan | None) -> str:
+    if entry is None:
+        return f"{demand.name}: not in the plan"
+    why = f": {entry.reason}" if entry.reason else ""
+    return f"{demand.name}: {show_rate(demand.rate_bps - placed_bps)} not placed{why}"
+
+
+def _egress_row(topology: Topology, plan: Plan, required: Egress, seen: _Seen) -> Row:
+    entry = next((one for one in plan.egress if one.site == required.site), None)
+    placed_bps = _shown_bps(entry.placed_bps) if entry else None
+    rates_bps = {
+        witness: _leaving_bps(topology, required.site, run) for witness, run in seen.runs.items()
+    }
+    reasons = [] if entry else ["not in the plan"]
+    if placed_bps is not None and placed_bps < required.rate_bps:
+        reasons.append(f"{show_rate(required.rate_bps - placed_bps)} short of the requirement")
+    for witness, seen_bps in rates_bps.items():
+        if placed_bps is None or seen_bps is None:
+            continue
+        if seen_bps * PPB < placed_bps * EGRESS_SEEN_PPB:
+            reasons.append(f"{witness} {show_rate(placed_bps - seen_bps)} less than placed")
+    bound = [f"at most {show_rate(_shown_bps(entry.bound_bps))} by the LP bound"] if entry else []
+    return Row(
+        subject=required.site,
+        members=1,
+        kind="egress",
+        promised=required.rate_bps,
+        proven=placed_bps,
+        simulated=rates_bps.get("simulated"),
+        emulated=rates_bps.get("emulated"),
+        outcome="fail" if reasons else "pass",
+        worst=None,
+        reason="; ".join([*reasons, *bound]),
+    )
+
+
+def _shown_bps(rate_bps: int) -> int:
+    return min(max(rate_bps, 0), RATE_HIGHEST_BPS)
+
+
+def _leaving_bps(topology: Topology, site: str, run: Observation) -> int | None:
+    """Return the mean wire rate over all ports that leave the site, transit included.
+
+    50 MB in the 4 ms after the start has settled are 100 Gb/s.
+    """
+    steady_ps = run.duration_ps - run.steady_from_ps
+    if steady_ps <= 0:
+        return None
+    inside = {node.name for node in topology.nodes if node.site == site}
+    leaving = {
+        port.name for port in topology.ports if port.source in inside and port.target not in inside
+    }
+    steady_bytes = sum(use.steady_bytes for use in run.ports if use.port in leaving)
+    return steady_bytes * 8 * PS_PER_S // steady_ps
+
+
+# Words around the answer
+
+
+def _map_lengths(topology: Topology) -> tuple[str, ...]:
+    """Say how many links are as long as the map and a factor make them."""
+    count = sum(one.length_mm is None and one.delay_ps is None for one in topology.links)
+    if not count:
+        return ()
+    return (
+        f"fibre length of {count} of {len(topology.links)} links estimated from the map: "
+        "1.8 times the great circle",
+    )
+
+
+def _note(witness: str, run: Observation | None) -> str:
+    if run is None:
+        return f"{witness}: not asked"
+    return (
+        f"{witness}: {run.frames} frames, {run.frame_hops} frame-hops in "
+        f"{show_time(run.duration_ps)} of network time, seed {run.seed}"
+    )
+
+
+def _first(lines: Sequence[str], most: int, what: str) -> tuple[str, ...]:
+    """Keep the first lines and count the rest."""
+    rest = len(lines) - most
+    return (*lines[:most], f"and {rest} more {what}") if rest > 0 else tuple(lines)

@@ -1,0 +1,429 @@
+"""The command `qnet`: verbs over the same files.
+
+Results go to standard output, all else to standard error. Exit codes: 0 the network keeps its
+promises, 1 it does not, 2 the input is wrong, 3 this machine lacks something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import click
+
+from qnet import __version__
+from qnet.errors import InputError, Problem, QnetError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qnet.model.observation import Observation
+    from qnet.model.plan import Plan
+    from qnet.model.proof import Proof
+    from qnet.model.read import Scenario
+    from qnet.model.verdict import Verdict
+
+# Rooms are imported inside the verbs: numba and networkx alone take half a second to load.
+
+Command = Callable[..., Any]
+
+
+class Door(click.Group):
+    """Turns deliberate errors into their text and exit code, and Ctrl-C into 130."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(context)
+        except QnetError as error:
+            _fail(str(error), error.exit_code)
+        except BrokenPipeError:
+            # The reader of our output (head, less) has left; there is nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing was written", 130)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(text, err=True)
+    sys.exit(code)
+
+
+def _settings(context: click.Context, _: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
+    """Read '--set name=value' options; all wrong ones are reported at once."""
+    del context
+    problems = [
+        Problem("--set", 0, 0, pair, "has no '='; write it like 'interferers=7'")
+        for pair in pairs
+        if "=" not in pair
+    ]
+    if problems:
+        raise InputError(problems)
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _scenario_options(command: Command) -> Command:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="NAME=VALUE",
+            callback=_settings,
+            help="Set a parameter of the traffic file; may be repeated.",
+        ),
+        click.option("--topology", metavar="NAME|FILE", help="Another topology for the traffic."),
+        click.argument("profile"),
+    ):
+        command = option(command)
+    return command
+
+
+def _simulation_options(command: Command) -> Command:
+    for option in (
+        click.option("--threads", type=click.IntRange(1), help="Threads; default all cores."),
+        click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed."),
+        click.option("--duration", metavar="TIME", help="Another network time, such as 5ms."),
+    ):
+        command = option(command)
+    return command
+
+
+def _report_options(command: Command) -> Command:
+    for option in (
+        click.option("--port", metavar="PORT", help="Port whose cycles the report shows."),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="Leave verdict.json, plan.json, junit.xml and report.html there.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="qnet")
+def main() -> None:
+    """Ask a network whether it keeps its microsecond promises and its ten terabits.
+
+    PROFILE is the name of a bundled traffic profile (see 'qnet list') or a traffic file.
+    """
+
+
+@main.command()
+@_scenario_options
+@_simulation_options
+@_report_options
+def run(
+    profile: str,
+    topology: str | None,
+    settings: dict[str, str],
+    as_json: bool,
+    out: Path | None,
+    port: str | None,
+    **simulation: Any,
+) -> None:
+    """Plan, prove, simulate and judge; exit code 1 when a promise is not kept."""
+    scenario = _load(profile, topology, settings, **simulation)
+    _check_port(scenario, port)
+    plan = _schedule(scenario)
+    proof = _prove(scenario, plan)
+    observation = _simulate(scenario, plan, simulation["threads"])
+    _answer(scenario, plan, proof, [observation], as_json, out, port)
+
+
+@main.command()
+@_scenario_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the plan there.",
+)
+def plan(
+    profile: str,
+    topology: str | None,
+    settings: dict[str, str],
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Reserve cycles and route demands; exit code 1 when something is refused."""
+    from qnet.model.write import to_json, write_text
+    from qnet.report.text import plan_lines
+
+    made = _schedule(_load(profile, topology, settings))
+    if output is not None:
+        write_text(output, to_json(made))
+    if as_json:
+        click.echo(to_json(made), nl=False)
+    else:
+        click.echo("\n".join(plan_lines(made)))
+    short = any(one.placed_bps < one.rate_bps for one in made.demands)
+    if short or any(one.status == "refused" for one in made.streams):
+        sys.exit(1)
+
+
+@main.command()
+@_scenario_options
+@_report_options
+@click.argument("plan_file", type=click.Path(path_type=Path), metavar="PLAN")
+def check(
+    profile: str,
+    topology: str | None,
+    settings: dict[str, str],
+    as_json: bool,
+    plan_file: Path,
+    out: Path | None,
+    port: str | None,
+) -> None:
+    """Prove a plan, whoever made it: exact worst cases, every broken rule."""
+    from qnet.model.read import read_plan
+
+    scenario = _load(profile, topology, settings)
+    _check_port(scenario, port)
+    given = read_plan(str(plan_file))
+    _answer(scenario, given, _prove(scenario, given), [], as_json, out, port)
+
+
+@main.command()
+@_scenario_options
+@_simulation_options
+@_report_options
+@click.argument("plan_file", type=click.Path(path_type=Path), metavar="[PLAN]", required=False)
+def simulate(
+    profile: str,
+    topology: str | None,
+    settings: dict[str, str],
+    as_json: bool,
+    plan_file: Path | None,
+    out: Path | None,
+    port: str | None,
+    **simulation: Any,
+) -> None:
+    """Send every frame over a plan, broken or not, and show what happens to it.
+
+    A plan that does not fit the files at all (unknown ports, streams that are not there) is refused.
+    """
+    from qnet.model.read import read_plan
+
+    scenario = _load(profile, topology, settings, **simulation)
+    _check_port(scenario, port)
+    given = read_plan(str(plan_file)) if plan_file else _schedule(scenario)
+    proof = _prove(scenario, given)
+    unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
+    if unfit:
+        raise InputError(Problem(str(plan_file), 0, 0, one.subject, one.message) for one in unfit)
+    observation = _simulate(scenario, given, simulation["threads"])
+    _answer(scenario, given, proof, [observation], as_json, out, port)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def validate(files: tuple[str, ...], as_json: bool) -> None:
+    """Read topology and traffic files and report every fault of all of them."""
+    from qnet.model.read import kind_of, load, read_topology
+
+    problems: list[Problem] = []
+    good: list[str] = []
+    for name in files:
+        try:
+            if kind_of(name) == "topology":
+                good.append(f"{name}: {read_topology(name).title}")
+            else:
+                good.append(f"{name}: {load(name).profile.title}")
+        except InputError as error:
+            problems += error.problems
+    if as_json:
+        rows = [vars(problem) for problem in sorted(set(problems))]
+        click.echo(json.dumps({"valid": good, "problems": rows}, ensure_ascii=False, indent=1))
+    else:
+        for line in good:
+            click.echo(line)
+    if problems:
+        if as_json:
+            sys.exit(InputError.exit_code)
+        raise InputError(problems)
+
+
+@main.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def list_bundled(as_json: bool) -> None:
+    """List the topologies and traffic profiles that come with qnet."""
+    from qnet.model.read import bundled_names, load, read_topology
+
+    titles = {
+        "traffic": {name: load(name).profile.title for name in bundled_names("traffic")},
+        "topologies": {name: read_topology(name).title for name in bundled_names("topology")},
+    }
+    if as_json:
+        click.echo(json.dumps(titles, ensure_ascii=False, indent=1))
+        return
+    for kind, entries in titles.items():
+        click.echo(f"{kind}:")
+        for name, title in entries.items():
+            click.echo(f"  {name:20} {title}")
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["topology", "traffic"]))
+def schema(kind: Literal["topology", "traffic"]) -> None:
+    """Print the JSON Schema of a file kind, for editors."""
+    from qnet.model.schema import schema as schema_of
+
+    click.echo(json.dumps(schema_of(kind), ensure_ascii=False, indent=1))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine can do, what it cannot, and why."""
+    from qnet.report.doctor import examine
+
+    findings = examine()
+    if as_json:
+        rows = [finding._asdict() for finding in findings]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        for finding in findings:
+            mark = "ok     " if finding.good else "missing" if finding.needed else "absent "
+            click.echo(f"{mark} {finding.what}: {finding.detail}")
+    if any(finding.needed and not finding.good for finding in findings):
+        sys.exit(3)
+
+
+def _load(
+    profile: str,
+    topology: str | None,
+    settings: dict[str, str],
+    *,
+    duration: str | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+) -> Scenario:
+    """Read the files of a run, with the simulation settings of the command line put in."""
+    del threads
+    from qnet.model.read import load
+    from qnet.units import TIME, UnitError, parse
+
+    changes: dict[str, int] = {}
+    if duration is not None:
+        try:
+            changes["duration_ps"] = parse(TIME, duration)
+        except UnitError as error:
+            raise InputError([Problem("--duration", 0, 0, "", str(error))]) from None
+        if changes["duration_ps"] == 0:
+            raise InputError([Problem("--duration", 0, 0, "", "0 is no time; write it like '5ms'")])
+    if seed is not None:
+        changes["seed"] = seed
+    scenario = load(profile, topology=topology, settings=settings)
+    simulation = scenario.profile.simulation.model_copy(update=changes)
+    return replace(scenario, profile=scenario.profile.model_copy(update={"simulation": simulation}))
+
+
+def _check_port(scenario: Scenario, port: str | None) -> None:
+    """Refuse an unknown port before anything long is run."""
+    import difflib
+
+    names = scenario.topology.port_by_name
+    if port is None or port in names:
+        return
+    close = difflib.get_close_matches(port, names, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"ports are named like '{next(iter(names))}'"
+    raise InputError([Problem("--port", 0, 0, port, f"no such port; {hint}")])
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, and nothing when standard error is a file."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    console = _console()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def _schedule(scenario: Scenario) -> Plan:
+    from qnet.schedule.run import schedule
+
+    with _progress("plan") as show:
+        return schedule(
+            scenario.topology,
+            scenario.profile,
+            topology_sha256=scenario.topology_sha256,
+            traffic_sha256=scenario.traffic_sha256,
+            progress=lambda _, done, total: show(done, total),
+        )
+
+
+def _prove(scenario: Scenario, plan: Plan) -> Proof:
+    from qnet.check.plan import prove
+
+    with _progress("prove"):
+        return prove(scenario.topology, scenario.profile, plan)
+
+
+def _simulate(scenario: Scenario, plan: Plan, threads: int | None) -> Observation:
+    from qnet.simulate.run import simulate
+
+    with _progress("simulate") as show:
+        return simulate(scenario.topology, scenario.profile, plan, threads=threads, progress=show)
+
+
+def _answer(
+    scenario: Scenario,
+    plan: Plan,
+    proof: Proof,
+    observations: Sequence[Observation],
+    as_json: bool,
+    out: Path | None,
+    port: str | None,
+) -> None:
+    """Judge, print, write the reports and set the exit code."""
+    from rich.console import Console
+
+    from qnet.check.verdict import judge
+    from qnet.report.text import answer, print_verdict
+
+    verdict: Verdict = judge(scenario.topology, scenario.profile, plan, proof, observations)
+    observation = observations[0] if observations else None
+    if out is not None:
+        from qnet.report.files import write_report
+
+        write_report(
+            out, scenario.topology, scenario.profile, plan, proof, observation, verdict, port
+        )
+    if as_json:
+        click.echo(
+            json.dumps(answer(verdict, plan, proof, observation), ensure_ascii=False, indent=1)
+        )
+    else:
+        print_verdict(verdict, Console())
+        if out is not None:
+            click.echo(f"report: {out / 'report.html'}")
+    if verdict.outcome == "fail":
+        sys.exit(1)

@@ -1,0 +1,346 @@
+"""Faults that no single value shows: names that do not meet, cycles that do not fit.
+
+The checks work on drafts: what could be understood of a file, even when other parts of it are
+wrong. So one run reports as many faults as possible, and never one that only follows from another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import lcm
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from qnet.model.fields import Noun
+from qnet.model.topology import Link, Node, Tcqf, Topology
+from qnet.model.traffic import (
+    BEST_EFFORT,
+    RESERVED,
+    Demand,
+    Egress,
+    Profile,
+    Simulation,
+    Stream,
+    TrafficClass,
+)
+from qnet.model.tree import Source
+from qnet.units import PS_PER_S, TIME, describe, format_quantity
+
+STREAMS_HIGHEST = 1_000_000
+HYPERCYCLE_HIGHEST = 1_000_000
+DURATION_PS_HIGHEST = 1000 * PS_PER_S
+
+_NUMBER = re.compile("[1-9][0-9]{0,6}")
+
+File = TypeVar("File", Topology, Profile)
+Part = TypeVar("Part", bound=Noun)
+
+
+@dataclass(frozen=True)
+class Draft(Generic[File]):
+    """What could be understood of one file; `whole` is None when any value is wrong."""
+
+    source: Source
+    data: Mapping[str, object]
+    whole: File | None
+
+    def elements(self, key: str, model: type[Part]) -> dict[int, Part]:
+        """Return the elements of a list that are right, by their index in the file."""
+        if self.whole is not None:
+            return dict(enumerate(getattr(self.whole, key)))
+        listed = self.data.get(key)
+        tried = enumerate(listed if isinstance(listed, list) else [])
+        return {index: part for index, value in tried if (part := _try(model, value)) is not None}
+
+    def part(self, key: str, model: type[Part]) -> Part | None:
+        """Return a mapping of the file, or what it is by default, or None when it is wrong."""
+        return _try(model, self.data.get(key, {}))
+
+    def names(self, key: str) -> dict[int, str]:
+        """Return the names in a list by index, also those of elements that are wrong otherwise."""
+        listed = self.data.get(key)
+        tried = enumerate(listed if isinstance(listed, list) else [])
+        pairs = ((index, value.get("name")) for index, value in tried if isinstance(value, dict))
+        return {index: name for index, name in pairs if isinstance(name, str)}
+
+    def is_whole(self, key: str, right: Mapping[int, Noun]) -> bool:
+        """Say whether all elements of a list are right."""
+        listed = self.data.get(key)
+        return isinstance(listed, list) and len(listed) == len(right)
+
+
+def _try(model: type[Part], value: object) -> Part | None:
+    try:
+        return model.model_validate(value, by_alias=True, by_name=False)
+    except ValidationError:
+        return None
+
+
+def _refuse_twins(source: Source, key: str, names: Mapping[int, str], field: str = "name") -> None:
+    first: dict[str, int] = {}
+    for index, name in names.items():
+        if name in first:
+            message = f"{describe(name)} again; {key}[{first[name]}] has that {field} already"
+            source.fault((key, index, field), message)
+        first.setdefault(name, index)
+
+
+def check_topology(draft: Draft[Topology]) -> None:
+    """Report what does not fit together inside one topology."""
+    source = draft.source
+    nodes, links = draft.elements("nodes", Node), draft.elements("links", Link)
+    names = draft.names("nodes")
+    _refuse_twins(source, "nodes", names)
+    known = set(names.values())
+    by_name = {node.name: node for node in nodes.values()}
+    for index, link in links.items():
+        for end, name in enumerate(link.between):
+            if name not in known:
+                hint = source.guess(name, known)
+                source.fault(("links", index, "between", end), f"no node {describe(name)}{hint}")
+        _check_length(source, index, link, by_name)
+    _check_link_names(source, links)
+    tcqf = draft.part("tcqf", Tcqf)
+    if tcqf is not None:
+        _check_clocks(source, nodes, tcqf.cycle_ps)
+
+
+def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, Node]) -> None:
+    if link.length_mm is not None or link.delay_ps is not None:
+        return
+    lost = [name for name in link.between if name in by_name and by_name[name].position is None]
+    if lost:
+        message = f"no length or delay, and node '{lost[0]}' has no position; give one of the three"
+        source.fault(("links", index), message)
+
+
+def _check_link_names(source: Source, links: Mapping[int, Link]) -> None:
+    _refuse_twins(source, "links", {i: link.name for i, link in links.items() if link.name})
+    between: dict[frozenset[str], list[int]] = defaultdict(list)
+    for index, link in links.items():
+        between[frozenset(link.between)].append(index)
+    for indices in between.values():
+        unnamed = [index for index in indices if not links[index].name]
+        if len(indices) == 1 or not unnamed:
+            continue
+        near, far = links[indices[0]].between
+        for index in unnamed:
+            source.fault(
+                ("links", index),
+                f"one of {len(indices)} parallel links between '{near}' and '{far}', without a "
+                f"name; give each a 'name', or write 'members: {len(indices)}' for identical wires",
+            )
+
+
+def _check_clocks(source: Source, nodes: Mapping[int, Node], cycle_ps: int) -> None:
+    cycle = format_quantity(TIME, cycle_ps)
+    for index, node in nodes.items():
+        for key, time_ps in (("phase", node.clock.phase_ps), ("error", node.clock.error_ps)):
+            if time_ps >= cycle_ps:
+                given = format_quantity(TIME, time_ps)
+                message = f"{given} is out of range; less than the cycle, {cycle}"
+                source.fault(("nodes", index, "clock", key), message)
+
+
+def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> None:
+    """Report what does not fit together inside a traffic file, and with its topology if known."""
+    source = draft.source
+    for key in ("classes", "streams", "demands"):
+        _refuse_twins(source, key, draft.names(key))
+    streams, demands = draft.elements("streams", Stream), draft.elements("demands", Demand)
+    egress = draft.elements("egress", Egress)
+    _refuse_twins(source, "egress", {i: one.site for i, one in egress.items()}, "site")
+    classes = _classes(draft)
+    known = {one.name for one in classes.values()} | set(draft.names("classes").values())
+    _check_classes(source, classes)
+    _check_class_use(source, streams, demands, classes, known)
+    _check_counts(source, streams)
+    simulation = draft.part("simulation", Simulation)
+    if simulation is not None and simulation.duration_ps > DURATION_PS_HIGHEST:
+        shown = format_quantity(TIME, simulation.duration_ps)
+        source.fault(("simulation", "duration"), f"{shown} is out of range; at most 1000s")
+    if topology is not None:
+        _check_ends(source, _ends(streams, demands), topology)
+        _check_sites(source, egress, topology)
+        tcqf = topology.part("tcqf", Tcqf)
+        if tcqf is not None:
+            reserved = {one.name for one in classes.values() if one.mechanism == "tcqf"}
+            _check_intervals(
+                source,
+                {i: one for i, one in streams.items() if one.traffic_class in reserved},
+                tcqf.cycle_ps,
+            )
+
+
+def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:
+    if "classes" in draft.data:
+        return draft.elements("classes", TrafficClass)
+    return {0: RESERVED, 1: BEST_EFFORT}
+
+
+def _check_classes(source: Source, classes: Mapping[int, TrafficClass]) -> None:
+    first: dict[int, str] = {}
+    for index, one in classes.items():
+        if one.priority in first:
+            message = f"{one.priority} again; class '{first[one.priority]}' has it already"
+            source.fault(("classes", index, "priority"), message)
+        first.setdefault(one.priority, one.name)
+    reserved = {index: one for index, one in classes.items() if one.mechanism == "tcqf"}
+    for index in list(reserved)[1:]:
+        message = "a second class with tcqf; one class reserves cycles, the others are served after"
+        source.fault(("classes", index, "mechanism"), message)
+    for index, one in list(reserved.items())[:1]:
+        higher = [other for other in classes.values() if other.priority > one.priority]
+        if higher:
+            message = f"class '{higher[0].name}' goes before; tcqf needs the highest priority"
+            source.fault(("classes", index, "priority"), message)
+
+
+def _check_class_use(
+    source: Source,
+    streams: Mapping[int, Stream],
+    demands: Mapping[int, Demand],
+    classes: Mapping[int, TrafficClass],
+    known: set[str],
+) -> None:
+    mechanisms = {one.name: one.mechanism for one in classes.values()}
+    users: tuple[tuple[str, Mapping[int, Stream | Demand]], ...] = (
+        ("streams", streams),
+        ("demands", demands),
+    )
+    for key, elements in users:
+        for index, one in elements.items():
+            if one.traffic_class not in known:
+                hint = source.guess(one.traffic_class, known) or f"; one of {_listed(known)}"
+                message = f"no class {describe(one.traffic_class)}{hint}"
+                source.fault((key, index, "class"), message)
+    for index, demand in demands.items():
+        if mechanisms.get(demand.traffic_class) == "tcqf":
+            message = (
+                f"class '{demand.traffic_class}' reserves cycles; a demand has none to reserve"
+            )
+            source.fault(("demands", index, "class"), message)
+    for index, stream in streams.items():
+        if stream.paths == 2 and mechanisms.get(stream.traffic_class) == "strict-priority":
+            message = f"two paths are for a class with tcqf; '{stream.traffic_class}' is not one"
+            source.fault(("streams", index, "paths"), message)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(names)[:20])
+
+
+def _check_counts(source: Source, streams: Mapping[int, Stream]) -> None:
+    """Streams are counted, not written out: a short file may ask for a million."""
+    total = sum(stream.count for stream in streams.values())
+    if total > STREAMS_HIGHEST:
+        source.fault(("streams",), f"{total:,} streams in all; at most {STREAMS_HIGHEST:,}")
+    counts = {one.name: one.count for one in streams.values() if one.count != 1}
+    for index, stream in streams.items():
+        base, _, number = stream.name.rpartition("-")
+        if stream.count != 1 or base not in counts or not _NUMBER.fullmatch(number):
+            continue
+        if int(number) <= counts[base]:
+            message = f"'{stream.name}' is also a stream of '{base}', which has a count; rename one"
+            source.fault(("streams", index, "name"), message)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    key: str
+    index: int
+    near: str
+    far: str
+
+
+def _ends(streams: Mapping[int, Stream], demands: Mapping[int, Demand]) -> Iterator[_Ends]:
+    for index, stream in streams.items():
+        yield _Ends("streams", index, stream.talker, stream.listener)
+    for index, demand in demands.items():
+        yield _Ends("demands", index, demand.source, demand.target)
+
+
+def _check_ends(source: Source, ends: Iterator[_Ends], topology: Draft[Topology]) -> None:
+    known = set(topology.names("nodes").values())
+    if not known:
+        return
+    links = topology.elements("links", Link)
+    island = _islands(known, links) if topology.is_whole("links", links) else {}
+    for one in ends:
+        unknown = False
+        for key, name in (("from", one.near), ("to", one.far)):
+            if name not in known:
+                unknown = True
+                message = f"no node {describe(name)} in {topology.source.display}"
+                source.fault((one.key, one.index, key), message + source.guess(name, known))
+        if not unknown and island and island[one.near] != island[one.far]:
+            message = f"no links in {topology.source.display} lead from '{one.near}' to '{one.far}'"
+            source.fault((one.key, one.index), message)
+
+
+def _islands(names: set[str], links: Mapping[int, Link]) -> dict[str, str]:
+    """Give nodes that can reach each other the same label."""
+    neighbours: dict[str, list[str]] = defaultdict(list)
+    for link in links.values():
+        near, far = link.between
+        neighbours[near].append(far)
+        neighbours[far].append(near)
+    island: dict[str, str] = {}
+    for start in names:
+        waiting = [start] if start not in island else []
+        while waiting:
+            name = waiting.pop()
+            if name not in island:
+                island[name] = start
+                waiting.extend(neighbours[name])
+    return island
+
+
+def _check_sites(source: Source, egress: Mapping[int, Egress], topology: Draft[Topology]) -> None:
+    listed = topology.data.get("nodes")
+    nodes = listed if isinstance(listed, list) else []
+    sites = {node.get("site") for node in nodes if isinstance(node, dict)}
+    known = {site for site in sites if isinstance(site, str)}
+    for index, one in egress.items():
+        if one.site not in known:
+            hint = source.guess(one.site, known)
+            message = f"no site {describe(one.site)} in {topology.source.display}{hint}"
+            source.fault(("egress", index, "site"), message)
+
+
+def _check_intervals(source: Source, reserved: Mapping[int, Stream], cycle_ps: int) -> None:
+    fitting = {}
+    for index, stream in reserved.items():
+        below, rest = divmod(stream.interval_ps, cycle_ps)
+        if rest:
+            nearest = [n * cycle_ps for n in (below, below + 1) if n]
+            shown = " or ".join(format_quantity(TIME, time_ps) for time_ps in nearest)
+            given, cycle = (format_quantity(TIME, t) for t in (stream.interval_ps, cycle_ps))
+            message = f"{given} is not a multiple of the cycle, {cycle}; write {shown}"
+            source.fault(("streams", index, "interval"), message)
+        else:
+            fitting[index] = stream
+    _check_hypercycle(source, fitting, cycle_ps)
+
+
+def _check_hypercycle(source: Source, fitting: Mapping[int, Stream], cycle_ps: int) -> None:
+    together = 1
+    earlier: list[int] = []
+    for index, stream in fitting.items():
+        cycles = stream.interval_ps // cycle_ps
+        together = lcm(together, cycles)
+        if together > HYPERCYCLE_HIGHEST:
+            worst = max(earlier, key=lambda other: lcm(other, cycles), default=cycles)
+            given, other = (format_quantity(TIME, n * cycle_ps) for n in (cycles, worst))
+            what = f"{given} repeats"
+            if worst != cycles:
+                what = f"{given} clashes with {other}: all intervals repeat together"
+            message = f"{what} after {together:,} cycles only; at most {HYPERCYCLE_HIGHEST:,}"
+            source.fault(("streams", index, "interval"), message)
+            return
+        if cycles not in earlier:
+            earlier.append(cycles)

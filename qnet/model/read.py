@@ -1,0 +1,332 @@
+"""Files to nouns, or all faults of all files at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import ValidationError
+
+from qnet.errors import InputError, Problem
+from qnet.model.consistency import Draft, File, check_profile, check_topology
+from qnet.model.faults import file_keys, translate
+from qnet.model.fill import fill_defaults, fill_parameters
+from qnet.model.plan import Plan
+from qnet.model.topology import Link, Node, Topology
+from qnet.model.traffic import Demand, Profile, Stream
+from qnet.model.tree import Source, compose, guess, printable
+
+Kind = Literal["topology", "traffic"]
+
+FILE_BYTES_HIGHEST = 32 * 2**20
+PLAN_BYTES_HIGHEST = 512 * 2**20
+INTEGER_DIGITS_HIGHEST = 18
+
+FOLDERS: Mapping[Kind, str] = MappingProxyType({"topology": "topologies", "traffic": "traffic"})
+
+DEFAULTS: Mapping[Kind, Mapping[str, type[Node | Link | Stream | Demand]]] = MappingProxyType(
+    {
+        "topology": {"node": Node, "link": Link},
+        "traffic": {"stream": Stream, "demand": Demand},
+    }
+)
+"""Parts of the block `defaults:` in either kind of file; each fills the list named after it."""
+
+_NEITHER = "neither a topology, which has 'nodes', nor a traffic file, which has 'topology'"
+_NO_MAPPING = "not a mapping; a file begins like 'title: my network'"
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A network and what it must carry, with the names and hashes of their files."""
+
+    topology: Topology
+    profile: Profile
+    topology_file: str
+    traffic_file: str
+    topology_sha256: str
+    traffic_sha256: str
+
+
+def load(
+    traffic: str, *, topology: str | None = None, settings: Mapping[str, str] = _NO_SETTINGS
+) -> Scenario:
+    """Read a traffic file and the topology that it names, or another one.
+
+    `traffic` and `topology` are bundled names ('qingyang') or paths of YAML files; `settings`
+    replace parameters of the traffic file. Raises InputError with all faults of both files.
+    """
+    path = _find("traffic", traffic)
+    source, raw = _open_yaml(path)
+    profile = _draft_profile(source, settings)
+    topology_path = _topology_path(profile, path, topology)
+    network = _EMPTY if topology_path is None else _open_topology(topology_path)
+    check_profile(profile, network.draft)
+    problems = [*source.problems, *network.problems]
+    if problems:
+        raise InputError(problems)
+    assert profile.whole is not None
+    assert network.draft is not None
+    assert network.draft.whole is not None
+    return Scenario(
+        network.draft.whole,
+        profile.whole,
+        network.draft.source.display,
+        source.display,
+        network.sha256,
+        _hash(raw, settings),
+    )
+
+
+def read_topology(name: str) -> Topology:
+    """Read a topology, bundled or from a file. Raises InputError with all its faults."""
+    network = _open_topology(_find("topology", name))
+    if network.problems:
+        raise InputError(network.problems)
+    assert network.draft is not None
+    assert network.draft.whole is not None
+    return network.draft.whole
+
+
+def kind_of(name: str) -> Kind:
+    """Say whether a path or a bundled name is a topology or a traffic file.
+
+    A topology has the key 'nodes', a traffic file has 'topology'. Raises InputError when the file
+    cannot be read or is neither.
+    """
+    if not _is_path(name):
+        kind: Kind = "topology" if name in bundled_names("topology") else "traffic"
+        _find(kind, name)
+        return kind
+    source, _ = _open_yaml(Path(name))
+    content = source.root.content if source.root is not None else None
+    keys = set(content) if isinstance(content, dict) else set()
+    if keys & {"nodes", "links"}:
+        return "topology"
+    if keys & {"topology", "streams", "demands"}:
+        return "traffic"
+    if not source.problems:
+        source.fault((), _NEITHER if isinstance(content, dict) else _NO_MAPPING)
+    raise InputError(source.problems)
+
+
+def bundled_names(kind: Kind) -> list[str]:
+    """Return the names of the topologies or traffic files that come with qnet, sorted."""
+    return sorted(path.stem for path in _bundled_folder(kind).glob("*.yaml"))
+
+
+def read_plan(path: str) -> Plan:
+    """Read a plan. Raises InputError with all its faults; JSON has lines for syntax only."""
+    source = Source(_display(Path(path)))
+    raw = _read_bytes(source, Path(path), PLAN_BYTES_HIGHEST)
+    text = _check_json(source, raw) if raw is not None else None
+    if text is not None and not source.problems:
+        try:
+            return Plan.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            translate(source, Plan, error)
+    raise InputError(source.problems)
+
+
+def _check_json(source: Source, raw: bytes) -> str | None:
+    """Refuse what JSON readers differ about, before the validator reads the same text."""
+
+    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
+        made = dict(items)
+        if len(made) < len(items):
+            keys = [key for key, _ in items]
+            twice = next(key for index, key in enumerate(keys) if key in keys[:index])
+            source.report(0, 0, "", f"key '{twice[:40]}' twice in one object")
+        return made
+
+    def number(text: str) -> int:
+        if len(text.lstrip("-")) > INTEGER_DIGITS_HIGHEST:
+            source.report(0, 0, "", f"{text[:40]} is too large a number")
+            return 0
+        return int(text)
+
+    def refuse(text: str) -> int:
+        source.report(0, 0, "", f"{text[:40]} is not a whole number; a plan has no others")
+        return 0
+
+    try:
+        text = raw.decode("utf-8")
+        json.loads(
+            text,
+            object_pairs_hook=pairs,
+            parse_int=number,
+            parse_float=refuse,
+            parse_constant=refuse,
+        )
+    except UnicodeDecodeError:
+        source.report(0, 0, "", "not a text file in UTF-8")
+    except json.JSONDecodeError as error:
+        source.report(error.lineno, error.colno, "", f"not JSON: {error.msg}")
+    except RecursionError:
+        source.report(0, 0, "", "nested too deeply")
+    else:
+        return text
+    return None
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A topology as far as it could be read; without a file there is no draft."""
+
+    draft: Draft[Topology] | None
+    problems: tuple[Problem, ...]
+    sha256: str
+
+
+_EMPTY = _Network(None, (), "")
+
+
+def _open_topology(path: Path) -> _Network:
+    try:
+        source, raw = _open_yaml(path)
+    except InputError as error:
+        return _Network(None, tuple(error.problems), "")
+    _fill(source, "topology")
+    draft = _draft(source, Topology)
+    check_topology(draft)
+    known = draft if source.root is not None else None
+    return _Network(known, tuple(source.problems), _hash(raw, _NO_SETTINGS))
+
+
+def _draft_profile(source: Source, settings: Mapping[str, str]) -> Draft[Profile]:
+    fill_parameters(source, settings)
+    _fill(source, "traffic")
+    return _draft(source, Profile)
+
+
+def _fill(source: Source, kind: Kind) -> None:
+    keys = {
+        part: [key for key in file_keys(model) if key not in {"name", "between"}]
+        for part, model in DEFAULTS[kind].items()
+    }
+    fill_defaults(source, {part: f"{part}s" for part in keys}, keys)
+
+
+def _draft(source: Source, model: type[File]) -> Draft[File]:
+    if source.root is None:
+        return Draft(source, {}, None)
+    data = source.root.value()
+    if not isinstance(data, dict):
+        source.fault((), _NO_MAPPING)
+        return Draft(source, {}, None)
+    try:
+        whole = model.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        translate(source, model, error)
+        return Draft(source, data, None)
+    return Draft(source, data, whole)
+
+
+def _topology_path(profile: Draft[Profile], traffic: Path, override: str | None) -> Path | None:
+    """Return the topology's path; None when the traffic file's word for it is no help."""
+    if override is not None:
+        try:
+            return _find("topology", override)
+        except InputError as error:
+            profile.source.problems.extend(error.problems)
+            return None
+    name = profile.data.get("topology")
+    place = profile.source
+    if not isinstance(name, str) or any(one.where == "topology" for one in place.problems):
+        return None
+    folder = traffic.parent
+    for candidate in (folder.parent / "topologies", folder, _bundled_folder("topology")):
+        path = candidate / f"{name}.yaml"
+        if path.is_file() and not _looks_like_traffic(path):
+            return path
+    place.fault(("topology",), f"no topology '{name}' beside this file{_bundled_hint(name)}")
+    return None
+
+
+def _looks_like_traffic(path: Path) -> bool:
+    """Tell a traffic file that has the topology's name, as the bundled ones have."""
+    raw = _read_bytes(Source(""), path, FILE_BYTES_HIGHEST)
+    return raw is not None and re.search(rb"^topology[ \t]*:", raw, re.MULTILINE) is not None
+
+
+def _bundled_hint(name: str, kind: Kind = "topology") -> str:
+    names = bundled_names(kind)
+    listed = f"bundled are {', '.join(names)}" if names else "none is bundled"
+    return f"{guess(name, names)} ({listed})" if guess(name, names) else f"; {listed}"
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
+
+
+def _find(kind: Kind, name: str) -> Path:
+    if _is_path(name):
+        return Path(name)
+    if name not in bundled_names(kind):
+        message = f"no {kind} file of that name{_bundled_hint(name, kind)}; a path ends in '.yaml'"
+        raise InputError([Problem(printable(name) or "''", 0, 0, "", printable(message))])
+    return _bundled_folder(kind) / f"{name}.yaml"
+
+
+def _bundled_folder(kind: Kind) -> Path:
+    """Find the folder in the installed package, or beside it in a source tree."""
+    package = Path(str(files("qnet")))
+    installed = package / "bundled" / FOLDERS[kind]
+    return installed if installed.is_dir() else package.parent / FOLDERS[kind]
+
+
+def _display(path: Path) -> str:
+    """Name a file from where the user stands."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _open_yaml(path: Path) -> tuple[Source, bytes]:
+    source = Source(_display(path))
+    raw = _read_bytes(source, path, FILE_BYTES_HIGHEST)
+    if raw is None:
+        raise InputError(source.problems)
+    compose(source, raw)
+    return source, raw
+
+
+def _read_bytes(source: Source, path: Path, bytes_highest: int) -> bytes | None:
+    """Read a regular file up to a size, or report why not."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            source.report(0, 0, "", "a folder, not a file")
+            return None
+        if not stat.S_ISREG(mode):
+            source.report(0, 0, "", "not a regular file")
+            return None
+        with path.open("rb") as file:
+            raw = file.read(bytes_highest + 1)
+    except FileNotFoundError:
+        source.report(0, 0, "", "no such file")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        source.report(0, 0, "", f"cannot be read: {reason.lower()}")
+    else:
+        if len(raw) <= bytes_highest:
+            return raw
+        source.report(0, 0, "", f"too large; at most {bytes_highest // 2**20} MiB")
+    return None
+
+
+def _hash(raw: bytes, settings: Mapping[str, str]) -> str:
+    """Hash a file, followed by its settings if any; a NUL keeps the two apart."""
+    if settings:
+        raw += b"\0" + json.dumps(sorted(settings.items())).encode()
+    return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,184 @@
+"""What files may say, for editors (JSON Schema) and for readers (Markdown tables).
+
+Both come from the models, so they cannot say anything that the reader of files does not accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from qnet.model.faults import dimension_of, file_keys, inner_model
+from qnet.model.fields import TimeRange
+from qnet.model.read import DEFAULTS, Kind
+from qnet.model.topology import Topology
+from qnet.model.traffic import IMIX, Profile
+from qnet.units import TIME, format_quantity
+
+ROOTS: Mapping[Kind, type[BaseModel]] = {"topology": Topology, "traffic": Profile}
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_NO_DEFAULT = ("name", "between")
+_REFERENCE = {"type": "string", "pattern": r"\$\{[^{}]+\}"}
+
+
+def schema(kind: Kind) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of topologies or traffic files.
+
+    It allows all that the reader accepts. The reader asks for more, such as names that exist.
+    """
+    made = ROOTS[kind].model_json_schema(by_alias=True)
+    for model in _models(ROOTS[kind]):
+        part = made if model is ROOTS[kind] else made["$defs"][model.__name__]
+        _respell_defaults(part, model)
+        if kind == "traffic":
+            _allow_references(part)
+    made["properties"]["defaults"] = _defaults_block(kind, made["$defs"])
+    return {"$schema": DIALECT, **made}
+
+
+def _models(root: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Walk through the models of a file in the order of its keys, the file itself first."""
+    yield root
+    for info in root.model_fields.values():
+        model = inner_model(info)
+        if model is not None:
+            yield from _models(model)
+
+
+def _respell_defaults(part: dict[str, Any], model: type[BaseModel]) -> None:
+    for key, info in file_keys(model).items():
+        value = part["properties"][key]
+        value.pop("default", None)
+        spelled = spell_default(info)
+        if spelled is not None:
+            value["default"] = spelled
+
+
+def spell_default(info: FieldInfo) -> str | int | None:
+    """Spell a default as a file would; None when there is none, or it is a list or mapping."""
+    default = info.default
+    dimension = dimension_of(info)
+    if isinstance(default, TimeRange):
+        return "..".join(format_quantity(TIME, bound) for bound in sorted(set(default)))
+    if default == IMIX:
+        return "imix"
+    if isinstance(default, int) and dimension is not None:
+        return format_quantity(dimension, default)
+    return default if isinstance(default, str | int) else None
+
+
+def _allow_references(part: dict[str, Any]) -> None:
+    """Let `${name}` stand where a number, a word of a list or a name is asked for."""
+    for key, value in part["properties"].items():
+        choices = value.get("anyOf", [value])
+        strict = any(
+            choice.get("type") == "integer" or "enum" in choice or "pattern" in choice
+            for choice in choices
+        )
+        if strict and key != "parameters":
+            kept = {name: value.pop(name) for name in ("description", "default") if name in value}
+            value["anyOf"] = [*value.pop("anyOf", [dict(value)]), _REFERENCE]
+            for name in set(value) - {"anyOf"}:
+                del value[name]
+            value.update(kept)
+
+
+def _defaults_block(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Describe the block `defaults:`; what it gives is not required of the elements."""
+    block: dict[str, Any] = {}
+    for part, model in DEFAULTS[kind].items():
+        definition = definitions[model.__name__]
+        definition["required"] = [key for key in definition["required"] if key in _NO_DEFAULT]
+        keys = {
+            key: value for key, value in definition["properties"].items() if key not in _NO_DEFAULT
+        }
+        block[part] = {
+            "type": "object",
+            "additionalProperties": False,
+            "description": f"keys that every {part} has unless it says otherwise",
+            "properties": keys,
+        }
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "keys filled into every element of a list that lacks them",
+        "properties": block,
+    }
+
+
+def tables() -> str:
+    """Return a Markdown table of the keys of every mapping that a file may hold."""
+    return "\n".join(_file_tables(kind) for kind in ROOTS)
+
+
+def _file_tables(kind: Kind) -> str:
+    made = schema(kind)
+    title = {"topology": "Topology files", "traffic": "Traffic files"}[kind]
+    parts = [f"## {title}\n"]
+    for key, model in _titled(ROOTS[kind], ""):
+        definition = made if model is ROOTS[kind] else made["$defs"][model.__name__]
+        parts.append(f"### {key}\n" if key else "")
+        parts.append(_table(model, definition["properties"]))
+    parts.append("### defaults\n")
+    filled = " and ".join(f"`{part}:` fills `{part}s:`" for part in DEFAULTS[kind])
+    parts.append(f"{filled}; all keys of these but {_ticked(_NO_DEFAULT[: _kept(kind)])}.\n")
+    return "\n".join(part for part in parts if part)
+
+
+def _kept(kind: Kind) -> int:
+    """Count the keys without a default; only links have `between`."""
+    return 2 if kind == "topology" else 1
+
+
+def _titled(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield prefix, model
+    for key, info in file_keys(model).items():
+        inner = inner_model(info)
+        if inner is not None:
+            listed = "[]" if "tuple" in str(info.annotation) else ""
+            yield from _titled(inner, f"{prefix}.{key}{listed}".lstrip("."))
+
+
+def _table(model: type[BaseModel], properties: Mapping[str, Any]) -> str:
+    lines = ["| Key | Kind | Default | Meaning |", "|---|---|---|---|"]
+    for key, info in file_keys(model).items():
+        cells = (f"`{key}`", _kind(info, properties[key]), _default(info), info.description or "")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    spelled = spell_default(info)
+    return f"`{spelled}`" if spelled is not None else "-"
+
+
+def _kind(info: FieldInfo, value: Mapping[str, Any]) -> str:
+    choice = next((one for one in value.get("anyOf", ()) if one.get("type") != "null"), value)
+    dimension = dimension_of(info)
+    if dimension is not None:
+        return f"{dimension.name}, `{dimension.example}`"
+    words = choice.get("examples") or choice.get("enum")
+    if words:
+        return " or ".join(f"`{word}`" for word in words)
+    if choice.get("type") == "integer":
+        return f"whole number, {choice['minimum']:,} to {choice['maximum']:,}"
+    if choice.get("type") == "string":
+        return "name" if "pattern" in choice else "text"
+    return _list_kind(choice) if choice.get("type") == "array" else "mapping"
+
+
+def _list_kind(choice: Mapping[str, Any]) -> str:
+    if "prefixItems" in choice:
+        return "two names"
+    return "list" if "$ref" in choice["items"] else "list of texts"
+
+
+def _ticked(words: tuple[str, ...]) -> str:
+    return " and ".join(f"`{word}`" for word in words)

@@ -1,0 +1,50 @@
+"""Nouns to canonical JSON, and text to files that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from qnet.errors import EnvironmentMissing
+from qnet.model.fields import Noun
+
+
+def to_json(noun: Noun) -> str:
+    """Write a noun as JSON that is the same byte for byte every time.
+
+    Keys are field names in the order of the model, numbers are integers in internal units.
+    """
+    return json.dumps(noun.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a file in UTF-8 in one step: readers see the old text or the new, never a part.
+
+    Raises EnvironmentMissing when the disk is full, the folder is absent or may not be written.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(target)
+        temporary = None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise EnvironmentMissing(f"{target} cannot be written: {reason}") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+
+
+def _umask() -> int:
+    """Return the process's mask: temporary files are private, results are not."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

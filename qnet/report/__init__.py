@@ -1,0 +1,1 @@
+"""The answer for its readers: terminal, JSON, JUnit, and one HTML page that opens offline."""

@@ -1,0 +1,185 @@
+"""Place demands: how much goes over which route and, of each route, over which wires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qnet.model.plan import DemandPart, DemandPlan
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import Demand, Profile
+from qnet.schedule.flows import Pair, RouteRate, place_flows
+from qnet.schedule.routes import Graph, Route
+from qnet.units import ceil_div, show_rate
+
+PART_LEAST_BPS = 10**6
+"""Smaller parts join another part of their demand where its wires have room."""
+
+LEVEL_BITS = 30
+PORTS_NAMED = 3
+
+
+class Wires:
+    """How much each wire has been given to carry, so that parallel wires are loaded alike.
+
+    `quota_bps` is what a wire is to take of the flow over its edge and has not taken yet;
+    `spare_bps` what it has left beyond that.
+    """
+
+    def __init__(self, ports: Sequence[Port], free_bps: Sequence[int]) -> None:
+        self._ports = ports
+        self.spare_bps = list(free_bps)
+        self.quota_bps = [0] * len(ports)
+
+    def share(self, ports: Sequence[Port], flow_bps: int) -> None:
+        """Set the quotas of parallel wires for a flow over all of them."""
+        free_bps = [self.spare_bps[port.number] for port in ports]
+        sizes_bps = [port.reservable_bps for port in ports]
+        for port, quota_bps in zip(ports, water_fill(flow_bps, free_bps, sizes_bps), strict=True):
+            self.quota_bps[port.number] += quota_bps
+            self.spare_bps[port.number] -= quota_bps
+
+    def assign(self, route: Route, rate_bps: int) -> list[DemandPart]:
+        """Spread what takes one route over wires, in few parts."""
+        parts: dict[tuple[int, ...], int] = {}
+        while rate_bps > 0:
+            wires = tuple(self._emptiest(edge.ports) for edge in route.edges)
+            amount = min(rate_bps, *(self.quota_bps[wire] for wire in wires))
+            assert amount > 0, "the quotas of an edge add up to the flow over it"
+            if amount < PART_LEAST_BPS:
+                joined = (other for other in parts if self._room_bps(other) >= amount)
+                wires = next(joined, wires)
+            self._use(wires, amount)
+            parts[wires] = parts.get(wires, 0) + amount
+            rate_bps -= amount
+        return [
+            DemandPart(ports=tuple(self._ports[wire].name for wire in wires), rate_bps=part_bps)
+            for wires, part_bps in parts.items()
+        ]
+
+    def _emptiest(self, ports: Sequence[Port]) -> int:
+        return max(ports, key=lambda port: (self.quota_bps[port.number], -port.number)).number
+
+    def _room_bps(self, wires: Sequence[int]) -> int:
+        return min(self.quota_bps[wire] + self.spare_bps[wire] for wire in wires)
+
+    def _use(self, wires: Sequence[int], amount_bps: int) -> None:
+        for wire in wires:
+            of_quota = min(amount_bps, self.quota_bps[wire])
+            self.quota_bps[wire] -= of_quota
+            self.spare_bps[wire] -= amount_bps - of_quota
+
+
+def water_fill(flow_bps: int, free_bps: Sequence[int], sizes_bps: Sequence[int]) -> list[int]:
+    """Divide a flow so that all wires that take some keep the same share of their size free.
+
+    water_fill(300, [400, 200], [400, 400]) is [250, 50]: both keep 150.
+    """
+    assert flow_bps <= sum(free_bps), "the flow over an edge fits into its wires"
+
+    def quotas(level: int) -> list[int]:
+        return [
+            max(free - ceil_div(level * size, 2**LEVEL_BITS), 0)
+            for free, size in zip(free_bps, sizes_bps, strict=True)
+        ]
+
+    low, high = 0, 2**LEVEL_BITS
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(quotas(middle)) >= flow_bps:
+            low = middle
+        else:
+            high = middle - 1
+    shares = quotas(low)
+    excess = sum(shares) - flow_bps
+    for place, share in enumerate(shares):
+        cut = min(ceil_div(excess, len(shares) - place), share)
+        shares[place] -= cut
+        excess -= cut
+    for place, share in reversed(list(enumerate(shares))):
+        cut = min(excess, share)
+        shares[place] -= cut
+        excess -= cut
+    return shares
+
+
+def place_demands(
+    topology: Topology, profile: Profile, graph: Graph, free_bps: Sequence[int]
+) -> list[DemandPlan]:
+    """Place the demands of a profile into what every port has free."""
+    wants: dict[Pair, int] = {}
+    for demand in profile.demands:
+        pair = (demand.source, demand.target)
+        wants[pair] = wants.get(pair, 0) + demand.rate_bps
+    edge_free_bps = [sum(free_bps[port.number] for port in edge.ports) for edge in graph.edges]
+    flow_bps = list(edge_free_bps)
+    placed = place_flows(graph, edge_free_bps, wants)
+    wires = Wires(topology.ports, free_bps)
+    for edge in graph.edges:
+        wires.share(edge.ports, flow_bps[edge.number] - edge_free_bps[edge.number])
+    plans: dict[str, DemandPlan] = {}
+    for demand in _by_priority(profile):
+        routes = placed[demand.source, demand.target]
+        parts = [
+            part
+            for route, rate_bps in _draw(routes, demand.rate_bps)
+            for part in wires.assign(route, rate_bps)
+        ]
+        placed_bps = sum(part.rate_bps for part in parts)
+        plans[demand.name] = DemandPlan(
+            name=demand.name,
+            rate_bps=demand.rate_bps,
+            placed_bps=placed_bps,
+            parts=tuple(parts),
+            reason=None
+            if placed_bps == demand.rate_bps
+            else _why_not_all(graph, edge_free_bps, demand, placed_bps),
+        )
+    return [plans[demand.name] for demand in profile.demands]
+
+
+def _by_priority(profile: Profile) -> list[Demand]:
+    """Sort demands so that of one pair of nodes the class that goes first is served first."""
+    return sorted(
+        profile.demands, key=lambda one: -profile.class_by_name[one.traffic_class].priority
+    )
+
+
+def _draw(routes: list[RouteRate], wanted_bps: int) -> list[RouteRate]:
+    """Draw a demand's rate from what its pair of nodes was given, shortest route first."""
+    drawn = []
+    for place, (route, rate_bps) in enumerate(routes):
+        amount = min(rate_bps, wanted_bps)
+        if amount:
+            drawn.append(RouteRate(route, amount))
+            routes[place] = RouteRate(route, rate_bps - amount)
+            wanted_bps -= amount
+    return drawn
+
+
+def _why_not_all(
+    graph: Graph, edge_free_bps: Sequence[int], demand: Demand, placed_bps: int
+) -> str:
+    """Name the full ports around what the source can still reach."""
+    if graph.shortest(demand.source, demand.target) is None:
+        return f"no route from {demand.source} to {demand.target}"
+    reached = {demand.source}
+    waiting = [demand.source]
+    while waiting:
+        node = waiting.pop()
+        for edge in graph.leaving(node):
+            if edge.target not in reached and edge_free_bps[edge.number] > 0:
+                reached.add(edge.target)
+                waiting.append(edge.target)
+    assert demand.target not in reached, "what fits is placed"
+    full = [
+        port.name
+        for edge in graph.edges
+        if edge.source in reached and edge.target not in reached
+        for port in edge.ports
+    ]
+    names = ", ".join(full[:PORTS_NAMED])
+    more = f" and {len(full) - PORTS_NAMED} more" if len(full) > PORTS_NAMED else ""
+    return (
+        f"placed {show_rate(placed_bps)} of {show_rate(demand.rate_bps)}; "
+        f"full: port{'s' if len(full) > 1 else ''} {names}{more}"
+    )

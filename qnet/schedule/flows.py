@@ -1,0 +1,221 @@
+"""Multicommodity flows: the most that a network can carry, and routes that carry it.
+
+A linear program over edges (solved by HiGHS), with one commodity for each source: for every source
+and edge how much flows, for every pair of nodes how much of what is wanted is served. It bounds
+what any plan can place, since whole streams on single routes are only a special case. Where the
+flow is to become a plan it is solved twice: first for the most served, then, keeping that, for
+the least sum of flow times delay, so that routes are short and without loops.
+
+Inside the program flows are floating-point Gb/s; what leaves this module is whole bits per second
+that keep every capacity exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.schedule.routes import Edge, Graph, Route
+
+Pair = tuple[str, str]
+
+BPS_PER_UNIT = 10**9
+GRAIN_BPS = 1000
+"""Flows are read to the nearest kb/s: far above the solver's error, far below any use."""
+
+SLACK = 1e-8
+"""Share of the served total that shortening routes may give up; topping up regains it."""
+
+
+class RouteRate(NamedTuple):
+    """What one pair of nodes sends over one route."""
+
+    route: Route
+    rate_bps: int
+
+
+class _Columns(NamedTuple):
+    """The program's variables: a flow for each (source, edge), a served amount for each pair."""
+
+    flows: list[tuple[str, Edge]]
+    pairs: list[Pair]
+
+
+def most_placed_bps(graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pair, int]) -> int:
+    """Return the most that any plan can place of what the pairs of nodes want.
+
+    `capacity_bps` has an entry for each edge of the graph. Right to a few kb/s.
+    """
+    if not wants:
+        return 0
+    solver, columns = _program(graph, capacity_bps, wants)
+    served = _solve(solver)[len(columns.flows) :]
+    return min(_to_bps(float(served.sum())), sum(wants.values()))
+
+
+def place_flows(
+    graph: Graph, free_bps: list[int], wants: Mapping[Pair, int]
+) -> dict[Pair, list[RouteRate]]:
+    """Place as much as fits over short routes, and take it out of `free_bps` of each edge."""
+    placed: dict[Pair, dict[tuple[int, ...], int]] = {pair: {} for pair in sorted(wants)}
+    left_bps = {pair: wants[pair] for pair in placed}
+
+    def push(pair: Pair, route: Route, most_bps: int) -> int:
+        amount = min(most_bps, left_bps[pair], *(free_bps[edge.number] for edge in route.edges))
+        if amount > 0:
+            chain = tuple(edge.number for edge in route.edges)
+            placed[pair][chain] = placed[pair].get(chain, 0) + amount
+            left_bps[pair] -= amount
+            for number in chain:
+                free_bps[number] -= amount
+        return amount
+
+    for pair, route, rate in _best_routes(graph, free_bps, wants):
+        push(pair, route, _to_bps(rate))
+    for pair in placed:
+        while left_bps[pair]:
+            route_left = graph.shortest(*pair, usable=lambda edge: free_bps[edge.number] > 0)
+            if route_left is None:
+                break
+            push(pair, route_left, left_bps[pair])
+    return {
+        pair: [
+            RouteRate(Route(tuple(graph.edges[number] for number in chain)), rate_bps)
+            for chain, rate_bps in chains.items()
+        ]
+        for pair, chains in placed.items()
+    }
+
+
+def _best_routes(
+    graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pair, int]
+) -> list[tuple[Pair, Route, float]]:
+    """Solve for the most served over the shortest routes, and take the flows apart."""
+    if not wants:
+        return []
+    solver, columns = _program(graph, capacity_bps, wants)
+    values = _solve(solver)
+    _shorten(solver, columns, float(values[len(columns.flows) :].sum()))
+    values = _solve(solver)
+    flow: dict[str, dict[int, float]] = {}
+    for (source, edge), amount in zip(columns.flows, values, strict=False):
+        flow.setdefault(source, {})[edge.number] = float(amount)
+    routes = []
+    for pair, amount in zip(columns.pairs, values[len(columns.flows) :], strict=True):
+        for route, rate in _take_apart(graph, flow.get(pair[0], {}), pair, float(amount)):
+            routes.append((pair, route, rate))
+    return routes
+
+
+def _take_apart(
+    graph: Graph, flow: dict[int, float], pair: Pair, amount: float
+) -> list[tuple[Route, float]]:
+    """Follow the flow of one source to one target, shortest route first, and use it up."""
+    least = GRAIN_BPS / BPS_PER_UNIT / 2
+    routes = []
+    while amount > least:
+        route = graph.shortest(*pair, usable=lambda edge: flow.get(edge.number, 0.0) > least)
+        if route is None:
+            break
+        rate = min(amount, *(flow[edge.number] for edge in route.edges))
+        for edge in route.edges:
+            flow[edge.number] -= rate
+        amount -= rate
+        routes.append((route, rate))
+    return routes
+
+
+def _to_bps(units: float) -> int:
+    return round(units * (BPS_PER_UNIT // GRAIN_BPS)) * GRAIN_BPS
+
+
+def _program(
+    graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pair, int]
+) -> tuple[Any, _Columns]:
+    """State the program: what enters a node leaves it or is served there; edges have capacities."""
+    pairs = sorted(wants)
+    sources = sorted({source for source, _ in pairs})
+    edges = [edge for edge in graph.edges if capacity_bps[edge.number] > 0]
+    nodes = sorted({name for edge in graph.edges for name in (edge.source, edge.target)})
+    row_of = {
+        (source, node): row
+        for row, (source, node) in enumerate((s, n) for s in sources for n in nodes if s != n)
+    }
+    columns = _Columns(
+        [(source, edge) for source in sources for edge in edges if edge.target != source], pairs
+    )
+    capacity_row = {edge.number: len(row_of) + place for place, edge in enumerate(edges)}
+    start, index, value = [0], list[int](), list[float]()
+    for source, edge in columns.flows:
+        entries = [(row_of[source, edge.target], 1.0), (capacity_row[edge.number], 1.0)]
+        if edge.source != source:
+            entries.append((row_of[source, edge.source], -1.0))
+        index += [row for row, _ in entries]
+        value += [factor for _, factor in entries]
+        start.append(len(index))
+    for pair in pairs:
+        if pair in row_of:
+            index.append(row_of[pair])
+            value.append(-1.0)
+        start.append(len(index))
+    lp = highspy.HighsLp()
+    lp.num_col_ = len(columns.flows) + len(pairs)
+    lp.num_row_ = len(row_of) + len(edges)
+    lp.col_cost_ = np.concatenate([np.zeros(len(columns.flows)), -np.ones(len(pairs))])
+    lp.col_lower_ = np.zeros(lp.num_col_)
+    # A pair with an unconnected end has no row to serve it from.
+    most = [wants[pair] / BPS_PER_UNIT if pair in row_of else 0.0 for pair in pairs]
+    lp.col_upper_ = np.concatenate([np.full(len(columns.flows), highspy.kHighsInf), most])
+    room = [capacity_bps[edge.number] / BPS_PER_UNIT for edge in edges]
+    lp.row_lower_ = np.concatenate([np.zeros(len(row_of)), np.full(len(edges), -highspy.kHighsInf)])
+    lp.row_upper_ = np.concatenate([np.zeros(len(row_of)), room])
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    lp.a_matrix_.start_ = np.array(start, dtype=np.int32)
+    lp.a_matrix_.index_ = np.array(index, dtype=np.int32)
+    lp.a_matrix_.value_ = np.array(value)
+    return _solver(lp), columns
+
+
+def _solver(lp: Any) -> Any:
+    """Set the solver up so that the same program gives the same answer everywhere."""
+    solver = highspy.Highs()
+    for option, setting in (
+        ("output_flag", False),
+        ("threads", 1),
+        ("parallel", "off"),
+        ("solver", "simplex"),
+        ("random_seed", 0),
+    ):
+        solver.setOptionValue(option, setting)
+    solver.passModel(lp)
+    return solver
+
+
+def _solve(solver: Any) -> NDArray[np.float64]:
+    solver.run()
+    status = solver.getModelStatus()
+    assert status == highspy.HighsModelStatus.kOptimal, f"a flow of zero is feasible: {status}"
+    values: NDArray[np.float64] = np.maximum(np.array(solver.getSolution().col_value), 0.0)
+    return values
+
+
+def _shorten(solver: Any, columns: _Columns, served: float) -> None:
+    """Change the goal to the least sum of flow times delay, while as much is served."""
+    count = len(columns.flows) + len(columns.pairs)
+    longest = max((edge.delay_ps for _, edge in columns.flows), default=1)
+    # The constant keeps routes from wandering over edges that cost next to nothing.
+    costs = np.array([edge.delay_ps / longest + 1e-3 for _, edge in columns.flows])
+    costs = np.concatenate([costs, np.zeros(len(columns.pairs))])
+    solver.changeColsCost(count, np.arange(count, dtype=np.int32), costs)
+    first = len(columns.flows)
+    solver.addRow(
+        served * (1 - SLACK),
+        highspy.kHighsInf,
+        len(columns.pairs),
+        np.arange(first, count, dtype=np.int32),
+        np.ones(len(columns.pairs)),
+    )

@@ -1,0 +1,289 @@
+"""Routes by delay, and pairs of routes that no single failure can cut together.
+
+Parallel wires that take the same time are one edge here: which of them a stream takes is decided
+where the room is counted. Otherwise the first eight routes of a pair would often be eight ways to
+pick wires along one and the same chain of nodes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from qnet.model.topology import Port, Topology
+from qnet.schedule.pairs import two_node_disjoint_chains
+from qnet.units import serialisation_ps
+
+ROUTE_COUNT = 8
+"""Candidate routes of a pair of nodes."""
+
+WIDE_ROUTE_COUNT = 64
+"""Routes searched for a disjoint pair when the first eight have none, before giving up."""
+
+REFERENCE_FRAME_BYTES = 1518
+"""Frame whose line time counts in the order of routes; a longest untagged Ethernet frame."""
+
+
+class Edge(NamedTuple):
+    """Wires from one node to the next with one propagation delay: `ports` in topology order."""
+
+    number: int
+    source: str
+    target: str
+    cable: str | None
+    """Their cable, or None where wires of several cables are taken together."""
+    propagation_ps: int
+    delay_ps: int
+    """Processing at the source, line time of the reference frame, and propagation."""
+    ports: tuple[Port, ...]
+
+
+class Route(NamedTuple):
+    """A chain of edges without a repeated node."""
+
+    edges: tuple[Edge, ...]
+
+    @property
+    def delay_ps(self) -> int:
+        """Return the delay that routes are ordered by."""
+        return sum(edge.delay_ps for edge in self.edges)
+
+    @property
+    def nodes_between(self) -> frozenset[str]:
+        """Return the nodes that the route passes, without its ends."""
+        return frozenset(edge.source for edge in self.edges[1:])
+
+    @property
+    def cables(self) -> frozenset[str]:
+        """Return the cables that the route uses, of edges that keep to one."""
+        return frozenset(edge.cable for edge in self.edges if edge.cable is not None)
+
+
+def disjoint(one: Route, other: Route) -> bool:
+    """Say whether two routes between the same ends share no cable and no node."""
+    return not (one.nodes_between & other.nodes_between or one.cables & other.cables)
+
+
+def make_edges(topology: Topology, *, by_cable: bool) -> tuple[Edge, ...]:
+    """Gather parallel wires of equal propagation, within one cable if `by_cable`."""
+    together: dict[tuple[str, str, str | None, int], list[Port]] = {}
+    for port in topology.ports:
+        cable = topology.cable(topology.links[port.link]) if by_cable else None
+        key = (port.source, port.target, cable, port.propagation_ps)
+        together.setdefault(key, []).append(port)
+    edges: list[Edge] = []
+    for (source, target, cable, propagation_ps), ports in together.items():
+        processing_ps = topology.node_by_name[source].processing.high_ps
+        fastest_bps = max(port.rate_bps for port in ports)
+        delay_ps = processing_ps + serialisation_ps(REFERENCE_FRAME_BYTES, fastest_bps)
+        edges.append(
+            Edge(
+                len(edges),
+                source,
+                target,
+                cable,
+                propagation_ps,
+                delay_ps + propagation_ps,
+                tuple(ports),
+            )
+        )
+    return tuple(edges)
+
+
+class Graph:
+    """Edges by the node they leave, and the searches over them.
+
+    Every search is by (cost, hops, edge numbers), so that ties never depend on memory or hashes.
+    """
+
+    def __init__(self, edges: Sequence[Edge]) -> None:
+        self.edges = tuple(edges)
+        self._from: dict[str, list[Edge]] = {}
+        for edge in edges:
+            self._from.setdefault(edge.source, []).append(edge)
+
+    def leaving(self, node: str) -> Sequence[Edge]:
+        """Return the edges that leave a node."""
+        return self._from.get(node, ())
+
+    def shortest(
+        self,
+        source: str,
+        target: str,
+        usable: Callable[[Edge], bool] = lambda edge: True,
+        cost: Callable[[Edge], int] = lambda edge: edge.delay_ps,
+    ) -> Route | None:
+        """Return the cheapest route over usable edges (Dijkstra), or None."""
+        heap: list[tuple[int, int, tuple[int, ...], str]] = [(0, 0, (), source)]
+        done: set[str] = set()
+        while heap:
+            so_far, hops, chain, node = heapq.heappop(heap)
+            if node == target:
+                return Route(tuple(self.edges[number] for number in chain))
+            if node in done:
+                continue
+            done.add(node)
+            for edge in self.leaving(node):
+                if edge.target not in done and usable(edge):
+                    step = (so_far + cost(edge), hops + 1, (*chain, edge.number), edge.target)
+                    heapq.heappush(heap, step)
+        return None
+
+    def avoiding(
+        self, source: str, target: str, nodes: Collection[str], cables: Collection[str]
+    ) -> Route | None:
+        """Return the shortest route that enters none of the nodes and uses none of the cables."""
+        return self.shortest(
+            source,
+            target,
+            lambda edge: edge.target not in nodes and edge.cable not in cables,
+        )
+
+    def by_delay(self, source: str, target: str) -> Iterator[Route]:
+        """Yield every simple route, shortest first (Yen 1971)."""
+        first = self.shortest(source, target)
+        waiting: list[tuple[int, int, tuple[int, ...], Route]] = []
+        seen: set[tuple[int, ...]] = set()
+        given: list[tuple[int, ...]] = []
+
+        def wait(route: Route) -> None:
+            chain = tuple(edge.number for edge in route.edges)
+            if chain not in seen:
+                seen.add(chain)
+                heapq.heappush(waiting, (route.delay_ps, len(chain), chain, route))
+
+        if first is not None:
+            wait(first)
+        while waiting:
+            _, _, chain, route = heapq.heappop(waiting)
+            yield route
+            given.append(chain)
+            for place in range(len(chain)):
+                spur = self._spur(route, place, given, target)
+                if spur is not None:
+                    wait(spur)
+
+    def _spur(
+        self, route: Route, place: int, given: Sequence[tuple[int, ...]], target: str
+    ) -> Route | None:
+        """Leave a route at one of its nodes by an edge that no given route takes from there."""
+        root = route.edges[:place]
+        chain = tuple(edge.number for edge in root)
+        taken = {other[place] for other in given if other[:place] == chain and len(other) > place}
+        passed = {edge.source for edge in root}
+        rest = self.shortest(
+            route.edges[place].source,
+            target,
+            lambda edge: edge.number not in taken and edge.target not in passed,
+        )
+        return None if rest is None else Route(root + rest.edges)
+
+
+class _Lazy:
+    """A list that is computed as far as it is read."""
+
+    def __init__(self, routes: Iterator[Route]) -> None:
+        self._rest = routes
+        self._known: list[Route] = []
+
+    def get(self, index: int) -> Route | None:
+        while len(self._known) <= index:
+            route = next(self._rest, None)
+            if route is None:
+                return None
+            self._known.append(route)
+        return self._known[index]
+
+
+class Routes:
+    """Candidate routes and disjoint pairs of one topology, each found once."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.graph = Graph(make_edges(topology, by_cable=False))
+        self._by_cable = Graph(make_edges(topology, by_cable=True))
+        self._single: dict[tuple[str, str], _Lazy] = {}
+        self._pairs: dict[tuple[str, str], tuple[tuple[Route, Route], ...]] = {}
+
+    def candidate(self, source: str, target: str, index: int) -> Route | None:
+        """Return the candidate route of that rank by delay, or None behind the last one."""
+        lazy = self._single.get((source, target))
+        if lazy is None:
+            lazy = _Lazy(islice(self.graph.by_delay(source, target), ROUTE_COUNT))
+            self._single[source, target] = lazy
+        return lazy.get(index)
+
+    def pair(self, source: str, target: str, index: int) -> tuple[Route, Route] | None:
+        """Return the candidate disjoint pair of that rank: least delay of the longer route first.
+
+        The first route of each pair is the shorter one.
+        """
+        pairs = self._pairs.get((source, target))
+        if pairs is None:
+            pairs = self._pairs[source, target] = self._find_pairs(source, target)
+        return pairs[index] if index < len(pairs) else None
+
+    def _find_pairs(self, source: str, target: str) -> tuple[tuple[Route, Route], ...]:
+        return (
+            self._pairs_among(source, target, ROUTE_COUNT)
+            or self._pair_by_flow(source, target)
+            or self._pairs_among(source, target, WIDE_ROUTE_COUNT)
+        )
+
+    def _pairs_among(self, source: str, target: str, limit: int) -> tuple[tuple[Route, Route], ...]:
+        """Pair each candidate with the shortest route that is disjoint from it.
+
+        That finds every pair of which one route is a candidate, also where the shortest route
+        blocks all others.
+        """
+        pairs: dict[frozenset[tuple[int, ...]], tuple[Route, Route]] = {}
+        for one in islice(self._by_cable.by_delay(source, target), limit):
+            other = self._by_cable.avoiding(source, target, one.nodes_between, one.cables)
+            if other is not None:
+                pair = (one, other) if one.delay_ps <= other.delay_ps else (other, one)
+                key = frozenset(tuple(edge.number for edge in route.edges) for route in pair)
+                pairs.setdefault(key, pair)
+        return tuple(sorted(pairs.values(), key=_longer_delay_first))
+
+    def _pair_by_flow(self, source: str, target: str) -> tuple[tuple[Route, Route], ...]:
+        """Find a pair without a common node if there is any; good unless it shares a cable."""
+        edges = self._by_cable.edges
+        chains = two_node_disjoint_chains(
+            [(edge.source, edge.target, edge.delay_ps) for edge in edges], source, target
+        )
+        if chains is None:
+            return ()
+        one, other = sorted(
+            (Route(tuple(edges[number] for number in chain)) for chain in chains),
+            key=lambda route: (route.delay_ps, route.edges),
+        )
+        return ((one, other),) if disjoint(one, other) else ()
+
+    def least_propagation_ps(self, source: str, target: str) -> int | None:
+        """Return the smallest sum of propagation delays over any route."""
+        route = self.graph.shortest(source, target, cost=lambda edge: edge.propagation_ps)
+        return None if route is None else sum(edge.propagation_ps for edge in route.edges)
+
+    def why_no_pair(self, source: str, target: str) -> str:
+        """Say why there is no disjoint pair: the node or cable that all routes share, if one is."""
+        first = self._by_cable.shortest(source, target)
+        if first is None:
+            return f"no route from {source} to {target}"
+        for edge in first.edges:
+            if edge.cable and not self._by_cable.avoiding(source, target, (), {edge.cable}):
+                return f"no disjoint second path: every route uses cable {edge.cable}"
+            if edge.target != target and not self._by_cable.avoiding(
+                source, target, {edge.target}, ()
+            ):
+                return f"no disjoint second path: every route passes node {edge.target}"
+        tried = sum(1 for _ in islice(self._by_cable.by_delay(source, target), WIDE_ROUTE_COUNT))
+        return (
+            f"no disjoint second path: each of the first {tried} routes shares a node "
+            "or a cable with every other route"
+        )
+
+
+def _longer_delay_first(pair: tuple[Route, Route]) -> tuple[int, int, list[int]]:
+    numbers = [edge.number for route in pair for edge in route.edges]
+    return pair[1].delay_ps, pair[0].delay_ps, numbers

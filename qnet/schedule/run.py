@@ -1,0 +1,126 @@
+"""Make the plan: reserve first, then route, then place demands, then add up the egress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from qnet import __version__
+from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Egress, Profile
+from qnet.schedule.demands import place_demands
+from qnet.schedule.flows import Pair, most_placed_bps
+from qnet.schedule.reserve import Reservation, mean_rate_bps, reservable_bytes, reserve
+from qnet.schedule.routed import route_streams
+from qnet.schedule.routes import Graph, Routes
+from qnet.units import PS_PER_S
+
+Progress = Callable[[str, int, int], None]
+
+
+def schedule(
+    topology: Topology,
+    profile: Profile,
+    *,
+    topology_sha256: str,
+    traffic_sha256: str,
+    progress: Progress | None = None,
+) -> Plan:
+    """Plan a profile on a topology: every stream and demand gets its place or a reason.
+
+    `progress` is called with the name of the stage, what is done and how much there is. Raises
+    Infeasible when the reserved intervals have no common multiple that can be counted out.
+    """
+    tell = progress or (lambda stage, done, total: None)
+    routes = Routes(topology)
+    reserved, state = reserve(topology, profile, routes, tell)
+    free_bps = _free_bps(topology, state)
+    routed = route_streams(topology, profile, routes, free_bps)
+    plans = {**reserved, **routed.plans}
+    tell("demands", 0, len(profile.demands))
+    demands = place_demands(topology, profile, routes.graph, free_bps)
+    tell("demands", len(profile.demands), len(profile.demands))
+    placed_bps = _placed_bps(profile, reserved, routed.fitting, demands)
+    egress = []
+    for done, site in enumerate(profile.egress):
+        tell("egress", done, len(profile.egress))
+        egress.append(_egress(topology, profile, routes.graph, site, placed_bps))
+    tell("egress", len(profile.egress), len(profile.egress))
+    return Plan(
+        qnet_version=__version__,
+        topology_sha256=topology_sha256,
+        traffic_sha256=traffic_sha256,
+        cycle_ps=topology.tcqf.cycle_ps,
+        buffers=topology.tcqf.buffers,
+        hypercycle=state.length,
+        streams=tuple(plans[stream.name] for stream in profile.every_stream),
+        demands=tuple(demands),
+        egress=tuple(egress),
+    )
+
+
+def _free_bps(topology: Topology, state: Reservation) -> list[int]:
+    """Return what every port may still carry on average beside its reservations.
+
+    Where something is reserved the fullest cycle counts (rule 4), and the mean always (rule 5).
+    """
+    cycle_ps = topology.tcqf.cycle_ps
+    fullest = state.reserved_bytes_max().tolist()
+    free_bps = []
+    for port, most_bytes, mean_bps in zip(topology.ports, fullest, state.mean_bps(), strict=True):
+        room_bps = port.reservable_bps - mean_bps
+        if most_bytes:
+            beside = reservable_bytes(port, cycle_ps) - most_bytes
+            room_bps = min(room_bps, beside * 8 * PS_PER_S // cycle_ps)
+        free_bps.append(room_bps)
+    return free_bps
+
+
+def _placed_bps(
+    profile: Profile,
+    reserved: Mapping[str, StreamPlan],
+    fitting: frozenset[str],
+    demands: list[DemandPlan],
+) -> Mapping[str, int]:
+    """Return by name what of every stream and demand has a place; names of both kinds differ."""
+    placed = {
+        f"stream {stream.name}": mean_rate_bps(stream)
+        for stream in profile.every_stream
+        if stream.name in fitting
+        or (stream.name in reserved and reserved[stream.name].status == "admitted")
+    }
+    return {**placed, **{f"demand {demand.name}": demand.placed_bps for demand in demands}}
+
+
+def _egress(
+    topology: Topology,
+    profile: Profile,
+    graph: Graph,
+    egress: Egress,
+    placed_bps: Mapping[str, int],
+) -> EgressPlan:
+    """Add up what leaves a site, and bound what could."""
+    inside = {node.name for node in topology.nodes if node.site == egress.site}
+    wants: dict[Pair, int] = {}
+    placed = 0
+    things = [
+        (f"stream {one.name}", one.talker, one.listener, mean_rate_bps(one))
+        for one in profile.every_stream
+    ]
+    things += [
+        (f"demand {one.name}", one.source, one.target, one.rate_bps) for one in profile.demands
+    ]
+    for name, source, target, rate_bps in things:
+        if source in inside and target not in inside:
+            wants[source, target] = wants.get((source, target), 0) + rate_bps
+            placed += placed_bps.get(name, 0)
+    capacity_bps = [sum(port.reservable_bps for port in edge.ports) for edge in graph.edges]
+    bound_bps = most_placed_bps(graph, capacity_bps, wants)
+    # The solver's bound is right to a few kb/s; a plan that exists proves its own figure.
+    return EgressPlan(
+        site=egress.site,
+        required_bps=egress.rate_bps,
+        offered_bps=sum(wants.values()),
+        placed_bps=placed,
+        bound_bps=max(bound_bps, placed),
+    )

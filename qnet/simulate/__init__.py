@@ -1,0 +1,1 @@
+"""The second witness: every frame of a run, in windows of network time."""

@@ -1,0 +1,348 @@
+"""Nouns to arrays: everything that the kernels need, laid out once before a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.errors import Infeasible
+from qnet.model.histogram import BIN_COUNT
+from qnet.model.plan import Plan
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream
+from qnet.simulate import kernels as k
+from qnet.simulate.draws import dice, integers, log_table
+from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+
+Ints = NDArray[np.int64]
+
+CLOCK_BLOCK_PS = PS_PER_MS
+"""Clock errors change once in a millisecond: Clock.wander is per millisecond."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """How one source sends; see `kernels.advance_source` for gap and shift."""
+
+    kind: int
+    gap: int
+    shift: int
+    packets: int
+    first_ps: int
+    first_cycle: int
+    period_cycles: int
+    sizes: tuple[tuple[int, int], ...]
+    frames_per_s: float
+    """Mean, for memory and for sharing out the work only."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One path of a stream or one part of a demand: a source, a route and a row of counts."""
+
+    name: str
+    rank: int
+    ports: tuple[Port, ...]
+    cycles: tuple[int, ...]
+    law: Law
+
+
+def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...]:
+    """List what sends frames, in the order of the plan."""
+    stream_by_name = {stream.name: stream for stream in profile.every_stream}
+    demand_by_name = {demand.name: demand for demand in profile.demands}
+    strict = sorted(
+        (one for one in profile.classes if one.mechanism != "tcqf"), key=lambda one: -one.priority
+    )
+    rank = {one.name: i + 1 for i, one in enumerate(strict)}
+    port = topology.port_by_name
+    found: list[Owner] = []
+    for promise in plan.streams:
+        stream = stream_by_name[promise.name]
+        for path in promise.paths:
+            law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
+            ports = tuple(port[name] for name in path.ports)
+            found.append(
+                Owner(stream.name, rank.get(stream.traffic_class, 0), ports, path.cycles, law)
+            )
+    for placed in plan.demands:
+        demand = demand_by_name[placed.name]
+        for i, part in enumerate(placed.parts):
+            law = _demand_law(demand, part.rate_bps, i, profile.simulation.seed)
+            ports = tuple(port[name] for name in part.ports)
+            found.append(Owner(demand.name, rank[demand.traffic_class], ports, (), law))
+    return tuple(found)
+
+
+def _stream_law(
+    stream: Stream, send_ps: int | None, cycles: Sequence[int], plan: Plan, profile: Profile
+) -> Law:
+    frames_per_s = stream.max_packets * PS_PER_S / stream.interval_ps
+    if send_ps is None:
+        who = stream.service + stream.talker if stream.start == "together" else stream.name
+        (send_ps,) = integers(profile.simulation.seed, f"start {who}", 1, stream.interval_ps)
+    return Law(
+        kind=k.PERIODIC,
+        gap=stream.interval_ps,
+        shift=0,
+        packets=stream.max_packets,
+        first_ps=send_ps,
+        first_cycle=cycles[0] if cycles else 0,
+        period_cycles=stream.interval_ps // plan.cycle_ps,
+        sizes=((stream.frame_bytes, 1),),
+        frames_per_s=frames_per_s,
+    )
+
+
+def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
+    """Return the law of a demand's part; a part of random arrivals is random by itself."""
+    weight = sum(weight for _, weight in demand.sizes)
+    wire_sum = sum(wire_bytes(size) * weight for size, weight in demand.sizes)
+    frames_per_s = rate_bps * weight / (8 * wire_sum)
+    mean_gap_ps = ceil_div(8 * PS_PER_S * wire_sum, rate_bps * weight)
+    (start_ps,) = integers(
+        seed, f"start {demand.name} {part}", 1, mean_gap_ps * demand.burst_packets
+    )
+    if demand.arrival == "poisson":
+        shift = 62 - 25 - mean_gap_ps.bit_length()
+        if shift < 0:
+            raise Infeasible(
+                f"demand {demand.name}: {rate_bps} bps is too slow for random arrivals; "
+                "less than a frame in 0.1 s"
+            )
+        mean_gap = (8 * PS_PER_S * wire_sum << shift) // (rate_bps * weight)
+        return Law(k.POISSON, mean_gap, shift + 20, 1, start_ps, 0, 0, demand.sizes, frames_per_s)
+    common = gcd(8 * PS_PER_S, rate_bps)
+    longest = max(size for size, _ in demand.sizes)
+    if demand.burst_packets * wire_bytes(longest) * (8 * PS_PER_S // common) >= k.NEVER:
+        raise Infeasible(
+            f"demand {demand.name}: a burst of {demand.burst_packets} frames at {rate_bps} bps "
+            "is longer than qnet can time; use a rounder rate or a shorter burst"
+        )
+    return Law(
+        k.PACED,
+        rate_bps // common,
+        8 * PS_PER_S // common,
+        demand.burst_packets,
+        start_ps,
+        0,
+        0,
+        demand.sizes,
+        frames_per_s,
+    )
+
+
+def floor_ps(owner: Owner, topology: Topology) -> int:
+    """Return the least latency that a route allows to the owner's shortest frame."""
+    shortest = min(size for size, _ in owner.law.sizes)
+    return sum(
+        serialisation_ps(shortest, port.rate_bps) + port.propagation_ps for port in owner.ports
+    ) + sum(topology.node_by_name[port.source].processing.low_ps for port in owner.ports[1:])
+
+
+def lookahead_ps(topology: Topology, found: Sequence[Owner]) -> int:
+    """Return the shortest time between leaving one port and reaching the next, over all routes."""
+    return min(
+        (
+            near.propagation_ps + topology.node_by_name[far.source].processing.low_ps
+            for owner in found
+            for near, far in pairwise(owner.ports)
+        ),
+        default=CLOCK_BLOCK_PS,
+    )
+
+
+def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner]) -> k.World:
+    """Lay out the world at time zero."""
+    lanes = sorted(
+        {(far.number, near.number) for owner in found for near, far in pairwise(owner.ports)}
+    )
+    network = _network(topology, profile, plan, found, lanes)
+    ports = len(topology.ports)
+    rings = ports * (network.cycle_buffers + network.classes)
+    ring = np.zeros((rings, 8), dtype=np.int64)
+    ring[:, k.BASE] = np.arange(rings) * 64
+    ring[:, k.MASK] = 63
+    stash = np.full((ports, 5), -1, dtype=np.int64)
+    port_dice = np.array([dice(profile.simulation.seed, f"port {p.name}") for p in topology.ports])
+    counts = np.zeros((len(found), 8), dtype=np.int64)
+    counts[:, k.LEAST] = k.NEVER
+    return k.World(
+        network=network,
+        routes=_routes(topology, found, lanes),
+        lanes=_lanes(found, lanes, network),
+        queues=k.Queues(ring, np.zeros((rings * 64, 4), dtype=np.int64), stash),
+        sources=_sources(profile, found, ports),
+        tally=k.Tally(
+            port=np.zeros((ports, 16), dtype=np.int64),
+            port_dice=port_dice,
+            owner=counts,
+            histogram=np.zeros((len(found), BIN_COUNT), dtype=np.int64),
+        ),
+    )
+
+
+def _network(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    found: Sequence[Owner],
+    lanes: Sequence[tuple[int, int]],
+) -> k.Network:
+    ports = topology.ports
+    steady_from = max((floor_ps(owner, topology) for owner in found), default=0) * 21 // 20
+    rates = sorted({port.rate_bps for port in ports})
+    line_time = np.zeros((len(rates), FRAME_BYTES_HIGHEST + 1), dtype=np.int64)
+    for row, rate_bps in enumerate(rates):
+        # Exact where a byte's time is a whole number; otherwise each size is rounded up.
+        line_time[row] = [serialisation_ps(size, rate_bps) for size in range(line_time.shape[1])]
+    after = [topology.node_by_name[port.target] for port in ports]
+    before = [topology.node_by_name[port.source] for port in ports]
+    node_number = {node.name: i for i, node in enumerate(topology.nodes)}
+    blocks = ceil_div(profile.simulation.duration_ps, CLOCK_BLOCK_PS) + 1
+    lane_first = np.searchsorted(np.array([far for far, _ in lanes]), np.arange(len(ports) + 1))
+    return k.Network(
+        line_time=line_time,
+        rate=_ints(rates.index(port.rate_bps) for port in ports),
+        propagation=_ints(port.propagation_ps for port in ports),
+        processing_low=_ints(node.processing.low_ps for node in after),
+        processing_span=_ints(
+            node.processing.high_ps - node.processing.low_ps + 1 for node in after
+        ),
+        buffer_bytes=_ints(node.buffer_bytes for node in before),
+        cycle_bytes=_ints(plan.cycle_ps * port.rate_bps // (8 * PS_PER_S) for port in ports),
+        phase=_ints(node.clock.phase_ps for node in before),
+        clock=_ints(node_number[node.name] for node in before),
+        clock_error=np.array(
+            [clock_walk(topology, name, blocks, profile.simulation.seed) for name in node_number],
+            dtype=np.int64,
+        ),
+        lane_first=lane_first.astype(np.int64),
+        cycle=plan.cycle_ps,
+        cycle_buffers=plan.buffers if any(owner.cycles for owner in found) else 0,
+        classes=sum(one.mechanism != "tcqf" for one in profile.classes),
+        block=CLOCK_BLOCK_PS,
+        windows_per_block=ceil_div(CLOCK_BLOCK_PS, lookahead_ps(topology, found)),
+        steady_from=steady_from,
+        end=profile.simulation.duration_ps,
+    )
+
+
+def clock_walk(topology: Topology, node: str, blocks: int, seed: int) -> list[int]:
+    """Return a clock's error in each block: a random walk between the bounds of the clock."""
+    clock = topology.node_by_name[node].clock
+    starts = integers(seed, f"clock {node}", 1, 2 * clock.error_ps + 1)
+    steps = integers(seed, f"wander {node}", blocks - 1, 2 * clock.wander_ps + 1)
+    walk = [starts[0] - clock.error_ps]
+    for step in steps:
+        error = walk[-1] + step - clock.wander_ps
+        walk.append(max(-clock.error_ps, min(clock.error_ps, error)))
+    return walk
+
+
+def _routes(
+    topology: Topology, found: Sequence[Owner], lanes: Sequence[tuple[int, int]]
+) -> k.Routes:
+    lane_number = {pair: i for i, pair in enumerate(lanes)}
+    lane: list[int] = []
+    rank: list[int] = []
+    shift: list[int] = []
+    who: list[int] = []
+    for number, owner in enumerate(found):
+        lane += [lane_number[far.number, near.number] for near, far in pairwise(owner.ports)] + [-1]
+        rank += [owner.rank] * len(owner.ports)
+        who += [number] * len(owner.ports)
+        steps = [later - sooner for sooner, later in pairwise(owner.cycles)]
+        shift += [*steps, 0] if owner.cycles else [0] * len(owner.ports)
+    return k.Routes(
+        lane=_ints(lane),
+        rank=_ints(rank),
+        shift=_ints(shift),
+        owner=_ints(who),
+        lost=np.zeros(len(lane), dtype=np.int64),
+        late=np.zeros(len(lane), dtype=np.int64),
+        floor=_ints(floor_ps(owner, topology) for owner in found),
+    )
+
+
+def _lanes(found: Sequence[Owner], lanes: Sequence[tuple[int, int]], network: k.Network) -> k.Lanes:
+    """Make room in each lane for the frames that are under way in it on average, and some more."""
+    frames_per_s: dict[tuple[int, int], float] = defaultdict(float)
+    for owner in found:
+        for near, far in pairwise(owner.ports):
+            frames_per_s[far.number, near.number] += owner.law.frames_per_s
+    window = network.block // network.windows_per_block
+    mask = []
+    for pair in lanes:
+        port = pair[1]
+        stay = network.propagation[port] + network.processing_low[port] + 2 * window
+        stay += network.processing_span[port]
+        held = int(frames_per_s[pair] * float(stay) / PS_PER_S * 1.05) + 64
+        mask.append((1 << held.bit_length()) - 1)
+    sizes = np.array(mask, dtype=np.int64) + 1
+    receiver = np.zeros((len(lanes), 8), dtype=np.int64)
+    receiver[:, k.NEXT_ARRIVAL] = k.NEVER
+    return k.Lanes(
+        base=np.cumsum(sizes) - sizes,
+        mask=sizes - 1,
+        sender=np.zeros((len(lanes), 8), dtype=np.int64),
+        receiver=receiver,
+        cells=np.empty((int(sizes.sum()), 4), dtype=np.int64),
+    )
+
+
+def _sources(profile: Profile, found: Sequence[Owner], ports: int) -> k.Sources:
+    state = np.zeros((len(found), 16), dtype=np.int64)
+    law = np.zeros((len(found), 8), dtype=np.int64)
+    sizes: dict[tuple[tuple[int, int], ...], int] = {}
+    size_bytes: list[int] = []
+    size_limit: list[int] = []
+    start = 0
+    for number, owner in enumerate(found):
+        one = owner.law
+        if one.sizes not in sizes:
+            sizes[one.sizes] = len(size_bytes)
+            size_bytes += [size for size, _ in one.sizes]
+            size_limit += _limits([weight for _, weight in one.sizes])
+        first = sizes[one.sizes]
+        last = first + len(one.sizes)
+        law[number] = (
+            one.kind, one.gap, one.shift, one.packets, start, first, last, one.period_cycles,
+        )  # fmt: skip
+        state[number, k.NEXT_TIME] = one.first_ps
+        state[number, k.LEFT] = one.packets
+        state[number, k.NEXT_CYCLE] = one.first_cycle
+        state[number, k.DICE : k.DICE + 4] = dice(
+            profile.simulation.seed, f"source {number} {owner.name}"
+        )
+        start += len(owner.ports)
+    first_port = _ints(owner.ports[0].number for owner in found)
+    # A list sorted by time is a heap already.
+    heap = np.lexsort((np.arange(len(found)), state[:, k.NEXT_TIME], first_port))
+    heap_first = np.searchsorted(np.sort(first_port), np.arange(ports + 1))
+    return k.Sources(
+        first=heap_first.astype(np.int64),
+        heap=heap.astype(np.int64),
+        state=state,
+        law=law,
+        size_bytes=_ints(size_bytes),
+        size_limit=_ints(size_limit),
+        log_table=log_table(),
+    )
+
+
+def _limits(weights: Sequence[int]) -> list[int]:
+    """Return the bounds below which a 32-bit draw takes each size."""
+    total = sum(weights)
+    sums = [sum(weights[: i + 1]) for i in range(len(weights))]
+    return [(part << 32) // total for part in sums]
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.array(list(values), dtype=np.int64)

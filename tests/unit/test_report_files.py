@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from test_report_case import case
+
+from qnet.report.files import write_report
+
+
+def test_four_files_and_the_same_bytes_again(tmp_path: Path) -> None:
+    first = write_report(tmp_path / "deep" / "one", *case())
+    second = write_report(tmp_path / "two", *case())
+    names = ["verdict.json", "plan.json", "junit.xml", "report.html"]
+    assert [path.name for path in first] == names
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

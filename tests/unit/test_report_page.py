@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from test_report_case import Case, case, profile, proof, topology, verdict
+
+from qnet.errors import InputError
+from qnet.model.observation import Observation
+from qnet.model.plan import Plan, StreamPlan
+from qnet.model.proof import Proof
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.report.page import page
+
+
+class Outline(HTMLParser):
+    """Counts elements, and fails on one that is closed in the wrong place."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_same_inputs_same_bytes() -> None:
+    assert page(*case()) == page(*case())
+
+
+def test_nothing_is_fetched() -> None:
+    text = page(*case())
+    assert "://" not in text
+    assert not re.search(r"url\(|@import|\bsrc=|\bhref=", text)
+    assert text.startswith("<!doctype html>")
+
+
+def test_whole_and_well_formed() -> None:
+    text = page(*case())
+    seen = Outline(text).seen
+    assert seen.count("svg") == 2 + 2 * 4 + 1 + 1
+    for said in (
+        "FAIL",
+        "3 of 10 requirements not kept",
+        "one of the two witnesses is wrong",
+        "Inside qingyang: 6 nodes",
+        "propagation alone is 21.4 ms of 10 ms",
+        "the cable guiyang--guangzhou is full",
+        "20 of 252 ports shown.",
+        "All talkers are in phase.",
+        "4f" * 32,
+    ):
+        assert said in text
+    assert text.count("Fibre is 1.8 times the great circle.") == 1
+    for city in ("suzhou", "shanghai", "harbin"):
+        assert re.search(f'class="label"[^>]*>{city}<', text)
+
+
+def test_without_simulation_the_plan_speaks() -> None:
+    text = page(*case(simulated=False))
+    Outline(text)
+    assert "as planned; nothing was simulated" in text
+    assert "<h2>Latency</h2>" not in text
+
+
+def test_without_positions_a_circle() -> None:
+    text = page(*case(positions=False))
+    Outline(text)
+    assert "No node has a position" in text
+    assert "Inside" not in text
+
+
+def test_one_place_needs_no_map() -> None:
+    whole = case(simulated=False)
+    campus = whole.topology.nodes[:6]
+    names = {node.name for node in campus}
+    links = tuple(link for link in whole.topology.links if names.issuperset(link.between))
+    small = whole.topology.model_copy(update={"nodes": campus, "links": links})
+    text = page(*bare(small))
+    Outline(text)
+    assert "Map of the network" not in text
+    assert "Inside qingyang" in text
+
+
+def test_nodes_without_position_stand_with_their_neighbours() -> None:
+    network = topology()
+    lost = {"position": None, "site": None}
+    nodes = tuple(
+        node.model_copy(update=lost) if node.name == "wuhu" else node for node in network.nodes
+    )
+    links = tuple(
+        link.model_copy(update={"length_mm": 10**9}) if "wuhu" in link.between else link
+        for link in network.links
+    )
+    text = page(*bare(network.model_copy(update={"nodes": nodes, "links": links})))
+    assert "Inside zhengzhou: 2 nodes" in text
+
+
+def bare(network: Topology) -> Case:
+    """A case that asks for nothing."""
+    whole = case()
+    empty = Profile(title="nothing", topology="test")
+    nothing = whole.plan.model_copy(update={"streams": (), "demands": (), "egress": ()})
+    silent = whole.verdict.model_copy(
+        update={"findings": (), "rows": (), "assumptions": (), "notes": (), "outcome": "unknown"}
+    )
+    return Case(network, empty, nothing, Proof(streams=(), ports=(), findings=()), None, silent)
+
+
+def test_all_refused_and_nothing_seen() -> None:
+    whole = case()
+    refused = tuple(StreamPlan(name=one.name, status="refused") for one in whole.plan.streams)
+    none = whole.plan.model_copy(update={"streams": refused})
+    seen = Observation(
+        witness="simulated",
+        duration_ps=0,
+        steady_from_ps=0,
+        seed=1,
+        frames=0,
+        frame_hops=0,
+        streams=(),
+        demands=(),
+        ports=(),
+    )
+    text = page(*whole._replace(plan=none, observation=seen, proof=proof_of(whole, none)))
+    Outline(text)
+    assert "no reason given" in text
+    assert "No port carries reserved streams." in text
+
+
+def proof_of(whole: Case, planned: Plan) -> Proof:
+    return proof(whole.topology, whole.profile, planned)
+
+
+def test_hostile_text_is_escaped() -> None:
+    hostile = "<script>alert(1)</script>\"'&\x1b\u202e"
+    whole = case()
+    refused = StreamPlan(name="surgery-1", status="refused", reason=hostile)
+    text = page(
+        *whole._replace(
+            topology=whole.topology.model_copy(
+                update={"title": hostile, "assumptions": (hostile,)}
+            ),
+            profile=whole.profile.model_copy(update={"title": hostile}),
+            plan=whole.plan.model_copy(update={"streams": (refused, *whole.plan.streams[1:])}),
+            verdict=verdict().model_copy(
+                update={"title": hostile, "findings": (hostile,), "notes": (hostile,)}
+            ),
+        )
+    )
+    Outline(text)
+    assert "alert(1)" in text
+    assert "<script>alert" not in text
+    assert not {"\x1b", "\u202e"} & set(text)
+
+
+def test_a_chosen_port() -> None:
+    whole = case()
+    used = whole.plan.streams[0].paths[0].ports[0]
+    assert f"port <b>{used.replace('>', '&gt;')}</b>" in page(*whole, port=used)
+    assert "No stream reserves anything" in page(*whole, port="harbin->beijing/1")
+    with pytest.raises(InputError, match="did you mean 'harbin->beijing/1'"):
+        page(*whole, port="harbin->bejing/1")
+
+
+def test_long_hypercycles_are_merged() -> None:
+    whole = case()
+    long = whole.plan.model_copy(update={"hypercycle": 10_000})
+    assert "Each column is the fullest of 40 cycles." in page(*whole._replace(plan=long))
+
+
+def test_thousands_of_streams_stay_small() -> None:
+    whole = case()
+    surgery = profile().streams[0].model_copy(update={"count": 6000, "group": None})
+    many = profile().model_copy(update={"streams": (surgery,)})
+    route = whole.plan.streams[0]
+    streams = tuple(route.model_copy(update={"name": stream.name}) for stream in many.every_stream)
+    assert whole.observation is not None
+    account = whole.observation.streams[0]
+    seen = tuple(
+        account.model_copy(update={"name": stream.name, "service": stream.name})
+        for stream in streams
+    )
+    text = page(
+        *whole._replace(
+            profile=many,
+            plan=whole.plan.model_copy(update={"streams": streams, "demands": ()}),
+            observation=whole.observation.model_copy(update={"streams": seen, "demands": ()}),
+        )
+    )
+    assert len(text.encode()) < 500_000
+    assert "200 of 6,000 streams shown." in text
+    assert "16 of 6,000 services shown." in text

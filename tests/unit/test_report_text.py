@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from test_report_case import case, row, verdict
+
+from qnet.model.verdict import Verdict
+from qnet.report.text import answer, headline, print_verdict, show, show_share
+
+NARROW = """\
+FAIL  Five services over twelve cities: 3 of 10 requirements not kept, 1 finding
+
+Findings
+- power-grid-3: simulated latency 8.019 ms is above the proven 8.012 ms; one of
+  the two witnesses is wrong
+
+requirement    what         promised      proven   simulated emulated result
+surgery x12    latency     25.000 ms   17.412 ms   17.409 ms        - pass
+surgery x12    variation   50.000 us   14.000 us   10.000 us        - pass
+power-grid x20 latency     15.000 ms    8.012 ms    8.009 ms        - pass
+power-grid x20 variation   20.000 us   14.000 us   10.000 us        - pass
+factory x8     late                0           -           3        - FAIL
+exchange x6    latency     20.000 ms    9.312 ms    9.309 ms        - pass
+far x3         admitted            3           0           -        - FAIL
+bulk x4        placed     3.900 Tb/s  3.675 Tb/s           -        - FAIL
+bulk x4        loss            0.1 %           -   0.00213 %        - pass
+qingyang       egress    10.000 Tb/s 10.120 Tb/s 10.119 Tb/s        - pass
+
+Not kept
+- factory x8, late (worst: factory-5): 3 frames of factory-5 reached
+  beijing->zhengzhou/2 after their cycle had begun
+- far x3, admitted (worst: far-1): propagation alone is 21.4 ms of 10 ms
+- bulk x4, placed: 225 Gb/s of 900 Gb/s found no room: the cable
+  guiyang--guangzhou is full
+
+Notes
+- The run was 40 ms of network time; rarer events than that were not seen.
+
+1 assumption, listed in the report (--out DIR)
+"""
+
+
+def printed(answered: Verdict, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    print_verdict(answered, console)
+    assert isinstance(console.file, io.StringIO)
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
+
+
+def test_narrow_golden() -> None:
+    assert printed(verdict(), 80) == NARROW
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_no_figure_is_cut_at_any_width(width: int) -> None:
+    figures = (999_999_000, 999_999_000, 999_999_000)
+    long = row("a-service-with-a-name-of-unusual-length-" * 2, "latency", *figures, members=10**6)
+    text = printed(verdict().model_copy(update={"rows": (long,)}), width)
+    assert text.count("999.999 us") == 3
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_colours_on_a_terminal_only() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
+    print_verdict(verdict(), console)
+    assert isinstance(console.file, io.StringIO)
+    assert "\x1b[1;31mFAIL" in console.file.getvalue()
+    assert "\x1b" not in printed(verdict(), 80)
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    hostile = verdict().model_copy(update={"title": "a\x1b[2Jb[red]c", "findings": ("x\ry",)})
+    text = printed(hostile, 100)
+    assert "\x1b" not in text
+    assert "[red]" in text
+    assert "x\ufffdy" in text
+
+
+def test_many_findings_are_counted() -> None:
+    many = verdict().model_copy(update={"findings": tuple(f"finding {i}" for i in range(1234))})
+    assert "and 1,214 more, in the report" in printed(many, 80)
+
+
+def test_a_pass_and_an_unknown() -> None:
+    good = row("a", "latency", 10, 5, 4)
+    one = Verdict(title="t", outcome="pass", findings=(), rows=(good,), assumptions=(), notes=())
+    assert printed(one, 80).startswith("PASS  t: 1 requirement kept\n")
+    unknown = good.model_copy(update={"outcome": "unknown"})
+    assert headline(one.model_copy(update={"rows": (good, unknown)})) == "1 not known"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("latency", 12_126_345_678, "12.126 ms"),
+        ("variation", 0, "0 ns"),
+        ("loss", 1, "0.0000001 %"),
+        ("loss", 0, "0 %"),
+        ("loss", 10**9, "100 %"),
+        ("egress", 10**13, "10.000 Tb/s"),
+        ("admitted", 12_000, "12,000"),
+        ("late", None, "-"),
+    ],
+)
+def test_show(kind: str, value: int | None, text: str) -> None:
+    assert show(kind, value) == text
+
+
+def test_shares_keep_what_matters() -> None:
+    assert show_share(123_456_789) == "12.346 %"
+    assert show_share(21_300) == "0.00213 %"
+
+
+def test_answer_is_plain_data() -> None:
+    whole = case()
+    data = answer(whole.verdict, whole.plan, whole.proof, whole.observation, whole.topology)
+    assert json.loads(json.dumps(data)) == data
+    streams = {stream["name"]: stream for stream in data["streams"]}  # type: ignore[attr-defined]
+    assert streams["far-1"]["status"] == "refused"
+    assert streams["far-1"]["proven_latency_ps_max"] is None
+    assert streams["factory-5"]["late"] == 3
+    assert streams["surgery-1"]["simulated_variation_ps"] == 10_000_000
+    busy = data["busy_ports"]
+    assert isinstance(busy, list)
+    assert len(busy) == 20
+    assert busy[0]["load_ppb"] >= busy[-1]["load_ppb"] > 500_000_000
+
+
+def test_answer_without_a_simulation() -> None:
+    whole = case(simulated=False)
+    data = answer(whole.verdict, whole.plan, whole.proof, None)
+    assert data["run"] is None
+    assert data["busy_ports"] is None
+    assert data["streams"][0]["simulated_latency_ps_max"] is None  # type: ignore[index]

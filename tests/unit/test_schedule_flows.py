@@ -1,0 +1,108 @@
+import networkx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnet.model.topology import Link, Node, Topology
+from qnet.schedule.demands import water_fill
+from qnet.schedule.flows import most_placed_bps, place_flows
+from qnet.schedule.routes import Graph, make_edges
+
+GBPS = 10**9
+
+
+def graph_of(links: dict[tuple[int, int], int]) -> tuple[Graph, list[int]]:
+    topology = Topology(
+        title="test",
+        nodes=tuple(Node(name=f"n{i}") for i in range(6)),
+        links=tuple(
+            Link.model_validate(
+                {"between": (f"n{i}", f"n{j}"), "rate": f"{rate}Gbps", "delay": f"{i + j}us"}
+            )
+            for (i, j), rate in sorted(links.items())
+        ),
+    )
+    graph = Graph(make_edges(topology, by_cable=False))
+    return graph, [sum(port.reservable_bps for port in edge.ports) for edge in graph.edges]
+
+
+LINKS = st.dictionaries(
+    st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda pair: pair[0] < pair[1]),
+    st.integers(1, 30),
+    min_size=1,
+)
+
+
+@given(LINKS)
+def test_one_commodity_is_a_maximum_flow(links: dict[tuple[int, int], int]) -> None:
+    graph, capacity_bps = graph_of(links)
+    judge = networkx.DiGraph()
+    judge.add_nodes_from(["n0", "n5"])
+    for edge in graph.edges:
+        judge.add_edge(edge.source, edge.target, capacity=capacity_bps[edge.number])
+    most = networkx.maximum_flow_value(judge, "n0", "n5")
+    wants = {("n0", "n5"): 10**12}
+    assert most_placed_bps(graph, capacity_bps, wants) == most
+    placed = place_flows(graph, list(capacity_bps), wants)
+    assert sum(one.rate_bps for one in placed["n0", "n5"]) == most
+
+
+@given(
+    LINKS,
+    st.dictionaries(
+        st.sampled_from([("n0", "n5"), ("n1", "n4"), ("n4", "n0")]), st.integers(1, 10**11)
+    ),
+)
+def test_no_edge_is_overfull_and_the_bound_holds(
+    links: dict[tuple[int, int], int], wants: dict[tuple[str, str], int]
+) -> None:
+    graph, capacity_bps = graph_of(links)
+    free_bps = list(capacity_bps)
+    placed = place_flows(graph, free_bps, wants)
+    used = [0] * len(capacity_bps)
+    for pair, routes in placed.items():
+        assert sum(one.rate_bps for one in routes) <= wants[pair]
+        for route, rate_bps in routes:
+            assert (route.edges[0].source, route.edges[-1].target) == pair
+            assert rate_bps > 0
+            for edge in route.edges:
+                used[edge.number] += rate_bps
+    assert min(free_bps) >= 0
+    assert [one + other for one, other in zip(used, free_bps, strict=True)] == capacity_bps
+    total = sum(one.rate_bps for routes in placed.values() for one in routes)
+    bound = most_placed_bps(graph, capacity_bps, wants)
+    assert abs(bound - total) <= 100_000
+
+
+def test_three_pairs_on_a_triangle_of_directed_needs() -> None:
+    graph, capacity_bps = graph_of({(0, 1): 10, (1, 2): 10, (0, 2): 10})
+    wants = {("n0", "n1"): 15 * GBPS, ("n1", "n2"): 10 * GBPS, ("n0", "n2"): 10 * GBPS}
+    # n0 sends 20 at most over its two links, n1->n2 has room for its own 10 only.
+    assert most_placed_bps(graph, capacity_bps, wants) == 30 * GBPS
+
+
+def test_flow_takes_the_short_route_first() -> None:
+    graph, capacity_bps = graph_of({(0, 1): 10, (1, 5): 10, (0, 5): 10})
+    routes = place_flows(graph, capacity_bps, {("n0", "n5"): 8 * GBPS})["n0", "n5"]
+    assert [(len(route.edges), rate_bps) for route, rate_bps in routes] == [(1, 8 * GBPS)]
+
+
+@pytest.mark.parametrize(
+    ("flow", "free", "sizes", "expected"),
+    [
+        (300, [400, 200], [400, 400], [250, 50]),
+        (0, [5, 5], [5, 5], [0, 0]),
+        (10, [5, 5], [5, 5], [5, 5]),
+        (30, [40, 20], [40, 20], [20, 10]),
+    ],
+)
+def test_water_fill(flow: int, free: list[int], sizes: list[int], expected: list[int]) -> None:
+    assert water_fill(flow, free, sizes) == expected
+
+
+@given(st.data(), st.lists(st.integers(0, 10**12), min_size=1, max_size=6))
+def test_water_fill_adds_up(data: st.DataObject, free: list[int]) -> None:
+    flow = data.draw(st.integers(0, sum(free)))
+    shares = water_fill(flow, free, [10**12] * len(free))
+    assert sum(shares) == flow
+    assert all(0 <= share <= most for share, most in zip(shares, free, strict=True))

@@ -1,0 +1,328 @@
+"""The fast simulator against its slow twin, and its own promises: same bytes, nothing lost track of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnet.model.histogram import BIN_COUNT, bin_low_ps
+from qnet.model.observation import Observation, Traffic
+from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.simulate import kernels
+from qnet.simulate.draws import dice, integers, log_table
+from qnet.simulate.run import simulate
+from qnet.simulate.setup import clock_walk, owners
+from qnet.units import PS_PER_US
+from tests.slow_simulator import SlowPort, SlowSimulator, SlowSource
+
+CYCLE_PS = 10 * PS_PER_US
+pytestmark = pytest.mark.twin
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Topology, Profile, Plan]:
+    """Draw a small tree of switches with reserved and other streams; cycles need not be right."""
+    count = draw(st.integers(2, 5))
+    nodes = [
+        {
+            "name": f"n{i}",
+            "processing": f"{draw(st.integers(0, 3000))}ns",
+            "buffer": f"{draw(st.sampled_from([2000, 9000, 64000]))}B",
+            "clock": {"phase": f"{draw(st.integers(0, 9999))}ns"},
+        }
+        for i in range(count)
+    ]
+    parents = [draw(st.integers(0, i - 1)) for i in range(1, count)]
+    links = [
+        {
+            "between": (f"n{parent}", f"n{i + 1}"),
+            "rate": draw(st.sampled_from(["1Gbps", "10Gbps", "3Gbps"])),
+            "length": f"{draw(st.integers(200, 3000))}m",
+        }
+        for i, parent in enumerate(parents)
+    ]
+    topology = Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+    streams = []
+    plans = []
+    for i in range(draw(st.integers(1, 6))):
+        start, end = draw(st.permutations(range(count)))[:2]
+        reserved = draw(st.booleans())
+        cycles = draw(st.integers(1, 4))
+        streams.append(
+            {
+                "name": f"s{i}",
+                "from": f"n{start}",
+                "to": f"n{end}",
+                "class": "reserved" if reserved else draw(st.sampled_from(["low", "high"])),
+                "interval": f"{10 * cycles}us",
+                "max-pkts-per-interval": draw(st.integers(1, 5)),
+                "max-payload-size": f"{draw(st.integers(1, 1500))}B",
+            }
+        )
+        path = _path(parents, start, end)
+        names = tuple(f"n{a}->n{b}" for a, b in zip(path, path[1:], strict=False))
+        first = draw(st.integers(1, 3))
+        steps = [draw(st.integers(1, 4)) for _ in names[1:]]
+        along = tuple(int(first + sum(steps[:h])) for h in range(len(names)))
+        send = draw(st.integers(0, 20_000_000))
+        plans.append(
+            StreamPlan(
+                name=f"s{i}",
+                status="admitted" if reserved else "routed",
+                send_ps=send if reserved else None,
+                paths=(PathPlan(ports=names, cycles=along if reserved else ()),),
+            )
+        )
+    profile = Profile.model_validate(
+        {
+            "title": "p",
+            "topology": "t",
+            "classes": [
+                {"name": "reserved", "priority": 6, "mechanism": "tcqf"},
+                {"name": "high", "priority": 3, "mechanism": "strict-priority"},
+                {"name": "low", "priority": 1, "mechanism": "strict-priority"},
+            ],
+            "streams": streams,
+            "simulation": {"duration": "200us", "seed": draw(st.integers(0, 9))},
+        }
+    )
+    return topology, profile, _plan(tuple(plans))
+
+
+def _plan(streams: tuple[StreamPlan, ...] = (), demands: tuple[DemandPlan, ...] = ()) -> Plan:
+    return Plan(
+        qnet_version="0",
+        topology_sha256="",
+        traffic_sha256="",
+        cycle_ps=CYCLE_PS,
+        buffers=4,
+        hypercycle=12,
+        streams=streams,
+        demands=demands,
+        egress=(),
+    )
+
+
+def _path(parents: list[int], start: int, end: int) -> list[int]:
+    def up(node: int) -> list[int]:
+        return [node] if node == 0 else [node, *up(parents[node - 1])]
+
+    left, right = up(start), up(end)
+    meet = next(node for node in left if node in right)
+    return left[: left.index(meet) + 1] + right[: right.index(meet)][::-1]
+
+
+def _slow(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
+    ports = [
+        SlowPort(
+            port.rate_bps,
+            port.propagation_ps,
+            topology.node_by_name[port.target].processing.low_ps,
+            topology.node_by_name[port.source].buffer_bytes,
+            topology.node_by_name[port.source].clock.phase_ps,
+        )
+        for port in topology.ports
+    ]
+    sources = []
+    for owner in owners(topology, profile, plan):
+        law = owner.law
+        births = tuple(
+            (law.first_ps + i * law.gap, size, law.first_cycle + i * law.period_cycles)
+            for i in range(profile.simulation.duration_ps // law.gap + 1)
+            for size, _ in law.sizes
+            for _ in range(law.packets)
+        )
+        shifts = tuple(b - a for a, b in zip(owner.cycles, owner.cycles[1:], strict=False))
+        sources.append(
+            SlowSource(tuple(port.number for port in owner.ports), owner.rank, births, shifts)
+        )
+    slow = SlowSimulator(
+        ports, sources, cycle_ps=CYCLE_PS, buffers=4, end_ps=profile.simulation.duration_ps
+    )
+    slow.run()
+    return slow
+
+
+@given(cases())
+def test_every_count_equals_the_slow_twins(case: tuple[Topology, Profile, Plan]) -> None:
+    slow = _slow(*case)
+    fast = simulate(*case, threads=1)
+    for traffic, count in zip(fast.streams, slow.counts, strict=True):
+        assert (traffic.sent, traffic.received) == (count.sent, len(count.latencies))
+        assert (traffic.lost, traffic.late) == (count.lost, count.late)
+        assert traffic.latency_ps_sum == sum(count.latencies)
+        if count.latencies:
+            assert traffic.latency_ps_min == min(count.latencies)
+            assert traffic.latency_ps_max == max(count.latencies)
+    for port, use in zip(fast.ports, slow.uses, strict=True):
+        assert (port.sent_frames, port.sent_bytes) == (use.frames, use.wire_bytes)
+        assert (port.queue_bytes_max, port.dropped) == (use.deepest, use.dropped)
+
+
+def _busy_case(duration: str = "300us") -> tuple[Topology, Profile, Plan]:
+    """Four switches in a row, drawn delays, clock errors, all laws, more load than fits."""
+    nodes = [
+        {
+            "name": f"n{i}",
+            "processing": "1us..3us",
+            "buffer": "60kB",
+            "clock": {"phase": f"{i}us", "error": "2us", "wander": "1us"},
+        }
+        for i in range(4)
+    ]
+    links = [
+        {"between": (f"n{i}", f"n{i + 1}"), "rate": "10Gbps", "length": "2km"} for i in range(3)
+    ]
+    names = tuple(f"n{i}->n{i + 1}" for i in range(3))
+    demands = [
+        {"name": "mix", "from": "n0", "to": "n3", "rate": "4Gbps"},
+        {"name": "steady", "from": "n1", "to": "n3", "rate": "2Gbps", "arrival": "constant-rate"},
+        {"name": "bursts", "from": "n0", "to": "n2", "rate": "5Gbps", "arrival": "bursts",
+         "burst": 30, "sizes": "1518B"},
+    ]  # fmt: skip
+    stream = {
+        "name": "s", "from": "n0", "to": "n3", "interval": "20us", "max-payload-size": "1000B",
+    }  # fmt: skip
+    profile = {
+        "title": "p", "topology": "t", "streams": [stream], "demands": demands,
+        "simulation": {"duration": duration, "seed": 5},
+    }  # fmt: skip
+    spans = {"mix": names, "steady": names[1:], "bursts": names[:2]}
+    placed = tuple(
+        DemandPlan(
+            name=str(one["name"]),
+            rate_bps=rate,
+            placed_bps=rate,
+            parts=(DemandPart(ports=spans[str(one["name"])], rate_bps=rate),),
+        )
+        for one, rate in zip(demands, (4 * 10**9, 2 * 10**9, 5 * 10**9), strict=True)
+    )
+    path = PathPlan(ports=names, cycles=(1, 4, 7))
+    promise = StreamPlan(name="s", status="admitted", send_ps=5_000_000, paths=(path,))
+    topology = Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+    return topology, Profile.model_validate(profile), _plan((promise,), placed)
+
+
+def test_same_bytes_at_one_thread_and_two_and_with_other_rings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = _busy_case()
+    one = simulate(*case, threads=1).model_dump_json()
+    assert one == simulate(*case, threads=2).model_dump_json()
+    # Rings of two frames at first: every kernel stops and is resumed, again and again.
+    from qnet.simulate import run, setup
+
+    made = setup.build
+
+    def tight(*arguments: object) -> kernels.World:
+        world = made(*arguments)  # type: ignore[arg-type]
+        world.lanes.mask[:] = 1
+        world.queues.ring[:, kernels.MASK] = 1
+        return world
+
+    monkeypatch.setattr(run, "build", tight)
+    assert one == simulate(*case, threads=2).model_dump_json()
+
+
+def test_every_frame_is_accounted_for() -> None:
+    seen = simulate(*_busy_case("1ms"))
+    for traffic in (*seen.streams, *seen.demands):
+        assert traffic.sent >= traffic.received + traffic.lost
+        assert sum(frames for _, frames in traffic.histogram) == traffic.copies
+    assert sum(port.dropped for port in seen.ports) == sum(
+        traffic.lost for traffic in (*seen.streams, *seen.demands)
+    )
+    # Bursts of 45 kB and the mix share a buffer of 60 kB: the case must drop, or it shows nothing.
+    assert _named(seen, "mix").lost > 0
+
+
+def _named(seen: Observation, name: str) -> Traffic:
+    return next(one for one in (*seen.streams, *seen.demands) if one.name == name)
+
+
+def test_mean_rates_are_exact_in_the_long_run() -> None:
+    """Paced sources to a frame; random ones within five deviations of the Poisson law."""
+    seen = simulate(*_busy_case("4ms"))
+    for name, wire_bytes, slack in (
+        ("steady", 4e-3 * 2e9 / 8, 2 * 1538),
+        ("bursts", 4e-3 * 5e9 / 8, 2 * 30 * 1538),
+    ):
+        traffic = _named(seen, name)
+        assert abs(traffic.sent_bytes + 20 * traffic.sent - wire_bytes) < slack
+    expected = 4e-3 * 4e9 / (8 * 381.83)
+    assert abs(_named(seen, "mix").sent - expected) < 5 * expected**0.5
+
+
+def test_clock_walk_stays_within_its_bounds_and_steps() -> None:
+    topology, _, _ = _busy_case()
+    walk = clock_walk(topology, "n1", 500, seed=3)
+    assert max(map(abs, walk)) <= 2 * PS_PER_US
+    assert max(abs(b - a) for a, b in zip(walk, walk[1:], strict=False)) <= PS_PER_US
+    assert len(set(walk)) > 400
+
+
+def test_bins_agree_with_the_model() -> None:
+    values = sorted({2**k + d for k in range(50) for d in (-1, 0, 1, 2**k // 3)} - {-1})
+    for value in values:
+        index = kernels.bin_of(value)
+        assert 0 <= index < BIN_COUNT
+        assert bin_low_ps(index) <= value < bin_low_ps(index + 1) or value >= bin_low_ps(BIN_COUNT)
+
+
+def test_exponential_follows_its_law() -> None:
+    """Mean and tail of the drawn gaps, and the integers themselves against the logarithm."""
+    table = log_table()
+    state = dice(1, "test").reshape(1, 4)
+    draws = [kernels.draw(state, 0, 0) for _ in range(4000)]
+    assert all(0 <= bits < 2**32 for bits in draws)
+    units = np.array([kernels.exponential(bits, table) / 2**32 for bits in draws])
+    wanted = -np.log(np.array(draws, dtype=np.float64) / 2**32)
+    assert np.abs(units - wanted).max() < 1e-5
+    assert abs(units.mean() - 1) < 5 / 4000**0.5
+
+
+def test_draws_do_not_change() -> None:
+    """Golden: a change of these changes the result of every run with a seed."""
+    assert integers(1, "start x", 3, 10**6) == GOLDEN_INTEGERS
+    state = dice(1, "port a->b").reshape(1, 4)
+    assert [int(kernels.draw(state, 0, 0)) for _ in range(3)] == GOLDEN_DRAWS
+
+
+GOLDEN_INTEGERS = [72169, 988553, 628131]
+GOLDEN_DRAWS = [1676630952, 3253763977, 726993090]
+
+
+def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
+    """Worked by hand: two ports, cycles 1 and 3, phases 0 and 2 us.
+
+    Sent at 9 us, on the wire at 10 us, last bit out at 10 us + 1038 B x 0.8 ns = 10.8304 us; at the
+    second port before its cycle 3 begins at 32 us, so out at 32.8304 us; 9.8 us of fibre more.
+    """
+    topology, profile, _ = _busy_case()
+    nodes = [
+        node.model_copy(
+            update={"clock": node.clock.model_copy(update={"error_ps": 0, "wander_ps": 0, "phase_ps": 2 * i * PS_PER_US})}
+        )
+        for i, node in enumerate(topology.nodes)
+    ]
+    topology = Topology(title="t", nodes=tuple(nodes), links=topology.links)
+    stream = profile.streams[0].model_copy(update={"listener": "n2"})
+    profile = Profile(title="p", topology="t", streams=(stream,), simulation=profile.simulation)
+    path = PathPlan(ports=("n0->n1", "n1->n2"), cycles=(1, 3))
+    plan = _plan((StreamPlan(name="s", status="admitted", send_ps=9_000_000, paths=(path,)),))
+    (seen,) = simulate(topology, profile, plan).streams
+    assert seen.late == 0
+    latency = 32_830_400 + 9_800_000 - 9_000_000
+    assert (seen.latency_ps_min, seen.latency_ps_max) == (latency, latency)
+
+
+def test_a_rate_too_slow_for_random_arrivals_is_refused() -> None:
+    topology, profile, plan = _busy_case()
+    part = plan.demands[0].parts[0].model_copy(update={"rate_bps": 1})
+    slow = plan.demands[0].model_copy(update={"parts": (part,)})
+    with pytest.raises(Exception, match="too slow for random arrivals"):
+        simulate(topology, profile, plan.model_copy(update={"demands": (slow,)}))
