@@ -213,7 +213,7 @@ def simulate(
 ) -> None:
     """Send every frame over a plan, broken or not, and show what happens to it.
 
-    A plan that does not fit the files at all (unknown ports, streams that are not there) is refused.
+    A plan that does not fit the files at all (unknown ports, missing streams) is refused.
     """
     from qnet.model.read import read_plan
 

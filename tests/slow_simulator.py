@@ -89,7 +89,7 @@ class SlowSimulator:
                     frame = _Frame(number, 0, time, size, cycle)
                     self.push(time, 0, source.ports[0], 0, number, frame)
         while self.events:
-            time, kind, port, *_, frame = heapq.heappop(self.events)
+            time, kind, port, _, _, _, frame = heapq.heappop(self.events)
             if time >= self.end_ps:
                 continue
             if kind == 0:
@@ -114,14 +114,15 @@ class SlowSimulator:
         rank = self.sources[frame.source].rank
         count.sent += frame.hop == 0
         if rank == 0:
-            present = self.cycle_at(time, number)
-            turn = present
-            while turn % self.buffers != frame.cycle % self.buffers:
-                turn += 1
-            if turn != frame.cycle or turn == present:
+            begin = port.cycle_start_ps + frame.cycle * self.cycle_ps
+            last_turn_over = begin - (self.buffers - 1) * self.cycle_ps
+            if not last_turn_over <= time <= begin:
                 count.late += 1
-            frame.cycle = turn
-            queue = self.reserved[number, turn % self.buffers]
+                turn = self.cycle_at(time, number)
+                while turn % self.buffers != frame.cycle % self.buffers:
+                    turn += 1
+                frame.cycle = turn
+            queue = self.reserved[number, frame.cycle % self.buffers]
             room = self.cycle_ps * port.rate_bps // (8 * 10**12)
         else:
             queue = self.queues[number, rank]
@@ -142,7 +143,7 @@ class SlowSimulator:
         cycle = self.cycle_at(time, number)
         cycle_end = port.cycle_start_ps + (cycle + 1) * self.cycle_ps
         mine = self.reserved[number, cycle % self.buffers]
-        frame = None
+        frame: _Frame | None = None
         if mine and time + self.line_time(number, mine[0].size) <= cycle_end:
             frame = mine.popleft()
         else:

@@ -129,7 +129,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     before = findings.total
     _check_mappings(reservations, findings)
     mappings_hold = findings.total == before
-    ports, overfull = _check_capacity(topology, profile, reservations, placed_bps, findings)
+    ports, overfull = _check_capacity(topology, profile, reservations, findings)
     _check_rates(topology, reservations, placed_bps, findings)
     _check_egress(topology, profile, plan, (stream_plans, demand_plans), findings)
 
@@ -453,7 +453,6 @@ def _check_capacity(
     topology: Topology,
     profile: Profile,
     reservations: Iterable[_Reservation],
-    placed_bps: Mapping[int, int],
     findings: _Findings,
 ) -> tuple[tuple[PortProof, ...], set[int]]:
     """Go through every cycle of every port with reservations; also return the overfull ports."""
@@ -468,9 +467,7 @@ def _check_capacity(
     for number in sorted(booked):
         port = topology.ports[number]
         before = findings.total
-        proof = _check_port(
-            topology, port, (booked[number], placed_bps.get(number, 0), guard_bytes), findings
-        )
+        proof = _check_port(topology, port, (booked[number], guard_bytes), findings)
         if proof is not None:
             proofs.append(proof)
         if findings.total > before:
@@ -490,10 +487,10 @@ def _guard_bytes(profile: Profile) -> int:
 def _check_port(
     topology: Topology,
     port: Port,
-    load: tuple[Mapping[tuple[int, int, int, int], int], int, int],
+    load: tuple[Mapping[tuple[int, int, int, int], int], int],
     findings: _Findings,
 ) -> PortProof | None:
-    booked, placed_bps, guard_bytes = load
+    booked, guard_bytes = load
     cycle_ps = topology.tcqf.cycle_ps
     count = _repeats_after(period for period, *_ in booked)
     if count is None:
@@ -508,8 +505,7 @@ def _check_port(
     bytes_in, line_ps_in = _fill(port, booked, count)
     guard_ps = serialisation_ps(guard_bytes, port.rate_bps) if guard_bytes else 0
     room_ps = cycle_ps - _wander_ps(topology, port) - guard_ps
-    placed_bytes = ceil_div(placed_bps * cycle_ps, _PS_BITS_PER_BYTE)
-    share_bytes = port.reservable_bps * cycle_ps // _PS_BITS_PER_BYTE - placed_bytes
+    share_bytes = port.reservable_bps * cycle_ps // _PS_BITS_PER_BYTE
     _note_overfull(
         port,
         line_ps_in,
@@ -521,8 +517,7 @@ def _check_port(
         port,
         bytes_in,
         share_bytes,
-        f"bytes on the wire are reserved, {max(share_bytes, 0)} are reservable beside "
-        f"{placed_bps} b/s of demands",
+        f"bytes on the wire are reserved, {share_bytes} are reservable",
         findings,
     )
     fullest = max(range(count), key=bytes_in.__getitem__)
@@ -672,9 +667,8 @@ def _check_egress(
     out_bps: Counter[str | None] = Counter()
     for stream, route in placed[0]:
         if site.get(stream.talker) != site.get(stream.listener) and route.status != "refused":
-            out_bps[site.get(stream.talker)] += _round_up(
-                _mean_bps(stream) * min(len(route.paths), stream.paths)
-            )
+            copies = min(len(route.paths), stream.paths)
+            out_bps[site.get(stream.talker)] += _round_up(_mean_bps(stream)) * copies
     for demand, part in placed[1]:
         if site.get(demand.source) != site.get(demand.target):
             out_bps[site.get(demand.source)] += max(part.placed_bps, 0)

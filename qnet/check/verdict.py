@@ -111,7 +111,7 @@ def judge(
     rows = (
         *_stream_rows(profile, plan, proof, seen),
         *_demand_rows(profile, plan, seen),
-        *(_egress_row(topology, plan, one, seen) for one in profile.egress),
+        *(_egress_row(topology, profile, plan, one, seen) for one in profile.egress),
     )
     failed = findings or any(row.outcome == "fail" for row in rows)
     return Verdict(
@@ -372,11 +372,14 @@ def _shortfall(demand: Demand, placed_bps: int, entry: DemandPlan | None) -> str
     return f"{demand.name}: {show_rate(demand.rate_bps - placed_bps)} not placed{why}"
 
 
-def _egress_row(topology: Topology, plan: Plan, required: Egress, seen: _Seen) -> Row:
+def _egress_row(
+    topology: Topology, profile: Profile, plan: Plan, required: Egress, seen: _Seen
+) -> Row:
     entry = next((one for one in plan.egress if one.site == required.site), None)
     placed_bps = _shown_bps(entry.placed_bps) if entry else None
     rates_bps = {
-        witness: _leaving_bps(topology, required.site, run) for witness, run in seen.runs.items()
+        witness: _delivered_bps(topology, profile, required.site, run)
+        for witness, run in seen.runs.items()
     }
     reasons = [] if entry else ["not in the plan"]
     if placed_bps is not None and placed_bps < required.rate_bps:
@@ -405,8 +408,8 @@ def _shown_bps(rate_bps: int) -> int:
     return min(max(rate_bps, 0), RATE_HIGHEST_BPS)
 
 
-def _leaving_bps(topology: Topology, site: str, run: Observation) -> int | None:
-    """Return the mean wire rate over all ports that leave the site, transit included.
+def _delivered_bps(topology: Topology, profile: Profile, site: str, run: Observation) -> int | None:
+    """Return the wire rate that arrives outside the site of what was sent inside it.
 
     50 MB in the 4 ms after the start has settled are 100 Gb/s.
     """
@@ -414,11 +417,15 @@ def _leaving_bps(topology: Topology, site: str, run: Observation) -> int | None:
     if steady_ps <= 0:
         return None
     inside = {node.name for node in topology.nodes if node.site == site}
-    leaving = {
-        port.name for port in topology.ports if port.source in inside and port.target not in inside
-    }
-    steady_bytes = sum(use.steady_bytes for use in run.ports if use.port in leaving)
-    return steady_bytes * 8 * PS_PER_S // steady_ps
+    streams = ((one.name, one.talker, one.listener) for one in profile.every_stream)
+    demands = ((one.name, one.source, one.target) for one in profile.demands)
+    leaving_streams, leaving_demands = (
+        {name for name, start, end in ends if start in inside and end not in inside}
+        for ends in (streams, demands)
+    )
+    accounts = [one for one in run.streams if one.name in leaving_streams]
+    accounts += [one for one in run.demands if one.name in leaving_demands]
+    return sum(one.steady_bytes for one in accounts) * 8 * PS_PER_S // steady_ps
 
 
 # Words around the answer

@@ -8,7 +8,7 @@ from qnet.model.fields import Noun
 
 
 class Traffic(Noun):
-    """Account of one stream or one demand, or of one service when summed up.
+    """Account of one stream or one demand.
 
     Latency runs from the last bit's being handed to the talker's port to the last bit received.
     `sent = received + lost + in flight` at the end of the run. `late` counts each time that a
@@ -16,7 +16,8 @@ class Traffic(Noun):
     `copies` is `received`, or the copies that arrived when each frame is sent over two paths;
     latencies and histogram are those of all copies. `histogram` has pairs of bin and frames: the
     frames whose latency above `floor_ps`, the least that the route allows, falls in the bin (see
-    `qnet.model.histogram`).
+    `qnet.model.histogram`). `steady_bytes` are bytes of line time, with preamble and gap, of all
+    copies delivered in the steady part of the run.
     """
 
     name: str

@@ -151,11 +151,6 @@ class Reservation:
         self._scratch = Scratch(*(np.zeros(self.length, dtype=np.int64) for _ in range(3)))
         self._ways: dict[Kind, _Ways] = {}
 
-    def reserved_bytes_max(self) -> Int64s:
-        """Return the reserved bytes in the fullest cycle of every port."""
-        most: Int64s = self.capacity - self.ledger.free.min(axis=1)
-        return most
-
     def mean_bps(self) -> list[int]:
         """Return the mean reserved rate of every port, rounded up."""
         window_ps = self.length * self._cycle_ps

@@ -10,10 +10,9 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Egress, Profile
 from qnet.schedule.demands import place_demands
 from qnet.schedule.flows import Pair, most_placed_bps
-from qnet.schedule.reserve import Reservation, mean_rate_bps, reservable_bytes, reserve
+from qnet.schedule.reserve import Reservation, mean_rate_bps, reserve
 from qnet.schedule.routed import route_streams
 from qnet.schedule.routes import Graph, Routes
-from qnet.units import PS_PER_S
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,20 +59,9 @@ def schedule(
 
 
 def _free_bps(topology: Topology, state: Reservation) -> list[int]:
-    """Return what every port may still carry on average beside its reservations.
-
-    Where something is reserved the fullest cycle counts (rule 4), and the mean always (rule 5).
-    """
-    cycle_ps = topology.tcqf.cycle_ps
-    fullest = state.reserved_bytes_max().tolist()
-    free_bps = []
-    for port, most_bytes, mean_bps in zip(topology.ports, fullest, state.mean_bps(), strict=True):
-        room_bps = port.reservable_bps - mean_bps
-        if most_bytes:
-            beside = reservable_bytes(port, cycle_ps) - most_bytes
-            room_bps = min(room_bps, beside * 8 * PS_PER_S // cycle_ps)
-        free_bps.append(room_bps)
-    return free_bps
+    """Return what every port may still carry on average beside its reservations (rule 5)."""
+    means = zip(topology.ports, state.mean_bps(), strict=True)
+    return [port.reservable_bps - mean_bps for port, mean_bps in means]
 
 
 def _placed_bps(
@@ -84,7 +72,7 @@ def _placed_bps(
 ) -> Mapping[str, int]:
     """Return by name what of every stream and demand has a place; names of both kinds differ."""
     placed = {
-        f"stream {stream.name}": mean_rate_bps(stream)
+        f"stream {stream.name}": mean_rate_bps(stream) * stream.paths
         for stream in profile.every_stream
         if stream.name in fitting
         or (stream.name in reserved and reserved[stream.name].status == "admitted")
@@ -99,12 +87,12 @@ def _egress(
     egress: Egress,
     placed_bps: Mapping[str, int],
 ) -> EgressPlan:
-    """Add up what leaves a site, and bound what could."""
+    """Add up what leaves a site, both copies of streams with two paths, and bound what could."""
     inside = {node.name for node in topology.nodes if node.site == egress.site}
     wants: dict[Pair, int] = {}
     placed = 0
     things = [
-        (f"stream {one.name}", one.talker, one.listener, mean_rate_bps(one))
+        (f"stream {one.name}", one.talker, one.listener, mean_rate_bps(one) * one.paths)
         for one in profile.every_stream
     ]
     things += [

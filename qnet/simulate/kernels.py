@@ -301,7 +301,7 @@ def deliver(owner: int, excess: int, frame_bytes: int, steady: bool, tally: Tall
     row[owner, RECEIVED] += 1
     row[owner, RECEIVED_BYTES] += frame_bytes
     if steady:
-        row[owner, STEADY_BYTES] += frame_bytes
+        row[owner, STEADY_BYTES] += frame_bytes + 20
     row[owner, EXCESS] += excess
     row[owner, LEAST] = min(row[owner, LEAST], excess)
     row[owner, MOST] = max(row[owner, MOST], excess)
@@ -400,13 +400,14 @@ def serve(
             queue = first + buffers + rank[position] - 1
             limit = network.buffer_bytes[port]
             if rank[position] == 0:
-                # The tag, cycle modulo buffers, names the buffer; its next turn may be another
-                # cycle than the frame's own, or be under way: then the frame is late.
-                present = (arrival - phase) // cycle_length
-                wanted = turn
-                turn = present + (wanted - present) % buffers
-                if turn != wanted or turn == present:
+                # The tag, cycle modulo buffers, names the buffer. A frame that comes after its
+                # cycle's start, or while the buffer's last turn is under way, waits for the
+                # buffer's next turn, which may be under way too; it is late.
+                wait = phase + turn * cycle_length - arrival
+                if wait < 0 or wait > (buffers - 1) * cycle_length:
                     late[position] += 1
+                    present = (arrival - phase) // cycle_length
+                    turn = present + (turn - present) % buffers
                 queue = first + turn % buffers
                 limit = network.cycle_bytes[port]
             depth = ring[queue, BYTES] + (label & 0xFFFF)

@@ -184,7 +184,7 @@ class _Accounts:
             late=int(self.late[rows].sum()),
             sent_bytes=int(once(state[:, k.SENT_BYTES])),
             received_bytes=int(once(counts[:, k.RECEIVED_BYTES])),
-            steady_bytes=int(once(counts[:, k.STEADY_BYTES])),
+            steady_bytes=int(counts[:, k.STEADY_BYTES].sum()),
             latency_ps_min=int((floor + counts[:, k.LEAST])[got].min()) if got.any() else None,
             latency_ps_sum=excess + int((floor * counts[:, k.RECEIVED]).sum()),
             latency_ps_max=int((floor + counts[:, k.MOST])[got].max()) if got.any() else None,

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_report_case import case
-
 from qnet.report.files import write_report
+from tests.unit.report_case import case
 
 
 def test_four_files_and_the_same_bytes_again(tmp_path: Path) -> None:

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from test_report_case import row, verdict
-
 from qnet.model.verdict import Verdict
 from qnet.report.junit import junit
+from tests.unit.report_case import row, verdict
 
 
 def test_counts_and_cases() -> None:

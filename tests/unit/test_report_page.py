@@ -4,7 +4,6 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from test_report_case import Case, case, profile, proof, topology, verdict
 
 from qnet.errors import InputError
 from qnet.model.observation import Observation
@@ -13,6 +12,7 @@ from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.report.page import page
+from tests.unit.report_case import Case, case, profile, proof, topology, verdict
 
 
 class Outline(HTMLParser):

@@ -5,10 +5,10 @@ import json
 
 import pytest
 from rich.console import Console
-from test_report_case import case, row, verdict
 
 from qnet.model.verdict import Verdict
 from qnet.report.text import answer, headline, print_verdict, show, show_share
+from tests.unit.report_case import case, row, verdict
 
 NARROW = """\
 FAIL  Five services over twelve cities: 3 of 10 requirements not kept, 1 finding

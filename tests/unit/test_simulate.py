@@ -1,6 +1,8 @@
-"""The fast simulator against its slow twin, and its own promises: same bytes, nothing lost track of."""
+"""The fast simulator against its slow twin, and its own promises: same bytes, all accounted for."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels
+from qnet.simulate import kernels, run, setup
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import clock_walk, owners
@@ -64,7 +66,7 @@ def cases(draw: st.DrawFn) -> tuple[Topology, Profile, Plan]:
             }
         )
         path = _path(parents, start, end)
-        names = tuple(f"n{a}->n{b}" for a, b in zip(path, path[1:], strict=False))
+        names = tuple(f"n{a}->n{b}" for a, b in pairwise(path))
         first = draw(st.integers(1, 3))
         steps = [draw(st.integers(1, 4)) for _ in names[1:]]
         along = tuple(int(first + sum(steps[:h])) for h in range(len(names)))
@@ -136,7 +138,7 @@ def _slow(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             for size, _ in law.sizes
             for _ in range(law.packets)
         )
-        shifts = tuple(b - a for a, b in zip(owner.cycles, owner.cycles[1:], strict=False))
+        shifts = tuple(b - a for a, b in pairwise(owner.cycles))
         sources.append(
             SlowSource(tuple(port.number for port in owner.ports), owner.rank, births, shifts)
         )
@@ -178,7 +180,7 @@ def _busy_case(duration: str = "300us") -> tuple[Topology, Profile, Plan]:
         {"between": (f"n{i}", f"n{i + 1}"), "rate": "10Gbps", "length": "2km"} for i in range(3)
     ]
     names = tuple(f"n{i}->n{i + 1}" for i in range(3))
-    demands = [
+    demands: list[dict[str, object]] = [
         {"name": "mix", "from": "n0", "to": "n3", "rate": "4Gbps"},
         {"name": "steady", "from": "n1", "to": "n3", "rate": "2Gbps", "arrival": "constant-rate"},
         {"name": "bursts", "from": "n0", "to": "n2", "rate": "5Gbps", "arrival": "bursts",
@@ -214,8 +216,6 @@ def test_same_bytes_at_one_thread_and_two_and_with_other_rings(
     one = simulate(*case, threads=1).model_dump_json()
     assert one == simulate(*case, threads=2).model_dump_json()
     # Rings of two frames at first: every kernel stops and is resumed, again and again.
-    from qnet.simulate import run, setup
-
     made = setup.build
 
     def tight(*arguments: object) -> kernels.World:
@@ -261,7 +261,7 @@ def test_clock_walk_stays_within_its_bounds_and_steps() -> None:
     topology, _, _ = _busy_case()
     walk = clock_walk(topology, "n1", 500, seed=3)
     assert max(map(abs, walk)) <= 2 * PS_PER_US
-    assert max(abs(b - a) for a, b in zip(walk, walk[1:], strict=False)) <= PS_PER_US
+    assert max(abs(b - a) for a, b in pairwise(walk)) <= PS_PER_US
     assert len(set(walk)) > 400
 
 
@@ -305,7 +305,11 @@ def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
     topology, profile, _ = _busy_case()
     nodes = [
         node.model_copy(
-            update={"clock": node.clock.model_copy(update={"error_ps": 0, "wander_ps": 0, "phase_ps": 2 * i * PS_PER_US})}
+            update={
+                "clock": node.clock.model_copy(
+                    update={"error_ps": 0, "wander_ps": 0, "phase_ps": 2 * i * PS_PER_US}
+                )
+            }
         )
         for i, node in enumerate(topology.nodes)
     ]
