@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from math import gcd
 
@@ -110,14 +111,12 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
         seed, f"start {demand.name} {part}", 1, mean_gap_ps * demand.burst_packets
     )
     if demand.arrival == "poisson":
+        # As fine as 62 bits allow: a gap is a draw below 2**25 (in units of 2**-20) times the mean.
         shift = 62 - 25 - mean_gap_ps.bit_length()
-        if shift < 0:
-            raise Infeasible(
-                f"demand {demand.name}: {rate_bps} bps is too slow for random arrivals; "
-                "less than a frame in 0.1 s"
-            )
-        mean_gap = (8 * PS_PER_S * wire_sum << shift) // (rate_bps * weight)
-        return Law(k.POISSON, mean_gap, shift + 20, 1, start_ps, 0, 0, demand.sizes, frames_per_s)
+        mean_gap = Fraction(8 * PS_PER_S * wire_sum, rate_bps * weight) * Fraction(2) ** shift
+        return Law(
+            k.POISSON, int(mean_gap), shift + 20, 1, start_ps, 0, 0, demand.sizes, frames_per_s
+        )
     common = gcd(8 * PS_PER_S, rate_bps)
     longest = max(size for size, _ in demand.sizes)
     if demand.burst_packets * wire_bytes(longest) * (8 * PS_PER_S // common) >= k.NEVER:

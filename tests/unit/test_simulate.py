@@ -324,9 +324,17 @@ def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
     assert (seen.latency_ps_min, seen.latency_ps_max) == (latency, latency)
 
 
-def test_a_rate_too_slow_for_random_arrivals_is_refused() -> None:
+@pytest.mark.parametrize("rate_bps", [1, 1_000, 10**6, 10**13])
+def test_random_gaps_have_their_mean_at_any_rate(rate_bps: int) -> None:
+    """Half an hour between frames or half a nanosecond: the source's own loop, 4000 times."""
     topology, profile, plan = _busy_case()
-    part = plan.demands[0].parts[0].model_copy(update={"rate_bps": 1})
-    slow = plan.demands[0].model_copy(update={"parts": (part,)})
-    with pytest.raises(Exception, match="too slow for random arrivals"):
-        simulate(topology, profile, plan.model_copy(update={"demands": (slow,)}))
+    part = plan.demands[0].parts[0].model_copy(update={"rate_bps": rate_bps})
+    one = plan.demands[0].model_copy(update={"parts": (part,)})
+    plan = plan.model_copy(update={"streams": (), "demands": (one,)})
+    world = setup.build(topology, profile, plan, owners(topology, profile, plan))
+    state, law, table = world.sources.state, world.sources.law, world.sources.log_table
+    begin = int(state[0, kernels.NEXT_TIME])
+    for _ in range(4000):
+        kernels.advance(0, 64, state, law, table)
+    mean_ps = (int(state[0, kernels.NEXT_TIME]) - begin) / 4000
+    assert abs(mean_ps / (8e12 * 381.8333 / rate_bps) - 1) < 5 / 4000**0.5
