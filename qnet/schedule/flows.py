@@ -76,9 +76,9 @@ def place_flows(
 
     for pair, route, rate in _best_routes(graph, free_bps, wants):
         push(pair, route, _to_bps(rate))
-    for pair in placed:
+    for pair, chains in placed.items():
         # What rounding and the solver's slack left over goes over routes already taken, if it can.
-        for chain in list(placed[pair]):
+        for chain in list(chains):
             push(pair, Route(tuple(graph.edges[number] for number in chain)), left_bps[pair])
         while left_bps[pair]:
             route_left = graph.shortest(*pair, usable=lambda edge: free_bps[edge.number] > 0)
