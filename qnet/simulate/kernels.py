@@ -42,6 +42,9 @@ NEXT_TIME, LEFT, NEXT_CYCLE, CARRY, DICE, SENT, SENT_BYTES = 0, 1, 2, 3, 4, 8, 9
 KIND, GAP, SHIFT, PACKETS, START, SIZE_FIRST, SIZE_LAST, PERIOD = 0, 1, 2, 3, 4, 5, 6, 7
 PERIODIC, PACED, POISSON = 0, 1, 2
 
+# Columns of `Sources.heap`.
+TIME, SOURCE = 0, 1
+
 # Columns of `Queues.ring`.
 FRONT, COUNT, BYTES, BASE, MASK = 0, 1, 2, 3, 4
 
@@ -51,6 +54,9 @@ FREE_AT, STATUS = 5, 6
 RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST = 0, 1, 2, 3, 4, 5
 
 DONE, QUEUE_FULL, LANE_FULL = 0, 1, 2
+
+AT_ONCE = -2
+"""In place of a queue: the frame in hand, which has not waited."""
 
 
 class Network(NamedTuple):
@@ -236,29 +242,27 @@ def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: In
 
 
 @kernel
-def settle(heap: Ints, base: int, size: int, state: Ints) -> None:
+def settle(heap: Ints, base: int, size: int) -> None:
     """Let the top of a port's heap sink to its place: earliest first, then lowest number."""
-    moving = heap[base]
-    time = state[moving, NEXT_TIME]
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        best = heap[base + child]
-        best_time = state[best, NEXT_TIME]
-        if child + 1 < size:
-            other = heap[base + child + 1]
-            other_time = state[other, NEXT_TIME]
-            if other_time < best_time or (other_time == best_time and other < best):
+    time = heap[base, TIME]
+    moving = heap[base, SOURCE]
+    place = base
+    child = base + 1
+    last = base + size
+    while child < last:
+        if child + 1 < last:
+            gap = heap[child + 1, TIME] - heap[child, TIME]
+            if gap < 0 or (gap == 0 and heap[child + 1, SOURCE] < heap[child, SOURCE]):
                 child += 1
-                best = other
-                best_time = other_time
-        if best_time > time or (best_time == time and best > moving):
+        gap = heap[child, TIME] - time
+        if gap > 0 or (gap == 0 and heap[child, SOURCE] > moving):
             break
-        heap[base + place] = best
+        heap[place, TIME] = heap[child, TIME]
+        heap[place, SOURCE] = heap[child, SOURCE]
         place = child
-    heap[base + place] = moving
+        child = 2 * (child - base) + 1 + base
+    heap[place, TIME] = time
+    heap[place, SOURCE] = moving
 
 
 @kernel
@@ -360,7 +364,7 @@ def serve(
     unstash(port, queues)
     for lane in range(first_lane, last_lane):
         next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
-    source_time = state[heap[heap_base], NEXT_TIME] if heap_size else NEVER
+    source_time = heap[heap_base, TIME] if heap_size else NEVER
     lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
     waiting = 0
     reserved = 0
@@ -378,7 +382,8 @@ def serve(
                 break
             now = arrival
 
-        # Take in what has arrived.
+        # Take in what has arrived. A frame that finds nothing waiting goes to the wire at once.
+        chosen = -1
         while arrival <= now and arrival < until:
             if lane >= 0:
                 place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
@@ -388,14 +393,15 @@ def serve(
                 receiver[lane, HEAD] += 1
                 next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
             else:
-                source = heap[heap_base]
+                source = heap[heap_base, SOURCE]
                 frame_bytes = draw_size(source, sources)
                 birth = arrival
                 label = (law[source, START] << 16) | frame_bytes
                 turn = state[source, NEXT_CYCLE]
                 advance(source, frame_bytes, state, law, sources.log_table)
-                settle(heap, heap_base, heap_size, state)
-                source_time = state[heap[heap_base], NEXT_TIME]
+                heap[heap_base, TIME] = state[source, NEXT_TIME]
+                settle(heap, heap_base, heap_size)
+                source_time = heap[heap_base, TIME]
             position = label >> 16
             queue = first + buffers + rank[position] - 1
             limit = network.buffer_bytes[port]
@@ -411,43 +417,41 @@ def serve(
                 queue = first + turn % buffers
                 limit = network.cycle_bytes[port]
             depth = ring[queue, BYTES] + (label & 0xFFFF)
+            lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
             if depth > limit:
                 counts[port, DROPPED] += 1
                 routes.lost[position] += 1
-            else:
-                ring[queue, BYTES] = depth
-                counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
-                waiting += 1
-                if rank[position] == 0:
-                    reserved += 1
-                count = ring[queue, COUNT]
-                place = ring[queue, BASE] + ((ring[queue, FRONT] + count) & ring[queue, MASK])
-                if count <= ring[queue, MASK]:
-                    cells[place, ARRIVAL] = arrival
-                    cells[place, BIRTH] = birth
-                    cells[place, LABEL] = label
-                    cells[place, CYCLE] = turn
-                    ring[queue, COUNT] = count + 1
-                else:
-                    queues.stash[port, ARRIVAL] = arrival
-                    queues.stash[port, BIRTH] = birth
-                    queues.stash[port, LABEL] = label
-                    queues.stash[port, CYCLE] = turn
-                    queues.stash[port, 4] = queue
-                    status = QUEUE_FULL
-            lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
-            if status != DONE:
+                continue
+            counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
+            if waiting == 0 and arrival > now and now < until and rank[position] > 0:
+                chosen = AT_ONCE
                 break
+            ring[queue, BYTES] = depth
+            waiting += 1
+            if rank[position] == 0:
+                reserved += 1
+            count = ring[queue, COUNT]
+            if count > ring[queue, MASK]:
+                queues.stash[port, BIRTH] = birth
+                queues.stash[port, LABEL] = label
+                queues.stash[port, CYCLE] = turn
+                queues.stash[port, 4] = queue
+                status = QUEUE_FULL
+                break
+            place = ring[queue, BASE] + ((ring[queue, FRONT] + count) & ring[queue, MASK])
+            cells[place, BIRTH] = birth
+            cells[place, LABEL] = label
+            cells[place, CYCLE] = turn
+            ring[queue, COUNT] = count + 1
         if status != DONE or now >= until:
             break
-        if waiting == 0:
+        if waiting == 0 and chosen != AT_ONCE:
             continue
 
         # Choose the queue to send from; a reserved frame must end before its cycle does.
         if now >= cycle_end:
             cycle = (now - phase) // cycle_length
             cycle_end = phase + (cycle + 1) * cycle_length
-        chosen = -1
         if reserved > 0:
             queue = first + cycle % buffers
             if ring[queue, COUNT] > 0:
@@ -455,29 +459,38 @@ def serve(
                 if now + line_time[cells[place, LABEL] & 0xFFFF] <= cycle_end:
                     chosen = queue
         queue = first + buffers
-        while chosen < 0 and queue < last:
+        while chosen == -1 and queue < last:
             if ring[queue, COUNT] > 0:
                 chosen = queue
             queue += 1
-        if chosen < 0:
+        if chosen == -1:
             now = min(arrival, cycle_end, until)
             continue
 
         # Send its first frame.
-        place = ring[chosen, BASE] + (ring[chosen, FRONT] & ring[chosen, MASK])
-        label = cells[place, LABEL]
-        birth = cells[place, BIRTH]
-        turn = cells[place, CYCLE]
-        position = label >> 16
+        if chosen >= 0:
+            place = ring[chosen, BASE] + (ring[chosen, FRONT] & ring[chosen, MASK])
+            label = cells[place, LABEL]
+            birth = cells[place, BIRTH]
+            turn = cells[place, CYCLE]
+            position = label >> 16
         frame_bytes = label & 0xFFFF
         target = routes.lane[position]
         if target >= 0 and (sender[target, TAIL] - sender[target, ROOM_UNTIL] > lane_mask[target]):
             status = LANE_FULL
+            if chosen == AT_ONCE:
+                queue = first + buffers + rank[position] - 1
+                place = ring[queue, BASE] + (ring[queue, FRONT] & ring[queue, MASK])
+                cells[place, BIRTH] = birth
+                cells[place, LABEL] = label
+                ring[queue, COUNT] = 1
+                ring[queue, BYTES] = frame_bytes
             break
-        ring[chosen, FRONT] += 1
-        ring[chosen, COUNT] -= 1
-        ring[chosen, BYTES] -= frame_bytes
-        waiting -= 1
+        if chosen >= 0:
+            ring[chosen, FRONT] += 1
+            ring[chosen, COUNT] -= 1
+            ring[chosen, BYTES] -= frame_bytes
+            waiting -= 1
         if rank[position] == 0:
             reserved -= 1
             if cycle != turn:

@@ -327,7 +327,7 @@ def _sources(profile: Profile, found: Sequence[Owner], ports: int) -> k.Sources:
     heap_first = np.searchsorted(np.sort(first_port), np.arange(ports + 1))
     return k.Sources(
         first=heap_first.astype(np.int64),
-        heap=heap.astype(np.int64),
+        heap=np.column_stack((state[heap, k.NEXT_TIME], heap)).astype(np.int64),
         state=state,
         law=law,
         size_bytes=_ints(size_bytes),
