@@ -7,10 +7,15 @@ runs as plain Python: the twin that the tests use.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
-import numba
+# A thread that has done its share of a window must sleep, not spin: when another process wants the
+# core, a spinning thread holds up the one it waits for by a whole time slice in every window.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numba  # noqa: E402
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
