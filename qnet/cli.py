@@ -6,6 +6,7 @@ promises, 1 it does not, 2 the input is wrong, 3 this machine lacks something.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 
 from qnet import __version__
-from qnet.errors import InputError, Problem, QnetError
+from qnet.errors import EnvironmentMissing, InputError, Problem, QnetError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,8 +48,15 @@ class Door(click.Group):
             # The reader of our output (head, less) has left; there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except OSError as error:
+            # Files that cannot be read are InputErrors; what remains are results that do not fit.
+            _fail(_cannot_be_written(error.filename or "the output", error), 3)
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written", 130)
+
+
+def _cannot_be_written(path: object, error: OSError) -> str:
+    return f"{path} cannot be written: {(error.strerror or str(error)).lower()}"
 
 
 def _fail(text: str, code: int) -> NoReturn:
@@ -136,6 +144,7 @@ def run(
     """Plan, prove, simulate and judge; exit code 1 when a promise is not kept."""
     scenario = _load(profile, topology, settings, **simulation)
     _check_port(scenario, port)
+    _check_out(out)
     plan = _schedule(scenario)
     proof = _prove(scenario, plan)
     observation = _simulate(scenario, plan, simulation["threads"])
@@ -192,6 +201,7 @@ def check(
 
     scenario = _load(profile, topology, settings)
     _check_port(scenario, port)
+    _check_out(out)
     given = read_plan(str(plan_file))
     _answer(scenario, given, _prove(scenario, given), [], as_json, out, port)
 
@@ -219,6 +229,7 @@ def simulate(
 
     scenario = _load(profile, topology, settings, **simulation)
     _check_port(scenario, port)
+    _check_out(out)
     given = read_plan(str(plan_file)) if plan_file else _schedule(scenario)
     proof = _prove(scenario, given)
     unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
@@ -344,6 +355,18 @@ def _check_port(scenario: Scenario, port: str | None) -> None:
     raise InputError([Problem("--port", 0, 0, port, f"no such port; {hint}")])
 
 
+def _check_out(out: Path | None) -> None:
+    """Refuse a folder that cannot be made or written before anything long is run."""
+    if out is None:
+        return
+    place = out.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        wrong = errno.EACCES if place.is_dir() else errno.ENOTDIR
+        raise EnvironmentMissing(_cannot_be_written(out, OSError(wrong, os.strerror(wrong))))
+
+
 def _console() -> Console:
     from rich.console import Console
 
@@ -418,9 +441,8 @@ def _answer(
             out, scenario.topology, scenario.profile, plan, proof, observation, verdict, port
         )
     if as_json:
-        click.echo(
-            json.dumps(answer(verdict, plan, proof, observation), ensure_ascii=False, indent=1)
-        )
+        whole = answer(verdict, plan, proof, observation, scenario.topology)
+        click.echo(json.dumps(whole, ensure_ascii=False, indent=1))
     else:
         print_verdict(verdict, Console())
         if out is not None:

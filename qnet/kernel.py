@@ -15,7 +15,7 @@ from typing import TypeVar
 # core, a spinning thread holds up the one it waits for by a whole time slice in every window.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numba  # noqa: E402
+import numba
 
 Function = TypeVar("Function", bound=Callable[..., object])
 

@@ -153,7 +153,7 @@ def _excluded(witness: str, bounds: StreamProof, account: Traffic) -> Iterable[s
     if low is not None and least is not None and low < least:
         yield f"{witness} latency of {low} ps, proven at least {least} ps"
     if account.late:
-        yield f"{witness} {account.late} frames late, proven none"
+        yield f"{witness} {account.late} late events, proven none"
     if account.lost:
         yield f"{witness} {account.lost} of {account.sent} frames lost, proven none"
 
@@ -329,7 +329,7 @@ def _late_row(service: str, members: Sequence[Stream], seen: _Seen) -> Iterable[
         emulated=totals.get("emulated"),
         outcome="fail",
         worst=max(counts, key=counts.__getitem__),
-        reason="frames reached a port after their cycle began, or left in another cycle",
+        reason="frames came after their cycle had begun, or left in another cycle",
     )
 
 
@@ -446,7 +446,7 @@ def _note(witness: str, run: Observation | None) -> str:
     if run is None:
         return f"{witness}: not asked"
     return (
-        f"{witness}: {run.frames} frames, {run.frame_hops} frame-hops in "
+        f"{witness}: {run.frames:,} frames, {run.frame_hops:,} frame-hops in "
         f"{show_time(run.duration_ps)} of network time, seed {run.seed}"
     )
 

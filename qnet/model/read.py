@@ -41,6 +41,7 @@ DEFAULTS: Mapping[Kind, Mapping[str, type[Node | Link | Stream | Demand]]] = Map
 """Parts of the block `defaults:` in either kind of file; each fills the list named after it."""
 
 _NEITHER = "neither a topology, which has 'nodes', nor a traffic file, which has 'topology'"
+_NO_TRAFFIC = "a topology, where a traffic file is due; a topology is given with '--topology'"
 _NO_MAPPING = "not a mapping; a file begins like 'title: my network'"
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
@@ -67,6 +68,9 @@ def load(
     """
     path = _find("traffic", traffic)
     source, raw = _open_yaml(path)
+    if _is_topology(source):
+        source.fault((), _NO_TRAFFIC)
+        raise InputError([*source.problems, *_open_topology(path).problems])
     profile = _draft_profile(source, settings)
     topology_path = _topology_path(profile, path, topology)
     network = _EMPTY if topology_path is None else _open_topology(topology_path)
@@ -117,6 +121,13 @@ def kind_of(name: str) -> Kind:
     if not source.problems:
         source.fault((), _NEITHER if isinstance(content, dict) else _NO_MAPPING)
     raise InputError(source.problems)
+
+
+def _is_topology(source: Source) -> bool:
+    """Tell a topology given as traffic; its own faults are then of more use than missing keys."""
+    content = source.root.content if source.root is not None else None
+    keys = set(content) if isinstance(content, dict) else set()
+    return "nodes" in keys and not keys & {"topology", "streams", "demands"}
 
 
 def bundled_names(kind: Kind) -> list[str]:

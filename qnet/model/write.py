@@ -23,11 +23,15 @@ def to_json(noun: Noun) -> str:
 def write_text(path: Path | str, text: str) -> None:
     """Write a file in UTF-8 in one step: readers see the old text or the new, never a part.
 
+    What is no plain file, such as /dev/stdout or a pipe, is written into and never replaced.
     Raises EnvironmentMissing when the disk is full, the folder is absent or may not be written.
     """
     target = Path(path)
     temporary: str | None = None
     try:
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8", newline="\n")
+            return
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)

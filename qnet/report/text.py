@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from qnet.model.observation import Observation, PortUse, Traffic
@@ -22,7 +22,11 @@ FINDINGS_SHOWN = 20
 BUSY_PORTS_SHOWN = 20
 BUSY_PPB = PPB // 2
 
-WIDE_COLUMNS = 100
+ROWS_SHOWN = 60
+"""Lines of the table on a terminal; the failing ones are the first."""
+
+COLUMNS = ("promised", "proven", "simulated", "emulated")
+MARGIN = "      "
 
 OUTCOME_STYLE: dict[Outcome, str] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 
@@ -92,15 +96,25 @@ def show_share(share_ppb: int) -> str:
 
 def headline(verdict: Verdict) -> str:
     """Say in half a line how many requirements hold."""
-    count = Counter(row.outcome for row in verdict.rows)
-    parts = []
+    rows = requirements(verdict)
+    count = Counter(row.outcome for row in rows)
+    every = _counted(len(rows), "requirement")
     if count["fail"]:
-        parts.append(f"{count['fail']} of {_counted(len(verdict.rows), 'requirement')} not kept")
+        parts = [f"{count['fail']:,} of {every} not kept"]
+    elif count["unknown"]:
+        parts = [f"{count['pass']:,} of {every} kept"]
+    else:
+        parts = [f"{every} kept" if rows else "nothing was promised"]
     if verdict.findings:
         parts.append(_counted(len(verdict.findings), "finding"))
     if count["unknown"]:
-        parts.append(f"{count['unknown']} not known")
-    return ", ".join(parts) or f"{_counted(len(verdict.rows), 'requirement')} kept"
+        parts.append(f"{count['unknown']:,} not known")
+    return ", ".join(parts)
+
+
+def requirements(verdict: Verdict) -> list[Row]:
+    """Return the rows with something to keep; the others only show what was found."""
+    return [row for row in verdict.rows if row.promised is not None or row.outcome == "fail"]
 
 
 def _counted(count: int, noun: str) -> str:
@@ -112,76 +126,190 @@ def subject(row: Row) -> str:
     return row.subject if row.members == 1 else f"{row.subject} x{row.members:,}"
 
 
+def result(row: Row) -> str:
+    """Say how a row came out; where nothing was promised, a pass is no merit."""
+    if row.outcome == "fail":
+        return "FAIL"
+    return "-" if row.promised is None and row.outcome == "pass" else row.outcome
+
+
+def reason(row: Row) -> str:
+    """Say why a row failed or is not known, and which member came off worst."""
+    why = row.reason or "no reason given"
+    if not row.worst or row.worst == row.subject or row.worst in why:
+        return why
+    return f"{row.worst}: {why}"
+
+
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print the verdict: PASS or FAIL, findings, the table, then what failed and why."""
+    """Print the verdict: PASS or FAIL, findings, the table with what failed first, notes."""
+    try:
+        _print_verdict(verdict, console)
+    except SystemExit:
+        # A console whose reader has left exits with 1, which would say that the network fails.
+        raise BrokenPipeError from None
+
+
+def _print_verdict(verdict: Verdict, console: Console) -> None:
     style = OUTCOME_STYLE[verdict.outcome]
-    top = Text(verdict.outcome.upper(), style=style)
-    _print(console, top.append(f"  {printable(verdict.title)}: {headline(verdict)}", style="bold"))
+    top = Text(f"{verdict.outcome.upper():{len(MARGIN)}}", style=style)
+    _print_wrapped(console, Text(printable(verdict.title), style="bold"), MARGIN, top)
+    _print_wrapped(console, Text(headline(verdict), style=style), MARGIN)
     _print_list(console, "Findings", verdict.findings, style="red")
     if verdict.rows:
         console.print()
-        console.print(_table(verdict.rows, console.width))
-    _print_list(console, "Not kept", map(_failure, _failing(verdict)))
-    _print_list(console, "Notes", verdict.notes)
+        _print_table(verdict, console)
+    notes = [*_sums(verdict), *verdict.notes]
     if verdict.assumptions:
         count = _counted(len(verdict.assumptions), "assumption")
+        notes.append(f"{count}, listed in the report (--out DIR)")
+    if notes:
         console.print()
-        _print(console, Text(f"{count}, listed in the report (--out DIR)", style="dim"))
+    for note in notes:
+        _print_wrapped(console, Text(printable(note)))
+
+
+def _print_wrapped(
+    console: Console, text: Text, margin: str = "", first: Text | None = None
+) -> None:
+    """Print lines that hang from a margin; `first` stands in the margin of the first."""
+    start = Text(margin) if first is None else first
+    for line in text.wrap(console, max(console.width - len(margin), 20), overflow="fold"):
+        line.rstrip()
+        _print(console, start + line)
+        start = Text(margin)
 
 
 def _print(console: Console, text: Text) -> None:
-    console.print(text, soft_wrap=False, overflow="fold", highlight=False)
+    console.print(text, no_wrap=True, overflow="ignore", crop=False, highlight=False)
 
 
-def _print_list(console: Console, title: str, lines: Iterable[str], style: str = "") -> None:
-    every = [printable(line) for line in lines]
-    if not every:
+def _print_list(console: Console, title: str, lines: Sequence[str], style: str = "") -> None:
+    if not lines:
         return
     console.print()
     _print(console, Text(title, style="bold"))
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=1)
-    grid.add_column(overflow="fold")
-    for line in every[:FINDINGS_SHOWN]:
-        grid.add_row("-", Text(line, style=style))
-    console.print(grid)
-    if len(every) > FINDINGS_SHOWN:
-        _print(console, Text(f"  and {len(every) - FINDINGS_SHOWN:,} more, in the report"))
+    for line in lines[:FINDINGS_SHOWN]:
+        _print_wrapped(console, Text(printable(line), style=style), "  ", Text("- "))
+    if len(lines) > FINDINGS_SHOWN:
+        _print(console, Text(f"  and {len(lines) - FINDINGS_SHOWN:,} more, in the report"))
 
 
-def _table(rows: Iterable[Row], columns: int) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2 if columns >= WIDE_COLUMNS else 1, 0, 0))
-    table.add_column("requirement", overflow="fold", min_width=6)
-    table.add_column("what", no_wrap=True)
-    for witness in ("promised", "proven", "simulated", "emulated"):
-        table.add_column(witness, justify="right", no_wrap=True)
-    table.add_column("result", no_wrap=True)
+def _print_table(verdict: Verdict, console: Console) -> None:
+    """Print what must be seen: each service's name once, the failing services first.
+
+    Rows that only say 'all of it' are summed up below the table.
+    """
+    rows = _failing_first([row for row in verdict.rows if not _is_plain(row)])
+    columns = [name for name in COLUMNS if name != "emulated" or is_emulated(verdict)]
+    cells = [_cells(row, columns) for row in rows[:ROWS_SHOWN]]
+    head = ("what", *columns, "")
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    names = [_one_line(subject(row)) for row in rows[:ROWS_SHOWN]]
+    room = console.width - sum(widths) - len(widths)
+    first = max([len("requirement"), *(n for name in names if (n := cell_len(name)) <= room)])
+    _print_cells(console, ("requirement", *head), (first, *widths), "bold")
+    above = ""
+    for row, name, figures in zip(rows, names, cells, strict=False):
+        own = "" if name == above else name
+        above = name
+        if cell_len(own) > first:
+            _print_wrapped(console, Text(own))
+            own = ""
+        _print_cells(console, (own, *figures), (first, *widths), OUTCOME_STYLE[row.outcome])
+        if row.outcome == "fail":
+            _print_wrapped(console, Text(printable(reason(row)), style="red"), "    ")
+    rest = rows[ROWS_SHOWN:]
+    if rest:
+        failed = sum(row.outcome == "fail" for row in rest)
+        more = f"and {len(rest):,} more lines, {failed:,} of them FAIL: see --out DIR or --json"
+        _print(console, Text(more))
+
+
+def _failing_first(rows: Sequence[Row]) -> list[Row]:
+    """Keep the rows of a subject together, subjects with a failing row first."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        table.add_row(
-            Text(printable(subject(row))),
-            row.kind,
-            *(show(row.kind, value) for value in witnesses(row)),
-            Text(_result(row.outcome), style=OUTCOME_STYLE[row.outcome]),
-        )
-    return table
+        groups.setdefault(row.subject, []).append(row)
+    kept = sorted(groups.values(), key=lambda group: all(one.outcome != "fail" for one in group))
+    return [row for group in kept for row in group]
+
+
+def _one_line(name: str) -> str:
+    return printable(name).replace("\n", " ").replace("\t", " ")
+
+
+def _cells(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the texts of a row after its name: what, the figures, the result."""
+    figures = zip(COLUMNS, witnesses(row), strict=True)
+    shown = (show(row.kind, value) for column, value in figures if column in columns)
+    return kind_name(row), *shown, result(row)
+
+
+def _print_cells(console: Console, cells: Sequence[str], widths: Sequence[int], style: str) -> None:
+    """Print a line: name and what to the left, figures to the right, the result in its style."""
+    text = Text()
+    last = len(cells) - 1
+    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        blank = " " * (width - cell_len(cell))
+        shown = Text(cell, style=style if number == last or style == "bold" else "")
+        text += shown + blank if number < 2 else Text(blank) + shown
+        text += Text(" ")
+    text.rstrip()
+    _print(console, text)
+
+
+def kind_name(row: Row) -> str:
+    """Name the kind of a row. One frame can be late at several ports: events, not frames."""
+    return "late events" if row.kind == "late" else row.kind
+
+
+def is_emulated(verdict: Verdict) -> bool:
+    """Tell whether any row has a figure of the emulation."""
+    return any(row.emulated is not None for row in verdict.rows)
+
+
+def _is_plain(row: Row) -> bool:
+    """Tell whether a row only says that all of a service was admitted, or that none was lost."""
+    if row.kind == "admitted":
+        return row.outcome == "pass"
+    if row.kind != "loss" or row.outcome == "fail":
+        return False
+    return row.outcome == "unknown" or not (row.simulated or row.emulated)
+
+
+def _sums(verdict: Verdict) -> list[str]:
+    """Say in one line each what plain rows say, and how far egress is from its bound."""
+    lines = []
+    admitted = [row for row in verdict.rows if row.kind == "admitted"]
+    if admitted:
+        wanted = sum(row.promised or 0 for row in admitted)
+        given = sum(row.proven or 0 for row in admitted)
+        lines.append(f"admitted: {given:,} of {_counted(wanted, 'stream')}")
+    plain = [row for row in verdict.rows if row.kind == "loss" and _is_plain(row)]
+    for outcome, text in (("pass", "none seen"), ("unknown", "not known")):
+        count = sum(row.outcome == outcome for row in plain)
+        if count:
+            lines.append(f"loss: {text}, {_counted(count, 'service')}")
+    for row in verdict.rows:
+        if row.kind == "egress" and row.outcome != "fail":
+            figures = [
+                f"{show(row.kind, value)} {what}"
+                for value, what in (
+                    (row.proven, "placed"),
+                    (row.simulated, "delivered (simulated)"),
+                    (row.emulated, "delivered (emulated)"),
+                )
+                if value is not None
+            ]
+            said = [", ".join(figures), *([row.reason] if row.reason else [])]
+            lines.append(f"egress of {row.subject}: {'; '.join(said)}")
+    return lines
 
 
 def witnesses(row: Row) -> tuple[int | None, int | None, int | None, int | None]:
     """Return the four figures of a row in the order of its columns."""
     return row.promised, row.proven, row.simulated, row.emulated
-
-
-def _result(outcome: Outcome) -> str:
-    return "FAIL" if outcome == "fail" else outcome
-
-
-def _failing(verdict: Verdict) -> list[Row]:
-    return [row for row in verdict.rows if row.outcome == "fail"]
-
-
-def _failure(row: Row) -> str:
-    worst = f" (worst: {row.worst})" if row.worst and row.worst != row.subject else ""
-    return f"{subject(row)}, {row.kind}{worst}: {row.reason or 'no reason given'}"
 
 
 def port_rate_bps(use: PortUse, observation: Observation) -> int:

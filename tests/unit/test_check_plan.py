@@ -288,14 +288,15 @@ def test_good_square() -> None:
         (None, None),
         (None, None),
     ]
-    # Demands take 5 Gb/s x 10 us = 6250 B of c->d, whose share is 8 Gb/s x 10 us = 10000 B.
+    # The guard of 1538 B leaves 12500 - 1538 = 10962 B of a cycle; the share of c->d is
+    # 8 Gb/s x 10 us = 10000 B. Demands wait behind, so they take nothing of either.
     assert [
         (one.port, one.cycle, one.reserved_bytes, one.capacity_bytes) for one in proof.ports
     ] == [
-        ("a->b", 0, 1538, 7500),
-        ("b->d", 2, 1538, 7500),
-        ("a->c", 1, 1538, 6250),
-        ("c->d", 3, 1538, 3750),
+        ("a->b", 0, 1538, 10_962),
+        ("b->d", 2, 1538, 10_962),
+        ("a->c", 1, 1538, 10_962),
+        ("c->d", 3, 1538, 10_000),
     ]
 
 
@@ -468,18 +469,34 @@ def test_line_time_of_a_cycle() -> None:
     assert proof.streams[0].latency_ps_max is None
 
 
-def test_bytes_of_a_cycle_beside_demands() -> None:
-    # 5 Gb/s of demands take 6250 of 12500 bytes; 4 frames are 6152, 5 are 7690. The mean rate of
-    # 5 frames in 20 us is 3.076 Gb/s only: the cycle is overfull, the second is not.
-    assert prove_packets(4, "5Gbps").findings == ()
-    proof = prove_packets(5, "5Gbps")
-    assert broken(proof) == [("capacity", "a->b")]
-    assert "cycle 1: 7690 bytes on the wire are reserved, 6250" in proof.findings[0].message
+def test_demands_wait_behind_a_full_cycle_and_are_held_to_the_mean() -> None:
+    # 5 frames are 7690 B of a cycle of 12500 B: with 5 Gb/s of demands, 6250 B, too many for that
+    # cycle. But the next one is empty: the mean is 3.076 Gb/s, and 8.076 of 10 Gb/s are in use.
+    assert prove_packets(5, "5Gbps").findings == ()
+    assert prove_packets(5, "6Gbps").findings == ()
+    proof = prove_packets(5, "7Gbps")
+    assert broken(proof) == [("rate", "a->b")]
+    assert "76Mbps more than the reservable 10Gbps" in proof.findings[0].message
 
 
 def test_reservable_share() -> None:
-    assert prove_packets(4, reservable="5Gbps").findings == ()
-    assert broken(prove_packets(5, reservable="5Gbps")) == [("capacity", "a->b")]
+    # 5 Gb/s x 10 us = 6250 B: 4 frames are 6152 B, 5 are 7690. Their mean of 3.076 Gb/s is no
+    # excuse, and line time would be left: the cycle alone is overfull.
+    good = prove_packets(4, reservable="5Gbps")
+    assert good.findings == ()
+    assert (good.ports[0].reserved_bytes, good.ports[0].capacity_bytes) == (6152, 6250)
+    proof = prove_packets(5, reservable="5Gbps")
+    assert broken(proof) == [("capacity", "a->b")]
+    assert proof.findings[0].message == (
+        "cycle 1: 7690 bytes on the wire are reserved, 6250 are reservable"
+    )
+    assert proof.streams[0].latency_ps_max is None
+
+
+def test_reservable_share_to_the_byte() -> None:
+    # 4921.6 Mb/s x 10 us are the 6152 B of 4 frames exactly; a byte less a cycle is 0.8 Mb/s less.
+    assert prove_packets(4, reservable="4921600kbps").findings == ()
+    assert broken(prove_packets(4, reservable="4920800kbps")) == [("capacity", "a->b")]
 
 
 def test_a_fault_reaches_those_who_share_a_port() -> None:

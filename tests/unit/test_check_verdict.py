@@ -119,7 +119,15 @@ def traffic(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def observation(egress_bytes: int = 1_500_000, **changes: dict[str, Any]) -> Observation:
-    """Watch for 5 ms, 4 of them steady: 1.5 MB are 3 Gb/s."""
+    """Watch for 5 ms, 4 of them steady: 1.5 MB of both demands, half each, are 3 Gb/s.
+
+    Streams from b to c are no egress of west, and neither is what leaves the ports: nothing is
+    delivered until the far end has it.
+    """
+    halves = {"bulk": egress_bytes - egress_bytes // 2, "more": egress_bytes // 2}
+    changes = {
+        name: {"steady_bytes": size} | changes.get(name, {}) for name, size in halves.items()
+    } | {name: change for name, change in changes.items() if name not in halves}
     return Observation.model_validate(
         {
             "witness": "simulated",
@@ -139,7 +147,7 @@ def observation(egress_bytes: int = 1_500_000, **changes: dict[str, Any]) -> Obs
                     "queue_bytes_max": 0,
                     "dropped": 0,
                 }
-                for port, size in (("a->b", egress_bytes), ("b->a", 10**9), ("b->c", 10**9))
+                for port, size in (("a->b", 2 * 10**9), ("b->a", 10**9), ("b->c", 10**9))
             ],
         }
     )
@@ -194,7 +202,7 @@ def test_all_is_well() -> None:
     assert verdict.assumptions[:2] == ("the map is right", "the load is right")
     assert verdict.assumptions[2].startswith("fibre length of 1 of 2 links estimated")
     assert verdict.notes == (
-        "simulated: 4000 frames, 5000 frame-hops in 5.000 ms of network time, seed 7",
+        "simulated: 4,000 frames, 5,000 frame-hops in 5.000 ms of network time, seed 7",
         "emulated: not asked",
     )
 
@@ -240,7 +248,7 @@ def test_nothing_simulated() -> None:
     [
         ({"latency_ps_max": 15_000_001}, "fast: simulated latency of 15000001 ps, proven at most"),
         ({"latency_ps_min": 6_230_399}, "fast: simulated latency of 6230399 ps, proven at least"),
-        ({"late": 3}, "fast: simulated 3 frames late"),
+        ({"late": 3}, "fast: simulated 3 late events"),
         ({"lost": 2}, "fast: simulated 2 of 1000 frames lost"),
     ],
 )
@@ -334,7 +342,24 @@ def test_a_demand_placed_in_part() -> None:
 @pytest.mark.parametrize(("size", "outcome"), [(1_492_500, "pass"), (1_492_499, "fail")])
 def test_egress_that_a_witness_does_not_see(size: int, outcome: str) -> None:
     # 99.5 % of 1.5 MB are 1.4925 MB.
-    assert row(judged(observation(egress_bytes=size)), "west", "egress").outcome == outcome
+    egress = row(judged(observation(egress_bytes=size)), "west", "egress")
+    assert egress.outcome == outcome
+    assert egress.simulated == size * 2000
+    assert ("less than placed" in (egress.reason or "")) == (outcome == "fail")
+
+
+def test_only_what_is_sent_inside_and_delivered_outside_is_egress() -> None:
+    # As much again by a stream from b to c changes nothing; both demands lost on the way are 0 b/s,
+    # whatever the ports of the site sent.
+    more = judged(observation(plain={"steady_bytes": 10**9}, fast={"steady_bytes": 10**9}))
+    assert row(more, "west", "egress").simulated == 3 * 10**9
+    gone = row(judged(observation(egress_bytes=0)), "west", "egress")
+    assert figures(gone) == (3 * 10**9, 3 * 10**9, 0, "fail")
+
+
+def test_a_run_that_ends_before_it_is_steady_says_nothing_of_egress() -> None:
+    short = observation(egress_bytes=0).model_copy(update={"duration_ps": 10**9})
+    assert figures(row(judged(short), "west", "egress")) == (3 * 10**9, 3 * 10**9, None, "pass")
 
 
 def test_a_plan_that_says_nothing_or_nonsense() -> None:

@@ -176,6 +176,53 @@ def test_a_chosen_port() -> None:
         page(*whole, port="harbin->bejing/1")
 
 
+def test_each_promise_of_a_service_has_its_chart() -> None:
+    whole = case()
+    asked = profile()
+    streams = asked.streams
+    strict = streams[0].model_copy(update={"max_latency_ps": 10**10, "group": "surgery"})
+    loose = streams[1].model_copy(update={"group": "surgery"})
+    assert whole.observation is not None
+    seen = tuple(
+        one.model_copy(update={"service": "surgery"}) if one.service == "power-grid" else one
+        for one in whole.observation.streams
+    )
+    text = page(
+        *whole._replace(
+            profile=asked.model_copy(update={"streams": (strict, loose, *streams[2:])}),
+            observation=whole.observation.model_copy(update={"streams": seen}),
+        )
+    )
+    Outline(text)
+    assert "latency, end to end, 12 streams" in text
+    assert "latency, end to end, 20 streams" in text
+    assert "promised 10.000 ms" in text
+
+
+def test_egress_stands_beside_its_bound() -> None:
+    text = page(*case())
+    assert "LP bound" in text
+    assert "10.180 Tb/s" in text
+    assert ">99.4 %<" in text
+    assert text.count("10.119 Tb/s") == 2
+
+
+def test_a_place_without_links_inside_has_no_diagram() -> None:
+    network = topology()
+    inside = {node.name for node in network.nodes[:6]}
+    links = tuple(link for link in network.links if not inside.issuperset(link.between))
+    text = page(*bare(network.model_copy(update={"links": links})))
+    assert "Inside" not in text
+
+
+def test_charts_have_titles_on_both_axes() -> None:
+    text = page(*case())
+    charts = text.count('viewBox="-58 ')
+    assert text.count("share of frames<") == charts > 5
+    assert "bytes reserved per cycle" in text
+    assert "late events" in text
+
+
 def test_long_hypercycles_are_merged() -> None:
     whole = case()
     long = whole.plan.model_copy(update={"hypercycle": 10_000})

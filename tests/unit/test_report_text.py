@@ -7,38 +7,36 @@ import pytest
 from rich.console import Console
 
 from qnet.model.verdict import Verdict
-from qnet.report.text import answer, headline, print_verdict, show, show_share
+from qnet.report.text import answer, headline, print_verdict, result, show, show_share
 from tests.unit.report_case import case, row, verdict
 
 NARROW = """\
-FAIL  Five services over twelve cities: 3 of 10 requirements not kept, 1 finding
+FAIL  Five services over twelve cities
+      3 of 10 requirements not kept, 1 finding
 
 Findings
 - power-grid-3: simulated latency 8.019 ms is above the proven 8.012 ms; one of
   the two witnesses is wrong
 
-requirement    what         promised      proven   simulated emulated result
-surgery x12    latency     25.000 ms   17.412 ms   17.409 ms        - pass
-surgery x12    variation   50.000 us   14.000 us   10.000 us        - pass
-power-grid x20 latency     15.000 ms    8.012 ms    8.009 ms        - pass
-power-grid x20 variation   20.000 us   14.000 us   10.000 us        - pass
-factory x8     late                0           -           3        - FAIL
-exchange x6    latency     20.000 ms    9.312 ms    9.309 ms        - pass
-far x3         admitted            3           0           -        - FAIL
-bulk x4        placed     3.900 Tb/s  3.675 Tb/s           -        - FAIL
-bulk x4        loss            0.1 %           -   0.00213 %        - pass
-qingyang       egress    10.000 Tb/s 10.120 Tb/s 10.119 Tb/s        - pass
+requirement    what           promised      proven   simulated
+factory x8     late events           0           -           3 FAIL
+    3 frames of factory-5 reached beijing->zhengzhou/2 after their cycle had
+    begun
+far x3         admitted              3           0           - FAIL
+    far-1: propagation alone is 21.4 ms of 10 ms
+bulk x4        placed       3.900 Tb/s  3.675 Tb/s           - FAIL
+    225 Gb/s of 900 Gb/s found no room: the cable guiyang--guangzhou is full
+               loss              0.1 %           -   0.00213 % pass
+surgery x12    latency       25.000 ms   17.412 ms   17.409 ms pass
+               variation     50.000 us   14.000 us   10.000 us pass
+power-grid x20 latency       15.000 ms    8.012 ms    8.009 ms pass
+               variation     20.000 us   14.000 us   10.000 us pass
+exchange x6    latency       20.000 ms    9.312 ms    9.309 ms pass
+qingyang       egress      10.000 Tb/s 10.120 Tb/s 10.119 Tb/s pass
 
-Not kept
-- factory x8, late (worst: factory-5): 3 frames of factory-5 reached
-  beijing->zhengzhou/2 after their cycle had begun
-- far x3, admitted (worst: far-1): propagation alone is 21.4 ms of 10 ms
-- bulk x4, placed: 225 Gb/s of 900 Gb/s found no room: the cable
-  guiyang--guangzhou is full
-
-Notes
-- The run was 40 ms of network time; rarer events than that were not seen.
-
+admitted: 0 of 3 streams
+egress of qingyang: 10.120 Tb/s placed, 10.119 Tb/s delivered (simulated)
+The run was 40 ms of network time; rarer events than that were not seen.
 1 assumption, listed in the report (--out DIR)
 """
 
@@ -47,7 +45,7 @@ def printed(answered: Verdict, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     print_verdict(answered, console)
     assert isinstance(console.file, io.StringIO)
-    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
+    return console.file.getvalue()
 
 
 def test_narrow_golden() -> None:
@@ -80,6 +78,67 @@ def test_names_cannot_steer_the_terminal() -> None:
     assert "x\ufffdy" in text
 
 
+def test_a_name_of_24_letters_fits_beside_its_figures() -> None:
+    rates = (196 * 10**9, 196 * 10**9, 196 * 10**9)
+    rows = tuple(row("telesurgery-over-2-paths", kind, *rates) for kind in ("placed", "egress"))
+    text = printed(verdict().model_copy(update={"rows": rows}), 80)
+    assert "telesurgery-over-2-paths placed 196.000 Gb/s 196.000 Gb/s" in text
+    assert text.count("telesurgery-over-2-paths ") == 1
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_emulated_figures_have_their_column() -> None:
+    one = row("a", "latency", 10**9, 10**8, 10**8).model_copy(update={"emulated": 123_456_789})
+    lines = printed(verdict().model_copy(update={"rows": (one,)}), 80).splitlines()
+    assert any(line.endswith("simulated   emulated") for line in lines)
+    assert any("123.457 us pass" in line for line in lines)
+
+
+def test_what_holds_for_all_is_said_once() -> None:
+    rows = (
+        row("a", "admitted", 1000, 1000, None, members=1000),
+        row("a", "loss", 0, None, 0, members=1000),
+        row("b", "admitted", 1, 1, None),
+        row("b", "loss", 0, None, None, outcome="unknown"),
+        row("c", "latency", None, None, 10**9),
+        row("q", "egress", 10**13, 10**13, 10**13).model_copy(update={"reason": "at most 10"}),
+    )
+    text = printed(verdict().model_copy(update={"rows": rows, "findings": ()}), 80)
+    for said in (
+        "admitted: 1,001 of 1,001 streams\n",
+        "loss: none seen, 1 service\n",
+        "loss: not known, 1 service\n",
+        "egress of q: 10.000 Tb/s placed, 10.000 Tb/s delivered (simulated); at most 10\n",
+        "4 of 5 requirements kept, 1 not known\n",
+    ):
+        assert said in text
+    assert "a x1,000" not in text
+
+
+def test_a_long_table_is_cut_and_failures_are_not() -> None:
+    rows = [row(f"s{i}", "latency", 10, 5, 5) for i in range(200)]
+    rows[150] = row("s150", "latency", 10, 15, 5, reason="5 over the promise")
+    text = printed(verdict().model_copy(update={"rows": tuple(rows)}), 80)
+    assert "    5 over the promise\n" in text
+    assert "and 140 more lines, 0 of them FAIL" in text
+
+
+def test_nothing_promised_is_no_merit() -> None:
+    free = row("a", "latency", None, None, 5)
+    empty = Verdict(title="t", outcome="pass", findings=(), rows=(free,), assumptions=(), notes=())
+    assert headline(empty) == "nothing was promised"
+    assert result(free) == "-"
+
+
+def test_a_reader_that_leaves_is_no_failed_network() -> None:
+    class Left(Console):
+        def print(self, *objects: object, **how: object) -> None:
+            raise SystemExit(1)
+
+    with pytest.raises(BrokenPipeError):
+        print_verdict(verdict(), Left())
+
+
 def test_many_findings_are_counted() -> None:
     many = verdict().model_copy(update={"findings": tuple(f"finding {i}" for i in range(1234))})
     assert "and 1,214 more, in the report" in printed(many, 80)
@@ -88,9 +147,12 @@ def test_many_findings_are_counted() -> None:
 def test_a_pass_and_an_unknown() -> None:
     good = row("a", "latency", 10, 5, 4)
     one = Verdict(title="t", outcome="pass", findings=(), rows=(good,), assumptions=(), notes=())
-    assert printed(one, 80).startswith("PASS  t: 1 requirement kept\n")
+    assert printed(one, 80).startswith("PASS  t\n      1 requirement kept\n")
     unknown = good.model_copy(update={"outcome": "unknown"})
-    assert headline(one.model_copy(update={"rows": (good, unknown)})) == "1 not known"
+    assert (
+        headline(one.model_copy(update={"rows": (good, unknown)}))
+        == "1 of 2 requirements kept, 1 not known"
+    )
 
 
 @pytest.mark.parametrize(

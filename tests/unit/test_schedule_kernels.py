@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def cases(draw):  # type: ignore[no-untyped-def]
     return free, capacity, draw(st.lists(hop, min_size=1, max_size=4)), period
 
 
+@pytest.mark.twin
 @given(cases(), st.integers(1, 120))
 def test_kernels_agree_with_the_definition(case, need):  # type: ignore[no-untyped-def]
     free, capacity, hops, period = case

@@ -1,0 +1,118 @@
+"""The cycles of one port: bytes reserved in each, stacked by service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import NamedTuple
+
+from qnet.model.proof import PortProof
+from qnet.report.case import Case, interval_bytes
+from qnet.report.charts import round_step
+from qnet.report.drawing import px
+
+CYCLE_WIDTH = 1000.0
+CYCLE_HEIGHT = 220.0
+CYCLE_LEFT = 92.0
+CYCLE_BARS = 250
+BAR_PX_HIGHEST = 60.0
+COLOURS = 8
+
+
+class Cycles(NamedTuple):
+    """Bytes reserved in each cycle of one port, stacked by service."""
+
+    port: str
+    merged: int
+    capacity_bytes: int | None
+    capacity_y: float
+    layers: Sequence[tuple[str, int, str]]
+    tips: Sequence[tuple[float, float, str]]
+    x_ticks: Sequence[tuple[str, float]]
+    y_ticks: Sequence[tuple[str, float]]
+    fullest: PortProof | None
+
+
+def cycles(case: Case, name: str) -> Cycles:
+    """Draw the cycles of one port over the hypercycle."""
+    by_service = _reserved(case, name)
+    hypercycle = case.plan.hypercycle
+    totals = [sum(counts) for counts in zip(*by_service.values(), strict=True)]
+    merged = ceil(hypercycle / CYCLE_BARS)
+    bars = [
+        max(range(first, min(first + merged, hypercycle)), key=lambda cycle: totals[cycle])
+        for first in range(0, hypercycle if totals else 0, merged)
+    ]
+    fullest = next((port for port in case.proof.ports if port.port == name), None)
+    capacity = fullest.capacity_bytes if fullest else None
+    highest = max(capacity or 0, *totals, 1) if totals else max(capacity or 0, 1)
+    bar_px = min((CYCLE_WIDTH - CYCLE_LEFT) / max(len(bars), 1), BAR_PX_HIGHEST)
+    unit_px = (CYCLE_HEIGHT - 16) / highest
+    step = round_step(highest, 4)
+    cycle_step = round_step(hypercycle, 10)
+    return Cycles(
+        name,
+        merged,
+        capacity,
+        CYCLE_HEIGHT - (capacity or 0) * unit_px,
+        _stack(by_service, bars, bar_px, unit_px),
+        [
+            (CYCLE_LEFT + i * bar_px, bar_px, _cycle_tip(cycle, by_service, capacity))
+            for i, cycle in enumerate(bars)
+        ],
+        [
+            (f"{cycle:,}", CYCLE_LEFT + cycle / merged * bar_px)
+            for cycle in range(0, hypercycle, cycle_step)
+        ],
+        [(f"{n:,} B", CYCLE_HEIGHT - n * unit_px) for n in range(0, highest + 1, step)],
+        fullest,
+    )
+
+
+def _reserved(case: Case, name: str) -> dict[str, list[int]]:
+    """Return the bytes on the wire in each cycle, by service; small services go together."""
+    hypercycle = case.plan.hypercycle
+    rows: dict[str, list[int]] = {}
+    for planned in case.plan.streams:
+        for path in planned.paths:
+            for port, cycle in zip(path.ports, path.cycles, strict=False):
+                if port != name:
+                    continue
+                stream = case.stream_by_name[planned.name]
+                period = max(stream.interval_ps // case.plan.cycle_ps, 1)
+                row = rows.setdefault(stream.service, [0] * hypercycle)
+                for turn in range(cycle % period, hypercycle, period):
+                    row[turn] += interval_bytes(stream)
+    largest = sorted(rows, key=lambda service: (-sum(rows[service]), service))
+    if len(largest) <= COLOURS:
+        return {service: rows[service] for service in largest}
+    kept = {service: rows[service] for service in largest[: COLOURS - 1]}
+    rest = [rows[service] for service in largest[COLOURS - 1 :]]
+    summed = [sum(counts) for counts in zip(*rest, strict=True)]
+    return {**kept, f"{len(rest)} other services": summed}
+
+
+def _stack(
+    by_service: Mapping[str, Sequence[int]], bars: Sequence[int], bar_px: float, unit_px: float
+) -> list[tuple[str, int, str]]:
+    """Return name, colour and path of each service, one upon the other."""
+    bases = [CYCLE_HEIGHT] * len(bars)
+    layers = []
+    wide = px(max(bar_px - (1.0 if bar_px > 4 else 0.2), 0.5))
+    for colour, (service, counts) in enumerate(by_service.items()):
+        parts = []
+        for i, cycle in enumerate(bars):
+            high = counts[cycle] * unit_px
+            if high:
+                left = f"{CYCLE_LEFT + i * bar_px:.2f}"
+                parts.append(f"M{left} {px(bases[i])}v-{high:.2f}h{wide}v{high:.2f}z")
+                bases[i] -= high
+        layers.append((service, colour, "".join(parts)))
+    return layers
+
+
+def _cycle_tip(cycle: int, by_service: Mapping[str, Sequence[int]], capacity: int | None) -> str:
+    counts = {service: row[cycle] for service, row in by_service.items() if row[cycle]}
+    of = "" if capacity is None else f" of {capacity:,}"
+    lines = [f"{service}: {count:,} B" for service, count in counts.items()]
+    return "\n".join([f"cycle {cycle:,}: {sum(counts.values()):,}{of} B", *lines])
