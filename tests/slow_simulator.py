@@ -86,8 +86,8 @@ class SlowSimulator:
         for number, source in enumerate(self.sources):
             for time, size, cycle in source.births:
                 if time < self.end_ps:
-                    frame = _Frame(number, 0, time, size, cycle)
-                    self.push(time, 0, source.ports[0], 0, number, frame)
+                    born = _Frame(number, 0, time, size, cycle)
+                    self.push(time, 0, source.ports[0], 0, number, born)
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
             if time >= self.end_ps:

@@ -326,7 +326,7 @@ def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
 
 @pytest.mark.parametrize("rate_bps", [100, 1_000, 10**6, 10**13])
 def test_random_gaps_have_their_mean_at_any_rate(rate_bps: int) -> None:
-    """Half a minute between frames or a third of a nanosecond: the source's own loop, 4000 times."""
+    """Half a minute between frames or a third of a nanosecond: the source itself, 4000 times."""
     topology, profile, plan = _busy_case()
     part = plan.demands[0].parts[0].model_copy(update={"rate_bps": rate_bps})
     one = plan.demands[0].model_copy(update={"parts": (part,)})
