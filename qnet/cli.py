@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qnet.model.read import Scenario
     from qnet.model.verdict import Verdict
 
-# Rooms are imported inside the verbs: numba and networkx alone take half a second to load.
+# Rooms are imported inside the verbs: numba alone takes half a second to load.
 
 Command = Callable[..., Any]
 

@@ -15,7 +15,6 @@ PACKAGES = (
     "click",
     "highspy",
     "jinja2",
-    "networkx",
     "numba",
     "numpy",
     "pydantic",
