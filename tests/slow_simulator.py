@@ -32,6 +32,7 @@ class SlowSource:
     births: tuple[tuple[int, int, int], ...]
     """Time, frame bytes, cycle at the first port."""
     shifts: tuple[int, ...] = ()
+    hold_ps: int | None = None
 
 
 @dataclass
@@ -167,8 +168,12 @@ class SlowSimulator:
         self.uses[number].frames += 1
         self.uses[number].wire_bytes += frame.size + 20
         if frame.hop + 1 == len(source.ports):
-            if left + port.propagation_ps <= self.end_ps:
-                count.latencies.append(left + port.propagation_ps - frame.birth)
+            delivered = left + port.propagation_ps
+            if source.hold_ps is not None:
+                count.late += delivered > frame.birth + source.hold_ps
+                delivered = max(delivered, frame.birth + source.hold_ps)
+            if delivered <= self.end_ps:
+                count.latencies.append(delivered - frame.birth)
             return
         after = source.ports[frame.hop + 1]
         arrival = left + port.propagation_ps + port.processing_ps

@@ -62,6 +62,7 @@ class _Reservation(NamedTuple):
     period: int
     """Cycles from one interval to the next."""
     paths: tuple[tuple[_Hop, ...], ...]
+    hold_ps: int | None
 
     @property
     def hops(self) -> Iterable[_Hop]:
@@ -302,11 +303,17 @@ def _reservation(
 ) -> _Reservation | None:
     stream, entry = pair
     cycle_ps = topology.tcqf.cycle_ps
-    if not _is_sane([entry.send_ps or 0, *(c for path in entry.paths for c in path.cycles)]):
+    if not _is_sane(
+        [entry.send_ps or 0, entry.hold_ps or 0, *(c for path in entry.paths for c in path.cycles)]
+    ):
         findings.add("inputs", stream.name, f"a time or cycle beyond {NUMBER_HIGHEST}; ignored")
         return None
     if entry.send_ps is None:
         findings.add("ingress", stream.name, "admitted without a send time")
+        return None
+    if stream.damper != (entry.hold_ps is not None):
+        what = "no hold time for its damper" if stream.damper else "a hold time, but no damper"
+        findings.add("damper", stream.name, f"the plan has {what}")
         return None
     if stream.interval_ps % cycle_ps:
         findings.add(
@@ -328,7 +335,7 @@ def _reservation(
         tuple(_hop(topology, port, cycle) for port, cycle in zip(ports, path.cycles, strict=True))
         for ports, path in zip(routes, entry.paths, strict=True)
     )
-    return _Reservation(stream, entry.send_ps, period, paths)
+    return _Reservation(stream, entry.send_ps, period, paths, entry.hold_ps)
 
 
 def _hop(topology: Topology, port: Port, cycle: int) -> _Hop:
@@ -340,11 +347,27 @@ def _hop(topology: Topology, port: Port, cycle: int) -> _Hop:
 
 
 def _check_times(topology: Topology, one: _Reservation, findings: _Findings) -> None:
+    _check_hold(topology, one, findings)
     for path in one.paths:
         _check_send(topology, one, path[0], findings)
         for near, far in pairwise(path):
             _check_not_late(topology, one, (near, far), findings)
             _check_not_early(topology, one, (near, far), findings)
+
+
+def _check_hold(topology: Topology, one: _Reservation, findings: _Findings) -> None:
+    """Rule 7: no frame comes after the damper should have handed it over."""
+    if one.hold_ps is None:
+        return
+    _, latest_ps = _arrivals(topology, one)
+    early_ps = one.hold_ps - topology.node_by_name[one.stream.listener].clock.error_ps
+    if early_ps < latest_ps:
+        findings.add(
+            "damper",
+            one.stream.name,
+            f"may be handed over {_time(early_ps)} after it was sent, and arrive "
+            f"{_time(latest_ps - early_ps)} later",
+        )
 
 
 def _begin_ps(topology: Topology, hop: _Hop, cycle: int) -> int:
@@ -729,7 +752,15 @@ def _cables(topology: Topology, ports: Sequence[Port]) -> set[str]:
 
 
 def _bound(topology: Topology, one: _Reservation) -> tuple[int, int]:
-    """Return the least and the largest latency, over all paths.
+    """Return the least and the largest latency; a damper leaves the error of its clock."""
+    if one.hold_ps is None:
+        return _arrivals(topology, one)
+    error_ps = topology.node_by_name[one.stream.listener].clock.error_ps
+    return one.hold_ps - error_ps, one.hold_ps + error_ps
+
+
+def _arrivals(topology: Topology, one: _Reservation) -> tuple[int, int]:
+    """Return the least and the largest time from sending to arrival, over all paths.
 
     A perfect clock, T = 10 us, cycle 7 of the last port, a line time of 1.2 us, 100 us of fibre and
     a frame sent at 0: from 171.2 us to 180 us.

@@ -25,13 +25,15 @@ class StreamPlan(Noun):
     """What became of one stream.
 
     `send_ps` is when the talker sends the first frame of interval 0, for reserved streams; those
-    of interval k follow k intervals later.
+    of interval k follow k intervals later. With a damper, the listener's node hands a frame over
+    when its clock shows `hold_ps` after the frame's send time.
     """
 
     name: str
     status: Literal["admitted", "routed", "refused"]
     reason: str | None = None
     send_ps: int | None = None
+    hold_ps: int | None = None
     paths: tuple[PathPlan, ...] = ()
 
 

@@ -7,7 +7,16 @@ from typing import Literal
 from qnet.model.fields import Noun
 
 Rule = Literal[
-    "inputs", "route", "mapping", "capacity", "disjoint", "latency", "variation", "ingress", "rate"
+    "inputs",
+    "route",
+    "mapping",
+    "capacity",
+    "disjoint",
+    "latency",
+    "variation",
+    "ingress",
+    "rate",
+    "damper",
 ]
 
 

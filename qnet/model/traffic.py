@@ -114,6 +114,12 @@ class Stream(Noun):
         default=1,
         description="2 sends each frame twice over disjoint paths (IEEE 802.1CB)",
     )
+    damper: bool = Field(
+        False,
+        strict=True,
+        description="the listener's node hands each frame over only when its largest proven "
+        "latency is reached; needs synchronised clocks and the send time in the frame",
+    )
     start: Literal["random", "together"] = Field(
         "random",
         description="first interval of streams that reserve nothing: at random, or for all of a "

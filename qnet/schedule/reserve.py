@@ -65,6 +65,7 @@ class Kind(NamedTuple):
     need_bytes: int
     max_latency_ps: int | None
     max_latency_variation_ps: int | None
+    damper: bool
 
 
 class Fit(NamedTuple):
@@ -227,8 +228,13 @@ class Reservation:
             name=stream.name,
             status="admitted",
             send_ps=send_ps(self._topology, stream.talker, start),
+            hold_ps=self._hold_ps(stream, fit.way) if stream.damper else None,
             paths=tuple(paths),
         )
+
+    def _hold_ps(self, stream: Stream, way: Way) -> int:
+        """Return how long after sending no frame can still be on its way, by the worst clock."""
+        return way.latency_ps_max + self._topology.node_by_name[stream.listener].clock.error_ps
 
     def _ways_of(self, stream: Stream) -> _Ways:
         kind = Kind(
@@ -239,6 +245,7 @@ class Reservation:
             need_bytes(stream),
             stream.max_latency_ps,
             stream.max_latency_variation_ps,
+            stream.damper,
         )
         ways = self._ways.get(kind)
         if ways is None:
@@ -306,7 +313,7 @@ class _Ways:
                 <= self._topology.tcqf.buffers
             ]
         most_ps = self._kind.max_latency_variation_ps
-        if most_ps is not None:
+        if most_ps is not None and not self._kind.damper:
             latest_ps = max(other.latency_ps_max for other in together)
             wires[-1] = [
                 port
@@ -319,10 +326,18 @@ class _Ways:
         """Return by how much a way is too slow, or at most 0."""
         if self._kind.max_latency_ps is None:
             return 0
-        return max(route.latency_ps_max for route in timed) - self._kind.max_latency_ps
+        latest_ps = max(route.latency_ps_max for route in timed)
+        return latest_ps + self._damped_ps() - self._kind.max_latency_ps
+
+    def _damped_ps(self) -> int:
+        """Return the variation that a damper leaves, by the error of the listener's clock."""
+        clock = self._topology.node_by_name[self._kind.listener].clock
+        return 2 * clock.error_ps if self._kind.damper else 0
 
     def _variation_ps(self, timed: tuple[TimedRoute, ...]) -> int:
         """Return the least variation that a way can have, over its last wires."""
+        if self._kind.damper:
+            return self._damped_ps()
         low_ps = min(
             max(
                 route.latency_ps_min(port, self._kind.frame_bytes)

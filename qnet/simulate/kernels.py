@@ -103,6 +103,10 @@ class Routes(NamedTuple):
     late: Ints
     floor: Ints
     """[owner]: least latency of the route."""
+    hold: Ints
+    """[owner]: time from birth after which a damper hands a frame over, or -1."""
+    damper_clock: Ints
+    """[owner]: node whose clock times the damper."""
 
 
 class Lanes(NamedTuple):
@@ -515,8 +519,16 @@ def serve(
             lane_cells[place, LABEL] = label + 65536
             lane_cells[place, CYCLE] = turn
             sender[target, TAIL] = tail + 1
-        elif arrives <= network.end:
-            owner = routes.owner[position]
+            continue
+        owner = routes.owner[position]
+        if routes.hold[owner] >= 0:
+            due = birth + routes.hold[owner]
+            block = min(due // network.block, network.clock_error.shape[1] - 1)
+            due += network.clock_error[routes.damper_clock[owner], block]
+            if arrives > due:
+                late[position] += 1
+            arrives = max(arrives, due)
+        if arrives <= network.end:
             excess = arrives - birth - routes.floor[owner]
             deliver(owner, excess, frame_bytes, arrives >= network.steady_from, tally)
     counts[port, FREE_AT] = now

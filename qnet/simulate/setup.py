@@ -52,6 +52,8 @@ class Owner:
     ports: tuple[Port, ...]
     cycles: tuple[int, ...]
     law: Law
+    hold_ps: int | None = None
+    """When a damper hands a frame over, after its birth."""
 
 
 def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...]:
@@ -69,9 +71,8 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
         for path in promise.paths:
             law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
             ports = tuple(port[name] for name in path.ports)
-            found.append(
-                Owner(stream.name, rank.get(stream.traffic_class, 0), ports, path.cycles, law)
-            )
+            where = rank.get(stream.traffic_class, 0)
+            found.append(Owner(stream.name, where, ports, path.cycles, law, promise.hold_ps))
     for placed in plan.demands:
         demand = demand_by_name[placed.name]
         for i, part in enumerate(placed.parts):
@@ -138,7 +139,10 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
 
 
 def floor_ps(owner: Owner, topology: Topology) -> int:
-    """Return the least latency that a route allows to the owner's shortest frame."""
+    """Return the least latency that a route, or its damper, allows to the shortest frame."""
+    if owner.hold_ps is not None:
+        listener = topology.node_by_name[owner.ports[-1].target]
+        return max(owner.hold_ps - listener.clock.error_ps, 0)
     shortest = min(size for size, _ in owner.law.sizes)
     return sum(
         serialisation_ps(shortest, port.rate_bps) + port.propagation_ps for port in owner.ports
@@ -249,6 +253,7 @@ def _routes(
     topology: Topology, found: Sequence[Owner], lanes: Sequence[tuple[int, int]]
 ) -> k.Routes:
     lane_number = {pair: i for i, pair in enumerate(lanes)}
+    node_number = {node.name: i for i, node in enumerate(topology.nodes)}
     lane: list[int] = []
     rank: list[int] = []
     shift: list[int] = []
@@ -267,6 +272,8 @@ def _routes(
         lost=np.zeros(len(lane), dtype=np.int64),
         late=np.zeros(len(lane), dtype=np.int64),
         floor=_ints(floor_ps(owner, topology) for owner in found),
+        hold=_ints(-1 if owner.hold_ps is None else owner.hold_ps for owner in found),
+        damper_clock=_ints(node_number[owner.ports[-1].target] for owner in found),
     )
 
 

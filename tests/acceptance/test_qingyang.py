@@ -80,6 +80,22 @@ def test_no_reserved_frame_is_lost_or_late(answer: Answer) -> None:
     assert sum(one.late for one in answer.observation.streams) == 0
 
 
+def test_dampers_leave_a_microsecond_over_two_thousand_kilometres(answer: Answer) -> None:
+    """All 10 Tb/s flow beside them; clocks are within 100 ns, so 200 ns are left."""
+    seen = {one.name: one for one in answer.observation.streams}
+    proven = {one.name: one for one in answer.proof.streams}
+    damped = [one for one in answer.scenario.profile.every_stream if one.damper]
+    assert len(damped) == 800
+    for stream in damped:
+        assert proven[stream.name].variation_ps == 200_000
+        variation_ps = seen[stream.name].variation_ps
+        assert variation_ps is not None
+        assert 0 < variation_ps <= 200_000
+    fibre_ps_per_km = 4_900_000
+    assert shortest_ps("qingyang", "qy-c7", "shanghai") > 2_000 * fibre_ps_per_km
+    assert "control-shanghai-200" in {one.name for one in damped}
+
+
 # Refusals
 
 

@@ -734,3 +734,44 @@ def test_replays_are_worth_something() -> None:
         late += bool(proof.findings) and Replay(topology, traffic, plan, dice).late > 0
     assert good >= 30, (good, late)
     assert late >= 15, (good, late)
+
+
+# Rule 7: dampers
+
+
+def prove_damped(hold_ps: int | None, **more: Any) -> Proof:
+    """The three-hop line: sent at 0, arrives by 227 us; the listener's clock is 200 ns wrong."""
+    plain = line()
+    clock = plain.nodes[-1].clock.model_copy(update={"error_ps": 200_000})
+    damped = plain.nodes[-1].model_copy(update={"clock": clock})
+    topology = Topology(
+        title="t", tcqf=plain.tcqf, nodes=(*plain.nodes[:-1], damped), links=plain.links
+    )
+    entry = admitted("s", 0, (["a->b", "b->c", "c->d"], [1, 8, 19]))
+    return prove(
+        topology,
+        profile([stream("s", "a", "d", **{"damper": True, **more})]),
+        planned(topology, [{**entry, "hold_ps": hold_ps}]),
+    )
+
+
+def test_a_damper_leaves_the_error_of_its_clock() -> None:
+    # 227 us by a clock that may be 0.2 us fast: hold 227.2 us, handed over at 227.0 to 227.4 us.
+    proof = prove_damped(227_200_000, **{"max-latency-variation": "400ns"})
+    assert proof.findings == ()
+    assert proof.streams[0].latency_ps_min == 227_000_000
+    assert proof.streams[0].latency_ps_max == 227_400_000
+
+
+def test_a_damper_is_judged() -> None:
+    short = prove_damped(227_199_999)
+    assert broken(short) == [("damper", "s")]
+    assert short.findings[0].message == (
+        "may be handed over 226.999999us after it was sent, and arrive 1ps later"
+    )
+    assert broken(prove_damped(None)) == [("damper", "s")]
+    assert broken(prove_damped(227_200_000, damper=False)) == [("damper", "s")]
+    assert broken(prove_damped(227_200_000, **{"max-latency-variation": "399ns"})) == [
+        ("variation", "s")
+    ]
+    assert broken(prove_damped(227_200_000, **{"max-latency": "227399ns"})) == [("latency", "s")]

@@ -76,6 +76,7 @@ def cases(draw: st.DrawFn) -> tuple[Topology, Profile, Plan]:
                 name=f"s{i}",
                 status="admitted" if reserved else "routed",
                 send_ps=send if reserved else None,
+                hold_ps=draw(st.none() | st.integers(0, 120_000_000)) if reserved else None,
                 paths=(PathPlan(ports=names, cycles=along if reserved else ()),),
             )
         )
@@ -140,7 +141,13 @@ def _slow(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
         )
         shifts = tuple(b - a for a, b in pairwise(owner.cycles))
         sources.append(
-            SlowSource(tuple(port.number for port in owner.ports), owner.rank, births, shifts)
+            SlowSource(
+                tuple(port.number for port in owner.ports),
+                owner.rank,
+                births,
+                shifts,
+                owner.hold_ps,
+            )
         )
     slow = SlowSimulator(
         ports, sources, cycle_ps=CYCLE_PS, buffers=4, end_ps=profile.simulation.duration_ps
