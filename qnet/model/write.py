@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from qnet.errors import EnvironmentMissing
@@ -25,12 +26,17 @@ def write_text(path: Path | str, text: str) -> None:
 
     Raises EnvironmentMissing when the disk is full, the folder is absent or may not be written.
     """
+    write_bytes(path, [text.encode()])
+
+
+def write_bytes(path: Path | str, parts: Iterable[bytes]) -> None:
+    """Write a file of bytes as `write_text` writes text."""
     target = Path(path)
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(target)
         temporary = None

@@ -66,10 +66,17 @@ def disjoint(one: Route, other: Route) -> bool:
     return not (one.nodes_between & other.nodes_between or one.cables & other.cables)
 
 
-def make_edges(topology: Topology, *, by_cable: bool) -> tuple[Edge, ...]:
-    """Gather parallel wires of equal propagation, within one cable if `by_cable`."""
+def make_edges(
+    topology: Topology, *, by_cable: bool, down: Collection[int] = ()
+) -> tuple[Edge, ...]:
+    """Gather parallel wires of equal propagation, within one cable if `by_cable`.
+
+    Ports whose numbers are in `down` are left out.
+    """
     together: dict[tuple[str, str, str | None, int], list[Port]] = {}
     for port in topology.ports:
+        if port.number in down:
+            continue
         cable = topology.cable(topology.links[port.link]) if by_cable else None
         key = (port.source, port.target, cable, port.propagation_ps)
         together.setdefault(key, []).append(port)
@@ -161,9 +168,9 @@ class Graph:
 class Routes:
     """Candidate routes and disjoint pairs of one topology, each found once."""
 
-    def __init__(self, topology: Topology) -> None:
-        self.graph = Graph(make_edges(topology, by_cable=False))
-        self._by_cable = Graph(make_edges(topology, by_cable=True))
+    def __init__(self, topology: Topology, down: Collection[int] = ()) -> None:
+        self.graph = Graph(make_edges(topology, by_cable=False, down=down))
+        self._by_cable = Graph(make_edges(topology, by_cable=True, down=down))
         self._single: dict[tuple[str, str], list[Route]] = {}
         self._pairs: dict[tuple[str, str], tuple[tuple[Route, Route], ...]] = {}
 

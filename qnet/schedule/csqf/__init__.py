@@ -1,0 +1,1 @@
+"""CSQF: TCQF with a free choice of extra cycles at each hop (draft-chen-detnet-csqf)."""
