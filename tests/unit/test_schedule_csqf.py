@@ -6,6 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qnet.check.plan import prove
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.schedule import schedule
 from qnet.schedule.csqf import CyclePlan, CycleProblem, most_streams, plan_cycles
 from qnet.schedule.csqf.kernels import Desk, Slack, room_by_delay, trace_delays
 from qnet.schedule.csqf.plan import fill, prepare, ruin_and_recreate
@@ -116,3 +120,39 @@ def test_the_best_delays_are_those_of_trying_all(
     assert waits in choices
     assert room(phase, waits) == best[phase]
     assert total == min(sum(w) for w in choices if room(phase, w) == best[phase])
+
+
+def test_a_stream_that_fits_only_by_waiting_is_admitted_and_proven() -> None:
+    """Two ports are full in cycles that only a wait of one cycle avoids on both."""
+    nodes = [{"name": name} for name in "abcde"]
+    links = [
+        {"between": list(ends), "rate": "1Gbps", "delay": "25us" if ends == "db" else "15us"}
+        for ends in ("ab", "bc", "db", "be")
+    ]
+    topology = Topology.model_validate(
+        {"title": "t", "nodes": nodes, "links": links, "tcqf": {"cycle": "10us", "buffers": 6}}
+    )
+
+    def profile(mechanism: str) -> Profile:
+        big = {"interval": "20us", "max-payload-size": "1100B"}
+        return Profile.model_validate(
+            {
+                "title": "t",
+                "topology": "t",
+                "classes": [{"name": "reserved", "priority": 6, "mechanism": mechanism}],
+                "streams": [
+                    {"name": "one", "from": "a", "to": "b", "rank": 1, **big},
+                    {"name": "two", "from": "d", "to": "c", "rank": 2, **big},
+                    {"name": "three", "from": "a", "to": "c", "rank": 3, **big},
+                ],
+            }
+        )
+
+    statuses = {}
+    for mechanism in ("tcqf", "csqf"):
+        asked = profile(mechanism)
+        plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+        proof = prove(topology, asked, plan)
+        assert proof.findings == ()
+        statuses[mechanism] = [stream.status for stream in plan.streams]
+    assert statuses == {"tcqf": ["admitted", "admitted", "refused"], "csqf": ["admitted"] * 3}
