@@ -53,6 +53,8 @@ from qnet.schedule.reserve import CELLS_MOST, cycle_capacity
 from qnet.units import show_time, wire_bytes
 
 NEED_BYTES_MOST = 2**40
+
+Numbers = NDArray[np.integer[Any]] | Sequence[int] | int
 NO_PAIRS = np.zeros(0, dtype=np.int64)
 
 
@@ -166,13 +168,13 @@ class Scheduler:
 
     def request(
         self,
-        pair: NDArray[np.integer[Any]] | int,
-        period: NDArray[np.integer[Any]] | int,
-        packets: NDArray[np.integer[Any]] | int,
-        frame_bytes: NDArray[np.integer[Any]] | int,
-        latency_ps_most: NDArray[np.integer[Any]] | int = -1,
-        variation_ps_most: NDArray[np.integer[Any]] | int = -1,
-        rank: NDArray[np.integer[Any]] | int = 500,
+        pair: Numbers,
+        period: Numbers,
+        packets: Numbers,
+        frame_bytes: Numbers,
+        latency_ps_most: Numbers = -1,
+        variation_ps_most: Numbers = -1,
+        rank: Numbers = 500,
     ) -> Requests:
         """Return requests from columns; `period` is in cycles, -1 stands for no limit."""
         given = (pair, period, packets, frame_bytes, latency_ps_most, variation_ps_most, rank)
