@@ -186,3 +186,19 @@ def test_streams_that_share_no_wire_may_come_in_any_order(order: list[tuple[str,
         asked = scheduler.request(scheduler.pair(name, chr(ord(name) + 1)), 4, size, 300)
         places[name, size] = scheduler.place(int(scheduler.admit(asked)[0]))
     assert len({(size, place.cycles) for (_, size), place in places.items()}) == 3
+
+
+@pytest.mark.twin
+def test_a_way_of_many_hypercycles_is_searched_whole() -> None:
+    """A millisecond of fibre is 25 hypercycles; cycle by cycle it is filled to the last byte."""
+    nodes = [{"name": name} for name in "abc"]
+    links = [{"between": list(ends), "rate": "1Gbps", "delay": "1ms"} for ends in ("ab", "bc")]
+    topology = Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+    scheduler = Scheduler(topology, 4)
+    pair = scheduler.pair("a", "c")
+    # A cycle of 10 us at 1 Gb/s has room for 1,250 bytes: one frame of 1,020 with its gap.
+    answers = [int(scheduler.admit(scheduler.request(pair, 4, 1, 1000))[0]) for _ in range(6)]
+    assert answers == [0, 1, 2, 3, -3, -3]
+    judge(scheduler)
+    judge_places = {scheduler.place(number).cycles[0][1] % 4 for number in range(4)}
+    assert judge_places == {0, 1, 2, 3}

@@ -231,7 +231,7 @@ def add_hop(grid: Grid, ways: Ways, want: Want, hop: int, desk: Desk) -> int:
         if may_use(grid, ways, want, hop, item):
             port = ways.port[item]
             weight = grid.weight[port]
-            fold(grid.free[port], ways.shift[hop], period, left)
+            fold(grid.free[port], ways.shift[hop] % grid.free.shape[1], period, left)
             for phase in range(period):
                 best[phase] = max(best[phase], (left[phase] - need) * weight)
     most = -UNSEEN
