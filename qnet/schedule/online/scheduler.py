@@ -389,6 +389,8 @@ class Scheduler:
         scheduler.book = saved.book
         scheduler._vacancy = state.count_vacancy(saved.book)
         take_all_rows(scheduler.grid, scheduler._arrays()[0], saved.book)
+        if scheduler.grid.free.min() < 0:
+            state.refuse(path, "has more streams in a cycle than it holds")
         return scheduler
 
     def _to_saved(self) -> state.Saved:

@@ -154,20 +154,20 @@ def load(path: Path | str, topology: Topology) -> Saved:
     raw = read_bytes(path, BYTES_MOST)
     if not raw.startswith(MAGIC):
         found = raw.split(b"\n", 1)[0][:40]
-        _fail(path, f"is no scheduler state of version 1; it begins with {found!r}")
+        refuse(path, f"is no scheduler state of version 1; it begins with {found!r}")
     digest, _, body = raw[len(MAGIC) :].partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
-        _fail(path, "is damaged: its content does not have the SHA-256 that it states")
+        refuse(path, "is damaged: its content does not have the SHA-256 that it states")
     line, _, columns = body.partition(b"\n")
     try:
         saved = _parse(json.loads(line), columns)
     except (ValueError, KeyError, TypeError) as error:
-        _fail(path, f"cannot be read: {error}")
+        refuse(path, f"cannot be read: {error}")
     if json.loads(line)["topology_sha256"] != _hash(topology):
-        _fail(path, "was saved for another network")
+        refuse(path, "was saved for another network")
     fault = next(_faults(saved, topology), None)
     if fault is not None:
-        _fail(path, fault)
+        refuse(path, fault)
     rows = (len(saved.book.way) // BLOCK + 1) * BLOCK
     return saved._replace(book=lengthen(saved.book, rows))
 
@@ -205,6 +205,8 @@ def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
             yield "has a way without hops or ends"
         if len(way.hops) > book.wires.shape[1]:
             yield "has a way with more hops than its columns"
+        if any(len(hop.ports) != len(hop.frame_bytes_least) for hop in way.hops):
+            yield "has a hop whose wires and shortest frames differ in number"
         if any(not 0 <= port < len(topology.ports) for hop in way.hops for port in hop.ports):
             yield "names ports that the network does not have"
     if (book.way >= len(saved.ways)).any() or (book.way < -1).any():
@@ -228,5 +230,6 @@ def _hash(topology: Topology) -> str:
     return hashlib.sha256(to_json(topology).encode()).hexdigest()
 
 
-def _fail(path: Path | str, message: str) -> NoReturn:
+def refuse(path: Path | str, message: str) -> NoReturn:
+    """Refuse a file."""
     raise InputError([Problem(str(path), 0, 0, "", message)])
