@@ -168,7 +168,7 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
         _check_sites(source, egress, topology)
         tcqf = topology.part("tcqf", Tcqf)
         if tcqf is not None:
-            reserved = {one.name for one in classes.values() if one.mechanism == "tcqf"}
+            reserved = {one.name for one in classes.values() if one.reserves}
             _check_intervals(
                 source,
                 {i: one for i, one in streams.items() if one.traffic_class in reserved},
@@ -189,7 +189,7 @@ def _check_classes(source: Source, classes: Mapping[int, TrafficClass]) -> None:
             message = f"{one.priority} again; class '{first[one.priority]}' has it already"
             source.fault(("classes", index, "priority"), message)
         first.setdefault(one.priority, one.name)
-    reserved = {index: one for index, one in classes.items() if one.mechanism == "tcqf"}
+    reserved = {index: one for index, one in classes.items() if one.reserves}
     for index in list(reserved)[1:]:
         message = "a second class with tcqf; one class reserves cycles, the others are served after"
         source.fault(("classes", index, "mechanism"), message)
@@ -219,7 +219,7 @@ def _check_class_use(
                 message = f"no class {describe(one.traffic_class)}{hint}"
                 source.fault((key, index, "class"), message)
     for index, demand in demands.items():
-        if mechanisms.get(demand.traffic_class) == "tcqf":
+        if mechanisms.get(demand.traffic_class) in ("tcqf", "csqf"):
             message = (
                 f"class '{demand.traffic_class}' reserves cycles; a demand has none to reserve"
             )

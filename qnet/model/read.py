@@ -312,6 +312,15 @@ def _open_yaml(path: Path) -> tuple[Source, bytes]:
     return source, raw
 
 
+def read_bytes(path: Path | str, bytes_highest: int) -> bytes:
+    """Read a file of bytes; raises InputError when it cannot be read or is too large."""
+    source = Source(_display(Path(path)))
+    raw = _read_bytes(source, Path(path), bytes_highest)
+    if raw is None:
+        raise InputError(source.problems)
+    return raw
+
+
 def _read_bytes(source: Source, path: Path, bytes_highest: int) -> bytes | None:
     """Read a regular file up to a size, or report why not."""
     try:

@@ -54,9 +54,15 @@ class TrafficClass(Noun):
     priority: int = Field(
         strict=True, ge=0, le=7, description="IEEE 802.1Q priority; higher goes first"
     )
-    mechanism: Literal["tcqf", "strict-priority"] = Field(
-        description="tcqf reserves cycles for each stream; strict-priority promises nothing"
+    mechanism: Literal["tcqf", "csqf", "strict-priority"] = Field(
+        description="tcqf reserves cycles for each stream; csqf does too, and lets frames of a "
+        "stream wait extra cycles where that finds room; strict-priority promises nothing"
     )
+
+    @property
+    def reserves(self) -> bool:
+        """Say whether streams of the class reserve cycles."""
+        return self.mechanism != "strict-priority"
 
 
 RESERVED = TrafficClass(name="reserved", priority=6, mechanism="tcqf")
@@ -254,4 +260,8 @@ class Profile(Noun):
 
     def is_reserved(self, stream: Stream) -> bool:
         """Say whether the stream's class reserves cycles."""
-        return self.class_by_name[stream.traffic_class].mechanism == "tcqf"
+        return self.class_by_name[stream.traffic_class].reserves
+
+    def may_wait(self, stream: Stream) -> bool:
+        """Say whether the stream's frames may wait extra cycles on their way (CSQF)."""
+        return self.class_by_name[stream.traffic_class].mechanism == "csqf"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from qnet.errors import EnvironmentMissing
@@ -26,15 +27,21 @@ def write_text(path: Path | str, text: str) -> None:
     What is no plain file, such as /dev/stdout or a pipe, is written into and never replaced.
     Raises EnvironmentMissing when the disk is full, the folder is absent or may not be written.
     """
+    write_bytes(path, [text.encode()])
+
+
+def write_bytes(path: Path | str, parts: Iterable[bytes]) -> None:
+    """Write a file of bytes as `write_text` writes text."""
     target = Path(path)
     temporary: str | None = None
     try:
         if target.exists() and not target.is_file():
-            target.write_text(text, encoding="utf-8", newline="\n")
+            with target.open("wb") as device:
+                device.writelines(parts)
             return
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(target)
         temporary = None

@@ -21,6 +21,7 @@ from qnet.errors import Infeasible
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
+from qnet.schedule.csqf.kernels import Desk, Slack, room_by_delay, trace_delays
 from qnet.schedule.kernels import (
     WEIGHT_BITS,
     Hops,
@@ -53,6 +54,8 @@ class Way(NamedTuple):
     routes: tuple[TimedRoute, ...]
     hops: Hops
     latency_ps_max: int
+    slack: Slack | None
+    """How long frames may wait, for streams that may (CSQF)."""
 
 
 class Kind(NamedTuple):
@@ -66,6 +69,7 @@ class Kind(NamedTuple):
     max_latency_ps: int | None
     max_latency_variation_ps: int | None
     damper: bool
+    may_wait: bool
 
 
 class Fit(NamedTuple):
@@ -74,6 +78,14 @@ class Fit(NamedTuple):
     way: Way
     phase: int
     score: int
+    waited: Int64s
+    """Extra cycles by each hop."""
+
+    @property
+    def hops(self) -> Hops:
+        """Hops of the way with the extra cycles in their shifts."""
+        hops = self.way.hops
+        return hops._replace(shift=hops.shift + self.waited)
 
 
 def need_bytes(stream: Stream) -> int:
@@ -138,6 +150,7 @@ class Reservation:
 
     def __init__(self, topology: Topology, profile: Profile, routes: Routes) -> None:
         self._topology = topology
+        self._profile = profile
         self._routes = routes
         self._cycle_ps = topology.tcqf.cycle_ps
         self.length = hypercycle(topology, profile)
@@ -177,17 +190,29 @@ class Reservation:
             if way is None or (best and fits and way.latency_ps_max > best.way.latency_ps_max):
                 break
             tried += 1
-            phase = int(score_phases(self.ledger, way.hops, period, need, self._scratch))
-            score = int(self._scratch.score[phase])
-            if best is None or score > best.score:
-                best = Fit(way, phase, score)
+            fit = self._fit(way, period, need)
+            if best is None or fit.score > best.score:
+                best = fit
         if best is None:
             return _refused(stream, ways.reason())
         return self._settle(stream, best, period, tried)
 
+    def _fit(self, way: Way, period: int, need: int) -> Fit:
+        """Find the best start on a way; frames wait only where nothing fits without."""
+        phase = int(score_phases(self.ledger, way.hops, period, need, self._scratch))
+        fit = Fit(way, phase, int(self._scratch.score[phase]), np.zeros_like(way.hops.shift))
+        if fit.score >= 0 or way.slack is None or way.slack.most == 0:
+            return fit
+        table = np.zeros((way.hops.shift.size, way.slack.most + 1, period), dtype=np.int64)
+        desk = Desk(table, *self._scratch)
+        phase = int(room_by_delay(self.ledger, way.hops, way.slack, period, need, desk))
+        waited = np.zeros_like(way.hops.shift)
+        trace_delays(way.hops, way.slack, phase, desk, waited)
+        return Fit(way, phase, int(desk.score[phase]), waited)
+
     def _settle(self, stream: Stream, fit: Fit, period: int, tried: int) -> StreamPlan:
         need = need_bytes(stream)
-        hops = fit.way.hops
+        hops = fit.hops._replace(shift=fit.hops.shift % self.length)
         ports: Int64s = np.zeros(hops.shift.size, dtype=np.int64)
         cycles: Int64s = np.zeros(hops.shift.size, dtype=np.int64)
         binding = choose_wires(self.ledger, hops, period, need, fit.phase, ports, cycles)
@@ -217,11 +242,15 @@ class Reservation:
         done = 0
         for route in fit.way.routes:
             wires = ports[done : done + len(route.cycles)]
+            waited = fit.waited[done : done + len(route.cycles)].tolist()
             done += len(route.cycles)
             paths.append(
                 PathPlan(
                     ports=tuple(self._topology.ports[port].name for port in wires),
-                    cycles=tuple(start + cycle for cycle in route.cycles),
+                    cycles=tuple(
+                        start + cycle + extra
+                        for cycle, extra in zip(route.cycles, waited, strict=True)
+                    ),
                 )
             )
         return StreamPlan(
@@ -246,6 +275,7 @@ class Reservation:
             stream.max_latency_ps,
             stream.max_latency_variation_ps,
             stream.damper,
+            stream.paths == 1 and not stream.damper and self._profile.may_wait(stream),
         )
         ways = self._ways.get(kind)
         if ways is None:
@@ -296,7 +326,28 @@ class _Ways:
         port = np.array([port.number for ports in wires for port in ports], dtype=np.int64)
         cycles = [cycle % self._length for route in timed for cycle in route.cycles]
         hops = Hops(offset, port, np.array(cycles, dtype=np.int64))
-        return Way(timed, hops, max(route.latency_ps_max for route in timed))
+        latency_ps_max = max(route.latency_ps_max for route in timed)
+        return Way(timed, hops, latency_ps_max, self._slack(timed[0], wires, latency_ps_max))
+
+    def _slack(
+        self, timed: TimedRoute, wires: list[list[Port]], latency_ps_max: int
+    ) -> Slack | None:
+        """Return how long frames may wait at each hop, whichever wire they come by, and in all."""
+        kind = self._kind
+        if not kind.may_wait:
+            return None
+        extra = [0]
+        for hop, (edge, following) in enumerate(pairwise(timed.route.edges)):
+            needed = max(
+                buffers_needed(self._topology, edge, port, following, kind.frame_bytes)
+                for port in wires[hop]
+            )
+            extra.append(self._topology.tcqf.buffers - needed)
+        most = sum(extra)
+        if kind.max_latency_ps is not None:
+            left_ps = kind.max_latency_ps - latency_ps_max
+            most = min(most, left_ps // self._topology.tcqf.cycle_ps)
+        return Slack(np.array(extra, dtype=np.int64), most)
 
     def _wires(self, route: TimedRoute, together: tuple[TimedRoute, ...]) -> list[list[Port]]:
         """Return the wires of each hop that the stream may use."""

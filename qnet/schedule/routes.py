@@ -8,12 +8,12 @@ pick wires along one and the same chain of nodes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from qnet.model.topology import Port, Topology
 from qnet.schedule.pairs import two_node_disjoint_chains
+from qnet.schedule.paths.search import make_net, shortest_paths
 from qnet.units import serialisation_ps
 
 ROUTE_COUNT = 8
@@ -66,10 +66,17 @@ def disjoint(one: Route, other: Route) -> bool:
     return not (one.nodes_between & other.nodes_between or one.cables & other.cables)
 
 
-def make_edges(topology: Topology, *, by_cable: bool) -> tuple[Edge, ...]:
-    """Gather parallel wires of equal propagation, within one cable if `by_cable`."""
+def make_edges(
+    topology: Topology, *, by_cable: bool, down: Collection[int] = ()
+) -> tuple[Edge, ...]:
+    """Gather parallel wires of equal propagation, within one cable if `by_cable`.
+
+    Ports whose numbers are in `down` are left out.
+    """
     together: dict[tuple[str, str, str | None, int], list[Port]] = {}
     for port in topology.ports:
+        if port.number in down:
+            continue
         cable = topology.cable(topology.links[port.link]) if by_cable else None
         key = (port.source, port.target, cable, port.propagation_ps)
         together.setdefault(key, []).append(port)
@@ -103,6 +110,14 @@ class Graph:
         self._from: dict[str, list[Edge]] = {}
         for edge in edges:
             self._from.setdefault(edge.source, []).append(edge)
+        names = sorted({name for edge in edges for name in (edge.source, edge.target)})
+        self._node = {name: number for number, name in enumerate(names)}
+        self._net = make_net(
+            [self._node[edge.source] for edge in edges],
+            [self._node[edge.target] for edge in edges],
+            [edge.delay_ps for edge in edges],
+            len(names),
+        )
 
     def leaving(self, node: str) -> Sequence[Edge]:
         """Return the edges that leave a node."""
@@ -141,78 +156,31 @@ class Graph:
             lambda edge: edge.target not in nodes and edge.cable not in cables,
         )
 
-    def by_delay(self, source: str, target: str) -> Iterator[Route]:
-        """Yield every simple route, shortest first (Yen 1971)."""
-        first = self.shortest(source, target)
-        waiting: list[tuple[int, int, tuple[int, ...], Route]] = []
-        seen: set[tuple[int, ...]] = set()
-        given: list[tuple[int, ...]] = []
-
-        def wait(route: Route) -> None:
-            chain = tuple(edge.number for edge in route.edges)
-            if chain not in seen:
-                seen.add(chain)
-                heapq.heappush(waiting, (route.delay_ps, len(chain), chain, route))
-
-        if first is not None:
-            wait(first)
-        while waiting:
-            _, _, chain, route = heapq.heappop(waiting)
-            yield route
-            given.append(chain)
-            for place in range(len(chain)):
-                spur = self._spur(route, place, given, target)
-                if spur is not None:
-                    wait(spur)
-
-    def _spur(
-        self, route: Route, place: int, given: Sequence[tuple[int, ...]], target: str
-    ) -> Route | None:
-        """Leave a route at one of its nodes by an edge that no given route takes from there."""
-        root = route.edges[:place]
-        chain = tuple(edge.number for edge in root)
-        taken = {other[place] for other in given if other[:place] == chain and len(other) > place}
-        passed = {edge.source for edge in root}
-        rest = self.shortest(
-            route.edges[place].source,
-            target,
-            lambda edge: edge.number not in taken and edge.target not in passed,
-        )
-        return None if rest is None else Route(root + rest.edges)
-
-
-class _Lazy:
-    """A list that is computed as far as it is read."""
-
-    def __init__(self, routes: Iterator[Route]) -> None:
-        self._rest = routes
-        self._known: list[Route] = []
-
-    def get(self, index: int) -> Route | None:
-        while len(self._known) <= index:
-            route = next(self._rest, None)
-            if route is None:
-                return None
-            self._known.append(route)
-        return self._known[index]
+    def by_delay(self, source: str, target: str, count: int) -> list[Route]:
+        """Return the first simple routes, shortest first."""
+        if source not in self._node or target not in self._node:
+            return []
+        pair = (self._node[source], self._node[target])
+        chains = shortest_paths(self._net, [pair], count).of_pair(0)
+        return [Route(tuple(self.edges[number] for number in chain)) for chain in chains]
 
 
 class Routes:
     """Candidate routes and disjoint pairs of one topology, each found once."""
 
-    def __init__(self, topology: Topology) -> None:
-        self.graph = Graph(make_edges(topology, by_cable=False))
-        self._by_cable = Graph(make_edges(topology, by_cable=True))
-        self._single: dict[tuple[str, str], _Lazy] = {}
+    def __init__(self, topology: Topology, down: Collection[int] = ()) -> None:
+        self.graph = Graph(make_edges(topology, by_cable=False, down=down))
+        self._by_cable = Graph(make_edges(topology, by_cable=True, down=down))
+        self._single: dict[tuple[str, str], list[Route]] = {}
         self._pairs: dict[tuple[str, str], tuple[tuple[Route, Route], ...]] = {}
 
     def candidate(self, source: str, target: str, index: int) -> Route | None:
         """Return the candidate route of that rank by delay, or None behind the last one."""
-        lazy = self._single.get((source, target))
-        if lazy is None:
-            lazy = _Lazy(islice(self.graph.by_delay(source, target), ROUTE_COUNT))
-            self._single[source, target] = lazy
-        return lazy.get(index)
+        routes = self._single.get((source, target))
+        if routes is None:
+            routes = self.graph.by_delay(source, target, ROUTE_COUNT)
+            self._single[source, target] = routes
+        return routes[index] if index < len(routes) else None
 
     def pair(self, source: str, target: str, index: int) -> tuple[Route, Route] | None:
         """Return the candidate disjoint pair of that rank: least delay of the longer route first.
@@ -238,7 +206,7 @@ class Routes:
         blocks all others.
         """
         pairs: dict[frozenset[tuple[int, ...]], tuple[Route, Route]] = {}
-        for one in islice(self._by_cable.by_delay(source, target), limit):
+        for one in self._by_cable.by_delay(source, target, limit):
             other = self._by_cable.avoiding(source, target, one.nodes_between, one.cables)
             if other is not None:
                 pair = (one, other) if one.delay_ps <= other.delay_ps else (other, one)
@@ -277,7 +245,7 @@ class Routes:
                 source, target, {edge.target}, ()
             ):
                 return f"no disjoint second path: every route passes node {edge.target}"
-        tried = sum(1 for _ in islice(self._by_cable.by_delay(source, target), WIDE_ROUTE_COUNT))
+        tried = len(self._by_cable.by_delay(source, target, WIDE_ROUTE_COUNT))
         return (
             f"no disjoint second path: each of the first {tried} routes shares a node "
             "or a cable with every other route"

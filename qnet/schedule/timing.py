@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from qnet.model.topology import Port, Topology
 from qnet.schedule.routes import Edge, Route
-from qnet.units import ceil_div, serialisation_ps
+from qnet.units import PS_PER_S, ceil_div, serialisation_ps, wire_bytes
 
 
 class TimedRoute(NamedTuple):
@@ -59,18 +59,37 @@ def cycle_shift(topology: Topology, edge: Edge, following: Edge) -> int:
     return ceil_div(ready_ps + node.clock.error_ps - node.clock.phase_ps, cycle_ps)
 
 
-def buffers_needed(
-    topology: Topology, edge: Edge, port: Port, following: Edge, frame_bytes: int
-) -> int:
-    """Return the cycle buffers without which a frame could come too early (rule 3)."""
+def buffer_turn_ps(topology: Topology, edge: Edge, following: Edge) -> int:
+    """Return from when a frame of no length could come to the end of its buffer's turn (rule 3)."""
     near = topology.node_by_name[edge.source].clock
     node = topology.node_by_name[following.source]
     cycle_ps = topology.tcqf.cycle_ps
     earliest_ps = near.phase_ps - near.error_ps + edge.propagation_ps + node.processing.low_ps
-    earliest_ps += serialisation_ps(frame_bytes, port.rate_bps)
     shift = cycle_shift(topology, edge, following)
     turn_ps = node.clock.phase_ps + (shift + 1) * cycle_ps + node.clock.error_ps
-    return ceil_div(turn_ps - earliest_ps, cycle_ps)
+    return turn_ps - earliest_ps
+
+
+def buffers_needed(
+    topology: Topology, edge: Edge, port: Port, following: Edge, frame_bytes: int
+) -> int:
+    """Return the cycle buffers without which a frame could come too early (rule 3)."""
+    open_ps = buffer_turn_ps(topology, edge, following)
+    open_ps -= serialisation_ps(frame_bytes, port.rate_bps)
+    return ceil_div(open_ps, topology.tcqf.cycle_ps)
+
+
+def frame_bytes_least(topology: Topology, edge: Edge, rate_bps: int, following: Edge) -> int:
+    """Return the shortest frame for which the network's cycle buffers are enough (rule 3).
+
+    40.001 us to the end of the turn, 4 buffers of 10 us, 400 Gb/s: a frame must last 1 ns or more,
+    30 bytes with preamble and gap do.
+    """
+    least_ps = buffer_turn_ps(topology, edge, following)
+    least_ps -= topology.tcqf.buffers * topology.tcqf.cycle_ps
+    if least_ps <= 0:
+        return 0
+    return max((least_ps - 1) * rate_bps // (8 * PS_PER_S) + 1 - wire_bytes(0), 0)
 
 
 def time_route(topology: Topology, route: Route) -> TimedRoute:

@@ -61,7 +61,7 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
     stream_by_name = {stream.name: stream for stream in profile.every_stream}
     demand_by_name = {demand.name: demand for demand in profile.demands}
     strict = sorted(
-        (one for one in profile.classes if one.mechanism != "tcqf"), key=lambda one: -one.priority
+        (one for one in profile.classes if not one.reserves), key=lambda one: -one.priority
     )
     rank = {one.name: i + 1 for i, one in enumerate(strict)}
     port = topology.port_by_name
@@ -229,7 +229,7 @@ def _network(
         lane_first=lane_first.astype(np.int64),
         cycle=plan.cycle_ps,
         cycle_buffers=plan.buffers if any(owner.cycles for owner in found) else 0,
-        classes=sum(one.mechanism != "tcqf" for one in profile.classes),
+        classes=sum(not one.reserves for one in profile.classes),
         block=CLOCK_BLOCK_PS,
         windows_per_block=ceil_div(CLOCK_BLOCK_PS, lookahead_ps(topology, found)),
         steady_from=steady_from,

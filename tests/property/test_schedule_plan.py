@@ -83,7 +83,11 @@ def profiles(draw: st.DrawFn) -> Profile:
             }
         )
     classes = [
-        {"name": "reserved", "priority": 6, "mechanism": "tcqf"},
+        {
+            "name": "reserved",
+            "priority": 6,
+            "mechanism": draw(st.sampled_from(["tcqf", "csqf"])),
+        },
         {"name": "plain", "priority": 1, "mechanism": "strict-priority"},
     ]
     egress = [{"site": name, "rate": "1Gbps"} for name in NODES]

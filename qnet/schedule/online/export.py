@@ -1,0 +1,70 @@
+"""Streams of a scheduler as a profile and a plan, for the judge and for every other witness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qnet import __version__
+from qnet.model.plan import PathPlan, Plan, StreamPlan
+from qnet.model.traffic import ETHERNET_BYTES, Profile, Stream
+from qnet.schedule.online.scheduler import Scheduler
+from qnet.schedule.timing import send_ps
+
+
+def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tuple[Profile, Plan]:
+    """Return a profile of those streams, called s0, s1, ... by their ids, and the plan for it."""
+    topology = scheduler.topology
+    cycle_ps = topology.tcqf.cycle_ps
+    streams, plans = [], []
+    for number in ids:
+        place = scheduler.place(int(number))
+        asked = scheduler.book.asked
+        limits = [int(asked.latency_ps_most[number]), int(asked.variation_ps_most[number])]
+        latency_ps, variation_ps = (None if limit < 0 else limit for limit in limits)
+        streams.append(
+            Stream.model_construct(
+                name=f"s{number}",
+                talker=place.pair.talker,
+                listener=place.pair.listener,
+                interval_ps=place.period * cycle_ps,
+                max_packets=place.packets,
+                max_payload_bytes=place.frame_bytes - ETHERNET_BYTES,
+                max_latency_ps=latency_ps,
+                max_latency_variation_ps=variation_ps,
+                paths=place.pair.paths,
+                rank=int(asked.rank[number]),
+            )
+        )
+        wait = 0
+        start = place.cycles[0][0]
+        while send_ps(topology, place.pair.talker, start + wait) < 0:
+            wait += place.period
+        plans.append(
+            StreamPlan(
+                name=f"s{number}",
+                status="admitted",
+                send_ps=send_ps(topology, place.pair.talker, start + wait),
+                paths=tuple(
+                    PathPlan(
+                        ports=tuple(topology.ports[port].name for port in ports),
+                        cycles=tuple(cycle + wait for cycle in cycles),
+                    )
+                    for ports, cycles in zip(place.ports, place.cycles, strict=True)
+                ),
+            )
+        )
+    profile = Profile.model_construct(
+        title="streams of a scheduler", topology=topology_name, streams=tuple(streams)
+    )
+    plan = Plan(
+        qnet_version=__version__,
+        topology_sha256="",
+        traffic_sha256="",
+        cycle_ps=cycle_ps,
+        buffers=topology.tcqf.buffers,
+        hypercycle=scheduler.hypercycle,
+        streams=tuple(plans),
+        demands=(),
+        egress=(),
+    )
+    return profile, plan

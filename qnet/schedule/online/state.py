@@ -1,0 +1,235 @@
+"""The rows of a scheduler, and the file that keeps them.
+
+A state file is one line `qnet-scheduler-state 1`, one line with the SHA-256 of all that follows,
+one line of JSON (the network's hash, the pairs and ways in use), and the columns, one after the
+other, as little-endian integers. Only what is in use is written, in an order that does not depend
+on the past: two schedulers that hold the same streams under the same ids write the same bytes.
+What the wires have left is not written: it follows from the streams and is counted out again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.errors import InputError, Problem
+from qnet.model.read import read_bytes
+from qnet.model.topology import Topology
+from qnet.model.write import to_json, write_bytes
+from qnet.schedule.online.kernels import (
+    BLOCK,
+    Book,
+    Requests,
+    Vacancy,
+)
+from qnet.schedule.online.ways import Hop, Pair, Way
+
+MAGIC = b"qnet-scheduler-state 1\n"
+BYTES_MOST = 2**33
+
+ASKED_KINDS = ("<i4", "<i4", "<i4", "<i4", "<i8", "<i8", "<i2")
+KINDS = (*ASKED_KINDS, "<i4", "<i4", "<i2")
+
+
+class Saved(NamedTuple):
+    """What a state file holds."""
+
+    hypercycle: int
+    other_frame_bytes: int
+    cables_down: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    ways: tuple[Way, ...]
+    book: Book
+
+
+def empty_book(rows: int, width: int) -> Book:
+    """Return rows that hold no streams."""
+    return Book(
+        Requests._make(np.zeros(rows, dtype=kind) for kind in ASKED_KINDS),
+        np.full(rows, -1, dtype=np.int32),
+        np.zeros(rows, dtype=np.int32),
+        np.zeros((rows, width), dtype=np.int16),
+    )
+
+
+def lengthen(book: Book, rows: int) -> Book:
+    """Return the same streams with vacant rows behind them."""
+    longer = empty_book(rows, book.wires.shape[1])
+    for column, old in zip(_columns(longer), _columns(book), strict=True):
+        column[: len(old)] = old
+    return longer
+
+
+def widen(book: Book, width: int) -> Book:
+    """Return the same streams with room for more hops."""
+    wires = np.zeros((len(book.way), width), dtype=np.int16)
+    most = min(width, book.wires.shape[1])
+    wires[:, :most] = book.wires[:, :most]
+    return book._replace(wires=wires)
+
+
+def swap_rows(book: Book, one: int, other: int) -> None:
+    """Exchange two rows."""
+    for column in _columns(book):
+        column[[one, other]] = column[[other, one]]
+
+
+def count_vacancy(book: Book) -> Vacancy:
+    """Count the rows in use of every block; there are whole blocks of rows."""
+    used = (book.way >= 0).reshape(-1, BLOCK).sum(axis=1)
+    return Vacancy(used.astype(np.int64), np.zeros(1, dtype=np.int64))
+
+
+def _columns(book: Book) -> tuple[NDArray[Any], ...]:
+    return (*book.asked, book.way, book.phase, book.wires)
+
+
+def canonical(
+    hypercycle: int,
+    other_frame_bytes: int,
+    cables_down: tuple[str, ...],
+    pairs: Sequence[Pair],
+    ways: Sequence[Way],
+    book: Book,
+) -> Saved:
+    """Return only what is in use, with pairs and ways in an order that they give themselves."""
+    used = book.way >= 0
+    rows = int(np.flatnonzero(used)[-1]) + 1 if used.any() else 0
+    numbers = [int(number) for number in np.unique(book.way[used])]
+    kept_pairs = sorted({pairs[ways[number].pair] for number in numbers})
+    place = {pair: number for number, pair in enumerate(kept_pairs)}
+    moved = {
+        number: ways[number]._replace(pair=place[pairs[ways[number].pair]]) for number in numbers
+    }
+    kept_ways = sorted(set(moved.values()))
+    rank = {way: number for number, way in enumerate(kept_ways)}
+    new_way = np.full(len(ways) + 1, -1, dtype=np.int32)
+    for number in numbers:
+        new_way[number] = rank[moved[number]]
+    width = max((len(way.hops) for way in kept_ways), default=1)
+    trimmed = Book(
+        Requests._make(column[:rows].copy() for column in book.asked),
+        new_way[book.way[:rows]],
+        book.phase[:rows].copy(),
+        widen(book, width).wires[:rows],
+    )
+    pair_of_way = np.array([*(way.pair for way in kept_ways), 0], dtype=np.int32)
+    trimmed.asked.pair[:] = pair_of_way[trimmed.way]
+    return Saved(
+        hypercycle, other_frame_bytes, cables_down, tuple(kept_pairs), tuple(kept_ways), trimmed
+    )
+
+
+def save(path: Path | str, topology: Topology, saved: Saved) -> None:
+    """Write a state file in one step."""
+    header = {
+        "topology_sha256": _hash(topology),
+        "hypercycle": saved.hypercycle,
+        "other_frame_bytes": saved.other_frame_bytes,
+        "cables_down": saved.cables_down,
+        "pairs": saved.pairs,
+        "ways": saved.ways,
+        "rows": len(saved.book.way),
+        "width": saved.book.wires.shape[1],
+    }
+    parts = [json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"]
+    parts += [
+        np.ascontiguousarray(column, dtype=kind).tobytes()
+        for column, kind in zip(_columns(saved.book), KINDS, strict=True)
+    ]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    write_bytes(path, [MAGIC, digest.hexdigest().encode() + b"\n", *parts])
+
+
+def load(path: Path | str, topology: Topology) -> Saved:
+    """Read a state file; raises InputError when it is not whole or not of this network."""
+    raw = read_bytes(path, BYTES_MOST)
+    if not raw.startswith(MAGIC):
+        found = raw.split(b"\n", 1)[0][:40]
+        refuse(path, f"is no scheduler state of version 1; it begins with {found!r}")
+    digest, _, body = raw[len(MAGIC) :].partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        refuse(path, "is damaged: its content does not have the SHA-256 that it states")
+    line, _, columns = body.partition(b"\n")
+    try:
+        saved = _parse(json.loads(line), columns)
+    except (ValueError, KeyError, TypeError) as error:
+        refuse(path, f"cannot be read: {error}")
+    if json.loads(line)["topology_sha256"] != _hash(topology):
+        refuse(path, "was saved for another network")
+    fault = next(_faults(saved, topology), None)
+    if fault is not None:
+        refuse(path, fault)
+    rows = (len(saved.book.way) // BLOCK + 1) * BLOCK
+    return saved._replace(book=lengthen(saved.book, rows))
+
+
+def _parse(header: Any, columns: bytes) -> Saved:
+    rows, width = int(header["rows"]), int(header["width"])
+    book = empty_book(rows, width)
+    start = 0
+    for column, kind in zip(_columns(book), KINDS, strict=True):
+        size = column.size * np.dtype(kind).itemsize
+        part = np.frombuffer(columns[start : start + size], dtype=kind)
+        column[:] = part.reshape(column.shape)
+        start += size
+    if start != len(columns):
+        raise ValueError(f"{len(columns)} bytes of columns, {start} are due")
+    return Saved(
+        int(header["hypercycle"]),
+        int(header["other_frame_bytes"]),
+        tuple(map(str, header["cables_down"])),
+        tuple(Pair(*pair) for pair in header["pairs"]),
+        tuple(
+            Way(pair, latency_ps, tuple(Hop(a, b, tuple(p), tuple(f)) for a, b, p, f in hops))
+            for pair, latency_ps, hops in header["ways"]
+        ),
+        book,
+    )
+
+
+def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
+    """Say what in a file cannot be, before anything trusts its numbers."""
+    book, asked = saved.book, saved.book.asked
+    used = book.way >= 0
+    for way in saved.ways:
+        if not (0 <= way.pair < len(saved.pairs) and way.hops):
+            yield "has a way without hops or ends"
+        if len(way.hops) > book.wires.shape[1]:
+            yield "has a way with more hops than its columns"
+        if any(len(hop.ports) != len(hop.frame_bytes_least) for hop in way.hops):
+            yield "has a hop whose wires and shortest frames differ in number"
+        if any(not 0 <= port < len(topology.ports) for hop in way.hops for port in hop.ports):
+            yield "names ports that the network does not have"
+    if (book.way >= len(saved.ways)).any() or (book.way < -1).any():
+        yield "has streams on ways that it does not list"
+    period = asked.period[used]
+    if (period < 1).any() or (saved.hypercycle % np.maximum(period, 1) != 0).any():
+        yield "has a period that does not divide the hypercycle"
+    if ((book.phase[used] < 0) | (book.phase[used] >= period)).any():
+        yield "has a phase beyond its period"
+    if (asked.packets[used] < 1).any() or (asked.frame_bytes[used] < 1).any():
+        yield "has a stream without frames"
+    choices = np.ones((len(saved.ways) + 1, book.wires.shape[1]), dtype=np.int64)
+    for number, way in enumerate(saved.ways):
+        choices[number, : len(way.hops)] = [len(hop.ports) for hop in way.hops]
+    wires = book.wires[used]
+    if ((wires < 0) | (wires >= choices[book.way[used]])).any():
+        yield "has a stream on a wire that its way does not have"
+
+
+def _hash(topology: Topology) -> str:
+    return hashlib.sha256(to_json(topology).encode()).hexdigest()
+
+
+def refuse(path: Path | str, message: str) -> NoReturn:
+    """Refuse a file."""
+    raise InputError([Problem(str(path), 0, 0, "", message)])

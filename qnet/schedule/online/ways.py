@@ -1,0 +1,190 @@
+"""The ways that streams between two nodes may take, as arrays.
+
+A way is a route, or two disjoint ones, with the cycle of every hop for start cycle 0. What a way
+means never changes and its number stays: when a cable fails, pairs of nodes are given other ways,
+and streams that keep their way still find it under its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.model.topology import Topology
+from qnet.schedule.kernels import Int64s
+from qnet.schedule.online.kernels import Pairs, Ways
+from qnet.schedule.routes import Edge, Route, Routes
+from qnet.schedule.timing import frame_bytes_least, ingress_reason, time_route
+
+
+class Pair(NamedTuple):
+    """Two nodes, and how many disjoint paths are wanted between them."""
+
+    talker: str
+    listener: str
+    paths: int = 1
+
+
+class Hop(NamedTuple):
+    """One hop of a way: its cycle for start cycle 0, and the wires to choose from."""
+
+    shift: int
+    steady_ps: int
+    """At the last hop of a path: by how much the latency of a frame of no length varies."""
+    ports: tuple[int, ...]
+    frame_bytes_least: tuple[int, ...]
+
+
+class Way(NamedTuple):
+    """The hops of one or two paths, one path after the other."""
+
+    pair: int
+    latency_ps_max: int
+    hops: tuple[Hop, ...]
+
+
+class WayTable:
+    """Every way that was ever asked for, by number, and those that each pair may use now."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._down: frozenset[int] = frozenset()
+        self._routes = {self._down: Routes(topology)}
+        self._least: dict[tuple[int, int, int], int] = {}
+        self._number: dict[Way, int] = {}
+        self._range: dict[tuple[frozenset[int], int], tuple[int, int]] = {}
+        self.pair_number: dict[Pair, int] = {}
+        self.pairs: list[Pair] = []
+        self.ways: list[Way] = []
+        self.hop_count_most = 1
+        self._arrays: Ways | None = None
+        self._pair_arrays = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    def number_of(self, pair: Pair) -> int:
+        """Return the number of a pair, given out when it is first asked for."""
+        number = self.pair_number.get(pair)
+        if number is None:
+            number = self.pair_number[pair] = len(self.pairs)
+            self.pairs.append(pair)
+        return number
+
+    def add(self, ways: Iterable[Way]) -> list[int]:
+        """Give ways numbers; one that is known keeps its own."""
+        numbers = []
+        for way in ways:
+            if way not in self._number:
+                self._number[way] = len(self.ways)
+                self._append(way)
+            numbers.append(self._number[way])
+        return numbers
+
+    def fail(self, ports: Iterable[int]) -> None:
+        """From now on offer ways around the ports that are down."""
+        self._down = frozenset(ports)
+        self._pair_arrays = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        if self._down not in self._routes:
+            self._routes[self._down] = Routes(self._topology, self._down)
+
+    def arrays(self, wanted: NDArray[np.integer[Any]]) -> tuple[Ways, Pairs]:
+        """Return all ways for the kernels, and which of them each of the wanted pairs may use."""
+        if self._pair_arrays.low.size < len(self.pairs):
+            self._pair_arrays = Pairs(*(_pad(side, len(self.pairs)) for side in self._pair_arrays))
+        low, high = self._pair_arrays
+        for number in np.unique(wanted[low[wanted] < 0]).tolist():
+            low[number], high[number] = self._ways_now(number)
+        if self._arrays is None:
+            self._arrays = _to_arrays(self.ways)
+        return self._arrays, self._pair_arrays
+
+    def _ways_now(self, number: int) -> tuple[int, int]:
+        """Return from where to where the ways of a pair are, in order of delay.
+
+        They stand together, so a way that is known already may be written a second time.
+        """
+        key = (self._down, number)
+        if key not in self._range:
+            found = list(self._find(number, self._routes[self._down]))
+            low = len(self.ways)
+            for way in found:
+                self._number.setdefault(way, len(self.ways))
+                self._append(way)
+            self._range[key] = (low, len(self.ways))
+        return self._range[key]
+
+    def _append(self, way: Way) -> None:
+        self.ways.append(way)
+        self.hop_count_most = max(self.hop_count_most, len(way.hops))
+        self._arrays = None
+
+    def _find(self, number: int, routes: Routes) -> Iterable[Way]:
+        pair = self.pairs[number]
+        names = self._topology.node_by_name
+        if pair.talker not in names or pair.listener not in names or pair.talker == pair.listener:
+            return
+        if ingress_reason(self._topology, pair.talker) is not None:
+            return
+        rank = 0
+        while True:
+            together: tuple[Route, ...] | None
+            if pair.paths == 2:
+                together = routes.pair(pair.talker, pair.listener, rank)
+            else:
+                one = routes.candidate(pair.talker, pair.listener, rank)
+                together = None if one is None else (one,)
+            if together is None:
+                return
+            rank += 1
+            yield self._way(number, together)
+
+    def _way(self, number: int, routes: tuple[Route, ...]) -> Way:
+        timed = [time_route(self._topology, route) for route in routes]
+        latest_ps = max(one.latency_ps_max for one in timed)
+        hops: list[Hop] = []
+        for one in timed:
+            edges = one.route.edges
+            steps: list[tuple[Edge, Edge | None]] = [*pairwise(edges), (edges[-1], None)]
+            for (edge, following), cycle in zip(steps, one.cycles, strict=True):
+                steady_ps = -1
+                least: tuple[int, ...] = (0,) * len(edge.ports)
+                if following is None:
+                    steady_ps = latest_ps - one.latency_ps_max + one.window_ps
+                else:
+                    least = tuple(
+                        self._frame_least(edge, port.rate_bps, following) for port in edge.ports
+                    )
+                hops.append(Hop(cycle, steady_ps, tuple(p.number for p in edge.ports), least))
+        return Way(number, latest_ps, tuple(hops))
+
+    def _frame_least(self, edge: Edge, rate_bps: int, following: Edge) -> int:
+        ends = (edge.ports[0].number, rate_bps, following.ports[0].number)
+        if ends not in self._least:
+            self._least[ends] = frame_bytes_least(self._topology, edge, rate_bps, following)
+        return self._least[ends]
+
+
+def _pad(side: Int64s, size: int) -> Int64s:
+    return np.concatenate([side, np.full(size - side.size, -1, dtype=np.int64)])
+
+
+def _to_arrays(ways: list[Way]) -> Ways:
+    hops = [hop for way in ways for hop in way.hops]
+
+    def offsets(counts: Iterable[int]) -> Int64s:
+        return np.concatenate([[0], np.cumsum(list(counts), dtype=np.int64)]).astype(np.int64)
+
+    def flat(numbers: Iterable[int]) -> Int64s:
+        return np.fromiter(numbers, dtype=np.int64)
+
+    return Ways(
+        hop=offsets(len(way.hops) for way in ways),
+        latency_ps_max=flat(way.latency_ps_max for way in ways),
+        shift=flat(hop.shift for hop in hops),
+        steady_ps=flat(hop.steady_ps for hop in hops),
+        wire=offsets(len(hop.ports) for hop in hops),
+        port=flat(port for hop in hops for port in hop.ports),
+        frame_bytes_least=flat(least for hop in hops for least in hop.frame_bytes_least),
+    )

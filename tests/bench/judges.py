@@ -1,0 +1,52 @@
+"""Count the plans of the benchmarks out again, by numpy and without kernels."""
+
+from typing import Any
+
+import numpy as np
+
+from qnet.schedule.csqf import CycleProblem
+from qnet.schedule.csqf.plan import State
+from qnet.schedule.slots import SlotProblem
+
+
+def judge_cycles(problem: CycleProblem, state: State) -> None:
+    used = np.zeros((len(problem.source), problem.hypercycle), dtype=np.int64)
+    ways, places = state.ways, state.places
+    for stream, way in enumerate(places.way.tolist()):
+        if way < 0:
+            continue
+        source, target, period, size = problem.streams[stream].tolist()
+        links = ways.port[ways.offset[way] : ways.offset[way + 1]]
+        waited = places.waited[stream, : len(links)]
+        assert problem.source[links[0]] == source
+        assert problem.target[links[-1]] == target
+        assert (problem.target[links[:-1]] == problem.source[links[1:]]).all()
+        waits = np.diff(waited)
+        assert waited[0] == 0
+        assert ((waits >= 0) & (waits <= problem.extra)).all()
+        before = np.cumsum(problem.delay[links]) - problem.delay[links]
+        for link, start in zip(links, places.phase[stream] + before + waited, strict=True):
+            cycles = (start + np.arange(0, problem.hypercycle, period)) % problem.hypercycle
+            used[link, cycles] += size
+    assert used.max() <= problem.capacity
+    assert (problem.capacity - used == state.ledger.free).all()
+
+
+def judge_slots(problem: SlotProblem, state: Any) -> None:
+    whole = int(np.lcm.reduce(problem.streams[:, 2]))
+    taken = np.zeros((len(problem.source), whole), dtype=np.int64)
+    for stream, count in enumerate(state.places.hops.tolist()):
+        if not count:
+            continue
+        source, target, period, size = problem.streams[stream].tolist()
+        links = state.places.link[stream, :count]
+        starts = state.places.start[stream, :count]
+        assert problem.source[links[0]] == source
+        assert problem.target[links[-1]] == target
+        assert (problem.target[links[:-1]] == problem.source[links[1:]]).all()
+        assert (np.diff(starts) >= size + problem.delay).all()
+        assert starts[-1] + size + problem.tail <= starts[0] + period
+        slots = np.arange(0, whole, period)[:, np.newaxis] + np.arange(size)
+        for link, start in zip(links, starts, strict=True):
+            np.add.at(taken[link], ((start + slots) % whole).reshape(-1), 1)
+    assert taken.max() <= 1

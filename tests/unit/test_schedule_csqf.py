@@ -1,0 +1,158 @@
+from collections import Counter
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qnet.check.plan import prove
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.schedule import schedule
+from qnet.schedule.csqf import CyclePlan, CycleProblem, most_streams, plan_cycles
+from qnet.schedule.csqf.kernels import Desk, Slack, room_by_delay, trace_delays
+from qnet.schedule.csqf.plan import fill, prepare, ruin_and_recreate
+from qnet.schedule.kernels import Hops, Ledger
+
+LINKS = [(0, 1, 2), (1, 2, 3), (2, 3, 1), (0, 2, 7), (1, 3, 4), (3, 0, 2), (2, 1, 3)]
+
+
+def judge(problem: CycleProblem, plan: CyclePlan) -> int:
+    """Count every cycle out again; return how many streams have a place."""
+    used: Counter[tuple[int, int]] = Counter()
+    placed = 0
+    for row, links, cycles in zip(problem.streams.tolist(), plan.links, plan.cycles, strict=True):
+        source, target, period, size = row
+        if not links:
+            continue
+        placed += 1
+        assert problem.source[links[0]] == source
+        assert problem.target[links[-1]] == target
+        for (link, cycle), (onward, then) in pairwise(zip(links, cycles, strict=True)):
+            assert problem.target[link] == problem.source[onward]
+            assert 0 <= then - cycle - problem.delay[link] <= problem.extra
+        for link, cycle in zip(links, cycles, strict=True):
+            for turn in range(problem.hypercycle // period):
+                used[link, (cycle + turn * period) % problem.hypercycle] += size
+    assert max(used.values(), default=0) <= problem.capacity
+    return placed
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> CycleProblem:
+    ends = st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(lambda pair: pair[0] != pair[1])
+    stream = st.tuples(ends, st.sampled_from([1, 2, 3, 6]), st.integers(1, 3))
+    rows = draw(st.lists(stream, min_size=1, max_size=14))
+    source, target, delay = (np.array(column) for column in zip(*LINKS, strict=True))
+    streams = np.array([(*pair, period, size) for pair, period, size in rows])
+    return CycleProblem(4, source, target, delay, streams, 6, 4, draw(st.integers(0, 2)))
+
+
+@pytest.mark.twin
+@settings(max_examples=40)
+@given(problems())
+def test_plans_fit_and_stay_below_the_bound(problem: CycleProblem) -> None:
+    plan = plan_cycles(problem, rounds=3)
+    bound, _ = most_streams(problem)
+    assert judge(problem, plan) <= bound + 1e-6
+    assert plan == plan_cycles(problem, rounds=3)
+
+
+@settings(max_examples=40)
+@given(problems())
+def test_ruin_and_recreate_never_loses_a_stream(problem: CycleProblem) -> None:
+    state = prepare(problem)
+    fill(problem, state)
+    placed = int((state.places.way >= 0).sum())
+    before = state.ledger.free.sum() if placed == len(problem.streams) else None
+    ruin_and_recreate(problem, state, 5, 7)
+    assert (state.places.way >= 0).sum() >= placed
+    assert before is None or state.ledger.free.sum() == before
+
+
+@pytest.mark.twin
+@settings(max_examples=60)
+@given(
+    st.integers(1, 4).flatmap(lambda period: st.tuples(st.just(period), st.integers(1, 3))),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.data(),
+)
+def test_the_best_delays_are_those_of_trying_all(
+    sizes: tuple[int, int], hop_count: int, need: int, data: st.DataObject
+) -> None:
+    period, turns = sizes
+    length = period * turns
+    row = st.lists(st.integers(0, 9), min_size=length, max_size=length)
+    free = np.array([data.draw(row) for _ in range(hop_count + 1)])
+    shift = np.array([data.draw(st.integers(0, length - 1)) for _ in range(hop_count)])
+    extra = np.array([0] + [data.draw(st.integers(0, 2)) for _ in range(hop_count - 1)])
+    most = data.draw(st.integers(0, 4))
+    # The first hop has two wires to choose from.
+    hops = Hops(
+        np.array([0, *range(2, hop_count + 2)]), np.array([hop_count, *range(hop_count)]), shift
+    )
+    ledger = Ledger(free, np.ones(hop_count + 1, dtype=np.int64))
+    desk = Desk(
+        np.zeros((4, 9, length), dtype=np.int64),
+        *(np.zeros(length, dtype=np.int64) for _ in range(3)),
+    )
+    slack = Slack(extra, most)
+    phase = int(room_by_delay(ledger, hops, slack, period, need, desk))
+
+    def room(start: int, waits: tuple[int, ...]) -> int:
+        worst = []
+        waited = np.cumsum(waits)
+        for hop in range(hop_count):
+            cycles = (start + shift[hop] + waited[hop] + period * np.arange(turns)) % length
+            wires = hops.port[hops.offset[hop] : hops.offset[hop + 1]]
+            worst.append(max(int(free[wire, cycles].min()) - need for wire in wires))
+        return min(worst)
+
+    choices = [w for w in product(*(range(e + 1) for e in extra)) if sum(w) <= most]
+    best = [max(room(start, waits) for waits in choices) for start in range(period)]
+    assert desk.score[:period].tolist() == best
+    assert phase == best.index(max(best))
+    waited = np.zeros(hop_count, dtype=np.int64)
+    total = int(trace_delays(hops, slack, phase, desk, waited))
+    waits = tuple(np.diff(waited, prepend=0).tolist())
+    assert waits in choices
+    assert room(phase, waits) == best[phase]
+    assert total == min(sum(w) for w in choices if room(phase, w) == best[phase])
+
+
+def test_a_stream_that_fits_only_by_waiting_is_admitted_and_proven() -> None:
+    """Two ports are full in cycles that only a wait of one cycle avoids on both."""
+    nodes = [{"name": name} for name in "abcde"]
+    links = [
+        {"between": list(ends), "rate": "1Gbps", "delay": "25us" if ends == "db" else "15us"}
+        for ends in ("ab", "bc", "db", "be")
+    ]
+    topology = Topology.model_validate(
+        {"title": "t", "nodes": nodes, "links": links, "tcqf": {"cycle": "10us", "buffers": 6}}
+    )
+
+    def profile(mechanism: str) -> Profile:
+        big = {"interval": "20us", "max-payload-size": "1100B"}
+        return Profile.model_validate(
+            {
+                "title": "t",
+                "topology": "t",
+                "classes": [{"name": "reserved", "priority": 6, "mechanism": mechanism}],
+                "streams": [
+                    {"name": "one", "from": "a", "to": "b", "rank": 1, **big},
+                    {"name": "two", "from": "d", "to": "c", "rank": 2, **big},
+                    {"name": "three", "from": "a", "to": "c", "rank": 3, **big},
+                ],
+            }
+        )
+
+    statuses = {}
+    for mechanism in ("tcqf", "csqf"):
+        asked = profile(mechanism)
+        plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+        proof = prove(topology, asked, plan)
+        assert proof.findings == ()
+        statuses[mechanism] = [stream.status for stream in plan.streams]
+    assert statuses == {"tcqf": ["admitted", "admitted", "refused"], "csqf": ["admitted"] * 3}
