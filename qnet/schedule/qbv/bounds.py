@@ -1,0 +1,125 @@
+"""What can be said before any search: routes that meet the deadline, and proofs of too much.
+
+Two proofs: no route of a stream is short enough, or the streams that cannot avoid a port need more
+than all of its time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+from qnet.model.gates import GateProblem, GateStream
+from qnet.schedule.qbv.routes import Router
+from qnet.units import PS_PER_S, TIME, format_quantity
+
+HYPERPERIOD_PS_MAX = 10**16
+"""Beyond this (a few hours) times would come near the end of 64 bits."""
+
+
+class Choice(NamedTuple):
+    """What one stream may choose from; `latency_ps` is the least over its routes."""
+
+    stream: int
+    routes: tuple[tuple[int, ...], ...]
+    latency_ps: int
+    reason: str | None
+
+
+class Bounds(NamedTuple):
+    """Routes of each stream, the one that spreads load best first, and a proof if there is one."""
+
+    choices: tuple[Choice, ...]
+    proof: str | None
+
+
+def latency_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> int:
+    """Return the time from first bit out to last bit in when the frame never waits."""
+    ports = [problem.ports[index] for index in route]
+    lines = sum(problem.line_ps(stream.frame_bytes, port.rate_bps) for port in ports)
+    wires = sum(port.propagation_ps for port in ports)
+    return lines + wires + sum(port.processing_ps for port in ports[1:])
+
+
+def bound(problem: GateProblem, router: Router) -> Bounds:
+    """Find the routes of all streams and look for proofs that not all can be had."""
+    choices: list[Choice] = []
+    proof: str | None = None
+    needed: dict[int, Fraction] = defaultdict(Fraction)
+    for index, stream in enumerate(problem.streams):
+        found = router.candidates(stream.source, stream.target)
+        timed = [(latency_ps(problem, stream, route), route) for route in found.routes]
+        good = [pair for pair in timed if pair[0] <= stream.deadline_ps]
+        good = [pair for pair in good if _queues_drain(problem, stream, pair[1])]
+        if good:
+            choices.append(Choice(index, tuple(r for _, r in good), min(t for t, _ in good), None))
+            if found.complete:
+                for port in set.intersection(*(set(route) for _, route in good)):
+                    line = problem.line_ps(stream.frame_bytes, problem.ports[port].rate_bps)
+                    needed[port] += Fraction(line, stream.period_ps)
+            continue
+        reason, sure = _why_not(stream, timed, complete=found.complete)
+        choices.append(Choice(index, (), 0, reason))
+        if sure and proof is None:
+            proof = f"{stream.name}: {reason}"
+    for port, share in sorted(needed.items(), key=lambda pair: (-pair[1], pair[0])):
+        if share > 1 and proof is None:
+            name = problem.ports[port].name
+            percent = share.numerator * 1000 // share.denominator / 10
+            proof = f"port {name}: streams that cannot avoid it need {percent} % of its time"
+    return Bounds(_spread(problem, choices), proof)
+
+
+def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:
+    """Say whether a frame leaves each queue before the next one of its stream may be there."""
+    lines = [problem.line_ps(stream.frame_bytes, problem.ports[port].rate_bps) for port in route]
+    return lines[0] <= stream.period_ps and all(
+        before + here <= stream.period_ps for before, here in pairwise(lines)
+    )
+
+
+def _why_not(
+    stream: GateStream, timed: list[tuple[int, tuple[int, ...]]], *, complete: bool
+) -> tuple[str, bool]:
+    """Say why a stream has no route, and whether that is certain."""
+    if not timed:
+        return f"there is no route from {stream.source} to {stream.target}", complete
+    least = min(latency for latency, _ in timed)
+    if least > stream.deadline_ps:
+        latency = format_quantity(TIME, least)
+        allowed = format_quantity(TIME, stream.deadline_ps)
+        return f"sending and wires alone take {latency} of {allowed}", complete
+    return "its frames follow each other faster than a queue passes them on", complete
+
+
+def _spread(problem: GateProblem, choices: list[Choice]) -> tuple[Choice, ...]:
+    """Put that route first which adds least to the square of the load of its ports.
+
+    Streams that need most come first; the squares steer away from ports that are full already.
+    """
+    scale = 10**6
+    load = [0] * len(problem.ports)
+    spread = list(choices)
+
+    def share(choice: Choice, port: int) -> int:
+        stream = problem.streams[choice.stream]
+        line = problem.line_ps(stream.frame_bytes, problem.ports[port].rate_bps)
+        return line * scale // stream.period_ps
+
+    by_need = sorted(
+        (choice for choice in choices if choice.routes),
+        key=lambda one: (len(one.routes) > 1, -share(one, one.routes[0][0]), one.stream),
+    )
+    for choice in by_need:
+        def cost(route: tuple[int, ...], choice: Choice = choice) -> int:
+            return sum(
+                (2 * load[port] + share(choice, port)) * share(choice, port) for port in route
+            )
+
+        ordered = sorted(choice.routes, key=lambda route: (cost(route), len(route), route))
+        for port in ordered[0]:
+            load[port] += share(choice, port)
+        spread[choice.stream] = choice._replace(routes=tuple(ordered))
+    return tuple(spread)

@@ -1,0 +1,237 @@
+"""From a gate problem to a gate plan: routes, orders, restarts.
+
+Streams are placed one after the other, the hardest first; one that finds no room takes the place
+of others, those that lose the fewest struggles so far, and these queue up again. An attempt that
+uses up its steps is started afresh with another order. The steps are counted, not timed: the same
+seed gives the same plan on any machine.
+"""
+
+from __future__ import annotations
+
+from math import lcm
+from typing import NamedTuple
+
+import numpy as np
+
+from qnet import __version__
+from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
+from qnet.schedule.qbv import kernels
+from qnet.schedule.qbv.bounds import HYPERPERIOD_PS_MAX, Bounds, Choice, bound
+from qnet.schedule.qbv.lists import gate_lists
+from qnet.schedule.qbv.routes import Router
+
+STEPS = (200, 1000, 3000, 3000, 10000)
+"""Struggles allowed in each attempt."""
+
+TRIALS = 48
+"""Starts that are drawn when a stream is put in by force."""
+
+
+class Arrays(NamedTuple):
+    """One problem as the kernels see it."""
+
+    streams: kernels.Streams
+    ports: kernels.Ports
+    sizes: np.ndarray[tuple[int], np.dtype[np.int64]]
+    base: np.ndarray[tuple[int], np.dtype[np.int64]]
+    queue_base: np.ndarray[tuple[int], np.dtype[np.int64]]
+    hops: int
+
+
+def schedule_gates(
+    problem: GateProblem, *, seed: int = 1, routes: int = 4, restarts: int = len(STEPS)
+) -> GatePlan:
+    """Place every stream, or say why that cannot be done, or place as many as were managed."""
+    bounds = bound(problem, Router(problem.ports, routes))
+    cycle = lcm(*(stream.period_ps for stream in problem.streams)) if problem.streams else 1
+    if not problem.streams or cycle > HYPERPERIOD_PS_MAX:
+        return _plan(problem, cycle, seed, bounds, None, None)
+    chosen = [choice for choice in bounds.choices if choice.routes]
+    if not chosen:
+        return _plan(problem, cycle, seed, bounds, None, None)
+    arrays = _arrays(problem, cycle, chosen)
+    best: kernels.Places | None = None
+    fewest = len(chosen) + 1
+    for attempt in range(1 if bounds.proof else max(1, restarts)):
+        steps = 0 if bounds.proof else STEPS[min(attempt, len(STEPS) - 1)]
+        places, left = _attempt(problem, cycle, arrays, chosen, seed, attempt, steps)
+        if left < fewest:
+            fewest, best = left, places
+        if left == 0:
+            break
+    return _plan(problem, cycle, seed, bounds, arrays, best)
+
+
+def _attempt(
+    problem: GateProblem,
+    cycle: int,
+    arrays: Arrays,
+    chosen: list[Choice],
+    seed: int,
+    attempt: int,
+    steps: int,
+) -> tuple[kernels.Places, int]:
+    """Run the kernel once from an empty network."""
+    count = len(chosen)
+    offset = np.zeros(arrays.sizes.shape[0] + 1, dtype=np.int64)
+    np.cumsum(arrays.sizes, out=offset[1:])
+    room = int(offset[-1])
+    spans = kernels.Spans(
+        cycle,
+        offset,
+        np.zeros(arrays.sizes.shape[0], dtype=np.int64),
+        np.empty(room, dtype=np.int64),
+        np.empty(room, dtype=np.int64),
+        np.empty(room, dtype=np.int64),
+    )
+    places = kernels.Places(
+        np.full(count, -1, dtype=np.int64),
+        arrays.base,
+        np.zeros(int(arrays.base[-1]), dtype=np.int64),
+        arrays.queue_base,
+        np.zeros(int(arrays.queue_base[-1]), dtype=np.int64),
+    )
+    work = kernels.Work(
+        np.zeros(arrays.hops, dtype=np.int64),
+        np.zeros(arrays.hops, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+        np.ones(count, dtype=np.int64),
+        np.zeros(count + 1, dtype=np.int64),
+        np.array([(seed * 7919 + attempt * 104729) % (2**31 - 2) + 1], dtype=np.int64),
+    )
+    rules = kernels.Rules(
+        int(problem.waiting), int(problem.isolation == "stream"), steps, TRIALS
+    )
+    order = np.array(_order(problem, chosen, attempt), dtype=np.int64)
+    left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, order, work)
+    return places, int(left)
+
+
+def _order(problem: GateProblem, chosen: list[Choice], attempt: int) -> list[int]:
+    """Sort streams by how hard they are to place; attempts take turns at what hard means."""
+    keys = []
+    for index, choice in enumerate(chosen):
+        stream = problem.streams[choice.stream]
+        slack = stream.deadline_ps - choice.latency_ps
+        length = problem.line_ps(stream.frame_bytes, 10**9) * len(choice.routes[0])
+        keys.append(
+            (
+                (stream.period_ps, slack, -length, index),
+                (slack, stream.period_ps, -length, index),
+                (stream.period_ps, -length, slack, index),
+            )[attempt % 3]
+        )
+    return [key[-1] for key in sorted(keys)]
+
+
+def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
+    ports = problem.ports
+    queue_row = len(ports) + np.cumsum([0, *(port.queues for port in ports)])
+    frames_at = np.zeros(len(ports), dtype=np.int64)
+    route_offset, hop_offset = [0], [0]
+    port_of: list[int] = []
+    line: list[int] = []
+    lead: list[int] = []
+    base, queue_base = [0], [0]
+    hops_most = 1
+    for choice in chosen:
+        stream = problem.streams[choice.stream]
+        frames = cycle // stream.period_ps
+        longest = 0
+        for route in choice.routes:
+            for here, following in zip(route, (*route[1:], -1), strict=True):
+                port_of.append(here)
+                line.append(problem.line_ps(stream.frame_bytes, ports[here].rate_bps))
+                processing = ports[following].processing_ps if following >= 0 else 0
+                lead.append(ports[here].propagation_ps + processing)
+            hop_offset.append(len(port_of))
+            longest = max(longest, len(route))
+        for here in {port for route in choice.routes for port in route}:
+            frames_at[here] += frames + 1
+        route_offset.append(len(hop_offset) - 1)
+        base.append(base[-1] + longest * frames)
+        queue_base.append(queue_base[-1] + longest)
+        hops_most = max(hops_most, longest)
+    sizes = np.concatenate(
+        [frames_at + 1, np.repeat(frames_at + 1, [port.queues for port in ports])]
+    )
+    taken = [problem.streams[choice.stream] for choice in chosen]
+    return Arrays(
+        kernels.Streams(
+            _int64s([stream.period_ps for stream in taken]),
+            _int64s([stream.deadline_ps for stream in taken]),
+            _int64s(
+                [
+                    int(
+                        problem.waiting
+                        and stream.period_ps < cycle
+                        and stream.jitter_ps >= stream.deadline_ps - choice.latency_ps
+                    )
+                    for stream, choice in zip(taken, chosen, strict=True)
+                ]
+            ),
+            _int64s(route_offset),
+            _int64s(hop_offset),
+            _int64s(port_of),
+            _int64s(line),
+            _int64s(lead),
+        ),
+        kernels.Ports(
+            queue_row[:-1].astype(np.int64),
+            _int64s([port.queues for port in ports]),
+            _int64s([port.entries_max or 0 for port in ports]),
+        ),
+        sizes.astype(np.int64),
+        _int64s(base),
+        _int64s(queue_base),
+        hops_most,
+    )
+
+
+def _int64s(numbers: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array(numbers, dtype=np.int64)
+
+
+def _plan(
+    problem: GateProblem,
+    cycle: int,
+    seed: int,
+    bounds: Bounds,
+    arrays: Arrays | None,
+    places: kernels.Places | None,
+) -> GatePlan:
+    """Turn the kernel's arrays into a plan."""
+    made: list[GateStreamPlan] = []
+    row = 0
+    for choice, stream in zip(bounds.choices, problem.streams, strict=True):
+        if not choice.routes or arrays is None or places is None:
+            made.append(GateStreamPlan(name=stream.name, status="refused", reason=choice.reason))
+            continue
+        index, row = row, row + 1
+        number = int(places.route[index])
+        if number < 0:
+            reason = bounds.proof or "no room was found beside the other streams"
+            made.append(GateStreamPlan(name=stream.name, status="refused", reason=reason))
+            continue
+        route = choice.routes[number - int(arrays.streams.route_offset[index])]
+        frames = cycle // stream.period_ps
+        begin = int(places.base[index])
+        starts = places.begin[begin : begin + len(route) * frames].reshape(len(route), frames)
+        first = int(places.queue_base[index])
+        made.append(
+            GateStreamPlan(
+                name=stream.name,
+                status="scheduled",
+                ports=tuple(problem.ports[port].name for port in route),
+                queues=tuple(places.queue[first : first + len(route)].tolist()),
+                starts_ps=tuple(tuple(frame) for frame in starts.T.tolist()),
+            )
+        )
+    return GatePlan(
+        qnet_version=__version__,
+        seed=seed,
+        cycle_ps=cycle,
+        proof=bounds.proof,
+        streams=tuple(made),
+        gates=gate_lists(problem, tuple(made), cycle),
+    )
