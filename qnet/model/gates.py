@@ -118,3 +118,31 @@ class GatePlan(Noun):
     def complete(self) -> bool:
         """Whether all streams are scheduled."""
         return all(stream.status == "scheduled" for stream in self.streams)
+
+
+GateRule = Literal[
+    "inputs", "route", "release", "order", "overlap", "deadline", "jitter", "queue", "gates", "limit"
+]
+
+
+class GateFinding(Noun):
+    """One broken rule, in one sentence that names stream, port and time where they matter."""
+
+    rule: GateRule
+    subject: str
+    message: str
+
+
+class GateStreamProof(Noun):
+    """Exact shortest and longest latency over the frames of one stream; None where refused."""
+
+    name: str
+    latency_ps_min: int | None
+    latency_ps_max: int | None
+
+
+class GateProof(Noun):
+    """The checker's answer about a gate plan; it holds when there are no findings."""
+
+    streams: tuple[GateStreamProof, ...]
+    findings: tuple[GateFinding, ...]

@@ -50,7 +50,8 @@ class Streams(NamedTuple):
     """Streams, their candidate routes and the hops of these, ragged.
 
     Routes of stream s are `route_offset[s] : route_offset[s + 1]`, hops of route r
-    `hop_offset[r] : hop_offset[r + 1]`. `single[s]` is 1 where frames may be placed singly.
+    `hop_offset[r] : hop_offset[r + 1]`, the busiest of them `anchor[r]` after the first.
+    `single[s]` is 1 where frames may be placed singly.
     """
 
     period: Int64s
@@ -58,16 +59,21 @@ class Streams(NamedTuple):
     single: Int64s
     route_offset: Int64s
     hop_offset: Int64s
+    anchor: Int64s
     port: Int64s
     line: Int64s
     lead: Int64s
 
 
 class Rules(NamedTuple):
-    """May frames wait in bridges; does a queue serve one stream only; how hard to try."""
+    """May frames wait in bridges; does a queue serve one stream only; how to search.
+
+    With `anchored` a train is first tried where it touches another at its busiest port.
+    """
 
     waiting: int
     own_queue: int
+    anchored: int
     steps: int
     trials: int
 
@@ -171,8 +177,10 @@ def first_fit(
 
 
 @kernel
-def last_fit(spans: Spans, row: int, time: int, length: int, step: int, count: int) -> int:
-    """Return the latest start up to `time` that keeps the train clear; one must exist."""
+def last_fit(
+    spans: Spans, row: int, time: int, floor: int, length: int, step: int, count: int
+) -> int:
+    """Return the latest start up to `time` that keeps the train clear, or less than `floor`."""
     clear = 0
     frame = 0
     while clear < count:
@@ -180,6 +188,8 @@ def last_fit(spans: Spans, row: int, time: int, length: int, step: int, count: i
         if advance > 0:
             time -= advance
             clear = 0
+            if time < floor:
+                return floor - 1
         else:
             clear += 1
             frame = frame + 1 if frame + 1 < count else 0
@@ -277,13 +287,88 @@ def fit_route(
             latest = time[hops - back] - streams.lead[here] - streams.line[here]
             if back == hops - 1:
                 latest = min(latest, high - 1)
+            floor = time[hops - 1 - back]
             time[hops - 1 - back] = last_fit(
-                spans, streams.port[here], latest, streams.line[here], step, count
+                spans, streams.port[here], latest, floor, streams.line[here], step, count
             )
         arrival = time[hops - 1] + streams.line[last_hop] + streams.lead[last_hop]
         if arrival - time[0] <= deadline:
             return 1
         low = time[0] + 1
+    return 0
+
+
+@kernel
+def next_touch(spans: Spans, row: int, time: int, step: int, count: int) -> int:
+    """Return the nearest later start at which some frame of a clear train meets a span."""
+    begin = spans.offset[row]
+    stop = begin + spans.count[row]
+    gap = spans.hyper
+    for frame in range(count):
+        at = (time + frame * step) % spans.hyper
+        index = first_ending_after(spans, row, at)
+        if index < stop:
+            gap = min(gap, spans.start[index] - at)
+        elif stop > begin:
+            gap = min(gap, spans.start[begin] + spans.hyper - at)
+    return time + max(gap, 1)
+
+
+@kernel
+def fit_anchored(
+    streams: Streams,
+    spans: Spans,
+    rules: Rules,
+    route: int,
+    train: tuple[int, int, int, int, int],
+    time: Int64s,
+) -> int:
+    """As `fit_route`, but the range is that of the anchor, and only touching starts are tried.
+
+    Frames that follow each other without a gap at the busiest port leave no gaps too short to use.
+    From the anchor, hops before are as late and hops after as early as may be. The next start to
+    try is left behind the times.
+    """
+    low, high, step, count, deadline = train
+    first = streams.hop_offset[route]
+    hops = streams.hop_offset[route + 1] - first
+    anchor = streams.anchor[route]
+    while low < high:
+        row = streams.port[first + anchor]
+        low = first_fit(spans, row, low, high - 1, streams.line[first + anchor], step, count)
+        if low < 0:
+            return 0
+        time[anchor] = low
+        good = 1
+        for back in range(1, anchor + 1):
+            hop = anchor - back
+            here = first + hop
+            latest = time[hop + 1] - streams.lead[here] - streams.line[here]
+            floor = latest if rules.waiting == 0 else low - deadline
+            time[hop] = last_fit(
+                spans, streams.port[here], latest, floor, streams.line[here], step, count
+            )
+            if time[hop] < floor:
+                good = 0
+                break
+        hop = anchor + 1
+        while good and hop < hops:
+            here = first + hop
+            ready = time[hop - 1] + streams.line[here - 1] + streams.lead[here - 1]
+            last = ready if rules.waiting == 0 else time[0] + deadline
+            time[hop] = first_fit(
+                spans, streams.port[here], ready, last, streams.line[here], step, count
+            )
+            if time[hop] < ready:
+                good = 0
+            hop += 1
+        low = next_touch(spans, row, low, step, count)
+        if good:
+            here = first + hops - 1
+            arrival = time[hops - 1] + streams.line[here] + streams.lead[here]
+            if arrival - time[0] <= deadline:
+                time[hops] = low
+                return 1
     return 0
 
 
@@ -298,40 +383,46 @@ def queue_use(streams: Streams, route: int, hop: int, time: Int64s) -> tuple[int
 
 
 @kernel
-def queue_is_free(
+def delay_for_queue(
     spans: Spans, row: int, start: int, length: int, step: int, count: int, own_queue: int
 ) -> int:
-    """Return 1 when a train may take a queue."""
+    """Return 0 when a train may take a queue, else by how much it must at least come later."""
     if own_queue and spans.count[row] > 0:
-        return 0
+        return spans.hyper
     if length > spans.hyper or (count > 1 and length > step):
-        return 0
+        return spans.hyper
+    most = 0
     for frame in range(count):
-        if delay_to_clear(spans, row, (start + frame * step) % spans.hyper, length) > 0:
-            return 0
-    return 1
+        at = (start + frame * step) % spans.hyper
+        most = max(most, delay_to_clear(spans, row, at, length))
+    return most
 
 
 @kernel
 def fit_queues(
     streams: Streams, ports: Ports, spans: Spans, rules: Rules, route: int, count: int, work: Work
 ) -> int:
-    """Choose the highest free queue at every hop for the times in `work`; return 1 when it exists."""
+    """Choose the highest free queue at every hop for the times in `work`; return 0 if there is one.
+
+    Else return by how much the frames must at least come later to find one.
+    """
     first = streams.hop_offset[route]
     step = spans.hyper // count
     for hop in range(streams.hop_offset[route + 1] - first):
         start, length = queue_use(streams, route, hop, work.time)
         port = streams.port[first + hop]
-        chosen = -1
+        least = spans.hyper
         for queue in range(ports.queues[port] - 1, -1, -1):
             row = ports.queue_row[port] + queue
-            if queue_is_free(spans, row, start, length, step, count, rules.own_queue):
-                chosen = queue
+            delay = delay_for_queue(spans, row, start, length, step, count, rules.own_queue)
+            if delay < least:
+                least = delay
+                work.queue[hop] = queue
+            if least == 0:
                 break
-        if chosen < 0:
-            return 0
-        work.queue[hop] = chosen
-    return 1
+        if least > 0:
+            return least
+    return 0
 
 
 @kernel
@@ -405,16 +496,32 @@ def place_train(
     deadline = streams.deadline[stream]
     count = spans.hyper // period
     for route in range(streams.route_offset[stream], streams.route_offset[stream + 1]):
-        low = 0
-        while fit_route(
+        hops = streams.hop_offset[route + 1] - streams.hop_offset[route]
+        low = 0 if rules.anchored else period
+        while fit_anchored(
             streams, spans, rules, route, (low, period, period, count, deadline), work.time
         ):
-            if fit_queues(streams, ports, spans, rules, route, count, work):
+            low = work.time[hops]
+            shift = work.time[0] // period * period
+            for hop in range(hops):
+                work.time[hop] -= shift
+            if fit_queues(streams, ports, spans, rules, route, count, work) == 0:
                 settle(streams, ports, spans, places, stream, route, work)
                 if lists_are_short(streams, ports, spans, route):
                     return 1
                 lift(streams, ports, spans, places, stream)
-            low = work.time[0] + 1
+        low = 0
+        while fit_route(
+            streams, spans, rules, route, (low, period, period, count, deadline), work.time
+        ):
+            late = fit_queues(streams, ports, spans, rules, route, count, work)
+            if late == 0:
+                settle(streams, ports, spans, places, stream, route, work)
+                if lists_are_short(streams, ports, spans, route):
+                    return 1
+                lift(streams, ports, spans, places, stream)
+                break
+            low = work.time[0] + late
     return 0
 
 
@@ -431,7 +538,7 @@ def take_queue(
         for item in range(max(hop - 1, 0), hop + 1):
             work.time[item] = places.begin[base + item * frames + frame]
         start, length = queue_use(streams, route, hop, work.time)
-        if queue_is_free(spans, row, start, length, 0, 1, 0) == 0:
+        if delay_for_queue(spans, row, start, length, 0, 1, 0) > 0:
             remove(spans, row, stream)
             return 0
         insert(spans, row, start, length, stream)

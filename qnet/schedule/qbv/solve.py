@@ -23,6 +23,8 @@ from qnet.schedule.qbv.routes import Router
 STEPS = (200, 1000, 3000, 3000, 10000)
 """Struggles allowed in each attempt."""
 
+import os
+ANCH=int(os.environ.get("ANCH","1"))
 TRIALS = 48
 """Starts that are drawn when a stream is put in by force."""
 
@@ -92,7 +94,7 @@ def _attempt(
         np.zeros(int(arrays.queue_base[-1]), dtype=np.int64),
     )
     work = kernels.Work(
-        np.zeros(arrays.hops, dtype=np.int64),
+        np.zeros(arrays.hops + 1, dtype=np.int64),
         np.zeros(arrays.hops, dtype=np.int64),
         np.zeros(count, dtype=np.int64),
         np.ones(count, dtype=np.int64),
@@ -100,7 +102,7 @@ def _attempt(
         np.array([(seed * 7919 + attempt * 104729) % (2**31 - 2) + 1], dtype=np.int64),
     )
     rules = kernels.Rules(
-        int(problem.waiting), int(problem.isolation == "stream"), steps, TRIALS
+        int(problem.waiting), int(problem.isolation == "stream"), ANCH, steps, TRIALS
     )
     order = np.array(_order(problem, chosen, attempt), dtype=np.int64)
     left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, order, work)
@@ -132,6 +134,12 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     port_of: list[int] = []
     line: list[int] = []
     lead: list[int] = []
+    anchor: list[int] = []
+    load = [0.0]*len(ports)
+    for choice in chosen:
+        stream = problem.streams[choice.stream]
+        for port in choice.routes[0]:
+            load[port] += problem.line_ps(stream.frame_bytes, ports[port].rate_bps)/stream.period_ps
     base, queue_base = [0], [0]
     hops_most = 1
     for choice in chosen:
@@ -145,6 +153,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
                 processing = ports[following].processing_ps if following >= 0 else 0
                 lead.append(ports[here].propagation_ps + processing)
             hop_offset.append(len(port_of))
+            anchor.append(max(range(len(route)), key=lambda h: load[route[h]]))
             longest = max(longest, len(route))
         for here in {port for route in choice.routes for port in route}:
             frames_at[here] += frames + 1
@@ -172,6 +181,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             ),
             _int64s(route_offset),
             _int64s(hop_offset),
+            _int64s(anchor),
             _int64s(port_of),
             _int64s(line),
             _int64s(lead),
