@@ -35,12 +35,18 @@ class Bounds(NamedTuple):
     proof: str | None
 
 
+def lines_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> list[int]:
+    """Return how long a frame holds each port of a route."""
+    rates = {problem.ports[index].rate_bps for index in route}
+    line = {rate: problem.line_ps(stream.frame_bytes, rate) for rate in rates}
+    return [line[problem.ports[index].rate_bps] for index in route]
+
+
 def latency_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> int:
     """Return the time from first bit out to last bit in when the frame never waits."""
     ports = [problem.ports[index] for index in route]
-    lines = sum(problem.line_ps(stream.frame_bytes, port.rate_bps) for port in ports)
-    wires = sum(port.propagation_ps for port in ports)
-    return lines + wires + sum(port.processing_ps for port in ports[1:])
+    wires = sum([port.propagation_ps + port.processing_ps for port in ports])
+    return sum(lines_ps(problem, stream, route)) + wires - ports[0].processing_ps
 
 
 def bound(problem: GateProblem, router: Router) -> Bounds:
@@ -74,7 +80,7 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
 
 def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:
     """Say whether a frame leaves each queue before the next one of its stream may be there."""
-    lines = [problem.line_ps(stream.frame_bytes, problem.ports[port].rate_bps) for port in route]
+    lines = lines_ps(problem, stream, route)
     return lines[0] <= stream.period_ps and all(
         before + here <= stream.period_ps for before, here in pairwise(lines)
     )
@@ -95,31 +101,38 @@ def _why_not(
 
 
 def _spread(problem: GateProblem, choices: list[Choice]) -> tuple[Choice, ...]:
-    """Put that route first which adds least to the square of the load of its ports.
+    """Put that route first which adds least to the sum of the squares of the ports' loads.
 
-    Streams that need most come first; the squares steer away from ports that are full already.
+    Streams with one route come first, then those that need most; the squares steer away from
+    ports that are full already. Load is in millionths of a port.
     """
-    scale = 10**6
     load = [0] * len(problem.ports)
     spread = list(choices)
-
-    def share(choice: Choice, port: int) -> int:
+    shares: dict[int, list[list[int]]] = {}
+    for choice in choices:
         stream = problem.streams[choice.stream]
-        line = problem.line_ps(stream.frame_bytes, problem.ports[port].rate_bps)
-        return line * scale // stream.period_ps
-
+        shares[choice.stream] = [
+            [line * 10**6 // stream.period_ps for line in lines_ps(problem, stream, route)]
+            for route in choice.routes
+        ]
     by_need = sorted(
         (choice for choice in choices if choice.routes),
-        key=lambda one: (len(one.routes) > 1, -share(one, one.routes[0][0]), one.stream),
+        key=lambda one: (len(one.routes) > 1, -shares[one.stream][0][0], one.stream),
     )
     for choice in by_need:
-        def cost(route: tuple[int, ...], choice: Choice = choice) -> int:
-            return sum(
-                (2 * load[port] + share(choice, port)) * share(choice, port) for port in route
+        ranked = sorted(
+            (
+                sum(
+                    [(2 * load[port] + part) * part for port, part in zip(route, parts, strict=True)]
+                ),
+                len(route),
+                route,
+                parts,
             )
-
-        ordered = sorted(choice.routes, key=lambda route: (cost(route), len(route), route))
-        for port in ordered[0]:
-            load[port] += share(choice, port)
-        spread[choice.stream] = choice._replace(routes=tuple(ordered))
+            for route, parts in zip(choice.routes, shares[choice.stream], strict=True)
+        )
+        _, _, first, parts = ranked[0]
+        for port, part in zip(first, parts, strict=True):
+            load[port] += part
+        spread[choice.stream] = choice._replace(routes=tuple(route for _, _, route, _ in ranked))
     return tuple(spread)

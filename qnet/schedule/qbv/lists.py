@@ -17,52 +17,48 @@ def gate_lists(
         for hop, name in enumerate(plan.ports):
             line = problem.line_ps(stream.frame_bytes, ports[name].rate_bps)
             states = 1 << plan.queues[hop]
+            here = windows[name]
             for frame in plan.starts_ps:
                 start = frame[hop] % cycle_ps
                 end = start + line
-                windows[name].append((start, min(end, cycle_ps), states))
-                if end > cycle_ps:
-                    windows[name].append((0, end - cycle_ps, states))
+                if end <= cycle_ps:
+                    here.append((start, end, states))
+                else:
+                    here.append((start, cycle_ps, states))
+                    here.append((0, end - cycle_ps, states))
     lists = []
     for port in problem.ports:
         if port.name in windows:
-            used = 0
-            for _, _, states in windows[port.name]:
-                used |= states
+            sent = sorted(windows[port.name])
             idle, guard = 0, 0
             if problem.guard_bytes is not None:
-                idle = ((1 << port.queues) - 1) & ~used
+                idle = (1 << port.queues) - 1
+                for used in {states for _, _, states in sent}:
+                    idle &= ~used
                 guard = problem.line_ps(problem.guard_bytes, port.rate_bps)
-            entries = _entries(sorted(windows[port.name]), cycle_ps, idle, guard)
-            lists.append(GateList(port=port.name, entries=entries))
+            lists.append(GateList(port=port.name, entries=_entries(sent, cycle_ps, idle, guard)))
     return tuple(lists)
 
 
 def _entries(
     windows: list[tuple[int, int, int]], cycle_ps: int, idle: int, guard_ps: int
 ) -> tuple[GateEntry, ...]:
-    """Fill the cycle: windows, and between them pauses that end with a guard."""
-    entries: list[GateEntry] = []
+    """Fill the cycle: windows, and between them pauses that end with a guard.
 
-    def add(interval: int, states: int) -> None:
-        if interval == 0:
-            return
-        if entries and entries[-1].states == states:
-            interval += entries.pop().interval_ps
-        entries.append(GateEntry(interval, states))
-
-    def pause(interval: int) -> None:
-        if idle:
-            add(max(0, interval - guard_ps), idle)
-            add(min(guard_ps, interval), 0)
-        else:
-            add(interval, 0)
-
+    The end of the cycle counts as a window: what follows it may be one.
+    """
+    pieces: list[tuple[int, int]] = []
     time = 0
-    for start, end, states in windows:
-        pause(start - time)
-        add(end - start, states)
+    for start, end, states in (*windows, (cycle_ps, cycle_ps, 0)):
+        if start > time:
+            open_ps = max(0, start - time - guard_ps) if idle else 0
+            pieces += ((open_ps, idle), (start - time - open_ps, 0))
+        pieces.append((end - start, states))
         time = end
-    # The cycle starts again with its first window or pause, for which the same guard holds.
-    pause(cycle_ps - time)
+    entries: list[GateEntry] = []
+    for interval, states in pieces:
+        if interval > 0 and entries and entries[-1].states == states:
+            entries[-1] = GateEntry(entries[-1].interval_ps + interval, states)
+        elif interval > 0:
+            entries.append(GateEntry(interval, states))
     return tuple(entries)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from qnet.model.gates import GatePort
 
 EXPANSIONS_MAX = 2000
 """Partial routes that are looked at for one pair of ends."""
+
+_Partial: TypeAlias = "tuple[int, _Partial] | None"
+"""The last port of a partial route and the route before it."""
 
 
 class Candidates(NamedTuple):
@@ -20,100 +23,127 @@ class Candidates(NamedTuple):
 
 
 class Router:
-    """Finds routes over one set of ports; remembers pairs that were asked before."""
+    """Finds routes over one set of ports; remembers pairs that were asked before.
+
+    Nodes are numbered, and sets of nodes are the bits of an integer.
+    """
 
     def __init__(self, ports: tuple[GatePort, ...], count: int) -> None:
-        self._ports = ports
         self._count = count
-        self._out: dict[str, list[int]] = {}
-        self._into: dict[str, list[int]] = {}
+        names = sorted({name for port in ports for name in (port.source, port.target)})
+        self._number = {name: number for number, name in enumerate(names)}
+        self._out: list[list[tuple[int, int, int]]] = [[] for _ in names]
+        self._into: list[list[int]] = [[] for _ in names]
         for index, port in enumerate(ports):
-            self._out.setdefault(port.source, []).append(index)
-            self._into.setdefault(port.target, []).append(index)
-        self._parent = self._strip()
-        self._hops_to: dict[str, dict[str, int]] = {}
+            source, target = self._number[port.source], self._number[port.target]
+            self._out[source].append((index, target, 1 << target))
+            self._into[target].append(source)
+        self._holder = self._strip()
+        self._stripped = sum(1 << node for node in self._holder)
+        self._hops_to: dict[int, list[int]] = {}
         self._known: dict[tuple[str, str], Candidates] = {}
 
     def candidates(self, source: str, target: str) -> Candidates:
-        """Return up to `count` routes, by number of hops and then by order of the ports."""
+        """Return up to `count` routes, by number of hops."""
         key = (source, target)
         if key not in self._known:
-            self._known[key] = self._search(source, target)
+            if source == target or source not in self._number or target not in self._number:
+                self._known[key] = Candidates((), True)
+            else:
+                self._known[key] = self._search(self._number[source], self._number[target])
         return self._known[key]
 
-    def _strip(self) -> dict[str, str]:
+    def _strip(self) -> dict[int, int]:
         """Take off nodes with one neighbour, again and again; return who held each of them.
 
         What remains are the nodes between which detours exist. A route enters a part that was
         taken off only where one of its own ends lies in it.
         """
-        near: dict[str, set[str]] = {}
-        for port in self._ports:
-            if port.source != port.target:
-                near.setdefault(port.source, set()).add(port.target)
-                near.setdefault(port.target, set()).add(port.source)
-        parent: dict[str, str] = {}
-        leaves = deque(sorted(node for node, others in near.items() if len(others) == 1))
+        near: list[set[int]] = [set() for _ in self._out]
+        for source, steps in enumerate(self._out):
+            for _, target, _ in steps:
+                if target != source:
+                    near[source].add(target)
+                    near[target].add(source)
+        holder: dict[int, int] = {}
+        leaves = deque(node for node, others in enumerate(near) if len(others) == 1)
         while leaves:
             leaf = leaves.popleft()
             if len(near[leaf]) != 1:
                 continue
-            (holder,) = near[leaf]
-            parent[leaf] = holder
-            near[leaf].clear()
-            near[holder].discard(leaf)
-            if len(near[holder]) == 1:
-                leaves.append(holder)
-        return parent
+            held_by = near[leaf].pop()
+            holder[leaf] = held_by
+            near[held_by].discard(leaf)
+            if len(near[held_by]) == 1:
+                leaves.append(held_by)
+        return holder
 
-    def _chain(self, node: str) -> set[str]:
-        chain = {node}
-        while node in self._parent:
-            node = self._parent[node]
-            chain.add(node)
+    def _chain(self, node: int) -> int:
+        """Return the set of a node and those that hold it, up to one that was not taken off."""
+        chain = 1 << node
+        while node in self._holder:
+            node = self._holder[node]
+            chain |= 1 << node
         return chain
 
-    def _distances(self, target: str) -> dict[str, int]:
+    def _distances(self, target: int) -> list[int]:
+        """Return the hops from every node to the target, -1 where there is no way."""
         if target not in self._hops_to:
-            hops = {target: 0}
+            hops = [-1] * len(self._out)
+            hops[target] = 0
             queue = deque([target])
             while queue:
                 node = queue.popleft()
-                for index in self._into.get(node, ()):
-                    before = self._ports[index].source
-                    if before not in hops:
+                for before in self._into[node]:
+                    if hops[before] < 0:
                         hops[before] = hops[node] + 1
                         queue.append(before)
             self._hops_to[target] = hops
         return self._hops_to[target]
 
-    def _search(self, source: str, target: str) -> Candidates:
-        """Go on with the partial route that may become the shortest, until enough are whole."""
+    def _search(self, source: int, target: int) -> Candidates:
+        """Go on with the partial route that may become the shortest, until enough are whole.
+
+        An entry of the heap is (hops at least, order of finding, hops so far, node, nodes that are
+        not to be entered, route).
+        """
         hops_to = self._distances(target)
-        if source == target or source not in hops_to:
+        if hops_to[source] < 0:
             return Candidates((), True)
-        open_ends = self._chain(source) | self._chain(target)
+        closed = self._stripped & ~self._chain(source) & ~self._chain(target) | 1 << source
         found: list[tuple[int, ...]] = []
-        heap: list[tuple[int, tuple[int, ...], tuple[str, ...]]] = [
-            (hops_to[source], (), (source,))
+        order = 0
+        heap: list[tuple[int, int, int, int, int, _Partial]] = [
+            (hops_to[source], 0, 0, source, closed, None)
         ]
         for _ in range(EXPANSIONS_MAX):
             if not heap:
                 return Candidates(tuple(found), True)
-            _, route, nodes = heapq.heappop(heap)
-            if nodes[-1] == target:
-                found.append(route)
+            _, _, hops, node, closed, route = heapq.heappop(heap)
+            if node == target:
+                found.append(_unroll(route))
                 if len(found) == self._count:
-                    return Candidates(tuple(found), False)
+                    return Candidates(tuple(found), not heap)
                 continue
-            for index in self._out.get(nodes[-1], ()):
-                following = self._ports[index].target
-                if (
-                    following in nodes
-                    or following not in hops_to
-                    or (following in self._parent and following not in open_ends)
-                ):
-                    continue
-                ahead = len(route) + 1 + hops_to[following]
-                heapq.heappush(heap, (ahead, (*route, index), (*nodes, following)))
+            hops += 1
+            for index, following, bit in self._out[node]:
+                if not closed & bit and hops_to[following] >= 0:
+                    order += 1
+                    entry = (
+                        hops + hops_to[following],
+                        order,
+                        hops,
+                        following,
+                        closed | bit,
+                        (index, route),
+                    )
+                    heapq.heappush(heap, entry)
         return Candidates(tuple(found), False)
+
+
+def _unroll(route: _Partial) -> tuple[int, ...]:
+    ports: list[int] = []
+    while route is not None:
+        port, route = route
+        ports.append(port)
+    return tuple(reversed(ports))

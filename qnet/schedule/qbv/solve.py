@@ -8,6 +8,7 @@ seed gives the same plan on any machine.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import lcm
 from typing import NamedTuple
 
@@ -16,15 +17,13 @@ import numpy as np
 from qnet import __version__
 from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
 from qnet.schedule.qbv import kernels
-from qnet.schedule.qbv.bounds import HYPERPERIOD_PS_MAX, Bounds, Choice, bound
+from qnet.schedule.qbv.bounds import HYPERPERIOD_PS_MAX, Bounds, Choice, bound, lines_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
 
-STEPS = (200, 1000, 3000, 3000, 10000)
-"""Struggles allowed in each attempt."""
+STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
+"""Struggles allowed in each attempt: many short ones, since another order often does at once."""
 
-import os
-ANCH=int(os.environ.get("ANCH","1"))
 TRIALS = 48
 """Starts that are drawn when a stream is put in by force."""
 
@@ -102,7 +101,7 @@ def _attempt(
         np.array([(seed * 7919 + attempt * 104729) % (2**31 - 2) + 1], dtype=np.int64),
     )
     rules = kernels.Rules(
-        int(problem.waiting), int(problem.isolation == "stream"), ANCH, steps, TRIALS
+        int(problem.waiting), int(problem.isolation == "stream"), 1, steps, TRIALS
     )
     order = np.array(_order(problem, chosen, attempt), dtype=np.int64)
     left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, order, work)
@@ -118,9 +117,9 @@ def _order(problem: GateProblem, chosen: list[Choice], attempt: int) -> list[int
         length = problem.line_ps(stream.frame_bytes, 10**9) * len(choice.routes[0])
         keys.append(
             (
+                (stream.period_ps, -length, slack, index),
                 (stream.period_ps, slack, -length, index),
                 (slack, stream.period_ps, -length, index),
-                (stream.period_ps, -length, slack, index),
             )[attempt % 3]
         )
     return [key[-1] for key in sorted(keys)]
@@ -135,11 +134,12 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     line: list[int] = []
     lead: list[int] = []
     anchor: list[int] = []
-    load = [0.0]*len(ports)
+    load = [0] * len(ports)
     for choice in chosen:
         stream = problem.streams[choice.stream]
-        for port in choice.routes[0]:
-            load[port] += problem.line_ps(stream.frame_bytes, ports[port].rate_bps)/stream.period_ps
+        lines = lines_ps(problem, stream, choice.routes[0])
+        for port, length in zip(choice.routes[0], lines, strict=True):
+            load[port] += length * 10**6 // stream.period_ps
     base, queue_base = [0], [0]
     hops_most = 1
     for choice in chosen:
@@ -147,13 +147,15 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
         frames = cycle // stream.period_ps
         longest = 0
         for route in choice.routes:
-            for here, following in zip(route, (*route[1:], -1), strict=True):
-                port_of.append(here)
-                line.append(problem.line_ps(stream.frame_bytes, ports[here].rate_bps))
-                processing = ports[following].processing_ps if following >= 0 else 0
-                lead.append(ports[here].propagation_ps + processing)
+            port_of += route
+            line += lines_ps(problem, stream, route)
+            lead += [
+                ports[here].propagation_ps + ports[following].processing_ps
+                for here, following in pairwise(route)
+            ]
+            lead.append(ports[route[-1]].propagation_ps)
             hop_offset.append(len(port_of))
-            anchor.append(max(range(len(route)), key=lambda h: load[route[h]]))
+            anchor.append(max(range(len(route)), key=[load[port] for port in route].__getitem__))
             longest = max(longest, len(route))
         for here in {port for route in choice.routes for port in route}:
             frames_at[here] += frames + 1
