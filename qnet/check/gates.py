@@ -22,7 +22,7 @@ The rules, with p the period, `start[h]` and `line[h]` begin and length of a tra
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import pairwise
+from collections.abc import Iterator
 from math import lcm
 from typing import NamedTuple
 
@@ -125,18 +125,7 @@ def _route(
         if made.ports or made.queues or made.starts_ps:
             findings.add("inputs", stream.name, "is refused and has a route all the same")
         return []
-    unknown = [name for name in made.ports if name not in ports]
-    if unknown or not made.ports:
-        findings.add("route", stream.name, f"no such port: {', '.join(unknown) or '(no route)'}")
-        return []
-    if len(made.queues) != len(made.ports) or any(
-        len(frame) != len(made.ports) for frame in made.starts_ps
-    ):
-        findings.add("inputs", stream.name, "has not one queue and one start for each port")
-        return []
-    if len(made.starts_ps) != frames:
-        found = len(made.starts_ps)
-        findings.add("inputs", stream.name, f"has {found} frames, {frames} periods are in a cycle")
+    if not _shape_is_good(ports, stream, made, findings, frames=frames):
         return []
     route = [ports[name] for name in made.ports]
     nodes = [stream.source, *(port.target for port in route)]
@@ -157,6 +146,29 @@ def _route(
     return route
 
 
+def _shape_is_good(
+    ports: dict[str, GatePort],
+    stream: GateStream,
+    made: GateStreamPlan,
+    findings: _Findings,
+    *,
+    frames: int,
+) -> bool:
+    """Say whether there is a known port, a queue and a start wherever there should be one."""
+    unknown = [name for name in made.ports if name not in ports]
+    hops = len(made.ports)
+    if unknown or not hops:
+        findings.add("route", stream.name, f"no such port: {', '.join(unknown) or '(no route)'}")
+    elif len(made.queues) != hops or any(len(frame) != hops for frame in made.starts_ps):
+        findings.add("inputs", stream.name, "has not one queue and one start for each port")
+    elif len(made.starts_ps) != frames:
+        found = len(made.starts_ps)
+        findings.add("inputs", stream.name, f"has {found} frames, {frames} periods are in a cycle")
+    else:
+        return True
+    return False
+
+
 def _follow(
     problem: GateProblem,
     stream: GateStream,
@@ -174,7 +186,7 @@ def _follow(
             findings.add("release", stream.name, message)
         for hop in range(1, len(route)):
             ready = starts[hop - 1] + lines[hop - 1]
-            ready += route[hop - 1].propagation_ps + route[hop].processing_ps
+            ready += problem.lead_ps(route[hop - 1], route[hop])
             if starts[hop] < ready or (not problem.waiting and starts[hop] > ready):
                 relation = "not before" if problem.waiting else "exactly at"
                 message = (
@@ -184,9 +196,7 @@ def _follow(
                 findings.add("order", stream.name, message)
         latencies.append(starts[-1] + lines[-1] + route[-1].propagation_ps - starts[0])
         if latencies[-1] > stream.deadline_ps:
-            message = (
-                f"frame {number} takes {_time(latencies[-1])} of {_time(stream.deadline_ps)}"
-            )
+            message = f"frame {number} takes {_time(latencies[-1])} of {_time(stream.deadline_ps)}"
             findings.add("deadline", stream.name, message)
     variation = max(latencies) - min(latencies)
     if variation > stream.jitter_ps:
@@ -212,7 +222,7 @@ def _note(
                 uses.line[port.name].append(_Use(low, high, queue, stream.name, number))
             first_bit = starts[hop]
             if hop > 0:
-                first_bit = starts[hop - 1] + route[hop - 1].propagation_ps + port.processing_ps
+                first_bit = starts[hop - 1] + problem.lead_ps(route[hop - 1], port)
             for low, high in _folded(first_bit, end, cycle):
                 taken = uses.queue[port.name, queue]
                 taken.append(_Use(low, high, queue, stream.name, number))
@@ -238,7 +248,9 @@ def _compare(problem: GateProblem, uses: _Uses, findings: _Findings) -> None:
     for (name, queue), taken in sorted(uses.queue.items()):
         subject = f"{name} queue {queue}"
         for first, second in _meetings(taken):
-            message = f"{_label(first)} and {_label(second)} are both in it at {_time(second.start)}"
+            message = (
+                f"{_label(first)} and {_label(second)} are both in it at {_time(second.start)}"
+            )
             findings.add("queue", subject, message)
         owners = sorted({use.stream for use in taken})
         if problem.isolation == "stream" and len(owners) > 1:
@@ -291,13 +303,12 @@ def _gate_list(
     sent: list[_Use],
     findings: _Findings,
 ) -> None:
-    """Go through the entries of one list and the windows of its port side by side."""
+    """Compare one list with the windows of its port."""
     if port.entries_max is not None and len(made.entries) > port.entries_max:
         message = f"its list has {len(made.entries)} entries, it holds {port.entries_max}"
         findings.add("limit", port.name, message)
     if any(
-        entry.interval_ps <= 0 or not 0 <= entry.states < 1 << port.queues
-        for entry in made.entries
+        entry.interval_ps <= 0 or not 0 <= entry.states < 1 << port.queues for entry in made.entries
     ):
         findings.add("gates", port.name, "an entry has no length or gates that do not exist")
         return
@@ -313,38 +324,48 @@ def _gate_list(
     guard = 0
     if problem.guard_bytes is not None:
         guard = problem.line_ps(problem.guard_bytes, port.rate_bps)
-    # Cut the cycle at every begin and end: between two cuts nothing changes.
-    edges = {0, cycle}
+    for low, states, here, ahead in _moments(made, windows, cycle, guard):
+        wrong = None
+        if here is not None:
+            if states != 1 << here.queue:
+                wrong = f"where only queue {here.queue} may send"
+        elif states & used:
+            wrong = "where no stream has a window"
+        elif states and problem.guard_bytes is None:
+            wrong = "without a guard for what may be sent then"
+        elif states and ahead is not None and low >= ahead - guard:
+            wrong = "within the guard of the next window"
+        if wrong is not None:
+            findings.add("gates", port.name, f"{states:08b} at {_time(low)}, {wrong}")
+
+
+def _moments(
+    made: GateList, windows: list[_Use], cycle: int, guard: int
+) -> Iterator[tuple[int, int, _Use | None, int | None]]:
+    """Cut the cycle wherever something changes; between two cuts nothing does.
+
+    Yield each cut with the gate states, the window that is open, and the begin of the next one.
+    """
+    edges = {0}
     time = 0
-    for entry in made.entries:
+    for entry in made.entries[:-1]:
         time += entry.interval_ps
         edges.add(time)
     for window in windows:
-        edges |= {window.start, window.end}
-        for low, _ in _folded(window.start - guard, window.start, cycle):
-            edges.add(low)
-    ahead = [*windows, *(w._replace(start=w.start + cycle) for w in windows)]
-    entry_index, entry_end, window_index, ahead_index = -1, 0, 0, 0
-    for low, _ in pairwise(sorted(edges)):
+        edges |= {window.start, window.end % cycle, (window.start - guard) % cycle}
+    begins = [window.start for window in windows]
+    begins += [begin + cycle for begin in begins]
+    entry_index, entry_end, window_index, begin_index = -1, 0, 0, 0
+    for low in sorted(edges):
         while entry_end <= low:
             entry_index += 1
             entry_end += made.entries[entry_index].interval_ps
         while window_index < len(windows) and windows[window_index].end <= low:
             window_index += 1
-        while ahead_index < len(ahead) and ahead[ahead_index].start < low:
-            ahead_index += 1
-        states = made.entries[entry_index].states
+        while begin_index < len(begins) and begins[begin_index] < low:
+            begin_index += 1
+        here = None
         if window_index < len(windows) and windows[window_index].start <= low:
-            window = windows[window_index]
-            if states != 1 << window.queue:
-                message = f"{states:08b} at {_time(low)}, where only queue {window.queue} may send"
-                findings.add("gates", port.name, message)
-        elif states & used:
-            message = f"{states:08b} at {_time(low)}, where no stream has a window"
-            findings.add("gates", port.name, message)
-        elif states and problem.guard_bytes is None:
-            message = f"{states:08b} at {_time(low)}, without a guard for what may be sent then"
-            findings.add("gates", port.name, message)
-        elif states and ahead_index < len(ahead) and low >= ahead[ahead_index].start - guard:
-            message = f"{states:08b} at {_time(low)}, within the guard of the next window"
-            findings.add("gates", port.name, message)
+            here = windows[window_index]
+        ahead = begins[begin_index] if begin_index < len(begins) else None
+        yield low, made.entries[entry_index].states, here, ahead

@@ -54,7 +54,8 @@ class GateProblem(Noun):
     tsnkit's format count none). With `isolation` "frame" no two frames are in one queue at a time;
     with "stream" a queue serves one stream only. `waiting` allows frames to wait in bridges.
     Where `guard_bytes` is given, queues that no stream uses are open whenever a frame of so many
-    bytes still ends before the next window.
+    bytes still ends before the next window. Devices count in steps of `step_ps`: whatever lasts
+    a part of a step takes the whole of it, so that all times are whole steps.
     """
 
     format: Literal["qnet-gates-1"] = "qnet-gates-1"
@@ -63,12 +64,19 @@ class GateProblem(Noun):
     isolation: Literal["frame", "stream"] = "frame"
     waiting: bool = True
     guard_bytes: int | None = Field(default=None, ge=0)
+    step_ps: int = Field(default=1000, ge=1)
     ports: tuple[GatePort, ...]
     streams: tuple[GateStream, ...]
 
     def line_ps(self, frame_bytes: int, rate_bps: int) -> int:
         """Return how long a frame holds the line: 1000 B and 20 B more at 1 Gb/s are 8.16 us."""
-        return ceil_div((frame_bytes + self.overhead_bytes) * 8 * PS_PER_S, rate_bps)
+        exact = ceil_div((frame_bytes + self.overhead_bytes) * 8 * PS_PER_S, rate_bps)
+        return ceil_div(exact, self.step_ps) * self.step_ps
+
+    def lead_ps(self, port: GatePort, following: GatePort) -> int:
+        """Return what passes from the last bit out of a port to the frame being in the next."""
+        exact = port.propagation_ps + following.processing_ps
+        return ceil_div(exact, self.step_ps) * self.step_ps
 
 
 class GateStreamPlan(Noun):
@@ -121,7 +129,16 @@ class GatePlan(Noun):
 
 
 GateRule = Literal[
-    "inputs", "route", "release", "order", "overlap", "deadline", "jitter", "queue", "gates", "limit"
+    "inputs",
+    "route",
+    "release",
+    "order",
+    "overlap",
+    "deadline",
+    "jitter",
+    "queue",
+    "gates",
+    "limit",
 ]
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from qnet.model.gates import GateProblem, GateStream
 from qnet.schedule.qbv.routes import Router
-from qnet.units import PS_PER_S, TIME, format_quantity
+from qnet.units import TIME, format_quantity
 
 HYPERPERIOD_PS_MAX = 10**16
 """Beyond this (a few hours) times would come near the end of 64 bits."""
@@ -45,8 +45,8 @@ def lines_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -
 def latency_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> int:
     """Return the time from first bit out to last bit in when the frame never waits."""
     ports = [problem.ports[index] for index in route]
-    wires = sum([port.propagation_ps + port.processing_ps for port in ports])
-    return sum(lines_ps(problem, stream, route)) + wires - ports[0].processing_ps
+    leads = sum([problem.lead_ps(port, following) for port, following in pairwise(ports)])
+    return sum(lines_ps(problem, stream, route)) + leads + ports[-1].propagation_ps
 
 
 def bound(problem: GateProblem, router: Router) -> Bounds:
@@ -123,7 +123,10 @@ def _spread(problem: GateProblem, choices: list[Choice]) -> tuple[Choice, ...]:
         ranked = sorted(
             (
                 sum(
-                    [(2 * load[port] + part) * part for port, part in zip(route, parts, strict=True)]
+                    [
+                        (2 * load[port] + part) * part
+                        for port, part in zip(route, parts, strict=True)
+                    ]
                 ),
                 len(route),
                 route,

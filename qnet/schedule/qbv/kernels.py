@@ -28,19 +28,23 @@ DRAW_FACTOR = 48271
 
 
 class Spans(NamedTuple):
-    """Busy spans: row r is `[offset[r] : offset[r] + count[r]]`, owned by streams."""
+    """Busy spans: row r is `[offset[r] : offset[r] + held[r]]`, owned by streams."""
 
     hyper: int
     offset: Int64s
-    count: Int64s
+    held: Int64s
     start: Int64s
     end: Int64s
     owner: Int64s
 
 
 class Ports(NamedTuple):
-    """Row of a port's first queue, how many it has, and its limit of gate entries (0: none)."""
+    """Row of a port's first queue, how many it has, and its limit of gate entries (0: none).
 
+    A pause between two windows takes `pause` entries: two where others may send until the guard.
+    """
+
+    pause: int
     queue_row: Int64s
     queues: Int64s
     entries: Int64s
@@ -113,7 +117,7 @@ def draw(seed: Int64s, below: int) -> int:
 def first_ending_after(spans: Spans, row: int, time: int) -> int:
     """Return the first span of a row that ends after `time`, as an index into the arrays."""
     low = spans.offset[row]
-    high = low + spans.count[row]
+    high = low + spans.held[row]
     while low < high:
         middle = (low + high) // 2
         if spans.end[middle] > time:
@@ -126,11 +130,10 @@ def first_ending_after(spans: Spans, row: int, time: int) -> int:
 @kernel
 def delay_to_clear(spans: Spans, row: int, at: int, length: int) -> int:
     """Return by how much `[at, at + length)` must move later to leave the first span it meets."""
-    stop = spans.offset[row] + spans.count[row]
+    stop = spans.offset[row] + spans.held[row]
     index = first_ending_after(spans, row, at)
-    if index < stop:
-        if spans.start[index] < at + length:
-            return spans.end[index] - at
+    if index < stop and spans.start[index] < at + length:
+        return spans.end[index] - at
     index = spans.offset[row]
     if index < stop and spans.start[index] < at + length - spans.hyper:
         return spans.end[index] + spans.hyper - at
@@ -144,12 +147,12 @@ def advance_to_clear(spans: Spans, row: int, at: int, length: int) -> int:
     past = at + length - spans.hyper
     if past > 0:
         index = first_ending_after(spans, row, past - 1)
-        if index < begin + spans.count[row] and spans.start[index] < past:
+        if index < begin + spans.held[row] and spans.start[index] < past:
             return past - spans.start[index]
         if index > begin:
             return past - spans.start[index - 1]
     index = first_ending_after(spans, row, at + length - 1)
-    if index < begin + spans.count[row] and spans.start[index] < at + length:
+    if index < begin + spans.held[row] and spans.start[index] < at + length:
         return at + length - spans.start[index]
     if index > begin and spans.end[index - 1] > at:
         return at + length - spans.start[index - 1]
@@ -200,7 +203,7 @@ def last_fit(
 def insert_piece(spans: Spans, row: int, start: int, end: int, owner: int) -> int:
     """Insert one span that does not run over the end of the hyperperiod."""
     place = first_ending_after(spans, row, start)
-    index = spans.offset[row] + spans.count[row]
+    index = spans.offset[row] + spans.held[row]
     while index > place:
         spans.start[index] = spans.start[index - 1]
         spans.end[index] = spans.end[index - 1]
@@ -209,7 +212,7 @@ def insert_piece(spans: Spans, row: int, start: int, end: int, owner: int) -> in
     spans.start[place] = start
     spans.end[place] = end
     spans.owner[place] = owner
-    spans.count[row] += 1
+    spans.held[row] += 1
     return 0
 
 
@@ -231,13 +234,13 @@ def remove(spans: Spans, row: int, owner: int) -> int:
     """Take all spans of a stream out of a row."""
     begin = spans.offset[row]
     keep = begin
-    for index in range(begin, begin + spans.count[row]):
+    for index in range(begin, begin + spans.held[row]):
         if spans.owner[index] != owner:
             spans.start[keep] = spans.start[index]
             spans.end[keep] = spans.end[index]
             spans.owner[keep] = spans.owner[index]
             keep += 1
-    spans.count[row] = keep - begin
+    spans.held[row] = keep - begin
     return 0
 
 
@@ -302,7 +305,7 @@ def fit_route(
 def next_touch(spans: Spans, row: int, time: int, step: int, count: int) -> int:
     """Return the nearest later start at which some frame of a clear train meets a span."""
     begin = spans.offset[row]
-    stop = begin + spans.count[row]
+    stop = begin + spans.held[row]
     gap = spans.hyper
     for frame in range(count):
         at = (time + frame * step) % spans.hyper
@@ -387,7 +390,7 @@ def delay_for_queue(
     spans: Spans, row: int, start: int, length: int, step: int, count: int, own_queue: int
 ) -> int:
     """Return 0 when a train may take a queue, else by how much it must at least come later."""
-    if own_queue and spans.count[row] > 0:
+    if own_queue and spans.held[row] > 0:
         return spans.hyper
     if length > spans.hyper or (count > 1 and length > step):
         return spans.hyper
@@ -427,18 +430,19 @@ def fit_queues(
 
 @kernel
 def gate_entries(spans: Spans, ports: Ports, port: int) -> int:
-    """Count the entries of a port's gate list: one a window and one a pause."""
+    """Return how many entries a port's gate list has at most: windows and the pauses between.
+
+    Windows of one queue that touch become one entry; they are counted as several here.
+    """
     begin = spans.offset[port]
-    count = spans.count[port]
-    entries = count
-    for index in range(begin, begin + count - 1):
-        if spans.end[index] < spans.start[index + 1]:
-            entries += 1
-    if count > 0 and (spans.start[begin] > 0 or spans.end[begin + count - 1] < spans.hyper):
-        entries += 1
-    if count > 0 and spans.start[begin] > 0 and spans.end[begin + count - 1] < spans.hyper:
-        entries += 1
-    return entries
+    stop = begin + spans.held[port]
+    entries = stop - begin
+    time = 0
+    for index in range(begin, stop):
+        if spans.start[index] > time:
+            entries += ports.pause
+        time = spans.end[index]
+    return entries + ports.pause if time < spans.hyper else entries
 
 
 @kernel
@@ -453,7 +457,13 @@ def lists_are_short(streams: Streams, ports: Ports, spans: Spans, route: int) ->
 
 @kernel
 def settle(
-    streams: Streams, ports: Ports, spans: Spans, places: Places, stream: int, route: int, work: Work
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    stream: int,
+    route: int,
+    work: Work,
 ) -> int:
     """Write a train with the times and queues in `work` into the state."""
     first = streams.hop_offset[route]
@@ -489,7 +499,13 @@ def lift(streams: Streams, ports: Ports, spans: Spans, places: Places, stream: i
 
 @kernel
 def place_train(
-    streams: Streams, ports: Ports, spans: Spans, places: Places, rules: Rules, stream: int, work: Work
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    rules: Rules,
+    stream: int,
+    work: Work,
 ) -> int:
     """Place all frames of a stream at the same distance from their releases; return 1 if done."""
     period = streams.period[stream]
@@ -531,7 +547,6 @@ def take_queue(
 ) -> int:
     """Take a queue for frames that were placed singly; return 1 if it was free for all of them."""
     route = places.route[stream]
-    here = streams.hop_offset[route] + hop
     frames = spans.hyper // streams.period[stream]
     base = places.base[stream]
     for frame in range(frames):
@@ -547,7 +562,13 @@ def take_queue(
 
 @kernel
 def place_singly(
-    streams: Streams, ports: Ports, spans: Spans, places: Places, rules: Rules, stream: int, work: Work
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    rules: Rules,
+    stream: int,
+    work: Work,
 ) -> int:
     """Place each frame of a stream by itself, on one route; return 1 if done."""
     period = streams.period[stream]
@@ -578,7 +599,7 @@ def place_singly(
             done = 0
             for queue in range(ports.queues[port] - 1, -1, -1):
                 row = ports.queue_row[port] + queue
-                if rules.own_queue and spans.count[row] > 0:
+                if rules.own_queue and spans.held[row] > 0:
                     continue
                 if take_queue(streams, spans, places, stream, hop, row, work):
                     places.queue[places.queue_base[stream] + hop] = queue
@@ -607,7 +628,7 @@ def owners_met(
     """
     weight = 0
     begin = spans.offset[row]
-    stop = begin + spans.count[row]
+    stop = begin + spans.held[row]
     for frame in range(count):
         at = (start + frame * step) % spans.hyper
         for lap in range(2):
@@ -640,9 +661,9 @@ def draw_start(streams: Streams, spans: Spans, route: int, stream: int, work: Wo
     period = streams.period[stream]
     hop = draw(work.seed, streams.hop_offset[route + 1] - first)
     row = streams.port[first + hop]
-    if spans.count[row] == 0:
+    if spans.held[row] == 0:
         return draw(work.seed, period)
-    index = spans.offset[row] + draw(work.seed, spans.count[row])
+    index = spans.offset[row] + draw(work.seed, spans.held[row])
     nowait_times(streams, route, 0, work.time)
     if draw(work.seed, 2):
         return (spans.end[index] - work.time[hop]) % period
@@ -671,7 +692,7 @@ def cost_of(
         for queue in range(ports.queues[port] - 1, -1, -1):
             row = ports.queue_row[port] + queue
             met = queue_cost(spans, row, start, length, period, count, work)
-            if rules.own_queue and spans.count[row] > 0:
+            if rules.own_queue and spans.held[row] > 0:
                 met = queue_cost(spans, row, 0, spans.hyper, period, 1, work)
             if least < 0 or met < least:
                 least = met
@@ -691,7 +712,7 @@ def queue_cost(
     """Return about what `owners_met` would, without marking: an owner may count twice."""
     weight = 0
     begin = spans.offset[row]
-    stop = begin + spans.count[row]
+    stop = begin + spans.held[row]
     for frame in range(count):
         at = (start + frame * step) % spans.hyper
         for lap in range(2):
@@ -707,7 +728,13 @@ def queue_cost(
 
 @kernel
 def force(
-    streams: Streams, ports: Ports, spans: Spans, places: Places, rules: Rules, stream: int, work: Work
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    rules: Rules,
+    stream: int,
+    work: Work,
 ) -> int:
     """Put a stream, without waits, where the least weight of others must leave.
 
@@ -741,7 +768,13 @@ def force(
 
 @kernel
 def place(
-    streams: Streams, ports: Ports, spans: Spans, places: Places, rules: Rules, stream: int, work: Work
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    rules: Rules,
+    stream: int,
+    work: Work,
 ) -> int:
     """Place one stream beside those that are placed; return 1 if done."""
     if place_train(streams, ports, spans, places, rules, stream, work):

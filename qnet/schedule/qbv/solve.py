@@ -150,7 +150,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             port_of += route
             line += lines_ps(problem, stream, route)
             lead += [
-                ports[here].propagation_ps + ports[following].processing_ps
+                problem.lead_ps(ports[here], ports[following])
                 for here, following in pairwise(route)
             ]
             lead.append(ports[route[-1]].propagation_ps)
@@ -189,6 +189,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             _int64s(lead),
         ),
         kernels.Ports(
+            1 if problem.guard_bytes is None else 2,
             queue_row[:-1].astype(np.int64),
             _int64s([port.queues for port in ports]),
             _int64s([port.entries_max or 0 for port in ports]),
@@ -222,7 +223,7 @@ def _plan(
         index, row = row, row + 1
         number = int(places.route[index])
         if number < 0:
-            reason = bounds.proof or "no room was found beside the other streams"
+            reason = "no room was found beside the streams that are scheduled"
             made.append(GateStreamPlan(name=stream.name, status="refused", reason=reason))
             continue
         route = choice.routes[number - int(arrays.streams.route_offset[index])]
