@@ -325,18 +325,23 @@ def _gate_list(
     if problem.guard_bytes is not None:
         guard = problem.line_ps(problem.guard_bytes, port.rate_bps)
     for low, states, here, ahead in _moments(made, windows, cycle, guard):
-        wrong = None
-        if here is not None:
-            if states != 1 << here.queue:
-                wrong = f"where only queue {here.queue} may send"
-        elif states & used:
-            wrong = "where no stream has a window"
-        elif states and problem.guard_bytes is None:
-            wrong = "without a guard for what may be sent then"
-        elif states and ahead is not None and low >= ahead - guard:
-            wrong = "within the guard of the next window"
+        wrong = _wrong(states, used, here)
+        if wrong is None and here is None and states:
+            if problem.guard_bytes is None:
+                wrong = "without a guard for what may be sent then"
+            elif ahead is not None and low >= ahead - guard:
+                wrong = "within the guard of the next window"
         if wrong is not None:
             findings.add("gates", port.name, f"{states:08b} at {_time(low)}, {wrong}")
+
+
+def _wrong(states: int, used: int, here: _Use | None) -> str | None:
+    """Say what is wrong with the gates of the queues that streams use."""
+    if here is not None and states != 1 << here.queue:
+        return f"where only queue {here.queue} may send"
+    if here is None and states & used:
+        return "where no stream has a window"
+    return None
 
 
 def _moments(
