@@ -96,10 +96,11 @@ class Places(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch: times and queues of a route, the ring of waiting streams, weights and marks."""
+    """Scratch: times and queues of a route, the same saved, who is to be placed, weights, marks."""
 
     time: Int64s
     queue: Int64s
+    saved: Int64s
     ring: Int64s
     weight: Int64s
     mark: Int64s
@@ -498,6 +499,25 @@ def lift(streams: Streams, ports: Ports, spans: Spans, places: Places, stream: i
 
 
 @kernel
+def nowait_times(streams: Streams, route: int, start: int, time: Int64s) -> int:
+    """Write the start times of a frame that never waits."""
+    first = streams.hop_offset[route]
+    time[0] = start
+    for hop in range(1, streams.hop_offset[route + 1] - first):
+        here = first + hop
+        time[hop] = time[hop - 1] + streams.line[here - 1] + streams.lead[here - 1]
+    return 0
+
+
+@kernel
+def latency(streams: Streams, route: int, time: Int64s) -> int:
+    """Return the time from first bit out to last bit in for the times of a route."""
+    last = streams.hop_offset[route + 1] - 1
+    hops = last - streams.hop_offset[route]
+    return time[hops] + streams.line[last] + streams.lead[last] - time[0]
+
+
+@kernel
 def place_train(
     streams: Streams,
     ports: Ports,
@@ -513,6 +533,9 @@ def place_train(
     count = spans.hyper // period
     for route in range(streams.route_offset[stream], streams.route_offset[stream + 1]):
         hops = streams.hop_offset[route + 1] - streams.hop_offset[route]
+        nowait_times(streams, route, 0, work.time)
+        if latency(streams, route, work.time) > deadline:
+            continue
         low = 0 if rules.anchored else period
         while fit_anchored(
             streams, spans, rules, route, (low, period, period, count, deadline), work.time
@@ -644,17 +667,6 @@ def owners_met(
 
 
 @kernel
-def nowait_times(streams: Streams, route: int, start: int, time: Int64s) -> int:
-    """Write the start times of a frame that never waits."""
-    first = streams.hop_offset[route]
-    time[0] = start
-    for hop in range(1, streams.hop_offset[route + 1] - first):
-        here = first + hop
-        time[hop] = time[hop - 1] + streams.line[here - 1] + streams.lead[here - 1]
-    return 0
-
-
-@kernel
 def draw_start(streams: Streams, spans: Spans, route: int, stream: int, work: Work) -> int:
     """Draw a start at which a frame that never waits follows or precedes another one closely."""
     first = streams.hop_offset[route]
@@ -782,6 +794,73 @@ def place(
     if streams.single[stream]:
         return place_singly(streams, ports, spans, places, rules, stream, work)
     return 0
+
+
+@kernel
+def shorten(
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    rules: Rules,
+    stream: int,
+    work: Work,
+) -> int:
+    """Place a stream again where its frames wait at most half as long, if there is such a place.
+
+    It stays where it is otherwise. Return 1 when it was moved; frames placed singly are not.
+    """
+    route = places.route[stream]
+    base = places.base[stream]
+    period = streams.period[stream]
+    frames = spans.hyper // period
+    hops = streams.hop_offset[route + 1] - streams.hop_offset[route]
+    for hop in range(hops):
+        first = base + hop * frames
+        for frame in range(frames):
+            if places.begin[first + frame] != places.begin[first] + frame * period:
+                return 0
+        work.saved[2 * hop] = places.begin[first]
+        work.saved[2 * hop + 1] = places.queue[places.queue_base[stream] + hop]
+        work.time[hop] = places.begin[first]
+    now = latency(streams, route, work.time)
+    nowait_times(streams, route, 0, work.time)
+    least = latency(streams, route, work.time)
+    if now == least:
+        return 0
+    lift(streams, ports, spans, places, stream)
+    deadline = streams.deadline[stream]
+    moved = 0
+    for wait in (0, (now - least) // 2):
+        streams.deadline[stream] = least + wait
+        if place_train(streams, ports, spans, places, rules, stream, work):
+            moved = 1
+            break
+    streams.deadline[stream] = deadline
+    if moved == 0:
+        for hop in range(hops):
+            work.time[hop] = work.saved[2 * hop]
+            work.queue[hop] = work.saved[2 * hop + 1]
+        settle(streams, ports, spans, places, stream, route, work)
+    return moved
+
+
+@kernel
+def shorten_all(
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    rules: Rules,
+    order: Int64s,
+    work: Work,
+) -> int:
+    """Give every stream in turn the chance of a shorter way; return how many took it."""
+    moved = 0
+    for item in range(order.shape[0]):
+        if places.route[order[item]] >= 0:
+            moved += shorten(streams, ports, spans, places, rules, order[item], work)
+    return moved
 
 
 @kernel

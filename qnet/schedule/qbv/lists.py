@@ -36,29 +36,32 @@ def gate_lists(
                 for used in {states for _, _, states in sent}:
                     idle &= ~used
                 guard = problem.line_ps(problem.guard_bytes, port.rate_bps)
-            lists.append(GateList(port=port.name, entries=_entries(sent, cycle_ps, idle, guard)))
+            entries = _entries(sent, cycle_ps, idle, guard)
+            # Ten thousands of entries of our own need no validation.
+            made = tuple(map(GateEntry._make, entries))
+            lists.append(GateList.model_construct(port=port.name, entries=made))
     return tuple(lists)
 
 
 def _entries(
     windows: list[tuple[int, int, int]], cycle_ps: int, idle: int, guard_ps: int
-) -> tuple[GateEntry, ...]:
+) -> list[tuple[int, int]]:
     """Fill the cycle: windows, and between them pauses that end with a guard.
 
     The end of the cycle counts as a window: what follows it may be one.
     """
-    pieces: list[tuple[int, int]] = []
+    entries: list[tuple[int, int]] = []
     time = 0
     for start, end, states in (*windows, (cycle_ps, cycle_ps, 0)):
         if start > time:
             open_ps = max(0, start - time - guard_ps) if idle else 0
-            pieces += ((open_ps, idle), (start - time - open_ps, 0))
-        pieces.append((end - start, states))
+            if open_ps > 0:
+                entries.append((open_ps, idle))
+            if start - time > open_ps:
+                entries.append((start - time - open_ps, 0))
+        if entries and entries[-1][1] == states:
+            entries[-1] = (entries[-1][0] + end - start, states)
+        elif end > start:
+            entries.append((end - start, states))
         time = end
-    entries: list[GateEntry] = []
-    for interval, states in pieces:
-        if interval > 0 and entries and entries[-1].states == states:
-            entries[-1] = GateEntry(entries[-1].interval_ps + interval, states)
-        elif interval > 0:
-            entries.append(GateEntry(interval, states))
-    return tuple(entries)
+    return entries

@@ -95,6 +95,7 @@ def _attempt(
     work = kernels.Work(
         np.zeros(arrays.hops + 1, dtype=np.int64),
         np.zeros(arrays.hops, dtype=np.int64),
+        np.zeros(2 * arrays.hops, dtype=np.int64),
         np.zeros(count, dtype=np.int64),
         np.ones(count, dtype=np.int64),
         np.zeros(count + 1, dtype=np.int64),
@@ -105,6 +106,9 @@ def _attempt(
     )
     order = np.array(_order(problem, chosen, attempt), dtype=np.int64)
     left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, order, work)
+    if left == 0:
+        # All are in: those that wait much may now look for a better place.
+        kernels.shorten_all(arrays.streams, arrays.ports, spans, places, rules, order, work)
     return places, int(left)
 
 
