@@ -122,7 +122,7 @@ def main() -> None:
         }
         seconds = sorted(row.seconds for row in found_rows)
         rest = len(found_rows) - sum(count.values())
-        most = max(row.delay_us for row in found_rows)
+        most = max((row.delay_us for row in found_rows if row.result == "solved"), default=0)
         delay = f"{most:.1f}" if most else "-"
         lines.append(
             f"| {group} | {method} | {len(found_rows)} | {count['solved']} | {count['infeasible']} "

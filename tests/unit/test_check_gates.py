@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from qnet.check.gates import check_gates
+from qnet.errors import Infeasible
 from qnet.model.gates import GateEntry, GatePlan, GatePort, GateProblem, GateStream
 from qnet.schedule.qbv.solve import schedule_gates
 
@@ -125,3 +126,25 @@ def test_other_queues_are_open_until_the_guard_and_no_longer() -> None:
     assert any(entry.states == 0x7F for made in plan.gates for entry in made.entries)
     longer = guarded.model_copy(update={"guard_bytes": 481})
     assert "gates" in rules(plan, longer)
+
+
+def test_proofs_name_what_binds() -> None:
+    late = stream("x", "a", deadline_ps=19 * US)
+    plan = schedule_gates(PROBLEM.model_copy(update={"streams": (late,)}))
+    assert plan.proof == "x: sending and wires alone take 20us of 19us"
+    many = tuple(stream(str(number), "ab"[number % 2], 50) for number in range(7))
+    plan = schedule_gates(PROBLEM.model_copy(update={"streams": many}))
+    assert plan.proof == "port s->t: streams that cannot avoid it need 112.0 % of its time"
+    assert sum(made.status == "scheduled" for made in plan.streams) == 6
+
+
+def test_periods_without_a_common_cycle_are_refused() -> None:
+    odd = (stream("x", "a"), stream("y", "b").model_copy(update={"period_ps": 100 * US + 1}))
+    with pytest.raises(Infeasible, match="repeat together only after"):
+        schedule_gates(PROBLEM.model_copy(update={"streams": odd}))
+
+
+def test_no_streams_need_no_gates() -> None:
+    plan = schedule_gates(PROBLEM.model_copy(update={"streams": ()}))
+    assert plan.gates == ()
+    assert plan.complete

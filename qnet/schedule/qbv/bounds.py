@@ -15,7 +15,7 @@ from qnet.model.gates import GateProblem, GateStream
 from qnet.schedule.qbv.routes import Router
 from qnet.units import TIME, format_quantity
 
-HYPERPERIOD_PS_MAX = 10**16
+CYCLE_PS_MAX = 10**16
 """Beyond this (a few hours) times would come near the end of 64 bits."""
 
 
@@ -29,10 +29,14 @@ class Choice(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Routes of each stream, the one that spreads load best first, and a proof if there is one."""
+    """Routes of each stream, the one that spreads load best first, and a proof if there is one.
+
+    `overloaded` says that not even the streams that have a route can all be placed.
+    """
 
     choices: tuple[Choice, ...]
     proof: str | None
+    overloaded: bool
 
 
 def lines_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> list[int]:
@@ -57,7 +61,7 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
     for index, stream in enumerate(problem.streams):
         found = router.candidates(stream.source, stream.target)
         timed = [(latency_ps(problem, stream, route), route) for route in found.routes]
-        good = [pair for pair in timed if pair[0] <= stream.deadline_ps]
+        good = [pair for pair in timed if pair[0] <= min(stream.deadline_ps, CYCLE_PS_MAX)]
         good = [pair for pair in good if _queues_drain(problem, stream, pair[1])]
         if good:
             choices.append(Choice(index, tuple(r for _, r in good), min(t for t, _ in good), None))
@@ -75,7 +79,8 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
             name = problem.ports[port].name
             percent = share.numerator * 1000 // share.denominator / 10
             proof = f"port {name}: streams that cannot avoid it need {percent} % of its time"
-    return Bounds(_spread(problem, choices), proof)
+    overloaded = any(share > 1 for share in needed.values())
+    return Bounds(_spread(problem, choices), proof, overloaded)
 
 
 def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:

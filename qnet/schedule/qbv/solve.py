@@ -15,14 +15,19 @@ from typing import NamedTuple
 import numpy as np
 
 from qnet import __version__
+from qnet.errors import Infeasible
 from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
 from qnet.schedule.qbv import kernels
-from qnet.schedule.qbv.bounds import HYPERPERIOD_PS_MAX, Bounds, Choice, bound, lines_ps
+from qnet.schedule.qbv.bounds import CYCLE_PS_MAX, Bounds, Choice, bound, lines_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
+from qnet.units import TIME, format_quantity
 
 STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
 """Struggles allowed in each attempt: many short ones, since another order often does at once."""
+
+FRAMES_MAX = 2_000_000
+"""Frames of one cycle that are placed; each takes some hundred bytes on every hop."""
 
 TRIALS = 48
 """Starts that are drawn when a stream is put in by force."""
@@ -42,19 +47,26 @@ class Arrays(NamedTuple):
 def schedule_gates(
     problem: GateProblem, *, seed: int = 1, routes: int = 4, restarts: int = len(STEPS)
 ) -> GatePlan:
-    """Place every stream, or say why that cannot be done, or place as many as were managed."""
-    bounds = bound(problem, Router(problem.ports, routes))
+    """Place every stream, or say why that cannot be done, or place as many as were managed.
+
+    Raises Infeasible when the periods have so little in common that the cycle is out of reach.
+    """
     cycle = lcm(*(stream.period_ps for stream in problem.streams)) if problem.streams else 1
-    if not problem.streams or cycle > HYPERPERIOD_PS_MAX:
-        return _plan(problem, cycle, seed, bounds, None, None)
+    frames = sum(cycle // stream.period_ps for stream in problem.streams)
+    if cycle > CYCLE_PS_MAX or frames > FRAMES_MAX:
+        raise Infeasible(
+            f"the periods repeat together only after {format_quantity(TIME, cycle)} and "
+            f"{frames} frames; at most {format_quantity(TIME, CYCLE_PS_MAX)} and {FRAMES_MAX}"
+        )
+    bounds = bound(problem, Router(problem.ports, routes))
     chosen = [choice for choice in bounds.choices if choice.routes]
     if not chosen:
         return _plan(problem, cycle, seed, bounds, None, None)
     arrays = _arrays(problem, cycle, chosen)
     best: kernels.Places | None = None
     fewest = len(chosen) + 1
-    for attempt in range(1 if bounds.proof else max(1, restarts)):
-        steps = 0 if bounds.proof else STEPS[min(attempt, len(STEPS) - 1)]
+    for attempt in range(1 if bounds.overloaded else max(1, restarts)):
+        steps = 0 if bounds.overloaded else STEPS[min(attempt, len(STEPS) - 1)]
         places, left = _attempt(problem, cycle, arrays, chosen, seed, attempt, steps)
         if left < fewest:
             fewest, best = left, places
@@ -174,7 +186,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     return Arrays(
         kernels.Streams(
             _int64s([stream.period_ps for stream in taken]),
-            _int64s([stream.deadline_ps for stream in taken]),
+            _int64s([min(stream.deadline_ps, CYCLE_PS_MAX) for stream in taken]),
             _int64s(
                 [
                     int(
