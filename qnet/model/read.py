@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,12 +19,14 @@ from qnet.errors import InputError, Problem
 from qnet.model.consistency import Draft, File, check_profile, check_topology
 from qnet.model.faults import file_keys, translate
 from qnet.model.fill import fill_defaults, fill_parameters
+from qnet.model.gates import GatePlan, GateProblem
 from qnet.model.plan import Plan
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.model.tree import Source, compose, guess, printable
 
 Kind = Literal["topology", "traffic"]
+Written = TypeVar("Written", Plan, GateProblem, GatePlan)
 
 FILE_BYTES_HIGHEST = 32 * 2**20
 PLAN_BYTES_HIGHEST = 512 * 2**20
@@ -137,14 +139,40 @@ def bundled_names(kind: Kind) -> list[str]:
 
 def read_plan(path: str) -> Plan:
     """Read a plan. Raises InputError with all its faults; JSON has lines for syntax only."""
+    return _read_json(path, Plan)
+
+
+def read_gate_problem(path: str) -> GateProblem:
+    """Read an 802.1Qbv problem, as `read_plan` reads a plan."""
+    return _read_json(path, GateProblem)
+
+
+def read_gate_plan(path: str) -> GatePlan:
+    """Read a plan for an 802.1Qbv problem, as `read_plan` reads a plan."""
+    return _read_json(path, GatePlan)
+
+
+def read_text(path: str) -> str:
+    """Read a text file of another program. Raises InputError when that cannot be done."""
+    source = Source(_display(Path(path)))
+    raw = _read_bytes(source, Path(path), FILE_BYTES_HIGHEST)
+    if raw is not None:
+        try:
+            return raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            source.report(0, 0, "", "not a text file in UTF-8")
+    raise InputError(source.problems)
+
+
+def _read_json(path: str, model: type[Written]) -> Written:
     source = Source(_display(Path(path)))
     raw = _read_bytes(source, Path(path), PLAN_BYTES_HIGHEST)
     text = _check_json(source, raw) if raw is not None else None
     if text is not None and not source.problems:
         try:
-            return Plan.model_validate_json(text, strict=True)
+            return model.model_validate_json(text, strict=True)
         except ValidationError as error:
-            translate(source, Plan, error)
+            translate(source, model, error)
     raise InputError(source.problems)
 
 

@@ -41,7 +41,9 @@ def lines(draw: st.DrawFn, hops: int) -> Topology:
         }
         for number in range(hops)
     ]
-    return Topology.model_validate({"title": "line", "nodes": nodes, "links": links})
+    return Topology.model_validate(
+        {"title": "line", "tcqf": {"buffers": 5}, "nodes": nodes, "links": links}
+    )
 
 
 def traffic(hops: int) -> Profile:

@@ -1,0 +1,376 @@
+"""Prove a gate plan: go through every frame of the cycle and every entry of every gate list.
+
+Nothing in a plan is believed. The arithmetic is plain integers, and the search is the plainest
+there is: frames are laid out in order and neighbours are compared.
+
+The rules, with p the period, `start[h]` and `line[h]` begin and length of a transmission:
+
+- *route*: ports that exist, from source to target, no node twice.
+- *release*: frame k begins to leave the talker in [k p, (k + 1) p).
+- *order*: `start[h + 1] >= start[h] + line[h] + propagation + processing`, equal without waiting.
+- *overlap*: transmissions of one port never meet, also not round the end of the cycle.
+- *deadline*, *jitter*: last bit in minus first bit out, and how much that differs.
+- *queue*: a frame has its queue from when its first bit may be there (one propagation and
+  processing after it begins to leave the port before) to the end of its own transmission; no
+  other frame does, or with isolation by stream no other stream ever does.
+- *gates*: while a frame is sent its gate is open and no other; at all other times the gates of
+  queues that streams use are closed, and others only open where no window is near: from the guard
+  before a window on they are closed.
+- *limit*: the list is not longer than the port allows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from math import lcm
+from typing import NamedTuple
+
+from qnet.model.gates import (
+    GateFinding,
+    GateList,
+    GatePlan,
+    GatePort,
+    GateProblem,
+    GateProof,
+    GateRule,
+    GateStream,
+    GateStreamPlan,
+    GateStreamProof,
+)
+from qnet.units import TIME, format_quantity
+
+FINDINGS_PER_PLACE = 20
+"""More findings than this of one rule at one place are counted, not listed."""
+
+
+class _Use(NamedTuple):
+    """Something is taken from `start` to `end`, both within the cycle."""
+
+    start: int
+    end: int
+    queue: int
+    stream: str
+    frame: int
+
+
+class _Findings:
+    def __init__(self) -> None:
+        self._found: list[GateFinding] = []
+        self._count: Counter[tuple[str, str]] = Counter()
+
+    def add(self, rule: GateRule, subject: str, message: str) -> None:
+        self._count[rule, subject] += 1
+        if self._count[rule, subject] <= FINDINGS_PER_PLACE:
+            self._found.append(GateFinding(rule=rule, subject=subject, message=message))
+
+    def all(self) -> tuple[GateFinding, ...]:
+        return tuple(self._found)
+
+
+class _Uses:
+    """What ports and their queues do over one cycle."""
+
+    def __init__(self) -> None:
+        self.line: dict[str, list[_Use]] = defaultdict(list)
+        self.queue: dict[tuple[str, int], list[_Use]] = defaultdict(list)
+
+
+def check_gates(problem: GateProblem, plan: GatePlan) -> GateProof:
+    """Return the exact latencies of every stream and every rule that the plan breaks."""
+    findings = _Findings()
+    cycle = lcm(*(stream.period_ps for stream in problem.streams)) if problem.streams else 1
+    names = [stream.name for stream in problem.streams]
+    ports = {port.name: port for port in problem.ports}
+    if len(set(names)) < len(names) or len(ports) < len(problem.ports):
+        findings.add("inputs", "problem", "a name stands for two streams or two ports")
+    if [made.name for made in plan.streams] != names:
+        findings.add("inputs", "plan", "its streams are not those of the problem, in that order")
+    if plan.cycle_ps != cycle:
+        message = f"its cycle is {_time(plan.cycle_ps)}, the periods repeat after {_time(cycle)}"
+        findings.add("inputs", "plan", message)
+    if findings.all():
+        return GateProof(streams=(), findings=findings.all())
+    uses = _Uses()
+    proofs = []
+    for stream, made in zip(problem.streams, plan.streams, strict=True):
+        route = _route(ports, stream, made, findings, frames=cycle // stream.period_ps)
+        shortest, longest = None, None
+        if route:
+            latencies = _follow(problem, stream, made, route, findings)
+            shortest, longest = min(latencies), max(latencies)
+            _note(problem, stream, made, route, cycle, uses)
+        proofs.append(
+            GateStreamProof(name=stream.name, latency_ps_min=shortest, latency_ps_max=longest)
+        )
+    _compare(problem, uses, findings)
+    _gates(problem, plan, ports, cycle, uses, findings)
+    return GateProof(streams=tuple(proofs), findings=findings.all())
+
+
+def _time(time_ps: int) -> str:
+    return format_quantity(TIME, time_ps) if time_ps >= 0 else f"{time_ps} ps"
+
+
+def _route(
+    ports: dict[str, GatePort],
+    stream: GateStream,
+    made: GateStreamPlan,
+    findings: _Findings,
+    *,
+    frames: int,
+) -> list[GatePort]:
+    """Return the ports of a scheduled stream, or nothing when they make no sense."""
+    if made.status == "refused":
+        if made.ports or made.queues or made.starts_ps:
+            findings.add("inputs", stream.name, "is refused and has a route all the same")
+        return []
+    if not _shape_is_good(ports, stream, made, findings, frames=frames):
+        return []
+    route = [ports[name] for name in made.ports]
+    nodes = [stream.source, *(port.target for port in route)]
+    joined = all(port.source == node for port, node in zip(route, nodes, strict=False))
+    if not joined or nodes[-1] != stream.target or len(set(nodes)) < len(nodes):
+        path = " ".join(made.ports)
+        message = f"{path} is no simple route from {stream.source} to {stream.target}"
+        findings.add("route", stream.name, message)
+        return []
+    wrong = [
+        f"{queue} of {port.name}"
+        for port, queue in zip(route, made.queues, strict=True)
+        if not 0 <= queue < port.queues
+    ]
+    if wrong:
+        findings.add("queue", stream.name, f"no such queue: {', '.join(wrong)}")
+        return []
+    return route
+
+
+def _shape_is_good(
+    ports: dict[str, GatePort],
+    stream: GateStream,
+    made: GateStreamPlan,
+    findings: _Findings,
+    *,
+    frames: int,
+) -> bool:
+    """Say whether there is a known port, a queue and a start wherever there should be one."""
+    unknown = [name for name in made.ports if name not in ports]
+    hops = len(made.ports)
+    if unknown or not hops:
+        findings.add("route", stream.name, f"no such port: {', '.join(unknown) or '(no route)'}")
+    elif len(made.queues) != hops or any(len(frame) != hops for frame in made.starts_ps):
+        findings.add("inputs", stream.name, "has not one queue and one start for each port")
+    elif len(made.starts_ps) != frames:
+        found = len(made.starts_ps)
+        findings.add("inputs", stream.name, f"has {found} frames, {frames} periods are in a cycle")
+    else:
+        return True
+    return False
+
+
+def _follow(
+    problem: GateProblem,
+    stream: GateStream,
+    made: GateStreamPlan,
+    route: list[GatePort],
+    findings: _Findings,
+) -> list[int]:
+    """Go along the route with each frame; return the latencies."""
+    lines = [problem.line_ps(stream.frame_bytes, port.rate_bps) for port in route]
+    latencies = []
+    for number, starts in enumerate(made.starts_ps):
+        low = number * stream.period_ps
+        if not low <= starts[0] < low + stream.period_ps:
+            message = f"frame {number} is sent at {_time(starts[0])}, outside its period"
+            findings.add("release", stream.name, message)
+        for hop in range(1, len(route)):
+            ready = starts[hop - 1] + lines[hop - 1]
+            ready += problem.lead_ps(route[hop - 1], route[hop])
+            if starts[hop] < ready or (not problem.waiting and starts[hop] > ready):
+                relation = "not before" if problem.waiting else "exactly at"
+                message = (
+                    f"frame {number} leaves {route[hop].name} at {_time(starts[hop])}; "
+                    f"it must do so {relation} {_time(ready)}"
+                )
+                findings.add("order", stream.name, message)
+        latencies.append(starts[-1] + lines[-1] + route[-1].propagation_ps - starts[0])
+        if latencies[-1] > stream.deadline_ps:
+            message = f"frame {number} takes {_time(latencies[-1])} of {_time(stream.deadline_ps)}"
+            findings.add("deadline", stream.name, message)
+    variation = max(latencies) - min(latencies)
+    if variation > stream.jitter_ps:
+        message = f"latency differs by {_time(variation)}, {_time(stream.jitter_ps)} is allowed"
+        findings.add("jitter", stream.name, message)
+    return latencies
+
+
+def _note(
+    problem: GateProblem,
+    stream: GateStream,
+    made: GateStreamPlan,
+    route: list[GatePort],
+    cycle: int,
+    uses: _Uses,
+) -> None:
+    """Write down when a stream takes ports and queues."""
+    for number, starts in enumerate(made.starts_ps):
+        for hop, port in enumerate(route):
+            end = starts[hop] + problem.line_ps(stream.frame_bytes, port.rate_bps)
+            queue = made.queues[hop]
+            for low, high in _folded(starts[hop], end, cycle):
+                uses.line[port.name].append(_Use(low, high, queue, stream.name, number))
+            first_bit = starts[hop]
+            if hop > 0:
+                first_bit = starts[hop - 1] + problem.lead_ps(route[hop - 1], port)
+            for low, high in _folded(first_bit, end, cycle):
+                taken = uses.queue[port.name, queue]
+                taken.append(_Use(low, high, queue, stream.name, number))
+
+
+def _folded(start: int, end: int, cycle: int) -> list[tuple[int, int]]:
+    """Cut a time into pieces that lie within the cycle."""
+    pieces = []
+    while start < end:
+        low = start % cycle
+        length = min(end - start, cycle - low)
+        pieces.append((low, low + length))
+        start += length
+    return pieces
+
+
+def _compare(problem: GateProblem, uses: _Uses, findings: _Findings) -> None:
+    """Find transmissions that meet and queues that are shared."""
+    for name, taken in sorted(uses.line.items()):
+        for first, second in _meetings(taken):
+            message = f"{_label(first)} and {_label(second)} are both sent at {_time(second.start)}"
+            findings.add("overlap", name, message)
+    for (name, queue), taken in sorted(uses.queue.items()):
+        subject = f"{name} queue {queue}"
+        for first, second in _meetings(taken):
+            message = (
+                f"{_label(first)} and {_label(second)} are both in it at {_time(second.start)}"
+            )
+            findings.add("queue", subject, message)
+        owners = sorted({use.stream for use in taken})
+        if problem.isolation == "stream" and len(owners) > 1:
+            findings.add("queue", subject, f"serves {len(owners)} streams: {', '.join(owners)}")
+
+
+def _meetings(uses: list[_Use]) -> list[tuple[_Use, _Use]]:
+    """Return every use that begins before all earlier ones have ended, with the one to blame."""
+    met = []
+    longest: _Use | None = None
+    for use in sorted(uses):
+        if longest is not None and use.start < longest.end:
+            met.append((longest, use))
+        if longest is None or use.end > longest.end:
+            longest = use
+    return met
+
+
+def _label(use: _Use) -> str:
+    return f"{use.stream} frame {use.frame}"
+
+
+def _gates(
+    problem: GateProblem,
+    plan: GatePlan,
+    ports: dict[str, GatePort],
+    cycle: int,
+    uses: _Uses,
+    findings: _Findings,
+) -> None:
+    """Compare every gate list with what its port sends."""
+    lists = {made.port: made for made in plan.gates}
+    if len(lists) < len(plan.gates):
+        findings.add("gates", "plan", "a port has two gate lists")
+    for name in sorted(set(lists) | set(uses.line)):
+        made = lists.get(name)
+        if name not in ports:
+            findings.add("gates", name, "no such port")
+        elif made is None:
+            findings.add("gates", name, "streams use this port and it has no gate list")
+        else:
+            _gate_list(problem, ports[name], made, cycle, uses.line.get(name, []), findings)
+
+
+def _gate_list(
+    problem: GateProblem,
+    port: GatePort,
+    made: GateList,
+    cycle: int,
+    sent: list[_Use],
+    findings: _Findings,
+) -> None:
+    """Compare one list with the windows of its port."""
+    if port.entries_max is not None and len(made.entries) > port.entries_max:
+        message = f"its list has {len(made.entries)} entries, it holds {port.entries_max}"
+        findings.add("limit", port.name, message)
+    if any(
+        entry.interval_ps <= 0 or not 0 <= entry.states < 1 << port.queues for entry in made.entries
+    ):
+        findings.add("gates", port.name, "an entry has no length or gates that do not exist")
+        return
+    if sum(entry.interval_ps for entry in made.entries) != cycle:
+        findings.add("gates", port.name, f"its entries do not add up to {_time(cycle)}")
+        return
+    windows = sorted(sent)
+    if _meetings(windows):
+        return
+    used = 0
+    for window in windows:
+        used |= 1 << window.queue
+    guard = 0
+    if problem.guard_bytes is not None:
+        guard = problem.line_ps(problem.guard_bytes, port.rate_bps)
+    for low, states, here, ahead in _moments(made, windows, cycle, guard):
+        wrong = _wrong(states, used, here)
+        if wrong is None and here is None and states:
+            if problem.guard_bytes is None:
+                wrong = "without a guard for what may be sent then"
+            elif ahead is not None and low >= ahead - guard:
+                wrong = "within the guard of the next window"
+        if wrong is not None:
+            findings.add("gates", port.name, f"{states:08b} at {_time(low)}, {wrong}")
+
+
+def _wrong(states: int, used: int, here: _Use | None) -> str | None:
+    """Say what is wrong with the gates of the queues that streams use."""
+    if here is not None and states != 1 << here.queue:
+        return f"where only queue {here.queue} may send"
+    if here is None and states & used:
+        return "where no stream has a window"
+    return None
+
+
+def _moments(
+    made: GateList, windows: list[_Use], cycle: int, guard: int
+) -> Iterator[tuple[int, int, _Use | None, int | None]]:
+    """Cut the cycle wherever something changes; between two cuts nothing does.
+
+    Yield each cut with the gate states, the window that is open, and the begin of the next one.
+    """
+    edges = {0}
+    time = 0
+    for entry in made.entries[:-1]:
+        time += entry.interval_ps
+        edges.add(time)
+    for window in windows:
+        edges |= {window.start, window.end % cycle, (window.start - guard) % cycle}
+    begins = [window.start for window in windows]
+    begins += [begin + cycle for begin in begins]
+    entry_index, entry_end, window_index, begin_index = -1, 0, 0, 0
+    for low in sorted(edges):
+        while entry_end <= low:
+            entry_index += 1
+            entry_end += made.entries[entry_index].interval_ps
+        while window_index < len(windows) and windows[window_index].end <= low:
+            window_index += 1
+        while begin_index < len(begins) and begins[begin_index] < low:
+            begin_index += 1
+        here = None
+        if window_index < len(windows) and windows[window_index].start <= low:
+            here = windows[window_index]
+        ahead = begins[begin_index] if begin_index < len(begins) else None
+        yield low, made.entries[entry_index].states, here, ahead

@@ -1,0 +1,1 @@
+"""Formats of other programs: text in, nouns out, and back."""

@@ -1,0 +1,256 @@
+"""Problems and schedules as tsnkit writes them (github.com/ChuanyuXue/tsnkit, 0.3).
+
+Its times are whole nanoseconds, its rates bit/ns, its sizes bytes; a frame has no preamble or gap.
+A link's `t_proc` passes before that link, its `t_prop` on it. Nodes and streams are numbers. The
+simulator that comes with tsnkit goes in steps of 100 ns, at 1 Gb/s and with 2 us of processing
+whatever the file says.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+from qnet.errors import Infeasible, InputError, Problem
+from qnet.model.gates import GatePlan, GatePort, GateProblem, GateStream
+from qnet.units import PS_PER_NS
+
+_LINK = re.compile(r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)")
+_LISTENER = re.compile(r"\[\s*(\d{1,9})\s*\]")
+_WHOLE = re.compile(r"\d{1,15}(?:\.0*)?")
+
+_STREAM_COLUMNS = ("src", "dst", "size", "period", "deadline", "jitter")
+_LINK_COLUMNS = ("link", "q_num", "rate", "t_proc", "t_prop")
+
+
+class _Rows:
+    """The rows of one CSV file, and the faults found in it."""
+
+    def __init__(self, name: str, text: str, columns: Iterable[str]) -> None:
+        self.name = name
+        self.problems: list[Problem] = []
+        reader = csv.reader(io.StringIO(text))
+        header = [cell.strip() for cell in next(reader, [])]
+        self.rows: list[tuple[int, dict[str, str]]] = []
+        for column in columns:
+            if column not in header:
+                self.fault(1, column, f"no such column; the first line has {','.join(header)[:80]}")
+        if self.problems:
+            return
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+                self.rows.append((reader.line_num, row))
+                if len(cells) != len(header):
+                    self.fault(reader.line_num, "", f"{len(cells)} values, not {len(header)}")
+        if not self.rows:
+            self.fault(2, "", "no rows below the first line")
+
+    def fault(self, line: int, where: str, message: str) -> None:
+        self.problems.append(Problem(self.name, line, 1, where, message))
+
+    def whole(self, line: int, row: Mapping[str, str], column: str, least: int) -> int:
+        """Read a whole number; pandas may have written it as '1000.0'."""
+        text = row.get(column, "")
+        if not _WHOLE.fullmatch(text):
+            self.fault(line, column, f"'{text[:40]}' is not a whole number such as '1000'")
+            return max(least, 1)
+        number = int(text.partition(".")[0])
+        if number < least:
+            self.fault(line, column, f"{number} is too small; at least {least}")
+            return max(least, 1)
+        return number
+
+
+def read_problem(
+    task: str, network: str, *, task_name: str = "task", network_name: str = "network"
+) -> GateProblem:
+    """Turn the text of a task file and a topology file into a problem.
+
+    Raises InputError with all faults of both, each at its line.
+    """
+    links = _Rows(network_name, network, _LINK_COLUMNS)
+    ports: dict[str, GatePort] = {}
+    for line, row in links.rows:
+        port = _port(links, line, row)
+        if port is not None and port.name in ports:
+            links.fault(line, "link", f"{port.name} twice")
+        elif port is not None:
+            ports[port.name] = port
+    nodes = {node for port in ports.values() for node in (port.source, port.target)}
+    tasks = _Rows(task_name, task, _STREAM_COLUMNS)
+    streams: dict[str, GateStream] = {}
+    for number, (line, row) in enumerate(tasks.rows):
+        stream = _stream(tasks, line, row, number, nodes)
+        if stream is not None and stream.name in streams:
+            tasks.fault(line, "stream", f"{stream.name} twice")
+        elif stream is not None:
+            streams[stream.name] = stream
+    problems = links.problems + tasks.problems
+    if problems:
+        raise InputError(problems)
+    return GateProblem(
+        title=f"{task_name} over {network_name}",
+        overhead_bytes=0,
+        ports=tuple(ports.values()),
+        streams=tuple(streams.values()),
+    )
+
+
+def _port(rows: _Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
+    match = _LINK.fullmatch(row.get("link", ""))
+    if match is None:
+        found = row.get("link", "")[:40]
+        rows.fault(line, "link", f"'{found}' is not a link; write it like '(0, 1)'")
+        return None
+    queues = rows.whole(line, row, "q_num", 1)
+    if queues > 8:
+        rows.fault(line, "q_num", f"{queues} queues; a port has at most 8")
+        queues = 8
+    return GatePort(
+        name=f"{match[1]}->{match[2]}",
+        source=match[1],
+        target=match[2],
+        rate_bps=_rate(rows, line, row.get("rate", "")),
+        queues=queues,
+        processing_ps=rows.whole(line, row, "t_proc", 0) * PS_PER_NS,
+        propagation_ps=rows.whole(line, row, "t_prop", 0) * PS_PER_NS,
+    )
+
+
+def _rate(rows: _Rows, line: int, text: str) -> int:
+    """Read bits per nanosecond, such as 1 or 0.1."""
+    try:
+        rate = Fraction(Decimal(text)) * 10**9
+    except (InvalidOperation, ValueError, OverflowError):
+        rate = Fraction(0)
+    if rate.denominator != 1 or not 0 < rate <= 10**13:
+        rows.fault(line, "rate", f"'{text[:40]}' is not a rate in bit/ns such as '1' or '0.1'")
+        return 10**9
+    return int(rate)
+
+
+def _stream(
+    rows: _Rows, line: int, row: Mapping[str, str], number: int, nodes: set[str]
+) -> GateStream | None:
+    listener = _LISTENER.fullmatch(row.get("dst", ""))
+    if listener is None:
+        found = row.get("dst", "")[:40]
+        rows.fault(line, "dst", f"'{found}' is not one listener; write it like '[15]'")
+        return None
+    name = row.get("stream", row.get("id", str(number)))
+    source = str(rows.whole(line, row, "src", 0))
+    for column, node in (("src", source), ("dst", listener[1])):
+        if nodes and node not in nodes:
+            rows.fault(line, column, f"no link has node {node}")
+    if source == listener[1]:
+        rows.fault(line, "dst", f"talker and listener are both {source}")
+    return GateStream(
+        name=name,
+        source=source,
+        target=listener[1],
+        frame_bytes=rows.whole(line, row, "size", 1),
+        period_ps=rows.whole(line, row, "period", 1) * PS_PER_NS,
+        deadline_ps=rows.whole(line, row, "deadline", 1) * PS_PER_NS,
+        jitter_ps=rows.whole(line, row, "jitter", 0) * PS_PER_NS,
+    )
+
+
+def write_problem(problem: GateProblem) -> dict[str, str]:
+    """Return the texts of `task.csv` and `topo.csv`."""
+    ports = [
+        (
+            _link(port),
+            port.queues,
+            _decimal(Fraction(port.rate_bps, 10**9)),
+            _ns(port.processing_ps),
+            _ns(port.propagation_ps),
+        )
+        for port in problem.ports
+    ]
+    streams = [
+        (
+            stream.name,
+            stream.source,
+            f"[{stream.target}]",
+            stream.frame_bytes + problem.overhead_bytes,
+            _ns(stream.period_ps),
+            _ns(stream.deadline_ps),
+            _ns(stream.jitter_ps),
+        )
+        for stream in problem.streams
+    ]
+    return {
+        "task.csv": _csv(("stream", *_STREAM_COLUMNS), streams),
+        "topo.csv": _csv(_LINK_COLUMNS, ports),
+    }
+
+
+def write_schedule(problem: GateProblem, plan: GatePlan) -> dict[str, str]:
+    """Return the texts of GCL, OFFSET, ROUTE, QUEUE and DELAY, keyed like 'GCL.csv'.
+
+    Raises Infeasible where streams are left out or times are no whole nanoseconds: tsnkit's files
+    cannot say either. A window that runs over the end of the cycle keeps its length.
+    """
+    refused = [made.name for made in plan.streams if made.status == "refused"]
+    if refused:
+        raise Infeasible(f"{len(refused)} streams are not scheduled, {refused[0]} is the first")
+    ports = {port.name: port for port in problem.ports}
+    windows: list[tuple[str, int, int, int, int]] = []
+    offsets: list[tuple[int, int, int]] = []
+    routes: list[tuple[int, str]] = []
+    queues: list[tuple[int, int, str, int]] = []
+    delays: list[tuple[int, int, int]] = []
+    cycle = _ns(plan.cycle_ps)
+    for stream, made in zip(problem.streams, plan.streams, strict=True):
+        name = _number(stream.name)
+        links = [_link(ports[port]) for port in made.ports]
+        routes += [(name, link) for link in links]
+        for frame, starts in enumerate(made.starts_ps):
+            offsets.append((name, frame, _ns(starts[0] - frame * stream.period_ps)))
+            delays.append((name, frame, _ns(starts[-1] - starts[0])))
+            for hop, link in enumerate(links):
+                line = problem.line_ps(stream.frame_bytes, ports[made.ports[hop]].rate_bps)
+                begin = _ns(starts[hop] % plan.cycle_ps)
+                windows.append((link, made.queues[hop], begin, begin + _ns(line), cycle))
+                queues.append((name, frame, link, made.queues[hop]))
+    return {
+        "GCL.csv": _csv(("link", "queue", "start", "end", "cycle"), sorted(windows)),
+        "OFFSET.csv": _csv(("stream", "frame", "offset"), sorted(offsets)),
+        "ROUTE.csv": _csv(("stream", "link"), routes),
+        "QUEUE.csv": _csv(("stream", "frame", "link", "queue"), sorted(queues)),
+        "DELAY.csv": _csv(("stream", "frame", "delay"), sorted(delays)),
+    }
+
+
+def _link(port: GatePort) -> str:
+    return f"({_number(port.source)}, {_number(port.target)})"
+
+
+def _number(name: str) -> int:
+    if not name.isascii() or not name.isdigit():
+        raise Infeasible(f"'{name}' is not a number; tsnkit has no other names")
+    return int(name)
+
+
+def _ns(time_ps: int) -> int:
+    if time_ps % PS_PER_NS:
+        raise Infeasible(f"{time_ps} ps is not a whole number of nanoseconds; tsnkit has no others")
+    return time_ps // PS_PER_NS
+
+
+def _decimal(number: Fraction) -> str:
+    text = format(Decimal(number.numerator) / Decimal(number.denominator), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,165 @@
+"""802.1Qbv scheduling: ports with gates, time-triggered streams, and the plan for both.
+
+Times are integer picoseconds, as everywhere inside. Everything repeats after the cycle, the least
+common multiple of the periods.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from qnet.model.fields import Noun
+from qnet.units import PS_PER_S, ceil_div
+
+
+class GatePort(Noun):
+    """One directed egress port with its queues and the wire behind it.
+
+    `processing_ps` passes between the last bit of a frame reaching the port's node and the frame
+    being in the port's queue. `entries_max` is the longest gate control list that the port holds.
+    """
+
+    name: str
+    source: str
+    target: str
+    rate_bps: int = Field(gt=0)
+    queues: int = Field(default=8, ge=1, le=8)
+    processing_ps: int = Field(default=0, ge=0)
+    propagation_ps: int = Field(default=0, ge=0)
+    entries_max: int | None = Field(default=None, ge=1)
+
+
+class GateStream(Noun):
+    """One frame in every period, at a time that the plan chooses.
+
+    `deadline_ps` bounds the time from the first bit leaving the talker to the last bit reaching
+    the listener, `jitter_ps` the difference between the longest and the shortest of these.
+    """
+
+    name: str
+    source: str
+    target: str
+    frame_bytes: int = Field(gt=0)
+    period_ps: int = Field(gt=0)
+    deadline_ps: int = Field(gt=0)
+    jitter_ps: int = Field(ge=0)
+
+
+class GateProblem(Noun):
+    """What is to be scheduled.
+
+    `overhead_bytes` is added to each frame on the wire (20 for preamble and gap; problems in
+    tsnkit's format count none). With `isolation` "frame" no two frames are in one queue at a time;
+    with "stream" a queue serves one stream only. `waiting` allows frames to wait in bridges.
+    Where `guard_bytes` is given, queues that no stream uses are open whenever a frame of so many
+    bytes still ends before the next window. Devices count in steps of `step_ps`: whatever lasts
+    a part of a step takes the whole of it, so that all times are whole steps.
+    """
+
+    format: Literal["qnet-gates-1"] = "qnet-gates-1"
+    title: str = ""
+    overhead_bytes: int = Field(default=20, ge=0)
+    isolation: Literal["frame", "stream"] = "frame"
+    waiting: bool = True
+    guard_bytes: int | None = Field(default=None, ge=0)
+    step_ps: int = Field(default=1000, ge=1)
+    ports: tuple[GatePort, ...]
+    streams: tuple[GateStream, ...]
+
+    def line_ps(self, frame_bytes: int, rate_bps: int) -> int:
+        """Return how long a frame holds the line: 1000 B and 20 B more at 1 Gb/s are 8.16 us."""
+        exact = ceil_div((frame_bytes + self.overhead_bytes) * 8 * PS_PER_S, rate_bps)
+        return ceil_div(exact, self.step_ps) * self.step_ps
+
+    def lead_ps(self, port: GatePort, following: GatePort) -> int:
+        """Return what passes from the last bit out of a port to the frame being in the next."""
+        exact = port.propagation_ps + following.processing_ps
+        return ceil_div(exact, self.step_ps) * self.step_ps
+
+
+class GateStreamPlan(Noun):
+    """Where and when one stream is sent.
+
+    `starts_ps[k][h]` is when frame k, which belongs to the period that starts at k periods, begins
+    to leave port `ports[h]`; it counts on over the end of the cycle. `queues[h]` is its queue.
+    """
+
+    name: str
+    status: Literal["scheduled", "refused"]
+    reason: str | None = None
+    ports: tuple[str, ...] = ()
+    queues: tuple[int, ...] = ()
+    starts_ps: tuple[tuple[int, ...], ...] = ()
+
+
+class GateEntry(NamedTuple):
+    """One line of a gate control list; bit q of `states` is the gate of queue q, 1 is open."""
+
+    interval_ps: int
+    states: int
+
+
+class GateList(Noun):
+    """The gate control list of a port; its entries fill the cycle exactly, from time 0 on."""
+
+    port: str
+    entries: tuple[GateEntry, ...]
+
+
+class GatePlan(Noun):
+    """Routes, times, queues and gate control lists for one problem.
+
+    `proof` says why no plan can hold all streams, where that was found out.
+    """
+
+    format: Literal["qnet-gate-plan-1"] = "qnet-gate-plan-1"
+    qnet_version: str
+    seed: int
+    cycle_ps: int = Field(gt=0)
+    proof: str | None = None
+    streams: tuple[GateStreamPlan, ...]
+    gates: tuple[GateList, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all streams are scheduled."""
+        return all(stream.status == "scheduled" for stream in self.streams)
+
+
+GateRule = Literal[
+    "inputs",
+    "route",
+    "release",
+    "order",
+    "overlap",
+    "deadline",
+    "jitter",
+    "queue",
+    "gates",
+    "limit",
+]
+
+
+class GateFinding(Noun):
+    """One broken rule, in one sentence that names stream, port and time where they matter."""
+
+    rule: GateRule
+    subject: str
+    message: str
+
+
+class GateStreamProof(Noun):
+    """Exact shortest and longest latency over the frames of one stream; None where refused."""
+
+    name: str
+    latency_ps_min: int | None
+    latency_ps_max: int | None
+
+
+class GateProof(Noun):
+    """The checker's answer about a gate plan; it holds when there are no findings."""
+
+    streams: tuple[GateStreamProof, ...]
+    findings: tuple[GateFinding, ...]

@@ -1,0 +1,43 @@
+"""A gate plan in a few lines."""
+
+from __future__ import annotations
+
+from qnet.model.gates import GatePlan, GateProblem, GateProof
+from qnet.units import TIME, format_quantity
+
+REFUSED_SHOWN = 10
+
+
+def gate_plan_lines(problem: GateProblem, plan: GatePlan, proof: GateProof) -> list[str]:
+    """Say first whether all is well, then what was proven, then who is left out and why."""
+    refused = [made for made in plan.streams if made.status == "refused"]
+    placed = len(plan.streams) - len(refused)
+    verdict = "FAIL" if refused or proof.findings else "PASS"
+    lines = [
+        f"{verdict}: {placed} of {len(plan.streams)} streams scheduled, "
+        f"cycle {format_quantity(TIME, plan.cycle_ps)}, seed {plan.seed}"
+    ]
+    if plan.proof is not None:
+        lines.append(f"no plan can hold them all: {plan.proof}")
+    worst = [
+        (one.latency_ps_max * 1000 // stream.deadline_ps, one.latency_ps_max, stream)
+        for one, stream in zip(proof.streams, problem.streams, strict=False)
+        if one.latency_ps_max is not None
+    ]
+    if worst:
+        share, latency, stream = max(worst, key=lambda row: row[:2])
+        lines.append(
+            f"nearest to its deadline: {stream.name}, proven {format_quantity(TIME, latency)} "
+            f"of {format_quantity(TIME, stream.deadline_ps)} ({share / 10:.1f} %)"
+        )
+    if plan.gates:
+        longest = max(plan.gates, key=lambda made: len(made.entries))
+        lines.append(
+            f"{len(plan.gates)} gate lists, the longest {len(longest.entries)} entries"
+            f" ({longest.port})"
+        )
+    lines += [f"refused {made.name}: {made.reason}" for made in refused[:REFUSED_SHOWN]]
+    if len(refused) > REFUSED_SHOWN:
+        lines.append(f"refused: {len(refused) - REFUSED_SHOWN} more")
+    lines += [f"broken {one.rule}: {one.subject}: {one.message}" for one in proof.findings]
+    return lines

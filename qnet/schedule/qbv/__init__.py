@@ -1,0 +1,1 @@
+"""IEEE 802.1Qbv: time-triggered frames behind gates."""

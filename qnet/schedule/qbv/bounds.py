@@ -1,0 +1,146 @@
+"""What can be said before any search: routes that meet the deadline, and proofs of too much.
+
+Two proofs: no route of a stream is short enough, or the streams that cannot avoid a port need more
+than all of its time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+from qnet.model.gates import GateProblem, GateStream
+from qnet.schedule.qbv.routes import Router
+from qnet.units import TIME, format_quantity
+
+CYCLE_PS_MAX = 10**16
+"""Beyond this (a few hours) times would come near the end of 64 bits."""
+
+
+class Choice(NamedTuple):
+    """What one stream may choose from; `latency_ps` is the least over its routes."""
+
+    stream: int
+    routes: tuple[tuple[int, ...], ...]
+    latency_ps: int
+    reason: str | None
+
+
+class Bounds(NamedTuple):
+    """Routes of each stream, the one that spreads load best first, and a proof if there is one.
+
+    `overloaded` says that not even the streams that have a route can all be placed.
+    """
+
+    choices: tuple[Choice, ...]
+    proof: str | None
+    overloaded: bool
+
+
+def lines_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> list[int]:
+    """Return how long a frame holds each port of a route."""
+    rates = {problem.ports[index].rate_bps for index in route}
+    line = {rate: problem.line_ps(stream.frame_bytes, rate) for rate in rates}
+    return [line[problem.ports[index].rate_bps] for index in route]
+
+
+def latency_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> int:
+    """Return the time from first bit out to last bit in when the frame never waits."""
+    ports = [problem.ports[index] for index in route]
+    leads = sum([problem.lead_ps(port, following) for port, following in pairwise(ports)])
+    return sum(lines_ps(problem, stream, route)) + leads + ports[-1].propagation_ps
+
+
+def bound(problem: GateProblem, router: Router) -> Bounds:
+    """Find the routes of all streams and look for proofs that not all can be had."""
+    choices: list[Choice] = []
+    proof: str | None = None
+    needed: dict[int, Fraction] = defaultdict(Fraction)
+    for index, stream in enumerate(problem.streams):
+        found = router.candidates(stream.source, stream.target)
+        timed = [(latency_ps(problem, stream, route), route) for route in found.routes]
+        good = [pair for pair in timed if pair[0] <= min(stream.deadline_ps, CYCLE_PS_MAX)]
+        good = [pair for pair in good if _queues_drain(problem, stream, pair[1])]
+        if good:
+            choices.append(Choice(index, tuple(r for _, r in good), min(t for t, _ in good), None))
+            if found.complete:
+                for port in set.intersection(*(set(route) for _, route in good)):
+                    line = problem.line_ps(stream.frame_bytes, problem.ports[port].rate_bps)
+                    needed[port] += Fraction(line, stream.period_ps)
+            continue
+        reason, sure = _why_not(stream, timed, complete=found.complete)
+        choices.append(Choice(index, (), 0, reason))
+        if sure and proof is None:
+            proof = f"{stream.name}: {reason}"
+    for port, share in sorted(needed.items(), key=lambda pair: (-pair[1], pair[0])):
+        if share > 1 and proof is None:
+            name = problem.ports[port].name
+            percent = share.numerator * 1000 // share.denominator / 10
+            proof = f"port {name}: streams that cannot avoid it need {percent} % of its time"
+    overloaded = any(share > 1 for share in needed.values())
+    return Bounds(_spread(problem, choices), proof, overloaded)
+
+
+def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:
+    """Say whether a frame leaves each queue before the next one of its stream may be there."""
+    lines = lines_ps(problem, stream, route)
+    return lines[0] <= stream.period_ps and all(
+        before + here <= stream.period_ps for before, here in pairwise(lines)
+    )
+
+
+def _why_not(
+    stream: GateStream, timed: list[tuple[int, tuple[int, ...]]], *, complete: bool
+) -> tuple[str, bool]:
+    """Say why a stream has no route, and whether that is certain."""
+    if not timed:
+        return f"there is no route from {stream.source} to {stream.target}", complete
+    least = min(latency for latency, _ in timed)
+    if least > stream.deadline_ps:
+        latency = format_quantity(TIME, least)
+        allowed = format_quantity(TIME, stream.deadline_ps)
+        return f"sending and wires alone take {latency} of {allowed}", complete
+    return "its frames follow each other faster than a queue passes them on", complete
+
+
+def _spread(problem: GateProblem, choices: list[Choice]) -> tuple[Choice, ...]:
+    """Put that route first which adds least to the sum of the squares of the ports' loads.
+
+    Streams with one route come first, then those that need most; the squares steer away from
+    ports that are full already. Load is in millionths of a port.
+    """
+    load = [0] * len(problem.ports)
+    spread = list(choices)
+    shares: dict[int, list[list[int]]] = {}
+    for choice in choices:
+        stream = problem.streams[choice.stream]
+        shares[choice.stream] = [
+            [line * 10**6 // stream.period_ps for line in lines_ps(problem, stream, route)]
+            for route in choice.routes
+        ]
+    by_need = sorted(
+        (choice for choice in choices if choice.routes),
+        key=lambda one: (len(one.routes) > 1, -shares[one.stream][0][0], one.stream),
+    )
+    for choice in by_need:
+        ranked = sorted(
+            (
+                sum(
+                    [
+                        (2 * load[port] + part) * part
+                        for port, part in zip(route, parts, strict=True)
+                    ]
+                ),
+                len(route),
+                route,
+                parts,
+            )
+            for route, parts in zip(choice.routes, shares[choice.stream], strict=True)
+        )
+        _, _, first, parts = ranked[0]
+        for port, part in zip(first, parts, strict=True):
+            load[port] += part
+        spread[choice.stream] = choice._replace(routes=tuple(route for _, _, route, _ in ranked))
+    return tuple(spread)

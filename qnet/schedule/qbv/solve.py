@@ -1,0 +1,266 @@
+"""From a gate problem to a gate plan: routes, orders, restarts.
+
+Streams are placed one after the other, the hardest first; one that finds no room takes the place
+of others, those that lose the fewest struggles so far, and these queue up again. An attempt that
+uses up its steps is started afresh with another order. The steps are counted, not timed: the same
+seed gives the same plan on any machine.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import lcm
+from typing import NamedTuple
+
+import numpy as np
+
+from qnet import __version__
+from qnet.errors import Infeasible
+from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
+from qnet.schedule.qbv import kernels
+from qnet.schedule.qbv.bounds import CYCLE_PS_MAX, Bounds, Choice, bound, lines_ps
+from qnet.schedule.qbv.lists import gate_lists
+from qnet.schedule.qbv.routes import Router
+from qnet.units import TIME, format_quantity
+
+STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
+"""Struggles allowed in each attempt: many short ones, since another order often does at once."""
+
+FRAMES_MAX = 2_000_000
+"""Frames of one cycle that are placed; each takes some hundred bytes on every hop."""
+
+TRIALS = 48
+"""Starts that are drawn when a stream is put in by force."""
+
+
+class Arrays(NamedTuple):
+    """One problem as the kernels see it."""
+
+    streams: kernels.Streams
+    ports: kernels.Ports
+    sizes: np.ndarray[tuple[int], np.dtype[np.int64]]
+    base: np.ndarray[tuple[int], np.dtype[np.int64]]
+    queue_base: np.ndarray[tuple[int], np.dtype[np.int64]]
+    hops: int
+
+
+def schedule_gates(
+    problem: GateProblem, *, seed: int = 1, routes: int = 4, restarts: int = len(STEPS)
+) -> GatePlan:
+    """Place every stream, or say why that cannot be done, or place as many as were managed.
+
+    Raises Infeasible when the periods have so little in common that the cycle is out of reach.
+    """
+    cycle = lcm(*(stream.period_ps for stream in problem.streams)) if problem.streams else 1
+    frames = sum(cycle // stream.period_ps for stream in problem.streams)
+    if cycle > CYCLE_PS_MAX or frames > FRAMES_MAX:
+        raise Infeasible(
+            f"the periods repeat together only after {format_quantity(TIME, cycle)} and "
+            f"{frames} frames; at most {format_quantity(TIME, CYCLE_PS_MAX)} and {FRAMES_MAX}"
+        )
+    bounds = bound(problem, Router(problem.ports, routes))
+    chosen = [choice for choice in bounds.choices if choice.routes]
+    if not chosen:
+        return _plan(problem, cycle, seed, bounds, None, None)
+    arrays = _arrays(problem, cycle, chosen)
+    best: kernels.Places | None = None
+    fewest = len(chosen) + 1
+    for attempt in range(1 if bounds.overloaded else max(1, restarts)):
+        steps = 0 if bounds.overloaded else STEPS[min(attempt, len(STEPS) - 1)]
+        places, left = _attempt(problem, cycle, arrays, chosen, seed, attempt, steps)
+        if left < fewest:
+            fewest, best = left, places
+        if left == 0:
+            break
+    return _plan(problem, cycle, seed, bounds, arrays, best)
+
+
+def _attempt(
+    problem: GateProblem,
+    cycle: int,
+    arrays: Arrays,
+    chosen: list[Choice],
+    seed: int,
+    attempt: int,
+    steps: int,
+) -> tuple[kernels.Places, int]:
+    """Run the kernel once from an empty network."""
+    count = len(chosen)
+    offset = np.zeros(arrays.sizes.shape[0] + 1, dtype=np.int64)
+    np.cumsum(arrays.sizes, out=offset[1:])
+    room = int(offset[-1])
+    spans = kernels.Spans(
+        cycle,
+        offset,
+        np.zeros(arrays.sizes.shape[0], dtype=np.int64),
+        np.empty(room, dtype=np.int64),
+        np.empty(room, dtype=np.int64),
+        np.empty(room, dtype=np.int64),
+    )
+    places = kernels.Places(
+        np.full(count, -1, dtype=np.int64),
+        arrays.base,
+        np.zeros(int(arrays.base[-1]), dtype=np.int64),
+        arrays.queue_base,
+        np.zeros(int(arrays.queue_base[-1]), dtype=np.int64),
+    )
+    work = kernels.Work(
+        np.zeros(arrays.hops + 1, dtype=np.int64),
+        np.zeros(arrays.hops, dtype=np.int64),
+        np.zeros(2 * arrays.hops, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+        np.ones(count, dtype=np.int64),
+        np.zeros(count + 1, dtype=np.int64),
+        np.array([(seed * 7919 + attempt * 104729) % (2**31 - 2) + 1], dtype=np.int64),
+    )
+    rules = kernels.Rules(
+        int(problem.waiting), int(problem.isolation == "stream"), 1, steps, TRIALS
+    )
+    order = np.array(_order(problem, chosen, attempt), dtype=np.int64)
+    left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, order, work)
+    if left == 0:
+        # All are in: those that wait much may now look for a better place.
+        kernels.shorten_all(arrays.streams, arrays.ports, spans, places, rules, order, work)
+    return places, int(left)
+
+
+def _order(problem: GateProblem, chosen: list[Choice], attempt: int) -> list[int]:
+    """Sort streams by how hard they are to place; attempts take turns at what hard means."""
+    keys = []
+    for index, choice in enumerate(chosen):
+        stream = problem.streams[choice.stream]
+        slack = stream.deadline_ps - choice.latency_ps
+        length = problem.line_ps(stream.frame_bytes, 10**9) * len(choice.routes[0])
+        keys.append(
+            (
+                (stream.period_ps, -length, slack, index),
+                (stream.period_ps, slack, -length, index),
+                (slack, stream.period_ps, -length, index),
+            )[attempt % 3]
+        )
+    return [key[-1] for key in sorted(keys)]
+
+
+def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
+    ports = problem.ports
+    queue_row = len(ports) + np.cumsum([0, *(port.queues for port in ports)])
+    frames_at = np.zeros(len(ports), dtype=np.int64)
+    route_offset, hop_offset = [0], [0]
+    port_of: list[int] = []
+    line: list[int] = []
+    lead: list[int] = []
+    anchor: list[int] = []
+    load = [0] * len(ports)
+    for choice in chosen:
+        stream = problem.streams[choice.stream]
+        lines = lines_ps(problem, stream, choice.routes[0])
+        for port, length in zip(choice.routes[0], lines, strict=True):
+            load[port] += length * 10**6 // stream.period_ps
+    base, queue_base = [0], [0]
+    hops_most = 1
+    for choice in chosen:
+        stream = problem.streams[choice.stream]
+        frames = cycle // stream.period_ps
+        longest = 0
+        for route in choice.routes:
+            port_of += route
+            line += lines_ps(problem, stream, route)
+            lead += [
+                problem.lead_ps(ports[here], ports[following])
+                for here, following in pairwise(route)
+            ]
+            lead.append(ports[route[-1]].propagation_ps)
+            hop_offset.append(len(port_of))
+            anchor.append(max(range(len(route)), key=[load[port] for port in route].__getitem__))
+            longest = max(longest, len(route))
+        for here in {port for route in choice.routes for port in route}:
+            frames_at[here] += frames + 1
+        route_offset.append(len(hop_offset) - 1)
+        base.append(base[-1] + longest * frames)
+        queue_base.append(queue_base[-1] + longest)
+        hops_most = max(hops_most, longest)
+    sizes = np.concatenate(
+        [frames_at + 1, np.repeat(frames_at + 1, [port.queues for port in ports])]
+    )
+    taken = [problem.streams[choice.stream] for choice in chosen]
+    return Arrays(
+        kernels.Streams(
+            _int64s([stream.period_ps for stream in taken]),
+            _int64s([min(stream.deadline_ps, CYCLE_PS_MAX) for stream in taken]),
+            _int64s(
+                [
+                    int(
+                        problem.waiting
+                        and stream.period_ps < cycle
+                        and stream.jitter_ps >= stream.deadline_ps - choice.latency_ps
+                    )
+                    for stream, choice in zip(taken, chosen, strict=True)
+                ]
+            ),
+            _int64s(route_offset),
+            _int64s(hop_offset),
+            _int64s(anchor),
+            _int64s(port_of),
+            _int64s(line),
+            _int64s(lead),
+        ),
+        kernels.Ports(
+            1 if problem.guard_bytes is None else 2,
+            queue_row[:-1].astype(np.int64),
+            _int64s([port.queues for port in ports]),
+            _int64s([port.entries_max or 0 for port in ports]),
+        ),
+        sizes.astype(np.int64),
+        _int64s(base),
+        _int64s(queue_base),
+        hops_most,
+    )
+
+
+def _int64s(numbers: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array(numbers, dtype=np.int64)
+
+
+def _plan(
+    problem: GateProblem,
+    cycle: int,
+    seed: int,
+    bounds: Bounds,
+    arrays: Arrays | None,
+    places: kernels.Places | None,
+) -> GatePlan:
+    """Turn the kernel's arrays into a plan."""
+    made: list[GateStreamPlan] = []
+    row = 0
+    for choice, stream in zip(bounds.choices, problem.streams, strict=True):
+        if not choice.routes or arrays is None or places is None:
+            made.append(GateStreamPlan(name=stream.name, status="refused", reason=choice.reason))
+            continue
+        index, row = row, row + 1
+        number = int(places.route[index])
+        if number < 0:
+            reason = "no room was found beside the streams that are scheduled"
+            made.append(GateStreamPlan(name=stream.name, status="refused", reason=reason))
+            continue
+        route = choice.routes[number - int(arrays.streams.route_offset[index])]
+        frames = cycle // stream.period_ps
+        begin = int(places.base[index])
+        starts = places.begin[begin : begin + len(route) * frames].reshape(len(route), frames)
+        first = int(places.queue_base[index])
+        made.append(
+            GateStreamPlan(
+                name=stream.name,
+                status="scheduled",
+                ports=tuple(problem.ports[port].name for port in route),
+                queues=tuple(places.queue[first : first + len(route)].tolist()),
+                starts_ps=tuple(tuple(frame) for frame in starts.T.tolist()),
+            )
+        )
+    return GatePlan(
+        qnet_version=__version__,
+        seed=seed,
+        cycle_ps=cycle,
+        proof=bounds.proof,
+        streams=tuple(made),
+        gates=gate_lists(problem, tuple(made), cycle),
+    )

@@ -1,0 +1,135 @@
+"""Schedule every problem of a folder in tsnkit's format and print a table; no verdict.
+
+    python tests/bench/tsn.py DATA [--tsnkit PYTHON] [--methods dt,ls,smt_wa] [--limit 10]
+
+DATA has `index.csv` (id, series, topo, num_sw, num_stream) and `NNN_task.csv`, `NNN_topo.csv`.
+Seconds are wall time of the whole of `schedule_gates` (routes, bounds, search, gate lists), with
+the kernels compiled and the files read before. PYTHON is an interpreter that has tsnkit: its
+methods are run one problem a process, their preparing and solving is timed, their loading not, and
+their word that they succeeded is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from qnet.check.gates import check_gates
+from qnet.exchange.tsnkit import read_problem
+from qnet.schedule.qbv.solve import schedule_gates
+
+PEER = """
+import contextlib, importlib, io, json, os, sys, time
+method, task, topo = sys.argv[1:4]
+out = io.StringIO()
+answer = {"result": "error"}
+with contextlib.redirect_stdout(out):
+    try:
+        module = importlib.import_module("tsnkit.algorithms." + method)
+        test = getattr(module, method)(1)
+        test.init(task, topo)
+        print("loaded", file=sys.stderr, flush=True)
+        begin = time.perf_counter()
+        test.prepare()
+        stat = test.solve()
+        answer["seconds"] = time.perf_counter() - begin
+        answer["result"] = stat.result.name
+        if stat.result.name == "schedulable":
+            delays = test.output()._delay
+            lines = {int(s): s.t_trans * 100 for s in test.task.streams}
+            answer["delay_ns"] = max(int(row[2]) + lines[int(row[0])] for row in delays)
+    except Exception as error:
+        answer["error"] = repr(error)
+print(json.dumps(answer))
+"""
+
+
+class Row(NamedTuple):
+    """What one method made of one problem."""
+
+    result: str
+    seconds: float
+    delay_us: float
+
+
+def ours(task: Path, topo: Path) -> Row:
+    """Schedule and judge one problem."""
+    problem = read_problem(task.read_text(), topo.read_text())
+    begin = perf_counter()
+    plan = schedule_gates(problem)
+    seconds = perf_counter() - begin
+    proof = check_gates(problem, plan)
+    assert not proof.findings, proof.findings[0]
+    worst = max((one.latency_ps_max or 0 for one in proof.streams), default=0)
+    result = "solved" if plan.complete else "infeasible" if plan.proof else "unsolved"
+    return Row(result, seconds, worst / 1e6)
+
+
+def peer(python: str, method: str, task: Path, topo: Path, limit: float) -> Row:
+    """Run one method of tsnkit on one problem in a process of its own."""
+    command = [python, "-W", "ignore", "-c", PEER, method, str(task), str(topo)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return Row("timeout", limit, 0)
+    try:
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        return Row("error", 0, 0)
+    result = {"schedulable": "solved", "unschedulable": "unsolved"}.get(answer["result"], "error")
+    return Row(result, answer.get("seconds", 0), answer.get("delay_ns", 0) / 1000)
+
+
+def main() -> None:
+    """Print one line a problem as it comes, then the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--tsnkit", metavar="PYTHON")
+    parser.add_argument("--methods", default="dt,ls,smt_wa")
+    parser.add_argument("--limit", type=float, default=10)
+    options = parser.parse_args()
+    methods = options.methods.split(",") if options.tsnkit else []
+    rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    with (options.data / "index.csv").open() as file:
+        index = list(csv.DictReader(file))
+    first = index[0]["id"]
+    ours(options.data / f"{first}_task.csv", options.data / f"{first}_topo.csv")
+    for entry in index:
+        files = [options.data / f"{entry['id']}_{kind}.csv" for kind in ("task", "topo")]
+        found = {"qnet": ours(files[0], files[1])}
+        for method in methods:
+            found[method] = peer(options.tsnkit, method, files[0], files[1], options.limit)
+        group = f"{entry['series']} {entry['topo']}"
+        for method, row in found.items():
+            rows[group, method].append(row)
+        words = [f"{m} {r.result} {r.seconds:.3f} s {r.delay_us:.0f} us" for m, r in found.items()]
+        print(entry["id"], group, entry["num_stream"], "; ".join(words), flush=True)  # noqa: T201
+    lines = [
+        "| Set | Method | Problems | Solved | Proven infeasible | Not solved "
+        "| Median s | Most s | Worst delay us |"
+    ]
+    lines.append("|" + "---|" * 9)
+    for (group, method), found_rows in rows.items():
+        count = {
+            key: sum(row.result == key for row in found_rows) for key in ("solved", "infeasible")
+        }
+        seconds = sorted(row.seconds for row in found_rows)
+        rest = len(found_rows) - sum(count.values())
+        most = max((row.delay_us for row in found_rows if row.result == "solved"), default=0)
+        delay = f"{most:.1f}" if most else "-"
+        lines.append(
+            f"| {group} | {method} | {len(found_rows)} | {count['solved']} | {count['infeasible']} "
+            f"| {rest} | {seconds[len(seconds) // 2]:.3f} | {seconds[-1]:.3f} | {delay} |"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""tsnkit's files, YANG and taprio: golden schedules, faults at their lines, sums that add up."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from qnet.check.gates import check_gates
+from qnet.cli import main
+from qnet.errors import Infeasible, InputError
+from qnet.exchange.bridges import gate_parameter_tables, taprio_lines
+from qnet.exchange.tsnkit import read_problem, write_problem, write_schedule
+from qnet.model.gates import GateProblem
+from qnet.schedule.qbv.solve import schedule_gates
+
+DATA = Path(__file__).parents[1] / "data" / "tsn"
+TASK = "stream,src,dst,size,period,deadline,jitter\n"
+TOPO = "link,q_num,rate,t_proc,t_prop\n"
+
+
+def problem_of(name: str) -> GateProblem:
+    task, topo = DATA / f"{name}_task.csv", DATA / f"{name}_topo.csv"
+    return read_problem(task.read_text(), topo.read_text())
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("name", ["001", "029", "047"])
+def test_schedules_are_the_golden_ones(name: str, update_expected: bool) -> None:
+    """Compiled and not: the same bytes."""
+    problem = problem_of(name)
+    plan = schedule_gates(problem)
+    assert plan.complete
+    assert check_gates(problem, plan).findings == ()
+    for file, text in write_schedule(problem, plan).items():
+        path = DATA / "expected" / f"{name}-{file}"
+        if update_expected:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert path.read_text() == text
+
+
+def test_a_problem_is_read_as_it_was_written() -> None:
+    problem = problem_of("029")
+    texts = write_problem(problem)
+    again = read_problem(texts["task.csv"], texts["topo.csv"])
+    assert again.ports == problem.ports
+    assert again.streams == problem.streams
+    assert problem.ports[0].processing_ps == 2_000_000
+
+
+def test_every_fault_is_reported_at_its_line() -> None:
+    task = TASK + '0,8,[9],100,1000,1000,1000\n0,8,"[9, 8]",100,1000,1000,1000\n0,8,[9],x,0,1,-1\n'
+    topo = TOPO + '"(8, 9)",9,1,0,0\n(8;9),8,fast,0,0\n"(9, 8)",8,0.3333333333,0,0\n'
+    with pytest.raises(InputError) as caught:
+        read_problem(task, topo)
+    places = [(one.file, one.line, one.where) for one in caught.value.problems]
+    assert places == [
+        ("network", 2, "q_num"),
+        ("network", 3, "link"),
+        ("network", 4, "rate"),
+        ("task", 3, "dst"),
+        ("task", 4, "jitter"),
+        ("task", 4, "period"),
+        ("task", 4, "size"),
+        ("task", 4, "stream"),
+    ]
+    with pytest.raises(InputError, match="no such column"):
+        read_problem("a,b\n", TOPO)
+    with pytest.raises(InputError, match="no link has node 7"):
+        read_problem(TASK + "0,7,[9],100,1000,1000,1000\n", TOPO + '"(8, 9)",8,1,0,0\n')
+
+
+def test_what_tsnkit_cannot_say_is_refused() -> None:
+    problem = problem_of("029")
+    plan = schedule_gates(problem)
+    early = [stream.model_copy(update={"deadline_ps": 1}) for stream in problem.streams]
+    hopeless = problem.model_copy(update={"streams": tuple(early)})
+    with pytest.raises(Infeasible, match="10 streams are not scheduled"):
+        write_schedule(hopeless, schedule_gates(hopeless))
+    first = problem.streams[0].model_copy(update={"name": "camera"})
+    named = problem.model_copy(update={"streams": (first, *problem.streams[1:])})
+    with pytest.raises(Infeasible, match="'camera' is not a number"):
+        write_schedule(named, plan)
+
+
+def test_windows_of_tsnkit_and_entries_of_bridges_say_the_same() -> None:
+    problem = problem_of("047")
+    plan = schedule_gates(problem)
+    rows = list(csv.DictReader(io.StringIO(write_schedule(problem, plan)["GCL.csv"])))
+    sent: dict[str, int] = {}
+    for row in rows:
+        a, b = row["link"].strip("()").split(", ")
+        sent[f"{a}->{b}"] = sent.get(f"{a}->{b}", 0) + int(row["end"]) - int(row["start"])
+    opened: dict[str, int] = {}
+    for node, text in gate_parameter_tables(problem, plan, base_ns=3 * 10**9 + 7).items():
+        for one in json.loads(text)["ietf-interfaces:interfaces"]["interface"]:
+            bridge_port = one["ieee802-dot1q-bridge:bridge-port"]
+            table = bridge_port["ieee802-dot1q-sched-bridge:gate-parameter-table"]
+            entries = table["admin-control-list"]["gate-control-entry"]
+            cycle = table["admin-cycle-time"]
+            total = sum(entry["time-interval-value"] for entry in entries)
+            assert total * cycle["denominator"] == cycle["numerator"] * 10**9
+            assert table["admin-base-time"] == {"seconds": "3", "nanoseconds": 7}
+            opened[f"{node}->{one['name'].removeprefix('to-')}"] = sum(
+                entry["time-interval-value"] for entry in entries if entry["gate-states-value"]
+            )
+    assert opened == sent
+    lines = [line for text in taprio_lines(problem, plan).values() for line in text.splitlines()]
+    assert len(lines) == len(plan.gates)
+    for line in lines:
+        words = line.split()
+        intervals = [int(words[i + 3]) for i, word in enumerate(words) if word == "sched-entry"]
+        assert sum(intervals) == plan.cycle_ps // 1000
+        assert words[:5] == ["tc", "qdisc", "replace", "dev", words[4]]
+
+
+def test_the_verbs_lead_from_csv_to_files(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    problem, plan = str(tmp_path / "problem.json"), str(tmp_path / "plan.json")
+    task, topo = str(DATA / "029_task.csv"), str(DATA / "029_topo.csv")
+    assert run(main, ["import", "tsnkit", task, topo, "-o", problem]).exit_code == 0
+    made = run(main, ["gates", problem, "-o", plan])
+    assert made.exit_code == 0, made.output
+    assert made.output.startswith("PASS: 10 of 10 streams scheduled")
+    for verb, file in (("tsnkit", "qnet-GCL.csv"), ("yang", "8.json"), ("taprio", "0.sh")):
+        out = tmp_path / verb
+        result = run(main, ["export", verb, problem, plan, "--out", str(out)])
+        assert result.exit_code == 0, result.output
+        assert (out / file).exists()
+    broken = Path(plan).read_text().replace('"queues": [\n    7', '"queues": [\n    6', 1)
+    Path(plan).write_text(broken)
+    result = run(main, ["export", "yang", problem, plan, "--out", str(tmp_path / "no")])
+    assert result.exit_code == 2
+    assert "only queue 6 may send" in result.output
