@@ -171,8 +171,8 @@ def _stream_rows(profile: Profile, plan: Plan, proof: Proof, seen: _Seen) -> Ite
             if reserved or len(admitted) < len(members):
                 yield _admitted_row(service, members, plans)
             if admitted:
-                yield _latency_row(service, admitted, reserved, proofs, seen)
-                yield _variation_row(service, admitted, reserved, proofs, seen)
+                yield _bound_row(service, "latency", admitted, reserved, proofs, seen)
+                yield _bound_row(service, "variation", admitted, reserved, proofs, seen)
                 yield _loss_row(service, admitted, 0 if reserved else None, seen.streams)
             if reserved:
                 yield from _late_row(service, admitted, seen)
@@ -210,44 +210,31 @@ def _admitted_row(service: str, members: Sequence[Stream], plans: Mapping[str, S
     )
 
 
-def _latency_row(
+def _bound_row(
     service: str,
+    kind: Literal["latency", "variation"],
     members: Iterable[Stream],
     reserved: bool,
     proofs: Mapping[str, StreamProof],
     seen: _Seen,
 ) -> Row:
+    """Judge latencies or their variation: promised, proven and the most that was seen."""
+    of_latency = kind == "latency"
+
+    def most(account: StreamProof | Traffic) -> int | None:
+        return account.latency_ps_max if of_latency else account.variation_ps
+
     cases = [
         _Case(
             one.name,
-            one.max_latency_ps,
-            proofs[one.name].latency_ps_max if one.name in proofs else None,
-            _figures(seen.streams, one.name, lambda account: account.latency_ps_max),
+            one.max_latency_ps if of_latency else one.max_latency_variation_ps,
+            most(proofs[one.name]) if one.name in proofs else None,
+            _figures(seen.streams, one.name, most),
             needs_proof=reserved,
         )
         for one in members
     ]
-    return _worst_row(service, "latency", cases, show_time)
-
-
-def _variation_row(
-    service: str,
-    members: Iterable[Stream],
-    reserved: bool,
-    proofs: Mapping[str, StreamProof],
-    seen: _Seen,
-) -> Row:
-    cases = [
-        _Case(
-            one.name,
-            one.max_latency_variation_ps,
-            proofs[one.name].variation_ps if one.name in proofs else None,
-            _figures(seen.streams, one.name, lambda account: account.variation_ps),
-            needs_proof=reserved,
-        )
-        for one in members
-    ]
-    return _worst_row(service, "variation", cases, show_time)
+    return _worst_row(service, kind, cases, show_time)
 
 
 def _loss_row(
