@@ -596,14 +596,15 @@ def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
 
 
 def _write_all(folder: Path, texts: dict[str, str]) -> None:
+    """Write all files, or none when a node's name is not one of a file."""
     from qnet.model.write import write_text
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentMissing(f"{folder} cannot be made: {error.strerror}") from error
+    unfit = [name for name in texts if Path(name).name != name]
+    if unfit:
+        what = "the name of a node is not one of a file"
+        raise InputError(Problem(name, 0, 0, "", what) for name in unfit)
+    _check_out(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        if Path(name).name != name:
-            raise InputError([Problem(name, 0, 0, "", "the name of a node is not one of a file")])
         write_text(folder / name, text)
     click.echo(f"{len(texts)} files in {folder}")

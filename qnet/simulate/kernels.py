@@ -317,21 +317,25 @@ def deliver(owner: int, excess: int, frame_bytes: int, steady: bool, tally: Tall
 
 
 @inline_kernel
-def unstash(port: int, queues: Queues) -> None:
-    """Queue the frame that was kept back when its ring was full; there is room now."""
-    queue = queues.stash[port, 4]
-    if queue >= 0:
-        append(queue, queues.stash[port], queues.ring, queues.cells)
-        queues.stash[port, 4] = -1
+def keep_back(port: int, queue: int, birth: int, label: int, turn: int, stash: Ints) -> None:
+    """Put aside the frame in hand: its ring, or the lane that it is to go to, has no room."""
+    stash[port, BIRTH] = birth
+    stash[port, LABEL] = label
+    stash[port, CYCLE] = turn
+    stash[port, 4] = queue
 
 
 @inline_kernel
-def append(queue: int, frame: Ints, ring: Ints, cells: Ints) -> None:
-    """Put a frame at the end of a ring that has room."""
-    place = ring[queue, BASE] + ((ring[queue, FRONT] + ring[queue, COUNT]) & ring[queue, MASK])
-    for column in range(4):
-        cells[place, column] = frame[column]
-    ring[queue, COUNT] += 1
+def take_back(port: int, queues: Queues) -> None:
+    """Queue the frame that was put aside; there is room now, and its bytes are counted already."""
+    ring, cells, stash = queues.ring, queues.cells, queues.stash
+    queue = stash[port, 4]
+    if queue >= 0:
+        place = ring[queue, BASE] + ((ring[queue, FRONT] + ring[queue, COUNT]) & ring[queue, MASK])
+        for column in range(4):
+            cells[place, column] = stash[port, column]
+        ring[queue, COUNT] += 1
+        stash[port, 4] = -1
 
 
 @kernel
@@ -365,7 +369,7 @@ def serve(
     block = (until - 1) // network.block
     phase = network.phase[port] + network.clock_error[network.clock[port], block]
 
-    unstash(port, queues)
+    take_back(port, queues)
     for lane in range(first_lane, last_lane):
         next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
     source_time = heap[heap_base, TIME] if heap_size else NEVER
@@ -436,10 +440,7 @@ def serve(
                 reserved += 1
             count = ring[queue, COUNT]
             if count > ring[queue, MASK]:
-                queues.stash[port, BIRTH] = birth
-                queues.stash[port, LABEL] = label
-                queues.stash[port, CYCLE] = turn
-                queues.stash[port, 4] = queue
+                keep_back(port, queue, birth, label, turn, queues.stash)
                 status = QUEUE_FULL
                 break
             place = ring[queue, BASE] + ((ring[queue, FRONT] + count) & ring[queue, MASK])
@@ -484,10 +485,7 @@ def serve(
             status = LANE_FULL
             if chosen == AT_ONCE:
                 queue = first + buffers + rank[position] - 1
-                place = ring[queue, BASE] + (ring[queue, FRONT] & ring[queue, MASK])
-                cells[place, BIRTH] = birth
-                cells[place, LABEL] = label
-                ring[queue, COUNT] = 1
+                keep_back(port, queue, birth, label, turn, queues.stash)
                 ring[queue, BYTES] = frame_bytes
             break
         if chosen >= 0:

@@ -20,7 +20,7 @@ EDGES = {
 
 
 @st.composite
-def problems(draw):  # type: ignore[no-untyped-def]
+def problems(draw: st.DrawFn) -> GateProblem:
     """Small networks with a host at every bridge; times do not divide each other nicely."""
     edges = EDGES[draw(st.sampled_from(sorted(EDGES)))]
     nodes = sorted({node for edge in edges for node in edge})
@@ -69,7 +69,7 @@ def problems(draw):  # type: ignore[no-untyped-def]
 
 
 @given(problems())
-def test_every_plan_passes_the_judge_and_is_repeated_exactly(problem):  # type: ignore[no-untyped-def]
+def test_every_plan_passes_the_judge_and_is_repeated_exactly(problem: GateProblem) -> None:
     plan = schedule_gates(problem, restarts=3)
     proof = check_gates(problem, plan)
     assert proof.findings == ()
@@ -83,7 +83,7 @@ UNIT = 10_000
 
 
 @st.composite
-def tiny(draw):  # type: ignore[no-untyped-def]
+def tiny(draw: st.DrawFn) -> GateProblem:
     """Frames over one or two ports in steps of a microsecond, with queues to spare."""
     names = ["a", "b", "s", "t"]
     ports = tuple(
@@ -127,7 +127,7 @@ def exists(problem: GateProblem) -> bool:
 
 
 @given(tiny())
-def test_on_tiny_sets_the_search_finds_a_plan_when_there_is_one(problem):  # type: ignore[no-untyped-def]
+def test_on_tiny_sets_the_search_finds_a_plan_when_there_is_one(problem: GateProblem) -> None:
     plan = schedule_gates(problem)
     assert plan.complete == exists(problem)
     assert check_gates(problem, plan).findings == ()
