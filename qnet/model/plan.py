@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qnet.model.fields import Noun
+from qnet.model.gates import GateList
 
 
 class PathPlan(Noun):
@@ -15,10 +16,16 @@ class PathPlan(Noun):
     `cycles[h]` is the absolute cycle, counted from each node's own cycle 0, in which the frames of
     the stream's interval 0 leave port `ports[h]`; those of interval k leave
     `k * interval / cycle` cycles later. Empty for streams that reserve nothing.
+
+    For streams of gated classes (IEEE 802.1Q clause 8.6.8.4), `starts_ps[k][h]` is when frame k of
+    the gate cycle begins to leave port `ports[h]` by that node's own clock, counting on over the
+    end of the gate cycle, and `queues[h]` is its queue there. Both are empty for all others.
     """
 
     ports: tuple[str, ...]
     cycles: tuple[int, ...] = ()
+    queues: tuple[int, ...] = ()
+    starts_ps: tuple[tuple[int, ...], ...] = ()
 
 
 class StreamPlan(Noun):
@@ -78,6 +85,10 @@ class Plan(Noun):
     buffers: int = Field(ge=3)
     hypercycle: int = Field(gt=0)
     """Cycles after which all reservations repeat."""
+    gate_cycle_ps: int | None = Field(default=None, gt=0)
+    """Least common multiple of the intervals of all gated streams; None where there are none."""
+    gates: tuple[GateList, ...] = ()
+    """Gate control lists, by each node's own clock; ports without one have all gates open."""
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
