@@ -68,6 +68,17 @@ class Node(Noun):
         64_000_000, alias="buffer", description="drop-tail buffer per port and best-effort class"
     )
     clock: Clock = Field(Clock(), description="phase, error and wander of its clock")
+    queues: int = Field(
+        strict=True, ge=1, le=8, default=8, description="queues of each of its ports, for gates"
+    )
+    gate_entries: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=1_000_000,
+        alias="gate-entries",
+        description="longest gate control list that each of its ports holds; default no limit",
+    )
 
 
 class Link(Noun):
