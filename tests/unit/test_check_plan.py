@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnet.check.plan import FINDINGS_PER_PLACE, prove
+from qnet.check.findings import FINDINGS_PER_PLACE
+from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
