@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from qnet import __version__
-from qnet.errors import Infeasible
 from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
-from qnet.model.traffic import Egress, Profile
+from qnet.model.traffic import Egress, Profile, Stream
+from qnet.schedule.cqf import CQF_BUFFERS, reserve_cqf
 from qnet.schedule.demands import place_demands
 from qnet.schedule.flows import Pair, most_placed_bps
-from qnet.schedule.reserve import Reservation, mean_rate_bps, reserve
+from qnet.schedule.qbv.network import Gated, schedule_gated
+from qnet.schedule.reserve import mean_rate_bps, reserve
 from qnet.schedule.routed import route_streams
 from qnet.schedule.routes import Graph, Routes
 
@@ -32,12 +34,11 @@ def schedule(
     Infeasible when the reserved intervals have no common multiple that can be counted out.
     """
     tell = progress or (lambda stage, done, total: None)
-    for one in profile.classes:
-        if one.mechanism in ("qbv", "cqf"):
-            raise Infeasible(f"class {one.name}: {one.mechanism} cannot be planned yet")
     routes = Routes(topology)
-    reserved, state = reserve(topology, profile, routes, tell)
-    free_bps = _free_bps(topology, state)
+    gated = schedule_gated(topology, profile, routes, tell)
+    cycles = _reserve_cycles(topology, profile, routes, gated, tell)
+    reserved = {**gated.plans, **cycles.plans}
+    free_bps = _free_bps(topology, cycles.mean_bps, gated)
     routed = route_streams(topology, profile, routes, free_bps)
     plans = {**reserved, **routed.plans}
     tell("demands", 0, len(profile.demands))
@@ -54,18 +55,61 @@ def schedule(
         topology_sha256=topology_sha256,
         traffic_sha256=traffic_sha256,
         cycle_ps=topology.tcqf.cycle_ps,
-        buffers=topology.tcqf.buffers,
-        hypercycle=state.length,
+        buffers=cycles.buffers,
+        hypercycle=cycles.length,
+        gate_cycle_ps=gated.cycle_ps,
+        gates=gated.gates,
         streams=tuple(plans[stream.name] for stream in profile.every_stream),
         demands=tuple(demands),
         egress=tuple(egress),
     )
 
 
-def _free_bps(topology: Topology, state: Reservation) -> list[int]:
+class _Cycles(NamedTuple):
+    """What became of the streams that reserve cycles; `mean_bps` is by port number."""
+
+    plans: Mapping[str, StreamPlan]
+    buffers: int
+    length: int
+    mean_bps: list[int]
+
+
+def _reserve_cycles(
+    topology: Topology, profile: Profile, routes: Routes, gated: Gated, tell: Progress
+) -> _Cycles:
+    """Reserve cycles on the ports that have no gates: a frame that waits for one misses its own."""
+    down = frozenset(gated.free_bps)
+    free = Routes(topology, down) if down else routes
+    if any(one.mechanism == "cqf" for one in profile.classes):
+        made = reserve_cqf(topology, profile, free, tell)
+        plans, cycles = made.plans, _Cycles(made.plans, CQF_BUFFERS, made.length, made.mean_bps)
+    else:
+        plans, state = reserve(topology, profile, free, tell)
+        cycles = _Cycles(plans, topology.tcqf.buffers, state.length, state.mean_bps())
+    if down:
+        streams = {stream.name: stream for stream in profile.every_stream}
+        plans = {name: _behind_gates(routes, streams[name], plan) for name, plan in plans.items()}
+    return cycles._replace(plans=plans)
+
+
+def _behind_gates(routes: Routes, stream: Stream, plan: StreamPlan) -> StreamPlan:
+    """Say of a refused stream when it is gates that leave it without a route."""
+    if plan.status != "refused" or not (plan.reason or "").startswith("no "):
+        return plan
+    if stream.paths == 2:
+        found = routes.pair(stream.talker, stream.listener, 0) is not None
+    else:
+        found = routes.candidate(stream.talker, stream.listener, 0) is not None
+    what = "its routes use ports with gates, and cycles need ports without"
+    return plan.model_copy(update={"reason": what}) if found else plan
+
+
+def _free_bps(topology: Topology, mean_bps: list[int], gated: Gated) -> list[int]:
     """Return what every port may still carry on average beside its reservations (rule 5)."""
-    means = zip(topology.ports, state.mean_bps(), strict=True)
-    return [port.reservable_bps - mean_bps for port, mean_bps in means]
+    return [
+        gated.free_bps.get(port.number, port.reservable_bps - mean)
+        for port, mean in zip(topology.ports, mean_bps, strict=True)
+    ]
 
 
 def _placed_bps(

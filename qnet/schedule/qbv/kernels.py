@@ -901,7 +901,7 @@ def solve(
         work.weight[stream] += 1
         if force(streams, ports, spans, places, rules, stream, work) == 0:
             work.mark[1 + stream] = work.mark[0]
-        for other in range(size):
+        for other in range(work.mark.shape[0] - 1):
             if work.mark[1 + other] == work.mark[0]:
                 work.ring[(head + waiting) % size] = other
                 waiting += 1
