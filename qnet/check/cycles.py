@@ -22,6 +22,8 @@ from qnet.model.topology import Clock, Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
 
+CQF_BUFFERS = 2
+
 HYPERCYCLE_HIGHEST = 1_000_000
 """Cycles of one port that are gone through; reservations that repeat later are refused."""
 
@@ -48,6 +50,8 @@ class Reservation(NamedTuple):
     """Cycles from one interval to the next."""
     paths: tuple[tuple[Hop, ...], ...]
     hold_ps: int | None
+    buffers: int
+    is_cqf: bool
 
     @property
     def hops(self) -> Iterable[Hop]:
@@ -57,6 +61,7 @@ class Reservation(NamedTuple):
 
 def reservation(
     topology: Topology,
+    profile: Profile,
     plan: Plan,
     pair: tuple[Stream, StreamPlan],
     routes: Sequence[tuple[Port, ...]],
@@ -97,7 +102,9 @@ def reservation(
         tuple(_hop(topology, port, cycle) for port, cycle in zip(ports, path.cycles, strict=True))
         for ports, path in zip(routes, entry.paths, strict=True)
     )
-    return Reservation(stream, entry.send_ps, period, paths, entry.hold_ps)
+    is_cqf = profile.class_by_name[stream.traffic_class].mechanism == "cqf"
+    buffers = CQF_BUFFERS if is_cqf else topology.tcqf.buffers
+    return Reservation(stream, entry.send_ps, period, paths, entry.hold_ps, buffers, is_cqf)
 
 
 def _hop(topology: Topology, port: Port, cycle: int) -> Hop:
@@ -114,7 +121,10 @@ def check_times(topology: Topology, one: Reservation, findings: Findings) -> Non
     for path in one.paths:
         _check_send(topology, one, path[0], findings)
         for near, far in pairwise(path):
-            _check_not_late(topology, one, (near, far), findings)
+            if one.is_cqf:
+                _check_next(one, (near, far), findings)
+            else:
+                _check_not_late(topology, one, (near, far), findings)
             _check_not_early(topology, one, (near, far), findings)
 
 
@@ -140,9 +150,7 @@ def _begin_ps(topology: Topology, hop: Hop, cycle: int) -> int:
 
 def _check_send(topology: Topology, one: Reservation, first: Hop, findings: Findings) -> None:
     """Rule 1. With T = 10 us, C = 4 and perfect clocks, cycle 3 takes what is sent in 0..30 us."""
-    earliest_ps = (
-        _begin_ps(topology, first, first.cycle - topology.tcqf.buffers + 1) + first.clock.error_ps
-    )
+    earliest_ps = _begin_ps(topology, first, first.cycle - one.buffers + 1) + first.clock.error_ps
     latest_ps = _begin_ps(topology, first, first.cycle) - first.clock.error_ps
     name, port = one.stream.name, first.port.name
     if one.send_ps < 0:
@@ -161,9 +169,33 @@ def _check_send(topology: Topology, one: Reservation, first: Hop, findings: Find
             name,
             f"is sent {exact_time(earliest_ps - one.send_ps)} too early for cycle {first.cycle} of "
             f"{port}, whose buffer can still be sending cycle "
-            f"{first.cycle - topology.tcqf.buffers}",
+            f"{first.cycle - one.buffers}",
             port,
         )
+
+
+def _check_next(one: Reservation, hops: tuple[Hop, Hop], findings: Findings) -> None:
+    """See that a frame is sent in the cycle after the one in which it came (CQF)."""
+    near, far = hops
+    if far.cycle != near.cycle + 1:
+        findings.add(
+            "mapping",
+            one.stream.name,
+            f"leaves {near.port.name} in cycle {near.cycle} and {far.port.name} in cycle "
+            f"{far.cycle}; CQF has no cycle but the next",
+            far.port.name,
+        )
+
+
+def _dead_ps(topology: Topology, port: Port) -> int:
+    """Return how long before its end a cycle must be sent for the next node to have it in time.
+
+    10 us of fibre, 1 us of processing, clocks within 0.1 us, cycles in phase: 11.2 us.
+    """
+    near, node = topology.node_by_name[port.source], topology.node_by_name[port.target]
+    apart_ps = near.clock.phase_ps - node.clock.phase_ps
+    clocks_ps = near.clock.error_ps + node.clock.error_ps
+    return max(apart_ps + port.propagation_ps + node.processing.high_ps + clocks_ps, 0)
 
 
 def _check_not_late(
@@ -200,7 +232,7 @@ def _check_not_early(
         + near.port.propagation_ps
         + far.processing_ps_min
     )
-    last_turn = far.cycle - topology.tcqf.buffers
+    last_turn = far.cycle - one.buffers
     free_ps = _begin_ps(topology, far, last_turn + 1) + far.clock.error_ps
     if queued_ps < free_ps:
         findings.add(
@@ -238,7 +270,7 @@ def check_mappings(reservations: Iterable[Reservation], findings: Findings) -> N
 def check_capacity(
     topology: Topology,
     profile: Profile,
-    reservations: Iterable[Reservation],
+    reservations: Sequence[Reservation],
     findings: Findings,
 ) -> tuple[tuple[PortProof, ...], set[int]]:
     """Go through every cycle of every port with reservations; also return the overfull ports."""
@@ -249,11 +281,13 @@ def check_capacity(
             key = (one.period, phase, one.stream.frame_bytes, one.stream.max_packets)
             booked[hop.port.number][key] += 1
     guard_bytes = longest_other_bytes(profile)
+    is_cqf = any(one.is_cqf for one in reservations)
     proofs, overfull = [], set()
     for number in sorted(booked):
         port = topology.ports[number]
         before = findings.total
-        proof = _check_port(topology, port, (booked[number], guard_bytes), findings)
+        dead_ps = _dead_ps(topology, port) if is_cqf else 0
+        proof = _check_port(topology, port, (booked[number], guard_bytes, dead_ps), findings)
         if proof is not None:
             proofs.append(proof)
         if findings.total > before:
@@ -273,10 +307,10 @@ def longest_other_bytes(profile: Profile) -> int:
 def _check_port(
     topology: Topology,
     port: Port,
-    load: tuple[Mapping[tuple[int, int, int, int], int], int],
+    load: tuple[Mapping[tuple[int, int, int, int], int], int, int],
     findings: Findings,
 ) -> PortProof | None:
-    booked, guard_bytes = load
+    booked, guard_bytes, dead_ps = load
     cycle_ps = topology.tcqf.cycle_ps
     count = _repeats_after(period for period, *_ in booked)
     if count is None:
@@ -290,13 +324,14 @@ def _check_port(
         return None
     bytes_in, line_ps_in = _fill(port, booked, count)
     guard_ps = serialisation_ps(guard_bytes, port.rate_bps) if guard_bytes else 0
-    room_ps = cycle_ps - wander_ps(topology, port) - guard_ps
+    room_ps = cycle_ps - wander_ps(topology, port) - guard_ps - dead_ps
     share_bytes = port.reservable_bps * cycle_ps // _PS_BITS_PER_BYTE
     _note_overfull(
         port,
         line_ps_in,
         room_ps,
-        f"ps of line time are reserved, {max(room_ps, 0)} ps are left by guard and wander",
+        f"ps of line time are reserved, {max(room_ps, 0)} ps are left by guard and wander"
+        + (f", and {dead_ps} ps of dead time" if dead_ps else ""),
         findings,
     )
     _note_overfull(
@@ -382,5 +417,7 @@ def arrivals(topology: Topology, one: Reservation) -> tuple[int, int]:
         shortest_ps = serialisation_ps(one.stream.frame_bytes, last.port.rate_bps)
         begin_ps = _begin_ps(topology, last, last.cycle)
         low.append(begin_ps - last.clock.error_ps + shortest_ps + passed_ps)
-        high.append(begin_ps + topology.tcqf.cycle_ps + last.clock.error_ps + passed_ps)
+        dead_ps = _dead_ps(topology, last.port) if one.is_cqf else 0
+        end_ps = begin_ps + topology.tcqf.cycle_ps - dead_ps
+        high.append(end_ps + last.clock.error_ps + passed_ps)
     return min(low), max(high)

@@ -221,7 +221,7 @@ def _note(
                 uses.line[port.name].append(_Use(low, high, queue, stream.name, number))
             first_bit = starts[hop]
             if hop > 0:
-                first_bit = starts[hop - 1] + problem.lead_ps(route[hop - 1], port)
+                first_bit = starts[hop - 1] + problem.reach_ps(route[hop - 1], port)
             for low, high in _folded(first_bit, end, cycle):
                 taken = uses.queue[port.name, queue]
                 taken.append(_Use(low, high, queue, stream.name, number))

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from qnet.check.cycles import (
+    CQF_BUFFERS,
     Reservation,
     bound,
     check_capacity,
@@ -20,6 +21,13 @@ from qnet.check.cycles import (
     reservation,
 )
 from qnet.check.findings import Findings, exact_number, exact_time
+from qnet.check.gated import (
+    GatedStream,
+    check_frames,
+    check_gate_lists,
+    gated_bound,
+    gated_stream,
+)
 from qnet.check.load import (
     check_demands,
     check_egress,
@@ -41,7 +49,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     one with worse clocks, is what a proof is for.
     """
     findings = Findings()
-    _check_head(topology, plan, findings)
+    _check_head(topology, profile, plan, findings)
     stream_plans = _match_streams(profile, plan, findings)
     demand_plans = match_demands(profile, plan, findings)
     placed_bps = check_demands(topology, demand_plans, findings)
@@ -49,12 +57,16 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     counts = Counter(stream.name for stream, _ in stream_plans)
     broken_streams = {name for name, count in counts.items() if count > 1}
     reservations: list[Reservation] = []
+    gated: list[GatedStream] = []
     for stream, entry in stream_plans:
         before = findings.total
-        reservation = _check_stream(topology, profile, plan, (stream, entry), findings)
-        if reservation is not None:
-            check_times(topology, reservation, findings)
-            reservations.append(reservation)
+        made = _check_stream(topology, profile, plan, (stream, entry), findings)
+        if isinstance(made, Reservation):
+            check_times(topology, made, findings)
+            reservations.append(made)
+        elif made is not None:
+            check_frames(topology, profile, plan, made, findings)
+            gated.append(made)
         if findings.total > before:
             broken_streams.add(stream.name)
 
@@ -62,21 +74,26 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     check_mappings([one for one in reservations if not profile.may_wait(one.stream)], findings)
     mappings_hold = findings.total == before
     ports, overfull = check_capacity(topology, profile, reservations, findings)
+    overfull |= check_gate_lists(topology, profile, plan, gated, placed_bps, findings)
+    overfull |= _check_apart(topology, plan, reservations, findings)
     reserved = [(one.stream, [hop.port for hop in one.hops]) for one in reservations]
+    reserved += [(other.stream, other.ports) for other in gated]
     check_rates(topology, reserved, placed_bps, findings)
     check_egress(topology, profile, plan, (stream_plans, demand_plans), findings)
 
     touched = _touched_streams(topology, stream_plans, broken_streams, overfull)
     certain = mappings_hold and plan.cycle_ps == topology.tcqf.cycle_ps
-    bounds = {
-        one.stream.name: bound(topology, one)
-        for one in reservations
-        if certain and one.stream.name not in touched
-    }
+    found = {one.stream.name: bound(topology, one) for one in reservations if certain}
+    found.update({one.stream.name: gated_bound(topology, one) for one in gated})
+    bounds = {name: pair for name, pair in found.items() if name not in touched}
     for one in reservations:
-        _check_promises(topology, one, findings)
+        _check_promises(one.stream, bound(topology, one), findings)
         ports_of = [[hop.port for hop in path] for path in one.paths]
         check_disjoint(topology, one.stream.name, ports_of, findings)
+    for other in gated:
+        _check_promises(other.stream, gated_bound(topology, other), findings)
+        ports_of = [[hop.port for hop in path.hops] for path in other.paths]
+        check_disjoint(topology, other.stream.name, ports_of, findings)
     return Proof(
         streams=tuple(_stream_proof(stream, bounds) for stream in profile.every_stream),
         ports=ports,
@@ -92,8 +109,10 @@ def _stream_proof(stream: Stream, bounds: Mapping[str, tuple[int, int]]) -> Stre
 # Inputs: is this a plan for this network and this profile?
 
 
-def _check_head(topology: Topology, plan: Plan, findings: Findings) -> None:
+def _check_head(topology: Topology, profile: Profile, plan: Plan, findings: Findings) -> None:
     tcqf = topology.tcqf
+    is_cqf = any(one.mechanism == "cqf" for one in profile.classes)
+    buffers = CQF_BUFFERS if is_cqf else tcqf.buffers
     if plan.cycle_ps != tcqf.cycle_ps:
         findings.add(
             "inputs",
@@ -101,11 +120,11 @@ def _check_head(topology: Topology, plan: Plan, findings: Findings) -> None:
             f"made for cycles of {exact_number(plan.cycle_ps)} ps, the network's last "
             f"{tcqf.cycle_ps} ps; nothing is proven of its reservations",
         )
-    if plan.buffers != tcqf.buffers:
+    if plan.buffers != buffers:
         findings.add(
             "inputs",
             "plan",
-            f"made for {exact_number(plan.buffers)} cycle buffers, the network has {tcqf.buffers}",
+            f"made for {exact_number(plan.buffers)} cycle buffers, the network has {buffers}",
         )
 
 
@@ -127,7 +146,7 @@ def _check_stream(
     plan: Plan,
     pair: tuple[Stream, StreamPlan],
     findings: Findings,
-) -> Reservation | None:
+) -> Reservation | GatedStream | None:
     """Check status and routes of a stream; return its reservation if that can be checked on."""
     stream, entry = pair
     if entry.status == "refused":
@@ -142,14 +161,17 @@ def _check_stream(
             f"is {entry.status}; a stream of class {stream.traffic_class} can only be {due}",
         )
         return None
-    routes = _check_routes(topology, stream, entry, findings)
+    gated = profile.is_gated(stream)
+    routes = _check_routes(topology, stream, entry, findings, gated=gated)
+    if gated:
+        return gated_stream(topology, plan, pair, routes, findings) if routes else None
     if entry.status == "routed" or routes is None or plan.cycle_ps != topology.tcqf.cycle_ps:
         return None
-    return reservation(topology, plan, pair, routes, findings)
+    return reservation(topology, profile, plan, pair, routes, findings)
 
 
 def _check_routes(
-    topology: Topology, stream: Stream, entry: StreamPlan, findings: Findings
+    topology: Topology, stream: Stream, entry: StreamPlan, findings: Findings, *, gated: bool
 ) -> list[tuple[Port, ...]] | None:
     """Return the ports of each path, or None when there is a fault in any of them."""
     before = findings.total
@@ -162,26 +184,39 @@ def _check_routes(
     for path in entry.paths[: stream.paths]:
         ports = [topology.port_by_name.get(name) for name in path.ports]
         fault = route_fault(path.ports, ports, (stream.talker, stream.listener))
-        fault = fault or _cycles_fault(entry, path)
+        fault = fault or _cycles_fault(entry, path, gated=gated)
         if fault:
             findings.add("route", stream.name, fault)
         routes.append(tuple(port for port in ports if port is not None))
     return routes if findings.total == before else None
 
 
-def _cycles_fault(entry: StreamPlan, path: PathPlan) -> str | None:
-    due = len(path.ports) if entry.status == "admitted" else 0
+def _cycles_fault(entry: StreamPlan, path: PathPlan, *, gated: bool) -> str | None:
+    if not gated and (path.queues or path.starts_ps):
+        return "has queues or start times, which only gated streams have"
+    due = len(path.ports) if entry.status == "admitted" and not gated else 0
     if len(path.cycles) == due:
         return None
     return f"{len(path.cycles)} cycles for {len(path.ports)} ports; {due} are due"
 
 
+def _check_apart(
+    topology: Topology, plan: Plan, reservations: Sequence[Reservation], findings: Findings
+) -> set[int]:
+    """See that no cycles are reserved where gates close: a frame would miss its cycle."""
+    gated = {made.port for made in plan.gates}
+    shared = {hop.port for one in reservations for hop in one.hops if hop.port.name in gated}
+    for port in sorted(shared):
+        what = "has cycles of reserved streams and gates; they cannot share a port"
+        findings.add("gates", port.name, what, port.name)
+    return {port.number for port in shared}
+
+
 # Promises
 
 
-def _check_promises(topology: Topology, one: Reservation, findings: Findings) -> None:
-    low, high = bound(topology, one)
-    stream = one.stream
+def _check_promises(stream: Stream, bounds: tuple[int, int], findings: Findings) -> None:
+    low, high = bounds
     if stream.max_latency_ps is not None and high > stream.max_latency_ps:
         findings.add(
             "latency",

@@ -20,7 +20,8 @@ class GatePort(Noun):
     `processing_ps` passes between the last bit of a frame reaching the port's node and the frame
     being in the port's queue. `entries_max` is the longest gate control list that the port holds.
     The lowest `other_queues` serve other traffic; no stream may use them. Every window is longer
-    by `margin_ps`, for a clock that steps while the window is open.
+    by `margin_ps`, for a clock that steps while the window is open. Propagation and processing
+    are the longest that there are; a frame may come earlier by the two spreads together.
     """
 
     name: str
@@ -33,6 +34,8 @@ class GatePort(Noun):
     entries_max: int | None = Field(default=None, ge=1)
     other_queues: int = Field(default=0, ge=0, le=7)
     margin_ps: int = Field(default=0, ge=0)
+    propagation_spread_ps: int = Field(default=0, ge=0)
+    processing_spread_ps: int = Field(default=0, ge=0)
 
 
 class GateStream(Noun):
@@ -90,7 +93,8 @@ class GateProblem(Noun):
 
     def window_ps(self, stream: GateStream, port: GatePort) -> int:
         """Return how long the gate is open for the frames of one period."""
-        return self.burst_ps(stream, port) + self._whole_steps(port.margin_ps)
+        exact_ps = stream.packets * self._exact_ps(stream, port)
+        return self._whole_steps(exact_ps + port.margin_ps)
 
     def ready_ps(self, stream: GateStream, port: GatePort, following: GatePort) -> int:
         """Return what must pass between the first bits out of two ports in sequence.
@@ -103,6 +107,14 @@ class GateProblem(Noun):
         )
         kept = slack // self.step_ps * self.step_ps
         return self.burst_ps(stream, port) - kept + self.lead_ps(port, following)
+
+    def reach_ps(self, port: GatePort, following: GatePort) -> int:
+        """Return what passes from the first bit out of a port to its being in the next queue.
+
+        The least that may pass; below zero where clocks differ by more than the way is long.
+        """
+        early_ps = port.propagation_spread_ps + following.processing_spread_ps
+        return self.lead_ps(port, following) - self._whole_steps(early_ps)
 
     def guard_ps(self, port: GatePort) -> int:
         """Return how long before a window the gates of other queues close."""

@@ -103,9 +103,12 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
 def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:
     """Say whether a frame leaves each queue before the next one of its stream may be there."""
     lines = lines_ps(problem, stream, route)
-    return lines[0] <= stream.period_ps and all(
-        before + here <= stream.period_ps for before, here in pairwise(lines)
-    )
+    ports = [problem.ports[index] for index in route]
+    used = [
+        problem.ready_ps(stream, port, following) - problem.reach_ps(port, following) + line
+        for (port, following), line in zip(pairwise(ports), lines[1:], strict=True)
+    ]
+    return max(lines[0], *used, 0) <= stream.period_ps
 
 
 def _why_not(

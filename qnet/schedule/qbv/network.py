@@ -148,6 +148,10 @@ class _Case:
             + node.clock.error_ps
             + node.clock.wander_ps
             + rest_ps,
+            propagation_spread_ps=2 * node.clock.error_ps + node.clock.wander_ps + rest_ps,
+            processing_spread_ps=node.processing.high_ps
+            - node.processing.low_ps
+            + 2 * node.clock.error_ps,
             entries_max=node.gate_entries,
             margin_ps=2 * node.clock.wander_ps,
         )

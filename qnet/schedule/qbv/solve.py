@@ -193,6 +193,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     port_of: list[int] = []
     line: list[int] = []
     lead: list[int] = []
+    reach: list[int] = []
     anchor: list[int] = []
     load = [0] * len(ports)
     for choice in chosen:
@@ -216,6 +217,11 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
                 for (here, following), held in zip(pairwise(route), lines, strict=False)
             ]
             last = ports[route[-1]]
+            reach += [
+                problem.reach_ps(ports[here], ports[following])
+                for here, following in pairwise(route)
+            ]
+            reach.append(0)
             lead.append(problem.burst_ps(stream, last) + last.propagation_ps - lines[-1])
             hop_offset.append(len(port_of))
             anchor.append(max(range(len(route)), key=[load[port] for port in route].__getitem__))
@@ -248,6 +254,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             _int64s(port_of),
             _int64s(line),
             _int64s(lead),
+            _int64s(reach),
         ),
         kernels.Ports(
             2 if problem.guard_bytes else 1,
