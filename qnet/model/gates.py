@@ -165,7 +165,8 @@ class GateList(Noun):
 class GatePlan(Noun):
     """Routes, times, queues and gate control lists for one problem.
 
-    `proof` says why no plan can hold all streams, where that was found out.
+    `proof` says why no plan can hold all streams, where that was found out, and `bound` how many
+    a plan can hold at most.
     """
 
     format: Literal["qnet-gate-plan-1"] = "qnet-gate-plan-1"
@@ -173,6 +174,7 @@ class GatePlan(Noun):
     seed: int
     cycle_ps: int = Field(gt=0)
     proof: str | None = None
+    bound: int | None = Field(default=None, ge=0)
     streams: tuple[GateStreamPlan, ...]
     gates: tuple[GateList, ...]
 

@@ -93,6 +93,8 @@ class Plan(Noun):
     """Cycles after which all reservations repeat."""
     gate_cycle_ps: int | None = Field(default=None, gt=0)
     """Least common multiple of the intervals of all gated streams; None where there are none."""
+    gates_bound: int | None = Field(default=None, ge=0)
+    """Gated streams that a plan can hold at most; None where there are none."""
     gates: tuple[GateList, ...] = ()
     """Gate control lists, by each node's own clock; ports without one have all gates open.
 

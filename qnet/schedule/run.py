@@ -58,6 +58,7 @@ def schedule(
         buffers=cycles.buffers,
         hypercycle=cycles.length,
         gate_cycle_ps=gated.cycle_ps,
+        gates_bound=gated.bound,
         gates=gated.gates,
         streams=tuple(plans[stream.name] for stream in profile.every_stream),
         demands=tuple(demands),

@@ -39,6 +39,8 @@ class Bounds(NamedTuple):
     choices: tuple[Choice, ...]
     proof: str | None
     overloaded_ports: Mapping[int, Fraction]
+    left_out: int
+    """Streams that every plan must leave out: without a way, or for the time of one port."""
 
     @property
     def overloaded(self) -> bool:
@@ -70,7 +72,8 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
     """Find the routes of all streams and look for proofs that not all can be had."""
     choices: list[Choice] = []
     proof: str | None = None
-    needed: dict[int, Fraction] = defaultdict(Fraction)
+    hopeless = 0
+    shares: dict[int, list[Fraction]] = defaultdict(list)
     number = {port.name: index for index, port in enumerate(problem.ports)}
     for index, stream in enumerate(problem.streams):
         found = router.candidates(stream.source, stream.target)
@@ -85,19 +88,32 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
             if found.complete:
                 for port in set.intersection(*(set(route) for _, route in good)):
                     line = problem.window_ps(stream, problem.ports[port])
-                    needed[port] += Fraction(line, stream.period_ps)
+                    shares[port].append(Fraction(line, stream.period_ps))
             continue
         reason, sure = _why_not(stream, timed, complete=found.complete)
         choices.append(Choice(index, (), 0, reason))
+        hopeless += sure
         if sure and proof is None:
             proof = f"{stream.name}: {reason}"
+    needed = {port: sum(parts, Fraction(0)) for port, parts in shares.items()}
     for port, share in sorted(needed.items(), key=lambda pair: (-pair[1], pair[0])):
         if share > 1 and proof is None:
             name = problem.ports[port].name
             percent = share.numerator * 1000 // share.denominator / 10
             proof = f"port {name}: streams that cannot avoid it need {percent} % of its time"
     overloaded = {port: share for port, share in needed.items() if share > 1}
-    return Bounds(_spread(problem, choices), proof, overloaded)
+    beyond = max((_left_out(shares[port]) for port in overloaded), default=0)
+    return Bounds(_spread(problem, choices), proof, overloaded, hopeless + beyond)
+
+
+def _left_out(shares: list[Fraction]) -> int:
+    """Return how many of these cannot be had together: the smallest first, while they fit."""
+    taken = Fraction(0)
+    for placed, share in enumerate(sorted(shares)):
+        taken += share
+        if taken > 1:
+            return len(shares) - placed
+    return 0
 
 
 def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:

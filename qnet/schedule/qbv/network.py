@@ -58,6 +58,7 @@ class Gated(NamedTuple):
 
     plans: Mapping[str, StreamPlan]
     cycle_ps: int | None
+    bound: int | None
     gates: tuple[GateList, ...]
     free_bps: Mapping[int, int]
 
@@ -78,13 +79,15 @@ def schedule_gated(
     """Give every stream of the gated class its times, or the reason why it has none."""
     streams = [stream for stream in profile.every_stream if profile.is_gated(stream)]
     if not streams:
-        return Gated({}, None, (), {})
+        return Gated({}, None, None, (), {})
     progress("gates", 0, len(streams))
     case = _Case(topology, profile, routes)
     asked: list[_Asked] = []
+    possible = len(streams)
     plans: dict[str, StreamPlan] = {}
     for stream in streams:
         reason = case.hopeless(stream)
+        possible -= reason is not None
         paths = [] if reason else case.paths(stream, len(asked))
         if paths:
             asked += [_Asked(stream, gate) for gate in paths]
@@ -105,7 +108,10 @@ def schedule_gated(
         for name, number in case.numbers.items()
         if any(made.port == name for made in lists)
     }
-    return Gated(plans, made.cycle_ps if kept else None, lists, free_bps)
+    # Two copies that have no room may be of one stream.
+    lost = len(asked) - (made.bound if made.bound is not None else len(asked))
+    bound = possible - ceil_div(lost, 2)
+    return Gated(plans, made.cycle_ps if kept else None, bound, lists, free_bps)
 
 
 _Kept = tuple[_Asked, GateStreamPlan]

@@ -317,6 +317,7 @@ def _plan(
         seed=seed,
         cycle_ps=cycle,
         proof=bounds.proof,
+        bound=len(problem.streams) - bounds.left_out,
         streams=tuple(_with_reasons(problem, bounds, made)),
         gates=gate_lists(problem, tuple(made), cycle),
     )
@@ -349,8 +350,8 @@ def _with_reasons(
         if share > 1:
             reason = f"{held}, {_percent(1 - share + need)} free; {count}"
         else:
-            gap = f"{_percent(1 - share + need)} free but in no gap that fits was found"
-            reason = f"{held}, {gap}; {count}"
+            left = f"{_percent(1 - share + need)} free"
+            reason = f"{held}, {left}, but no start with a gap and a queue was found; {count}"
         if port in bounds.overloaded_ports:
             whole = _percent(bounds.overloaded_ports[port])
             reason += f"; those that cannot avoid it need {whole} of it"
