@@ -18,7 +18,7 @@ rules, for a frame of line time `ser` (docs/design.md says why):
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -277,8 +277,9 @@ def check_gate_lists(
     """Check every gated port over the gate cycle; return the numbers of those at fault."""
     gated_class = next((one for one in profile.classes if one.gated), None)
     lists = {made.port: made for made in plan.gates}
-    if len(lists) < len(plan.gates):
-        findings.add("gates", "plan", "a port has two gate lists")
+    twice = {name for name, count in Counter(made.port for made in plan.gates).items() if count > 1}
+    for name in sorted(twice):
+        findings.add("gates", quoted(name), "has two gate lists", name)
     if gated_class is None or plan.gate_cycle_ps is None:
         if plan.gates:
             findings.add("gates", "plan", "gate lists without gated streams")
@@ -302,7 +303,7 @@ def check_gate_lists(
             _check_uses(gated_class, port, (sent[name], queued), findings)
             case = _ListCase(topology, profile, gated_class, port, cycle_ps)
             _check_list(case, made.entries, sent[name], placed_bps.get(port.number, 0), findings)
-        if findings.total > before:
+        if findings.total > before or name in twice:
             faulty.add(port.number)
     return faulty
 

@@ -108,9 +108,9 @@ def schedule_gated(
         for name, number in case.numbers.items()
         if any(made.port == name for made in lists)
     }
-    # Two copies that have no room may be of one stream.
+    # Copies and wires of groups have given routes, of which nothing is proven: none counts twice.
     lost = len(asked) - (made.bound if made.bound is not None else len(asked))
-    bound = possible - ceil_div(lost, 2)
+    bound = possible - lost
     return Gated(plans, made.cycle_ps if kept else None, bound, lists, free_bps)
 
 
