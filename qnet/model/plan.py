@@ -74,6 +74,54 @@ class EgressPlan(Noun):
     bound_bps: int
 
 
+Stopped = Literal["all placed", "the rest is impossible", "bound reached", "rounds used"]
+"""Why a search ended; what is impossible, no empty network could carry."""
+
+
+class SearchPlan(Noun):
+    """How the reservations were searched for: the same seed and rounds give the same plan."""
+
+    seed: int
+    rounds: int
+    stopped: Stopped
+
+
+class ReservedPlan(Noun):
+    """What reserved streams take of the wire, each on every path it asks for.
+
+    `bound_bps` is what no plan can exceed beside the streams that were kept, `streams_bound` how
+    many of them no plan can. `overload` names a node that they must leave or enter and that cannot
+    carry all of them, if there is one.
+    """
+
+    streams: int
+    streams_placed: int
+    streams_bound: int
+    offered_bps: int
+    placed_bps: int
+    bound_bps: int
+    overload: str | None = None
+    search: SearchPlan | None = None
+
+
+class ChangesPlan(Noun):
+    """What became of the streams of an earlier plan, and of those that a failure cut.
+
+    `kept` streams are where they were; `moved` ones had their new place before the old one was
+    given up, `replaced` ones only fitted into the room of the old one; of `reduced` ones only the
+    path that still works is left of two; `lost` ones have no place any more; `released` ones are
+    no longer asked for.
+    """
+
+    down: tuple[str, ...] = ()
+    kept: int = 0
+    released: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
 class Plan(Noun):
     """One plan for one network and one profile; all witnesses are asked about the same one."""
 
@@ -89,6 +137,8 @@ class Plan(Noun):
     """Least common multiple of the intervals of all gated streams; None where there are none."""
     gates: tuple[GateList, ...] = ()
     """Gate control lists, by each node's own clock; ports without one have all gates open."""
+    reserved: ReservedPlan | None = None
+    changes: ChangesPlan | None = None
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
