@@ -8,6 +8,7 @@ from pydantic import Field
 
 from qnet.model.fields import Noun
 from qnet.model.gates import GateList
+from qnet.units import show_rate
 
 
 class PathPlan(Noun):
@@ -103,6 +104,22 @@ class ReservedPlan(Noun):
     overload: str | None = None
     search: SearchPlan | None = None
 
+    def lines(self) -> list[str]:
+        """Say in a sentence each what is placed of what could be, and how it was searched for."""
+        lines = [
+            f"reserved: {show_rate(self.placed_bps)} placed of {show_rate(self.offered_bps)} "
+            f"offered, at most {show_rate(self.bound_bps)}; {self.streams_placed} of "
+            f"{self.streams} streams, at most {self.streams_bound}"
+        ]
+        if self.overload:
+            lines.append(f"not all can be placed: {self.overload}")
+        if self.search:
+            lines.append(
+                f"searched {self.search.rounds} rounds with seed {self.search.seed}: "
+                f"{self.search.stopped}; '--rounds {self.search.rounds}' gives this plan again"
+            )
+        return lines
+
 
 class ChangesPlan(Noun):
     """What became of the streams of an earlier plan, and of those that a failure cut.
@@ -120,6 +137,28 @@ class ChangesPlan(Noun):
     replaced: tuple[str, ...] = ()
     reduced: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    lost_by_rank: tuple[tuple[int, int], ...] = ()
+    """Ranks and how many streams of each are lost or reduced, the first to be served in front."""
+
+    def lines(self) -> list[str]:
+        """Say in a sentence each what changed."""
+        lines = []
+        if self.down:
+            lines.append(f"out of use: {', '.join(self.down)}")
+        counts = [f"{self.kept} streams stay where they were"]
+        for names, words in (
+            (self.released, "released"),
+            (self.moved, "moved"),
+            (self.replaced, "moved into the room of their old place"),
+            (self.reduced, "with one path left"),
+            (self.lost, "lost"),
+        ):
+            if names:
+                counts.append(f"{len(names)} {words}")
+        lines.append(", ".join(counts))
+        for rank, count in self.lost_by_rank:
+            lines.append(f"rank {rank}: {count} could not be kept whole")
+        return lines
 
 
 class Plan(Noun):

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.errors import Infeasible
 from qnet.model.plan import ChangesPlan, Plan, ReservedPlan, SearchPlan, Stopped, StreamPlan
-from qnet.model.topology import Topology
+from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.bounds import SERVED_ERROR, Class, Load, Most, most_streams
 from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes, other_frame_bytes
@@ -39,7 +41,8 @@ from qnet.schedule.cycles.ways import Hop, Way
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED
 from qnet.schedule.repair.search import Field, Search, improve
-from qnet.schedule.routes import Routes
+from qnet.schedule.routes import Edge, Routes
+from qnet.schedule.timing import cycle_shift
 from qnet.units import PS_PER_S, ceil_div, show_rate, show_time
 
 PROGRESS_STEP = 256
@@ -98,6 +101,7 @@ def reserve(
         book.keep(keep)
     if down:
         room.set_down({port for ports in down.values() for port in ports})
+    if keep is not None:
         book.reroute()
     book.place(progress)
     made = book.search(search) if search is not None else None
@@ -132,6 +136,8 @@ class _Book:
         self._book = empty_book(count + RUINED, 1)._replace(asked=_lengthen(asked, RUINED))
         self._waits = bool(asked.waits.any())
         self._kept: dict[int, StreamPlan] = {}
+        self._halved: list[int] = []
+        """Rows that an earlier failure has left one path of two."""
         self._moved: dict[str, list[int]] = {"moved": [], "replaced": [], "reduced": [], "lost": []}
         nodes = sorted(node.name for node in room.topology.nodes)
         self._node_number = {name: number for number, name in enumerate(nodes)}
@@ -165,6 +171,8 @@ class _Book:
             field.book.phase[row] = entry.paths[0].cycles[0] % int(field.book.asked.period[row])
             use(field.grid, field.ways, field.book, row, 1)
             self._kept[row] = entry
+            if len(entry.paths) < self._streams[row].paths:
+                self._halved.append(row)
         assert self._room.grid.free.min() >= 0, "a plan that is kept was proven"
 
     def _way_of(self, row: int, entry: StreamPlan) -> Way:
@@ -178,6 +186,8 @@ class _Book:
         open_ps: list[int] = []
         for path in entry.paths:
             ports = [topology.port_by_name[name] for name in path.ports]
+            if not self._profile.may_wait(self._streams[row]):
+                self._check_shifts(entry.name, ports, path.cycles)
             hops.append(
                 [
                     Hop(cycle - first, -1, -1, 0, (port.number,))
@@ -194,6 +204,20 @@ class _Book:
         pair = int(self._book.asked.pair[row])
         return Way(pair, max(latest_ps), tuple(hop for path in hops for hop in path))
 
+    def _check_shifts(self, name: str, ports: list[Port], cycles: tuple[int, ...]) -> None:
+        """Refuse waits that the class does not have: new streams would need the same mapping."""
+        edges = [
+            Edge(0, port.source, port.target, None, port.propagation_ps, 0, (port,))
+            for port in ports
+        ]
+        for (edge, following), (cycle, then) in zip(pairwise(edges), pairwise(cycles), strict=True):
+            least = cycle_shift(self._room.topology, edge, following)
+            if then - cycle != least:
+                raise Infeasible(
+                    f"{name}: goes {then - cycle} cycles on from {edge.ports[0].name}, "
+                    f"{least} are due; its class lets no frame wait"
+                )
+
     def reroute(self) -> None:
         """Give what is cut new places, the new one reserved before the old one is given up.
 
@@ -202,7 +226,8 @@ class _Book:
         """
         field = self._field()
         cut = np.zeros(len(field.book.way), dtype=np.int64)
-        cut = np.sort(cut[: int(cut_rows(field.grid, field.ways, field.book, cut))])
+        cut = cut[: int(cut_rows(field.grid, field.ways, field.book, cut))]
+        cut = np.union1d(cut, np.array(self._halved, dtype=np.int64))
         spare = self._count
         for name, kernel in (("moved", reroute_rows), ("replaced", retry_rows)):
             answer = np.zeros(len(cut), dtype=np.int64)
@@ -374,7 +399,8 @@ class _Book:
                 plan = self._room.stream_plan(self._book, row, stream.name)
                 plans[stream.name] = plan
                 if row in reduced:
-                    reason = f"one path left; {self._room.why_not(self._book.asked, row)}"
+                    why = self._room.why_not(self._book.asked, row)
+                    reason = f"one path left; {why or 'there was no room for two'}"
                     plans[stream.name] = plan.model_copy(update={"reason": reason})
         return plans
 
@@ -396,7 +422,10 @@ class _Book:
         )
         found = [row for row in self._moved["lost"] if self._book.way[row] >= 0]
         names["replaced"] += tuple(self._streams[row].name for row in found)
+        hurt = [*names["lost"], *names["reduced"]]
+        ranks = Counter(self._streams[self._row[name]].rank for name in hurt)
         return ChangesPlan(
+            lost_by_rank=tuple(sorted(ranks.items())),
             down=down,
             kept=len(self._kept),
             released=tuple(
