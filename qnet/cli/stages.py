@@ -155,6 +155,10 @@ def plan_to_keep(scenario: Scenario, path: Path) -> Plan:
     from qnet.model.read import read_plan
 
     given = read_plan(str(path))
+    names = {stream.name for stream in scenario.profile.every_stream}
+    if given.streams and not any(entry.name in names for entry in given.streams):
+        what = f"none of its {len(given.streams)} streams is in the profile"
+        raise InputError([Problem(str(path), 0, 0, "", what)])
     findings = prove_kept(scenario.topology, scenario.profile, given)
     if findings:
         raise InputError(Problem(str(path), 0, 0, one.subject, one.message) for one in findings)

@@ -39,7 +39,7 @@ from qnet.schedule.cycles.kernels import (
 from qnet.schedule.cycles.room import Room, empty_book, keep_whole_path, make_requests, widen
 from qnet.schedule.cycles.ways import Hop, Way
 from qnet.schedule.kernels import Int64s
-from qnet.schedule.repair.kernels import RUINED
+from qnet.schedule.repair.kernels import RUINED, remove_rows
 from qnet.schedule.repair.search import Field, Search, improve
 from qnet.schedule.routes import Edge, Routes
 from qnet.schedule.timing import cycle_shift
@@ -237,6 +237,8 @@ class _Book:
         for row in cut.tolist():
             whole = keep_whole_path(self._room, field.book, row)
             self._moved["reduced" if whole else "lost"].append(row)
+            if not whole:
+                remove_rows(field.grid, field.ways, field.book, np.array([row]))
         for row in [row for rows in self._moved.values() for row in rows]:
             del self._kept[row]
 

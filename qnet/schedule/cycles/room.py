@@ -294,7 +294,7 @@ def widen(book: Book, width: int, waits: bool = False) -> Book:
 
 
 def keep_whole_path(room: Room, book: Book, row: int) -> bool:
-    """Leave a stream the path of its two that works; else take all of it out and return False."""
+    """Leave a stream the path of its two that works, and say so; else leave all as it is."""
     ways, _ = room.arrays()
     way = room.table.ways[int(book.way[row])]
     ends = [place + 1 for place, hop in enumerate(way.hops) if hop.sooner_ps >= 0]
@@ -304,10 +304,9 @@ def keep_whole_path(room: Room, book: Book, row: int) -> bool:
         ports = [hop.ports[wire] for hop, wire in zip(way.hops[start:end], wires, strict=True)]
         if all(room.grid.up[port] for port in ports):
             whole.append((start, end))
-    use(room.grid, ways, book, row, -1)
     if not whole:
-        clear_place(book, row)
         return False
+    use(room.grid, ways, book, row, -1)
     start, end = whole[0]
     hops = way.hops[start:end]
     latency_ps_max = way.latency_ps_max - hops[-1].sooner_ps

@@ -35,7 +35,7 @@ from qnet.schedule.cycles.kernels import (
     retry_rows,
     take_all_rows,
 )
-from qnet.schedule.cycles.room import Place, Room, empty_book, make_requests, widen
+from qnet.schedule.cycles.room import Place, Room, empty_book, keep_whole_path, make_requests, widen
 from qnet.schedule.cycles.ways import Pair, WayTable
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import state
@@ -62,11 +62,13 @@ class Rerouted(NamedTuple):
     """What became of the streams that a failure cut.
 
     `moved` had their new place before the old one was given up; `replaced` only fitted into the
-    room of the old one; `lost` found no place (a pair of paths may still have one that works).
+    room of the old one; `reduced` have one path left of two, and the other's room is free again;
+    `lost` found no place. `lost_by_rank` counts both of these.
     """
 
     moved: Int64s
     replaced: Int64s
+    reduced: Int64s
     lost: Int64s
     lost_by_rank: dict[int, int]
 
@@ -212,7 +214,9 @@ class Scheduler:
         """Take a cable out of use and re-route what it carried, low rank first.
 
         New places are reserved before old ones are given up. What found none beside its old place
-        is tried again in the room of it: the old one is cut anyway. Other streams are not touched.
+        is tried again in the room of it: the old one is cut anyway. Of two paths the one that works
+        is kept. Lost streams keep their reservation: they are whole again when the cable is. Other
+        streams are not touched.
         """
         ports = self._ports_of(cable)
         if not ports:
@@ -222,9 +226,21 @@ class Scheduler:
         ways, _ = self._arrays()
         cut = np.zeros(len(self.book.way), dtype=np.int64)
         cut = cut[: int(cut_rows(self.grid, ways, self.book, cut))]
+        return self.reroute(cut)
+
+    def reroute(self, ids: Sequence[int] | Int64s) -> Rerouted:
+        """Give streams new places, low rank first, each reserved before the old one is given up.
+
+        Streams that no port is down for only move to a place beside their old one; for the others
+        see `fail_cable`. Two paths that a failure has reduced to one become two again if they can.
+        """
+        rows = np.atleast_1d(np.asarray(ids, dtype=np.int64))
+        if not rows.size:
+            return Rerouted(rows, rows, rows, rows, {})
+        self._check_ids(rows)
         asked = self.book.asked
-        size = asked.packets[cut].astype(np.int64) * (asked.frame_bytes[cut] + 20)
-        return self._reroute(cut[np.lexsort((cut, -size, asked.rank[cut]))])
+        size = asked.packets[rows].astype(np.int64) * (asked.frame_bytes[rows] + 20)
+        return self._reroute(rows[np.lexsort((rows, -size, asked.rank[rows]))])
 
     def mend_cable(self, cable: str) -> None:
         """Take a mended cable into use again; streams stay where they are."""
@@ -253,14 +269,20 @@ class Scheduler:
         answer = np.zeros(len(ids), dtype=np.int64)
         rest = (self.grid, ways, pairs, self.book, spare)
         reroute_rows(*rest, ids, answer, 0, self.room.desk)
-        left = ids[answer < 0]
-        again = np.zeros(len(left), dtype=np.int64)
-        retry_rows(*rest, left, again, 0, self.room.desk)
-        lost = left[again < 0]
-        ranks, counts = np.unique(self.book.asked.rank[lost], return_counts=True)
+        tried = ids[answer < 0]
+        again = np.zeros(len(tried), dtype=np.int64)
+        retry_rows(*rest, tried, again, 0, self.room.desk)
+        left = tried[again < 0]
+        reduced = np.array(
+            [row for row in left.tolist() if keep_whole_path(self.room, self.book, row)], np.int64
+        )
+        lost = left[~np.isin(left, reduced)]
+        self._arrays()
+        ranks, counts = np.unique(self.book.asked.rank[left], return_counts=True)
         return Rerouted(
             ids[answer == 0],
-            left[again == 0],
+            tried[again == 0],
+            reduced,
             lost,
             dict(zip(ranks.tolist(), counts.tolist(), strict=True)),
         )
