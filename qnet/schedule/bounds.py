@@ -17,6 +17,10 @@ SERVED_ERROR = 1e-6
 """More than the solver is ever wrong by."""
 
 
+PRICE_MOST = 1000
+PRICE_LEAST = 50
+
+
 class Class(NamedTuple):
     """Streams that are alike to the program: ends, and what one takes of each link on its way."""
 
@@ -35,17 +39,22 @@ class Load(NamedTuple):
 
 
 class Most(NamedTuple):
-    """The largest sum, and how many streams of each class make it up, as whole numbers."""
+    """The largest sum, and how many streams of each class make it up, as whole numbers.
+
+    `prices` are what room on each link is worth, by the program's duals, the dearest link costs
+    PRICE_MOST; a hop costs a little in any case, so that of two ways the shorter is cheaper.
+    """
 
     total: float
     taken: dict[Class, int]
+    prices: list[int]
 
 
 def most_streams(load: Load, *, by_weight: bool = False) -> Most:
     """Return how many streams fit at most; with `by_weight` how large their sum of weights is."""
     classes = [one for one in sorted(load.counts) if one.source != one.target]
     if not classes:
-        return Most(0.0, {})
+        return Most(0.0, {}, [1] * len(load.source))
     largest = max(one.weight for one in classes)
     sources = sorted({one.source for one in classes})
     nodes = sorted({*load.source, *load.target})
@@ -90,10 +99,18 @@ def most_streams(load: Load, *, by_weight: bool = False) -> Most:
     lp.a_matrix_.start_ = np.array(start, dtype=np.int32)
     lp.a_matrix_.index_ = np.array(index, dtype=np.int32)
     lp.a_matrix_.value_ = np.array(value)
-    served = _solve(lp)[flows:]
+    values, duals = _solve(lp)
+    served = values[flows:]
     total = float(served.dot(worth)) * (largest if by_weight else 1)
     whole = {one: int(amount + SERVED_ERROR) for one, amount in zip(classes, served, strict=True)}
-    return Most(total, whole)
+    return Most(total, whole, _prices(duals[len(row_of) :]))
+
+
+def _prices(duals: Any) -> list[int]:
+    worth = np.abs(duals)
+    dearest = max(float(worth.max(initial=0.0)), SERVED_ERROR)
+    prices: list[int] = (np.round(worth / dearest * PRICE_MOST) + PRICE_LEAST).astype(int).tolist()
+    return prices
 
 
 def _solve(lp: Any) -> Any:
@@ -111,4 +128,5 @@ def _solve(lp: Any) -> Any:
     solver.run()
     status = solver.getModelStatus()
     assert status == highspy.HighsModelStatus.kOptimal, f"a flow of zero is feasible: {status}"
-    return np.maximum(np.array(solver.getSolution().col_value), 0.0)
+    solution = solver.getSolution()
+    return np.maximum(np.array(solution.col_value), 0.0), np.array(solution.row_dual)

@@ -40,7 +40,7 @@ from qnet.schedule.cycles.room import Room, empty_book, keep_whole_path, make_re
 from qnet.schedule.cycles.ways import Hop, Way
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED, remove_rows
-from qnet.schedule.repair.search import Field, Search, improve
+from qnet.schedule.repair.search import Field, Search, improve, priced
 from qnet.schedule.routes import Edge, Routes
 from qnet.schedule.timing import cycle_shift
 from qnet.units import PS_PER_S, ceil_div, show_rate, show_time
@@ -267,9 +267,14 @@ class _Book:
         rows = rows[[not self._is_hopeless(row) for row in rows.tolist()]]
         rounds, most = 0, len(rows)
         if not self._placed(rows).all():
-            total, taken = self._most(rows)
+            total, taken, edge_prices = self._most(rows)
+            prices = np.ones(len(self._spare), dtype=np.int64)
+            for edge, price in zip(self._room.table.routes.graph.edges, edge_prices, strict=True):
+                prices[[port.number for port in edge.ports]] = price
+            field = self._field()
+            field = field._replace(ways=priced(field.ways, field.pairs, prices))
             most = min(int(total + SERVED_ERROR), len(rows))
-            rounds = improve(self._field(), rows, self._favoured(rows, taken), most, search)
+            rounds = improve(field, rows, self._favoured(rows, taken), most, search)
         placed = int(self._placed(rows).sum())
         stopped: Stopped = "rounds used"
         if placed == self._count + len(self._unfit):

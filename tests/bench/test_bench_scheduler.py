@@ -50,7 +50,7 @@ def csqf(count: int) -> CycleProblem:
 @pytest.mark.parametrize(("count", "peer"), [(1000, 98), (2000, 88), (5000, 62)])
 def test_csqf(benchmark: Any, count: int, peer: int) -> None:
     problem = csqf(count)
-    bound, _ = most_streams(problem)
+    bound = most_streams(problem).total
 
     def solve() -> State:
         state = prepare(problem)

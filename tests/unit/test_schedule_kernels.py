@@ -70,6 +70,8 @@ def test_kernels_agree_with_the_definition(case, need):  # type: ignore[no-untyp
         margin_ps=np.zeros(count, dtype=np.int64),
         wire=np.cumsum([0, *(len(ports) for _, ports in hops)]),
         port=np.array([port for _, ports in hops for port in ports]),
+        cost=np.array([0]),
+        order=np.array([0]),
         cycle_ps=1000,
     )
     ones = np.ones(len(free), dtype=np.int64)

@@ -21,7 +21,7 @@ from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.paths import shortest_paths
 from qnet.schedule.paths.search import make_net
 from qnet.schedule.repair.kernels import RUINED
-from qnet.schedule.repair.search import Field, cheapest_first, favoured_first, repair
+from qnet.schedule.repair.search import Field, cheapest_first, favoured_first, priced, repair
 from qnet.units import wire_bytes
 
 ROUTE_COUNT = 4
@@ -116,23 +116,26 @@ def _ways(problem: CycleProblem, offset: Int64s, link: Int64s) -> Ways:
     shift = sums - sums[first]
     last = np.zeros(len(link), dtype=np.bool_)
     last[offset[1:] - 1] = True
+    latency_ps_max = shift[offset[1:] - 1] * CYCLE_PS
     return Ways(
         hop=offset,
-        latency_ps_max=shift[offset[1:] - 1] * CYCLE_PS,
+        latency_ps_max=latency_ps_max,
         shift=shift,
         sooner_ps=np.where(last, 0, -1),
         open_ps=np.where(last, CYCLE_PS, -1),
         margin_ps=np.where(last, 0, problem.extra * CYCLE_PS),
         wire=np.arange(len(link) + 1),
         port=link,
+        cost=latency_ps_max,
+        order=np.arange(len(hops)),
         cycle_ps=CYCLE_PS,
     )
 
 
 def fill(problem: CycleProblem, state: State) -> None:
     """Place what the linear program takes, then whatever else fits."""
-    _, taken = most_streams(problem)
-    order = cheapest_first(_field(state), _rows(problem))
+    _, taken, prices = most_streams(problem)
+    order = cheapest_first(_field(problem, state, prices), _rows(problem))
     left = dict(taken)
     chosen = []
     weight = _weight(problem)
@@ -142,16 +145,18 @@ def fill(problem: CycleProblem, state: State) -> None:
             left[key] -= 1
             chosen.append(stream)
     order = favoured_first(state.book, order, np.array(chosen, dtype=np.int64))
-    place_rows(*state[:4], order, state.desk)
+    place_rows(*_field(problem, state, prices)[:4], order, state.desk)
 
 
 def ruin_and_recreate(problem: CycleProblem, state: State, rounds: int, seed: int) -> None:
     """Take out some streams, and see whether more fit in another order."""
-    repair(_field(state), _rows(problem), rounds, seed)
+    field = _field(problem, state, most_streams(problem).prices)
+    repair(field, _rows(problem), rounds, seed)
 
 
-def _field(state: State) -> Field:
-    return Field(*state)
+def _field(problem: CycleProblem, state: State, prices: list[int]) -> Field:
+    ways = priced(state.ways, state.pairs, np.array(prices, dtype=np.int64))
+    return Field(*state._replace(ways=ways))
 
 
 def _rows(problem: CycleProblem) -> Int64s:

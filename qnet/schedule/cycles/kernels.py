@@ -13,7 +13,8 @@ There are two ways to choose. `admit_first` takes the first way that has room, a
 phases over the emptiest wires before it looks at all: most streams cost a few dozen reads. The two
 phases are drawn from what the wires have left, so that streams which share no wire do not see each
 other, in whatever order they come. `admit_best` looks at all phases and wires and takes, among the
-quickest ways with room, the one that keeps the most. Either refuses only when nothing fits.
+cheapest ways with room, the one that keeps the most. A way costs its latency, if no search has set
+other prices. Either refuses only when nothing fits.
 
 Frames of a stream that may wait (CSQF) do so where nothing fits without. A frame that starts in
 phase p and has waited d extra cycles by hop h uses there the cycle p + shift[h] + d. Let `base[h]`
@@ -72,6 +73,7 @@ class Ways(NamedTuple):
     is by how much it is quicker than the way, and `open_ps` how much its latency varies for a frame
     of no length; elsewhere both are -1. `margin_ps` is the time from the end of the last turn of
     its buffer at the next hop to when a frame of no length could come there at the earliest.
+    `admit_best` takes the ways of a pair as `order` says, by `cost`.
     """
 
     hop: Int64s
@@ -82,6 +84,8 @@ class Ways(NamedTuple):
     margin_ps: Int64s
     wire: Int64s
     port: Int64s
+    cost: Int64s
+    order: Int64s
     cycle_ps: int
 
 
@@ -583,21 +587,21 @@ def admit_first(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk
 
 @kernel
 def admit_best(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk: Desk) -> int:
-    """Put the stream of a row on the emptiest of the quickest ways with room; return 0 or why not.
+    """Put the stream of a row on the emptiest of the cheapest ways with room; return 0 or why not.
 
-    Ways without room are passed over; then those as quick as the first with room are compared.
+    Ways without room are passed over; then those that cost as the first with room are compared.
     """
     want = want_of(book.asked, pairs, row)
     pair = book.asked.pair[row]
     answer = NO_ROUTE
     chosen = -1
     most = -1
-    for way in range(pairs.low[pair], pairs.high[pair]):
+    for item in range(pairs.low[pair], pairs.high[pair]):
+        way = ways.order[item]
         answer = min(answer, TOO_SLOW)
-        latency = ways.latency_ps_max[way]
-        if latency > want.latency_ps_most:
+        if ways.latency_ps_max[way] > want.latency_ps_most:
             continue
-        if chosen >= 0 and latency > ways.latency_ps_max[chosen]:
+        if chosen >= 0 and ways.cost[way] > ways.cost[chosen]:
             break
         if emptiest_wires(grid, ways, want, way, desk) < 0:
             continue

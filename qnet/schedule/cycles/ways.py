@@ -198,14 +198,17 @@ def _to_arrays(ways: list[Way], cycle_ps: int) -> Ways:
     def flat(numbers: Iterable[int]) -> Int64s:
         return np.fromiter(numbers, dtype=np.int64)
 
+    latency_ps_max = flat(way.latency_ps_max for way in ways)
     return Ways(
         hop=offsets(len(way.hops) for way in ways),
-        latency_ps_max=flat(way.latency_ps_max for way in ways),
+        latency_ps_max=latency_ps_max,
         shift=flat(hop.shift for hop in hops),
         sooner_ps=flat(hop.sooner_ps for hop in hops),
         open_ps=flat(hop.open_ps for hop in hops),
         margin_ps=flat(hop.margin_ps for hop in hops),
         wire=offsets(len(hop.ports) for hop in hops),
         port=flat(port for hop in hops for port in hop.ports),
+        cost=latency_ps_max,
+        order=np.arange(len(ways)),
         cycle_ps=cycle_ps,
     )

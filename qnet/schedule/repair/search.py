@@ -43,6 +43,20 @@ class Search(NamedTuple):
     go_on: Callable[[int], bool]
 
 
+def priced(ways: Ways, pairs: Pairs, prices: Int64s) -> Ways:
+    """Return ways that cost the sum of the prices of their ports, the cheap ones to be tried first.
+
+    Wires of one hop have one price.
+    """
+    sums = np.concatenate([[0], np.cumsum(prices[ways.port[ways.wire[:-1]]])])
+    cost = sums[ways.hop[1:]] - sums[ways.hop[:-1]]
+    order = ways.order.copy()
+    for low, high in zip(pairs.low.tolist(), pairs.high.tolist(), strict=True):
+        if low >= 0:
+            order[low:high] = low + np.argsort(cost[low:high], kind="stable")
+    return ways._replace(cost=cost.astype(np.int64), order=order)
+
+
 def improve(field: Field, rows: Int64s, favoured: Int64s, most: int, search: Search) -> int:
     """Search until `most` of the rows have a place, or `go_on` says no; return the rounds made.
 
@@ -84,13 +98,14 @@ def _round(field: Field, work: Work, words: np.random.PCG64) -> int:
 
 
 def cheapest_first(field: Field, rows: Int64s) -> Int64s:
-    """Sort by rank; within it by what a stream takes of all links on its quickest way."""
+    """Sort by rank; within it by what a stream takes of all links on its cheapest way."""
     asked = field.book.asked
-    hops = np.append(np.diff(field.ways.hop), 0)[field.pairs.low[asked.pair[rows]]]
+    cheapest = field.ways.order[field.pairs.low[asked.pair[rows]]]
+    cost = field.ways.cost[cheapest]
     turns = field.grid.free.shape[1] // asked.period[rows]
     period = asked.period[rows]
     return rows[
-        np.lexsort((rows, period, _need(field.book, rows) * turns * hops, asked.rank[rows]))
+        np.lexsort((rows, period, _need(field.book, rows) * turns * cost, asked.rank[rows]))
     ]
 
 
