@@ -52,8 +52,19 @@ FRONT, COUNT, BYTES, BASE, MASK = 0, 1, 2, 3, 4
 FRAMES, WIRE_BYTES, STEADY, DEEPEST, DROPPED = 0, 1, 2, 3, 4
 FREE_AT, STATUS = 5, 6
 RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST = 0, 1, 2, 3, 4, 5
+LEAST_BIRTH, MOST_BIRTH = 6, 7
+"""Birth of the first frame that had the least latency, and the most."""
 
-DONE, QUEUE_FULL, LANE_FULL = 0, 1, 2
+# Columns of `Trace.rows`.
+QUEUED, STARTED, ENDED, REACHED, BORN, TRACED_LABEL, LEFT_IN = 0, 1, 2, 3, 4, 5, 6
+"""Queued, first bit out, last bit out, at the next port (or handed over), birth, label, cycle.
+
+A frame for which there was no room has REFUSED for its start, and the bytes of the queue that it
+found in place of its end.
+"""
+REFUSED = -1
+
+DONE, QUEUE_FULL, LANE_FULL, TRACE_FULL = 0, 1, 2, 3
 
 AT_ONCE = -2
 """In place of a queue: the frame in hand, which has not waited."""
@@ -149,6 +160,21 @@ class Tally(NamedTuple):
     port_dice: Ints
     owner: Ints
     histogram: Ints
+
+
+class Trace(NamedTuple):
+    """What is written down frame by frame; in its place, None compiles to nothing at all."""
+
+    followed: Ints
+    """[owner]: 1 for those whose frames are written down wherever they go."""
+    since: Ints
+    until: Ints
+    """[port]: all frames that start here, or find no room, from one time to before the other."""
+    slot: Ints
+    """[port]: row of `rows` and of `count`, or -1."""
+    count: Ints
+    rows: Ints
+    """[slot, entry, column]"""
 
 
 class World(NamedTuple):
@@ -303,7 +329,9 @@ def earliest(first: int, last: int, receiver: Ints, source_time: int) -> tuple[i
 
 
 @inline_kernel
-def deliver(owner: int, excess: int, frame_bytes: int, steady: bool, tally: Tally) -> None:
+def deliver(
+    owner: int, birth: int, excess: int, frame_bytes: int, steady: bool, tally: Tally
+) -> None:
     """Count a frame that has reached its listener, `excess` above the least latency."""
     row = tally.owner
     row[owner, RECEIVED] += 1
@@ -311,14 +339,56 @@ def deliver(owner: int, excess: int, frame_bytes: int, steady: bool, tally: Tall
     if steady:
         row[owner, STEADY_BYTES] += frame_bytes + 20
     row[owner, EXCESS] += excess
-    row[owner, LEAST] = min(row[owner, LEAST], excess)
-    row[owner, MOST] = max(row[owner, MOST], excess)
+    if excess < row[owner, LEAST]:
+        row[owner, LEAST] = excess
+        row[owner, LEAST_BIRTH] = birth
+    if excess > row[owner, MOST]:
+        row[owner, MOST] = excess
+        row[owner, MOST_BIRTH] = birth
     tally.histogram[owner, bin_of(excess)] += 1
 
 
+@kernel
+def write_down(
+    port: int,
+    owner: int,
+    queued: int,
+    started: int,
+    ended: int,
+    reached: int,
+    birth: int,
+    label: int,
+    turn: int,
+    trace: Trace,
+) -> None:
+    """Add a row to the trace, if the frame is one of those wanted; there is room for it."""
+    slot = trace.slot[port]
+    when = queued if started == REFUSED else started
+    if slot >= 0 and (trace.followed[owner] or trace.since[port] <= when < trace.until[port]):
+        row = trace.rows[slot, trace.count[slot]]
+        row[QUEUED] = queued
+        row[STARTED] = started
+        row[ENDED] = ended
+        row[REACHED] = reached
+        row[BORN] = birth
+        row[TRACED_LABEL] = label
+        row[LEFT_IN] = turn
+        trace.count[slot] += 1
+
+
+@kernel
+def no_room(port: int, trace: Trace) -> bool:
+    """Tell whether the trace may lack room for the two rows that a port may write next."""
+    slot = trace.slot[port]
+    return slot >= 0 and trace.count[slot] + 2 > trace.rows.shape[1]
+
+
 @inline_kernel
-def keep_back(port: int, queue: int, birth: int, label: int, turn: int, stash: Ints) -> None:
+def keep_back(
+    port: int, queue: int, arrival: int, birth: int, label: int, turn: int, stash: Ints
+) -> None:
     """Put aside the frame in hand: its ring, or the lane that it is to go to, has no room."""
+    stash[port, ARRIVAL] = arrival
     stash[port, BIRTH] = birth
     stash[port, LABEL] = label
     stash[port, CYCLE] = turn
@@ -348,6 +418,7 @@ def serve(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
 ) -> int:
     """Serve one port up to a time; return DONE, or what there was no room in.
 
@@ -393,6 +464,10 @@ def serve(
         # Take in what has arrived. A frame that finds nothing waiting goes to the wire at once.
         chosen = -1
         while arrival <= now and arrival < until:
+            if trace is not None and no_room(port, trace):
+                status = TRACE_FULL
+                break
+            queued = arrival
             if lane >= 0:
                 place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
                 birth = lane_cells[place, BIRTH]
@@ -429,6 +504,10 @@ def serve(
             if depth > limit:
                 counts[port, DROPPED] += 1
                 routes.lost[position] += 1
+                if trace is not None:
+                    held = ring[queue, BYTES]
+                    owner = routes.owner[position]
+                    write_down(port, owner, queued, REFUSED, held, 0, birth, label, turn, trace)
                 continue
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
             if waiting == 0 and arrival > now and now < until and rank[position] > 0:
@@ -440,10 +519,11 @@ def serve(
                 reserved += 1
             count = ring[queue, COUNT]
             if count > ring[queue, MASK]:
-                keep_back(port, queue, birth, label, turn, queues.stash)
+                keep_back(port, queue, queued, birth, label, turn, queues.stash)
                 status = QUEUE_FULL
                 break
             place = ring[queue, BASE] + ((ring[queue, FRONT] + count) & ring[queue, MASK])
+            cells[place, ARRIVAL] = queued
             cells[place, BIRTH] = birth
             cells[place, LABEL] = label
             cells[place, CYCLE] = turn
@@ -452,6 +532,10 @@ def serve(
             break
         if waiting == 0 and chosen != AT_ONCE:
             continue
+
+        if trace is not None and chosen != AT_ONCE and no_room(port, trace):
+            status = TRACE_FULL
+            break
 
         # Choose the queue to send from; a reserved frame must end before its cycle does.
         if now >= cycle_end:
@@ -475,6 +559,7 @@ def serve(
         # Send its first frame.
         if chosen >= 0:
             place = ring[chosen, BASE] + (ring[chosen, FRONT] & ring[chosen, MASK])
+            queued = cells[place, ARRIVAL]
             label = cells[place, LABEL]
             birth = cells[place, BIRTH]
             turn = cells[place, CYCLE]
@@ -485,7 +570,7 @@ def serve(
             status = LANE_FULL
             if chosen == AT_ONCE:
                 queue = first + buffers + rank[position] - 1
-                keep_back(port, queue, birth, label, turn, queues.stash)
+                keep_back(port, queue, queued, birth, label, turn, queues.stash)
                 ring[queue, BYTES] = frame_bytes
             break
         if chosen >= 0:
@@ -502,6 +587,7 @@ def serve(
         counts[port, WIRE_BYTES] += frame_bytes + 20
         if now >= network.steady_from:
             counts[port, STEADY] += frame_bytes + 20
+        started = now
         now += line_time[frame_bytes]
         arrives = now + network.propagation[port]
         if target >= 0:
@@ -517,6 +603,10 @@ def serve(
             lane_cells[place, LABEL] = label + 65536
             lane_cells[place, CYCLE] = turn
             sender[target, TAIL] = tail + 1
+            if trace is not None:
+                owner = routes.owner[position]
+                turn -= routes.shift[position]
+                write_down(port, owner, queued, started, now, arrives, birth, label, turn, trace)
             continue
         owner = routes.owner[position]
         if routes.hold[owner] >= 0:
@@ -526,9 +616,11 @@ def serve(
             if arrives > due:
                 late[position] += 1
             arrives = max(arrives, due)
+        if trace is not None:
+            write_down(port, owner, queued, started, now, arrives, birth, label, turn, trace)
         if arrives <= network.end:
             excess = arrives - birth - routes.floor[owner]
-            deliver(owner, excess, frame_bytes, arrives >= network.steady_from, tally)
+            deliver(owner, birth, excess, frame_bytes, arrives >= network.steady_from, tally)
     counts[port, FREE_AT] = now
     counts[port, STATUS] = status
     return status
@@ -554,6 +646,7 @@ def run_windows(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
 ) -> int:
     """Run windows `first` to `last - 1`; return the window to go on with, `last` when all is done.
 
@@ -569,7 +662,7 @@ def run_windows(
             for item in range(order.shape[1]):
                 port = order[group, item]
                 if port >= 0:
-                    serve(port, until, network, routes, lanes, queues, sources, tally)
+                    serve(port, until, network, routes, lanes, queues, sources, tally, trace)
         for port in range(tally.port.shape[0]):
             if tally.port[port, STATUS] != DONE:
                 return window

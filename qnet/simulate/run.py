@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import numba
@@ -10,20 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.model.histogram import bin_low_ps
-from qnet.model.observation import Observation, PortUse, Traffic
+from qnet.model.observation import Drop, Observation, PortUse, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.checkpoint import Checkpoint, Keeper
+from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
 from qnet.units import PS_PER_S, ceil_div
 
 Ints = NDArray[np.int64]
 
-PROGRESS_STEPS = 100
-
 HOPS_PER_TASK = 400
 """Least frames sent in a window for a thread more; handing a window to it costs some 10 us."""
+
+HOPS_PER_STEP = 2_000_000
+"""Frames sent, or so, between two looks at the world: a fifth of a second at most."""
 
 
 def simulate(
@@ -33,32 +36,74 @@ def simulate(
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Observation:
     """Send every frame of the profile over the plan's routes and count what happens to it.
 
     `progress` is called with the picoseconds simulated and the duration. The same inputs give the
-    same observation at any number of threads. Refused streams send nothing.
+    same observation at any number of threads, and whether or not the run went on from a
+    checkpoint. Refused streams send nothing. Raises Interrupted, and InputError for a checkpoint
+    that does not belong to this run.
     """
-    found = owners(topology, profile, plan)
-    world = build(topology, profile, plan, found)
-    window_s = world.network.block / world.network.windows_per_block / PS_PER_S
-    hops = sum(owner.law.frames_per_s * len(owner.ports) for owner in found) * window_s
-    most = min(threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS)
-    groups = max(min(most, int(hops) // HOPS_PER_TASK), 1)
-    numba.set_num_threads(groups)
-    order = share_out(found, len(topology.ports), groups)
-    end = profile.simulation.duration_ps
-    windows = ceil_div(end, world.network.block) * world.network.windows_per_block
-    window = 0
-    step = max(ceil_div(windows, PROGRESS_STEPS), 1)
-    while window < windows:
-        goal = min(window + step, windows)
-        window = k.run_windows(window, goal, order, *world)
-        if window < goal:
-            world = make_room(world)
-        elif progress is not None:
-            progress(min(end * window // windows, end), end)
-    return _observe(topology, profile, found, world)
+    course = Course(topology, profile, plan, threads)
+    keeper = None
+    if checkpoint is not None:
+        keeper = Keeper(checkpoint, topology, profile, plan)
+        keeper.begin(course)
+    while not course.is_done:
+        course.go_on()
+        if progress is not None:
+            progress(course.now_ps, course.end_ps)
+        if keeper is not None:
+            keeper.look(course)
+    return _observe(topology, profile, course)
+
+
+class Course:
+    """A run under way: its world, the next window, and the series of its ports so far."""
+
+    def __init__(
+        self, topology: Topology, profile: Profile, plan: Plan, threads: int | None = None
+    ) -> None:
+        self.found = owners(topology, profile, plan)
+        self.world = build(topology, profile, plan, self.found)
+        self.end_ps = profile.simulation.duration_ps
+        network = self.world.network
+        self.windows = ceil_div(self.end_ps, network.block) * network.windows_per_block
+        self.window = 0
+        window_s = network.block / network.windows_per_block / PS_PER_S
+        hops = sum(one.law.frames_per_s * len(one.ports) for one in self.found) * window_s
+        most = min(threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS)
+        groups = max(min(most, int(hops) // HOPS_PER_TASK), 1)
+        numba.set_num_threads(groups)
+        self.order = share_out(self.found, len(topology.ports), groups)
+        self.windows_per_step = max(int(HOPS_PER_STEP / max(hops, 1)), 1)
+        self.series = Series(len(topology.ports), self.windows)
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether the run has reached its end."""
+        return self.window == self.windows
+
+    @property
+    def now_ps(self) -> int:
+        """Return the time up to which all ports have been served."""
+        return int(k.window_end(self.window - 1, self.world.network)) if self.window else 0
+
+    def go_on(
+        self, trace: k.Trace | None = None, written: Callable[[k.Trace], None] | None = None
+    ) -> None:
+        """Run some windows; with a trace, `written` is to empty it whenever it is called."""
+        sample = (self.window // self.series.step + 1) * self.series.step
+        goal = min(self.window + self.windows_per_step, sample, self.windows)
+        while self.window < goal:
+            self.window = k.run_windows(self.window, goal, self.order, *self.world, trace)
+            if trace is not None and written is not None:
+                written(trace)
+            if self.window < goal:
+                self.world = make_room(self.world)
+        if goal in (sample, self.windows):
+            self.series.take(self.world, self.now_ps)
 
 
 def share_out(found: Sequence[Owner], port_count: int, groups: int) -> Ints:
@@ -113,9 +158,8 @@ def _regrow(
     return new_base, sizes - 1, new_cells
 
 
-def _observe(
-    topology: Topology, profile: Profile, found: Sequence[Owner], world: k.World
-) -> Observation:
+def _observe(topology: Topology, profile: Profile, course: Course) -> Observation:
+    found, world, series = course.found, course.world, course.series
     rows: dict[str, list[int]] = defaultdict(list)
     for number, owner in enumerate(found):
         rows[owner.name].append(number)
@@ -146,11 +190,31 @@ def _observe(
                 sent_frames=int(row[k.FRAMES]),
                 sent_bytes=int(row[k.WIRE_BYTES]),
                 steady_bytes=int(row[k.STEADY]),
-                queue_bytes_max=int(row[k.DEEPEST]),
+                queue_bytes_max=int(deepest),
                 dropped=int(row[k.DROPPED]),
             )
-            for port, row in zip(topology.ports, counts, strict=True)
+            for port, row, deepest in zip(topology.ports, counts, series.deepest, strict=True)
         ),
+        drops=_drops(found, world),
+        series_end_ps=tuple(series.end_ps[: series.count].tolist()),
+        series=series.by_port(topology.ports),
+    )
+
+
+def _drops(found: Sequence[Owner], world: k.World) -> tuple[Drop, ...]:
+    """List who lost frames where, by port and name."""
+    count: Counter[tuple[int, str, str, str]] = Counter()
+    first = world.sources.law[:, k.START]
+    for position in np.flatnonzero(world.routes.lost):
+        number = int(world.routes.owner[position])
+        owner = found[number]
+        port = owner.ports[position - first[number]]
+        cause = "cycle buffer full" if owner.rank == 0 else "class buffer full"
+        frames = int(world.routes.lost[position])
+        count[port.number, port.name, owner.name, cause] += frames
+    return tuple(
+        Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
+        for number, port, name, cause in sorted(count)
     )
 
 
@@ -190,7 +254,16 @@ class _Accounts:
             latency_ps_max=int((floor + counts[:, k.MOST])[got].max()) if got.any() else None,
             floor_ps=base,
             histogram=self._histogram(rows, floor - base),
+            best_birth_ps=self._birth(rows, floor + counts[:, k.LEAST], k.LEAST_BIRTH),
+            worst_birth_ps=self._birth(rows, -floor - counts[:, k.MOST], k.MOST_BIRTH),
         )
+
+    def _birth(self, rows: Sequence[int], order: Ints, column: int) -> int | None:
+        """Return the birth in a column of the first row in order of those that received frames."""
+        counts = self.world.tally.owner
+        some = [(int(key), int(counts[row, column])) for key, row in zip(order, rows, strict=True)
+                if counts[row, k.RECEIVED]]  # fmt: skip
+        return min(some)[1] if some else None
 
     def _histogram(self, rows: Sequence[int], offset: Ints) -> tuple[tuple[int, int], ...]:
         """Merge histograms; those of longer routes are moved up by the difference of the floors."""

@@ -176,6 +176,7 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     port_dice = np.array([dice(profile.simulation.seed, f"port {p.name}") for p in topology.ports])
     counts = np.zeros((len(found), 8), dtype=np.int64)
     counts[:, k.LEAST] = k.NEVER
+    counts[:, k.MOST] = -1
     return k.World(
         network=network,
         routes=_routes(topology, found, lanes),
