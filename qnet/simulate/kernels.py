@@ -171,8 +171,9 @@ class Trace(NamedTuple):
     until: Ints
     """[port]: all frames that start here, or find no room, from one time to before the other."""
     slot: Ints
-    """[port]: row of `rows` and of `count`, or -1."""
-    count: Ints
+    """[port]: row of `rows` and of `used`, or -1."""
+    used: Ints
+    """[slot]: entries written."""
     rows: Ints
     """[slot, entry, column]"""
 
@@ -365,7 +366,7 @@ def write_down(
     slot = trace.slot[port]
     when = queued if started == REFUSED else started
     if slot >= 0 and (trace.followed[owner] or trace.since[port] <= when < trace.until[port]):
-        row = trace.rows[slot, trace.count[slot]]
+        row = trace.rows[slot, trace.used[slot]]
         row[QUEUED] = queued
         row[STARTED] = started
         row[ENDED] = ended
@@ -373,14 +374,14 @@ def write_down(
         row[BORN] = birth
         row[TRACED_LABEL] = label
         row[LEFT_IN] = turn
-        trace.count[slot] += 1
+        trace.used[slot] += 1
 
 
 @kernel
 def no_room(port: int, trace: Trace) -> bool:
     """Tell whether the trace may lack room for the two rows that a port may write next."""
     slot = trace.slot[port]
-    return slot >= 0 and trace.count[slot] + 2 > trace.rows.shape[1]
+    return slot >= 0 and trace.used[slot] + 2 > trace.rows.shape[1]
 
 
 @inline_kernel
