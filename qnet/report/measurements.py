@@ -62,8 +62,8 @@ def _every(observation: Observation) -> list[tuple[str, Traffic]]:
 
 
 def _classes(profile: Profile) -> dict[str, str]:
-    every = (*profile.every_stream, *profile.demands)
-    return {one.name: one.traffic_class for one in every}
+    streams = {one.name: one.traffic_class for one in profile.every_stream}
+    return streams | {one.name: one.traffic_class for one in profile.demands}
 
 
 def _traffic(profile: Profile, observation: Observation) -> Columns:
@@ -102,13 +102,13 @@ def _latency(profile: Profile, observation: Observation) -> Columns:
 
 def _ports(topology: Topology, observation: Observation) -> Columns:
     uses = observation.ports
-    return {
+    columns: dict[str, list[Any]] = {
         "port": [use.port for use in uses],
         "rate_bps": [topology.port_by_name[use.port].rate_bps for use in uses],
-    } | {
-        column: [getattr(use, column) for use in uses]
-        for column in ("sent_frames", "sent_bytes", "queue_bytes_max", "dropped")
     }
+    for column in ("sent_frames", "sent_bytes", "queue_bytes_max", "dropped"):
+        columns[column] = [getattr(use, column) for use in uses]
+    return columns
 
 
 def _series(observation: Observation) -> Columns:

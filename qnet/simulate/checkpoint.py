@@ -142,7 +142,7 @@ def save(path: Path, course: Course, about: dict[str, str]) -> None:
         f"{part}.{field}": array for part, field, array in _parts(course.world)
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    arrays["window"] = np.array([course.window])
+    arrays["now_ps"] = np.array([course.now_ps])
     arrays["series.rows"] = course.series.rows[: course.series.count]
     arrays["series.end_ps"] = course.series.end_ps[: course.series.count]
     with writing(path, durable=True) as file:
@@ -174,7 +174,7 @@ def restore(path: Path, course: Course, about: dict[str, str]) -> None:
     course.world = course.world._replace(
         **{part: getattr(course.world, part)._replace(**new) for part, new in changed.items()}
     )
-    course.window = int(arrays["window"][0])
+    course.now_ps = int(arrays["now_ps"][0])
     count = len(arrays["series.end_ps"])
     course.series.rows[:count] = arrays["series.rows"]
     course.series.end_ps[:count] = arrays["series.end_ps"]

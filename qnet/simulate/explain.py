@@ -1,16 +1,17 @@
 """Where did this frame wait? The run is played again, and the frame followed.
 
 Runs repeat exactly. So the run itself keeps no more than when the best and the worst frames were
-born, and two or three replays find the rest: one for the birth of a frame given by number, one for
-the frame's own way, one for what left the ports while it waited there.
+born, and two replays find the rest: one follows the frame, one writes down what left the ports
+while it waited there.
 """
 
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -148,7 +149,7 @@ class _Replay:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.case, self.found, self.progress = case, found, progress
-        self.sent_before: dict[int, int] = {}
+        self.sources = Course(*case, threads=1).world.sources
 
     def show(self, course: Course) -> None:
         if self.progress is not None:
@@ -171,25 +172,24 @@ class _Replay:
                 return min(lost)[1]
         return None
 
+    def births(self, number: int) -> Iterator[int]:
+        """Yield when a path or part is handed its frames, in order: its source, all by itself."""
+        sources = self.sources
+        state = sources.state.copy()
+        while state[number, k.NEXT_TIME] < self.end_ps:
+            yield int(state[number, k.NEXT_TIME])
+            size = k.draw_size(number, state, sources.law, sources.size_bytes, sources.size_limit)
+            k.advance(number, size, state, sources.law, sources.log_table)
+
     def birth_of(self, numbers: Sequence[int], number: int) -> tuple[int, int, int] | None:
         """Return owner and birth of a frame, and how many of the same birth come before it."""
-        births: dict[int, list[int]] = {owner: [] for owner in numbers}
-        for course, found in play(*self.case, follow=numbers):
-            self.show(course)
-            for one in found:
-                for owner in numbers:
-                    if self.found[owner].ports[0].number == one.port:
-                        born = one.rows[one.owner == owner][:, k.BORN]
-                        births[owner] += born.tolist()
-            every = sorted((birth, owner) for owner in numbers for birth in births[owner])
-            if len(every) >= number:
-                birth, owner = every[number - 1]
-                sent = course.world.sources.state[:, k.SENT]
-                # Frames born before it may still wait, if those of their part that left are older.
-                if course.is_done or all(
-                    births[one][-1:] > [birth] or len(births[one]) == sent[one] for one in numbers
-                ):
-                    return owner, birth, every[: number - 1].count((birth, owner))
+        every = heapq.merge(*(((birth, one) for birth in self.births(one)) for one in numbers))
+        last, place = None, 0
+        for nth, born in enumerate(every, 1):
+            place = place + 1 if born == last else 0
+            last = born
+            if nth == number:
+                return born[1], born[0], place
         return None
 
     def ways(
@@ -203,26 +203,18 @@ class _Replay:
         """Follow all frames of one birth until one of them is what is looked for, or is over."""
         steps: dict[tuple[int, int], list[Step]] = defaultdict(list)
         ways: list[Way] = []
-        self.sent_before = dict.fromkeys(numbers, 0)
         for course, found in play(*self.case, follow=numbers):
             self.show(course)
             for one in found:
-                self._sort_in(one, birth, steps)
+                for owner in numbers:
+                    mine = one.rows[(one.owner == owner) & (one.rows[:, k.BORN] == birth)]
+                    steps[owner, one.port] += [Step(one.port, row) for row in mine.tolist()]
             ways = [way for owner in numbers for way in self._chains(owner, steps)]
             if until is not None and any(until(way) for way in ways):
                 break
             if until is None and len(ways) > place and self.is_over(ways[place]):
                 break
         return ways
-
-    def _sort_in(self, one: Rows, birth: int, steps: dict[tuple[int, int], list[Step]]) -> None:
-        """Keep the rows of the frames born then; count the frames that were before them."""
-        for owner in self.sent_before:
-            mine = one.rows[one.owner == owner]
-            if self.found[owner].ports[0].number == one.port:
-                self.sent_before[owner] += int((mine[:, k.BORN] < birth).sum())
-            for row in mine[mine[:, k.BORN] == birth].tolist():
-                steps[owner, one.port].append(Step(one.port, row))
 
     def _chains(self, owner: int, steps: dict[tuple[int, int], list[Step]]) -> list[Way]:
         """Join rows to ways: a frame is queued at a port when it has reached it from the last."""
@@ -256,14 +248,15 @@ class _Replay:
             port = self.case.topology.ports[last.port]
             loss = Loss(port=port.name, time_ps=last.row[k.QUEUED], held_bytes=last.row[k.ENDED])
         waits = self.waits(way.owner, sent)
-        number = self.sent_before[way.owner] + way.place + 1
+        born = first[k.BORN]
+        number = sum(1 for _ in takewhile(lambda one: one < born, self.births(way.owner)))
         return Journey(
             name=owner.name,
             service=what.service,
             traffic_class=what.traffic_class,
             path=rows.index(way.owner) + 1,
             path_count=len(rows),
-            number=number,
+            number=number + way.place + 1,
             frame_bytes=first[k.TRACED_LABEL] & 0xFFFF,
             birth_ps=first[k.BORN],
             latency_ps=last.row[k.REACHED] - first[k.BORN] if arrived else None,

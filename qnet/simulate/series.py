@@ -14,26 +14,27 @@ from qnet.units import ceil_div
 
 Ints = NDArray[np.int64]
 
-SAMPLES_HIGHEST = 200
-
-
-def sample_step(windows: int) -> int:
-    """Return the windows in one interval; the last interval may have fewer."""
-    return max(ceil_div(windows, SAMPLES_HIGHEST), 1)
+SAMPLES = 100
+"""Intervals of a run, or fewer."""
 
 
 class Series:
     """Counts of all ports at the ends of the intervals so far.
 
     `rows[interval, port]` has frames, wire bytes and drops since the run began, and the deepest
-    queue of the interval.
+    queue of the interval. An interval is so many times the shortest way between two ports, which
+    does not depend on the number of threads; the last one ends with the run.
     """
 
-    def __init__(self, ports: int, windows: int) -> None:
-        self.step = sample_step(windows)
-        self.rows: Ints = np.zeros((ceil_div(windows, self.step), ports, 4), dtype=np.int64)
+    def __init__(self, ports: int, end_ps: int, reach_ps: int) -> None:
+        self.step_ps = ceil_div(end_ps, SAMPLES * reach_ps) * reach_ps
+        self.rows: Ints = np.zeros((ceil_div(end_ps, self.step_ps), ports, 4), dtype=np.int64)
         self.end_ps: Ints = np.zeros(len(self.rows), dtype=np.int64)
         self.count = 0
+
+    def next_ps(self, now_ps: int) -> int:
+        """Return the end of the interval that is under way."""
+        return (now_ps // self.step_ps + 1) * self.step_ps
 
     def take(self, world: k.World, now_ps: int) -> None:
         """Note the counts at the end of an interval, and begin the next."""
