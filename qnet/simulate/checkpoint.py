@@ -183,7 +183,8 @@ def restore(path: Path, course: Course, about: dict[str, str]) -> None:
 
 def _read(path: Path) -> dict[str, Ints]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves a file open that it opens itself and cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except OSError as error:
         why = f"cannot be read: {(error.strerror or str(error)).lower()}"
