@@ -163,6 +163,24 @@ def check_egress(
             _check_claim(entry, required[entry.site], out_bps[entry.site], findings)
 
 
+def check_claims(plan: Plan, placed: Sequence[tuple[Stream, int]], findings: Findings) -> None:
+    """See that the plan claims no more reserved than its own streams, with their paths, come to."""
+    claim = plan.reserved
+    if claim is None:
+        return
+    sums_bps = sum(round_up(mean_bps(stream)) * paths for stream, paths in placed)
+    for claimed, found, bound, unit in (
+        (claim.placed_bps, sums_bps, claim.bound_bps, "b/s"),
+        (claim.streams_placed, len(placed), claim.streams_bound, "streams"),
+    ):
+        if claimed > found:
+            words = f"claims {exact_number(claimed)} {unit} reserved; its streams come to {found} "
+            findings.add("rate", "reserved", words + unit)
+        if claimed > bound:
+            words = f"claims {exact_number(claimed)} {unit}, above its own bound of "
+            findings.add("rate", "reserved", words + exact_number(bound))
+
+
 def _check_claim(entry: EgressPlan, required_bps: int, out_bps: int, findings: Findings) -> None:
     if entry.required_bps != required_bps:
         findings.add(

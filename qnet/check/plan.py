@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from math import lcm
 
 from qnet.check.cycles import (
     CQF_BUFFERS,
@@ -29,15 +30,16 @@ from qnet.check.gated import (
     gated_stream,
 )
 from qnet.check.load import (
+    check_claims,
     check_demands,
     check_egress,
     check_names,
     check_rates,
     match_demands,
 )
-from qnet.check.routes import check_disjoint, route_fault
-from qnet.model.plan import PathPlan, Plan, StreamPlan
-from qnet.model.proof import Proof, StreamProof
+from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, route_fault
+from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
+from qnet.model.proof import Finding, Proof, StreamProof
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 
@@ -80,6 +82,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     reserved += [(other.stream, other.ports) for other in gated]
     check_rates(topology, reserved, placed_bps, findings)
     check_egress(topology, profile, plan, (stream_plans, demand_plans), findings)
+    check_claims(plan, [(one.stream, len(one.paths)) for one in reservations], findings)
 
     touched = _touched_streams(topology, stream_plans, broken_streams, overfull)
     certain = mappings_hold and plan.cycle_ps == topology.tcqf.cycle_ps
@@ -89,16 +92,60 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     for one in reservations:
         _check_promises(one.stream, bound(topology, one), findings)
         ports_of = [[hop.port for hop in path] for path in one.paths]
-        check_disjoint(topology, one.stream.name, ports_of, findings)
+        check_disjoint(topology, one.stream, ports_of, findings)
     for other in gated:
         _check_promises(other.stream, gated_bound(topology, other), findings)
         ports_of = [[hop.port for hop in path.hops] for path in other.paths]
-        check_disjoint(topology, other.stream.name, ports_of, findings)
+        check_disjoint(topology, other.stream, ports_of, findings)
     return Proof(
         streams=tuple(_stream_proof(stream, bounds) for stream in profile.every_stream),
         ports=ports,
         findings=findings.collected(),
     )
+
+
+def prove_kept(topology: Topology, profile: Profile, plan: Plan) -> tuple[Finding, ...]:
+    """Return what keeps the admitted streams of a plan from staying where they are.
+
+    Only those count that the profile still asks for and that reserve cycles; one path of two may
+    be missing.
+    """
+    streams = [one for one in profile.every_stream if profile.takes_cycles(one)]
+    names = {one.name for one in streams}
+    kept = {
+        entry.name: entry
+        for entry in plan.streams
+        if entry.status == "admitted" and entry.name in names
+    }
+    periods = [
+        one.interval_ps // topology.tcqf.cycle_ps
+        for one in streams
+        if one.interval_ps % topology.tcqf.cycle_ps == 0
+    ]
+    alone = Plan(
+        qnet_version=plan.qnet_version,
+        topology_sha256="",
+        traffic_sha256="",
+        cycle_ps=plan.cycle_ps,
+        buffers=plan.buffers,
+        hypercycle=lcm(*periods),
+        streams=tuple(
+            kept.get(one.name, StreamPlan(name=one.name, status="refused"))
+            for one in profile.every_stream
+        ),
+        demands=tuple(
+            DemandPlan(name=one.name, rate_bps=one.rate_bps, placed_bps=0)
+            for one in profile.demands
+        ),
+        egress=tuple(
+            EgressPlan(
+                site=one.site, required_bps=one.rate_bps, offered_bps=0, placed_bps=0, bound_bps=0
+            )
+            for one in profile.egress
+        ),
+    )
+    findings = prove(topology, profile, alone).findings
+    return tuple(one for one in findings if one.message != ONE_PATH_LEFT)
 
 
 def _stream_proof(stream: Stream, bounds: Mapping[str, tuple[int, int]]) -> StreamProof:
@@ -175,8 +222,7 @@ def _check_routes(
 ) -> list[tuple[Port, ...]] | None:
     """Return the ports of each path, or None when there is a fault in any of them."""
     before = findings.total
-    fewest = stream.paths if entry.status == "admitted" else 1
-    if not fewest <= len(entry.paths) <= stream.paths:
+    if not 1 <= len(entry.paths) <= stream.paths:
         findings.add(
             "route", stream.name, f"asked for {stream.paths} paths, the plan has {len(entry.paths)}"
         )

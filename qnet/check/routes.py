@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from qnet.check.findings import Findings, quoted
 from qnet.model.topology import Port, Topology
+from qnet.model.traffic import Stream
+
+ONE_PATH_LEFT = "asked for 2 paths, the plan has 1"
 
 
 def route_fault(
@@ -29,10 +32,12 @@ def route_fault(
 
 
 def check_disjoint(
-    topology: Topology, name: str, paths: Sequence[Sequence[Port]], findings: Findings
+    topology: Topology, stream: Stream, paths: Sequence[Sequence[Port]], findings: Findings
 ) -> None:
     """Rule 6: two paths share nothing that can fail."""
     if len(paths) < 2:
+        if stream.paths == 2:
+            findings.add("disjoint", stream.name, ONE_PATH_LEFT)
         return
     first, second = paths
     links = _links(topology, first) & _links(topology, second)
@@ -41,7 +46,7 @@ def check_disjoint(
     # A shared link is in a shared cable too: one finding says it.
     for kind, shared in (("link", links), ("cable", cables if not links else ()), ("node", nodes)):
         if shared:
-            findings.add("disjoint", name, f"its two paths share {kind} {min(shared)}")
+            findings.add("disjoint", stream.name, f"its two paths share {kind} {min(shared)}")
 
 
 def _links(topology: Topology, ports: Sequence[Port]) -> set[str]:

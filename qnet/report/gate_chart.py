@@ -9,7 +9,7 @@ from qnet.model.gates import GateEntry
 from qnet.report.case import Case
 from qnet.report.charts import round_step
 from qnet.report.drawing import px
-from qnet.report.text import gate_lines, show_share, window_shares
+from qnet.report.text import show_share
 from qnet.units import PS_PER_NS, PS_PER_US, show_time
 
 LEFT = 92.0
@@ -71,8 +71,8 @@ def gate_chart(case: Case, port: str | None) -> GateChart | None:
     return GateChart(
         made.port,
         len(made.entries),
-        show_share(window_shares(case.plan)[made.port]),
-        (gate_lines(case.plan)[0].partition(";")[0] + ".").capitalize(),
+        show_share(case.plan.window_shares_ppb()[made.port]),
+        case.plan.gate_lines()[0].partition(";")[0].capitalize() + ".",
         len(queues) * ROW_HEIGHT + 42,
         rows,
         tips[:TIPS_SHOWN],

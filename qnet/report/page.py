@@ -35,7 +35,7 @@ from qnet.report.tables import (
     streams,
     tiles,
 )
-from qnet.report.text import fill_ppb, headline, printable, window_shares
+from qnet.report.text import fill_ppb, headline, printable
 from qnet.units import show_rate, show_size, show_time
 
 PORTS_LISTED = 20
@@ -91,7 +91,7 @@ def _template() -> jinja2.Template:
 
 def _gated_port(case: Case, wanted: str | None) -> str | None:
     """Return the wanted port if it has gates, else the one with most of its time in windows."""
-    shares = window_shares(case.plan)
+    shares = case.plan.window_shares_ppb()
     if wanted in shares:
         return wanted
     return max(shares, key=lambda port: shares[port], default=None)

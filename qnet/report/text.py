@@ -65,44 +65,15 @@ def plan_lines(plan: Plan) -> list[str]:
         f"{show_rate(entry.offered_bps)} offered, at most {show_rate(entry.bound_bps)}"
         for entry in plan.egress
     ]
-    lines += gate_lines(plan)
+    lines += plan.gate_lines()
+    lines += plan.reserved.lines() if plan.reserved else []
+    lines += plan.changes.lines() if plan.changes else []
     reasons = [f"{entry.name}: {entry.reason}" for entry in plan.streams if entry.reason]
     reasons += [f"{entry.name}: {entry.reason}" for entry in plan.demands if entry.reason]
     lines += [printable(reason) for reason in reasons[:FINDINGS_SHOWN]]
     if len(reasons) > FINDINGS_SHOWN:
         lines.append(f"... and {len(reasons) - FINDINGS_SHOWN} more; all are in the plan")
     return lines
-
-
-def gate_lines(plan: Plan) -> list[str]:
-    """Sum up the gates: streams placed of at most so many, the longest and the fullest list."""
-    if plan.gate_cycle_ps is None:
-        return []
-    placed = sum(any(path.starts_ps for path in entry.paths) for entry in plan.streams)
-    most = "" if plan.gates_bound is None else f" of at most {plan.gates_bound}"
-    longest = max(plan.gates, key=lambda made: len(made.entries))
-    shares = window_shares(plan)
-    fullest = max(shares, key=lambda port: shares[port])
-    return [
-        f"gates: {placed}{most} streams placed, cycle {show_time(plan.gate_cycle_ps)}; longest "
-        f"list {len(longest.entries)} entries ({longest.port}), fullest port {fullest}, "
-        f"{show_share(shares[fullest])} of its time in windows"
-    ]
-
-
-def window_shares(plan: Plan) -> dict[str, int]:
-    """Return for each gated port the ppb of its time that are windows of gated streams."""
-    used: dict[str, int] = {}
-    for entry in plan.streams:
-        for path in entry.paths:
-            for port, queue in zip(path.ports, path.queues, strict=False):
-                used[port] = used.get(port, 0) | 1 << queue
-    shares = {}
-    for made in plan.gates:
-        whole_ps = max(sum(one.interval_ps for one in made.entries), 1)
-        windows = (one for one in made.entries if one.states & used.get(made.port, 0))
-        shares[made.port] = sum(one.interval_ps for one in windows) * PPB // whole_ps
-    return shares
 
 
 def show(kind: str, value: int | None) -> str:

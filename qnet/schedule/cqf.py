@@ -17,27 +17,14 @@ from itertools import count
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.kernels import (
-    WEIGHT_BITS,
-    Hops,
-    Int64s,
-    Ledger,
-    Scratch,
-    choose_wires,
-    score_phases,
-    take,
-)
-from qnet.schedule.reserve import (
-    cycle_capacity,
-    guard_bytes,
-    hypercycle,
-    need_bytes,
-    placing_order,
-)
+from qnet.schedule.capacity import cycle_capacity, hypercycle, need_bytes, other_frame_bytes
+from qnet.schedule.kernels import Int64s
+from qnet.schedule.reserve import placing_order
 from qnet.schedule.routes import Route, Routes
 from qnet.units import PS_PER_S, ceil_div, serialisation_ps, show_time
 
@@ -121,14 +108,10 @@ class _State:
         self._topology = topology
         self._routes = routes
         self.length = hypercycle(topology, profile)
-        guard = guard_bytes(profile)
+        guard = other_frame_bytes(profile)
         capacity = [self._capacity_bytes(port, guard) for port in topology.ports]
         self.capacity: Int64s = np.array(capacity, dtype=np.int64)
-        self.ledger = Ledger(
-            np.repeat(self.capacity[:, np.newaxis], self.length, axis=1),
-            2**WEIGHT_BITS // np.maximum(self.capacity, 1),
-        )
-        self._scratch = Scratch(*(np.zeros(self.length, dtype=np.int64) for _ in range(3)))
+        self.free: Int64s = np.repeat(self.capacity[:, np.newaxis], self.length, axis=1)
 
     def _capacity_bytes(self, port: Port, guard: int) -> int:
         """Return the bytes of a cycle before its dead time; the time of a byte is rounded up."""
@@ -139,13 +122,13 @@ class _State:
         open_ps = cycle_ps - dead_time_ps(self._topology, port)
         open_ps -= wander_ps * ceil_div(cycle_ps, 10**9)
         if guard:
-            open_ps -= ceil_div(guard * 8 * PS_PER_S, port.rate_bps)
+            open_ps -= serialisation_ps(guard, port.rate_bps)
         return max(min(whole, open_ps // ps_per_byte), 0)
 
     def mean_bps(self) -> list[int]:
         """Return the mean reserved rate of every port, rounded up."""
         window_ps = self.length * self._topology.tcqf.cycle_ps
-        taken = (self.capacity[:, np.newaxis] - self.ledger.free).sum(axis=1)
+        taken = (self.capacity[:, np.newaxis] - self.free).sum(axis=1)
         return [ceil_div(size * 8 * PS_PER_S, window_ps) for size in taken.tolist()]
 
     def place(self, stream: Stream) -> StreamPlan:
@@ -258,26 +241,22 @@ class _State:
             for edge in route.edges
         ]
         cycles = [cycle for route in routes for cycle in range(len(route.edges))]
-        hops = Hops(
-            np.cumsum([0, *map(len, wires)]).astype(np.int64),
-            np.array([port for hop in wires for port in hop], dtype=np.int64),
-            np.array([cycle % self.length for cycle in cycles], dtype=np.int64),
-        )
-        phase = int(score_phases(self.ledger, hops, period, need, self._scratch))
-        ports: Int64s = np.zeros(len(wires), dtype=np.int64)
-        fullest: Int64s = np.zeros(len(wires), dtype=np.int64)
-        binding = choose_wires(self.ledger, hops, period, need, phase, ports, fullest)
-        if self._scratch.score[phase] < 0:
-            port, cycle = int(ports[binding]), int(fullest[binding])
-            reason = (
-                f"port {self._topology.ports[port].name}, cycle {cycle}: {need} bytes needed, "
-                f"{self.ledger.free[port, cycle]} free before its dead time"
-            )
-            return StreamPlan(name=stream.name, status="refused", reason=reason)
-        take(self.ledger, hops, period, need, phase, ports)
+        phase, ports = self._best(wires, cycles, period)
+        for hop, port in enumerate(ports):
+            tightest = int(self._used(port, phase + cycles[hop], period).argmin())
+            cycle = (phase + cycles[hop] + tightest * period) % self.length
+            left = int(self.free[port, cycle])
+            if left < need:
+                reason = (
+                    f"port {self._topology.ports[port].name}, cycle {cycle}: {need} bytes needed, "
+                    f"{left} free before its dead time"
+                )
+                return StreamPlan(name=stream.name, status="refused", reason=reason)
+        for hop, port in enumerate(ports):
+            self.free[port, (phase + cycles[hop]) % period :: period] -= need
         while self._send_ps(stream, phase) < 0:
             phase += period
-        names = [self._topology.ports[port].name for port in ports.tolist()]
+        names = [self._topology.ports[port].name for port in ports]
         paths = []
         for route in routes:
             here, names = names[: len(route.edges)], names[len(route.edges) :]
@@ -291,6 +270,24 @@ class _State:
             hold_ps=self._hold_ps(stream, routes) if stream.damper else None,
             paths=tuple(paths),
         )
+
+    def _best(
+        self, wires: list[list[int]], cycles: list[int], period: int
+    ) -> tuple[int, list[int]]:
+        """Return the phase, and the wire at each hop, that leave the largest share of a cycle."""
+        shares: list[NDArray[np.float64]] = []
+        for hop, cycle in zip(wires, cycles, strict=True):
+            rows = np.roll(self.free[hop], -cycle, axis=1).reshape(len(hop), -1, period)
+            shares.append(rows.min(axis=1) / self.capacity[hop][:, np.newaxis])
+        least = np.min([share.max(axis=0) for share in shares], axis=0)
+        phase = int(least.argmax())
+        chosen = [int(share[:, phase].argmax()) for share in shares]
+        return phase, [hop[wire] for hop, wire in zip(wires, chosen, strict=True)]
+
+    def _used(self, port: int, cycle: int, period: int) -> Int64s:
+        """Return what the cycles that a stream uses have left, from its start on."""
+        used: Int64s = np.roll(self.free[port], -cycle)[::period]
+        return used
 
     def _hold_ps(self, stream: Stream, routes: tuple[Route, ...]) -> int:
         """Return how long after sending no frame can still be on its way, by the worst clock."""

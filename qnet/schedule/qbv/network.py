@@ -129,7 +129,8 @@ class _Case:
         self.numbers = {port.name: port.number for port in topology.ports}
         self._gate_ports = {
             port.name: self._port(port)
-            for port in topology.ports
+            for edge in routes.graph.edges
+            for port in edge.ports
             if topology.node_by_name[port.source].queues > self._others
         }
         self._router = Router(tuple(self._gate_ports.values()), ROUTE_COUNT)
