@@ -151,7 +151,8 @@ def _begin_ps(topology: Topology, hop: Hop, cycle: int) -> int:
 def _check_send(topology: Topology, one: Reservation, first: Hop, findings: Findings) -> None:
     """Rule 1. With T = 10 us, C = 4 and perfect clocks, cycle 3 takes what is sent in 0..30 us."""
     earliest_ps = _begin_ps(topology, first, first.cycle - one.buffers + 1) + first.clock.error_ps
-    latest_ps = _begin_ps(topology, first, first.cycle) - first.clock.error_ps
+    # What CQF receives when a cycle begins it sends in the next one.
+    latest_ps = _begin_ps(topology, first, first.cycle) - first.clock.error_ps - one.is_cqf
     name, port = one.stream.name, first.port.name
     if one.send_ps < 0:
         findings.add("ingress", name, f"is sent {exact_time(-one.send_ps)} before time zero", port)
@@ -190,12 +191,13 @@ def _check_next(one: Reservation, hops: tuple[Hop, Hop], findings: Findings) -> 
 def _dead_ps(topology: Topology, port: Port) -> int:
     """Return how long before its end a cycle must be sent for the next node to have it in time.
 
-    10 us of fibre, 1 us of processing, clocks within 0.1 us, cycles in phase: 11.2 us.
+    10 us of fibre, 1 us of processing, clocks within 0.1 us, cycles in phase: 11.2 us, and 1 ps
+    since what comes when a cycle ends is in the next one.
     """
     near, node = topology.node_by_name[port.source], topology.node_by_name[port.target]
     apart_ps = near.clock.phase_ps - node.clock.phase_ps
     clocks_ps = near.clock.error_ps + node.clock.error_ps
-    return max(apart_ps + port.propagation_ps + node.processing.high_ps + clocks_ps, 0)
+    return max(apart_ps + port.propagation_ps + node.processing.high_ps + clocks_ps + 1, 0)
 
 
 def _check_not_late(

@@ -61,13 +61,14 @@ def reserve_cqf(
 def dead_time_ps(topology: Topology, port: Port) -> int:
     """Return how long before its end a cycle must be over at a port for the next node to have all.
 
-    10 us of fibre, 1 us of processing, clocks within 0.1 us, cycles in phase: 11.2 us.
+    10 us of fibre, 1 us of processing, clocks within 0.1 us, cycles in phase: 11.2 us, and 1 ps
+    since what comes when a cycle ends is in the next one.
     """
     near = topology.node_by_name[port.source].clock
     node = topology.node_by_name[port.target]
     apart_ps = near.phase_ps - node.clock.phase_ps
     clocks_ps = near.error_ps + node.clock.error_ps
-    return max(port.propagation_ps + node.processing.high_ps + clocks_ps + apart_ps, 0)
+    return max(port.propagation_ps + node.processing.high_ps + clocks_ps + apart_ps + 1, 0)
 
 
 def why_not_crossed(topology: Topology, port: Port, frame_bytes: int) -> str | None:
@@ -224,7 +225,7 @@ class _State:
 
     def _send_ps(self, stream: Stream, cycle: int) -> int:
         clock = self._topology.node_by_name[stream.talker].clock
-        return clock.phase_ps + cycle * self._topology.tcqf.cycle_ps - clock.error_ps
+        return clock.phase_ps + cycle * self._topology.tcqf.cycle_ps - clock.error_ps - 1
 
     def _try(self, stream: Stream, routes: tuple[Route, ...]) -> StreamPlan:
         """Take the best start and wires if there is room."""
