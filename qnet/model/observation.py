@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from qnet.model.fields import Noun
+
+DropCause = Literal["buffer", "policed", "residence", "link"]
+"""Why a frame was dropped: no room in its queue, over its committed rate (IEEE 802.1Q clause
+8.6.5), beyond the longest residence (clause 8.6.11), lost or damaged on a link."""
+
+
+class Drops(NamedTuple):
+    """Frames dropped for one cause."""
+
+    cause: DropCause
+    frames: int
+
+
+class Copies(Noun):
+    """Account of sequence recovery (IEEE 802.1CB clause 7.4.3): the counters of the standard.
+
+    `out_of_order` counts frames passed on whose number was not the next; `rogue` those discarded
+    since their number was beyond the history.
+    """
+
+    passed: int
+    discarded: int
+    out_of_order: int
+    rogue: int
+    resets: int
+
 
 
 class Traffic(Noun):
@@ -17,7 +43,8 @@ class Traffic(Noun):
     latencies and histogram are those of all copies. `histogram` has pairs of bin and frames: the
     frames whose latency above `floor_ps`, the least that the route allows, falls in the bin (see
     `qnet.model.histogram`). `steady_bytes` are bytes of line time, with preamble and gap, of all
-    copies delivered in the steady part of the run.
+    copies delivered in the steady part of the run. `drops` splits `lost` up by cause, over all
+    copies. With sequence recovery, latencies and histogram are those of the copies passed on.
     """
 
     name: str
@@ -35,6 +62,8 @@ class Traffic(Noun):
     latency_ps_max: int | None
     floor_ps: int
     histogram: tuple[tuple[int, int], ...]
+    drops: tuple[Drops, ...] = ()
+    recovery: Copies | None = None
 
     @property
     def latency_ps_mean(self) -> int | None:
@@ -50,7 +79,10 @@ class Traffic(Noun):
 
 
 class PortUse(Noun):
-    """Account of one port: wire bytes, the deepest queue over all classes, frames dropped."""
+    """Account of one port: wire bytes, the deepest queue over all classes, frames dropped.
+
+    Frames lost on the link behind the port count as dropped by the port.
+    """
 
     port: str
     sent_frames: int
@@ -58,6 +90,7 @@ class PortUse(Noun):
     steady_bytes: int
     queue_bytes_max: int
     dropped: int
+    drops: tuple[Drops, ...] = ()
 
 
 class Observation(Noun):

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
 from qnet.model.histogram import BIN_COUNT
-from qnet.model.plan import Plan
+from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream, TrafficClass
 from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice, integers, log_table
+from qnet.simulate.ports.kernels import TIMED
 from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
 
 Ints = NDArray[np.int64]
@@ -41,6 +42,8 @@ class Law:
     sizes: tuple[tuple[int, int], ...]
     frames_per_s: float
     """Mean, for memory and for sharing out the work only."""
+    timetable: tuple[int, ...] = ()
+    """Of a timed source: when its frames are due within the `gap`, by the clock of its node."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,20 @@ class Owner:
     ports: tuple[Port, ...]
     cycles: tuple[int, ...]
     law: Law
+    traffic_class: TrafficClass
     hold_ps: int | None = None
     """When a damper hands a frame over, after its birth."""
+    queues: tuple[int, ...] = ()
+    """Of a gated stream: its queue at each port."""
+    stream: Stream | None = None
+    meeting: int | None = None
+    """Number, counting on from the last port, of the point where copies of the stream meet."""
+
+    @property
+    def stations(self) -> tuple[int, ...]:
+        """Numbers of the ports on the way, and of the point where copies meet."""
+        numbers = tuple(port.number for port in self.ports)
+        return numbers if self.meeting is None else (*numbers, self.meeting)
 
 
 def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...]:
@@ -66,26 +81,46 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
     rank = {one.name: i + 1 for i, one in enumerate(strict)}
     port = topology.port_by_name
     found: list[Owner] = []
+    meeting = len(topology.ports)
     for promise in plan.streams:
         stream = stream_by_name[promise.name]
+        meets = stream.recovery is not None and len(promise.paths) > 1
         for path in promise.paths:
-            law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
             ports = tuple(port[name] for name in path.ports)
-            where = rank.get(stream.traffic_class, 0)
-            found.append(Owner(stream.name, where, ports, path.cycles, law, promise.hold_ps))
+            if path.starts_ps:
+                law = _timed_law(stream, path, topology, plan, profile)
+            else:
+                law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
+            found.append(
+                Owner(
+                    stream.name,
+                    rank.get(stream.traffic_class, 0),
+                    ports,
+                    path.cycles,
+                    law,
+                    profile.class_by_name[stream.traffic_class],
+                    promise.hold_ps,
+                    path.queues,
+                    stream,
+                    meeting if meets else None,
+                )
+            )
+        meeting += meets
     for placed in plan.demands:
         demand = demand_by_name[placed.name]
         for i, part in enumerate(placed.parts):
             law = _demand_law(demand, part.rate_bps, i, profile.simulation.seed)
             ports = tuple(port[name] for name in part.ports)
-            found.append(Owner(demand.name, rank[demand.traffic_class], ports, (), law))
+            one = profile.class_by_name[demand.traffic_class]
+            found.append(Owner(demand.name, rank[demand.traffic_class], ports, (), law, one))
     return tuple(found)
 
 
 def _stream_law(
     stream: Stream, send_ps: int | None, cycles: Sequence[int], plan: Plan, profile: Profile
 ) -> Law:
-    frames_per_s = stream.max_packets * PS_PER_S / stream.interval_ps
+    packets = stream.max_packets + stream.excess_packets
+    frames_per_s = packets * PS_PER_S / stream.interval_ps
     if send_ps is None:
         who = stream.service + stream.talker if stream.start == "together" else stream.name
         (send_ps,) = integers(profile.simulation.seed, f"start {who}", 1, stream.interval_ps)
@@ -93,12 +128,38 @@ def _stream_law(
         kind=k.PERIODIC,
         gap=stream.interval_ps,
         shift=0,
-        packets=stream.max_packets,
+        packets=packets,
         first_ps=send_ps,
         first_cycle=cycles[0] if cycles else 0,
         period_cycles=stream.interval_ps // plan.cycle_ps,
         sizes=((stream.frame_bytes, 1),),
         frames_per_s=frames_per_s,
+    )
+
+
+def _timed_law(
+    stream: Stream, path: PathPlan, topology: Topology, plan: Plan, profile: Profile
+) -> Law:
+    """Return the law of a gated stream: its first port has frame k when the plan starts it there.
+
+    The times are those of the talker's clock. What its clock's error could put before time zero is
+    left out, once.
+    """
+    assert plan.gate_cycle_ps is not None, "gated streams have a gate cycle"
+    clock = topology.node_by_name[path.ports[0].partition("->")[0]].clock
+    table = tuple(clock.phase_ps + starts[0] for starts in path.starts_ps)
+    packets = 1 + stream.excess_packets
+    return Law(
+        kind=TIMED,
+        gap=plan.gate_cycle_ps,
+        shift=0,
+        packets=packets,
+        first_ps=0,
+        first_cycle=0,
+        period_cycles=0,
+        sizes=((stream.frame_bytes, 1),),
+        frames_per_s=len(table) * packets * PS_PER_S / plan.gate_cycle_ps,
+        timetable=table,
     )
 
 
@@ -151,20 +212,20 @@ def floor_ps(owner: Owner, topology: Topology) -> int:
 
 def lookahead_ps(topology: Topology, found: Sequence[Owner]) -> int:
     """Return the shortest time between leaving one port and reaching the next, over all routes."""
-    return min(
-        (
-            near.propagation_ps + topology.node_by_name[far.source].processing.low_ps
-            for owner in found
-            for near, far in pairwise(owner.ports)
-        ),
-        default=CLOCK_BLOCK_PS,
+    between = (
+        near.propagation_ps + topology.node_by_name[far.source].processing.low_ps
+        for owner in found
+        for near, far in pairwise(owner.ports)
     )
+    meeting = (owner.ports[-1].propagation_ps for owner in found if owner.meeting is not None)
+    return min((*between, *meeting), default=CLOCK_BLOCK_PS)
 
 
 def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner]) -> k.World:
     """Lay out the world at time zero."""
-    lanes = sorted(
-        {(far.number, near.number) for owner in found for near, far in pairwise(owner.ports)}
+    lanes = sorted({(far, near) for owner in found for near, far in pairwise(owner.stations)})
+    stations = 1 + max(
+        (number for owner in found for number in owner.stations), default=0
     )
     network = _network(topology, profile, plan, found, lanes)
     ports = len(topology.ports)
@@ -183,7 +244,7 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
         queues=k.Queues(ring, np.zeros((rings * 64, 4), dtype=np.int64), stash),
         sources=_sources(profile, found, ports),
         tally=k.Tally(
-            port=np.zeros((ports, 16), dtype=np.int64),
+            port=np.zeros((max(ports, stations), 16), dtype=np.int64),
             port_dice=port_dice,
             owner=counts,
             histogram=np.zeros((len(found), BIN_COUNT), dtype=np.int64),
@@ -208,8 +269,11 @@ def _network(
     after = [topology.node_by_name[port.target] for port in ports]
     before = [topology.node_by_name[port.source] for port in ports]
     node_number = {node.name: i for i, node in enumerate(topology.nodes)}
-    blocks = ceil_div(profile.simulation.duration_ps, CLOCK_BLOCK_PS) + 1
-    lane_first = np.searchsorted(np.array([far for far, _ in lanes]), np.arange(len(ports) + 1))
+    blocks = clock_blocks(profile)
+    stations = max((number for owner in found for number in owner.stations), default=0) + 1
+    lane_first = np.searchsorted(
+        np.array([far for far, _ in lanes]), np.arange(max(len(ports), stations) + 1)
+    )
     return k.Network(
         line_time=line_time,
         rate=_ints(rates.index(port.rate_bps) for port in ports),
@@ -237,6 +301,11 @@ def _network(
     )
 
 
+def clock_blocks(profile: Profile) -> int:
+    """Return in how many blocks of time the clocks' errors are known."""
+    return ceil_div(profile.simulation.duration_ps, CLOCK_BLOCK_PS) + 1
+
+
 def clock_walk(topology: Topology, node: str, blocks: int, seed: int) -> list[int]:
     """Return a clock's error in each block: a random walk between the bounds of the clock."""
     clock = topology.node_by_name[node].clock
@@ -259,11 +328,12 @@ def _routes(
     shift: list[int] = []
     who: list[int] = []
     for number, owner in enumerate(found):
-        lane += [lane_number[far.number, near.number] for near, far in pairwise(owner.ports)] + [-1]
-        rank += [owner.rank] * len(owner.ports)
-        who += [number] * len(owner.ports)
+        stops = len(owner.stations)
+        lane += [lane_number[far, near] for near, far in pairwise(owner.stations)] + [-1]
+        rank += [owner.rank] * stops
+        who += [number] * stops
         steps = [later - sooner for sooner, later in pairwise(owner.cycles)]
-        shift += [*steps, 0] if owner.cycles else [0] * len(owner.ports)
+        shift += steps + [0] * (stops - len(steps))
     return k.Routes(
         lane=_ints(lane),
         rank=_ints(rank),
@@ -281,8 +351,8 @@ def _lanes(found: Sequence[Owner], lanes: Sequence[tuple[int, int]], network: k.
     """Make room in each lane for the frames that are under way in it on average, and some more."""
     frames_per_s: dict[tuple[int, int], float] = defaultdict(float)
     for owner in found:
-        for near, far in pairwise(owner.ports):
-            frames_per_s[far.number, near.number] += owner.law.frames_per_s
+        for near, far in pairwise(owner.stations):
+            frames_per_s[far, near] += owner.law.frames_per_s
     window = network.block // network.windows_per_block
     mask = []
     for pair in lanes:
@@ -327,7 +397,7 @@ def _sources(profile: Profile, found: Sequence[Owner], ports: int) -> k.Sources:
         state[number, k.DICE : k.DICE + 4] = dice(
             profile.simulation.seed, f"source {number} {owner.name}"
         )
-        start += len(owner.ports)
+        start += len(owner.stations)
     first_port = _ints(owner.ports[0].number for owner in found)
     # A list sorted by time is a heap already.
     heap = np.lexsort((np.arange(len(found)), state[:, k.NEXT_TIME], first_port))
