@@ -20,6 +20,10 @@ class PathPlan(Noun):
     For streams of gated classes (IEEE 802.1Q clause 8.6.8.4), `starts_ps[k][h]` is when frame k of
     the gate cycle begins to leave port `ports[h]` by that node's own clock, counting on over the
     end of the gate cycle, and `queues[h]` is its queue there. Both are empty for all others.
+    Frame k is packet `k % max_packets` of interval `k // max_packets`; the same comes again every
+    gate cycle. A node's clock shows t at the true time phase + t + error. The talker puts frame k
+    into the queue of its first port when its own clock shows `starts_ps[k][0]`, so not before
+    that gate opens; latency counts from there, for each copy of a stream with two paths.
     """
 
     ports: tuple[str, ...]
@@ -31,8 +35,9 @@ class PathPlan(Noun):
 class StreamPlan(Noun):
     """What became of one stream.
 
-    `send_ps` is when the talker sends the first frame of interval 0, for reserved streams; those
-    of interval k follow k intervals later. With a damper, the listener's node hands a frame over
+    `send_ps` is when the talker sends the first frame of interval 0, for streams that reserve
+    cycles; those of interval k follow k intervals later. Gated streams have their starts instead.
+    With a damper, the listener's node hands a frame over
     when its clock shows `hold_ps` after the frame's send time.
     """
 
@@ -82,13 +87,18 @@ class Plan(Noun):
     topology_sha256: str
     traffic_sha256: str
     cycle_ps: int = Field(gt=0)
-    buffers: int = Field(ge=3)
+    buffers: int = Field(ge=2)
+    """Cycle buffers per port: the network's, or two where the cycles are those of CQF."""
     hypercycle: int = Field(gt=0)
     """Cycles after which all reservations repeat."""
     gate_cycle_ps: int | None = Field(default=None, gt=0)
     """Least common multiple of the intervals of all gated streams; None where there are none."""
     gates: tuple[GateList, ...] = ()
-    """Gate control lists, by each node's own clock; ports without one have all gates open."""
+    """Gate control lists, by each node's own clock; ports without one have all gates open.
+
+    A list begins when its node's clock shows 0. Bit q is queue q: see `Profile.queue_by_class`
+    for the classes that have no gates of their own.
+    """
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]

@@ -106,12 +106,16 @@ class Node(Noun):
         64_000_000, alias="buffer", description="drop-tail buffer per port and best-effort class"
     )
     clock: Clock = Field(Clock(), description="phase, error and wander of its clock")
-    gate_guard_ps: Time | None = Field(
-        None,
-        alias="gate-guard",
-        description="fixed guard band: no frame begins so shortly before its gate closes; default "
-        "the line time of each frame (IEEE 802.1Q clause 8.6.8.4)",
+    queues: int = Field(
+        strict=True, ge=1, le=8, default=8, description="queues of each of its ports, for gates"
     )
+    gate_entries: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=1_000_000,
+        alias="gate-entries",
+        description="longest gate control list that each of its ports holds; default no limit",
     cut_through_bytes: Size | None = Field(
         None,
         alias="cut-through",

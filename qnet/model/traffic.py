@@ -67,9 +67,21 @@ class TrafficClass(Noun):
     priority: int = Field(
         strict=True, ge=0, le=7, description="IEEE 802.1Q priority; higher goes first"
     )
-    mechanism: Literal["tcqf", "csqf", "strict-priority"] = Field(
+    mechanism: Literal["tcqf", "csqf", "cqf", "qbv", "strict-priority"] = Field(
         description="tcqf reserves cycles for each stream; csqf does too, and lets frames of a "
-        "stream wait extra cycles where that finds room; strict-priority promises nothing"
+        "stream wait extra cycles where that finds room; cqf has two buffers and no tags; qbv "
+        "opens a gate for each frame at its time; strict-priority promises nothing"
+    )
+    isolation: Literal["frame", "stream"] = Field(
+        "frame", description="qbv: what a queue holds at a time, one frame or one stream's frames"
+    )
+    waiting: bool = Field(
+        True, strict=True, description="qbv: frames may wait in bridges for a later gate"
+    )
+    guard: Literal["length-aware", "fixed"] = Field(
+        "length-aware",
+        description="qbv: before a window, bridges hold back what would not end in time, or the "
+        "gates of other classes close for the longest of their frames",
     )
 
     weight: int | None = Field(
@@ -130,8 +142,25 @@ class TrafficClass(Noun):
 
     @property
     def reserves(self) -> bool:
-        """Say whether streams of the class reserve cycles."""
+        """Say whether streams of the class reserve cycles or gates."""
         return self.mechanism != "strict-priority"
+
+    @property
+    def takes_cycles(self) -> bool:
+        """Say whether streams of the class reserve cycles."""
+        return self.mechanism in ("tcqf", "csqf", "cqf")
+
+    @property
+    def gated(self) -> bool:
+        """Say whether frames of the class have their times in gate control lists."""
+        return self.mechanism == "qbv"
+
+    @model_validator(mode="after")
+    def _check(self) -> TrafficClass:
+        extra = sorted(self.model_fields_set & {"isolation", "waiting", "guard"})
+        if extra and not self.gated:
+            raise ValueError(f"'{extra[0]}' goes with 'mechanism: qbv' only")
+        return self
 
 
 RESERVED = TrafficClass(name="reserved", priority=6, mechanism="tcqf")
@@ -393,9 +422,27 @@ class Profile(Noun):
             for i in range(stream.count)
         )
 
+    @cached_property
+    def queue_by_class(self) -> Mapping[str, int]:
+        """Queues of all classes without gates of their own, from 0 up by priority.
+
+        The same at every port. Streams of a gated class share the queues above these, each in
+        the queue that its plan says.
+        """
+        others = sorted((one.priority, one.name) for one in self.classes if not one.gated)
+        return {name: queue for queue, (_, name) in enumerate(others)}
+
     def is_reserved(self, stream: Stream) -> bool:
-        """Say whether the stream's class reserves cycles."""
+        """Say whether the stream's class reserves cycles or gates."""
         return self.class_by_name[stream.traffic_class].reserves
+
+    def is_gated(self, stream: Stream) -> bool:
+        """Say whether the stream's frames have their times in gate control lists."""
+        return self.class_by_name[stream.traffic_class].gated
+
+    def takes_cycles(self, stream: Stream) -> bool:
+        """Say whether the stream reserves cycles."""
+        return self.class_by_name[stream.traffic_class].takes_cycles
 
     def may_wait(self, stream: Stream) -> bool:
         """Say whether the stream's frames may wait extra cycles on their way (CSQF)."""

@@ -134,7 +134,7 @@ def hypercycle(topology: Topology, profile: Profile) -> int:
     periods = {
         stream.interval_ps // cycle_ps
         for stream in profile.streams
-        if stream.count and profile.is_reserved(stream) and stream.interval_ps % cycle_ps == 0
+        if stream.count and profile.takes_cycles(stream) and stream.interval_ps % cycle_ps == 0
     }
     length = lcm(*periods)
     if length * len(topology.ports) > CELLS_MOST:
@@ -497,7 +497,7 @@ def placing_order(profile: Profile, routes: Routes) -> list[Stream]:
             return 2**63
         return stream.max_latency_ps - route.delay_ps
 
-    reserved = [stream for stream in profile.every_stream if profile.is_reserved(stream)]
+    reserved = [stream for stream in profile.every_stream if profile.takes_cycles(stream)]
     return sorted(
         reserved,
         key=lambda stream: (stream.rank, slack_ps(stream), -need_bytes(stream), stream.name),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from qnet import __version__
+from qnet.errors import Infeasible
 from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Egress, Profile
@@ -31,6 +32,9 @@ def schedule(
     Infeasible when the reserved intervals have no common multiple that can be counted out.
     """
     tell = progress or (lambda stage, done, total: None)
+    for one in profile.classes:
+        if one.mechanism in ("qbv", "cqf"):
+            raise Infeasible(f"class {one.name}: {one.mechanism} cannot be planned yet")
     routes = Routes(topology)
     reserved, state = reserve(topology, profile, routes, tell)
     free_bps = _free_bps(topology, state)
