@@ -116,6 +116,7 @@ class Node(Noun):
         le=1_000_000,
         alias="gate-entries",
         description="longest gate control list that each of its ports holds; default no limit",
+    )
     cut_through_bytes: Size | None = Field(
         None,
         alias="cut-through",

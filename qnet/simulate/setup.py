@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from math import gcd
 
@@ -44,6 +45,8 @@ class Law:
     """Mean, for memory and for sharing out the work only."""
     timetable: tuple[int, ...] = ()
     """Of a timed source: when its frames are due within the `gap`, by the clock of its node."""
+    first_step: int = 0
+    """How many of these are left out, since the clock would show them before time zero."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
     )
     rank = {one.name: i + 1 for i, one in enumerate(strict)}
     port = topology.port_by_name
+    blocks = clock_blocks(profile)
+    walk_of = cache(lambda node: clock_walk(topology, node, blocks, profile.simulation.seed))
     found: list[Owner] = []
     meeting = len(topology.ports)
     for promise in plan.streams:
@@ -88,7 +93,7 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
         for path in promise.paths:
             ports = tuple(port[name] for name in path.ports)
             if path.starts_ps:
-                law = _timed_law(stream, path, topology, plan, profile)
+                law = _timed_law(stream, path, topology, plan, walk_of(ports[0].source))
             else:
                 law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
             found.append(
@@ -138,28 +143,37 @@ def _stream_law(
 
 
 def _timed_law(
-    stream: Stream, path: PathPlan, topology: Topology, plan: Plan, profile: Profile
+    stream: Stream, path: PathPlan, topology: Topology, plan: Plan, walk: Sequence[int]
 ) -> Law:
     """Return the law of a gated stream: its first port has frame k when the plan starts it there.
 
-    The times are those of the talker's clock. What its clock's error could put before time zero is
-    left out, once.
+    The times are those of the talker's clock, whose error goes along `walk`.
     """
     assert plan.gate_cycle_ps is not None, "gated streams have a gate cycle"
-    clock = topology.node_by_name[path.ports[0].partition("->")[0]].clock
-    table = tuple(clock.phase_ps + starts[0] for starts in path.starts_ps)
+    port = topology.port_by_name[path.ports[0]]
+    phase_ps = topology.node_by_name[port.source].clock.phase_ps
+    table = tuple(phase_ps + starts[0] for starts in path.starts_ps)
+    first_step = 0
+    while True:
+        gone, step = divmod(first_step, len(table))
+        due = table[step] + gone * plan.gate_cycle_ps
+        due += walk[min(due // CLOCK_BLOCK_PS, len(walk) - 1)]
+        if due >= 0:
+            break
+        first_step += 1
     packets = 1 + stream.excess_packets
     return Law(
         kind=TIMED,
         gap=plan.gate_cycle_ps,
         shift=0,
         packets=packets,
-        first_ps=0,
+        first_ps=due,
         first_cycle=0,
         period_cycles=0,
         sizes=((stream.frame_bytes, 1),),
         frames_per_s=len(table) * packets * PS_PER_S / plan.gate_cycle_ps,
         timetable=table,
+        first_step=first_step,
     )
 
 

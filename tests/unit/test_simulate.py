@@ -16,6 +16,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels, run, setup
 from qnet.simulate.draws import dice, integers, log_table
+from qnet.simulate.ports import setup as ports_setup
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import clock_walk, owners
 from qnet.units import PS_PER_US
@@ -245,6 +246,25 @@ def test_every_frame_is_accounted_for() -> None:
     )
     # Bursts of 45 kB and the mix share a buffer of 60 kB: the case must drop, or it shows nothing.
     assert _named(seen, "mix").lost > 0
+
+
+@given(cases())
+def test_general_ports_that_use_no_part_give_the_same_bytes(
+    case: tuple[Topology, Profile, Plan],
+) -> None:
+    _same_as_general(case)
+
+
+def test_general_ports_give_the_same_bytes_with_all_laws_and_drawn_delays() -> None:
+    _same_as_general(_busy_case())
+
+
+def _same_as_general(case: tuple[Topology, Profile, Plan]) -> None:
+    plain = simulate(*case, threads=1).model_dump_json()
+    every = {port.number for port in case[0].ports}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports_setup, "general_ports", lambda *_: every)
+        assert simulate(*case, threads=1).model_dump_json() == plain
 
 
 def _named(seen: Observation, name: str) -> Traffic:

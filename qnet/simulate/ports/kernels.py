@@ -104,7 +104,7 @@ PLAIN, GENERAL, RECOVERY = 0, 1, 2
 
 # Columns of `Parts.port`: rings from FIRST are the cycle buffers, those from QUEUES to LAST the
 # queues in falling priority, those before PREEMPTABLE express.
-WHAT, FIRST, QUEUES, PREEMPTABLE, LAST, BY_ARRIVAL, GATE_FIRST, GATE_LAST, GUARD, LOSS, RATE = range(
+WHAT, FIRST, QUEUES, PREEMPTABLE, LAST, BY_ARRIVAL, GATE_FIRST, GATE_LAST, FIXED, LOSS, RATE = range(
     11
 )
 
@@ -128,7 +128,7 @@ RING, METER, SHAPER, GROUP = range(4)
 POLICED, RESIDENCE, LINK = range(3)
 
 # Columns of `Parts.source_state`.
-TABLE_FIRST, TABLE_COUNT, STEP, ROUND, NUMBER, NUMBERED, SHIFT_NODE, SHIFT_PHASE = range(8)
+TABLE_FIRST, TABLE_COUNT, STEP, ROUND, NUMBER, NUMBERED, CLOCK = range(7)
 
 # Columns of `Parts.recovery`.
 NEWEST, TAKE_ANY, ACCEPTED_AT, PASSED, DISCARDED, DISORDERED, ROGUE, RESETS, LENGTH, PATIENCE = (
@@ -176,12 +176,13 @@ class Parts(NamedTuple):
 
 
 @kernel
-def gate_ready(now: int, line: int, bit: int, first: int, last: int, guard: int, phase: int,
+def gate_ready(now: int, line: int, bit: int, first: int, last: int, fixed: int, phase: int,
                gate_end: Ints, gate_change: Ints) -> int:  # fmt: skip
     """Return `now` if a frame of a queue may begin, else a time to ask again.
 
     IEEE 802.1Q clause 8.6.8.4: the gate is open, and not enough time is left for the frame where
-    the gate closes before its end. With a fixed guard band the time that must be left is the guard.
+    the gate closes before its end. With `fixed` guards a frame may begin while its gate is open:
+    the gate control list itself closes the gate soon enough for the longest frame.
     """
     cycle = gate_end[last - 1]
     into = (now - phase) % cycle
@@ -197,7 +198,7 @@ def gate_ready(now: int, line: int, bit: int, first: int, last: int, guard: int,
     if closes == 0:
         return now + begin + gate_change[low, 2 * bit + 1] - into
     left = begin + closes - into
-    if left >= (guard if guard > 0 else line):
+    if left >= (1 if fixed > 0 else line):
         return now
     return now + left
 
@@ -369,7 +370,7 @@ def put(here: int, eligible: int, birth: int, label: int, turn: int, ring: Ints,
 
 
 @kernel
-def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_last: int, guard: int,
+def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_last: int, fixed: int,
            ring: Ints, cells: Ints, line_time: Ints, law: Ints, state: Ints, gate_end: Ints,
            gate_change: Ints) -> tuple[int, int]:  # fmt: skip
     """Return the ring to send from now, or -1; and then a time to ask again (or NEVER).
@@ -391,7 +392,7 @@ def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_la
             if gate_first < gate_last and ready == now:
                 line = line_time[cells[place, LABEL] & 0xFFFF]
                 ready = gate_ready(
-                    now, line, law[one, BIT], gate_first, gate_last, guard, phase, gate_end,
+                    now, line, law[one, BIT], gate_first, gate_last, fixed, phase, gate_end,
                     gate_change,
                 )  # fmt: skip
             state[one, READY] = ready
@@ -407,8 +408,10 @@ def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_la
 
 
 @kernel
-def choose_cyclic(first: int, now: int, phase: int, cycle_length: int, buffers: int, ring: Ints,
-                  cells: Ints, line_time: Ints) -> tuple[int, int]:  # fmt: skip
+def choose_cyclic(first: int, now: int, phase: int, cycle_length: int, buffers: int,
+                  gate_first: int, gate_last: int, fixed: int, ring: Ints, cells: Ints,
+                  line_time: Ints, law: Ints, gate_end: Ints,
+                  gate_change: Ints) -> tuple[int, int]:  # fmt: skip
     """Return the cycle buffer to send from now, or -1; and a time to ask again.
 
     The buffer whose cycle it is, when its first frame ends before the cycle does.
@@ -420,7 +423,16 @@ def choose_cyclic(first: int, now: int, phase: int, cycle_length: int, buffers: 
         place = ring[here, BASE] + (ring[here, FRONT] & ring[here, MASK])
         if cells[place, ARRIVAL] > now:
             return -1, min(cells[place, ARRIVAL], cycle_end)
-        if now + line_time[cells[place, LABEL] & 0xFFFF] <= cycle_end:
+        line = line_time[cells[place, LABEL] & 0xFFFF]
+        ready = now
+        if gate_first < gate_last:
+            ready = gate_ready(
+                now, line, law[here, BIT], gate_first, gate_last, fixed, phase, gate_end,
+                gate_change,
+            )  # fmt: skip
+        if ready > now:
+            return -1, min(ready, cycle_end)
+        if now + line <= cycle_end:
             return here, now
     return -1, cycle_end
 
@@ -442,10 +454,9 @@ def emit_next(source: int, frame_bytes: int, state: Ints, law: Ints, mine: Ints,
     if mine[source, STEP] == mine[source, TABLE_COUNT]:
         mine[source, STEP] = 0
         mine[source, ROUND] += 1
-    due = timetable[mine[source, TABLE_FIRST] + mine[source, STEP]] + mine[source, SHIFT_PHASE]
+    due = timetable[mine[source, TABLE_FIRST] + mine[source, STEP]]
     due += mine[source, ROUND] * law[source, GAP]
-    row = min(max(due, 0) // block, clock_error.shape[1] - 1)
-    due += clock_error[mine[source, SHIFT_NODE], row]
+    due += clock_error[mine[source, CLOCK], min(due // block, clock_error.shape[1] - 1)]
     state[source, NEXT_TIME] = max(due, state[source, NEXT_TIME])
 
 
@@ -481,7 +492,7 @@ def serve_port(
     first, first_queue = parts.port[port, FIRST], parts.port[port, QUEUES]
     preemptable, last = parts.port[port, PREEMPTABLE], parts.port[port, LAST]
     gate_first, gate_last = parts.port[port, GATE_FIRST], parts.port[port, GATE_LAST]
-    guard = parts.port[port, GUARD]
+    fixed = parts.port[port, FIXED]
     block = (until - 1) // network.block
     phase = network.phase[port] + network.clock_error[network.clock[port], block]
 
@@ -588,12 +599,13 @@ def serve_port(
         chosen, wake = -1, NEVER
         if first < first_queue:
             chosen, wake = choose_cyclic(
-                first, now, phase, cycle_length, buffers, ring, cells, line_time
-            )
+                first, now, phase, cycle_length, buffers, gate_first, gate_last, fixed, ring, cells,
+                line_time, ring_law, parts.gate_end, parts.gate_change,
+            )  # fmt: skip
         if chosen < 0:
             chosen, ready = choose(
                 first_queue, preemptable if held else last, now, phase, gate_first, gate_last,
-                guard, ring, cells, line_time, ring_law, ring_state, parts.gate_end,
+                fixed, ring, cells, line_time, ring_law, ring_state, parts.gate_end,
                 parts.gate_change,
             )  # fmt: skip
             wake = min(wake, ready)
