@@ -581,7 +581,7 @@ def serve_port(
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
             if ring_law[here, IDLE] > 0 and ring[here, COUNT] == 0:
                 first_in(here, came, ring_law, ring_state)
-            if head > 0:
+            if head > 0 and here < preemptable:
                 # Cut-through is for an idle port; at a busy one all of the frame is waited for.
                 busy = now > came or wire[port, WIRE_IS] != NOTHING
                 for one in range(first, last):
@@ -700,7 +700,7 @@ def serve_port(
             arrives += network.processing_low[port]
             if network.processing_span[port] > 1:
                 arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
-        if parts.head[target] > 0 and not sending:
+        if parts.head[target] > 0 and chosen < preemptable:
             arrives -= max(line_time[frame_bytes] - parts.head[target], 0)
         arrives = max(arrives, sender[target, LAST_ARRIVAL])
         sender[target, LAST_ARRIVAL] = arrives

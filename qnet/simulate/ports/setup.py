@@ -255,7 +255,7 @@ class _Layout:
             meter=_table(self.meters, 4),
             shaper=_table(self.shapers, 4),
             group=np.zeros(len(self.groups), dtype=np.int64),
-            loss=_table([_chances(*one) for one in self.losses], FRAME_BYTES_HIGHEST + 1),
+            loss=_table([chances(*one) for one in self.losses], FRAME_BYTES_HIGHEST + 1),
             loss_dice=np.array([dice(seed, f"loss {name}") for name in names]),
             head=self._heads(),
             source_state=self._sources(),
@@ -329,7 +329,7 @@ def _until(lengths: Sequence[int], opens: Sequence[bool], entry: int, wanted: bo
     return NEVER_CHANGES_PS
 
 
-def _chances(loss_ppb: int, bit_errors: int) -> list[int]:
+def chances(loss_ppb: int, bit_errors: int) -> list[int]:
     """Return, for each number of frame bytes, the draws of 63 bits below which a frame is lost."""
     byte = _ONE
     for _ in range(8):
