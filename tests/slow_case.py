@@ -84,7 +84,9 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
                 recovery,
             )
         )
-    slow = SlowSimulator(ports, sources, cycle_ps=plan.cycle_ps, buffers=plan.buffers, end_ps=end_ps)
+    slow = SlowSimulator(
+        ports, sources, cycle_ps=plan.cycle_ps, buffers=plan.buffers, end_ps=end_ps
+    )
     cyclic = [c for c in profile.classes if c.takes_cycles]
     if cyclic:
         slow.cycle_gate = profile.queue_by_class[cyclic[0].name]

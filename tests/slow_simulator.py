@@ -504,9 +504,7 @@ class SlowSimulator:
             if law.weight:
                 state.deficit[chosen] -= frame.size + 20
                 if not self.queues[number, chosen]:
-                    same = [
-                        i for i, one in enumerate(port.queues) if one.priority == law.priority
-                    ]
+                    same = [i for i, one in enumerate(port.queues) if one.priority == law.priority]
                     state.deficit[chosen] = 0
                     state.turn[law.priority] = same[(same.index(chosen) + 1) % len(same)]
                     state.granted[law.priority] = False

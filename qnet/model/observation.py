@@ -32,7 +32,6 @@ class Copies(Noun):
     resets: int
 
 
-
 class Traffic(Noun):
     """Account of one stream or one demand.
 

@@ -158,7 +158,9 @@ class Link(Noun):
         description="how much longer the way from the first node to the second is than the way "
         "back; half of it either way, and half of it misleads clocks that are set over the link",
     )
-    loss_ppb: Ratio = Field(0, alias="loss", description="share of frames lost on the way, at random")
+    loss_ppb: Ratio = Field(
+        0, alias="loss", description="share of frames lost on the way, at random"
+    )
     bit_errors: ErrorRatio = Field(
         0,
         alias="bit-error-ratio",

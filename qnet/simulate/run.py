@@ -44,9 +44,7 @@ def simulate(
     same observation at any number of threads. Refused streams send nothing.
     """
     found = owners(topology, profile, plan)
-    world, parts = add_parts(
-        topology, profile, plan, found, build(topology, profile, plan, found)
-    )
+    world, parts = add_parts(topology, profile, plan, found, build(topology, profile, plan, found))
     window_s = world.network.block / world.network.windows_per_block / PS_PER_S
     hops = sum(owner.law.frames_per_s * len(owner.ports) for owner in found) * window_s
     most = min(threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS)
@@ -229,9 +227,7 @@ class _Accounts:
             lost=lost if recovery is None else min(lost, sent - passed),
             late=int(self.late[rows].sum()),
             sent_bytes=int(once(state[:, k.SENT_BYTES])),
-            received_bytes=int(
-                (once if recovery is None else np.sum)(counts[:, k.RECEIVED_BYTES])
-            ),
+            received_bytes=int((once if recovery is None else np.sum)(counts[:, k.RECEIVED_BYTES])),
             steady_bytes=int(counts[:, k.STEADY_BYTES].sum()),
             latency_ps_min=int((floor + counts[:, k.LEAST])[got].min()) if got.any() else None,
             latency_ps_sum=excess + int((floor * counts[:, k.RECEIVED]).sum()),

@@ -219,9 +219,24 @@ def floor_ps(owner: Owner, topology: Topology) -> int:
         listener = topology.node_by_name[owner.ports[-1].target]
         return max(owner.hold_ps - listener.clock.error_ps, 0)
     shortest = min(size for size, _ in owner.law.sizes)
-    return sum(
-        serialisation_ps(shortest, port.rate_bps) + port.propagation_ps for port in owner.ports
-    ) + sum(topology.node_by_name[port.source].processing.low_ps for port in owner.ports[1:])
+    lines = [serialisation_ps(shortest, port.rate_bps) for port in owner.ports]
+    heads = [head_ps(topology, near, far) for near, far in pairwise(owner.ports)]
+    return (
+        sum(min(line, head or line) for line, head in zip(lines, [*heads, 0], strict=True))
+        + sum(port.propagation_ps for port in owner.ports)
+        + sum(topology.node_by_name[port.source].processing.low_ps for port in owner.ports[1:])
+    )
+
+
+def head_ps(topology: Topology, near: Port, far: Port) -> int:
+    """Return how long after its begin a frame may be sent on without all of it, 0 where it may not.
+
+    Preamble and the bytes that the far port's node wants to see, where both ports have one rate.
+    """
+    enough = topology.node_by_name[far.source].cut_through_bytes
+    if enough is None or near.rate_bps != far.rate_bps:
+        return 0
+    return ceil_div((enough + 8) * 8 * PS_PER_S, near.rate_bps)
 
 
 def lookahead_ps(topology: Topology, found: Sequence[Owner]) -> int:
@@ -238,9 +253,7 @@ def lookahead_ps(topology: Topology, found: Sequence[Owner]) -> int:
 def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner]) -> k.World:
     """Lay out the world at time zero."""
     lanes = sorted({(far, near) for owner in found for near, far in pairwise(owner.stations)})
-    stations = 1 + max(
-        (number for owner in found for number in owner.stations), default=0
-    )
+    stations = 1 + max((number for owner in found for number in owner.stations), default=0)
     network = _network(topology, profile, plan, found, lanes)
     ports = len(topology.ports)
     rings = ports * (network.cycle_buffers + network.classes)

@@ -107,7 +107,7 @@ class _Drawing:
         if "shaping" in self.parts:
             plain[0]["max-residence"] = f"{self.whole(1, 60)}us"
         if "cuts" in self.parts:
-            for one in plain[self.whole(1, 3) if "weights" not in self.parts else 3 :]:
+            for one in plain[self.whole(2 if "credit" in self.parts else 1, 3) :]:
                 one["preemptable"] = True
         return classes + [{"mechanism": "strict-priority"} | one for one in plain]
 

@@ -104,8 +104,8 @@ PLAIN, GENERAL, RECOVERY = 0, 1, 2
 
 # Columns of `Parts.port`: rings from FIRST are the cycle buffers, those from QUEUES to LAST the
 # queues in falling priority, those before PREEMPTABLE express.
-WHAT, FIRST, QUEUES, PREEMPTABLE, LAST, BY_ARRIVAL, GATE_FIRST, GATE_LAST, FIXED, LOSS, RATE = range(
-    11
+WHAT, FIRST, QUEUES, PREEMPTABLE, LAST, BY_ARRIVAL, GATE_FIRST, GATE_LAST, FIXED, LOSS, RATE = (
+    range(11)
 )
 
 # Columns of `Parts.ring`.
@@ -616,7 +616,7 @@ def serve_port(
             cut = 0
             if chosen >= 0:
                 cut = cut_after(now - begun, rest, parts.port[port, RATE])
-                wake = arrival = ends
+                wake = ends
             if cut > 0:
                 wire[port, WIRE_IS] = CUT
                 wire[port, REST] = rest - cut
@@ -624,11 +624,9 @@ def serve_port(
                 if begun >= network.steady_from:
                     counts[port, STEADY] += cut + 24
                 now = begun + line_time[cut + 4]
-                lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
                 continue
             if now < ends:
-                now = min(ends, arrival, wake, until)
-                lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
+                now = min(ends, wake, until) if chosen >= 0 else min(ends, arrival, wake, until)
                 continue
             leaves, now, frame_bytes = ends, begun, rest
             chosen = wire[port, W_RING]
@@ -801,9 +799,7 @@ def recover(
         label, birth = cells[place, LABEL], cells[place, BIRTH]
         receiver[lane, HEAD] += 1
         next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
-        if first_copy(
-            point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered
-        ):
+        if first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
             hand_over(
                 (label >> 16) & POSITIONS, birth, arrival, label & 0xFFFF, routes.late,
                 routes.owner, routes.floor, routes.hold, routes.damper_clock, network.clock_error,

@@ -18,8 +18,8 @@ from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, TrafficClass
 from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice
 from qnet.simulate.ports import kernels as g
-from qnet.simulate.setup import Owner
-from qnet.units import PPB, PS_PER_S, ceil_div
+from qnet.simulate.setup import Owner, head_ps
+from qnet.units import PPB, ceil_div
 
 Ints = NDArray[np.int64]
 
@@ -171,7 +171,9 @@ class _Layout:
         if gated and any(one.preemptable for one in classes):
             raise Infeasible(f"port {port.name}: preemption beside gates is not simulated")
         if gated and any(one.idle_slope_ppb is not None for one in classes):
-            raise Infeasible(f"port {port.name}: a credit-based shaper behind gates is not simulated")
+            raise Infeasible(
+                f"port {port.name}: a credit-based shaper behind gates is not simulated"
+            )
         return queues
 
     def _add_queues(self, queues: Sequence[_Queue]) -> dict[int, int]:
@@ -270,11 +272,8 @@ class _Layout:
         lanes = sorted({pair[::-1] for owner in self.found for pair in pairwise(owner.stations)})
         ports = self.topology.ports
         for number, (far, near) in enumerate(lanes):
-            if far >= len(ports) or ports[far].rate_bps != ports[near].rate_bps:
-                continue
-            enough = self.topology.node_by_name[ports[far].source].cut_through_bytes
-            if enough is not None:
-                head[number] = ceil_div((enough + 8) * 8 * PS_PER_S, ports[near].rate_bps)
+            if far < len(ports):
+                head[number] = head_ps(self.topology, ports[near], ports[far])
         return head
 
     def _sources(self) -> Ints:
