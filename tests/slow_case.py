@@ -147,7 +147,7 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
         if latencies:
             assert traffic.latency_ps_min == min(latencies)
             assert traffic.latency_ps_max == max(latencies)
-        causes = {cause: frames for cause, frames in traffic.drops}
+        causes = dict(traffic.drops)
         for cause in ("buffer", "policed", "residence", "link"):
             assert causes.get(cause, 0) == sum(count.causes[cause] for count in counts)
         if len(counts) == 1:

@@ -13,8 +13,6 @@ from qnet.model.gates import GateEntry, GateList
 from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels, run
-from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
 from tests.slow_case import Case, compare
 

@@ -29,7 +29,6 @@ from qnet.simulate.kernels import (
     BASE,
     BIRTH,
     BYTES,
-    CARRY,
     COUNT,
     CYCLE,
     DEEPEST,
@@ -822,7 +821,7 @@ def run_windows(
     tally: Tally,
     parts: Parts,
 ) -> int:
-    """As `qnet.simulate.kernels.run_windows`, where some ports are general or points of recovery."""
+    """As `qnet.simulate.kernels.run_windows`, with general ports and points of recovery."""
     for window in range(first, last):
         until = window_end(window, network)
         for lane in range(lanes.base.size):

@@ -212,11 +212,13 @@ class _Layout:
         self.gate_end += accumulate(lengths)
         opens = [[entry.states >> gate & 1 > 0 for entry in one.entries] for gate in range(GATES)]
         for entry in range(len(lengths)):
-            row = []
-            for gate in range(GATES):
-                for wanted in (False, True):
-                    row.append(_until(lengths, opens[gate], entry, wanted))
-            self.gate_change.append(row)
+            self.gate_change.append(
+                [
+                    _until(lengths, opens[gate], entry, wanted)
+                    for gate in range(GATES)
+                    for wanted in (False, True)
+                ]
+            )
 
     def _loss(self, link: Link) -> int:
         if not link.is_lossy:
