@@ -17,6 +17,14 @@ from qnet.simulate.setup import Owner, clock_blocks, clock_walk, owners
 from qnet.units import PPB
 from tests.slow_simulator import BLOCK_PS, SlowPort, SlowQueue, SlowSimulator, SlowSource
 
+CAUSES = {
+    "buffer": "buffer full",
+    "policed": "committed rate",
+    "residence": "residence",
+    "link": "link",
+}
+"""The twin's causes of drops, and a part of what the fast simulator calls them."""
+
 Case = tuple[Topology, Profile, Plan]
 
 
@@ -147,9 +155,11 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
         if latencies:
             assert traffic.latency_ps_min == min(latencies)
             assert traffic.latency_ps_max == max(latencies)
-        causes = dict(traffic.drops)
-        for cause in ("buffer", "policed", "residence", "link"):
-            assert causes.get(cause, 0) == sum(count.causes[cause] for count in counts)
+        for cause, words in CAUSES.items():
+            dropped = sum(
+                one.frames for one in fast.drops if one.name == traffic.name and words in one.cause
+            )
+            assert dropped == sum(count.causes[cause] for count in counts)
         if len(counts) == 1:
             assert traffic.received == len(latencies)
             assert traffic.lost == counts[0].lost

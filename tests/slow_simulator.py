@@ -139,9 +139,26 @@ class _Frame:
     size: int
     cycle: int
     number: int
+    queued: int = 0
     eligible: int = 0
     stored_after: int = 0
     """Cut-through: how long after its arrival all of it is in."""
+
+
+@dataclass(frozen=True)
+class SlowHop:
+    """One frame leaving one port: the log that journeys are compared with.
+
+    A frame that was cut has started when its last part did.
+    """
+
+    source: int
+    hop: int
+    birth: int
+    size: int
+    queued: int
+    started: int
+    ended: int
 
 
 @dataclass
@@ -178,6 +195,7 @@ class SlowSimulator:
         self.counts = [SlowCount() for _ in sources]
         self.uses = [SlowUse() for _ in ports]
         self.states = [_State() for _ in ports]
+        self.log: list[list[SlowHop]] = [[] for _ in ports]
         self.reserved: dict[tuple[int, int], deque[_Frame]] = defaultdict(deque)
         self.queues: dict[tuple[int, int], list[_Frame]] = defaultdict(list)
         self.last_arrival: dict[tuple[int, int], int] = defaultdict(int)
@@ -247,7 +265,7 @@ class SlowSimulator:
         if source.meter and frame.hop == 0 and not self.conforms(time, frame):
             self.drop(number, frame, "policed")
             return
-        frame.eligible = time
+        frame.queued = frame.eligible = time
         if source.queues and not self.shape(time, number, frame):
             self.drop(number, frame, "residence")
             return
@@ -525,6 +543,9 @@ class SlowSimulator:
     ) -> None:
         port, source = self.ports[number], self.sources[frame.source]
         self.uses[number].frames += 1
+        self.log[number].append(
+            SlowHop(frame.source, frame.hop, frame.birth, frame.size, frame.queued, begun, left)
+        )
         if port.loses is not None and port.loses(frame.size):
             self.drop(number, frame, "link")
             return
@@ -539,7 +560,12 @@ class SlowSimulator:
         arrival = left + port.propagation_ps + port.processing_ps
         head = self.ports[after].cut_through_bytes
         frame.stored_after = 0
-        if cut_through and head is not None and self.ports[after].rate_bps == port.rate_bps:
+        if (
+            cut_through
+            and source.queues
+            and head is not None
+            and self.ports[after].rate_bps == port.rate_bps
+        ):
             needed = -int(-Fraction((head + 8) * 8 * 10**12, port.rate_bps) // 1)
             if begun + needed < left:
                 arrival -= left - begun - needed

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from qnet.model.histogram import bin_low_ps
-from qnet.model.observation import Copies, Drops, Observation, PortUse, Traffic
+from qnet.model.observation import Drop, Observation, PortUse, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
-from qnet.simulate.ports.account import CAUSES, copies_at, drop_table
+from qnet.simulate.checkpoint import Checkpoint, Keeper
+from qnet.simulate.ports.account import causes_at, copies_at, drops_of, rings_of
 from qnet.simulate.ports.kernels import Parts
 from qnet.simulate.ports.kernels import run_windows as run_general
 from qnet.simulate.ports.setup import add_parts
+from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
-from qnet.units import PS_PER_S, ceil_div
+from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
 
-PROGRESS_STEPS = 100
-
 HOPS_PER_TASK = 400
 """Least frames sent in a window for a thread more; handing a window to it costs some 10 us."""
+
+HOPS_PER_STEP = 2_000_000
+"""Frames sent, or so, between two looks at the world: a fifth of a second at most."""
+
+LONGEST_WINDOW = 4
+"""Longest window, in shortest reaches: what is under way should stay in the caches."""
+
+EVEN = 1.05
+"""Most work of a thread, in parts of the mean, for which a longer window is worth having."""
 
 
 def simulate(
@@ -37,54 +47,153 @@ def simulate(
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Observation:
     """Send every frame of the profile over the plan's routes and count what happens to it.
 
     `progress` is called with the picoseconds simulated and the duration. The same inputs give the
-    same observation at any number of threads. Refused streams send nothing.
+    same observation at any number of threads, and whether or not the run went on from a
+    checkpoint. Refused streams send nothing. Raises Interrupted, and InputError for a checkpoint
+    that does not belong to this run.
     """
-    found = owners(topology, profile, plan)
-    world, parts = add_parts(topology, profile, plan, found, build(topology, profile, plan, found))
-    window_s = world.network.block / world.network.windows_per_block / PS_PER_S
-    hops = sum(owner.law.frames_per_s * len(owner.ports) for owner in found) * window_s
+    course = Course(topology, profile, plan, threads)
+    keeper = None
+    if checkpoint is not None:
+        keeper = Keeper(checkpoint, topology, profile, plan)
+        keeper.begin(course)
+    while not course.is_done:
+        course.go_on()
+        if progress is not None:
+            progress(course.now_ps, course.end_ps)
+        if keeper is not None:
+            keeper.look(course)
+    return _observe(topology, profile, course)
+
+
+class Course:
+    """A run under way: its world, the time it has come to, and the series of its ports so far."""
+
+    def __init__(
+        self, topology: Topology, profile: Profile, plan: Plan, threads: int | None = None
+    ) -> None:
+        self.found = owners(topology, profile, plan)
+        self.world, self.parts = add_parts(
+            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
+        )
+        self.end_ps = profile.simulation.duration_ps
+        self.now_ps = 0
+        work = hops_per_s(self.found, len(self.world.tally.port))
+        self.shares = share_out(self.world, work, threads)
+        window_ps = self.shares.window_ps
+        step_ps = int(HOPS_PER_STEP / max(float(work.sum()), 1) * PS_PER_S)
+        self.step_ps = max(step_ps // window_ps, 1) * window_ps
+        reach_ps = int(self.world.lanes.reach.min(initial=self.world.network.block))
+        self.series = Series(len(topology.ports), self.end_ps, reach_ps)
+        self.port_of_ring = rings_of(self.world, self.parts, len(topology.ports))
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether the run has reached its end."""
+        return self.now_ps == self.end_ps
+
+    def go_on(
+        self, trace: k.Trace | None = None, written: Callable[[k.Trace], None] | None = None
+    ) -> None:
+        """Run some windows; with a trace, `written` is to empty it whenever it is called."""
+        numba.set_num_threads(len(self.shares.order))
+        sample_ps = self.series.next_ps(self.now_ps)
+        goal_ps = min(self.now_ps + self.step_ps, sample_ps, self.end_ps)
+        while self.now_ps < goal_ps:
+            window_ps, order, group_of = self.shares
+            if self.parts is None:
+                self.now_ps = k.run_windows(
+                    self.now_ps, goal_ps, window_ps, order, group_of, *self.world, trace
+                )
+            else:
+                self.now_ps = run_general(
+                    self.now_ps, goal_ps, window_ps, order, group_of, *self.world, trace, self.parts
+                )
+            if trace is not None and written is not None:
+                written(trace)
+            if self.now_ps < goal_ps:
+                self.world = make_room(self.world)
+        if goal_ps in (sample_ps, self.end_ps):
+            self.series.take(self.world, self.now_ps, self.port_of_ring)
+
+
+class Shares(NamedTuple):
+    """Which thread serves which port: see `kernels.run_windows`."""
+
+    window_ps: int
+    order: Ints
+    group_of: Ints
+
+
+def hops_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
+    """Return the mean number of frames that each port has to send in a second."""
+    pace = [owner.law.frames_per_s for owner in found for _ in owner.stations]
+    ports = np.array([number for owner in found for number in owner.stations], dtype=np.int64)
+    return np.asarray(np.bincount(ports, pace, port_count), dtype=np.float64)
+
+
+def share_out(world: k.World, work: NDArray[np.float64], threads: int | None) -> Shares:
+    """Share the ports among threads so that those of different threads are far from each other.
+
+    Ports with a short way between them stay together, for as long a way as leaves the shares even;
+    what is longer sets the window.
+    """
+    reach = world.lanes.reach
+    least = int(reach.min(initial=world.network.block))
     most = min(threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS)
-    groups = max(min(most, int(hops) // HOPS_PER_TASK), 1)
-    numba.set_num_threads(groups)
-    order = share_out(found, world.tally.port.shape[0], groups)
-    end = profile.simulation.duration_ps
-    windows = ceil_div(end, world.network.block) * world.network.windows_per_block
-    window = 0
-    step = max(ceil_div(windows, PROGRESS_STEPS), 1)
-    while window < windows:
-        goal = min(window + step, windows)
-        if parts is None:
-            window = k.run_windows(window, goal, order, *world)
+    longest = LONGEST_WINDOW * least
+    per_window = float(work.sum()) * longest / PS_PER_S
+    groups = max(min(most, int(per_window) // HOPS_PER_TASK), 1)
+    ways = np.unique(np.minimum(reach, longest))
+    low, high = 0, ways.size - 1
+    window, group_of = least, _even(_together(world, 0), work, groups)
+    while low <= high:
+        middle = (low + high) // 2
+        shared = _even(_together(world, int(ways[middle])), work, groups)
+        load = np.bincount(shared, work, groups)
+        if load.max() <= EVEN * load.mean():
+            window, group_of = int(ways[middle]), shared
+            low = middle + 1
         else:
-            window = run_general(window, goal, order, *world, parts)
-        if window < goal:
-            world = make_room(world)
-        elif progress is not None:
-            progress(min(end * window // windows, end), end)
-    return _observe(topology, profile, found, world, parts)
-
-
-def share_out(found: Sequence[Owner], port_count: int, groups: int) -> Ints:
-    """Share the ports among the groups: the busiest first, each to the group with least to do."""
-    work = np.zeros(port_count)
-    for owner in found:
-        for number in owner.stations:
-            work[number] += owner.law.frames_per_s
-    lists: list[list[int]] = [[] for _ in range(groups)]
-    load = [0.0] * groups
-    for port in np.argsort(-work, kind="stable"):
-        if work[port] > 0:
-            least = load.index(min(load))
-            lists[least].append(int(port))
-            load[least] += float(work[port])
+            high = middle - 1
+    lists = [np.flatnonzero((group_of == group) & (work > 0)) for group in range(groups)]
     order = np.full((groups, max(map(len, lists)) + 1), -1, dtype=np.int64)
     for row, ports in zip(order, lists, strict=True):
-        row[: len(ports)] = sorted(ports)
-    return order
+        row[: len(ports)] = ports
+    return Shares(window, order, group_of)
+
+
+def _together(world: k.World, way: int) -> Ints:
+    """Return a number for each port, the same for those joined by lanes of a shorter reach."""
+    lanes, lane_first = world.lanes, world.network.lane_first
+    root = list(range(lane_first.size - 1))
+
+    def find(port: int) -> int:
+        while root[port] != port:
+            root[port] = root[root[port]]
+            port = root[port]
+        return port
+
+    near = np.flatnonzero(lanes.reach < way)
+    targets = np.searchsorted(lane_first, near, side="right") - 1
+    for one, other in zip(lanes.feeder[near].tolist(), targets.tolist(), strict=True):
+        root[find(one)] = find(other)
+    return np.array([find(port) for port in range(len(root))], dtype=np.int64)
+
+
+def _even(cluster: Ints, work: NDArray[np.float64], groups: int) -> Ints:
+    """Share clusters of ports among groups: the busiest first, each to the group with least."""
+    load = np.bincount(cluster, work, work.size)
+    group_of = np.zeros(work.size, dtype=np.int64)
+    shares = [0.0] * groups
+    for one in np.argsort(-load, kind="stable"):
+        group_of[one] = shares.index(min(shares))
+        shares[group_of[one]] += float(load[one])
+    return group_of[cluster]
 
 
 def make_room(world: k.World) -> k.World:
@@ -95,7 +204,9 @@ def make_room(world: k.World) -> k.World:
     base, mask, cells = _regrow(
         lanes.base, lanes.mask, lanes.receiver[:, k.HEAD], held, tight, lanes.cells
     )
-    world = world._replace(lanes=lanes._replace(base=base, mask=mask, cells=cells))
+    world = world._replace(
+        lanes=lanes._replace(base=base, mask=mask, cells=cells), tally=_more_blocks(world.tally)
+    )
     ring = queues.ring.copy()
     full = ring[:, k.COUNT] > ring[:, k.MASK]
     base, mask, cells = _regrow(
@@ -103,6 +214,22 @@ def make_room(world: k.World) -> k.World:
     )
     ring[:, k.BASE], ring[:, k.MASK] = base, mask
     return world._replace(queues=queues._replace(ring=ring, cells=cells))
+
+
+def _more_blocks(tally: k.Tally) -> k.Tally:
+    """Double the room for histograms where it is used up."""
+    counts = tally.port
+    room, used, base = (counts[:, i].copy() for i in (k.BLOCK_ROOM, k.BLOCKS, k.BLOCK_BASE))
+    full = used == room
+    if not full.any():
+        return tally
+    counts[:, k.BLOCK_ROOM] = np.where(full, 2 * room, room)
+    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
+    bins = np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64)
+    for port in np.flatnonzero(used):
+        begin = counts[port, k.BLOCK_BASE]
+        bins[begin : begin + used[port]] = tally.bins[base[port] : base[port] + used[port]]
+    return tally._replace(bins=bins)
 
 
 def _regrow(
@@ -120,25 +247,10 @@ def _regrow(
     return new_base, sizes - 1, new_cells
 
 
-def _observe(
-    topology: Topology,
-    profile: Profile,
-    found: Sequence[Owner],
-    world: k.World,
-    parts: Parts | None,
-) -> Observation:
-    rows: dict[str, list[int]] = defaultdict(list)
-    for number, owner in enumerate(found):
-        rows[owner.name].append(number)
-    causes = drop_table(world.routes.lost, parts)
-    drops = np.zeros((len(found), len(CAUSES)), dtype=np.int64)
-    np.add.at(drops, world.routes.owner, causes)
-    late = np.bincount(world.routes.owner, world.routes.late, len(found)).astype(np.int64)
-    at_port = np.zeros((world.tally.port.shape[0], len(CAUSES)), dtype=np.int64)
-    stations = [number for owner in found for number in owner.stations]
-    np.add.at(at_port, stations, causes)
-    account = _Accounts(world, drops, late)
-    meeting = {owner.name: owner.meeting for owner in found if owner.meeting is not None}
+def _observe(topology: Topology, profile: Profile, course: Course) -> Observation:
+    found, world, series = course.found, course.world, course.series
+    account = _Accounts(found, world, course.parts)
+    rows = account.rows
     counts = world.tally.port[: len(topology.ports)]
     return Observation(
         witness="simulated",
@@ -148,13 +260,7 @@ def _observe(
         frames=int(world.sources.state[:, k.SENT].sum()),
         frame_hops=int(counts[:, k.FRAMES].sum()),
         streams=tuple(
-            account.of(
-                stream.name,
-                stream.service,
-                rows[stream.name],
-                copies=True,
-                recovery=copies_at(parts, meeting.get(stream.name)),
-            )
+            account.of(stream.name, stream.service, rows[stream.name], copies=True)
             for stream in profile.every_stream
             if stream.name in rows
         ),
@@ -169,83 +275,126 @@ def _observe(
                 sent_frames=int(row[k.FRAMES]),
                 sent_bytes=int(row[k.WIRE_BYTES]),
                 steady_bytes=int(row[k.STEADY]),
-                queue_bytes_max=int(row[k.DEEPEST]),
-                dropped=int(causes.sum()),
-                drops=_drops(causes),
+                queue_bytes_max=int(deepest),
+                dropped=int(row[k.DROPPED]),
             )
-            for port, row, causes in zip(
-                topology.ports, counts, at_port[: len(topology.ports)], strict=True
-            )
+            for port, row, deepest in zip(topology.ports, counts, series.deepest, strict=True)
         ),
+        drops=_drops(topology, found, world, course.parts),
+        series_end_ps=tuple(series.end_ps[: series.count].tolist()),
+        series=series.by_port(topology.ports),
     )
 
 
-def _drops(counts: Ints) -> tuple[Drops, ...]:
+def _drops(
+    topology: Topology, found: Sequence[Owner], world: k.World, parts: Parts | None
+) -> tuple[Drop, ...]:
+    """List who lost frames where, by port and name."""
+    count: Counter[tuple[int, str, str, str]] = Counter()
+    # Positions are in the order of ports.
+    port_of = np.sort([number for owner in found for number in owner.stations])
+    for position in np.flatnonzero(drops_of(world, parts)).tolist():
+        owner = found[world.routes.owner[position]]
+        port = topology.ports[port_of[position]]
+        no_room = "cycle buffer full" if owner.cycles else "class buffer full"
+        count[port.number, port.name, owner.name, no_room] += int(world.routes.lost[position])
+        for cause, frames in causes_at(position, parts):
+            count[port.number, port.name, owner.name, cause] += frames
     return tuple(
-        Drops(cause, int(count)) for cause, count in zip(CAUSES, counts, strict=True) if count
+        Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
+        for number, port, name, cause in sorted(+count)
     )
 
 
 class _Accounts:
     """Sums the rows of a stream's paths or of a demand's parts."""
 
-    def __init__(self, world: k.World, drops: Ints, late: Ints) -> None:
-        self.world = world
-        self.drops = drops
-        self.late = late
+    def __init__(self, found: Sequence[Owner], world: k.World, parts: Parts | None) -> None:
+        self.rows: dict[str, list[int]] = defaultdict(list)
+        for number, owner in enumerate(found):
+            self.rows[owner.name].append(number)
+        routes, tally = world.routes, world.tally
+        lost = np.bincount(routes.owner, drops_of(world, parts), len(found))
+        self.lost = lost.astype(np.int64).tolist()
+        self.copies = [copies_at(parts, owner.meeting) for owner in found]
+        self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
+        self.sent = world.sources.state[:, k.SENT].tolist()
+        self.sent_bytes = world.sources.state[:, k.SENT_BYTES].tolist()
+        self.counts = tally.owner.tolist()
+        self.births = tally.birth.tolist()
+        # All bins that hold frames, in the order of owners.
+        last_port = np.array([owner.stations[-1] for owner in found], dtype=np.int64)
+        who, octave = np.nonzero(tally.block)
+        base = tally.port[last_port[who], k.BLOCK_BASE]
+        blocks = tally.bins[base + tally.block[who, octave] - 1]
+        entry, place = np.nonzero(blocks)
+        self.bins = list(
+            zip(
+                (octave[entry] * k.BLOCK_BINS + place).tolist(),
+                blocks[entry, place].tolist(),
+                strict=True,
+            )
+        )
+        self.first_bin = np.searchsorted(who[entry], np.arange(len(found) + 1)).tolist()
 
-    def of(
-        self,
-        name: str,
-        service: str,
-        rows: Sequence[int],
-        *,
-        copies: bool,
-        recovery: Copies | None = None,
-    ) -> Traffic:
+    def of(self, name: str, service: str, rows: Sequence[int], *, copies: bool) -> Traffic:
         """Sum up `rows`. Copies of a frame over two paths count as one frame, lost when both are.
 
-        Latencies are those of all copies, or of those that recovery passed on: a frame of which
-        one copy came is not lost then.
+        Latencies are those of all copies, or of those that recovery passed on; it makes a frame of
+        which one copy came one that was not lost.
         """
-        counts = self.world.tally.owner[rows]
-        state = self.world.sources.state[rows]
-        once = np.max if copies else np.sum
-        floor = self.world.routes.floor[rows]
-        got = counts[:, k.RECEIVED] > 0
-        excess = int(counts[:, k.EXCESS].sum())
-        sent = int(once(state[:, k.SENT]))
-        passed = int(counts[:, k.RECEIVED].sum())
-        lost = int((np.min if copies else np.sum)(self.drops[rows].sum(axis=1)))
-        base = int(floor.min())
+        recovery = self.copies[rows[0]]
+        counts = [self.counts[row] for row in rows]
+        once = max if copies else sum
+        got = [one for one in counts if one[k.RECEIVED]]
+        base = min(one[k.FLOOR] for one in counts)
+        sent = once(self.sent[row] for row in rows)
+        passed = sum(one[k.RECEIVED] for one in counts)
+        lost = (min if copies else sum)(self.lost[row] for row in rows)
+        first = once if recovery is None else sum
         return Traffic(
             name=name,
             service=service,
             sent=sent,
-            received=int(once(counts[:, k.RECEIVED])) if recovery is None else passed,
+            received=first(one[k.RECEIVED] for one in counts),
             copies=passed,
             lost=lost if recovery is None else min(lost, sent - passed),
-            late=int(self.late[rows].sum()),
-            sent_bytes=int(once(state[:, k.SENT_BYTES])),
-            received_bytes=int((once if recovery is None else np.sum)(counts[:, k.RECEIVED_BYTES])),
-            steady_bytes=int(counts[:, k.STEADY_BYTES].sum()),
-            latency_ps_min=int((floor + counts[:, k.LEAST])[got].min()) if got.any() else None,
-            latency_ps_sum=excess + int((floor * counts[:, k.RECEIVED]).sum()),
-            latency_ps_max=int((floor + counts[:, k.MOST])[got].max()) if got.any() else None,
+            late=sum(self.late[row] for row in rows),
+            sent_bytes=once(self.sent_bytes[row] for row in rows),
+            received_bytes=first(one[k.RECEIVED_BYTES] for one in counts),
+            steady_bytes=sum(one[k.STEADY_BYTES] for one in counts),
+            latency_ps_min=min((one[k.FLOOR] + one[k.LEAST] for one in got), default=None),
+            latency_ps_sum=sum(one[k.EXCESS] + one[k.FLOOR] * one[k.RECEIVED] for one in got),
+            latency_ps_max=max((one[k.FLOOR] + one[k.MOST] for one in got), default=None),
             floor_ps=base,
-            histogram=self._histogram(rows, floor - base),
-            drops=_drops(self.drops[rows].sum(axis=0)),
+            histogram=self._histogram(rows, base),
+            best_birth_ps=min(
+                (
+                    (self.counts[row][k.FLOOR] + self.counts[row][k.LEAST], self.births[row][0])
+                    for row in rows
+                    if self.counts[row][k.RECEIVED]
+                ),
+                default=(0, None),
+            )[1],
+            worst_birth_ps=min(
+                (
+                    (-self.counts[row][k.FLOOR] - self.counts[row][k.MOST], self.births[row][1])
+                    for row in rows
+                    if self.counts[row][k.RECEIVED]
+                ),
+                default=(0, None),
+            )[1],
             recovery=recovery,
         )
 
-    def _histogram(self, rows: Sequence[int], offset: Ints) -> tuple[tuple[int, int], ...]:
+    def _histogram(self, rows: Sequence[int], base: int) -> tuple[tuple[int, int], ...]:
         """Merge histograms; those of longer routes are moved up by the difference of the floors."""
-        total = np.zeros_like(self.world.tally.histogram[0])
-        for row, moved in zip(rows, offset, strict=True):
-            bins = self.world.tally.histogram[row]
-            if moved == 0:
-                total += bins
-                continue
-            for index in np.flatnonzero(bins):
-                total[k.bin_of(bin_low_ps(int(index)) + int(moved))] += bins[index]
-        return tuple((int(i), int(total[i])) for i in np.flatnonzero(total))
+        total: dict[int, int] = defaultdict(int)
+        for row in rows:
+            bins = self.bins[self.first_bin[row] : self.first_bin[row + 1]]
+            moved = self.counts[row][k.FLOOR] - base
+            if moved == 0 and len(rows) == 1:
+                return tuple(bins)
+            for index, frames in bins:
+                total[k.bin_of(bin_low_ps(index) + moved) if moved else index] += frames
+        return tuple(sorted(total.items()))

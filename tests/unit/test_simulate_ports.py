@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnet.model.gates import GateEntry, GateList
@@ -221,6 +221,7 @@ PARTS = {
 
 @pytest.mark.parametrize("name", PARTS)
 def test_every_count_equals_the_slow_twins(name: str) -> None:
+    @settings(max_examples=25)
     @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         compare(case, simulate(*case, threads=1))

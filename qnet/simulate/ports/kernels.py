@@ -10,9 +10,10 @@ bytes as `qnet.simulate.kernels.serve`. `recover` stands at a listener and passe
 The parts take plain arrays: a named tuple of arrays passed to a function that is not copied into
 its caller costs a count of references for each array and call.
 
-Frames are rows as in `qnet.simulate.kernels`. In rings of a general port the column ARRIVAL holds
-the time from when the frame may go. A label is `number << 48 | position << 16 | frame bytes`; the
-number is a frame's sequence number (IEEE 802.1CB clause 7.4.1) where copies are told apart.
+Frames are rows as in `qnet.simulate.kernels`. In the queues of a general port the column CYCLE
+holds the time from when the frame may go. A label is
+`number << 48 | position << 16 | frame bytes`; the number is a frame's sequence number (IEEE 802.1CB
+clause 7.4.1) where copies are told apart.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from qnet.kernel import kernel, parallel_kernel
 from qnet.simulate.kernels import (
+    AHEAD,
     ARRIVAL,
     BASE,
     BIRTH,
@@ -34,38 +36,38 @@ from qnet.simulate.kernels import (
     DEEPEST,
     DONE,
     DROPPED,
-    EXCESS,
+    FLOOR,
     FRAMES,
     FREE_AT,
     FRONT,
     GAP,
     HEAD,
+    HOLD,
     KIND,
     LABEL,
-    LANE_FULL,
+    LANE,
     LAST_ARRIVAL,
-    LEAST,
     LEFT,
     MASK,
-    MOST,
     NEVER,
+    NEXT,
     NEXT_CYCLE,
     NEXT_TIME,
     PACKETS,
     QUEUE_FULL,
-    RECEIVED,
-    RECEIVED_BYTES,
+    REFUSED,
     ROOM_UNTIL,
     SEEN_TAIL,
     SENT,
     SENT_BYTES,
+    SERVED,
     SOURCE,
     START,
     STATUS,
     STEADY,
-    STEADY_BYTES,
     TAIL,
     TIME,
+    TRACE_FULL,
     WIRE_BYTES,
     Lanes,
     Network,
@@ -73,20 +75,28 @@ from qnet.simulate.kernels import (
     Routes,
     Sources,
     Tally,
+    Trace,
     advance,
-    bin_of,
+    damper_due,
+    deliver,
     draw,
     draw_size,
     earliest,
+    hand_on,
+    is_nearly_full,
     next_arrival,
+    room_ahead,
     serve,
     settle,
-    window_end,
+    write_down,
 )
 
 Ints = NDArray[np.int64]
 
 POSITIONS = 0xFFFFFFFF
+WHOLE = 0xFFFFFFFFFFFF
+"""A label without its sequence number."""
+
 NUMBERS = 0x10000
 
 TIMED = 3
@@ -114,7 +124,7 @@ BIT, GROUP_LAST, WEIGHT, IDLE, LINE, SORTED = range(6)
 CREDIT, CREDIT_AT, DEFICIT, TURN, GRANTED, READY = range(6)
 
 # Columns of `Parts.wire`: a preemptable frame that is being sent (SENDING) or has been cut (CUT).
-WIRE_IS, BEGUN, REST, W_LABEL, W_BIRTH, W_CYCLE, W_RING = range(7)
+WIRE_IS, BEGUN, REST, W_LABEL, W_BIRTH, W_CAME, W_RING = range(7)
 NOTHING, SENDING, CUT = 0, 1, 2
 
 AT_LISTENER = -2
@@ -347,25 +357,33 @@ def cut_after(waited: int, rest: int, rate: int) -> int:
 
 
 @kernel
-def put(here: int, eligible: int, birth: int, label: int, turn: int, ring: Ints, cells: Ints,
+def put(here: int, came: int, birth: int, label: int, turn: int, ring: Ints, cells: Ints,
         is_sorted: bool) -> None:  # fmt: skip
     """Append a frame to its ring; before those that may go later where the ring is sorted."""
     base, front, mask = ring[here, BASE], ring[here, FRONT], ring[here, MASK]
     at = ring[here, COUNT]
     while is_sorted and at > 0:
         before = base + ((front + at - 1) & mask)
-        if cells[before, ARRIVAL] <= eligible:
+        if cells[before, CYCLE] <= turn:
             break
         place = base + ((front + at) & mask)
         for column in range(4):
             cells[place, column] = cells[before, column]
         at -= 1
     place = base + ((front + at) & mask)
-    cells[place, ARRIVAL] = eligible
+    cells[place, ARRIVAL] = came
     cells[place, BIRTH] = birth
     cells[place, LABEL] = label
     cells[place, CYCLE] = turn
     ring[here, COUNT] += 1
+
+
+@kernel
+def refuse(port: int, came: int, held: int, birth: int, label: int, turn: int, owners: Ints,
+           trace: Trace) -> None:  # fmt: skip
+    """Write down a frame that was dropped when it came."""
+    label &= WHOLE
+    write_down(port, owners[label >> 16], came, REFUSED, held, 0, birth, label, turn, trace)
 
 
 @kernel
@@ -385,7 +403,7 @@ def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_la
             if ring[one, COUNT] == 0:
                 continue
             place = ring[one, BASE] + (ring[one, FRONT] & ring[one, MASK])
-            ready = max(cells[place, ARRIVAL], now)
+            ready = max(cells[place, CYCLE], now)
             if law[one, IDLE] > 0:
                 ready = max(ready, credit_ready(one, now, law, state))
             if gate_first < gate_last and ready == now:
@@ -420,8 +438,6 @@ def choose_cyclic(first: int, now: int, phase: int, cycle_length: int, buffers: 
     here = first + cycle % buffers
     if ring[here, COUNT] > 0:
         place = ring[here, BASE] + (ring[here, FRONT] & ring[here, MASK])
-        if cells[place, ARRIVAL] > now:
-            return -1, min(cells[place, ARRIVAL], cycle_end)
         line = line_time[cells[place, LABEL] & 0xFFFF]
         ready = now
         if gate_first < gate_last:
@@ -469,6 +485,7 @@ def serve_port(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
     parts: Parts,
 ) -> int:
     """Serve one general port up to a time; return DONE, or what there was no room in.
@@ -504,6 +521,9 @@ def serve_port(
     while True:
         # Take in what has arrived: where it goes first, and whether there is room.
         while arrival <= now and arrival < until:
+            if trace is not None and is_nearly_full(port, trace):
+                status = TRACE_FULL
+                break
             if lane >= 0:
                 place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
                 birth, label = lane_cells[place, BIRTH], lane_cells[place, LABEL]
@@ -537,7 +557,7 @@ def serve_port(
                 receiver[lane, HEAD] += 1
                 next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
             else:
-                frame_bytes = draw_size(source, sources)
+                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
                 birth = came
                 label = (position << 16) | frame_bytes
                 if mine[source, NUMBERED] > 0:
@@ -561,7 +581,10 @@ def serve_port(
             late[position] += is_late
             row = parts.position[position, METER]
             if row >= 0 and not meter(row, came, frame_bytes, parts.meter):
+                counts[port, DROPPED] += 1
                 dropped[position, POLICED] += 1
+                if trace is not None:
+                    refuse(port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace)
                 continue
             eligible = came
             row = parts.position[position, SHAPER]
@@ -569,18 +592,25 @@ def serve_port(
                 group = parts.position[position, GROUP]
                 eligible = shape(row, group, came, frame_bytes, parts.shaper, parts.group)
                 if eligible < 0:
+                    counts[port, DROPPED] += 1
                     dropped[position, RESIDENCE] += 1
+                    if trace is not None:
+                        refuse(
+                            port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace
+                        )
                     continue
             depth = ring[here, BYTES] + frame_bytes
             limit = network.buffer_bytes[port] if here >= first_queue else network.cycle_bytes[port]
             if depth > limit:
                 counts[port, DROPPED] += 1
                 routes.lost[position] += 1
+                if trace is not None:
+                    refuse(port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace)
                 continue
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
             if ring_law[here, IDLE] > 0 and ring[here, COUNT] == 0:
                 first_in(here, came, ring_law, ring_state)
-            if head > 0 and here < preemptable:
+            if head > 0 and first_queue <= here < preemptable:
                 # Cut-through is for an idle port; at a busy one all of the frame is waited for.
                 busy = now > came or wire[port, WIRE_IS] != NOTHING
                 for one in range(first, last):
@@ -588,7 +618,11 @@ def serve_port(
                 if busy:
                     eligible = max(eligible, came + line_time[frame_bytes] - head)
             ring[here, BYTES] = depth
-            put(here, eligible, birth, label, turn, ring, cells, ring_law[here, SORTED] > 0)
+            if here >= first_queue:
+                turn = eligible
+            put(here, came, birth, label, turn, ring, cells, ring_law[here, SORTED] > 0)
+        if status == DONE and trace is not None and is_nearly_full(port, trace):
+            status = TRACE_FULL
         if status != DONE or now >= until:
             break
 
@@ -629,7 +663,8 @@ def serve_port(
                 continue
             leaves, now, frame_bytes = ends, begun, rest
             chosen = wire[port, W_RING]
-            label, birth, turn = wire[port, W_LABEL], wire[port, W_BIRTH], wire[port, W_CYCLE]
+            label, birth, turn = wire[port, W_LABEL], wire[port, W_BIRTH], wire[port, W_CAME]
+            came = turn
         elif chosen < 0:
             if held:
                 wire[port, WIRE_IS], wire[port, BEGUN] = SENDING, now
@@ -639,15 +674,13 @@ def serve_port(
         else:
             place = ring[chosen, BASE] + (ring[chosen, FRONT] & ring[chosen, MASK])
             label, birth, turn = cells[place, LABEL], cells[place, BIRTH], cells[place, CYCLE]
+            came = cells[place, ARRIVAL]
             frame_bytes = label & 0xFFFF
         position = (label >> 16) & POSITIONS
-        target = routes.lane[position]
-        if (
-            (sending or chosen < preemptable)
-            and target >= 0
-            and sender[target, TAIL] - sender[target, ROOM_UNTIL] > lane_mask[target]
-        ):
-            status = LANE_FULL
+        target = routes.hop[position, LANE]
+        if sending or chosen < preemptable:
+            status = room_ahead(port, target, sender, lane_mask, counts)
+        if status != DONE:
             now = max(now, leaves)
             break
 
@@ -663,13 +696,13 @@ def serve_port(
             if chosen >= preemptable:
                 wire[port, WIRE_IS], wire[port, BEGUN], wire[port, REST] = SENDING, now, frame_bytes
                 wire[port, W_LABEL], wire[port, W_BIRTH] = label, birth
-                wire[port, W_CYCLE], wire[port, W_RING] = turn, chosen
+                wire[port, W_CAME], wire[port, W_RING] = came, chosen
                 continue
             if chosen < first_queue:
                 cycle = (now - phase) // cycle_length
                 if cycle != turn:
                     late[position] += 1
-                turn = cycle + routes.shift[position]
+                turn = cycle + routes.hop[position, AHEAD]
             leaves = now + line_time[frame_bytes]
         else:
             wire[port, WIRE_IS] = NOTHING
@@ -678,36 +711,52 @@ def serve_port(
         if now >= network.steady_from:
             counts[port, STEADY] += frame_bytes + 20
         frame_bytes = label & 0xFFFF
-        now = leaves
+        started, now = now, leaves
 
         # Onto the link: to the next port, to the point of recovery or to the listener.
+        owner = routes.owner[position]
+        label = (position << 16) | frame_bytes | (label >> 48 << 48)
         row = parts.port[port, LOSS]
         if row >= 0 and is_lost(port, row, frame_bytes, parts.loss, parts.loss_dice):
+            counts[port, DROPPED] += 1
             dropped[position, LINK] += 1
+            if trace is not None:
+                write_down(port, owner, came, started, now, now, birth, label & WHOLE, turn, trace)
             continue
         arrives = leaves + network.propagation[port]
-        if target < 0:
-            hand_over(
-                position, birth, arrives, frame_bytes, late, routes.owner, routes.floor, routes.hold,
-                routes.damper_clock, network.clock_error, network.block, network.steady_from,
-                network.end, tally.owner, tally.histogram,
-            )  # fmt: skip
-            continue
-        if parts.position[position + 1, RING] != AT_LISTENER:
+        following = routes.hop[position, NEXT]
+        is_met = target >= 0 and parts.position[following, RING] == AT_LISTENER
+        if target >= 0 and not is_met:
             arrives += network.processing_low[port]
             if network.processing_span[port] > 1:
                 arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
-        if parts.head[target] > 0 and chosen < preemptable:
-            arrives -= max(line_time[frame_bytes] - parts.head[target], 0)
-        arrives = max(arrives, sender[target, LAST_ARRIVAL])
-        sender[target, LAST_ARRIVAL] = arrives
-        tail = sender[target, TAIL]
-        place = lane_base[target] + (tail & lane_mask[target])
-        lane_cells[place, ARRIVAL] = arrives
-        lane_cells[place, BIRTH] = birth
-        lane_cells[place, LABEL] = label + 65536
-        lane_cells[place, CYCLE] = turn
-        sender[target, TAIL] = tail + 1
+            if parts.head[target] > 0 and first_queue <= chosen < preemptable:
+                arrives -= max(line_time[frame_bytes] - parts.head[target], 0)
+        left_in = turn - routes.hop[position, AHEAD]
+        if target >= 0:
+            if trace is not None:
+                reached = max(arrives, sender[target, LAST_ARRIVAL])
+                if is_met and tally.owner[owner, HOLD] >= 0:
+                    due = damper_due(
+                        owner, birth, tally.owner[owner, HOLD], routes.damper_clock,
+                        network.clock_error, network.block,
+                    )  # fmt: skip
+                    reached = max(reached, due)
+                write_down(
+                    port, owner, came, started, now, reached, birth, label & WHOLE, left_in, trace
+                )
+            label = (following << 16) | frame_bytes | (label >> 48 << 48)
+            hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
+            continue
+        arrives = hand_over(
+            port, position, birth, arrives, frame_bytes, routes.late, routes.owner,
+            routes.damper_clock, network.clock_error, network.block, network.steady_from,
+            network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
+        )  # fmt: skip
+        if trace is not None:
+            write_down(
+                port, owner, came, started, now, arrives, birth, label & WHOLE, left_in, trace
+            )
     counts[port, FREE_AT] = now
     counts[port, STATUS] = status
     return status
@@ -752,28 +801,22 @@ def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints)
 
 
 @kernel
-def hand_over(position: int, birth: int, arrives: int, frame_bytes: int, late: Ints, owners: Ints,
-              floor: Ints, hold: Ints, damper_clock: Ints, clock_error: Ints, block: int,
-              steady_from: int, end: int, counts: Ints, histogram: Ints) -> None:  # fmt: skip
-    """Hand a frame to the listener, at once or when its damper's time has come."""
+def hand_over(port: int, position: int, birth: int, arrives: int, frame_bytes: int, late: Ints,
+              owners: Ints, damper_clock: Ints, clock_error: Ints, block_length: int,
+              steady_from: int, end: int, counts: Ints, rows: Ints, block: NDArray[np.int32],
+              bins: Ints, births: Ints) -> int:  # fmt: skip
+    """Hand a frame to the listener, at once or when its damper's time has come; say when."""
     owner = owners[position]
-    if hold[owner] >= 0:
-        due = birth + hold[owner]
-        row = min(due // block, clock_error.shape[1] - 1)
-        due += clock_error[damper_clock[owner], row]
+    if rows[owner, HOLD] >= 0:
+        due = damper_due(owner, birth, rows[owner, HOLD], damper_clock, clock_error, block_length)
         if arrives > due:
             late[position] += 1
         arrives = max(arrives, due)
     if arrives <= end:
-        excess = arrives - birth - floor[owner]
-        counts[owner, RECEIVED] += 1
-        counts[owner, RECEIVED_BYTES] += frame_bytes
-        if arrives >= steady_from:
-            counts[owner, STEADY_BYTES] += frame_bytes + 20
-        counts[owner, EXCESS] += excess
-        counts[owner, LEAST] = min(counts[owner, LEAST], excess)
-        counts[owner, MOST] = max(counts[owner, MOST], excess)
-        histogram[owner, bin_of(excess)] += 1
+        excess = arrives - birth - rows[owner, FLOOR]
+        counted = frame_bytes + 20 if arrives >= steady_from else 0
+        deliver(port, owner, excess, frame_bytes, counted, counts, rows, block, bins, births, birth)
+    return arrives
 
 
 @kernel
@@ -787,58 +830,130 @@ def recover(
     parts: Parts,
 ) -> int:
     """Merge the copies of a stream's frames at its listener; pass on the first of each."""
-    receiver, cells = lanes.receiver, lanes.cells
+    receiver, cells, counts = lanes.receiver, lanes.cells, tally.port
     first_lane, last_lane = network.lane_first[station], network.lane_first[station + 1]
     point = parts.port[station, FIRST]
     for lane in range(first_lane, last_lane):
         next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
     lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
+    status = DONE
     while arrival < until:
+        status = room_ahead(station, -1, lanes.sender, lanes.mask, counts)
+        if status != DONE:
+            break
         place = lanes.base[lane] + (receiver[lane, HEAD] & lanes.mask[lane])
         label, birth = cells[place, LABEL], cells[place, BIRTH]
         receiver[lane, HEAD] += 1
         next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
         if first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
             hand_over(
-                (label >> 16) & POSITIONS, birth, arrival, label & 0xFFFF, routes.late,
-                routes.owner, routes.floor, routes.hold, routes.damper_clock, network.clock_error,
-                network.block, network.steady_from, network.end, tally.owner, tally.histogram,
+                station, (label >> 16) & POSITIONS, birth, arrival, label & 0xFFFF, routes.late,
+                routes.owner, routes.damper_clock, network.clock_error, network.block,
+                network.steady_from, network.end, counts, tally.owner, tally.block, tally.bins,
+                tally.birth,
             )  # fmt: skip
         lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
-    return DONE
+    counts[station, STATUS] = status
+    return status
 
 
-@parallel_kernel
-def run_windows(
-    first: int,
-    last: int,
-    order: Ints,
+@kernel
+def serve_any(
+    port: int,
+    until: int,
     network: Network,
     routes: Routes,
     lanes: Lanes,
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
+    parts: Parts,
+) -> int:
+    """Serve a port, or a point of recovery, by what it is."""
+    if parts.port[port, WHAT] == PLAIN:
+        return serve(port, until, network, routes, lanes, queues, sources, tally, trace)
+    if parts.port[port, WHAT] == GENERAL:
+        return serve_port(port, until, network, routes, lanes, queues, sources, tally, trace, parts)
+    return recover(port, until, network, routes, lanes, tally, parts)
+
+
+@kernel
+def advance_group(
+    group: int,
+    until: int,
+    order: Ints,
+    group_of: Ints,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    trace: Trace | None,
+    parts: Parts,
+) -> None:
+    """As `qnet.simulate.kernels.advance_group`, with general ports and points of recovery."""
+    served = tally.port[:, SERVED]
+    moving = True
+    while moving:
+        moving = False
+        for item in range(order.shape[1]):
+            port = order[group, item]
+            if port < 0 or served[port] >= until:
+                continue
+            goal = until
+            step = 0
+            first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+            for lane in range(first_lane, last_lane):
+                feeder = lanes.feeder[lane]
+                if group_of[feeder] == group:
+                    goal = min(goal, served[feeder] + lanes.reach[lane])
+                    step = min(step, lanes.reach[lane]) if step else lanes.reach[lane]
+                    lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+            moving = moving or goal < until
+            if goal < until and goal - served[port] < step:
+                continue
+            status = serve_any(
+                port, goal, network, routes, lanes, queues, sources, tally, trace, parts
+            )
+            if status != DONE:
+                return
+            served[port] = goal
+            for lane in range(first_lane, last_lane):
+                if group_of[lanes.feeder[lane]] == group:
+                    lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+
+
+@parallel_kernel
+def run_windows(
+    begin: int,
+    goal: int,
+    window: int,
+    order: Ints,
+    group_of: Ints,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    trace: Trace | None,
     parts: Parts,
 ) -> int:
     """As `qnet.simulate.kernels.run_windows`, with general ports and points of recovery."""
-    for window in range(first, last):
-        until = window_end(window, network)
+    while begin < goal:
+        until = min(begin + window, (begin // network.block + 1) * network.block, goal)
         for lane in range(lanes.base.size):
             lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
             lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
         for group in numba.prange(order.shape[0]):
-            for item in range(order.shape[1]):
-                port = order[group, item]
-                if port < 0:
-                    continue
-                if parts.port[port, WHAT] == PLAIN:
-                    serve(port, until, network, routes, lanes, queues, sources, tally)
-                elif parts.port[port, WHAT] == GENERAL:
-                    serve_port(port, until, network, routes, lanes, queues, sources, tally, parts)
-                else:
-                    recover(port, until, network, routes, lanes, tally, parts)
+            advance_group(
+                group, until, order, group_of, network, routes, lanes, queues, sources, tally,
+                trace, parts,
+            )  # fmt: skip
         for port in range(tally.port.shape[0]):
             if tally.port[port, STATUS] != DONE:
-                return window
-    return last
+                return begin
+        begin = until
+    return begin

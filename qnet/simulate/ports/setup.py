@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, TrafficClass
 from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice
 from qnet.simulate.ports import kernels as g
-from qnet.simulate.setup import Owner, head_ps
+from qnet.simulate.setup import Owner, heads_ps, hops_of, positions
 from qnet.units import PPB, ceil_div
 
 Ints = NDArray[np.int64]
@@ -103,7 +103,7 @@ class _Layout:
         self.port[:, g.LOSS] = -1
         self.rings = world.queues.ring.shape[0]
         self.ring_law: list[list[int]] = []
-        self.position = np.full((world.routes.lane.size, 4), -1, dtype=np.int64)
+        self.position = np.full((world.routes.owner.size, 4), -1, dtype=np.int64)
         self.gate_by_port = {one.port: one for one in plan.gates}
         self.fixed = any(one.gated and one.guard == "fixed" for one in profile.classes)
         self.gate_end: list[int] = []
@@ -114,13 +114,13 @@ class _Layout:
         self.losses: dict[tuple[int, int], int] = {}
         self.users: dict[int, list[tuple[Owner, int, int]]] = defaultdict(list)
         """[port]: owners, their hop there, and its position."""
-        position = 0
-        for owner in found:
+        self.hops = hops_of(found)
+        _, position = positions(self.hops)
+        for first, owner in zip(self.hops.first, found, strict=True):
             for hop, number in enumerate(owner.stations):
-                self.users[number].append((owner, hop, position))
-                position += 1
+                self.users[number].append((owner, hop, int(position[first + hop])))
             if owner.meeting is not None:
-                self.position[position - 1, g.RING] = g.AT_LISTENER
+                self.position[position[first + len(owner.ports)], g.RING] = g.AT_LISTENER
 
     def add_port(self, port: Port) -> None:
         """Lay out the rings of one general port, and what its frames meet there."""
@@ -261,22 +261,12 @@ class _Layout:
             group=np.zeros(len(self.groups), dtype=np.int64),
             loss=_table([chances(*one) for one in self.losses], FRAME_BYTES_HIGHEST + 1),
             loss_dice=np.array([dice(seed, f"loss {name}") for name in names]),
-            head=self._heads(),
+            head=heads_ps(self.topology, self.hops),
             source_state=self._sources(),
             timetable=_ints(time for owner in self.found for time in owner.law.timetable),
             recovery=self._recovery(meetings),
             remembered=np.zeros((len(meetings), self._history), dtype=np.int64),
         )
-
-    def _heads(self) -> Ints:
-        """Say, lane by lane, how much of a frame must be in before it may leave again."""
-        head = np.zeros(self.plain.lanes.base.size, dtype=np.int64)
-        lanes = sorted({pair[::-1] for owner in self.found for pair in pairwise(owner.stations)})
-        ports = self.topology.ports
-        for number, (far, near) in enumerate(lanes):
-            if far < len(ports):
-                head[number] = head_ps(self.topology, ports[near], ports[far])
-        return head
 
     def _sources(self) -> Ints:
         """Set timed sources to their first frame; number the frames of streams with recovery."""
