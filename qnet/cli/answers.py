@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qnet.cli.door import main
-from qnet.cli.options import report_options, scenario_options, simulation_options
+from qnet.cli.options import report_options, scenario_options, search_options, simulation_options
 from qnet.cli.stages import (
     answer,
     check_measure,
@@ -22,7 +22,10 @@ from qnet.cli.stages import (
     make_plan,
     make_proof,
     observe,
+    plan_to_keep,
+    ports_down,
     progress_bar,
+    searching,
 )
 from qnet.errors import InputError, Problem
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 @main.command()
 @scenario_options
+@search_options
 @simulation_options
 @report_options
 def run(
@@ -41,6 +45,8 @@ def run(
     as_json: bool,
     out: Path | None,
     port: str | None,
+    budget: str | None,
+    rounds: int | None,
     **simulation: Any,
 ) -> None:
     """Plan, prove, simulate and judge; exit code 1 when a promise is not kept."""
@@ -49,7 +55,7 @@ def run(
     check_out(out)
     check_measure(simulation["measure"], out)
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
-        plan = make_plan(scenario)
+        plan = make_plan(scenario, search=searching(scenario, budget, rounds))
         proof = make_proof(scenario, plan)
         observation = observe(scenario, plan, simulation["threads"], keep)
     leave_run(out, scenario, observation, simulation["measure"])
@@ -58,6 +64,20 @@ def run(
 
 @main.command()
 @scenario_options
+@search_options
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed for the search.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="PLAN",
+    help="Keep the streams of an earlier plan where they are; the others come and go.",
+)
+@click.option(
+    "--fail",
+    multiple=True,
+    metavar="LINK|CABLE",
+    help="Plan around a link or cable that is cut; may be repeated.",
+)
 @click.option(
     "-o",
     "--output",
@@ -71,12 +91,22 @@ def plan(
     settings: dict[str, str],
     as_json: bool,
     output: Path | None,
+    seed: int | None,
+    keep: Path | None,
+    fail: tuple[str, ...],
+    **search: Any,
 ) -> None:
     """Reserve cycles and route demands; exit code 1 when something is refused."""
     from qnet.model.write import to_json, write_text
     from qnet.report.text import plan_lines
 
-    made = make_plan(load_scenario(profile, topology, settings))
+    scenario = load_scenario(profile, topology, settings, seed=seed)
+    made = make_plan(
+        scenario,
+        search=searching(scenario, **search),
+        keep=None if keep is None else plan_to_keep(scenario, keep),
+        down=ports_down(scenario, fail),
+    )
     if output is not None:
         write_text(output, to_json(made))
     if as_json:

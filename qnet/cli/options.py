@@ -71,6 +71,24 @@ def simulation_options(command: Command) -> Command:
     return command
 
 
+def search_options(command: Command) -> Command:
+    """Add what says how long to look for room for more reserved streams."""
+    for option in (
+        click.option(
+            "--rounds",
+            type=click.IntRange(0, 10**9),
+            help="Search so many rounds; the same seed and rounds give the same plan.",
+        ),
+        click.option(
+            "--budget",
+            metavar="TIME",
+            help="Search so long for room for more reserved streams, such as 10s.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def report_options(command: Command) -> Command:
     """Add what says where the report goes and what it shows."""
     for option in (

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qnet.model.proof import Proof
     from qnet.model.read import Scenario
     from qnet.model.verdict import Verdict
+    from qnet.schedule.repair.search import Search
     from qnet.simulate.checkpoint import Checkpoint
 
 
@@ -98,7 +99,74 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
-def make_plan(scenario: Scenario) -> Plan:
+def searching(scenario: Scenario, budget: str | None, rounds: int | None) -> Search | None:
+    """Read how long to search; the clock decides how many rounds are made and nothing else."""
+    from time import monotonic
+
+    from qnet.schedule.repair.search import Search
+    from qnet.units import PS_PER_S, TIME, UnitError, parse
+
+    seed = scenario.profile.simulation.seed
+    if budget is not None and rounds is not None:
+        raise InputError([Problem("--budget", 0, 0, "", "goes without --rounds; give one of them")])
+    if rounds is not None:
+        return Search(seed, lambda done: done < rounds)
+    if budget is None:
+        return None
+    try:
+        seconds = parse(TIME, budget) / PS_PER_S
+    except UnitError as error:
+        raise InputError([Problem("--budget", 0, 0, "", str(error))]) from None
+    end = monotonic() + seconds
+    return Search(seed, lambda done: monotonic() < end)
+
+
+def ports_down(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the ports of each link or cable; unknown ones are all reported at once."""
+    import difflib
+
+    topology = scenario.topology
+    down: dict[str, list[int]] = {}
+    for port in topology.ports:
+        link = topology.links[port.link]
+        for name in {topology.link_name(link), topology.cable(link)}:
+            down.setdefault(name, []).append(port.number)
+    problems = []
+    for name in names:
+        if name not in down:
+            close = difflib.get_close_matches(name, down, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"one is called '{next(iter(down))}'"
+            problems.append(Problem("--fail", 0, 0, name, f"no such link or cable; {hint}"))
+    if problems:
+        raise InputError(problems)
+    return {name: tuple(down[name]) for name in names}
+
+
+def plan_to_keep(scenario: Scenario, path: Path) -> Plan:
+    """Read a plan whose streams are to stay; what does not hold for the files as they are is an
+    error. A stream that a failure has left one path of two is no fault here.
+    """
+    from qnet.check.plan import prove_kept
+    from qnet.model.read import read_plan
+
+    given = read_plan(str(path))
+    names = {stream.name for stream in scenario.profile.every_stream}
+    if given.streams and not any(entry.name in names for entry in given.streams):
+        what = f"none of its {len(given.streams)} streams is in the profile"
+        raise InputError([Problem(str(path), 0, 0, "", what)])
+    findings = prove_kept(scenario.topology, scenario.profile, given)
+    if findings:
+        raise InputError(Problem(str(path), 0, 0, one.subject, one.message) for one in findings)
+    return given
+
+
+def make_plan(
+    scenario: Scenario,
+    *,
+    search: Search | None = None,
+    keep: Plan | None = None,
+    down: dict[str, tuple[int, ...]] | None = None,
+) -> Plan:
     """Schedule the scenario."""
     from qnet.schedule.run import schedule
 
@@ -109,6 +177,9 @@ def make_plan(scenario: Scenario) -> Plan:
             topology_sha256=scenario.topology_sha256,
             traffic_sha256=scenario.traffic_sha256,
             progress=lambda _, done, total: show(done, total),
+            search=search,
+            keep=keep,
+            down=down,
         )
 
 

@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
             streams += outcome.streams
         faults += broken
         show(
-            f"{mechanism}: {count:,} sets, {admitted:,} streams admitted, {len(streams):,} received "
-            f"frames, {broken} sets broke a bound; {time.process_time() - begin:.0f} s"
+            f"{mechanism}: {count:,} sets, {admitted:,} streams admitted, {len(streams):,} got "
+            f"frames through, {broken} sets broke a bound; {time.process_time() - begin:.0f} s"
         )
         for what, shares in (
             ("latency", sorted(one.share_ppm for one in streams)),
