@@ -93,8 +93,7 @@ class Course:
         hop_ps = PS_PER_S / max(float(work.sum()), 1)
         self.step_ps = max(int(HOPS_PER_STEP * hop_ps) // window_ps, 1) * window_ps
         self.traced_step_ps = max(int(HOPS_PER_TRACED_STEP * hop_ps) // window_ps, 1) * window_ps
-        reach_ps = int(self.world.lanes.reach.min(initial=self.world.network.block))
-        self.series = Series(len(topology.ports), self.end_ps, reach_ps)
+        self.series = Series(len(topology.ports), self.end_ps)
 
     @property
     def is_done(self) -> bool:
