@@ -27,7 +27,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import inline_kernel, kernel, parallel_kernel
+from qnet.kernel import bare_kernel, inline_kernel, parallel_kernel
 
 Ints = NDArray[np.int64]
 
@@ -177,7 +177,7 @@ class World(NamedTuple):
     tally: Tally
 
 
-@kernel
+@bare_kernel
 def draw(dice: Ints, row: int, column: int) -> int:
     """Return the next 32 random bits: xoshiro128++ (Blackman and Vigna), in int64 arithmetic."""
     a = dice[row, column]
@@ -195,7 +195,7 @@ def draw(dice: Ints, row: int, column: int) -> int:
     return result
 
 
-@kernel
+@bare_kernel
 def highest_bit(value: int) -> int:
     """Return the position of the highest set bit of a positive number below 2**63."""
     bit = 0
@@ -205,7 +205,7 @@ def highest_bit(value: int) -> int:
     return bit
 
 
-@kernel
+@bare_kernel
 def bin_of(value_ps: int) -> int:
     """Return the histogram bin of a value of zero or more (see `qnet.model.histogram`)."""
     units = value_ps >> 10
@@ -215,7 +215,7 @@ def bin_of(value_ps: int) -> int:
     return min(16 * octave + (units >> (octave - 1)) - 16, 591)
 
 
-@kernel
+@bare_kernel
 def exponential(bits: int, log_table: Ints) -> int:
     """Turn 32 random bits into an exponential draw of mean 1, in units of 2**-32.
 
@@ -230,7 +230,7 @@ def exponential(bits: int, log_table: Ints) -> int:
     return zeros * log_table[0] + log_table[index] - ((step * (mantissa & 0x7FFFFF)) >> 23)
 
 
-@kernel
+@bare_kernel
 def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: Ints) -> None:
     """Set the time, and the cycle, of a source's next frame after one has been sent.
 
@@ -260,7 +260,7 @@ def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: In
         state[source, CARRY] = carry & ((1 << shift) - 1)
 
 
-@kernel
+@bare_kernel
 def settle(heap: Ints, base: int, size: int) -> None:
     """Let the top of a port's heap sink to its place: earliest first, then lowest number."""
     time = heap[base, TIME]
@@ -382,7 +382,7 @@ def deliver(
     bins[counts[port, BLOCK_BASE] + number - 1, bin_number % BLOCK_BINS] += 1
 
 
-@kernel
+@bare_kernel
 def damper_due(
     owner: int, birth: int, hold: int, damper_clock: Ints, clock_error: Ints, block_length: int
 ) -> int:
@@ -414,7 +414,7 @@ def take_back(port: int, queues: Queues) -> None:
         stash[port, 4] = -1
 
 
-@kernel
+@bare_kernel
 def serve(
     port: int,
     until: int,
@@ -440,7 +440,39 @@ def serve(
     return status
 
 
-@kernel
+@inline_kernel
+def earliest_two(first: int, last: int, receiver: Ints, source_time: int) -> tuple[int, int, int]:
+    """As `earliest`, and return also when somebody else brings a frame."""
+    best = -1
+    time = source_time
+    bound = NEVER
+    for lane in range(first, last):
+        arrival = receiver[lane, NEXT_ARRIVAL]
+        if arrival < time:
+            bound = time
+            time = arrival
+            best = lane
+        else:
+            bound = min(bound, arrival)
+    return best, time, bound
+
+
+@inline_kernel
+def forget_sent(
+    came: int, mask: int, base: int, front: int, count: int, depth: int, cells: Ints
+) -> tuple[int, int, int]:
+    """Take what has begun to leave before `came` off the record: front, count and bytes left."""
+    while count > 0:
+        place = base + (front & mask)
+        if cells[place, ARRIVAL] >= came:
+            break
+        depth -= cells[place, LABEL]
+        front += 1
+        count -= 1
+    return front, count, depth
+
+
+@bare_kernel
 def serve_in_order(
     port: int,
     until: int,
@@ -451,117 +483,120 @@ def serve_in_order(
     sources: Sources,
     tally: Tally,
 ) -> int:
-    """Serve a port that all frames leave in the order in which they came: one class, no cycles."""
+    """Serve a port that all frames leave in the order in which they came: one class, no cycles.
+
+    When a frame will begin to leave is known when it comes, so it is sent on at once. The queue's
+    ring is a record of when those before it begin (ARRIVAL) and of their bytes (LABEL): the depth
+    of the queue is worked out from it, but only where it may be more than ever before.
+    """
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
     counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
-    hop, late = routes.hop, routes.late
-    line_time = network.line_time[network.rate[port]]
+    hop, line_times, rate = routes.hop, network.line_time, network.rate[port]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
     top = sources.first[port]
     heap_size = sources.first[port + 1] - top
-    limit = network.buffer_bytes[port]
+    propagation, processing = network.propagation[port], network.processing_low[port]
+    span, limit = network.processing_span[port], network.buffer_bytes[port]
+    steady_from, end = network.steady_from, network.end
+    byte_time = line_times[rate, 1000] // 1020
     queue = port * (network.cycle_buffers + network.classes)
     queue += network.cycle_buffers + network.only_rank[port] - 1
     ring, cells = queues.ring, queues.cells
     base, mask = ring[queue, BASE], ring[queue, MASK]
-    front, count, waiting_bytes = ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES]
+    front, count, depth = ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES]
     free_at, deepest = counts[port, FREE_AT], counts[port, DEEPEST]
     frames, wire_bytes, steady = 0, 0, 0
-    lane, arrival = earliest(
-        first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
-    )
     status = DONE
-    while True:
-        # A frame in the queue leaves before the next one comes, or the next one comes.
-        if count > 0 and free_at < min(arrival, until):
-            place = base + (front & mask)
-            birth = cells[place, BIRTH]
-            label = cells[place, LABEL]
-            queued = 1
-        elif arrival < until:
-            came = arrival
-            if lane >= 0:
-                place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
-                birth = lane_cells[place, BIRTH]
-                label = lane_cells[place, LABEL]
-                receiver[lane, HEAD] += 1
-                next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
-            else:
-                source = heap[top, SOURCE]
-                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
-                birth = arrival
-                label = (law[source, START] << 16) | frame_bytes
-                advance(source, frame_bytes, state, law, sources.log_table)
-                heap[top, TIME] = state[source, NEXT_TIME]
-                settle(heap, top, heap_size)
-            lane, arrival = earliest(
-                first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
-            )
-            depth = waiting_bytes + (label & 0xFFFF)
-            if depth > limit:
-                counts[port, DROPPED] += 1
-                routes.lost[label >> 16] += 1
-                continue
-            deepest = max(deepest, depth)
-            if count > 0 or free_at > came or arrival == came:
-                waiting_bytes = depth
-                if count > mask:
-                    keep_back(port, queue, birth, label, 0, queues.stash)
-                    status = QUEUE_FULL
-                    break
-                place = base + ((front + count) & mask)
-                cells[place, BIRTH] = birth
-                cells[place, LABEL] = label
-                count += 1
-                free_at = max(free_at, came)
-                continue
-            free_at = came
-            queued = 0
+    source_time = heap[top, TIME] if heap_size else NEVER
+    lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+    while arrival < until:
+        # Who brings it, and is there room where it goes?
+        came = arrival
+        if lane >= 0:
+            head = receiver[lane, HEAD]
+            here = lane_base[lane] + (head & lane_mask[lane])
+            birth = lane_cells[here, BIRTH]
+            label = lane_cells[here, LABEL]
+            position = label >> 16
         else:
-            break
-
-        # Send it. One that has not waited goes to the wire without passing through the queue.
-        position = label >> 16
-        frame_bytes = label & 0xFFFF
+            source = heap[top, SOURCE]
+            birth = came
+            position = law[source, START]
         target = hop[position, LANE]
+        following = hop[position, NEXT]
         status = room_ahead(port, target, sender, lane_mask, counts)
         if status != DONE:
-            if queued == 0:
-                keep_back(port, queue, birth, label, 0, queues.stash)
-                waiting_bytes = frame_bytes
             break
-        count -= queued
-        front += queued
-        waiting_bytes -= queued * frame_bytes
+        if count > mask:
+            front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
+            if count > mask:
+                status = QUEUE_FULL
+                break
+
+        # Take it in.
+        if lane >= 0:
+            frame_bytes = label & 0xFFFF
+            receiver[lane, HEAD] = head + 1
+            arrival = NEVER
+            if head + 1 < receiver[lane, SEEN_TAIL]:
+                arrival = lane_cells[lane_base[lane] + ((head + 1) & lane_mask[lane]), ARRIVAL]
+            if arrival >= bound:
+                receiver[lane, NEXT_ARRIVAL] = arrival
+                lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+        else:
+            frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
+            advance(source, frame_bytes, state, law, sources.log_table)
+            heap[top, TIME] = state[source, NEXT_TIME]
+            settle(heap, top, heap_size)
+            source_time = heap[top, TIME]
+            lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+        begins = max(free_at, came)
+        if begins - came > (deepest - frame_bytes) * byte_time:
+            front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
+            if depth + frame_bytes > limit:
+                counts[port, DROPPED] += 1
+                routes.lost[position] += 1
+                continue
+            deepest = max(deepest, depth + frame_bytes)
+        place = base + ((front + count) & mask)
+        cells[place, ARRIVAL] = begins
+        cells[place, LABEL] = frame_bytes
+        count += 1
+        depth += frame_bytes
+
+        # Send it on.
+        free_at = begins + line_times[rate, frame_bytes]
+        if begins >= end:
+            continue
         frames += 1
         wire_bytes += frame_bytes + 20
-        if free_at >= network.steady_from:
+        if begins >= steady_from:
             steady += frame_bytes + 20
-        free_at += line_time[frame_bytes]
-        arrives = free_at + network.propagation[port]
+        arrives = free_at + propagation
         if target >= 0:
-            arrives += network.processing_low[port]
-            if network.processing_span[port] > 1:
-                arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
-            label = hop[position, NEXT] << 16 | frame_bytes
+            arrives += processing
+            if span > 1:
+                arrives += (draw(tally.port_dice, port, 0) * span) >> 32
+            label = following << 16 | frame_bytes
             hand_on(target, arrives, birth, label, 0, sender, lane_base, lane_mask, lane_cells)
             continue
-        owner = hop[position, NEXT]
-        hold = owners[owner, HOLD]
+        hold = owners[following, HOLD]
         if hold >= 0:
             due = damper_due(
-                owner, birth, hold, routes.damper_clock, network.clock_error, network.block
+                following, birth, hold, routes.damper_clock, network.clock_error, network.block
             )
             if arrives > due:
-                late[position] += 1
+                routes.late[position] += 1
             arrives = max(arrives, due)
-        if arrives <= network.end:
-            excess = arrives - birth - owners[owner, FLOOR]
-            counted = frame_bytes + 20 if arrives >= network.steady_from else 0
-            deliver(port, owner, excess, frame_bytes, counted, counts, owners, block, bins)
-    ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, waiting_bytes
+        if arrives <= end:
+            excess = arrives - birth - owners[following, FLOOR]
+            counted = frame_bytes + 20 if arrives >= steady_from else 0
+            deliver(port, following, excess, frame_bytes, counted, counts, owners, block, bins)
+    if lane >= 0:
+        receiver[lane, NEXT_ARRIVAL] = arrival
+    ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, depth
     counts[port, FREE_AT], counts[port, DEEPEST] = free_at, deepest
     counts[port, FRAMES] += frames
     counts[port, WIRE_BYTES] += wire_bytes
@@ -569,7 +604,7 @@ def serve_in_order(
     return status
 
 
-@kernel
+@bare_kernel
 def serve_classes(
     port: int,
     until: int,
@@ -762,7 +797,7 @@ def serve_classes(
     return status
 
 
-@kernel
+@bare_kernel
 def advance_group(
     group: int,
     until: int,
