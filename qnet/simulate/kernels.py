@@ -8,8 +8,7 @@ keeps this rule, on any thread, gives the same result. Groups of ports, one to a
 their own within a *window* no longer than the shortest reach from one group to another.
 
 A *source* hands the frames of one stream path or demand part to its first port. A *position* is
-one hop of one route; those of a port are consecutive, in the order of routes. Its row of
-`Routes.hop` says everything that the port must know of the route.
+one hop of one route; those of a port are consecutive, in the order of routes.
 
 Frames in lanes and queues are rows of four: time of arrival, time of birth,
 `position << 16 | frame bytes`, and cycle of the port they are at (reserved frames only). A
@@ -38,10 +37,8 @@ WORD = 0xFFFFFFFF
 ARRIVAL, BIRTH, LABEL, CYCLE = 0, 1, 2, 3
 
 # Columns of `Routes.hop`. LANE is -1 where the frame is delivered; NEXT is the position at the
-# next port, or the owner where the frame is delivered. RANK is 0 for reserved frames, 1 and more
-# for the other classes in order of priority. AHEAD
-# counts cycles from this port's to the next's.
-LANE, NEXT, RANK, AHEAD = 0, 1, 2, 3
+# next port, or the owner where the frame is delivered.
+LANE, NEXT = 0, 1
 
 # Columns of `Lanes.sender` and of `Lanes.receiver`: written by the port before and by the port
 # after the lane, in rows of one cache line each.
@@ -106,8 +103,12 @@ class Network(NamedTuple):
 class Routes(NamedTuple):
     """One entry per position, unless said otherwise."""
 
-    hop: Ints
-    """[position, 4]: LANE, NEXT, RANK, AHEAD."""
+    hop: NDArray[np.int32]
+    """[position, 2]: LANE, NEXT. Eight to a cache line: no table is read more often."""
+    rank: NDArray[np.int32]
+    """0 for reserved frames, 1 and more for the other classes in order of priority."""
+    shift: NDArray[np.int32]
+    """Cycles from this port's cycle to the next port's."""
     owner: Ints
     lost: Ints
     late: Ints
@@ -270,9 +271,10 @@ def settle(heap: Ints, base: int, size: int) -> None:
     last = base + size
     while child < last:
         if child + 1 < last:
+            # Which of two comes first is anybody's guess: no branch, no wrong guess.
             gap = heap[child + 1, TIME] - heap[child, TIME]
-            if gap < 0 or (gap == 0 and heap[child + 1, SOURCE] < heap[child, SOURCE]):
-                child += 1
+            lower = heap[child + 1, SOURCE] < heap[child, SOURCE]
+            child += (gap < 0) | ((gap == 0) & lower)
         gap = heap[child, TIME] - time
         if gap > 0 or (gap == 0 and heap[child, SOURCE] > moving):
             break
@@ -511,12 +513,16 @@ def serve_in_order(
     status = DONE
     source_time = heap[top, TIME] if heap_size else NEVER
     lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+    # Of the lane that brings frames: its next frame, what may be seen of it, and its ring.
+    head, seen, around, start = 0, 0, 0, 0
+    if lane >= 0:
+        head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
+        around, start = lane_mask[lane], lane_base[lane]
+    here = start + (head & around)
     while arrival < until:
         # Who brings it, and is there room where it goes?
         came = arrival
         if lane >= 0:
-            head = receiver[lane, HEAD]
-            here = lane_base[lane] + (head & lane_mask[lane])
             birth = lane_cells[here, BIRTH]
             label = lane_cells[here, LABEL]
             position = label >> 16
@@ -524,35 +530,41 @@ def serve_in_order(
             source = heap[top, SOURCE]
             birth = came
             position = law[source, START]
-        target = hop[position, LANE]
-        following = hop[position, NEXT]
+        target = np.int64(hop[position, LANE])
+        following = np.int64(hop[position, NEXT])
         status = room_ahead(port, target, sender, lane_mask, counts)
-        if status != DONE:
-            break
-        if count > mask:
+        if count > mask and status == DONE:
             front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
             if count > mask:
                 status = QUEUE_FULL
-                break
+        if status != DONE:
+            break
 
         # Take it in.
         if lane >= 0:
             frame_bytes = label & 0xFFFF
-            receiver[lane, HEAD] = head + 1
-            arrival = NEVER
-            if head + 1 < receiver[lane, SEEN_TAIL]:
-                arrival = lane_cells[lane_base[lane] + ((head + 1) & lane_mask[lane]), ARRIVAL]
-            if arrival >= bound:
-                receiver[lane, NEXT_ARRIVAL] = arrival
-                lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+            head += 1
+            here = start + (head & around)
+            arrival = lane_cells[here, ARRIVAL] if head < seen else NEVER
         else:
             frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
             advance(source, frame_bytes, state, law, sources.log_table)
             heap[top, TIME] = state[source, NEXT_TIME]
             settle(heap, top, heap_size)
             source_time = heap[top, TIME]
+            arrival = source_time
+        if arrival >= bound:
+            if lane >= 0:
+                receiver[lane, HEAD] = head
+                receiver[lane, NEXT_ARRIVAL] = arrival
             lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+            if lane >= 0:
+                head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
+                around, start = lane_mask[lane], lane_base[lane]
+                here = start + (head & around)
         begins = max(free_at, came)
+        if free_at <= came:
+            count, depth = 0, 0
         if begins - came > (deepest - frame_bytes) * byte_time:
             front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
             if depth + frame_bytes > limit:
@@ -595,6 +607,7 @@ def serve_in_order(
             counted = frame_bytes + 20 if arrives >= steady_from else 0
             deliver(port, following, excess, frame_bytes, counted, counts, owners, block, bins)
     if lane >= 0:
+        receiver[lane, HEAD] = head
         receiver[lane, NEXT_ARRIVAL] = arrival
     ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, depth
     counts[port, FREE_AT], counts[port, DEEPEST] = free_at, deepest
@@ -624,7 +637,7 @@ def serve_classes(
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
     counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
-    hop, late = routes.hop, routes.late
+    hop, rank_of, late = routes.hop, routes.rank, routes.late
     ring, cells = queues.ring, queues.cells
     cycle_length, buffers = network.cycle, network.cycle_buffers
     line_time = network.line_time[network.rate[port]]
@@ -679,7 +692,7 @@ def serve_classes(
                 first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
             )
             position = label >> 16
-            rank = hop[position, RANK]
+            rank = rank_of[position]
             queue = first + buffers + rank - 1
             limit = network.buffer_bytes[port]
             if rank == 0:
@@ -748,8 +761,8 @@ def serve_classes(
             turn = cells[place, CYCLE]
         position = label >> 16
         frame_bytes = label & 0xFFFF
-        target = hop[position, LANE]
-        rank = hop[position, RANK]
+        target = np.int64(hop[position, LANE])
+        rank = rank_of[position]
         status = room_ahead(port, target, sender, lane_mask, counts)
         if status != DONE:
             if chosen == AT_ONCE:
@@ -766,7 +779,7 @@ def serve_classes(
             reserved -= 1
             if cycle != turn:
                 late[position] += 1
-            turn = cycle + hop[position, AHEAD]
+            turn = cycle + routes.shift[position]
         counts[port, FRAMES] += 1
         counts[port, WIRE_BYTES] += frame_bytes + 20
         if now >= network.steady_from:
@@ -777,10 +790,10 @@ def serve_classes(
             arrives += network.processing_low[port]
             if network.processing_span[port] > 1:
                 arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
-            label = hop[position, NEXT] << 16 | frame_bytes
+            label = np.int64(hop[position, NEXT]) << 16 | frame_bytes
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
-        owner = hop[position, NEXT]
+        owner = np.int64(hop[position, NEXT])
         hold = owners[owner, HOLD]
         if hold >= 0:
             due = damper_due(
