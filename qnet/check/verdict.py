@@ -120,7 +120,10 @@ def judge(
         findings=_first(findings, FINDINGS_LISTED, "findings"),
         rows=rows,
         assumptions=(*topology.assumptions, *profile.assumptions, *_map_lengths(topology)),
-        notes=tuple(_note(witness, seen.runs.get(witness)) for witness in _WITNESSES),
+        notes=(
+            *(plan.reserved.lines() if plan.reserved else ()),
+            *(_note(witness, seen.runs.get(witness)) for witness in _WITNESSES),
+        ),
     )
 
 
