@@ -1,10 +1,11 @@
-"""The verbs that answer: run, plan, check, simulate."""
+"""The verbs that answer: run, plan, check, simulate, explain."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,17 +13,24 @@ from qnet.cli.door import main
 from qnet.cli.options import report_options, scenario_options, search_options, simulation_options
 from qnet.cli.stages import (
     answer,
+    check_measure,
     check_out,
     check_port,
+    keeping,
+    leave_run,
     load_scenario,
     make_plan,
     make_proof,
     observe,
     plan_to_keep,
     ports_down,
+    progress_bar,
     searching,
 )
 from qnet.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from qnet.simulate.explain import Which
 
 
 @main.command()
@@ -45,9 +53,12 @@ def run(
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    plan = make_plan(scenario, search=searching(scenario, budget, rounds))
-    proof = make_proof(scenario, plan)
-    observation = observe(scenario, plan, simulation["threads"])
+    check_measure(simulation["measure"], out)
+    with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
+        plan = make_plan(scenario, search=searching(scenario, budget, rounds))
+        proof = make_proof(scenario, plan)
+        observation = observe(scenario, plan, simulation["threads"], keep)
+    leave_run(out, scenario, observation, simulation["measure"])
     answer(scenario, plan, proof, [observation], as_json, out, port)
 
 
@@ -154,10 +165,62 @@ def simulate(
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
-    proof = make_proof(scenario, given)
-    unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
-    if unfit:
-        raise InputError(Problem(str(plan_file), 0, 0, one.subject, one.message) for one in unfit)
-    observation = observe(scenario, given, simulation["threads"])
+    check_measure(simulation["measure"], out)
+    with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
+        given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
+        proof = make_proof(scenario, given)
+        unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
+        if unfit:
+            where = str(plan_file)
+            raise InputError(Problem(where, 0, 0, one.subject, one.message) for one in unfit)
+        observation = observe(scenario, given, simulation["threads"], keep)
+    leave_run(out, scenario, observation, simulation["measure"])
     answer(scenario, given, proof, [observation], as_json, out, port)
+
+
+@main.command()
+@click.argument(
+    "folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--stream", required=True, metavar="NAME", help="Stream or demand.")
+@click.option(
+    "--frame",
+    default="worst",
+    metavar="WHICH",
+    help="worst, best, lost (the first), or the frame's number from 1.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def explain(folder: Path, stream: str, frame: str, as_json: bool) -> None:
+    """Tell where a frame waited: its journey hop by hop, every picosecond accounted for.
+
+    RUN is a folder that 'qnet run --out DIR' or 'qnet simulate --out DIR' left. The run is played
+    again up to the frame.
+    """
+    from qnet.report.journey import journey_lines, journeys_data
+    from qnet.report.run_folder import read_run
+    from qnet.simulate.explain import Case
+    from qnet.simulate.explain import explain as explain_frame
+
+    which = _which(frame)
+    run = read_run(folder)
+    for note in run.notes:
+        click.echo(note, err=True)
+    case = Case(run.scenario.topology, run.scenario.profile, run.plan)
+    with progress_bar("replay") as show:
+        journeys = explain_frame(case, run.observation, stream, which, show)
+    if as_json:
+        click.echo(json.dumps(journeys_data(journeys, run.notes), ensure_ascii=False, indent=1))
+    else:
+        lines = [line for journey in journeys for line in [*journey_lines(journey), ""]]
+        click.echo("\n".join(lines[:-1]))
+
+
+def _which(frame: str) -> Which:
+    """Read '--frame'."""
+    named: dict[str, Which] = {"worst": "worst", "best": "best", "lost": "lost"}
+    if frame in named:
+        return named[frame]
+    if frame.isdecimal() and frame.isascii() and 0 < len(frame) < 16 and int(frame) > 0:
+        return int(frame)
+    what = f"'{frame}' is no frame; write worst, best, lost or a number from 1"
+    raise InputError([Problem("--frame", 0, 0, "", what)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from qnet.model.read import Scenario
     from qnet.model.verdict import Verdict
     from qnet.schedule.repair.search import Search
+    from qnet.simulate.checkpoint import Checkpoint
 
 
 def load_scenario(
@@ -35,21 +37,14 @@ def load_scenario(
     *,
     duration: str | None = None,
     seed: int | None = None,
-    threads: int | None = None,
+    **_: object,
 ) -> Scenario:
     """Read the files of a run, with the simulation settings of the command line put in."""
-    del threads
     from qnet.model.read import load
-    from qnet.units import TIME, UnitError, parse
 
     changes: dict[str, int] = {}
     if duration is not None:
-        try:
-            changes["duration_ps"] = parse(TIME, duration)
-        except UnitError as error:
-            raise InputError([Problem("--duration", 0, 0, "", str(error))]) from None
-        if changes["duration_ps"] == 0:
-            raise InputError([Problem("--duration", 0, 0, "", "0 is no time; write it like '5ms'")])
+        changes["duration_ps"] = parse_time("--duration", duration)
     if seed is not None:
         changes["seed"] = seed
     scenario = load(profile, topology=topology, settings=settings)
@@ -196,12 +191,97 @@ def make_proof(scenario: Scenario, plan: Plan) -> Proof:
         return prove(scenario.topology, scenario.profile, plan)
 
 
-def observe(scenario: Scenario, plan: Plan, threads: int | None) -> Observation:
+def observe(
+    scenario: Scenario, plan: Plan, threads: int | None, keep: Checkpoint | None = None
+) -> Observation:
     """Simulate a plan."""
     from qnet.simulate.run import simulate
 
     with progress_bar("simulate") as show:
-        return simulate(scenario.topology, scenario.profile, plan, threads=threads, progress=show)
+        return simulate(
+            scenario.topology,
+            scenario.profile,
+            plan,
+            threads=threads,
+            progress=show,
+            checkpoint=keep,
+        )
+
+
+def check_measure(measure: bool, out: Path | None) -> None:
+    """Refuse to measure where there is no place for it, or nothing to write it with."""
+    if not measure:
+        return
+    if out is None:
+        raise InputError([Problem("--measure", 0, 0, "", "needs '--out DIR'")])
+    from importlib.util import find_spec
+
+    if find_spec("pyarrow") is None:
+        raise EnvironmentMissing("--measure needs pyarrow: pip install 'qnet[measure]'")
+
+
+@contextmanager
+def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Checkpoint | None]:
+    """Say where and how often a run is kept; Ctrl-C then ends it only once it is kept."""
+    from qnet.simulate.checkpoint import Checkpoint
+
+    if path is None:
+        if every is not None or resume:
+            what = "needs '--checkpoint FILE'"
+            raise InputError([Problem("--resume" if resume else "--every", 0, 0, "", what)])
+        yield None
+        return
+    check_out(path.parent)
+    every_ps = None if every is None else parse_time("--every", every)
+    if resume and not path.exists():
+        click.echo(f"{path}: no checkpoint yet; the run begins at the start", err=True)
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        # Who asks twice does not want to wait for the disk.
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield Checkpoint(
+            path,
+            every_ps,
+            resume,
+            asked=lambda: bool(asked),
+            failed=lambda why: click.echo(f"{why}; the run goes on without it", err=True),
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def parse_time(option: str, text: str) -> int:
+    """Read the time of an option; zero is none."""
+    from qnet.units import TIME, UnitError, parse
+
+    try:
+        time_ps = parse(TIME, text)
+    except UnitError as error:
+        raise InputError([Problem(option, 0, 0, "", str(error))]) from None
+    if time_ps == 0:
+        raise InputError([Problem(option, 0, 0, "", "0 is no time; write it like '5ms'")])
+    return time_ps
+
+
+def leave_run(
+    out: Path | None, scenario: Scenario, observation: Observation, measure: bool
+) -> None:
+    """Leave in a folder what the run was, and its measurements."""
+    if out is None:
+        return
+    from qnet.report.run_folder import write_run
+
+    write_run(out, scenario, observation)
+    if measure:
+        from qnet.report.measurements import write_measurements
+
+        write_measurements(out / "measurements", scenario.topology, scenario.profile, observation)
 
 
 def answer(
