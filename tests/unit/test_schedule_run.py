@@ -181,7 +181,8 @@ def test_refusal_says_what_a_guard_takes_of_a_cycle() -> None:
 
 def test_links_named_alike_elsewhere_share_no_risk() -> None:
     ends = (("a", "m"), ("m", "b"), ("a", "x"), ("x", "b"))
-    topology = network(*({"between": pair, "name": "north"} for pair in ends))
+    links: list[dict[str, object]] = [{"between": pair, "name": "north"} for pair in ends]
+    topology = network(*links)
     plan = plan_of(topology, profile(stream(paths=2)))
     assert [path.ports for path in plan.streams[0].paths] == [
         ("a->m[north]", "m->b[north]"),
