@@ -20,6 +20,7 @@ from qnet.simulate.tracing import Recorder
 from tests.unit.test_simulate import _busy_case, _slow, cases
 
 
+@pytest.mark.twin
 @given(cases())
 @settings(max_examples=20)
 def test_the_trace_is_the_slow_twins_log(case: tuple[Topology, Profile, Plan]) -> None:
