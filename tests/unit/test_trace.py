@@ -21,6 +21,7 @@ from tests.slow_case import slow_run as _slow
 from tests.unit.test_simulate import _busy_case, cases
 
 
+@pytest.mark.twin
 @given(cases())
 @settings(max_examples=20)
 def test_the_trace_is_the_slow_twins_log(case: tuple[Topology, Profile, Plan]) -> None:
