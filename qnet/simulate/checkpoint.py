@@ -20,7 +20,6 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.model.write import to_json, writing
-from qnet.simulate import kernels as k
 
 if TYPE_CHECKING:
     from qnet.simulate.run import Course
@@ -139,9 +138,7 @@ def save(path: Path, course: Course, about: dict[str, str]) -> None:
     The file is NumPy's .npz, so each array has a checksum. It takes the place of an older one
     only when it is whole and on the disk.
     """
-    arrays: dict[str, Any] = {
-        f"{part}.{field}": array for part, field, array in _parts(course)
-    }
+    arrays: dict[str, Any] = {f"{part}.{field}": array for part, field, array in _parts(course)}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     arrays["now_ps"] = np.array([course.now_ps])
     arrays["series.rows"] = course.series.rows[: course.series.count]
