@@ -1,4 +1,4 @@
-"""What is simulated of gated and CQF streams stays inside what is proven, and reaches it somewhere."""
+"""What is simulated of gated and CQF streams stays inside what is proven, and reaches it."""
 
 from typing import Any
 
