@@ -13,6 +13,7 @@ from qnet.model.gates import GateEntry, GateList
 from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate import kernels, run
 from qnet.simulate.run import simulate
 from tests.slow_case import Case, compare
 
@@ -225,5 +226,28 @@ def test_every_count_equals_the_slow_twins(name: str) -> None:
     @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         compare(case, simulate(*case, threads=1))
+
+    check()
+
+
+@pytest.mark.parametrize("name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles"])
+def test_same_bytes_at_two_threads_and_with_other_rings(name: str) -> None:
+    """Rings of two frames at first: every kernel stops and is resumed, again and again."""
+    made = run.add_parts
+
+    def tight(*arguments: Any) -> Any:
+        world, parts = made(*arguments)
+        world.lanes.mask[:] = 1
+        world.queues.ring[:, kernels.MASK] = 1
+        return world, parts
+
+    @settings(max_examples=6)
+    @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
+    def check(case: Case) -> None:
+        one = simulate(*case, threads=1).model_dump_json()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run, "add_parts", tight)
+            patch.setattr(run, "HOPS_PER_TASK", 1)
+            assert simulate(*case, threads=2).model_dump_json() == one
 
     check()
