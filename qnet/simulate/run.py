@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numba
 import numpy as np
@@ -25,6 +25,9 @@ from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
 from qnet.units import PS_PER_S
 
+if TYPE_CHECKING:
+    from qnet.simulate.tracing import Recorder
+
 Ints = NDArray[np.int64]
 
 HOPS_PER_TASK = 400
@@ -32,6 +35,8 @@ HOPS_PER_TASK = 400
 
 HOPS_PER_STEP = 2_000_000
 """Frames sent, or so, between two looks at the world: a fifth of a second at most."""
+
+HOPS_PER_TRACED_STEP = 100_000
 
 LONGEST_WINDOW = 4
 """Longest window, in shortest reaches: what is under way should stay in the caches."""
@@ -48,21 +53,27 @@ def simulate(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    recorder: Recorder | None = None,
 ) -> Observation:
     """Send every frame of the profile over the plan's routes and count what happens to it.
 
     `progress` is called with the picoseconds simulated and the duration. The same inputs give the
     same observation at any number of threads, and whether or not the run went on from a
-    checkpoint. Refused streams send nothing. Raises Interrupted, and InputError for a checkpoint
-    that does not belong to this run.
+    checkpoint; a `recorder` is told of the first frames. Refused streams send nothing. Raises
+    Interrupted, and InputError for a checkpoint that does not belong to this run.
     """
     course = Course(topology, profile, plan, threads)
     keeper = None
     if checkpoint is not None:
         keeper = Keeper(checkpoint, topology, profile, plan)
         keeper.begin(course)
+    if recorder is not None:
+        recorder.begin(course)
     while not course.is_done:
-        course.go_on()
+        if recorder is not None:
+            recorder.go_on(course)
+        else:
+            course.go_on()
         if progress is not None:
             progress(course.now_ps, course.end_ps)
         if keeper is not None:
@@ -85,10 +96,10 @@ class Course:
         work = hops_per_s(self.found, len(self.world.tally.port))
         self.shares = share_out(self.world, work, threads)
         window_ps = self.shares.window_ps
-        step_ps = int(HOPS_PER_STEP / max(float(work.sum()), 1) * PS_PER_S)
-        self.step_ps = max(step_ps // window_ps, 1) * window_ps
-        reach_ps = int(self.world.lanes.reach.min(initial=self.world.network.block))
-        self.series = Series(len(topology.ports), self.end_ps, reach_ps)
+        hop_ps = PS_PER_S / max(float(work.sum()), 1)
+        self.step_ps = max(int(HOPS_PER_STEP * hop_ps) // window_ps, 1) * window_ps
+        self.traced_step_ps = max(int(HOPS_PER_TRACED_STEP * hop_ps) // window_ps, 1) * window_ps
+        self.series = Series(len(topology.ports), self.end_ps)
         self.port_of_ring = rings_of(self.world, self.parts, len(topology.ports))
 
     @property
@@ -102,7 +113,9 @@ class Course:
         """Run some windows; with a trace, `written` is to empty it whenever it is called."""
         numba.set_num_threads(len(self.shares.order))
         sample_ps = self.series.next_ps(self.now_ps)
-        goal_ps = min(self.now_ps + self.step_ps, sample_ps, self.end_ps)
+        # What is written down is held in memory until the step is over.
+        step_ps = self.step_ps if trace is None else min(self.step_ps, self.traced_step_ps)
+        goal_ps = min(self.now_ps + step_ps, sample_ps, self.end_ps)
         while self.now_ps < goal_ps:
             window_ps, order, group_of = self.shares
             if self.parts is None:

@@ -15,19 +15,18 @@ from qnet.units import ceil_div
 Ints = NDArray[np.int64]
 
 SAMPLES = 100
-"""Intervals of a run, or fewer."""
+"""Intervals of a run; each cuts a window short, which costs nothing to speak of."""
 
 
 class Series:
     """Counts of all ports at the ends of the intervals so far.
 
     `rows[interval, port]` has frames, wire bytes and drops since the run began, and the deepest
-    queue of the interval. An interval is so many times the shortest way between two ports, which
-    does not depend on the number of threads; the last one ends with the run.
+    queue of the interval. All intervals are alike but the last, which ends with the run.
     """
 
-    def __init__(self, ports: int, end_ps: int, reach_ps: int) -> None:
-        self.step_ps = ceil_div(end_ps, SAMPLES * reach_ps) * reach_ps
+    def __init__(self, ports: int, end_ps: int) -> None:
+        self.step_ps = ceil_div(end_ps, SAMPLES)
         self.rows: Ints = np.zeros((ceil_div(end_ps, self.step_ps), ports, 4), dtype=np.int64)
         self.end_ps: Ints = np.zeros(len(self.rows), dtype=np.int64)
         self.count = 0

@@ -413,17 +413,19 @@ def _routes(
 ) -> k.Routes:
     """Lay out the hops by port: `order` lists them so, `position` says where each one is."""
     node_number = {node.name: i for i, node in enumerate(topology.nodes)}
-    hop = np.empty((hops.port.size, 4), dtype=np.int64)
+    hop = np.empty((hops.port.size, 2), dtype=np.int32)
     hop[:, k.LANE] = hops.lane
     hop[:, k.NEXT] = np.where(hops.last, hops.owner, np.roll(position, -1))
-    hop[:, k.RANK] = _ints(owner.rank for owner in found)[hops.owner]
-    hop[:, k.AHEAD] = 0
+    rank = _ints(owner.rank for owner in found)[hops.owner]
+    shift = np.zeros(hops.port.size, dtype=np.int32)
     for number, owner in enumerate(found):
         if owner.cycles:
             first = hops.first[number]
-            hop[first : first + len(owner.cycles) - 1, k.AHEAD] = np.diff(owner.cycles)
+            shift[first : first + len(owner.cycles) - 1] = np.diff(owner.cycles)
     return k.Routes(
         hop=hop[order],
+        rank=rank[order].astype(np.int32),
+        shift=shift[order],
         owner=hops.owner[order],
         lost=np.zeros(hops.port.size, dtype=np.int64),
         late=np.zeros(hops.port.size, dtype=np.int64),

@@ -57,6 +57,7 @@ def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Case) 
                 assert (sum(shares), len(shares)) == (wait.wait_ps, wait.frames)
 
 
+@pytest.mark.twin
 @given(cases())
 @settings(max_examples=15)
 def test_journeys_are_those_of_the_slow_twin(case: tuple[Topology, Profile, Plan]) -> None:
