@@ -1,1 +1,1 @@
-"""Emulation: real frames through real switches under a real controller, in virtual time."""
+"""The third witness: real frames through real switches under a real controller."""

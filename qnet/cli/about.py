@@ -1,0 +1,87 @@
+"""The verbs about files and the machine: validate, list, schema, doctor."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Literal
+
+import click
+
+from qnet.cli.door import main
+from qnet.errors import InputError, Problem
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def validate(files: tuple[str, ...], as_json: bool) -> None:
+    """Read topology and traffic files and report every fault of all of them."""
+    from qnet.model.read import kind_of, load, read_topology
+
+    problems: list[Problem] = []
+    good: list[str] = []
+    for name in files:
+        try:
+            if kind_of(name) == "topology":
+                good.append(f"{name}: {read_topology(name).title}")
+            else:
+                good.append(f"{name}: {load(name).profile.title}")
+        except InputError as error:
+            problems += error.problems
+    if as_json:
+        rows = [vars(problem) for problem in sorted(set(problems))]
+        click.echo(json.dumps({"valid": good, "problems": rows}, ensure_ascii=False, indent=1))
+    else:
+        for line in good:
+            click.echo(line)
+    if problems:
+        if as_json:
+            sys.exit(InputError.exit_code)
+        raise InputError(problems)
+
+
+@main.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def list_bundled(as_json: bool) -> None:
+    """List the topologies and traffic profiles that come with qnet."""
+    from qnet.model.read import bundled_names, load, read_topology
+
+    titles = {
+        "traffic": {name: load(name).profile.title for name in bundled_names("traffic")},
+        "topologies": {name: read_topology(name).title for name in bundled_names("topology")},
+    }
+    if as_json:
+        click.echo(json.dumps(titles, ensure_ascii=False, indent=1))
+        return
+    for kind, entries in titles.items():
+        click.echo(f"{kind}:")
+        for name, title in entries.items():
+            click.echo(f"  {name:20} {title}")
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["topology", "traffic"]))
+def schema(kind: Literal["topology", "traffic"]) -> None:
+    """Print the JSON Schema of a file kind, for editors."""
+    from qnet.model.schema import schema as schema_of
+
+    click.echo(json.dumps(schema_of(kind), ensure_ascii=False, indent=1))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine can do, what it cannot, and why."""
+    from qnet.report.doctor import examine
+
+    findings = examine()
+    if as_json:
+        rows = [finding._asdict() for finding in findings]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        for finding in findings:
+            mark = "ok     " if finding.good else "missing" if finding.needed else "absent "
+            click.echo(f"{mark} {finding.what}: {finding.detail}")
+    if any(finding.needed and not finding.good for finding in findings):
+        sys.exit(3)

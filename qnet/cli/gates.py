@@ -1,0 +1,175 @@
+"""The verbs about 802.1Qbv gates and other programs' files: gates, import, export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qnet.cli.door import main
+from qnet.cli.options import Command
+from qnet.cli.stages import check_out, progress_bar
+from qnet.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from qnet.model.gates import GatePlan, GateProblem
+
+
+@main.command()
+@click.argument("problem_file", metavar="PROBLEM")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON instead of lines.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, help="Another seed.")
+@click.option("--routes", type=click.IntRange(1, 16), default=4, help="Routes tried per stream.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the plan there.",
+)
+def gates(problem_file: str, as_json: bool, seed: int, routes: int, output: Path | None) -> None:
+    """Schedule 802.1Qbv gates for a problem and judge the result; exit 1 if a stream is left out.
+
+    PROBLEM is a file from 'qnet import tsnkit'.
+    """
+    from qnet.check.gates import check_gates
+    from qnet.model.read import read_gate_problem
+    from qnet.model.write import to_json, write_text
+    from qnet.report.gates import gate_plan_lines
+    from qnet.schedule.qbv.solve import schedule_gates
+
+    problem = read_gate_problem(problem_file)
+    with progress_bar("gates"):
+        made = schedule_gates(problem, seed=seed, routes=routes)
+    proof = check_gates(problem, made)
+    if output is not None:
+        write_text(output, to_json(made))
+    if as_json:
+        click.echo(to_json(made), nl=False)
+    else:
+        click.echo("\n".join(gate_plan_lines(problem, made, proof)))
+    if proof.findings or not made.complete:
+        sys.exit(1)
+
+
+@main.group("import")
+def import_() -> None:
+    """Turn files of other programs into qnet's."""
+
+
+@import_.command("tsnkit")
+@click.argument("task", metavar="TASK.csv")
+@click.argument("network", metavar="TOPO.csv")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the problem there instead of to standard output.",
+)
+def import_tsnkit(task: str, network: str, output: Path | None) -> None:
+    """Read an 802.1Qbv problem in tsnkit's CSV format; 'qnet gates' schedules it."""
+    from qnet.exchange.tsnkit import read_problem
+    from qnet.model.read import read_text
+    from qnet.model.write import to_json, write_text
+
+    problem = read_problem(
+        read_text(task), read_text(network), task_name=task, network_name=network
+    )
+    if output is None:
+        click.echo(to_json(problem), nl=False)
+    else:
+        write_text(output, to_json(problem))
+
+
+@main.group("export")
+def export() -> None:
+    """Turn an 802.1Qbv plan into files of other programs; one that breaks a rule is refused."""
+
+
+def _gate_files(command: Command) -> Command:
+    for option in (
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            required=True,
+            metavar="DIR",
+            help="Leave the files there.",
+        ),
+        click.argument("plan_file", metavar="PLAN"),
+        click.argument("problem_file", metavar="PROBLEM"),
+    ):
+        command = option(command)
+    return command
+
+
+_base_time = click.option(
+    "--base-time",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    metavar="NS",
+    help="PTP time, in nanoseconds, when time 0 of the plan comes.",
+)
+
+
+@export.command("tsnkit")
+@_gate_files
+@click.option("--name", default="qnet", help="What the names of the files begin with.")
+def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> None:
+    """Write GCL, OFFSET, ROUTE, QUEUE and DELAY as tsnkit's simulator reads them."""
+    from qnet.exchange.tsnkit import write_schedule
+
+    problem, made = _judged(problem_file, plan_file)
+    texts = write_schedule(problem, made)
+    _write_all(out, {f"{name}-{file}": text for file, text in texts.items()})
+
+
+@export.command("yang")
+@_gate_files
+@_base_time
+def export_yang(problem_file: str, plan_file: str, out: Path, base_time: int) -> None:
+    """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
+    from qnet.exchange.bridges import gate_parameter_tables
+
+    texts = gate_parameter_tables(*_judged(problem_file, plan_file), base_time)
+    _write_all(out, {f"{node}.json": text for node, text in texts.items()})
+
+
+@export.command("taprio")
+@_gate_files
+@_base_time
+def export_taprio(problem_file: str, plan_file: str, out: Path, base_time: int) -> None:
+    """Write 'tc qdisc replace ... taprio' lines, one file a node."""
+    from qnet.exchange.bridges import taprio_lines
+
+    texts = taprio_lines(*_judged(problem_file, plan_file), base_time)
+    _write_all(out, {f"{node}.sh": text for node, text in texts.items()})
+
+
+def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
+    """Read a problem and its plan; raises InputError with every rule that the plan breaks."""
+    from qnet.check.gates import check_gates
+    from qnet.model.read import read_gate_plan, read_gate_problem
+
+    problem, made = read_gate_problem(problem_file), read_gate_plan(plan_file)
+    findings = check_gates(problem, made).findings
+    if findings:
+        raise InputError(Problem(plan_file, 0, 0, one.subject, one.message) for one in findings)
+    return problem, made
+
+
+def _write_all(folder: Path, texts: dict[str, str]) -> None:
+    """Write all files, or none when a node's name is not one of a file."""
+    from qnet.model.write import write_text
+
+    unfit = [name for name in texts if Path(name).name != name]
+    if unfit:
+        what = "the name of a node is not one of a file"
+        raise InputError(Problem(name, 0, 0, "", what) for name in unfit)
+    check_out(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    click.echo(f"{len(texts)} files in {folder}")
