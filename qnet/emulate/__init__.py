@@ -1,0 +1,1 @@
+"""Real frames through real switches, in virtual time."""
