@@ -1,1 +1,1 @@
-"""Real frames through real switches, in virtual time."""
+"""The third witness: real frames through real switches under a real controller."""

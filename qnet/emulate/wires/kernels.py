@@ -102,7 +102,12 @@ SWITCH_END, EDGE_END, HOST_END = 0, 1, 2
 """Ends at a switch's side of a link, at its side of a host's wire, and at the host's side."""
 
 # Columns of `Wires.probe`, one row per source.
-EVERY, HOPS, ENTRY, EXIT, TEMPLATE, LENGTH, STAMP, TWIN, MADE, TAGGED = range(10)
+EVERY, FIRST, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADS, MADE = range(9)
+
+# Columns of `Wires.pattern`.
+PATTERN_BYTES, PATTERN_FRAME, PATTERN_TAG = 0, 1, 2
+STAMP = 42
+"""Where a template has room for its source and number: behind Ethernet, IPv4 and UDP headers."""
 
 # Columns of `Pool.slot`.
 STATE, BYTES_HELD, VIRTUAL, OWNER, HOP, TURN, BORN, FRAME, TARGET, LANE, COUNTER = range(11)
@@ -127,9 +132,7 @@ INSIDE, MARGIN = 0, 1
 
 # Entries of `Wires.law`.
 ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, FREE_RANK = range(8)
-FREE_RUN, SPIN_NS, TAG_KIND, BUFFERS, STRIDE, END_PS, BATCH, CAPTURES = range(8, 16)
-
-TAG_NONE, TAG_MPLS, TAG_PCP = 0, 1, 2
+FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH = range(8, 14)
 
 RUNNING, FINISHED, NO_ROOM, RECORDS_FULL = 0, 1, 2, 3
 
@@ -154,6 +157,8 @@ class Wires(NamedTuple):
     order: Ints
     """Ports to serve."""
     probe: Ints
+    pattern: Ints
+    """[template]: its bytes, the frame bytes and the cycle tag for which it is used (-1: any)."""
     template: Bytes
     rank_of: Ints
     """[priority code point]: rank of a free frame."""
@@ -259,22 +264,19 @@ def has_trailer(data: Bytes, row: int, length: int) -> bool:
 
 
 @kernel
-def tag_of(data: Bytes, row: int, length: int, kind: int) -> int:
+def tag_of(data: Bytes, row: int, length: int) -> int:
     """Return the cycle tag of a frame, or -1 where it has none.
 
-    TAG_MPLS: traffic class of the top label (RFC 5462). TAG_PCP: priority code point of the
-    outermost VLAN tag.
+    It is the traffic class of the top MPLS label (RFC 5462) less one, behind VLAN tags, if any.
     """
     at = 12
     while at + 6 <= length:
         ether_type = read(data, row, at, 2)
         if ether_type == 0x8100 or ether_type == 0x88A8:
-            if kind == TAG_PCP:
-                return np.int64(data[row, at + 2]) >> 5
             at += 4
             continue
-        if ether_type == 0x8847 and kind == TAG_MPLS:
-            return (np.int64(data[row, at + 4]) >> 1) & 7
+        if ether_type == 0x8847:
+            return ((np.int64(data[row, at + 4]) >> 1) & 7) - 1
         return -1
     return -1
 
@@ -386,10 +388,12 @@ def plan_hop(slot: int, base: int, wires: Wires, routes: Routes) -> None:
 
 @kernel
 def start_planned(
-    slot: int, source: int, birth: int, frame_bytes: int, wires: Wires, pool: Pool, routes: Routes
-) -> None:
+    slot: int, source: int, birth: int, frame_bytes: int, turn: int, wires: Wires, pool: Pool,
+    routes: Routes,
+) -> None:  # fmt: skip
     """Fill the slot of a frame that a source has just made."""
     one, probe, own = pool.slot, wires.probe, wires.law[BASE_OWNER] + slot
+    made = probe[source, MADE]
     one[slot, STATE] = WAITING
     one[slot, OWNER] = source
     one[slot, HOP] = 0
@@ -397,21 +401,33 @@ def start_planned(
     one[slot, VIRTUAL] = birth
     one[slot, FRAME] = frame_bytes
     one[slot, TARGET] = probe[source, ENTRY]
-    one[slot, SEQUENCE] = probe[source, MADE]
-    length = probe[source, LENGTH]
-    if length > frame_bytes - 4:
-        length = max(frame_bytes - 4, 60)
-    elif length < 0:
-        length = max(frame_bytes + length, 60)
+    one[slot, SEQUENCE] = made
+    row = probe[source, TEMPLATE]
+    tag = turn % wires.law[BUFFERS]
+    for other in range(row, row + probe[source, TEMPLATES]):
+        wanted = wires.pattern[other, PATTERN_TAG]
+        if wires.pattern[other, PATTERN_FRAME] == frame_bytes and (wanted < 0 or wanted == tag):
+            row = other
+    length = wires.pattern[row, PATTERN_BYTES]
     one[slot, BYTES_HELD] = length
-    pool.frames[slot, :length] = wires.template[probe[source, TEMPLATE], :length]
-    if probe[source, STAMP] > 0:
-        write(pool.frames, slot, probe[source, STAMP], 4, source)
-        write(pool.frames, slot, probe[source, STAMP] + 4, 4, probe[source, MADE])
+    pool.frames[slot, :length] = wires.template[row, :length]
+    write(pool.frames, slot, STAMP, 4, source)
+    write(pool.frames, slot, STAMP + 4, 4, made)
     routes.owner[wires.law[BASE_POSITION] + slot] = own
     routes.floor[own] = 0
     routes.hold[own] = routes.hold[source]
     routes.damper_clock[own] = routes.damper_clock[source]
+
+
+@kernel
+def pair(slot: int, source: int, pool: Pool, wires: Wires) -> None:
+    """Join the two slots of a frame that the talker's switch sends over two paths."""
+    one, twin, sequence = pool.slot, wires.probe[source, TWIN], wires.probe[source, MADE]
+    pool.sequences[source, sequence & 1023] = slot
+    other = pool.sequences[twin, sequence & 1023]
+    if other >= 0 and one[other, OWNER] == twin and one[other, SEQUENCE] == sequence:
+        one[other, TWIN_SLOT] = slot
+        one[slot, TWIN_SLOT] = other
 
 
 @kernel
@@ -450,30 +466,23 @@ def generate(
                 if probe[source, MADE] % every == 0:
                     slot = take_slot(pool)
                     if slot >= 0:
-                        start_planned(slot, source, birth, frame_bytes, wires, pool, routes)
+                        start_planned(
+                            slot, source, birth, frame_bytes, turn, wires, pool, routes
+                        )
                         plan_hop(slot, position, wires, routes)
-                        tag = probe[source, TAGGED]
-                        if tag > 0:
-                            mark = turn % wires.law[BUFFERS]
-                            kept = np.int64(pool.frames[slot, tag]) & ~(7 << probe[source, 10])
-                            pool.frames[slot, tag] = kept | (mark << probe[source, 10])
                         one = pool.slot
                         one[slot, LANE] = lane
                         one[slot, COUNTER] = tail
                         one[slot, EXPECTED] = port
                         position = wires.law[BASE_POSITION] + slot
-                        twin = probe[source, TWIN]
-                        shared = probe[source, MADE] & 1023
-                        if twin >= 0:
-                            pool.sequences[source, shared] = slot
-                        other = pool.sequences[twin, shared] if twin >= 0 else -1
-                        if other >= 0 and one[other, SEQUENCE] == probe[source, MADE]:
-                            one[other, TWIN_SLOT] = slot
-                            one[slot, TWIN_SLOT] = other
-                            one[slot, STATE] = AWAY
-                            one[slot, RELEASED] = wall_of(birth, wires.law)
+                        enters = wall_of(birth, wires.law)
+                        if probe[source, TWIN] >= 0:
+                            pair(slot, source, pool, wires)
+                        if probe[source, LEADS] == 1:
+                            heap_push(enters, slot, pool)
                         else:
-                            heap_push(wall_of(birth, wires.law), slot, pool)
+                            one[slot, STATE] = AWAY
+                            one[slot, RELEASED] = enters
                 probe[source, MADE] += 1
             place = lanes.base[lane] + (tail & lanes.mask[lane])
             lanes.cells[place, ARRIVAL] = birth
@@ -624,8 +633,10 @@ def came_out_planned(
     data, count, one, law = messages.data, pool.count, pool.slot, wires.law
     port = wires.end[end, PORT]
     twin = one[slot, TWIN_SLOT]
-    if twin >= 0 and one[slot, EXPECTED] != port and one[twin, EXPECTED] == port:
-        slot = twin
+    if twin >= 0 and one[slot, EXPECTED] != port and port >= 0:
+        same = one[twin, TWIN_SLOT] == slot and one[twin, SEQUENCE] == one[slot, SEQUENCE]
+        if same and one[twin, EXPECTED] == port and one[twin, HOP] == 0:
+            slot = twin
     if one[slot, STATE] != AWAY and one[slot, STATE] != LEAVING:
         count[STALE] += 1
         return
@@ -669,11 +680,11 @@ def came_out_planned(
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
     base = wires.law[BASE_POSITION] + slot
-    if routes.rank[base] == 0 and law[TAG_KIND] != TAG_NONE:
+    if routes.rank[base] == 0:
         lane = one[slot, LANE]
         place = lanes.base[lane] + (one[slot, COUNTER] & lanes.mask[lane])
         turn = lanes.cells[place, CYCLE]
-        tag = tag_of(data, row, length, law[TAG_KIND])
+        tag = tag_of(data, row, length)
         wanted = turn % law[BUFFERS]
         if tag != wanted:
             count[WRONG_TAGS] += 1
@@ -792,12 +803,6 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
         slot = pool.live[i]
         state = one[slot, STATE]
         if one[slot, OWNER] < 0 or one[slot, EXPECTED] < 0:
-            if state == LEAVING and one[slot, VIRTUAL] + 2 * (until - count[SERVED]) < count[SERVED]:
-                late = wall_of(one[slot, VIRTUAL], wires.law) + wires.law[LAG_NS]
-                if count[TIME_NOW] > late + 1_000_000_000:
-                    count[VIOLATIONS] += 1
-                    note_fault(LATE_OR_LOST, one[slot, OWNER], -1, -1, -1, one[slot, VIRTUAL], pool)
-                    drop_slot(slot, pool)
             continue
         if one[slot, VIRTUAL] < until and (state == WAITING or state == AWAY):
             count[VIOLATIONS] += 1
@@ -849,14 +854,13 @@ def follow(
                 slot = position - 1 - base_position
                 owner = one[slot, OWNER]
                 one[slot, HOP] += 1
-                base = wires.probe[owner, 11] + one[slot, HOP]
+                base = wires.probe[owner, FIRST] + one[slot, HOP]
                 plan_hop(slot, base, wires, routes)
                 cells[place, LABEL] -= 65536
                 one[slot, VIRTUAL] = cells[place, ARRIVAL]
                 one[slot, LANE] = lane
                 one[slot, COUNTER] = at
                 one[slot, EXPECTED] = wires.next_port[base]
-                one[slot, TWIN_SLOT] = -1
                 one[slot, STATE] = WAITING
                 one[slot, TARGET] = wires.into[port]
                 leaves = cells[place, ARRIVAL] - network.propagation[port]
@@ -880,7 +884,7 @@ def follow(
             routes.lost[own] = 0
             routes.late[own] = 0
             if one[slot, OWNER] >= 0:
-                base = wires.probe[one[slot, OWNER], 11] + one[slot, HOP]
+                base = wires.probe[one[slot, OWNER], FIRST] + one[slot, HOP]
                 routes.lost[base] += 1
                 note_fault(
                     OVERFLOW, one[slot, OWNER], one[slot, EXPECTED], 0, 0, one[slot, VIRTUAL], pool
@@ -901,7 +905,7 @@ def follow(
             note_fault(CUT_OFF, one[slot, OWNER], port, 0, 0, leaves, pool)
             drop_slot(slot, pool)
         elif one[slot, OWNER] >= 0:
-            base = wires.probe[one[slot, OWNER], 11] + one[slot, HOP]
+            base = wires.probe[one[slot, OWNER], FIRST] + one[slot, HOP]
             routes.late[base] += routes.late[own]
             routes.late[own] = 0
             one[slot, EXPECTED] = -1
@@ -928,7 +932,7 @@ def serve_window(
     status = DONE
     last = wall(messages.clock)
     for port in wires.order:
-        found = serve(port, until, network, routes, lanes, queues, sources_of(sources), tally)
+        found = serve(port, until, network, routes, lanes, queues, sources, tally)
         if found != DONE:
             status = found
         now = wall(messages.clock)
@@ -937,12 +941,6 @@ def serve_window(
             release(now, wires, pool, messages)
             last = now
     return status
-
-
-@inline_kernel
-def sources_of(sources: Sources) -> Sources:
-    """Return the sources as `serve` sees them: none, since `generate` has them send ahead."""
-    return sources
 
 
 @kernel
@@ -975,7 +973,7 @@ def run(
                 wake = min(wake, now + 20_000)
         else:
             until = min(window_end(count[WINDOW], network), law[END_PS])
-            due = wall_of(until, law) + law[LAG_NS]
+            due = wall_of(until, law) + law[LAG_NS] if count[SERVED] < law[END_PS] else NEVER
             wake = min(due, stop_at)
         if now >= due:
             if law[FREE_RUN] == 0:
