@@ -111,21 +111,21 @@ STAMP = 42
 
 # Columns of `Pool.slot`.
 STATE, BYTES_HELD, VIRTUAL, OWNER, HOP, TURN, BORN, FRAME, TARGET, LANE, COUNTER = range(11)
-EXPECTED, SEQUENCE, TWIN_SLOT, RELEASED, SHARED = range(11, 16)
+EXPECTED, SEQUENCE, TWIN_SLOT, RELEASED = range(11, 15)
 UNUSED, WAITING, AWAY, QUEUED, LEAVING = 0, 1, 2, 3, 4
 """Not in use; to be put into a switch; in a switch; in the kernel; on the way to its listener."""
 
 # Entries of `Pool.count`.
 FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = range(6)
 WINDOW, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
-FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DAMAGED, DELIVERED = range(14, 22)
-MARGIN_LEAST, TIME_NOW, SENT_TO_HOST = range(22, 25)
+FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
+MARGIN_LEAST, TIME_NOW, TO_HOSTS = range(21, 24)
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
 RECORD_WALL, RECORD_END = 6, 7
 FAULT_KIND, FAULT_OWNER, FAULT_PORT, FAULT_FOUND, FAULT_WANTED, FAULT_TIME = range(6)
-LATE_OR_LOST, WRONG_PORT, WRONG_TAG, BAD_BYTES, CUT_OFF, OVERFLOW = range(6)
+LATE_OR_LOST, WRONG_PORT, WRONG_TAG, CUT_OFF, OVERFLOW = range(5)
 
 # Rows of `Pool.histogram`: nanoseconds of wall time, counted as thousands of picoseconds.
 INSIDE, MARGIN = 0, 1
@@ -296,7 +296,6 @@ def take_slot(pool: Pool) -> int:
     row = pool.slot
     row[slot, TURN] = (row[slot, TURN] + 1) & 0x7FFFFFFF
     row[slot, TWIN_SLOT] = -1
-    row[slot, SHARED] = -1
     row[slot, EXPECTED] = -1
     row[slot, OWNER] = -1
     row[slot, LANE] = -1
@@ -659,7 +658,7 @@ def came_out_planned(
         pool.frames[slot, :length] = data[row, :length]
         one[slot, BYTES_HELD] = length
         one[slot, OWNER] = -1
-        count[SENT_TO_HOST] += 1
+        count[TO_HOSTS] += 1
         send_free(slot, peer, now, one[slot, VIRTUAL], wires, pool)
         return
     if one[slot, EXPECTED] != port:
