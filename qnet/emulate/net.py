@@ -8,6 +8,10 @@ veth pairs: from either switch to the node `wires`, where the link emulator send
 
 from __future__ import annotations
 
+import array
+import fcntl
+import socket
+import struct
 import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,7 +20,7 @@ from typing import Any
 
 from qnet.emulate.ovs import Bridge, Ovs, SwitchPort
 from qnet.emulate.wires.kernels import EDGE_END, HOST_END, SWITCH_END
-from qnet.emulate.wires.run import WireEnd
+from qnet.emulate.wires.run import Inside, WireEnd
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.errors import EnvironmentMissing
 from qnet.model.topology import Topology
@@ -25,6 +29,10 @@ MTU = 16_100
 """Between switches: the longest frame, labels and the trailer."""
 
 HOST_MTU = 1500
+
+SIOCETHTOOL = 0x8946
+OFFLOADS = (0x1F, 0x24, 0x2C, 0x17)
+"""ETHTOOL_STSO, _SGSO, _SGRO and _STXCSUM of linux/ethtool.h."""
 
 
 def missing() -> str | None:
@@ -117,6 +125,8 @@ class Net:
     def _build(self) -> None:
         from mininet.net import Mininet  # noqa: PLC0415
 
+        # Otherwise it would change system-wide limits, which this run does not need.
+        Mininet.inited = True
         net = Mininet(topo=None, build=False, controller=None)
         self.mininet = net
         wires = net.addHost("wires", ip=None)
@@ -185,12 +195,11 @@ class Net:
         ]
         within(host.pid, ["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])
         batch(lines, host.pid)
-        off = ["ethtool", "-K", "eth0", "tx", "off", "gso", "off", "tso", "off", "gro", "off"]
-        within(host.pid, off)
+        without_offload("eth0", f"/proc/{host.pid}/ns/net")
         host.params["ip"] = ip_text(self.wiring.host_ip(node))
         from mininet.link import Intf  # noqa: PLC0415
 
-        interface = Intf("eth0", node=host, port=0)
+        interface = Intf("eth0", node=host, port=0, moveIntfFn=lambda *_: None)
         interface.ip, interface.prefixLen = host.params["ip"], "8"
         interface.mac = mac_text(self.wiring.host_mac(node))
 
@@ -203,6 +212,15 @@ def mac_text(number: int) -> str:
 def ip_text(number: int) -> str:
     """Write an IPv4 address."""
     return ".".join(str(byte) for byte in number.to_bytes(4, "big"))
+
+
+def without_offload(device: str, namespace: str) -> None:
+    """Have a device's frames cut and summed by its own host: no peer's hardware will do it."""
+    values = [array.array("I", (command, 0)) for command in OFFLOADS]
+    with Inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for value in values:
+            request = struct.pack("16sP16x", device.encode(), value.buffer_info()[0])
+            fcntl.ioctl(any_socket, SIOCETHTOOL, request)
 
 
 def batch(lines: Sequence[str], pid: int | None = None) -> None:

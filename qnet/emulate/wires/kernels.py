@@ -980,7 +980,7 @@ def run(
                 if generate(ahead, wires, pool, routes, lanes, sources) != DONE:
                     return NO_ROOM
             status = serve_window(
-                until, wires, pool, messages, network, routes, lanes, queues, idle, sources, tally
+                until, wires, pool, messages, network, routes, lanes, queues, idle, tally
             )
             if status != DONE:
                 return NO_ROOM

@@ -368,8 +368,8 @@ class Emulator:
 
     def open(self, namespace: str | None = None) -> None:
         """Open one packet socket for all wire ends, in the network namespace of that path."""
-        with _inside(namespace):
-            one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        with Inside(namespace):
+            one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             try:
                 one.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
                 one.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
@@ -377,7 +377,6 @@ class Emulator:
                 for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
                     one.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
                 numbers = [socket.if_nametoindex(end.interface) for end in self.ends]
-                one.bind(("", ETH_P_ALL))
             except BaseException:
                 one.close()
                 raise
@@ -555,7 +554,7 @@ def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
     )
 
 
-class _inside:  # noqa: N801
+class Inside:
     """Be in another network namespace for a while, with the calling thread only."""
 
     def __init__(self, path: str | None) -> None:
