@@ -16,6 +16,7 @@ A real frame carries -1 minus its number in place of its birth.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -108,6 +109,10 @@ class Ports:
         }
         self.now_ps = 0
         self._window = 0
+        self._awaited = sorted(self.frames[:, own.TIME].tolist())
+        """When real frames will be queued at a port; a heap."""
+        self._queued = 0
+        """Real frames that are in a queue, or were and have been dropped."""
         self._windows = ceil_div(self.world.network.end, self.world.network.block)
         self._windows *= self.world.network.windows_per_block
         order = share_out(self.found, port_count, 1)
@@ -116,8 +121,8 @@ class Ports:
         self._order = np.array([[*busy, *idle, -1]], dtype=np.int64)
         self._seen = np.zeros(self.world.lanes.base.size, dtype=np.int64)
         self._caught = np.empty((1024, 2), dtype=np.int64)
-        self._following = self.span.copy()
-        self._wanted = np.ascontiguousarray(self.frames[:, own.TIME])
+        self._following = np.full((len(self.found), 4), -1, dtype=np.int64)
+        self._following[:, :2] = self.span
         self._source_after, self._relabel = self._mark()
 
     def _mark(self) -> tuple[Ints, Ints]:
@@ -137,6 +142,11 @@ class Ports:
                     lane[start] = self.outputs[owner.ports[0].number]
             start = last + 1
         return source_after, relabel
+
+    def positions(self, source: int) -> range:
+        """Return the planned positions of a source; real frames have them further on."""
+        start = sum(len(owner.ports) for owner in self.found[:source])
+        return range(start, start + len(self.found[source].ports))
 
     @property
     def done(self) -> bool:
@@ -172,23 +182,37 @@ class Ports:
         cells[base + (turn_at & mask)] = (time_ps, -1 - frame, label, turn)
         lanes.sender[lane, k.TAIL] = tail + 1
         self._seen[lane] = tail + 1
+        heapq.heappush(self._awaited, time_ps)
+
+    def skip(self) -> None:
+        """Serve all windows in which no real frame can leave a port: no need to look into them."""
+        while self._awaited and self._awaited[0] < self.now_ps:
+            heapq.heappop(self._awaited)
+            self._queued += 1
+        if self._queued:
+            return
+        next_ps = min(self._awaited[0] if self._awaited else k.NEVER, int(self.world.network.end))
+        block, rest = divmod(next_ps, self.world.network.block)
+        per_block = self.world.network.windows_per_block
+        goal = min(block * per_block + rest * per_block // self.world.network.block, self._windows)
+        self._serve(max(goal - 1, self._window))
+
+    def _serve(self, goal: int) -> None:
+        while self._window < goal:
+            self._window = k.run_windows(self._window, goal, self._order, *self.world)
+            if self._window < goal:
+                self.world = make_room(self.world)
+        self.now_ps = int(k.window_end(goal - 1, self.world.network)) if goal else 0
 
     def serve_window(self) -> list[Passage]:
         """Serve every port to the end of the next window; return the real frames that left.
 
         In order of time, then port, then order of leaving.
         """
-        until = self.window_end_ps()
-        while k.run_windows(self._window, self._window + 1, self._order, *self.world) == (
-            self._window
-        ):
-            self.world = make_room(self.world)
-        self._window += 1
-        self.now_ps = until
-        count = self._catch()
+        self._serve(self._window + 1)
         lanes = self.world.lanes
         found = []
-        for lane, place in self._caught[:count].tolist():
+        for lane, place in self._catch():
             time_ps, birth, label, turn = self._cell(lane, place).tolist()
             if birth < 0:
                 port = self._port_before(lane)
@@ -196,6 +220,10 @@ class Ports:
             else:
                 self._deliver(time_ps, birth, label)
         lanes.receiver[self.outputs, k.HEAD] = lanes.sender[self.outputs, k.TAIL]
+        for one in found:
+            self._queued -= 1
+            if one.lane < self.outputs[0]:
+                heapq.heappush(self._awaited, one.time_ps)
         found.sort(key=lambda one: (one.time_ps, one.port, one.place))
         return found
 
@@ -270,32 +298,32 @@ class Ports:
             steady = arrival >= self.world.network.steady_from
             k.deliver(source, excess, frame_bytes, steady, self.world.tally)
 
-    def _catch(self) -> int:
-        while True:
+    def _catch(self) -> Iterable[list[int]]:
+        full = len(self._caught)
+        count = full
+        while count == full:
             count = own.catch(
                 self.world.lanes,
                 self._seen,
                 self._source_after,
                 self._relabel,
-                self._wanted,
+                self.frames,
                 self._following,
                 self._caught,
             )
-            if count >= 0:
-                return int(count)
-            self._caught = np.empty((2 * len(self._caught), 2), dtype=np.int64)
+            yield from self._caught[:count].tolist()
 
 
 def _births(world: k.World, want: Sequence[Want], source_count: int) -> tuple[Ints, Ints]:
     """Return birth, bytes and cycle of all frames wanted, and which are whose."""
     sources = world.sources._replace(state=world.sources.state.copy())
     span = np.zeros((source_count, 2), dtype=np.int64)
-    parts = [np.empty((0, 3), dtype=np.int64)]
+    parts = [np.empty((0, 4), dtype=np.int64)]
     total = 0
     for one in sorted(want):
         rows = 1024
         while True:
-            noted = np.empty((min(rows, one.most), 3), dtype=np.int64)
+            noted = np.empty((min(rows, one.most), 4), dtype=np.int64)
             sources.state[one.source] = world.sources.state[one.source]
             count = own.births(
                 one.source, one.first, one.stride, int(world.network.end), sources, noted
