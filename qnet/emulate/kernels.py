@@ -37,7 +37,9 @@ def births(
         order = order + 1 if birth == before else 0
         before = birth
         turn = state[source, k.NEXT_CYCLE]
-        frame_bytes = k.draw_size(source, sources)
+        frame_bytes = k.draw_size(
+            source, state, sources.law, sources.size_bytes, sources.size_limit
+        )
         k.advance(source, frame_bytes, state, sources.law, sources.log_table)
         if number >= first and (number - first) % stride == 0:
             noted[count, TIME] = birth
@@ -62,8 +64,8 @@ def catch(
     """Find the real frames among those that entered lanes since the last call; return how many.
 
     `source_after[position]` is the source whose frames come to this position from their first
-    port, where frames of it are wanted, else -1. A frame of it is real when its birth, and its place
-    among those of the same birth, are the next ones of wanted[following[source, NEXT]] to
+    port, where frames of it are wanted, else -1. A frame of it is real when its birth, and its
+    place among those of the same birth, are the next ones of wanted[following[source, NEXT]] to
     wanted[following[source, LAST] - 1]. It then has -1 minus its number there in place of its
     birth, by which it is known from then on, and `relabel[source]` added to its position.
     When `caught` is full there may be more: call again.

@@ -34,7 +34,7 @@ from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.kernels import bin_of
+from qnet.simulate.kernels import FLOOR, bin_of
 from qnet.simulate.setup import Owner, owners
 
 SAMPLE = 1000
@@ -183,7 +183,7 @@ class _Run:
         self.case, self.ports, self.forward = case, ports, forward
         self.wiring = case.wiring
         self.walk = Walk()
-        self.end_ps = int(ports.world.network.end)
+        self.end_ps = ports.end_ps
         self.real: list[_Real] = []
         for source, (first, last) in enumerate(ports.span.tolist()):
             member = case.by_source.get(source)
@@ -218,7 +218,7 @@ class _Run:
         self.ports.skip()
         if self.ports.done:
             return
-        until = min(self.ports.window_end_ps(), self.end_ps)
+        until = self.ports.window_end_ps()
         if self.forward is not None:
             self._enter(until)
         passages = self.ports.serve_window()
@@ -608,8 +608,8 @@ def _account(
     service |= {one.name: one.service for one in profile.demands}
     sent, received, lost, late, sent_bytes, received_bytes, steady = [], [], [], 0, [], [], 0
     latencies: list[int] = []
-    network, routes = ports.world.network, ports.world.routes
-    floor = min(int(routes.floor[member.source]) for member in members)
+    network = ports.world.network
+    floor = min(int(ports.world.tally.owner[member.source, FLOOR]) for member in members)
     for member in members:
         numbers = _numbers(member, ports)
         got = [n for n in numbers if n in walk.arrival_ps]
@@ -646,9 +646,6 @@ def _account(
 
 def _late(member: Member, ports: Ports) -> int:
     """Count late events of real frames; at the first port those of the whole source."""
-    positions = ports.positions(member.source)
     late = ports.world.routes.late
-    events = late[
-        positions.start + ports.planned_positions : positions.stop + ports.planned_positions
-    ]
-    return int(events.sum()) + int(late[positions.start])
+    way = ports.positions(member.source)
+    return int(late[way[0]] + sum(late[ports.planned_positions + one] for one in way))
