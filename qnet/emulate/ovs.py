@@ -209,15 +209,9 @@ class Ovs:
         target = f"unix:{self._folder}/{bridge}.mgmt"
         return self._run("ovs-ofctl", "-O", "OpenFlow13", command, target, *arguments, stdin=stdin)
 
-    def dump_flows(self, bridge: str) -> list[str]:
-        """Return the flow entries of a bridge as ovs-ofctl writes them, without counters."""
-        text = self.ofctl("dump-flows", bridge, "--no-stats")
-        return [line.strip() for line in text.splitlines() if "actions=" in line]
-
-    def dump_groups(self, bridge: str) -> list[str]:
-        """Return the group entries of a bridge as ovs-ofctl writes them."""
-        text = self.ofctl("dump-groups", bridge)
-        return [line.strip() for line in text.splitlines() if "group_id=" in line]
+    def dump(self, what: Literal["flows", "groups", "meters"], bridge: str) -> str:
+        """Return the entries of a bridge in the words of ovs-ofctl, ports as numbers."""
+        return self.ofctl(f"dump-{what}", bridge, "--no-names", "--no-stats")
 
     def appctl(self, command: str, *arguments: str) -> str:
         """Ask ovs-vswitchd; faster than the program of that name, which starts a process."""
@@ -286,8 +280,9 @@ class Ovs:
             "-vconsole:off",
         ]
         # A daemon must not outlive a qnet that is killed, and must not see the terminal's Ctrl-C.
+        # (The signal comes when the starting thread ends: only the main thread is sure to last.)
         setpriv = shutil.which("setpriv")
-        if setpriv is not None:
+        if setpriv and threading.current_thread() is threading.main_thread():
             command = [setpriv, "--pdeathsig", "TERM", *command]
         daemon = subprocess.Popen(
             command,

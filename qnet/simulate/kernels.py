@@ -6,8 +6,10 @@ the window's end, so within one window every port can be served alone, in any or
 thread, with the same result.
 
 A *lane* joins two ports that some route uses in sequence; it holds the frames between them in
-order of arrival. A *source* hands the frames of one stream path or demand part to its first port.
-A *position* is one hop of one route; positions of a route are consecutive.
+order of arrival. Lanes beyond the last port's lead into no port: an emulator sees in them what
+comes out of a wire, before the next node has had it. A *source* hands the frames of one stream
+path or demand part to its first port. A *position* is one hop of one route; positions of a route
+are consecutive.
 
 Frames in lanes and queues are rows of four: time of arrival, time of birth,
 `position << 16 | frame bytes`, and cycle of the port they are at (reserved frames only).
@@ -366,6 +368,7 @@ def serve(
     heap_size = sources.first[port + 1] - heap_base
     first = port * (buffers + network.classes)
     last = first + buffers + network.classes
+    inner = network.lane_first[network.lane_first.size - 1]
     block = (until - 1) // network.block
     phase = network.phase[port] + network.clock_error[network.clock[port], block]
 
@@ -505,9 +508,11 @@ def serve(
         now += line_time[frame_bytes]
         arrives = now + network.propagation[port]
         if target >= 0:
-            arrives += network.processing_low[port]
-            if network.processing_span[port] > 1:
-                arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
+            if target < inner:
+                arrives += network.processing_low[port]
+                if network.processing_span[port] > 1:
+                    bits = draw(tally.port_dice, port, 0)
+                    arrives += (bits * network.processing_span[port]) >> 32
             arrives = max(arrives, sender[target, LAST_ARRIVAL])
             sender[target, LAST_ARRIVAL] = arrives
             tail = sender[target, TAIL]
