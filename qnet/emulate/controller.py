@@ -1,8 +1,10 @@
-"""The shipped controller as a process of its own, beside the run."""
+"""Start controller apps as a child process and read what they report."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
 import shutil
 import socket
@@ -11,67 +13,102 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Sequence
-from importlib import util
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, Literal
 
 import qnet
-from qnet.emulate.openflow import Switch, to_text
 from qnet.errors import EnvironmentMissing, QnetError
 
-READY_S = 30.0
+START_S = 30.0
+"""Longest wait for a controller to listen; it takes about a second."""
 
-INSTALL = "pip install 'qnet[emulate]'"
+Event = Mapping[str, Any]
 
 
 class ControllerFailure(QnetError):
-    """The controller ended, or did not bring the switches to their rules."""
+    """A controller ended, or did not answer in time."""
 
     exit_code = 3
 
 
 def folder() -> Path:
-    """Return where the controller apps are: beside the package, or inside an installed one."""
+    """Return the folder of the shipped apps: beside the package, or inside it when installed."""
     package = Path(qnet.__file__).parent
-    beside = package.parent / "controllers"
-    return beside if (beside / "run.py").exists() else package / "bundled" / "controllers"
+    for one in (package.parent / "controllers", package / "bundled" / "controllers"):
+        if (one / "run.py").exists():
+            return one
+    raise EnvironmentMissing("the controller apps are not here; install qnet anew")
 
 
-def missing() -> str | None:
-    """Say what keeps the shipped controller from running here, or None when nothing does."""
-    if util.find_spec("os_ken") is None and util.find_spec("ryu") is None:
-        return f"no controller framework is here; os-ken comes with: {INSTALL}"
-    return None if (folder() / "run.py").exists() else f"{folder()} has no controller apps"
+def missing(framework: Literal["os_ken", "ryu"] = "os_ken", python: str = sys.executable) -> str:
+    """Say what keeps the apps from running on a framework, or '' when nothing does."""
+    if shutil.which(python) is None:
+        return f"{python} is not here; 'make ryu' builds .venv-ryu"
+    test = f"import importlib.util as u, sys; sys.exit(u.find_spec('{framework}') is None)"
+    if subprocess.run([python, "-c", test], check=False, timeout=60).returncode == 0:
+        return ""
+    install = "pip install 'qnet[emulate]'" if framework == "os_ken" else "make ryu"
+    return f"{python} has no {framework}; {install}"
 
 
 class Controller:
-    """An app under os-ken in a child process; a context manager.
+    """Controller apps in a process of their own; a context manager.
 
-    With rules it is the reservation app, which brings every switch to them.
+    `apps` are names of modules: shipped ones ('reservation'), or any that the framework can load.
+    `arguments` are their options. `port` 0 takes a free one. Raises ControllerFailure when the
+    process ends, with the end of what it wrote.
     """
 
     def __init__(
-        self, switches: Sequence[Switch] = (), *, apps: Sequence[str] = ("reservation",)
+        self,
+        apps: Sequence[str],
+        arguments: Sequence[str] = (),
+        *,
+        port: int = 0,
+        python: str = sys.executable,
+        framework: Literal["os_ken", "ryu"] = "os_ken",
     ) -> None:
-        """Prepare to run `apps` with these rules."""
         self.apps = tuple(apps)
-        self.rules = tuple(switches)
-        self.address = ""
-        """Where switches connect to."""
-        self.events: list[dict[str, Any]] = []
-        self._folder: Path | None = None
+        self.arguments = tuple(arguments)
+        self.port = port or _free_port()
+        self.python = python
+        self.framework = framework
+        self.events: list[Event] = []
+        self._incoming: queue.Queue[Event | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
-        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._words: IO[str] | None = None
+
+    @property
+    def target(self) -> str:
+        """Where switches connect to, in the words of Open vSwitch."""
+        return f"tcp:127.0.0.1:{self.port}"
 
     def __enter__(self) -> Controller:
-        reason = missing()
-        if reason is not None:
+        reason = missing(self.framework, self.python)
+        if reason:
             raise EnvironmentMissing(reason)
-        self._folder = Path(tempfile.mkdtemp(prefix="qnet-controller-"))
+        listen = ["--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(self.port)]
+        command = [self.python, str(folder() / "run.py"), *self.apps, *listen, *self.arguments]
+        setpriv = shutil.which("setpriv")
+        if setpriv is not None:  # the controller must not outlive a qnet that is killed
+            command = [setpriv, "--pdeathsig", "TERM", *command]
+        root = str(Path(qnet.__file__).parent.parent)
+        environment = {**os.environ, "QNET_ROOT": root, "QNET_FRAMEWORK": self.framework}
+        self._words = tempfile.TemporaryFile("w+", errors="replace")
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
         try:
-            self._start(self._folder)
+            self.wait(lambda event: event["event"] == "listening", START_S)
         except BaseException:
             self.close()
             raise
@@ -86,7 +123,7 @@ class Controller:
         self.close()
 
     def close(self) -> None:
-        """End the process and remove its files."""
+        """End the process; may be called again."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -94,80 +131,64 @@ class Controller:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
             self._process = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._words is not None:
+            self._words.close()
+            self._words = None
 
-    def wait_converged(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Wait until all switches have their rules; return what the app says of each."""
-        found: dict[str, dict[str, Any]] = {}
-        while not found.keys() >= set(names):
-            event = self._next(f"rules for {', '.join(sorted(set(names) - found.keys()))}")
-            if event["event"] == "converged":
-                found[event["switch"]] = event
+    def wait(self, wanted: Callable[[Event], bool], seconds: float) -> Event:
+        """Read events up to the first that is wanted, and return it."""
+        deadline = time.monotonic() + seconds
+        for event in self._until(deadline):
+            if wanted(event):
+                return event
+        raise ControllerFailure(f"the controller did not answer in {seconds:.0f} s{self._said()}")
+
+    def wait_converged(self, datapath_ids: Sequence[int], seconds: float) -> list[Event]:
+        """Wait until the reservation app has brought each of the switches to its rules.
+
+        Raises ControllerFailure when a switch refused a rule.
+        """
+        missing_ids = set(datapath_ids)
+        found: list[Event] = []
+        while missing_ids:
+            event = self.wait(lambda one: one["event"] in ("converged", "error"), seconds)
             if event["event"] == "error":
-                raise ControllerFailure(
-                    f"{event.get('switch') or 'controller'}: {event['message']}"
-                )
+                raise ControllerFailure(f"{event.get('switch')}: {event['message']}")
+            missing_ids.discard(event["datapath_id"])
+            found.append(event)
         return found
 
-    def _start(self, folder_of_run: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [sys.executable, str(folder() / "run.py"), *self.apps]
-        command += ["--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(port)]
-        if self.rules:
-            rules_file = folder_of_run / "rules.json"
-            rules_file.write_text(to_text(self.rules), encoding="utf-8")
-            command += ["--rules-file", str(rules_file)]
-        setpriv = shutil.which("setpriv")
-        if setpriv and threading.current_thread() is threading.main_thread():
-            command = [setpriv, "--pdeathsig", "TERM", *command]
-        with (folder_of_run / "stderr").open("w") as errors:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-                cwd=folder_of_run,
-            )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
-        self._next("the controller", "listening")
-        self.address = f"tcp:127.0.0.1:{port}"
+    def _until(self, deadline: float) -> Iterator[Event]:
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                event = self._incoming.get(timeout=min(left, 1.0))
+                if event is None:
+                    raise ControllerFailure(f"the controller ended{self._said()}")
+                self.events.append(event)
+                yield event
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if line.startswith("{"):
-                    self._queue.put(json.loads(line))
-        except ValueError:
-            pass  # closed while it was read
-        self._queue.put(None)
+        with process.stdout as lines:
+            for line in lines:
+                with contextlib.suppress(json.JSONDecodeError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and "event" in event:
+                        self._incoming.put(event)
+        self._incoming.put(None)
 
-    def _next(self, what: str, kind: str | None = None) -> dict[str, Any]:
-        """Return the controller's next event, of a kind if given."""
-        deadline = time.monotonic() + READY_S
-        while True:
-            try:
-                event = self._queue.get(timeout=max(deadline - time.monotonic(), 0.01))
-            except queue.Empty:
-                raise ControllerFailure(
-                    f"{what}: nothing after {READY_S:.0f} s{self._errors()}"
-                ) from None
-            if event is None:
-                raise ControllerFailure(f"{what}: the controller ended{self._errors()}")
-            self.events.append(event)
-            if kind is None or event["event"] == kind:
-                return event
+    def _said(self) -> str:
+        if self._words is None:
+            return ""
+        self._words.flush()
+        self._words.seek(0)
+        lines = self._words.read().strip().splitlines()[-8:]
+        return "".join(f"\n  {line}" for line in lines)
 
-    def _errors(self) -> str:
-        assert self._folder is not None
-        lines = (self._folder / "stderr").read_text(errors="replace").splitlines()
-        return "; its last words:\n" + "\n".join(lines[-8:]) if lines else ""
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

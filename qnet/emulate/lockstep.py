@@ -10,9 +10,12 @@ go in by virtual time, port and order of leaving.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import gcd
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +27,8 @@ from qnet.emulate.flows import Flow, Lane, flows_of
 from qnet.emulate.frame import Frame, read_frame
 from qnet.emulate.hosts import host_frame, is_whole
 from qnet.emulate.kernels import FRAME_BYTES, TIME, TURN
+from qnet.emulate.openflow import Switch, to_text
+from qnet.emulate.ovs import unwinding
 from qnet.emulate.ports import Passage, Ports, Want
 from qnet.emulate.rules import rules_of
 from qnet.emulate.wiring import HOST_PORT, Wiring
@@ -42,6 +47,8 @@ SAMPLE = 1000
 
 FRAMES_LEAST = 8
 """Frames of each sampled stream, where it sends as many; fewer streams are sampled rather."""
+
+CONVERGE_S = 60.0
 
 TTL = 64
 """Hops after which a frame that goes astray is given up."""
@@ -456,6 +463,16 @@ class _Run:
         return f"the host of {node}" if port is None else port.name
 
 
+@contextmanager
+def reservation(rules: Iterable[Switch]) -> Iterator[Controller]:
+    """Run the shipped reservation app with these rules."""
+    with TemporaryDirectory(prefix="qnet-rules-") as folder:
+        path = Path(folder) / "rules.jsonl"
+        path.write_text(to_text(rules), encoding="utf-8")
+        with Controller(["reservation"], ["--rules-file", str(path)]) as controller:
+            yield controller
+
+
 def emulate(
     topology: Topology,
     profile: Profile,
@@ -475,12 +492,13 @@ def emulate(
     case = Lockstep(topology, profile, plan, frames=frames)
     node_ports = case.node_ports
     rules = [one for one in case.rules if one.name in node_ports]
-    plain, simulator = case.walk(None)
+    plain, _ = case.walk(None)
     with (
-        Controller(rules) as controller,
-        Fabric(case.wiring, node_ports, controllers=[controller.address]) as fabric,
+        unwinding(),
+        reservation(rules) as controller,
+        Fabric(case.wiring, node_ports, controllers=[controller.target]) as fabric,
     ):
-        converged = controller.wait_converged(node_ports)
+        converged = controller.wait_converged([one.datapath_id for one in rules], CONVERGE_S)
         fabric.fence()
         if meddle is not None:
             meddle(fabric)
@@ -493,11 +511,10 @@ def emulate(
     faults = audit(case.wiring, case.flows, tables)
     findings = [*map(str, faults), *walk.findings.values()]
     result = _result(case, proof, simulated, (walk, ports), plain, findings)
-    seconds = max((float(one["seconds"]) for one in converged.values()), default=0.0)
+    seconds = max((float(one["seconds"]) for one in converged), default=0.0)
     made = result.model_copy(
         update={"switches": len(node_ports), "rules": sum(len(one.rules) for one in tables)}
     )
-    del simulator
     return made, {"rules installed": seconds}
 
 
