@@ -77,6 +77,8 @@ class _Real:
     data: bytes = b""
     hop: int = 0
     """Ports that it has left."""
+    left: bool = False
+    """It was seen to leave a port."""
     astray: bool = False
     gone: bool = False
     hops: int = 0
@@ -114,7 +116,7 @@ def sample(
         chosen |= {name: by_name[name] for name in names[::step]} if room else {}
     share = max(frames // max(len(chosen), 1), 1)
     seconds = profile.simulation.duration_ps / 1e12
-    strides = {}
+    strides: dict[int, int] = {}
     for sources in chosen.values():
         sent = max(found[source].law.frames_per_s * seconds for source in sources)
         stride = max(round(sent / share), 1)
@@ -240,11 +242,12 @@ class _Run:
         """Find what was lost: neither delivered nor under way."""
         under_way = self.ports.under_way()
         for one in self.real:
-            born = one.birth < self.ports.now_ps
-            if born and one.number not in self.walk.arrival_ps and one.number not in under_way:
-                passed_end = one.gone and one.number not in self.walk.lost
-                if not passed_end:
-                    self.walk.lost.add(one.number)
+            if one.gone or one.number in under_way:
+                continue
+            # One that was not seen to leave its first port is in the queue there, or was dropped
+            # if a later one of the same source was seen.
+            if one.left or self.ports.overtaken(one.member.source, one.number):
+                self.walk.lost.add(one.number)
 
     # Hosts
 
@@ -313,6 +316,7 @@ class _Run:
         first_output = int(self.ports.outputs[0])
         for one in passages:
             real = self.real[one.frame]
+            real.left = True
             planned = one.label >> 16 < self.ports.stray_positions
             if real.gone or (real.astray and planned):
                 ghosts.append(one)  # the simulator's course of a frame that went elsewhere

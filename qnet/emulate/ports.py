@@ -236,6 +236,10 @@ class Ports:
         """Give a frame on its way to a port another cycle there."""
         self._cell(passage.lane, passage.place)[k.CYCLE] = turn
 
+    def overtaken(self, source: int, frame: int) -> bool:
+        """Tell whether a frame after this one has left the source's first port."""
+        return bool(self._following[source, own.NEXT] > frame)
+
     def under_way(self) -> set[int]:
         """Return the real frames that are in a queue or between two ports."""
         lanes, queues = self.world.lanes, self.world.queues

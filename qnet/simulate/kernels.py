@@ -2,11 +2,12 @@
 
 A *lane* joins two ports that some route uses in sequence; it holds the frames between them in
 order of arrival. (Lanes beyond those into the last port lead into none: in them an emulator sees
-what comes out of a wire, before the next node has had it.) What leaves a port at t reaches the next one no sooner than t and the lane's
-*reach* (propagation and least processing). So a port can be served, alone and at once, up to the
-earliest time that a port before it has come to, and that lane's reach: any order of serving that
-keeps this rule, on any thread, gives the same result. Groups of ports, one to a thread, work on
-their own within a *window* no longer than the shortest reach from one group to another.
+what comes out of a wire, before the next node has had it.) What leaves a port at t reaches the
+next one no sooner than t and the lane's *reach* (propagation and least processing). So a port can
+be served, alone and at once, up to the earliest time that a port before it has come to, and that
+lane's reach: any order of serving that keeps this rule, on any thread, gives the same result.
+Groups of ports, one to a thread, work on their own within a *window* no longer than the shortest
+reach from one group to another.
 
 A *source* hands the frames of one stream path or demand part to its first port. A *position* is
 one hop of one route; those of a port are consecutive, in the order of routes. Its row of
