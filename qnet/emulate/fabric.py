@@ -210,12 +210,28 @@ class Fabric:
         while (left := end - time.monotonic()) > 0:
             self._take(max(int(left * 1000), 1))
 
-    def late_outs(self, seconds: float) -> list[list[Out]]:
-        """Wait for what a controller sends after all for frames of the last call; in its order."""
-        self.pump(seconds)
-        found = [sorted(outs) for _, outs in self._entries.values()]
-        self._entries.clear()
-        return found
+    def react(self, entries: Sequence[Entry], patience_s: float) -> list[list[Out]]:
+        """As `forward`, and wait for a controller to send on what a switch has no rule for.
+
+        A frame of which nothing comes out is given up after `patience_s` of wall-clock time.
+        """
+        self.forward([entry._replace(copies=None) for entry in entries])
+        keys = range(self._key - len(entries) + 1, self._key + 1)
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end and not all(self._entries[key][1] for key in keys):
+            self._take(5)
+        # One message of the controller may send many copies: the switch makes them all at once.
+        while self._take(PATIENCE_MS):
+            pass
+        return [sorted(self._entries[key][1]) for key in keys]
+
+    def disconnected(self) -> list[str]:
+        """Return the switches that have no connection to a controller."""
+        return [
+            name
+            for name, one in self._nodes.items()
+            if "true" not in one.ovs.vsctl("--columns=is_connected", "find", "controller")
+        ]
 
     def _hopeful(self, busy: Iterable[_Node]) -> bool:
         """Tell whether a frame whose number of copies is known is still to come out."""

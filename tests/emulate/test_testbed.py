@@ -1,0 +1,66 @@
+"""Somebody else's controller on the testbed: judged by where frames go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qnet.emulate.controller import Controller
+from qnet.emulate.controller import missing as missing_controller
+from qnet.emulate.ovs import missing as missing_switch
+from qnet.emulate.testbed import Testbed, judge_reach
+from qnet.errors import EnvironmentMissing
+from qnet.model.read import read_topology
+
+REASON = missing_switch() or missing_controller()
+pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
+
+LINE = str(Path(__file__).parents[1] / "golden" / "line" / "topology.yaml")
+SWITCH = "learning"
+RYU = str(Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python")
+
+
+@pytest.mark.skipif(bool(missing_controller("ryu", RYU)), reason=missing_controller("ryu", RYU))
+def test_ryus_own_learning_switch_is_good_on_a_line() -> None:
+    with (
+        Controller(["ryu.app.simple_switch_13"], python=RYU, framework="ryu") as controller,
+        Testbed(read_topology(LINE), controller.target) as testbed,
+    ):
+        judgement = judge_reach(testbed, most_pairs=3)
+        assert judgement.findings == ()
+
+
+def test_a_learning_switch_is_good_on_a_line() -> None:
+    with (
+        Controller([SWITCH]) as controller,
+        Testbed(read_topology(LINE), controller.target) as testbed,
+    ):
+        judgement = judge_reach(testbed, most_pairs=4)
+        assert judgement.findings == ()
+        assert judgement.lost == 0
+        assert testbed.ping("a", "d").path == ("a", "b", "c", "d")
+
+
+def test_a_learning_switch_loops_on_a_ring(tmp_path: Path) -> None:
+    ring = tmp_path / "ring.yaml"
+    ring.write_text(
+        "title: A ring\n"
+        "nodes: [{name: a}, {name: b}, {name: c}]\n"
+        "links:\n"
+        "  - {between: [a, b], rate: 1Gbps, length: 1km}\n"
+        "  - {between: [b, c], rate: 1Gbps, length: 1km}\n"
+        "  - {between: [c, a], rate: 1Gbps, length: 1km}\n"
+    )
+    with (
+        Controller([SWITCH]) as controller,
+        Testbed(read_topology(str(ring)), controller.target) as testbed,
+    ):
+        judgement = judge_reach(testbed, most_pairs=1, failover=False)
+        assert any("a loop" in words for words in judgement.findings)
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qnet.emulate.testbed.CONNECT_S", 0.5)
+    with pytest.raises(EnvironmentMissing, match="start it first"):
+        Testbed(read_topology(LINE), "tcp:127.0.0.1:9").__enter__()
