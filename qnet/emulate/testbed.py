@@ -14,16 +14,17 @@ from itertools import permutations
 from types import TracebackType
 from typing import NamedTuple
 
-from qnet.emulate.fabric import Entry, Fabric
+from qnet.emulate.fabric import CONNECT_S, Entry, Fabric
 from qnet.emulate.openflow import ARP, IPV4, Switch
 from qnet.emulate.table import Difference, differences
 from qnet.emulate.wiring import HOST_PORT, Wiring
-from qnet.errors import EnvironmentMissing
 from qnet.model.topology import Topology
 
-CONNECT_S = 20.0
 PATIENCE_S = 0.4
 """A controller has this long to send on a frame for which a switch has no rule."""
+
+PAIRS = 50
+"""Pairs of hosts tried, unless another number is asked for."""
 
 HOPS_HIGHEST = 32
 COPIES_HIGHEST = 256
@@ -81,9 +82,15 @@ class Testbed:
     __test__ = False  # the name begins with Test, which pytest would collect
 
     def __init__(
-        self, topology: Topology, controller: str, *, patience_s: float = PATIENCE_S
+        self,
+        topology: Topology,
+        controller: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        connect_s: float = CONNECT_S,
     ) -> None:
         """Prepare; `controller` is where it listens, as in tcp:127.0.0.1:6653."""
+        self.connect_s = connect_s
         self.topology = topology
         self.wiring = Wiring(topology)
         self.controller = controller
@@ -97,7 +104,8 @@ class Testbed:
     def __enter__(self) -> Testbed:
         self.fabric.__enter__()
         try:
-            self._connect()
+            self.fabric.wait_connected(self.controller, self.connect_s)
+            self.settle()
         except BaseException:
             self.fabric.close()
             raise
@@ -111,30 +119,10 @@ class Testbed:
     ) -> None:
         self.fabric.close()
 
-    def _connect(self) -> None:
-        end = time.monotonic() + CONNECT_S
-        while absent := self.fabric.disconnected():
-            if time.monotonic() > end:
-                raise EnvironmentMissing(
-                    f"{len(absent)} of {len(self.hosts)} switches got no answer from a controller "
-                    f"at {self.controller} in {CONNECT_S:.0f} s (OpenFlow 1.3): start it first"
-                )
-            self.fabric.pump(0.05)
-        self.settle()
-
-    def settle(self, quiet_s: float = 0.3, most_s: float = 20.0) -> None:
+    def settle(self) -> None:
         """Wait until the controller has left all tables alone for a while."""
-        end = time.monotonic() + most_s
-        before, since = self._sizes(), time.monotonic()
-        while time.monotonic() - since < quiet_s and time.monotonic() < end:
-            self.fabric.pump(0.05)
-            now = self._sizes()
-            if now != before:
-                before, since = now, time.monotonic()
+        self.fabric.wait_quiet()
         self.fabric.fence()
-
-    def _sizes(self) -> list[int]:
-        return [len(self.tables(node).rules) for node in self.hosts]
 
     # Frames
 
@@ -270,7 +258,7 @@ class Judgement(NamedTuple):
     rules: int
 
 
-def judge_reach(testbed: Testbed, *, most_pairs: int = 50, failover: bool = True) -> Judgement:
+def judge_reach(testbed: Testbed, *, most_pairs: int = PAIRS, failover: bool = True) -> Judgement:
     """Judge plain forwarding: every pair reached once, nobody else, no loops, a way round a cut."""
     pairs = list(permutations(testbed.hosts, 2))
     pairs = pairs[:: -(-len(pairs) // most_pairs)]

@@ -11,7 +11,7 @@ import pytest
 from qnet.check.verdict import judge
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.fabric import BRIDGE, Fabric
-from qnet.emulate.lockstep import emulate
+from qnet.emulate.lockstep import Lockstep, emulate
 from qnet.emulate.ovs import missing as missing_switch
 from qnet.model.emulation import Emulation
 from qnet.model.write import to_json
@@ -27,15 +27,8 @@ def _emulate(
     answer: Answer, frames: int = 60, meddle: Callable[[Fabric], None] | None = None
 ) -> Emulation:
     case = answer.scenario
-    result, _ = emulate(
-        case.topology,
-        case.profile,
-        answer.plan,
-        answer.proof,
-        answer.observation,
-        frames=frames,
-        meddle=meddle,
-    )
+    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=frames)
+    result, _ = emulate(sampled, answer.proof, answer.observation, meddle=meddle)
     return result
 
 
