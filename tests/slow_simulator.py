@@ -58,6 +58,20 @@ class _Frame:
     birth: int
     size: int
     cycle: int
+    queued: int = 0
+
+
+@dataclass(frozen=True)
+class SlowHop:
+    """One frame leaving one port: the log that journeys are compared with."""
+
+    source: int
+    hop: int
+    birth: int
+    size: int
+    queued: int
+    started: int
+    ended: int
 
 
 class SlowSimulator:
@@ -74,6 +88,7 @@ class SlowSimulator:
         self.cycle_ps, self.buffers, self.end_ps = cycle_ps, buffers, end_ps
         self.counts = [SlowCount() for _ in sources]
         self.uses = [SlowUse() for _ in ports]
+        self.log: list[list[SlowHop]] = [[] for _ in ports]
         self.reserved: dict[tuple[int, int], deque[_Frame]] = defaultdict(deque)
         self.queues: dict[tuple[int, int], deque[_Frame]] = defaultdict(deque)
         self.free_at = [0] * len(ports)
@@ -133,6 +148,7 @@ class SlowSimulator:
             count.lost += 1
             self.uses[number].dropped += 1
             return
+        frame.queued = time
         queue.append(frame)
         self.uses[number].deepest = max(self.uses[number].deepest, depth)
 
@@ -165,6 +181,9 @@ class SlowSimulator:
         left = time + self.line_time(number, frame.size)
         self.free_at[number] = left
         self.push(left, 1, number, 0, 0, None)
+        self.log[number].append(
+            SlowHop(frame.source, frame.hop, frame.birth, frame.size, frame.queued, time, left)
+        )
         self.uses[number].frames += 1
         self.uses[number].wire_bytes += frame.size + 20
         if frame.hop + 1 == len(source.ports):

@@ -40,6 +40,8 @@ NUMBER_HIGHEST = 10**18
 HYPERCYCLE_HIGHEST = 1_000_000
 """Cycles of one port that are gone through; reservations that repeat later are refused."""
 
+ONE_PATH_LEFT = "asked for 2 paths, the plan has 1"
+
 _PS_BITS_PER_BYTE = 8 * PS_PER_S
 """A rate in bit/s over a time in ps, divided by this, is a number of bytes."""
 
@@ -133,6 +135,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     ports, overfull = _check_capacity(topology, profile, reservations, findings)
     _check_rates(topology, reservations, placed_bps, findings)
     _check_egress(topology, profile, plan, (stream_plans, demand_plans), findings)
+    _check_reserved(plan, reservations, findings)
 
     touched = _touched_streams(topology, stream_plans, broken_streams, overfull)
     certain = mappings_hold and plan.cycle_ps == topology.tcqf.cycle_ps
@@ -149,6 +152,44 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
         ports=ports,
         findings=findings.collected(),
     )
+
+
+def prove_kept(topology: Topology, profile: Profile, plan: Plan) -> tuple[Finding, ...]:
+    """Return what keeps the admitted streams of a plan from staying where they are.
+
+    Only those count that the profile still asks for; one path of two may be missing.
+    """
+    kept = {entry.name: entry for entry in plan.streams if entry.status == "admitted"}
+    streams = [one for one in profile.every_stream if profile.is_reserved(one)]
+    periods = [
+        one.interval_ps // topology.tcqf.cycle_ps
+        for one in streams
+        if one.interval_ps % topology.tcqf.cycle_ps == 0
+    ]
+    alone = Plan(
+        qnet_version=plan.qnet_version,
+        topology_sha256="",
+        traffic_sha256="",
+        cycle_ps=plan.cycle_ps,
+        buffers=plan.buffers,
+        hypercycle=lcm(*periods),
+        streams=tuple(
+            kept.get(one.name, StreamPlan(name=one.name, status="refused"))
+            for one in profile.every_stream
+        ),
+        demands=tuple(
+            DemandPlan(name=one.name, rate_bps=one.rate_bps, placed_bps=0)
+            for one in profile.demands
+        ),
+        egress=tuple(
+            EgressPlan(
+                site=one.site, required_bps=one.rate_bps, offered_bps=0, placed_bps=0, bound_bps=0
+            )
+            for one in profile.egress
+        ),
+    )
+    findings = prove(topology, profile, alone).findings
+    return tuple(one for one in findings if one.message != ONE_PATH_LEFT)
 
 
 def _stream_proof(stream: Stream, bounds: Mapping[str, tuple[int, int]]) -> StreamProof:
@@ -251,8 +292,7 @@ def _check_routes(
 ) -> list[tuple[Port, ...]] | None:
     """Return the ports of each path, or None when there is a fault in any of them."""
     before = findings.total
-    fewest = stream.paths if entry.status == "admitted" else 1
-    if not fewest <= len(entry.paths) <= stream.paths:
+    if not 1 <= len(entry.paths) <= stream.paths:
         findings.add(
             "route", stream.name, f"asked for {stream.paths} paths, the plan has {len(entry.paths)}"
         )
@@ -700,6 +740,24 @@ def _check_egress(
             _check_claim(entry, required[entry.site], out_bps[entry.site], findings)
 
 
+def _check_reserved(plan: Plan, reservations: Sequence[_Reservation], findings: _Findings) -> None:
+    """See that the plan claims no more reserved than its own streams come to."""
+    claim = plan.reserved
+    if claim is None:
+        return
+    sums_bps = sum(_round_up(_mean_bps(one.stream)) * len(one.paths) for one in reservations)
+    for claimed, found, bound, unit in (
+        (claim.placed_bps, sums_bps, claim.bound_bps, "b/s"),
+        (claim.streams_placed, len(reservations), claim.streams_bound, "streams"),
+    ):
+        if claimed > found:
+            words = f"claims {_number(claimed)} {unit} reserved; its streams come to {found} {unit}"
+            findings.add("rate", "reserved", words)
+        if claimed > bound:
+            words = f"claims {_number(claimed)} {unit}, above its own bound of {_number(bound)}"
+            findings.add("rate", "reserved", words)
+
+
 def _check_claim(entry: EgressPlan, required_bps: int, out_bps: int, findings: _Findings) -> None:
     if entry.required_bps != required_bps:
         findings.add(
@@ -729,6 +787,8 @@ def _check_claim(entry: EgressPlan, required_bps: int, out_bps: int, findings: _
 
 def _check_disjoint(topology: Topology, one: _Reservation, findings: _Findings) -> None:
     if len(one.paths) < 2:
+        if one.stream.paths == 2:
+            findings.add("disjoint", one.stream.name, ONE_PATH_LEFT)
         return
     first, second = ([hop.port for hop in path] for path in one.paths)
     links = _links(topology, first) & _links(topology, second)

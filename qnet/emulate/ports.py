@@ -188,7 +188,9 @@ class Ports:
         block = self.world.network.block
         while self.now_ps < until:
             self.now_ps = int(
-                k.run_windows(self.now_ps, until, block, self._order, self._group_of, *self.world)
+                k.run_windows(
+                    self.now_ps, until, block, self._order, self._group_of, *self.world, None
+                )
             )
             if self.now_ps < until:
                 self.world = make_room(self.world)

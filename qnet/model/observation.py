@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from qnet.model.fields import Noun
 
 
@@ -17,7 +19,9 @@ class Traffic(Noun):
     latencies and histogram are those of all copies. `histogram` has pairs of bin and frames: the
     frames whose latency above `floor_ps`, the least that the route allows, falls in the bin (see
     `qnet.model.histogram`). `steady_bytes` are bytes of line time, with preamble and gap, of all
-    copies delivered in the steady part of the run.
+    copies delivered in the steady part of the run. `best_birth_ps` is when the first frame that had
+    the least latency was handed to its first port, `worst_birth_ps` when the first with the largest
+    was.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Traffic(Noun):
     latency_ps_max: int | None
     floor_ps: int
     histogram: tuple[tuple[int, int], ...]
+    best_birth_ps: int | None = None
+    worst_birth_ps: int | None = None
 
     @property
     def latency_ps_mean(self) -> int | None:
@@ -60,8 +66,35 @@ class PortUse(Noun):
     dropped: int
 
 
+class Drop(Noun):
+    """Frames of one stream or demand that one port dropped, and why."""
+
+    port: str
+    name: str
+    cause: str
+    frames: int
+
+
+class PortSeries(Noun):
+    """Account of one port over time, one entry per interval of `Observation.series_end_ps`.
+
+    Frames and wire bytes are those whose first bit left in the interval. The deepest queue is the
+    fullest that any one queue of the port was in the interval, frames that wait for the wire only.
+    """
+
+    port: str
+    sent_frames: tuple[int, ...]
+    sent_bytes: tuple[int, ...]
+    queue_bytes_max: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
 class Observation(Noun):
-    """One run. `steady_*` figures count from `steady_from_ps` to the end."""
+    """One run. `steady_*` figures count from `steady_from_ps` to the end.
+
+    `series` has the ports that sent or dropped anything; interval i ends at `series_end_ps[i]`,
+    where the next begins. Both are left out of the JSON: they go to Parquet.
+    """
 
     witness: Literal["simulated", "emulated"]
     duration_ps: int
@@ -72,3 +105,6 @@ class Observation(Noun):
     streams: tuple[Traffic, ...]
     demands: tuple[Traffic, ...]
     ports: tuple[PortUse, ...]
+    drops: tuple[Drop, ...] = ()
+    series_end_ps: tuple[int, ...] = Field((), exclude=True)
+    series: tuple[PortSeries, ...] = Field((), exclude=True)

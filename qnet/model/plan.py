@@ -8,6 +8,7 @@ from pydantic import Field
 
 from qnet.model.fields import Noun
 from qnet.model.gates import GateList
+from qnet.units import show_rate
 
 
 class PathPlan(Noun):
@@ -74,6 +75,92 @@ class EgressPlan(Noun):
     bound_bps: int
 
 
+Stopped = Literal["all placed", "the rest is impossible", "bound reached", "rounds used"]
+"""Why a search ended; what is impossible, no empty network could carry."""
+
+
+class SearchPlan(Noun):
+    """How the reservations were searched for: the same seed and rounds give the same plan."""
+
+    seed: int
+    rounds: int
+    stopped: Stopped
+
+
+class ReservedPlan(Noun):
+    """What reserved streams take of the wire, each on every path it asks for.
+
+    `bound_bps` is what no plan can exceed beside the streams that were kept, `streams_bound` how
+    many of them no plan can. `overload` names a node that they must leave or enter and that cannot
+    carry all of them, if there is one.
+    """
+
+    streams: int
+    streams_placed: int
+    streams_bound: int
+    offered_bps: int
+    placed_bps: int
+    bound_bps: int
+    overload: str | None = None
+    search: SearchPlan | None = None
+
+    def lines(self) -> list[str]:
+        """Say in a sentence each what is placed of what could be, and how it was searched for."""
+        lines = [
+            f"reserved: {show_rate(self.placed_bps)} placed of {show_rate(self.offered_bps)} "
+            f"offered, at most {show_rate(self.bound_bps)}; {self.streams_placed} of "
+            f"{self.streams} streams, at most {self.streams_bound}"
+        ]
+        if self.overload:
+            lines.append(f"not all can be placed: {self.overload}")
+        if self.search:
+            lines.append(
+                f"searched {self.search.rounds} rounds with seed {self.search.seed}: "
+                f"{self.search.stopped}; '--rounds {self.search.rounds}' gives this plan again"
+            )
+        return lines
+
+
+class ChangesPlan(Noun):
+    """What became of the streams of an earlier plan, and of those that a failure cut.
+
+    `kept` streams are where they were; `moved` ones had their new place before the old one was
+    given up, `replaced` ones only fitted into the room of the old one; of `reduced` ones only the
+    path that still works is left of two; `lost` ones have no place any more; `released` ones are
+    no longer asked for.
+    """
+
+    down: tuple[str, ...] = ()
+    kept: int = 0
+    released: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    lost_by_rank: tuple[tuple[int, int], ...] = ()
+    """Ranks and how many streams of each are lost or reduced, the first to be served in front."""
+
+    def lines(self) -> list[str]:
+        """Say in a sentence each what changed."""
+        lines = []
+        if self.down:
+            lines.append(f"out of use: {', '.join(self.down)}")
+        counts = [f"{self.kept} streams stay where they were"]
+        for names, words in (
+            (self.released, "released"),
+            (self.moved, "moved"),
+            (self.replaced, "moved into the room of their old place"),
+            (self.reduced, "with one path left"),
+            (self.lost, "lost"),
+        ):
+            if names:
+                counts.append(f"{len(names)} {words}")
+        lines.append(", ".join(counts))
+        for rank, count in self.lost_by_rank:
+            lines.append(f"rank {rank}: {count} could not be kept whole")
+        return lines
+
+
 class Plan(Noun):
     """One plan for one network and one profile; all witnesses are asked about the same one."""
 
@@ -89,6 +176,8 @@ class Plan(Noun):
     """Least common multiple of the intervals of all gated streams; None where there are none."""
     gates: tuple[GateList, ...] = ()
     """Gate control lists, by each node's own clock; ports without one have all gates open."""
+    reserved: ReservedPlan | None = None
+    changes: ChangesPlan | None = None
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]

@@ -183,9 +183,25 @@ class Topology(Noun):
         """Ports by name."""
         return {port.name: port for port in self.ports}
 
+    @cached_property
+    def _shared_names(self) -> frozenset[str]:
+        """Names that links between different nodes have in common."""
+        ends: dict[str, set[frozenset[str]]] = {}
+        for link in self.links:
+            ends.setdefault(link.name or "--".join(link.between), set()).add(
+                frozenset(link.between)
+            )
+        return frozenset(name for name, pairs in ends.items() if len(pairs) > 1)
+
     def link_name(self, link: Link) -> str:
-        """Return the link's name, or its two ends when it has none."""
-        return link.name or "--".join(link.between)
+        """Return the link's name, or its two ends when it has none, or both when it needs both.
+
+        A name need only tell parallel links apart: 'north' may be a link of a--b and one of b--c.
+        """
+        between = "--".join(link.between)
+        if link.name in self._shared_names:
+            return f"{between}[{link.name}]"
+        return link.name or between
 
     def cable(self, link: Link) -> str:
         """Return the shared-risk group of a link; a link without one is its own."""

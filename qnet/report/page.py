@@ -35,6 +35,7 @@ from qnet.report.tables import (
     tiles,
 )
 from qnet.report.text import fill_ppb, headline, printable
+from qnet.report.timeline import timelines, worst_frames
 from qnet.units import show_rate, show_size, show_time
 
 PORTS_LISTED = 20
@@ -62,6 +63,8 @@ def page(
         map=map_,
         panels=panels,
         services=services(case),
+        worst=worst_frames(case),
+        timelines=timelines(case),
         cycles=cycles(case, chosen) if chosen else None,
         ports=listed(sorted(case.loads.values(), key=by_load), PORTS_LISTED),
         egress=egress_lines(case),

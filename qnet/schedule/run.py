@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from qnet import __version__
 from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Egress, Profile
+from qnet.schedule.capacity import mean_rate_bps
 from qnet.schedule.demands import place_demands
 from qnet.schedule.flows import Pair, most_placed_bps
-from qnet.schedule.reserve import Reservation, mean_rate_bps, reserve
+from qnet.schedule.repair.search import Search
+from qnet.schedule.reserve import reserve
 from qnet.schedule.routed import route_streams
-from qnet.schedule.routes import Graph, Routes
+from qnet.schedule.routes import Graph
 
 Progress = Callable[[str, int, int], None]
 
@@ -24,16 +26,22 @@ def schedule(
     topology_sha256: str,
     traffic_sha256: str,
     progress: Progress | None = None,
+    search: Search | None = None,
+    keep: Plan | None = None,
+    down: Mapping[str, Collection[int]] | None = None,
 ) -> Plan:
     """Plan a profile on a topology: every stream and demand gets its place or a reason.
 
-    `progress` is called with the name of the stage, what is done and how much there is. Raises
-    Infeasible when the reserved intervals have no common multiple that can be counted out.
+    `progress` is called with the name of the stage, what is done and how much there is. A `search`
+    looks for room for more reserved streams; those of the plan `keep` stay where they are. Nothing
+    uses the ports of what is `down`. Raises Infeasible when the reserved intervals have no common
+    multiple that can be counted out.
     """
     tell = progress or (lambda stage, done, total: None)
-    routes = Routes(topology)
-    reserved, state = reserve(topology, profile, routes, tell)
-    free_bps = _free_bps(topology, state)
+    made = reserve(topology, profile, tell, search=search, keep=keep, down=down)
+    reserved, routes = made.plans, made.routes
+    means = zip(topology.ports, made.mean_bps, strict=True)
+    free_bps = [port.reservable_bps - mean_bps for port, mean_bps in means]
     routed = route_streams(topology, profile, routes, free_bps)
     plans = {**reserved, **routed.plans}
     tell("demands", 0, len(profile.demands))
@@ -51,17 +59,13 @@ def schedule(
         traffic_sha256=traffic_sha256,
         cycle_ps=topology.tcqf.cycle_ps,
         buffers=topology.tcqf.buffers,
-        hypercycle=state.length,
+        hypercycle=made.hypercycle,
+        reserved=made.reserved if made.plans else None,
+        changes=made.changes,
         streams=tuple(plans[stream.name] for stream in profile.every_stream),
         demands=tuple(demands),
         egress=tuple(egress),
     )
-
-
-def _free_bps(topology: Topology, state: Reservation) -> list[int]:
-    """Return what every port may still carry on average beside its reservations (rule 5)."""
-    means = zip(topology.ports, state.mean_bps(), strict=True)
-    return [port.reservable_bps - mean_bps for port, mean_bps in means]
 
 
 def _placed_bps(
@@ -72,7 +76,8 @@ def _placed_bps(
 ) -> Mapping[str, int]:
     """Return by name what of every stream and demand has a place; names of both kinds differ."""
     placed = {
-        f"stream {stream.name}": mean_rate_bps(stream) * stream.paths
+        f"stream {stream.name}": mean_rate_bps(stream)
+        * (len(reserved[stream.name].paths) if stream.name in reserved else stream.paths)
         for stream in profile.every_stream
         if stream.name in fitting
         or (stream.name in reserved and reserved[stream.name].status == "admitted")

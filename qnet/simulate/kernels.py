@@ -68,7 +68,19 @@ RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST, FLOOR, HOLD = 0, 1,
 
 BLOCK_BINS = 16
 
-DONE, QUEUE_FULL, LANE_FULL, BLOCKS_FULL = 0, 1, 2, 3
+# Columns of `Tally.birth`: of the first frame that had the least latency, and the most.
+BEST, WORST = 0, 1
+
+# Columns of `Trace.rows`.
+QUEUED, STARTED, ENDED, REACHED, BORN, TRACED_LABEL, LEFT_IN = 0, 1, 2, 3, 4, 5, 6
+"""Queued, first bit out, last bit out, at the next port (or handed over), birth, label, cycle.
+
+A frame for which there was no room has REFUSED for its start, and the bytes of the queue that it
+found in place of its end.
+"""
+REFUSED = -1
+
+DONE, QUEUE_FULL, LANE_FULL, BLOCKS_FULL, TRACE_FULL = 0, 1, 2, 3, 4
 
 AT_ONCE = -2
 """In place of a queue: the frame in hand, which has not waited."""
@@ -166,6 +178,24 @@ class Tally(NamedTuple):
     """[owner, octave]: number, from 1 on, of the block in its last port's pool; 0 is none yet."""
     bins: Ints
     """[block, 16]."""
+    birth: Ints
+    """[owner, 2]: BEST and WORST."""
+
+
+class Trace(NamedTuple):
+    """What is written down frame by frame; None in its place compiles to nothing at all."""
+
+    followed: Ints
+    """[owner]: 1 for those whose frames are written down wherever they go."""
+    since: Ints
+    until: Ints
+    """[port]: all frames that start here, or find no room, from one time to before the other."""
+    slot: Ints
+    """[port]: row of `rows` and of `used`, or -1."""
+    used: Ints
+    """[slot]: entries written."""
+    rows: Ints
+    """[slot, entry, column]"""
 
 
 class World(NamedTuple):
@@ -366,14 +396,20 @@ def deliver(
     row: Ints,
     block: NDArray[np.int32],
     bins: Ints,
+    births: Ints,
+    birth: int,
 ) -> None:
     """Count a frame that has reached its listener, `excess` above the least latency."""
     row[owner, RECEIVED] += 1
     row[owner, RECEIVED_BYTES] += frame_bytes
     row[owner, STEADY_BYTES] += steady_bytes
     row[owner, EXCESS] += excess
-    row[owner, LEAST] = min(row[owner, LEAST], excess)
-    row[owner, MOST] = max(row[owner, MOST], excess)
+    if excess < row[owner, LEAST]:
+        row[owner, LEAST] = excess
+        births[owner, BEST] = birth
+    if excess > row[owner, MOST]:
+        row[owner, MOST] = excess
+        births[owner, WORST] = birth
     bin_number = bin_of(excess)
     octave = bin_number // BLOCK_BINS
     number = np.int64(block[owner, octave])
@@ -395,8 +431,11 @@ def damper_due(
 
 
 @inline_kernel
-def keep_back(port: int, queue: int, birth: int, label: int, turn: int, stash: Ints) -> None:
+def keep_back(
+    port: int, queue: int, came: int, birth: int, label: int, turn: int, stash: Ints
+) -> None:
     """Put aside the frame in hand: its ring, or where it is to go to, has no room."""
+    stash[port, ARRIVAL] = came
     stash[port, BIRTH] = birth
     stash[port, LABEL] = label
     stash[port, CYCLE] = turn
@@ -417,6 +456,41 @@ def take_back(port: int, queues: Queues) -> None:
 
 
 @kernel
+def is_nearly_full(port: int, trace: Trace) -> bool:
+    """Tell whether the trace may lack room for the two rows that a port may write next."""
+    slot = trace.slot[port]
+    return slot >= 0 and trace.used[slot] + 2 > trace.rows.shape[1]
+
+
+@kernel
+def write_down(
+    port: int,
+    owner: int,
+    queued: int,
+    started: int,
+    ended: int,
+    reached: int,
+    birth: int,
+    label: int,
+    turn: int,
+    trace: Trace,
+) -> None:
+    """Add a row to the trace, if the frame is one of those wanted; there is room for it."""
+    slot = trace.slot[port]
+    when = queued if started == REFUSED else started
+    if slot >= 0 and (trace.followed[owner] or trace.since[port] <= when < trace.until[port]):
+        row = trace.rows[slot, trace.used[slot]]
+        row[QUEUED] = queued
+        row[STARTED] = started
+        row[ENDED] = ended
+        row[REACHED] = reached
+        row[BORN] = birth
+        row[TRACED_LABEL] = label
+        row[LEFT_IN] = turn
+        trace.used[slot] += 1
+
+
+@kernel
 def serve(
     port: int,
     until: int,
@@ -426,18 +500,20 @@ def serve(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
 ) -> int:
     """Serve one port up to a time; return DONE, or what there was no room in.
 
-    The lanes into the port must hold all that arrives before that time.
+    The lanes into the port must hold all that arrives before that time. Both ways of
+    serving give the same result; only the general one writes a trace.
     """
     take_back(port, queues)
     for lane in range(network.lane_first[port], network.lane_first[port + 1]):
         next_arrival(lane, lanes.base, lanes.mask, lanes.receiver, lanes.cells)
-    if network.only_rank[port] > 0:
+    if trace is None and network.only_rank[port] > 0:
         status = serve_in_order(port, until, network, routes, lanes, queues, sources, tally)
     else:
-        status = serve_classes(port, until, network, routes, lanes, queues, sources, tally)
+        status = serve_classes(port, until, network, routes, lanes, queues, sources, tally, trace)
     tally.port[port, STATUS] = status
     return status
 
@@ -511,7 +587,7 @@ def serve_in_order(
             if count > 0 or free_at > came or arrival == came:
                 waiting_bytes = depth
                 if count > mask:
-                    keep_back(port, queue, birth, label, 0, queues.stash)
+                    keep_back(port, queue, came, birth, label, 0, queues.stash)
                     status = QUEUE_FULL
                     break
                 place = base + ((front + count) & mask)
@@ -532,7 +608,7 @@ def serve_in_order(
         status = room_ahead(port, target, sender, lane_mask, counts)
         if status != DONE:
             if queued == 0:
-                keep_back(port, queue, birth, label, 0, queues.stash)
+                keep_back(port, queue, came, birth, label, 0, queues.stash)
                 waiting_bytes = frame_bytes
             break
         count -= queued
@@ -565,7 +641,10 @@ def serve_in_order(
         if arrives <= network.end:
             excess = arrives - birth - owners[owner, FLOOR]
             counted = frame_bytes + 20 if arrives >= network.steady_from else 0
-            deliver(port, owner, excess, frame_bytes, counted, counts, owners, block, bins)
+            deliver(
+                port, owner, excess, frame_bytes, counted, counts, owners, block, bins,
+                tally.birth, birth,
+            )  # fmt: skip
     ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, waiting_bytes
     counts[port, FREE_AT], counts[port, DEEPEST] = free_at, deepest
     counts[port, FRAMES] += frames
@@ -584,6 +663,7 @@ def serve_classes(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
 ) -> int:
     """Serve a port with cycles or several classes.
 
@@ -629,6 +709,9 @@ def serve_classes(
         # Take in what has arrived. A frame that finds nothing waiting goes to the wire at once.
         chosen = -1
         while arrival <= now and arrival < until:
+            if trace is not None and is_nearly_full(port, trace):
+                status = TRACE_FULL
+                break
             came = arrival
             if lane >= 0:
                 place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
@@ -668,6 +751,10 @@ def serve_classes(
             if depth > limit:
                 counts[port, DROPPED] += 1
                 routes.lost[position] += 1
+                if trace is not None:
+                    owner = routes.owner[position]
+                    held = ring[queue, BYTES]
+                    write_down(port, owner, came, REFUSED, held, 0, birth, label, turn, trace)
                 continue
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
             if waiting == 0 and arrival > now and now < until and rank > 0:
@@ -679,10 +766,11 @@ def serve_classes(
                 reserved += 1
             count = ring[queue, COUNT]
             if count > ring[queue, MASK]:
-                keep_back(port, queue, birth, label, turn, queues.stash)
+                keep_back(port, queue, came, birth, label, turn, queues.stash)
                 status = QUEUE_FULL
                 break
             place = ring[queue, BASE] + ((ring[queue, FRONT] + count) & ring[queue, MASK])
+            cells[place, ARRIVAL] = came
             cells[place, BIRTH] = birth
             cells[place, LABEL] = label
             cells[place, CYCLE] = turn
@@ -691,6 +779,10 @@ def serve_classes(
             break
         if waiting == 0 and chosen != AT_ONCE:
             continue
+
+        if trace is not None and chosen != AT_ONCE and is_nearly_full(port, trace):
+            status = TRACE_FULL
+            break
 
         # Choose the queue to send from; a reserved frame must end before its cycle does.
         if now >= cycle_end:
@@ -714,6 +806,7 @@ def serve_classes(
         # Send its first frame.
         if chosen >= 0:
             place = ring[chosen, BASE] + (ring[chosen, FRONT] & ring[chosen, MASK])
+            came = cells[place, ARRIVAL]
             label = cells[place, LABEL]
             birth = cells[place, BIRTH]
             turn = cells[place, CYCLE]
@@ -725,7 +818,7 @@ def serve_classes(
         if status != DONE:
             if chosen == AT_ONCE:
                 queue = first + buffers + rank - 1
-                keep_back(port, queue, birth, label, turn, queues.stash)
+                keep_back(port, queue, came, birth, label, turn, queues.stash)
                 ring[queue, BYTES] = frame_bytes
             break
         if chosen >= 0:
@@ -742,6 +835,7 @@ def serve_classes(
         counts[port, WIRE_BYTES] += frame_bytes + 20
         if now >= network.steady_from:
             counts[port, STEADY] += frame_bytes + 20
+        started = now
         now += line_time[frame_bytes]
         arrives = now + network.propagation[port]
         if target >= 0:
@@ -750,6 +844,11 @@ def serve_classes(
                 if network.processing_span[port] > 1:
                     bits = draw(tally.port_dice, port, 0)
                     arrives += (bits * network.processing_span[port]) >> 32
+            if trace is not None:
+                owner = routes.owner[position]
+                left_in = turn - hop[position, AHEAD]
+                reached = max(arrives, sender[target, LAST_ARRIVAL])
+                write_down(port, owner, came, started, now, reached, birth, label, left_in, trace)
             label = hop[position, NEXT] << 16 | frame_bytes
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
@@ -762,10 +861,15 @@ def serve_classes(
             if arrives > due:
                 late[position] += 1
             arrives = max(arrives, due)
+        if trace is not None:
+            write_down(port, owner, came, started, now, arrives, birth, label, turn, trace)
         if arrives <= network.end:
             excess = arrives - birth - owners[owner, FLOOR]
             counted = frame_bytes + 20 if arrives >= network.steady_from else 0
-            deliver(port, owner, excess, frame_bytes, counted, counts, owners, block, bins)
+            deliver(
+                port, owner, excess, frame_bytes, counted, counts, owners, block, bins,
+                tally.birth, birth,
+            )  # fmt: skip
     counts[port, FREE_AT] = now
     return status
 
@@ -782,6 +886,7 @@ def advance_group(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
 ) -> None:
     """Serve a group's ports, each as far as those before it allow, until all have come to `until`.
 
@@ -808,7 +913,7 @@ def advance_group(
             moving = moving or goal < until
             if goal < until and goal - served[port] < step:
                 continue
-            if serve(port, goal, network, routes, lanes, queues, sources, tally) != DONE:
+            if serve(port, goal, network, routes, lanes, queues, sources, tally, trace) != DONE:
                 return
             served[port] = goal
             for lane in range(first_lane, last_lane):
@@ -829,6 +934,7 @@ def run_windows(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    trace: Trace | None,
 ) -> int:
     """Run from `begin` to `goal`; return the time to go on from, `goal` when all is done.
 
@@ -843,7 +949,17 @@ def run_windows(
             lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
         for group in numba.prange(order.shape[0]):
             advance_group(
-                group, until, order, group_of, network, routes, lanes, queues, sources, tally
+                group,
+                until,
+                order,
+                group_of,
+                network,
+                routes,
+                lanes,
+                queues,
+                sources,
+                tally,
+                trace,
             )
         for port in range(tally.port.shape[0]):
             if tally.port[port, STATUS] != DONE:

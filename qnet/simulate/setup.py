@@ -192,6 +192,7 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     network = network._replace(steady_from=int(floor.max(initial=0)) * 21 // 20)
     counts = np.zeros((len(found), 8), dtype=np.int64)
     counts[:, k.LEAST] = k.NEVER
+    counts[:, k.MOST] = -1
     counts[:, k.FLOOR] = floor
     counts[:, k.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
     tally = np.zeros((ports, 16), dtype=np.int64)
@@ -214,6 +215,7 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
             owner=counts,
             block=np.zeros((len(found), BIN_COUNT // k.BLOCK_BINS), dtype=np.int32),
             bins=np.zeros((int(room.sum()), k.BLOCK_BINS), dtype=np.int64),
+            birth=np.zeros((len(found), 2), dtype=np.int64),
         ),
     )
 

@@ -68,11 +68,12 @@ def nothing_fits(scheduler: Scheduler, row: tuple[Any, ...]) -> bool:
                     (phase + hop.shift + turn) % HYPERCYCLE for turn in range(0, HYPERCYCLE, period)
                 ]
                 wires = []
-                for port, least in zip(hop.ports, hop.frame_bytes_least, strict=True):
+                for port in hop.ports:
                     rate = scheduler.topology.ports[port].rate_bps
                     line_ps = -(-(frame + 20) * 8 * 10**12 // rate)
-                    steady = hop.steady_ps < 0 or variation < 0
-                    if frame >= least and (steady or hop.steady_ps - line_ps <= variation):
+                    steady = hop.sooner_ps < 0 or variation < 0
+                    varies_ps = hop.sooner_ps + hop.open_ps - line_ps
+                    if line_ps + hop.margin_ps >= 0 and (steady or varies_ps <= variation):
                         wires.append(min(scheduler.grid.free[port, c] for c in cycles) >= need)
                 good = good and any(wires)
             if good:
