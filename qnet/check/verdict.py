@@ -131,6 +131,7 @@ def judge(
         assumptions=(*topology.assumptions, *profile.assumptions, *_map_lengths(topology)),
         notes=(
             *(plan.reserved.lines() if plan.reserved else ()),
+            *plan.gate_lines(),
             _note("simulated", seen.runs.get("simulated")),
             *_emulation_notes(emulation, seen.runs.get("emulated")),
         ),
