@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnet.check.plan import ONE_PATH_LEFT, prove
+from qnet.check.plan import prove
+from qnet.check.routes import ONE_PATH_LEFT
 from qnet.model.topology import Topology
 from qnet.schedule.online import Scheduler, audit, to_plan
 from tests.property.test_schedule_plan import NODES, topologies
