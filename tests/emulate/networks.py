@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate.flows import Flow, flows_of
-from qnet.emulate.openflow import Switch
+from qnet.emulate.openflow import IPV4, Switch
 from qnet.emulate.rules import Policing, rules_of
 from qnet.emulate.wiring import Wiring
 from qnet.model.plan import Plan
@@ -14,6 +15,9 @@ from qnet.model.read import load
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
+
+TRAILER = bytes(range(200, 224))
+"""What the link emulator puts behind a frame, as long as it may be."""
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -96,3 +100,26 @@ def waiting(folder: Path, buffers: int = 7) -> Case:
     (folder / "net.yaml").write_text(WAITING.format(buffers=buffers))
     (folder / "traffic.yaml").write_text(WAITING_TRAFFIC)
     return case(str(folder / "traffic.yaml"))
+
+
+def host_bytes(case: Case, flow: Flow, interval: int, payload: int) -> bytes:
+    """Build a UDP frame of a talker, shorter than its trailer lets it look."""
+    udp = struct.pack("!HHHH", 5000, 5001, 8 + payload, 0) + bytes(payload)
+    head = struct.pack(
+        "!BBHHHBBHII",
+        0x45,
+        flow.dscp(interval) << 2,
+        20 + len(udp),
+        interval,
+        0,
+        64,
+        17,
+        0,
+        case.wiring.host_ip(flow.talker),
+        case.wiring.host_ip(flow.listener),
+    )
+    total = sum(struct.unpack("!10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    head = head[:10] + struct.pack("!H", 0xFFFF ^ (total + (total >> 16)) & 0xFFFF) + head[12:]
+    addresses = flow.mac.to_bytes(6, "big") + case.wiring.host_mac(flow.talker).to_bytes(6, "big")
+    return addresses + struct.pack("!H", IPV4) + head + udp + TRAILER
