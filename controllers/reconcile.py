@@ -52,6 +52,9 @@ HOST_FIELD = Field("in_port", 1)
 BATCH = 100
 """Messages handed to the socket in one piece."""
 
+_XIDS = count(1 << 24)
+"""Transaction ids of everything but rules; none is used twice, so no late answer is taken."""
+
 _Key = tuple[int, int, Match]
 """What tells one rule of a switch from another: `Rule.key`."""
 
@@ -212,7 +215,6 @@ class _Work:
         self.opened = False
         self.leftovers: list[Difference] = []
         self._started = time.perf_counter()
-        self._xids = count(1 << 24)
         self._waiting: dict[int, Callable[[], None]] = {}
         self._answers: dict[int, list[Any]] = {}
         self._questions: list[int] = []
@@ -239,7 +241,7 @@ class _Work:
             ),
         )
         for request in requests:
-            xid = next(self._xids)
+            xid = next(_XIDS)
             request.set_xid(xid)
             self._answers[xid] = []
             self._questions.append(xid)
@@ -278,7 +280,7 @@ class _Work:
                 (self._second if enters else self._first).append(self._made[one.wanted.key])
             else:
                 command = Command.CHANGE if one.kind == "changed" else Command.ADD
-                self._first.append(encode(one.wanted, command, next(self._xids)))
+                self._first.append(encode(one.wanted, command, next(_XIDS)))
 
     def send_first(self) -> None:
         """Send meters, groups and the rules behind the first switch."""
@@ -293,7 +295,7 @@ class _Work:
         order = (Rule, Group, Meter)
         self.leftovers.sort(key=lambda one: order.index(type(one.found)))
         found = (one.found for one in self.leftovers if one.found is not None)
-        self._send([encode(one, Command.DELETE, next(self._xids)) for one in found])
+        self._send([encode(one, Command.DELETE, next(_XIDS)) for one in found])
 
     def _send(self, parts: list[bytes]) -> None:
         for start in range(0, len(parts), BATCH):
@@ -302,7 +304,7 @@ class _Work:
     def barrier(self, then: Callable[[], None]) -> None:
         """Go on when the switch has done all that was sent before."""
         request = parser.OFPBarrierRequest(self.datapath)
-        xid = next(self._xids)
+        xid = next(_XIDS)
         request.set_xid(xid)
         self._waiting[xid] = then
         self.datapath.send_msg(request)
