@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,3 +124,8 @@ def host_bytes(case: Case, flow: Flow, interval: int, payload: int) -> bytes:
     head = head[:10] + struct.pack("!H", 0xFFFF ^ (total + (total >> 16)) & 0xFFFF) + head[12:]
     addresses = flow.mac.to_bytes(6, "big") + case.wiring.host_mac(flow.talker).to_bytes(6, "big")
     return addresses + struct.pack("!H", IPV4) + head + udp + TRAILER
+
+
+def all_but(*down: int) -> Callable[[int], bool]:
+    """Say of a switch's ports that all are up but these."""
+    return lambda port: port not in down

@@ -134,6 +134,7 @@ def test_switches_converge_and_stay(
             network.close()
             raise
     try:
+        assert network.carry(3) == 3  # there is no controller now
         north = network.probes["north"]
         stranger = "cookie=0x77,table=0,priority=7,in_port=9,actions=drop"
         running.ofctl("add-flow", north.name, stranger)

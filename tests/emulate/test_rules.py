@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from qnet.emulate.rules import CYCLE_TABLE, FLOW_TABLE, Policing, rules_of
 from qnet.emulate.table import Tables, differences
 from qnet.emulate.wiring import HOST_PORT
 from qnet.errors import Infeasible
-from tests.emulate.networks import Case, case, golden, waiting
+from tests.emulate.networks import Case, all_but, case, golden, waiting
 
 
 @pytest.fixture(scope="module")
@@ -231,10 +230,6 @@ def test_meters_have_the_placed_rate(parts: Case) -> None:
         one for other in slow for one in other.meters if one.why.startswith(f"{demand.name}:")
     ]
     assert meter.rate_kbps == pytest.approx(demand.placed_bps / 10**6, abs=len(demand.parts))
-
-
-def all_but(*down: int) -> Callable[[int], bool]:
-    return lambda port: port not in down
 
 
 def reached(case: Case, source: str, target: str, down: frozenset[str] = frozenset()) -> bool:

@@ -23,6 +23,7 @@ from qnet.emulate.openflow import (
     Group,
     Meter,
     Rule,
+    Switch,
     match,
     output,
     pop_mpls,
@@ -33,7 +34,7 @@ from qnet.emulate.openflow import (
 from qnet.emulate.table import Tables, differences
 from qnet.emulate.text import read_flows, read_groups, read_meters, show
 from qnet.emulate.wiring import HOST_PORT
-from tests.emulate.networks import Case, golden, host_bytes, waiting
+from tests.emulate.networks import Case, all_but, golden, host_bytes, waiting
 from tests.emulate.probe import Probe
 
 needs_ovs = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
@@ -45,19 +46,17 @@ def running() -> Iterator[ovs.Ovs]:
         yield one
 
 
-def probes(running: ovs.Ovs, case: Case) -> dict[str, Probe]:
-    """Make a switch for every node and give it its rules by hand."""
-    found = {}
-    for one in case.switches:
-        ports = [port for node, port in case.wiring.port_at if node == one.name]
-        probe = found[one.name] = Probe(running, one.datapath_id, [HOST_PORT, *ports])
-        for meter in one.meters:
-            running.ofctl("add-meter", probe.name, show(meter))
-        for group in one.groups:
-            running.ofctl("add-group", probe.name, show(group))
-        lines = "".join(f"{show(rule)}\n" for rule in one.rules)
-        running.ofctl("add-flows", probe.name, "-", stdin=lines)
-    return found
+def install(running: ovs.Ovs, case: Case, switch: Switch) -> Probe:
+    """Make one node's switch and give it its rules by hand."""
+    ports = [port for node, port in case.wiring.port_at if node == switch.name]
+    probe = Probe(running, switch.datapath_id, [HOST_PORT, *ports])
+    for meter in switch.meters:
+        running.ofctl("add-meter", probe.name, show(meter))
+    for group in switch.groups:
+        running.ofctl("add-group", probe.name, show(group))
+    lines = "".join(f"{show(rule)}\n" for rule in switch.rules)
+    running.ofctl("add-flows", probe.name, "-", stdin=lines)
+    return probe
 
 
 @needs_ovs
@@ -68,7 +67,7 @@ def test_a_real_switch_does_what_the_model_says(
     """Every flow, cycle and hop: same ports, same headers, and nothing of the frame lost."""
     case = waiting(tmp_path) if name == "waiting" else golden(name)
     switches = {one.name: one for one in case.switches}
-    real = probes(running, case)
+    real = {one.name: install(running, case, one) for one in case.switches}
     try:
         for node, probe in real.items():
             assert differences(switches[node], probe.has(node)) == ()
@@ -269,3 +268,38 @@ def test_rules_of_others_are_told_apart_by_the_cookie() -> None:
     assert Rule(0, 1, ()).is_ours
     assert not Rule(0, 1, (), cookie=0).is_ours
     assert Rule(0, 1, (), cookie=OWNER | 5).is_ours
+
+
+@needs_ovs
+def test_a_real_switch_changes_over_when_a_port_goes_down(running: ovs.Ovs) -> None:
+    """No controller has a part in it, and when the port is back so is the first path."""
+    case = golden("demands-over-lag")
+    flow = next(
+        one
+        for one in case.flows
+        if one.demand is not None
+        and any(
+            rule.cookie == OWNER | one.number and rule.actions[0].kind == "group"
+            for rule in case.switch(one.talker).rules
+        )
+    )
+    switch = case.switch(flow.talker)
+    first = case.wiring.openflow_port[flow.lanes[0].ports[0]]
+    data = host_bytes(case, flow, 0, payload=40)
+    probe = install(running, case, switch)
+    try:
+        for down in (False, True, False):
+            state = "down" if down else "up"
+            running.appctl("netdev-dummy/set-admin-state", f"{probe.name}p{first}", state)
+            running.fence()
+            expected = Tables(switch).send(
+                read_frame(data), HOST_PORT, all_but(first) if down else all_but()
+            )
+            assert [port == first for port, _ in expected.copies] == [not down]
+            for _ in range(100):  # the switch looks at its ports when it comes round to it
+                found = probe.send(HOST_PORT, data)
+                if [port for port, _ in found] == [port for port, _ in expected.copies]:
+                    break
+            assert [(at, read_frame(out)) for at, out in found] == list(expected.copies)
+    finally:
+        probe.close()
