@@ -1,7 +1,8 @@
 """One door to os-ken and to Ryu 4.34: the same apps run on either, whichever is installed.
 
-os-ken comes first. Beside the names that apps need, this module has the launcher (`launch`), since
-os-ken has no manager command, and the cures of what hinders either framework on today's Python.
+os-ken comes first, unless QNET_FRAMEWORK says `ryu`. Beside the names that apps need, this module
+has the launcher (`launch`), since os-ken has no manager command, and the cures of what hinders
+either framework on today's Python.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FRAMEWORK = "os_ken" if importlib.util.find_spec("os_ken") else "ryu"
+FRAMEWORK = os.environ.get("QNET_FRAMEWORK") or (
+    "os_ken" if importlib.util.find_spec("os_ken") else "ryu"
+)
 
 if FRAMEWORK == "ryu":
     # Ryu 4.34 asks for a name that eventlet gave up after 0.30.2.
-    wsgi = importlib.import_module("eventlet.wsgi")
+    wsgi: Any = importlib.import_module("eventlet.wsgi")
     if not hasattr(wsgi, "ALREADY_HANDLED"):
         wsgi.ALREADY_HANDLED = object()
 

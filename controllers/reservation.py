@@ -66,7 +66,7 @@ CONF.register_cli_opts(
 )
 
 
-class Reservation(App):  # type: ignore[misc]
+class Reservation(App):
     """Reconciles switches with the rules file."""
 
     OFP_VERSIONS = (ofproto_v1_3.OFP_VERSION,)
@@ -321,6 +321,7 @@ class _Work:
             elif isinstance(one.found, Group):
                 message = messages.group_mod(one.found, ofproto_v1_3.OFPGC_DELETE)
             else:
+                assert isinstance(one.found, Meter)
                 message = messages.meter_mod(one.found, ofproto_v1_3.OFPMC_DELETE)
             removals.append(messages.serialised(message, next(self._xids)))
         self._send(removals)

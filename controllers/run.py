@@ -9,13 +9,16 @@ An app is the name of a module: one beside this file (`reservation`), or any oth
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import takewhile
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parent))
+# Last, so that an environment of Ryu's keeps its own packages and takes only qnet from there.
+sys.path.append(os.environ.get("QNET_ROOT") or str(Path(__file__).parent.parent))
 
-import compat  # noqa: E402
+import compat
 
 
 def main() -> None:
