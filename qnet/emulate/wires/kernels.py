@@ -119,7 +119,7 @@ UNUSED, WAITING, AWAY, QUEUED, LEAVING = 0, 1, 2, 3, 4
 FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = range(6)
 WINDOW, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
-MARGIN_LEAST, TIME_NOW, TO_HOSTS = range(21, 24)
+MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, BEHIND_MOST = range(21, 27)
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
@@ -393,6 +393,7 @@ def start_planned(
     """Fill the slot of a frame that a source has just made."""
     one, probe, own = pool.slot, wires.probe, wires.law[BASE_OWNER] + slot
     made = probe[source, MADE]
+    pool.count[MADE_REAL] += wires.probe[source, LEADS]
     one[slot, STATE] = WAITING
     one[slot, OWNER] = source
     one[slot, HOP] = 0
@@ -986,6 +987,9 @@ def run(
                 return NO_ROOM
             follow(wires, pool, routes, lanes, tally, network)
             if law[FREE_RUN] == 0:
+                done = wall(messages.clock)
+                count[BUSY_LONGEST] = max(count[BUSY_LONGEST], done - now)
+                count[BEHIND_MOST] = max(count[BEHIND_MOST], now - due)
                 if until >= law[END_PS]:
                     return FINISHED
                 count[WINDOW] += 1

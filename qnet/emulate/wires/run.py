@@ -131,6 +131,10 @@ class Lateness:
     free_frames: int
     free_late: int
     margin_least_ns: int
+    busy_longest_ns: int
+    """Longest time that one window took to serve."""
+    behind_most_ns: int
+    """Longest time that a window was served after its time."""
     inside: tuple[tuple[int, int], ...]
     margin: tuple[tuple[int, int], ...]
 
@@ -251,8 +255,8 @@ class Emulator:
         look_ns = min(lookahead_ps(topology, self.found), PS_PER_S) * dilation // 1000
         if lag_ns is None:
             lag_ns = 0 if free_run else look_ns // 2
-        window_ns = simulated.network.block * dilation // 1000
-        window_ns //= simulated.network.windows_per_block
+        self.window_ps = simulated.network.block // simulated.network.windows_per_block
+        window_ns = self.window_ps * dilation // 1000
         stride = _stride(profile)
         base_position = simulated.routes.lane.size
         law = np.zeros(16, dtype=np.int64)
@@ -499,6 +503,8 @@ class Emulator:
             free_frames=int(count[w.FREE_FRAMES]),
             free_late=int(count[w.FREE_LATE]),
             margin_least_ns=int(count[w.MARGIN_LEAST]),
+            busy_longest_ns=int(count[w.BUSY_LONGEST]),
+            behind_most_ns=int(count[w.BEHIND_MOST]),
             inside=_pairs(self.pool.histogram[w.INSIDE]),
             margin=_pairs(self.pool.histogram[w.MARGIN]),
         )
