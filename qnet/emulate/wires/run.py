@@ -148,9 +148,12 @@ class Edged(NamedTuple):
     out_lane: Ints
 
 
-def with_edges(simulated: k.World, topology: Topology, found: Sequence[Owner], slots: int) -> Edged:
+def with_edges(
+    simulated: k.World, topology: Topology, found: Sequence[Owner], slots: int, ahead_ps: int
+) -> Edged:
     """Add the lanes, positions and owners that real frames need.
 
+    There is room for what the sources of a port send in `ahead_ps`.
     The edge lane of a port comes before its others: of frames that arrive together, the simulator
     takes those of the port's sources first.
     """
@@ -164,7 +167,12 @@ def with_edges(simulated: k.World, topology: Topology, found: Sequence[Owner], s
     moved = np.array([i + far + 1 for i, (far, _) in enumerate(pairs)], dtype=np.int64)
     edge_lane = network.lane_first[:-1] + np.arange(ports)
     count = len(pairs) + ports
-    mask = np.full(count, RING - 1, dtype=np.int64)
+    rows = np.full(ports, RING, dtype=np.float64)
+    for owner in found:
+        ahead = owner.law.frames_per_s * ahead_ps / PS_PER_S
+        rows[owner.ports[0].number] += 1.3 * ahead + 2 * owner.law.packets
+    mask = np.empty(count, dtype=np.int64)
+    mask[edge_lane] = [(1 << int(one).bit_length()) - 1 for one in rows]
     mask[moved] = lanes.mask
     base = np.cumsum(mask + 1) - (mask + 1)
     receiver = np.zeros((count, lanes.receiver.shape[1]), dtype=np.int64)
@@ -244,11 +252,6 @@ class Emulator:
                 network=simulated.network._replace(block=k.NEVER, end=k.NEVER),
                 sources=simulated.sources._replace(heap=still),
             )
-        edged = with_edges(simulated, topology, self.found, slots)
-        self.world = edged.world
-        self.idle = edged.world.sources._replace(
-            first=np.zeros(len(topology.ports) + 1, dtype=np.int64)
-        )
         self.ends = tuple(ends)
         self.dilation = dilation
         self.end_ps = min(end_ps or profile.simulation.duration_ps, profile.simulation.duration_ps)
@@ -257,12 +260,18 @@ class Emulator:
             lag_ns = 0 if free_run else look_ns // 2
         self.window_ps = simulated.network.block // simulated.network.windows_per_block
         window_ns = self.window_ps * dilation // 1000
+        lead = 3 + lag_ns // max(window_ns, 1)
+        edged = with_edges(simulated, topology, self.found, slots, (lead + 2) * self.window_ps)
+        self.world = edged.world
+        self.idle = edged.world.sources._replace(
+            first=np.zeros(len(topology.ports) + 1, dtype=np.int64)
+        )
         stride = _stride(profile)
         base_position = simulated.routes.lane.size
         law = np.zeros(16, dtype=np.int64)
         law[w.DILATION] = dilation
         law[w.LAG_NS] = lag_ns
-        law[w.LEAD] = 3 + lag_ns // max(window_ns, 1)
+        law[w.LEAD] = lead
         law[w.BASE_POSITION] = base_position
         law[w.BASE_OWNER] = len(self.found)
         law[w.FREE_RANK] = simulated.network.classes
