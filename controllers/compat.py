@@ -49,13 +49,10 @@ options = framework("cfg")
 framework("flags")
 framework("controller.controller")  # registers the options of the OpenFlow listener
 ofp_event = framework("controller.ofp_event")
-dpset = framework("controller.dpset")
 handler = framework("controller.handler")
 set_ev_cls = handler.set_ev_cls
 ofproto_v1_3 = framework("ofproto.ofproto_v1_3")
 parser = framework("ofproto.ofproto_v1_3_parser")
-ProtocolDesc = framework("ofproto.ofproto_protocol").ProtocolDesc
-topology_event = framework("topology.event")
 
 _OUT = threading.Lock()
 

@@ -14,6 +14,7 @@ from qnet.cli.stages import (
     answer,
     check_out,
     check_port,
+    emulate,
     load_scenario,
     make_plan,
     make_proof,
@@ -26,6 +27,18 @@ from qnet.errors import InputError, Problem
 @scenario_options
 @simulation_options
 @report_options
+@click.option(
+    "--emulate",
+    "tier",
+    type=click.Choice(["lockstep"]),
+    help="Send frames through real switches too; see 'qnet doctor' for what this machine can do.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="About as many frames through real switches; default 1000.",
+)
 def run(
     profile: str,
     topology: str | None,
@@ -33,16 +46,19 @@ def run(
     as_json: bool,
     out: Path | None,
     port: str | None,
+    tier: str | None,
+    sample: int | None,
     **simulation: Any,
 ) -> None:
-    """Plan, prove, simulate and judge; exit code 1 when a promise is not kept."""
+    """Plan, prove, simulate, emulate if asked and judge; exit code 1 when a promise is not kept."""
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
     observation = observe(scenario, plan, simulation["threads"])
-    answer(scenario, plan, proof, [observation], as_json, out, port)
+    emulation = emulate(scenario, plan, proof, observation, sample) if tier else None
+    answer(scenario, plan, proof, [observation], as_json, out, port, emulation)
 
 
 @main.command()

@@ -20,6 +20,7 @@ from qnet.errors import EnvironmentMissing, InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
@@ -133,6 +134,31 @@ def observe(scenario: Scenario, plan: Plan, threads: int | None) -> Observation:
         return simulate(scenario.topology, scenario.profile, plan, threads=threads, progress=show)
 
 
+def emulate(
+    scenario: Scenario,
+    plan: Plan,
+    proof: Proof,
+    simulated: Observation,
+    sample: int | None,
+) -> Emulation:
+    """Send a sample of the frames through real switches; say wall-clock times on the side."""
+    from qnet.emulate.lockstep import SAMPLE, emulate
+
+    with progress_bar("emulate") as show:
+        result, wall_clock = emulate(
+            scenario.topology,
+            scenario.profile,
+            plan,
+            proof,
+            simulated,
+            frames=SAMPLE if sample is None else sample,
+            progress=show,
+        )
+    for what, seconds in wall_clock.items():
+        click.echo(f"wall clock, not virtual: {what} in {seconds:.3f} s", err=True)
+    return result
+
+
 def answer(
     scenario: Scenario,
     plan: Plan,
@@ -141,26 +167,42 @@ def answer(
     as_json: bool,
     out: Path | None,
     port: str | None,
+    emulation: Emulation | None = None,
 ) -> None:
     """Judge, print, write the reports and set the exit code."""
     from rich.console import Console
 
     from qnet.check.verdict import judge
-    from qnet.report.text import answer, print_verdict
+    from qnet.report.text import answer, print_verdict, print_witnesses
 
-    verdict: Verdict = judge(scenario.topology, scenario.profile, plan, proof, observations)
+    verdict: Verdict = judge(
+        scenario.topology, scenario.profile, plan, proof, observations, emulation
+    )
     observation = observations[0] if observations else None
     if out is not None:
         from qnet.report.files import write_report
 
         write_report(
-            out, scenario.topology, scenario.profile, plan, proof, observation, verdict, port
+            out,
+            scenario.topology,
+            scenario.profile,
+            plan,
+            proof,
+            observation,
+            verdict,
+            port,
         )
+        if emulation is not None:
+            from qnet.model.write import to_json, write_text
+
+            write_text(out / "emulation.json", to_json(emulation))
     if as_json:
-        whole = answer(verdict, plan, proof, observation, scenario.topology)
+        whole = answer(verdict, plan, proof, observation, scenario.topology, emulation)
         click.echo(json.dumps(whole, ensure_ascii=False, indent=1))
     else:
         print_verdict(verdict, Console())
+        if emulation is not None:
+            print_witnesses(emulation, Console())
         if out is not None:
             click.echo(f"report: {out / 'report.html'}")
     if verdict.outcome == "fail":

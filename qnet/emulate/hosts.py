@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qnet.emulate.flows import Flow
-from qnet.emulate.net import ip_text, mac_text
-from qnet.emulate.wires.run import Arrival
+from qnet.emulate.openflow import show_ipv4, show_mac
 from qnet.emulate.wiring import Wiring
+
+if TYPE_CHECKING:
+    from qnet.emulate.wires.run import Arrival
 
 PROBE_PORT = 5000
 """UDP port of probe frames; any not in use."""
@@ -31,10 +34,10 @@ def host_frame(wiring: Wiring, flow: Flow, frame_bytes: int, dscp: int) -> bytes
     length = max(frame_bytes - AROUND_BYTES, 60)
     pattern = bytes((one * 7 + flow.number) & 0xFF for one in range(length - HEADER_BYTES - 8))
     frame = (
-        Ether(src=mac_text(wiring.host_mac(flow.talker)), dst=mac_text(flow.mac))
+        Ether(src=show_mac(wiring.host_mac(flow.talker)), dst=show_mac(flow.mac))
         / IP(
-            src=ip_text(wiring.host_ip(flow.talker)),
-            dst=ip_text(wiring.host_ip(flow.listener)),
+            src=show_ipv4(wiring.host_ip(flow.talker)),
+            dst=show_ipv4(wiring.host_ip(flow.listener)),
             tos=dscp << 2,
             id=flow.number & 0xFFFF,
         )

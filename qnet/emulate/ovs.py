@@ -35,6 +35,9 @@ READY_S = 20.0
 
 LOG_LINES_SHOWN = 8
 
+MTU_BYTES = 16_200
+"""Of dummy ports: the longest frame of qnet with label and trailer; longer ones are dropped."""
+
 _LOOKUPS = re.compile(r"lookups: hit:(\d+) missed:(\d+) lost:(\d+)")
 
 
@@ -181,6 +184,7 @@ class Ovs:
                 if port.device is None:
                     socket_path = self.socket_path(port.name)
                     arguments += ["type=dummy", f"options:pstream=punix:{socket_path}"]
+                    arguments += [f"mtu_request={MTU_BYTES}"]
             if bridge.controllers:
                 arguments += ["--", "set-controller", bridge.name, *bridge.controllers]
         self.vsctl(*arguments)
@@ -238,8 +242,9 @@ class Ovs:
     def frames_seen(self) -> int:
         """Return how many frames the datapath has looked up since it began.
 
-        With the dummy datapath one thread forwards frames and answers this, so a frame that is
-        counted here has left the switch, or never will.
+        With the dummy datapath one thread forwards frames, answers this and writes to the sockets,
+        in this order and round and round: what frames counted here have become is in the sockets
+        when the next question is answered.
         """
         counts = _LOOKUPS.search(self.appctl("dpctl/show"))
         return sum(map(int, counts.groups())) if counts else 0

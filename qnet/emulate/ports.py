@@ -16,8 +16,8 @@ A real frame carries -1 minus its number in place of its birth.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +28,8 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
-from qnet.simulate.run import make_room, share_out
+from qnet.simulate.run import make_room
 from qnet.simulate.setup import build, owners
-from qnet.units import ceil_div
 
 Ints = NDArray[np.int64]
 
@@ -87,65 +86,64 @@ class Ports:
         """[frame]: birth, bytes and cycle of each real frame; [source]: first and last + 1."""
         port_count = len(topology.ports)
         self.ranks = simulated.network.classes + 1
-        self.planned_positions = simulated.routes.lane.size
+        self.planned_positions = len(simulated.routes.hop)
         self.stray_positions = 2 * self.planned_positions
         self.world = _with_ends(simulated, self.ranks)
         self.inputs = self.world.network.lane_first[1:] - 1
         """[port]: its input lane."""
         self.outputs = self.inputs[-1] + 1 + np.arange(port_count)
         """[port]: its output lane."""
-        self._feeder = {
-            lane + far: near
-            for lane, (far, near) in enumerate(
-                sorted(
-                    {
-                        (far.number, near.number)
-                        for owner in self.found
-                        for near, far in pairwise(owner.ports)
-                    }
-                )
-            )
-        }
         self.now_ps = 0
-        self._window = 0
-        self._windows = ceil_div(self.world.network.end, self.world.network.block)
-        self._windows *= self.world.network.windows_per_block
-        order = share_out(self.found, port_count, 1)
-        idle = sorted(set(range(port_count)) - set(order[0].tolist()))
-        busy = [port for port in order[0].tolist() if port >= 0]
-        self._order = np.array([[*busy, *idle, -1]], dtype=np.int64)
+        self.end_ps = int(self.world.network.end)
+        self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
+        self._order = np.array([[*range(port_count), -1]], dtype=np.int64)
+        self._group_of = np.zeros(port_count, dtype=np.int64)
+        self._awaited = sorted(self.frames[:, own.TIME].tolist())
+        """When real frames will be queued at a port; a heap."""
+        self._queued = 0
+        """Real frames that are in a queue, or were and have been dropped."""
         self._seen = np.zeros(self.world.lanes.base.size, dtype=np.int64)
         self._caught = np.empty((1024, 2), dtype=np.int64)
-        self._following = self.span.copy()
-        self._wanted = np.ascontiguousarray(self.frames[:, own.TIME])
+        self._following = np.full((len(self.found), 4), -1, dtype=np.int64)
+        self._following[:, :2] = self.span
         self._source_after, self._relabel = self._mark()
 
     def _mark(self) -> tuple[Ints, Ints]:
         """Give real frames positions of their own, the last one leading to the wire's end."""
-        lane = self.world.routes.lane
-        source_after = np.full(lane.size + 1, -1, dtype=np.int64)
+        hop, planned = self.world.routes.hop, self.planned_positions
+        source_after = np.full(len(hop), -1, dtype=np.int64)
         relabel = np.zeros(len(self.found), dtype=np.int64)
-        start = 0
-        for source, owner in enumerate(self.found):
-            last = start + len(owner.ports) - 1
-            lane[self.planned_positions + last] = self.outputs[owner.ports[-1].number]
-            if self.span[source, 0] < self.span[source, 1]:
-                source_after[start + 1] = source
-                if last > start:
-                    relabel[source] = self.planned_positions
-                else:  # a single hop: all its frames are seen at the end of the wire
-                    lane[start] = self.outputs[owner.ports[0].number]
-            start = last + 1
+        for source, (first, last) in enumerate(self.span.tolist()):
+            if first == last:
+                continue
+            way = self.positions(source)
+            output = int(self.outputs[self.found[source].ports[-1].number])
+            hop[planned + way[-1], : k.RANK] = output, planned + way[-1]
+            if len(way) > 1:
+                source_after[way[1]] = source
+                relabel[source] = planned
+            else:  # a single hop: all its frames are seen at the end of the wire
+                source_after[way[0]] = source
+                hop[way[0], : k.RANK] = output, way[0]
         return source_after, relabel
+
+    def positions(self, source: int) -> list[int]:
+        """Return the planned positions of a source; its real frames have them further on."""
+        hop = self.world.routes.hop
+        way = [int(self.world.sources.law[source, k.START])]
+        while len(way) < len(self.found[source].ports):
+            way.append(int(hop[way[-1], k.NEXT]))
+        return way
 
     @property
     def done(self) -> bool:
         """Tell whether the run's end is reached."""
-        return self._window >= self._windows
+        return self.now_ps >= self.end_ps
 
     def window_end_ps(self) -> int:
         """Return when the next window ends: frames born before it enter before it is served."""
-        return int(k.window_end(self._window, self.world.network))
+        block = self.world.network.block
+        return min(self.now_ps + self._reach_ps, (self.now_ps // block + 1) * block, self.end_ps)
 
     def position(self, port: int, rank: int) -> int:
         """Return the position of a frame of a rank that no planned route brings to a port."""
@@ -172,31 +170,55 @@ class Ports:
         cells[base + (turn_at & mask)] = (time_ps, -1 - frame, label, turn)
         lanes.sender[lane, k.TAIL] = tail + 1
         self._seen[lane] = tail + 1
+        heapq.heappush(self._awaited, time_ps)
+
+    def skip(self) -> None:
+        """Serve all windows in which no real frame can leave a port: no need to look into them."""
+        while self._awaited and self._awaited[0] < self.now_ps:
+            heapq.heappop(self._awaited)
+            self._queued += 1
+        if self._queued:
+            return
+        self._serve(min(self._awaited[0] if self._awaited else k.NEVER, self.end_ps))
+        caught = self._collect()
+        assert not caught, "real frames leave ports in windows that are looked into"
+
+    def _serve(self, until: int) -> None:
+        block = self.world.network.block
+        while self.now_ps < until:
+            self.now_ps = int(
+                k.run_windows(self.now_ps, until, block, self._order, self._group_of, *self.world)
+            )
+            if self.now_ps < until:
+                self.world = make_room(self.world)
 
     def serve_window(self) -> list[Passage]:
         """Serve every port to the end of the next window; return the real frames that left.
 
         In order of time, then port, then order of leaving.
         """
-        until = self.window_end_ps()
-        while k.run_windows(self._window, self._window + 1, self._order, *self.world) == (
-            self._window
-        ):
-            self.world = make_room(self.world)
-        self._window += 1
-        self.now_ps = until
-        count = self._catch()
+        self._serve(self.window_end_ps())
+        found = self._collect()
+        for one in found:
+            self._queued -= 1
+            if one.lane < self.outputs[0]:
+                heapq.heappush(self._awaited, one.time_ps)
+        found.sort(key=lambda one: (one.time_ps, one.port, one.place))
+        return found
+
+    def _collect(self) -> list[Passage]:
+        """Find the real frames that have left a port since the last time."""
         lanes = self.world.lanes
         found = []
-        for lane, place in self._caught[:count].tolist():
+        for lane, place in self._catch():
             time_ps, birth, label, turn = self._cell(lane, place).tolist()
             if birth < 0:
-                port = self._port_before(lane)
+                port = int(lanes.feeder[lane])
                 found.append(Passage(time_ps, port, -1 - birth, lane, place, label, turn))
             else:
                 self._deliver(time_ps, birth, label)
+        lanes = self.world.lanes
         lanes.receiver[self.outputs, k.HEAD] = lanes.sender[self.outputs, k.TAIL]
-        found.sort(key=lambda one: (one.time_ps, one.port, one.place))
         return found
 
     def withdraw(self, passages: Iterable[Passage]) -> None:
@@ -213,6 +235,10 @@ class Ports:
     def retag(self, passage: Passage, turn: int) -> None:
         """Give a frame on its way to a port another cycle there."""
         self._cell(passage.lane, passage.place)[k.CYCLE] = turn
+
+    def overtaken(self, source: int, frame: int) -> bool:
+        """Tell whether a frame after this one has left the source's first port."""
+        return bool(self._following[source, own.NEXT] > frame)
 
     def under_way(self) -> set[int]:
         """Return the real frames that are in a queue or between two ports."""
@@ -244,58 +270,70 @@ class Ports:
 
     def due_ps(self, source: int, birth: int, arrival_ps: int) -> int:
         """Return when a frame that reaches its listener's node is handed over: see the damper."""
-        routes, network = self.world.routes, self.world.network
-        hold = int(routes.hold[source])
+        network, routes = self.world.network, self.world.routes
+        hold = int(self.world.tally.owner[source, k.HOLD])
         if hold < 0:
             return arrival_ps
-        due = birth + hold
-        block = min(due // network.block, network.clock_error.shape[1] - 1)
-        return max(arrival_ps, due + int(network.clock_error[routes.damper_clock[source], block]))
+        due = k.damper_due(
+            source, birth, hold, routes.damper_clock, network.clock_error, network.block
+        )
+        return max(arrival_ps, int(due))
 
     def _cell(self, lane: int, place: int) -> Ints:
         lanes = self.world.lanes
         return lanes.cells[lanes.base[lane] + (place & lanes.mask[lane])]  # type: ignore[no-any-return]
 
-    def _port_before(self, lane: int) -> int:
-        first = int(self.outputs[0])
-        return lane - first if lane >= first else self._feeder[lane]
-
     def _deliver(self, time_ps: int, birth: int, label: int) -> None:
         """Count a frame of a single hop, which the port cannot tell from the real ones there."""
         source = int(self._source_after[label >> 16])
         arrival = self.due_ps(source, birth, time_ps)
-        if arrival <= self.world.network.end:
-            frame_bytes = label & 0xFFFF
-            excess = arrival - birth - int(self.world.routes.floor[source])
-            steady = arrival >= self.world.network.steady_from
-            k.deliver(source, excess, frame_bytes, steady, self.world.tally)
+        if arrival > self.end_ps:
+            return
+        port = self.found[source].ports[0].number
+        if self.world.tally.port[port, k.BLOCKS] == self.world.tally.port[port, k.BLOCK_ROOM]:
+            self.world = make_room(self.world)
+        tally = self.world.tally
+        frame_bytes = label & 0xFFFF
+        excess = arrival - birth - int(tally.owner[source, k.FLOOR])
+        steady = frame_bytes + 20 if arrival >= self.world.network.steady_from else 0
+        k.deliver(
+            port,
+            source,
+            excess,
+            frame_bytes,
+            steady,
+            tally.port,
+            tally.owner,
+            tally.block,
+            tally.bins,
+        )
 
-    def _catch(self) -> int:
-        while True:
+    def _catch(self) -> Iterable[list[int]]:
+        full = len(self._caught)
+        count = full
+        while count == full:
             count = own.catch(
                 self.world.lanes,
                 self._seen,
                 self._source_after,
                 self._relabel,
-                self._wanted,
+                self.frames,
                 self._following,
                 self._caught,
             )
-            if count >= 0:
-                return int(count)
-            self._caught = np.empty((2 * len(self._caught), 2), dtype=np.int64)
+            yield from self._caught[:count].tolist()
 
 
 def _births(world: k.World, want: Sequence[Want], source_count: int) -> tuple[Ints, Ints]:
     """Return birth, bytes and cycle of all frames wanted, and which are whose."""
     sources = world.sources._replace(state=world.sources.state.copy())
     span = np.zeros((source_count, 2), dtype=np.int64)
-    parts = [np.empty((0, 3), dtype=np.int64)]
+    parts = [np.empty((0, 4), dtype=np.int64)]
     total = 0
     for one in sorted(want):
         rows = 1024
         while True:
-            noted = np.empty((min(rows, one.most), 3), dtype=np.int64)
+            noted = np.empty((min(rows, one.most), 4), dtype=np.int64)
             sources.state[one.source] = world.sources.state[one.source]
             count = own.births(
                 one.source, one.first, one.stride, int(world.network.end), sources, noted
@@ -315,35 +353,44 @@ def _with_ends(world: k.World, ranks: int) -> k.World:
     ports = network.rate.size
     lane_first = network.lane_first + np.arange(ports + 1)
     into = np.repeat(np.arange(ports), np.diff(network.lane_first))
-    planned = (
-        np.where(routes.lane >= 0, routes.lane + into[routes.lane], -1)
-        if into.size
-        else (routes.lane)
-    )
+    kept = np.arange(into.size) + into
     total = int(lane_first[-1]) + ports
+    inputs, outputs = lane_first[1:] - 1, int(lane_first[-1]) + np.arange(ports)
+
     mask = np.full(total, 63, dtype=np.int64)
-    mask[np.arange(into.size) + into] = lanes.mask
-    base = np.cumsum(mask + 1) - (mask + 1)
+    mask[kept] = lanes.mask
+    feeder = np.empty(total, dtype=np.int64)
+    feeder[kept], feeder[inputs], feeder[outputs] = lanes.feeder, np.arange(ports), np.arange(ports)
+    reach = np.full(total, network.block, dtype=np.int64)
+    reach[kept] = lanes.reach
     receiver = np.zeros((total, 8), dtype=np.int64)
     receiver[:, k.NEXT_ARRIVAL] = k.NEVER
-    stray = np.repeat(int(lane_first[-1]) + np.arange(ports), ranks)
-    rank = np.tile(np.arange(ranks), ports)
-    nothing = np.zeros_like(rank)
+
+    planned = routes.hop.copy()
+    on = planned[:, k.LANE] >= 0
+    planned[on, k.LANE] = kept[planned[on, k.LANE]]
+    real = planned.copy()
+    real[on, k.NEXT] += len(planned)
+    stray = np.zeros((ports * ranks, 4), dtype=np.int64)
+    stray[:, k.LANE] = np.repeat(outputs, ranks)
+    stray[:, k.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
+    stray[:, k.RANK] = np.tile(np.arange(ranks), ports)
+    hop = np.concatenate((planned, real, stray))
     return world._replace(
-        network=network._replace(lane_first=lane_first),
+        network=network._replace(lane_first=lane_first, only_rank=np.zeros_like(network.only_rank)),
         routes=routes._replace(
-            lane=np.concatenate((planned, planned, stray)),
-            rank=np.concatenate((routes.rank, routes.rank, rank)),
-            shift=np.concatenate((routes.shift, routes.shift, nothing)),
-            owner=np.concatenate((routes.owner, routes.owner, nothing)),
-            lost=np.zeros(2 * planned.size + stray.size, dtype=np.int64),
-            late=np.zeros(2 * planned.size + stray.size, dtype=np.int64),
+            hop=hop,
+            owner=np.concatenate((routes.owner, routes.owner, np.zeros_like(stray[:, 0]))),
+            lost=np.zeros(len(hop), dtype=np.int64),
+            late=np.zeros(len(hop), dtype=np.int64),
         ),
         lanes=k.Lanes(
-            base=base,
+            base=np.cumsum(mask + 1) - (mask + 1),
             mask=mask,
             sender=np.zeros((total, 8), dtype=np.int64),
             receiver=receiver,
             cells=np.empty((int((mask + 1).sum()), 4), dtype=np.int64),
+            feeder=feeder,
+            reach=reach,
         ),
     )

@@ -1,19 +1,24 @@
 """The inner loops of the simulator.
 
-Network time is cut into windows no longer than the shortest way from one port to the next
-(propagation and least processing). What leaves a port within a window reaches the next port after
-the window's end, so within one window every port can be served alone, in any order and on any
-thread, with the same result.
-
 A *lane* joins two ports that some route uses in sequence; it holds the frames between them in
-order of arrival. Lanes beyond the last port's lead into no port: an emulator sees in them what
-comes out of a wire, before the next node has had it. A *source* hands the frames of one stream
-path or demand part to its first port. A *position* is one hop of one route; positions of a route
-are consecutive.
+order of arrival. (Lanes beyond those into the last port lead into none: in them an emulator sees
+what comes out of a wire, before the next node has had it.) What leaves a port at t reaches the
+next one no sooner than t and the lane's *reach* (propagation and least processing). So a port can
+be served, alone and at once, up to the earliest time that a port before it has come to, and that
+lane's reach: any order of serving that keeps this rule, on any thread, gives the same result.
+Groups of ports, one to a thread, work on their own within a *window* no longer than the shortest
+reach from one group to another.
+
+A *source* hands the frames of one stream path or demand part to its first port. A *position* is
+one hop of one route; those of a port are consecutive, in the order of routes. Its row of
+`Routes.hop` says everything that the port must know of the route.
 
 Frames in lanes and queues are rows of four: time of arrival, time of birth,
-`position << 16 | frame bytes`, and cycle of the port they are at (reserved frames only).
-A kernel that runs out of room stops and says so; the caller makes room and calls it again.
+`position << 16 | frame bytes`, and cycle of the port they are at (reserved frames only). A
+kernel that runs out of room stops and says so; the caller makes room and calls it again.
+
+Histograms are kept in blocks of 16 bins, one octave each, from a pool that each port has for the
+owners whose listener is behind it; an owner takes a block when the first frame falls in it.
 """
 
 from __future__ import annotations
@@ -34,13 +39,19 @@ WORD = 0xFFFFFFFF
 # Columns of a frame.
 ARRIVAL, BIRTH, LABEL, CYCLE = 0, 1, 2, 3
 
+# Columns of `Routes.hop`. LANE is -1 where the frame is delivered; NEXT is the position at the
+# next port, or the owner where the frame is delivered. RANK is 0 for reserved frames, 1 and more
+# for the other classes in order of priority. AHEAD
+# counts cycles from this port's to the next's.
+LANE, NEXT, RANK, AHEAD = 0, 1, 2, 3
+
 # Columns of `Lanes.sender` and of `Lanes.receiver`: written by the port before and by the port
 # after the lane, in rows of one cache line each.
 TAIL, LAST_ARRIVAL, ROOM_UNTIL = 0, 1, 2
 HEAD, NEXT_ARRIVAL, SEEN_TAIL = 0, 1, 2
 
 # Columns of `Sources.state` and of `Sources.law`.
-NEXT_TIME, LEFT, NEXT_CYCLE, CARRY, DICE, SENT, SENT_BYTES = 0, 1, 2, 3, 4, 8, 9
+NEXT_TIME, LEFT, NEXT_CYCLE, CARRY, SENT, SENT_BYTES, DICE = 0, 1, 2, 3, 4, 5, 8
 KIND, GAP, SHIFT, PACKETS, START, SIZE_FIRST, SIZE_LAST, PERIOD = 0, 1, 2, 3, 4, 5, 6, 7
 PERIODIC, PACED, POISSON = 0, 1, 2
 
@@ -50,12 +61,14 @@ TIME, SOURCE = 0, 1
 # Columns of `Queues.ring`.
 FRONT, COUNT, BYTES, BASE, MASK = 0, 1, 2, 3, 4
 
-# Columns of `Tally.port` and of `Tally.owner`.
+# Columns of `Tally.port` and of `Tally.owner`. The port's blocks of bins begin at BLOCK_BASE.
 FRAMES, WIRE_BYTES, STEADY, DEEPEST, DROPPED = 0, 1, 2, 3, 4
-FREE_AT, STATUS = 5, 6
-RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST = 0, 1, 2, 3, 4, 5
+FREE_AT, STATUS, SERVED, BLOCK_BASE, BLOCKS, BLOCK_ROOM = 5, 6, 7, 8, 9, 10
+RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST, FLOOR, HOLD = 0, 1, 2, 3, 4, 5, 6, 7
 
-DONE, QUEUE_FULL, LANE_FULL = 0, 1, 2
+BLOCK_BINS = 16
+
+DONE, QUEUE_FULL, LANE_FULL, BLOCKS_FULL = 0, 1, 2, 3
 
 AT_ONCE = -2
 """In place of a queue: the frame in hand, which has not waited."""
@@ -81,32 +94,25 @@ class Network(NamedTuple):
     """[node, block of time]."""
     lane_first: Ints
     """[port]: the lanes into port p are lane_first[p] to lane_first[p + 1] - 1."""
+    only_rank: Ints
+    """[port]: the rank of all its frames, where that is one and not 0; else 0."""
     cycle: int
     cycle_buffers: int
     classes: int
     block: int
     """Clock errors change, and windows end, at multiples of this time."""
-    windows_per_block: int
     steady_from: int
     end: int
 
 
 class Routes(NamedTuple):
-    """One entry per position."""
+    """One entry per position, unless said otherwise."""
 
-    lane: Ints
-    """Lane to the next port, or -1 where the frame is delivered."""
-    rank: Ints
-    """0 for reserved frames, 1 and more for the other classes in order of priority."""
-    shift: Ints
-    """Cycles from this port's cycle to the next port's."""
+    hop: Ints
+    """[position, 4]: LANE, NEXT, RANK, AHEAD."""
     owner: Ints
     lost: Ints
     late: Ints
-    floor: Ints
-    """[owner]: least latency of the route."""
-    hold: Ints
-    """[owner]: time from birth after which a damper hands a frame over, or -1."""
     damper_clock: Ints
     """[owner]: node whose clock times the damper."""
 
@@ -119,6 +125,10 @@ class Lanes(NamedTuple):
     sender: Ints
     receiver: Ints
     cells: Ints
+    feeder: Ints
+    """The port before the lane."""
+    reach: Ints
+    """Least time from leaving the port before to reaching the port after."""
 
 
 class Queues(NamedTuple):
@@ -150,7 +160,12 @@ class Tally(NamedTuple):
     port: Ints
     port_dice: Ints
     owner: Ints
-    histogram: Ints
+    """[owner, 8]: counts; FLOOR is the least latency of the route, HOLD the time from birth after
+    which a damper hands a frame over, or -1."""
+    block: NDArray[np.int32]
+    """[owner, octave]: number, from 1 on, of the block in its last port's pool; 0 is none yet."""
+    bins: Ints
+    """[block, 16]."""
 
 
 class World(NamedTuple):
@@ -271,15 +286,15 @@ def settle(heap: Ints, base: int, size: int) -> None:
     heap[place, SOURCE] = moving
 
 
-@kernel
-def draw_size(source: int, sources: Sources) -> int:
+@inline_kernel
+def draw_size(source: int, state: Ints, law: Ints, size_bytes: Ints, size_limit: Ints) -> int:
     """Return the bytes of a source's next frame."""
-    size = sources.law[source, SIZE_FIRST]
-    if size + 1 < sources.law[source, SIZE_LAST]:
-        bits = draw(sources.state, source, DICE)
-        while bits >= sources.size_limit[size]:
+    size = law[source, SIZE_FIRST]
+    if size + 1 < law[source, SIZE_LAST]:
+        bits = draw(state, source, DICE)
+        while bits >= size_limit[size]:
             size += 1
-    return sources.size_bytes[size]
+    return size_bytes[size]
 
 
 @inline_kernel
@@ -305,22 +320,83 @@ def earliest(first: int, last: int, receiver: Ints, source_time: int) -> tuple[i
 
 
 @inline_kernel
-def deliver(owner: int, excess: int, frame_bytes: int, steady: bool, tally: Tally) -> None:
+def room_ahead(port: int, target: int, sender: Ints, lane_mask: Ints, counts: Ints) -> int:
+    """Return DONE when a frame can go to its lane, or to its listener (-1); else what is full."""
+    status = DONE
+    if target >= 0:
+        if sender[target, TAIL] - sender[target, ROOM_UNTIL] > lane_mask[target]:
+            status = LANE_FULL
+    elif counts[port, BLOCKS] == counts[port, BLOCK_ROOM]:
+        status = BLOCKS_FULL
+    return status
+
+
+@inline_kernel
+def hand_on(
+    target: int,
+    arrives: int,
+    birth: int,
+    label: int,
+    turn: int,
+    sender: Ints,
+    lane_base: Ints,
+    lane_mask: Ints,
+    lane_cells: Ints,
+) -> None:
+    """Put a frame into the lane to the next port, not before the one ahead of it."""
+    arrives = max(arrives, sender[target, LAST_ARRIVAL])
+    sender[target, LAST_ARRIVAL] = arrives
+    tail = sender[target, TAIL]
+    place = lane_base[target] + (tail & lane_mask[target])
+    lane_cells[place, ARRIVAL] = arrives
+    lane_cells[place, BIRTH] = birth
+    lane_cells[place, LABEL] = label
+    lane_cells[place, CYCLE] = turn
+    sender[target, TAIL] = tail + 1
+
+
+@inline_kernel
+def deliver(
+    port: int,
+    owner: int,
+    excess: int,
+    frame_bytes: int,
+    steady_bytes: int,
+    counts: Ints,
+    row: Ints,
+    block: NDArray[np.int32],
+    bins: Ints,
+) -> None:
     """Count a frame that has reached its listener, `excess` above the least latency."""
-    row = tally.owner
     row[owner, RECEIVED] += 1
     row[owner, RECEIVED_BYTES] += frame_bytes
-    if steady:
-        row[owner, STEADY_BYTES] += frame_bytes + 20
+    row[owner, STEADY_BYTES] += steady_bytes
     row[owner, EXCESS] += excess
     row[owner, LEAST] = min(row[owner, LEAST], excess)
     row[owner, MOST] = max(row[owner, MOST], excess)
-    tally.histogram[owner, bin_of(excess)] += 1
+    bin_number = bin_of(excess)
+    octave = bin_number // BLOCK_BINS
+    number = np.int64(block[owner, octave])
+    if number == 0:
+        number = counts[port, BLOCKS] + 1
+        counts[port, BLOCKS] = number
+        block[owner, octave] = number
+    bins[counts[port, BLOCK_BASE] + number - 1, bin_number % BLOCK_BINS] += 1
+
+
+@kernel
+def damper_due(
+    owner: int, birth: int, hold: int, damper_clock: Ints, clock_error: Ints, block_length: int
+) -> int:
+    """Return when the damper of a listener's node hands a frame over, by that node's clock."""
+    due = birth + hold
+    block = min(due // block_length, clock_error.shape[1] - 1)
+    return due + clock_error[damper_clock[owner], block]
 
 
 @inline_kernel
 def keep_back(port: int, queue: int, birth: int, label: int, turn: int, stash: Ints) -> None:
-    """Put aside the frame in hand: its ring, or the lane that it is to go to, has no room."""
+    """Put aside the frame in hand: its ring, or where it is to go to, has no room."""
     stash[port, BIRTH] = birth
     stash[port, LABEL] = label
     stash[port, CYCLE] = turn
@@ -353,30 +429,187 @@ def serve(
 ) -> int:
     """Serve one port up to a time; return DONE, or what there was no room in.
 
+    The lanes into the port must hold all that arrives before that time.
+    """
+    take_back(port, queues)
+    for lane in range(network.lane_first[port], network.lane_first[port + 1]):
+        next_arrival(lane, lanes.base, lanes.mask, lanes.receiver, lanes.cells)
+    if network.only_rank[port] > 0:
+        status = serve_in_order(port, until, network, routes, lanes, queues, sources, tally)
+    else:
+        status = serve_classes(port, until, network, routes, lanes, queues, sources, tally)
+    tally.port[port, STATUS] = status
+    return status
+
+
+@kernel
+def serve_in_order(
+    port: int,
+    until: int,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+) -> int:
+    """Serve a port that all frames leave in the order in which they came: one class, no cycles."""
+    receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
+    lane_base, lane_mask = lanes.base, lanes.mask
+    heap, state, law = sources.heap, sources.state, sources.law
+    counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
+    hop, late = routes.hop, routes.late
+    line_time = network.line_time[network.rate[port]]
+    first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    inner = network.lane_first[network.lane_first.size - 1]
+    top = sources.first[port]
+    heap_size = sources.first[port + 1] - top
+    limit = network.buffer_bytes[port]
+    queue = port * (network.cycle_buffers + network.classes)
+    queue += network.cycle_buffers + network.only_rank[port] - 1
+    ring, cells = queues.ring, queues.cells
+    base, mask = ring[queue, BASE], ring[queue, MASK]
+    front, count, waiting_bytes = ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES]
+    free_at, deepest = counts[port, FREE_AT], counts[port, DEEPEST]
+    frames, wire_bytes, steady = 0, 0, 0
+    lane, arrival = earliest(
+        first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
+    )
+    status = DONE
+    while True:
+        # A frame in the queue leaves before the next one comes, or the next one comes.
+        if count > 0 and free_at < min(arrival, until):
+            place = base + (front & mask)
+            birth = cells[place, BIRTH]
+            label = cells[place, LABEL]
+            queued = 1
+        elif arrival < until:
+            came = arrival
+            if lane >= 0:
+                place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
+                birth = lane_cells[place, BIRTH]
+                label = lane_cells[place, LABEL]
+                receiver[lane, HEAD] += 1
+                next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
+            else:
+                source = heap[top, SOURCE]
+                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
+                birth = arrival
+                label = (law[source, START] << 16) | frame_bytes
+                advance(source, frame_bytes, state, law, sources.log_table)
+                heap[top, TIME] = state[source, NEXT_TIME]
+                settle(heap, top, heap_size)
+            lane, arrival = earliest(
+                first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
+            )
+            depth = waiting_bytes + (label & 0xFFFF)
+            if depth > limit:
+                counts[port, DROPPED] += 1
+                routes.lost[label >> 16] += 1
+                continue
+            deepest = max(deepest, depth)
+            if count > 0 or free_at > came or arrival == came:
+                waiting_bytes = depth
+                if count > mask:
+                    keep_back(port, queue, birth, label, 0, queues.stash)
+                    status = QUEUE_FULL
+                    break
+                place = base + ((front + count) & mask)
+                cells[place, BIRTH] = birth
+                cells[place, LABEL] = label
+                count += 1
+                free_at = max(free_at, came)
+                continue
+            free_at = came
+            queued = 0
+        else:
+            break
+
+        # Send it. One that has not waited goes to the wire without passing through the queue.
+        position = label >> 16
+        frame_bytes = label & 0xFFFF
+        target = hop[position, LANE]
+        status = room_ahead(port, target, sender, lane_mask, counts)
+        if status != DONE:
+            if queued == 0:
+                keep_back(port, queue, birth, label, 0, queues.stash)
+                waiting_bytes = frame_bytes
+            break
+        count -= queued
+        front += queued
+        waiting_bytes -= queued * frame_bytes
+        frames += 1
+        wire_bytes += frame_bytes + 20
+        if free_at >= network.steady_from:
+            steady += frame_bytes + 20
+        free_at += line_time[frame_bytes]
+        arrives = free_at + network.propagation[port]
+        if target >= 0:
+            if target < inner:
+                arrives += network.processing_low[port]
+                if network.processing_span[port] > 1:
+                    bits = draw(tally.port_dice, port, 0)
+                    arrives += (bits * network.processing_span[port]) >> 32
+            label = hop[position, NEXT] << 16 | frame_bytes
+            hand_on(target, arrives, birth, label, 0, sender, lane_base, lane_mask, lane_cells)
+            continue
+        owner = hop[position, NEXT]
+        hold = owners[owner, HOLD]
+        if hold >= 0:
+            due = damper_due(
+                owner, birth, hold, routes.damper_clock, network.clock_error, network.block
+            )
+            if arrives > due:
+                late[position] += 1
+            arrives = max(arrives, due)
+        if arrives <= network.end:
+            excess = arrives - birth - owners[owner, FLOOR]
+            counted = frame_bytes + 20 if arrives >= network.steady_from else 0
+            deliver(port, owner, excess, frame_bytes, counted, counts, owners, block, bins)
+    ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, waiting_bytes
+    counts[port, FREE_AT], counts[port, DEEPEST] = free_at, deepest
+    counts[port, FRAMES] += frames
+    counts[port, WIRE_BYTES] += wire_bytes
+    counts[port, STEADY] += steady
+    return status
+
+
+@kernel
+def serve_classes(
+    port: int,
+    until: int,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+) -> int:
+    """Serve a port with cycles or several classes.
+
     At every moment when the wire is free: take in what has arrived, then send the first frame of
     the highest class that has one that may go.
     """
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
     lane_base, lane_mask = lanes.base, lanes.mask
-    ring, cells, counts = queues.ring, queues.cells, tally.port
-    state, law, heap = sources.state, sources.law, sources.heap
-    rank, late = routes.rank, routes.late
+    heap, state, law = sources.heap, sources.state, sources.law
+    counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
+    hop, late = routes.hop, routes.late
+    ring, cells = queues.ring, queues.cells
     cycle_length, buffers = network.cycle, network.cycle_buffers
     line_time = network.line_time[network.rate[port]]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
-    heap_base = sources.first[port]
-    heap_size = sources.first[port + 1] - heap_base
+    inner = network.lane_first[network.lane_first.size - 1]
+    top = sources.first[port]
+    heap_size = sources.first[port + 1] - top
     first = port * (buffers + network.classes)
     last = first + buffers + network.classes
-    inner = network.lane_first[network.lane_first.size - 1]
-    block = (until - 1) // network.block
-    phase = network.phase[port] + network.clock_error[network.clock[port], block]
+    phase = network.phase[port]
+    phase += network.clock_error[network.clock[port], (until - 1) // network.block]
 
-    take_back(port, queues)
-    for lane in range(first_lane, last_lane):
-        next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
-    source_time = heap[heap_base, TIME] if heap_size else NEVER
-    lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
+    lane, arrival = earliest(
+        first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
+    )
     waiting = 0
     reserved = 0
     for queue in range(first, last):
@@ -396,6 +629,7 @@ def serve(
         # Take in what has arrived. A frame that finds nothing waiting goes to the wire at once.
         chosen = -1
         while arrival <= now and arrival < until:
+            came = arrival
             if lane >= 0:
                 place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
                 birth = lane_cells[place, BIRTH]
@@ -404,42 +638,44 @@ def serve(
                 receiver[lane, HEAD] += 1
                 next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
             else:
-                source = heap[heap_base, SOURCE]
-                frame_bytes = draw_size(source, sources)
+                source = heap[top, SOURCE]
+                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
                 birth = arrival
                 label = (law[source, START] << 16) | frame_bytes
                 turn = state[source, NEXT_CYCLE]
                 advance(source, frame_bytes, state, law, sources.log_table)
-                heap[heap_base, TIME] = state[source, NEXT_TIME]
-                settle(heap, heap_base, heap_size)
-                source_time = heap[heap_base, TIME]
+                heap[top, TIME] = state[source, NEXT_TIME]
+                settle(heap, top, heap_size)
+            lane, arrival = earliest(
+                first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
+            )
             position = label >> 16
-            queue = first + buffers + rank[position] - 1
+            rank = hop[position, RANK]
+            queue = first + buffers + rank - 1
             limit = network.buffer_bytes[port]
-            if rank[position] == 0:
+            if rank == 0:
                 # The tag, cycle modulo buffers, names the buffer. A frame that comes after its
                 # cycle's start, or while the buffer's last turn is under way, waits for the
                 # buffer's next turn, which may be under way too; it is late.
-                wait = phase + turn * cycle_length - arrival
+                wait = phase + turn * cycle_length - came
                 if wait < 0 or wait > (buffers - 1) * cycle_length:
                     late[position] += 1
-                    present = (arrival - phase) // cycle_length
+                    present = (came - phase) // cycle_length
                     turn = present + (turn - present) % buffers
                 queue = first + turn % buffers
                 limit = network.cycle_bytes[port]
             depth = ring[queue, BYTES] + (label & 0xFFFF)
-            lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
             if depth > limit:
                 counts[port, DROPPED] += 1
                 routes.lost[position] += 1
                 continue
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
-            if waiting == 0 and arrival > now and now < until and rank[position] > 0:
+            if waiting == 0 and arrival > now and now < until and rank > 0:
                 chosen = AT_ONCE
                 break
             ring[queue, BYTES] = depth
             waiting += 1
-            if rank[position] == 0:
+            if rank == 0:
                 reserved += 1
             count = ring[queue, COUNT]
             if count > ring[queue, MASK]:
@@ -481,13 +717,14 @@ def serve(
             label = cells[place, LABEL]
             birth = cells[place, BIRTH]
             turn = cells[place, CYCLE]
-            position = label >> 16
+        position = label >> 16
         frame_bytes = label & 0xFFFF
-        target = routes.lane[position]
-        if target >= 0 and (sender[target, TAIL] - sender[target, ROOM_UNTIL] > lane_mask[target]):
-            status = LANE_FULL
+        target = hop[position, LANE]
+        rank = hop[position, RANK]
+        status = room_ahead(port, target, sender, lane_mask, counts)
+        if status != DONE:
             if chosen == AT_ONCE:
-                queue = first + buffers + rank[position] - 1
+                queue = first + buffers + rank - 1
                 keep_back(port, queue, birth, label, turn, queues.stash)
                 ring[queue, BYTES] = frame_bytes
             break
@@ -496,11 +733,11 @@ def serve(
             ring[chosen, COUNT] -= 1
             ring[chosen, BYTES] -= frame_bytes
             waiting -= 1
-        if rank[position] == 0:
+        if rank == 0:
             reserved -= 1
             if cycle != turn:
                 late[position] += 1
-            turn = cycle + routes.shift[position]
+            turn = cycle + hop[position, AHEAD]
         counts[port, FRAMES] += 1
         counts[port, WIRE_BYTES] += frame_bytes + 20
         if now >= network.steady_from:
@@ -513,46 +750,79 @@ def serve(
                 if network.processing_span[port] > 1:
                     bits = draw(tally.port_dice, port, 0)
                     arrives += (bits * network.processing_span[port]) >> 32
-            arrives = max(arrives, sender[target, LAST_ARRIVAL])
-            sender[target, LAST_ARRIVAL] = arrives
-            tail = sender[target, TAIL]
-            place = lane_base[target] + (tail & lane_mask[target])
-            lane_cells[place, ARRIVAL] = arrives
-            lane_cells[place, BIRTH] = birth
-            lane_cells[place, LABEL] = label + 65536
-            lane_cells[place, CYCLE] = turn
-            sender[target, TAIL] = tail + 1
+            label = hop[position, NEXT] << 16 | frame_bytes
+            hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
-        owner = routes.owner[position]
-        if routes.hold[owner] >= 0:
-            due = birth + routes.hold[owner]
-            block = min(due // network.block, network.clock_error.shape[1] - 1)
-            due += network.clock_error[routes.damper_clock[owner], block]
+        owner = hop[position, NEXT]
+        hold = owners[owner, HOLD]
+        if hold >= 0:
+            due = damper_due(
+                owner, birth, hold, routes.damper_clock, network.clock_error, network.block
+            )
             if arrives > due:
                 late[position] += 1
             arrives = max(arrives, due)
         if arrives <= network.end:
-            excess = arrives - birth - routes.floor[owner]
-            deliver(owner, excess, frame_bytes, arrives >= network.steady_from, tally)
+            excess = arrives - birth - owners[owner, FLOOR]
+            counted = frame_bytes + 20 if arrives >= network.steady_from else 0
+            deliver(port, owner, excess, frame_bytes, counted, counts, owners, block, bins)
     counts[port, FREE_AT] = now
-    counts[port, STATUS] = status
     return status
 
 
 @kernel
-def window_end(window: int, network: Network) -> int:
-    """Return when a window ends; all windows of a block are alike to a picosecond."""
-    block, part = divmod(window + 1, network.windows_per_block)
-    return min(
-        block * network.block + part * network.block // network.windows_per_block, network.end
-    )
+def advance_group(
+    group: int,
+    until: int,
+    order: Ints,
+    group_of: Ints,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+) -> None:
+    """Serve a group's ports, each as far as those before it allow, until all have come to `until`.
+
+    A port waits until it may go on by its shortest lane's reach; the one that is most behind
+    always may. Lanes from other groups hold all that arrives before `until` already.
+    """
+    served = tally.port[:, SERVED]
+    moving = True
+    while moving:
+        moving = False
+        for item in range(order.shape[1]):
+            port = order[group, item]
+            if port < 0 or served[port] >= until:
+                continue
+            goal = until
+            step = 0
+            first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+            for lane in range(first_lane, last_lane):
+                feeder = lanes.feeder[lane]
+                if group_of[feeder] == group:
+                    goal = min(goal, served[feeder] + lanes.reach[lane])
+                    step = min(step, lanes.reach[lane]) if step else lanes.reach[lane]
+                    lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+            moving = moving or goal < until
+            if goal < until and goal - served[port] < step:
+                continue
+            if serve(port, goal, network, routes, lanes, queues, sources, tally) != DONE:
+                return
+            served[port] = goal
+            for lane in range(first_lane, last_lane):
+                if group_of[lanes.feeder[lane]] == group:
+                    lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
 
 
 @parallel_kernel
 def run_windows(
-    first: int,
-    last: int,
+    begin: int,
+    goal: int,
+    window: int,
     order: Ints,
+    group_of: Ints,
     network: Network,
     routes: Routes,
     lanes: Lanes,
@@ -560,22 +830,23 @@ def run_windows(
     sources: Sources,
     tally: Tally,
 ) -> int:
-    """Run windows `first` to `last - 1`; return the window to go on with, `last` when all is done.
+    """Run from `begin` to `goal`; return the time to go on from, `goal` when all is done.
 
-    `order[group]` lists the ports of one task, closed by -1.
+    `order[group]` lists the ports of one task, closed by -1; `group_of[port]` says the same.
+    `window` is no longer than the reach of any lane between two groups. Windows end with blocks.
     (The parts of the world come one by one: the compiler does not spread nested tuples.)
     """
-    for window in range(first, last):
-        until = window_end(window, network)
+    while begin < goal:
+        until = min(begin + window, (begin // network.block + 1) * network.block, goal)
         for lane in range(lanes.base.size):
             lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
             lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
         for group in numba.prange(order.shape[0]):
-            for item in range(order.shape[1]):
-                port = order[group, item]
-                if port >= 0:
-                    serve(port, until, network, routes, lanes, queues, sources, tally)
+            advance_group(
+                group, until, order, group_of, network, routes, lanes, queues, sources, tally
+            )
         for port in range(tally.port.shape[0]):
             if tally.port[port, STATUS] != DONE:
-                return window
-    return last
+                return begin
+        begin = until
+    return begin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -25,6 +26,12 @@ PROGRESS_STEPS = 100
 HOPS_PER_TASK = 400
 """Least frames sent in a window for a thread more; handing a window to it costs some 10 us."""
 
+LONGEST_WINDOW = 4
+"""Longest window, in shortest reaches: what is under way should stay in the caches."""
+
+EVEN = 1.05
+"""Most work of a thread, in parts of the mean, for which a longer window is worth having."""
+
 
 def simulate(
     topology: Topology,
@@ -41,43 +48,95 @@ def simulate(
     """
     found = owners(topology, profile, plan)
     world = build(topology, profile, plan, found)
-    window_s = world.network.block / world.network.windows_per_block / PS_PER_S
-    hops = sum(owner.law.frames_per_s * len(owner.ports) for owner in found) * window_s
-    most = min(threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS)
-    groups = max(min(most, int(hops) // HOPS_PER_TASK), 1)
-    numba.set_num_threads(groups)
-    order = share_out(found, len(topology.ports), groups)
     end = profile.simulation.duration_ps
-    windows = ceil_div(end, world.network.block) * world.network.windows_per_block
-    window = 0
-    step = max(ceil_div(windows, PROGRESS_STEPS), 1)
-    while window < windows:
-        goal = min(window + step, windows)
-        window = k.run_windows(window, goal, order, *world)
-        if window < goal:
+    shares = share_out(world, hops_per_s(found, len(topology.ports)), threads)
+    numba.set_num_threads(len(shares.order))
+    now = 0
+    step = ceil_div(end, PROGRESS_STEPS * shares.window_ps) * shares.window_ps
+    while now < end:
+        goal = min(now + step, end)
+        now = k.run_windows(now, goal, shares.window_ps, shares.order, shares.group_of, *world)
+        if now < goal:
             world = make_room(world)
         elif progress is not None:
-            progress(min(end * window // windows, end), end)
+            progress(now, end)
     return _observe(topology, profile, found, world)
 
 
-def share_out(found: Sequence[Owner], port_count: int, groups: int) -> Ints:
-    """Share the ports among the groups: the busiest first, each to the group with least to do."""
-    work = np.zeros(port_count)
-    for owner in found:
-        for port in owner.ports:
-            work[port.number] += owner.law.frames_per_s
-    lists: list[list[int]] = [[] for _ in range(groups)]
-    load = [0.0] * groups
-    for port in np.argsort(-work, kind="stable"):
-        if work[port] > 0:
-            least = load.index(min(load))
-            lists[least].append(int(port))
-            load[least] += float(work[port])
+class Shares(NamedTuple):
+    """Which thread serves which port: see `kernels.run_windows`."""
+
+    window_ps: int
+    order: Ints
+    group_of: Ints
+
+
+def hops_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
+    """Return the mean number of frames that each port has to send in a second."""
+    pace = [owner.law.frames_per_s for owner in found for _ in owner.ports]
+    ports = np.array([port.number for owner in found for port in owner.ports], dtype=np.int64)
+    work: NDArray[np.float64] = np.bincount(ports, pace, port_count)
+    return work
+
+
+def share_out(world: k.World, work: NDArray[np.float64], threads: int | None) -> Shares:
+    """Share the ports among threads so that those of different threads are far from each other.
+
+    Ports with a short way between them stay together, for as long a way as leaves the shares even;
+    what is longer sets the window.
+    """
+    reach = world.lanes.reach
+    least = int(reach.min(initial=world.network.block))
+    most = min(threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS)
+    longest = LONGEST_WINDOW * least
+    per_window = float(work.sum()) * longest / PS_PER_S
+    groups = max(min(most, int(per_window) // HOPS_PER_TASK), 1)
+    ways = np.unique(np.minimum(reach, longest))
+    low, high = 0, ways.size - 1
+    window, group_of = least, _even(_together(world, 0), work, groups)
+    while low <= high:
+        middle = (low + high) // 2
+        shared = _even(_together(world, int(ways[middle])), work, groups)
+        load = np.bincount(shared, work, groups)
+        if load.max() <= EVEN * load.mean():
+            window, group_of = int(ways[middle]), shared
+            low = middle + 1
+        else:
+            high = middle - 1
+    lists = [np.flatnonzero((group_of == group) & (work > 0)) for group in range(groups)]
     order = np.full((groups, max(map(len, lists)) + 1), -1, dtype=np.int64)
     for row, ports in zip(order, lists, strict=True):
-        row[: len(ports)] = sorted(ports)
-    return order
+        row[: len(ports)] = ports
+    return Shares(window, order, group_of)
+
+
+def _together(world: k.World, way: int) -> Ints:
+    """Return a number for each port, the same for those joined by lanes of a shorter reach."""
+    lanes, lane_first = world.lanes, world.network.lane_first
+    root = list(range(lane_first.size - 1))
+
+    def find(port: int) -> int:
+        while root[port] != port:
+            root[port] = root[root[port]]
+            port = root[port]
+        return port
+
+    near = np.flatnonzero(lanes.reach < way)
+    targets = np.searchsorted(lane_first, near, side="right") - 1
+    for one, other in zip(lanes.feeder[near].tolist(), targets.tolist(), strict=True):
+        root[find(one)] = find(other)
+    return np.array([find(port) for port in range(len(root))], dtype=np.int64)
+
+
+def _even(cluster: Ints, work: NDArray[np.float64], groups: int) -> Ints:
+    """Share clusters of ports among groups: the busiest first, each to the group with least."""
+    load = np.bincount(cluster, work, work.size)
+    group_of = np.zeros(work.size, dtype=np.int64)
+    shares = [0.0] * groups
+    for one in np.argsort(-load, kind="stable"):
+        group_of[one] = shares.index(min(shares))
+        shares[group_of[one]] += float(load[one])
+    return group_of[cluster]
 
 
 def make_room(world: k.World) -> k.World:
@@ -88,7 +147,9 @@ def make_room(world: k.World) -> k.World:
     base, mask, cells = _regrow(
         lanes.base, lanes.mask, lanes.receiver[:, k.HEAD], held, tight, lanes.cells
     )
-    world = world._replace(lanes=lanes._replace(base=base, mask=mask, cells=cells))
+    world = world._replace(
+        lanes=lanes._replace(base=base, mask=mask, cells=cells), tally=_more_blocks(world.tally)
+    )
     ring = queues.ring.copy()
     full = ring[:, k.COUNT] > ring[:, k.MASK]
     base, mask, cells = _regrow(
@@ -96,6 +157,22 @@ def make_room(world: k.World) -> k.World:
     )
     ring[:, k.BASE], ring[:, k.MASK] = base, mask
     return world._replace(queues=queues._replace(ring=ring, cells=cells))
+
+
+def _more_blocks(tally: k.Tally) -> k.Tally:
+    """Double the room for histograms where it is used up."""
+    counts = tally.port
+    room, used, base = (counts[:, i].copy() for i in (k.BLOCK_ROOM, k.BLOCKS, k.BLOCK_BASE))
+    full = used == room
+    if not full.any():
+        return tally
+    counts[:, k.BLOCK_ROOM] = np.where(full, 2 * room, room)
+    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
+    bins = np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64)
+    for port in np.flatnonzero(used):
+        begin = counts[port, k.BLOCK_BASE]
+        bins[begin : begin + used[port]] = tally.bins[base[port] : base[port] + used[port]]
+    return tally._replace(bins=bins)
 
 
 def _regrow(
@@ -116,12 +193,8 @@ def _regrow(
 def _observe(
     topology: Topology, profile: Profile, found: Sequence[Owner], world: k.World
 ) -> Observation:
-    rows: dict[str, list[int]] = defaultdict(list)
-    for number, owner in enumerate(found):
-        rows[owner.name].append(number)
-    lost = np.bincount(world.routes.owner, world.routes.lost, len(found)).astype(np.int64)
-    late = np.bincount(world.routes.owner, world.routes.late, len(found)).astype(np.int64)
-    account = _Accounts(world, lost, late)
+    account = _Accounts(found, world)
+    rows = account.rows
     counts = world.tally.port
     return Observation(
         witness="simulated",
@@ -157,49 +230,66 @@ def _observe(
 class _Accounts:
     """Sums the rows of a stream's paths or of a demand's parts."""
 
-    def __init__(self, world: k.World, lost: Ints, late: Ints) -> None:
-        self.world = world
-        self.lost = lost
-        self.late = late
+    def __init__(self, found: Sequence[Owner], world: k.World) -> None:
+        self.rows: dict[str, list[int]] = defaultdict(list)
+        for number, owner in enumerate(found):
+            self.rows[owner.name].append(number)
+        routes, tally = world.routes, world.tally
+        self.lost = np.bincount(routes.owner, routes.lost, len(found)).astype(np.int64).tolist()
+        self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
+        self.sent = world.sources.state[:, k.SENT].tolist()
+        self.sent_bytes = world.sources.state[:, k.SENT_BYTES].tolist()
+        self.counts = tally.owner.tolist()
+        # All bins that hold frames, in the order of owners.
+        last_port = np.array([owner.ports[-1].number for owner in found], dtype=np.int64)
+        who, octave = np.nonzero(tally.block)
+        base = tally.port[last_port[who], k.BLOCK_BASE]
+        blocks = tally.bins[base + tally.block[who, octave] - 1]
+        entry, place = np.nonzero(blocks)
+        self.bins = list(
+            zip(
+                (octave[entry] * k.BLOCK_BINS + place).tolist(),
+                blocks[entry, place].tolist(),
+                strict=True,
+            )
+        )
+        self.first_bin = np.searchsorted(who[entry], np.arange(len(found) + 1)).tolist()
 
     def of(self, name: str, service: str, rows: Sequence[int], *, copies: bool) -> Traffic:
         """Sum up `rows`. Copies of a frame over two paths count as one frame, lost when both are.
 
         Latencies are those of all copies.
         """
-        counts = self.world.tally.owner[rows]
-        state = self.world.sources.state[rows]
-        once = np.max if copies else np.sum
-        floor = self.world.routes.floor[rows]
-        got = counts[:, k.RECEIVED] > 0
-        excess = int(counts[:, k.EXCESS].sum())
-        base = int(floor.min())
+        counts = [self.counts[row] for row in rows]
+        once = max if copies else sum
+        got = [one for one in counts if one[k.RECEIVED]]
+        base = min(one[k.FLOOR] for one in counts)
         return Traffic(
             name=name,
             service=service,
-            sent=int(once(state[:, k.SENT])),
-            received=int(once(counts[:, k.RECEIVED])),
-            copies=int(counts[:, k.RECEIVED].sum()),
-            lost=int((np.min if copies else np.sum)(self.lost[rows])),
-            late=int(self.late[rows].sum()),
-            sent_bytes=int(once(state[:, k.SENT_BYTES])),
-            received_bytes=int(once(counts[:, k.RECEIVED_BYTES])),
-            steady_bytes=int(counts[:, k.STEADY_BYTES].sum()),
-            latency_ps_min=int((floor + counts[:, k.LEAST])[got].min()) if got.any() else None,
-            latency_ps_sum=excess + int((floor * counts[:, k.RECEIVED]).sum()),
-            latency_ps_max=int((floor + counts[:, k.MOST])[got].max()) if got.any() else None,
+            sent=once(self.sent[row] for row in rows),
+            received=once(one[k.RECEIVED] for one in counts),
+            copies=sum(one[k.RECEIVED] for one in counts),
+            lost=(min if copies else sum)(self.lost[row] for row in rows),
+            late=sum(self.late[row] for row in rows),
+            sent_bytes=once(self.sent_bytes[row] for row in rows),
+            received_bytes=once(one[k.RECEIVED_BYTES] for one in counts),
+            steady_bytes=sum(one[k.STEADY_BYTES] for one in counts),
+            latency_ps_min=min((one[k.FLOOR] + one[k.LEAST] for one in got), default=None),
+            latency_ps_sum=sum(one[k.EXCESS] + one[k.FLOOR] * one[k.RECEIVED] for one in got),
+            latency_ps_max=max((one[k.FLOOR] + one[k.MOST] for one in got), default=None),
             floor_ps=base,
-            histogram=self._histogram(rows, floor - base),
+            histogram=self._histogram(rows, base),
         )
 
-    def _histogram(self, rows: Sequence[int], offset: Ints) -> tuple[tuple[int, int], ...]:
+    def _histogram(self, rows: Sequence[int], base: int) -> tuple[tuple[int, int], ...]:
         """Merge histograms; those of longer routes are moved up by the difference of the floors."""
-        total = np.zeros_like(self.world.tally.histogram[0])
-        for row, moved in zip(rows, offset, strict=True):
-            bins = self.world.tally.histogram[row]
-            if moved == 0:
-                total += bins
-                continue
-            for index in np.flatnonzero(bins):
-                total[k.bin_of(bin_low_ps(int(index)) + int(moved))] += bins[index]
-        return tuple((int(i), int(total[i])) for i in np.flatnonzero(total))
+        total: dict[int, int] = defaultdict(int)
+        for row in rows:
+            bins = self.bins[self.first_bin[row] : self.first_bin[row + 1]]
+            moved = self.counts[row][k.FLOOR] - base
+            if moved == 0 and len(rows) == 1:
+                return tuple(bins)
+            for index, frames in bins:
+                total[k.bin_of(bin_low_ps(index) + moved) if moved else index] += frames
+        return tuple(sorted(total.items()))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain
 from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream
 from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice, integers, log_table
-from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, wire_bytes
 
 Ints = NDArray[np.int64]
 
@@ -29,7 +29,7 @@ CLOCK_BLOCK_PS = PS_PER_MS
 
 @dataclass(frozen=True)
 class Law:
-    """How one source sends; see `kernels.advance_source` for gap and shift."""
+    """How one source sends; see `kernels.advance` for gap and shift."""
 
     kind: int
     gap: int
@@ -138,35 +138,49 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
     )
 
 
-def floor_ps(owner: Owner, topology: Topology) -> int:
-    """Return the least latency that a route, or its damper, allows to the shortest frame."""
-    if owner.hold_ps is not None:
-        listener = topology.node_by_name[owner.ports[-1].target]
-        return max(owner.hold_ps - listener.clock.error_ps, 0)
-    shortest = min(size for size, _ in owner.law.sizes)
-    return sum(
-        serialisation_ps(shortest, port.rate_bps) + port.propagation_ps for port in owner.ports
-    ) + sum(topology.node_by_name[port.source].processing.low_ps for port in owner.ports[1:])
+class Hops(NamedTuple):
+    """All hops of all owners, one after the other, as arrays."""
+
+    owner: Ints
+    port: Ints
+    last: NDArray[np.bool_]
+    """Whether it is the last hop of its owner."""
+    first: Ints
+    """[owner]: its first hop."""
+    lane: Ints
+    """Lane to the next port, or -1."""
+    lane_feeder: Ints
+    """[lane]: port before it; lanes are in the order of the ports after them."""
+    lane_target: Ints
 
 
-def lookahead_ps(topology: Topology, found: Sequence[Owner]) -> int:
-    """Return the shortest time between leaving one port and reaching the next, over all routes."""
-    return min(
-        (
-            near.propagation_ps + topology.node_by_name[far.source].processing.low_ps
-            for owner in found
-            for near, far in pairwise(owner.ports)
-        ),
-        default=CLOCK_BLOCK_PS,
+def hops_of(found: Sequence[Owner]) -> Hops:
+    """Flatten the routes, and number the lanes that they use."""
+    length = _ints(len(owner.ports) for owner in found)
+    first = np.cumsum(length) - length
+    port = _ints(port.number for port in chain.from_iterable(owner.ports for owner in found))
+    last = np.zeros(port.size, dtype=np.bool_)
+    last[first + length - 1] = True
+    near = np.flatnonzero(~last)
+    ports = int(port.max(initial=0)) + 1
+    pairs, lane_of = np.unique(port[near + 1] * ports + port[near], return_inverse=True)
+    lane = np.full(port.size, -1, dtype=np.int64)
+    lane[near] = lane_of
+    return Hops(
+        owner=np.repeat(np.arange(length.size), length),
+        port=port,
+        last=last,
+        first=first,
+        lane=lane,
+        lane_feeder=pairs % ports,
+        lane_target=pairs // ports,
     )
 
 
 def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner]) -> k.World:
     """Lay out the world at time zero."""
-    lanes = sorted(
-        {(far.number, near.number) for owner in found for near, far in pairwise(owner.ports)}
-    )
-    network = _network(topology, profile, plan, found, lanes)
+    hops = hops_of(found)
+    network = _network(topology, profile, plan, found, hops)
     ports = len(topology.ports)
     rings = ports * (network.cycle_buffers + network.classes)
     ring = np.zeros((rings, 8), dtype=np.int64)
@@ -174,21 +188,48 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     ring[:, k.MASK] = 63
     stash = np.full((ports, 5), -1, dtype=np.int64)
     port_dice = np.array([dice(profile.simulation.seed, f"port {p.name}") for p in topology.ports])
+    floor = floors_ps(topology, found, hops, network)
+    network = network._replace(steady_from=int(floor.max(initial=0)) * 21 // 20)
     counts = np.zeros((len(found), 8), dtype=np.int64)
     counts[:, k.LEAST] = k.NEVER
+    counts[:, k.FLOOR] = floor
+    counts[:, k.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
+    tally = np.zeros((ports, 16), dtype=np.int64)
+    # Two octaves for each owner to begin with; more are made when they are needed.
+    room = 2 * np.bincount(hops.port[hops.last], minlength=ports) + 1
+    tally[:, k.BLOCK_ROOM] = room
+    tally[:, k.BLOCK_BASE] = np.cumsum(room) - room
+    order = np.argsort(hops.port, kind="stable")
+    position = np.empty_like(order)
+    position[order] = np.arange(order.size)
     return k.World(
         network=network,
-        routes=_routes(topology, found, lanes),
-        lanes=_lanes(found, lanes, network),
+        routes=_routes(topology, found, hops, order, position),
+        lanes=_lanes(found, hops, network),
         queues=k.Queues(ring, np.zeros((rings * 64, 4), dtype=np.int64), stash),
-        sources=_sources(profile, found, ports),
+        sources=_sources(profile, found, ports, position[hops.first]),
         tally=k.Tally(
-            port=np.zeros((ports, 16), dtype=np.int64),
+            port=tally,
             port_dice=port_dice,
             owner=counts,
-            histogram=np.zeros((len(found), BIN_COUNT), dtype=np.int64),
+            block=np.zeros((len(found), BIN_COUNT // k.BLOCK_BINS), dtype=np.int32),
+            bins=np.zeros((int(room.sum()), k.BLOCK_BINS), dtype=np.int64),
         ),
     )
+
+
+def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: k.Network) -> Ints:
+    """Return the least latency that each route, or its damper, allows to the shortest frame."""
+    shortest = _ints(min(size for size, _ in owner.law.sizes) for owner in found)
+    stay = network.line_time[network.rate[hops.port], shortest[hops.owner]]
+    stay = stay + network.propagation[hops.port]
+    stay += np.where(hops.last, 0, network.processing_low[hops.port])
+    floor = np.add.reduceat(stay, hops.first) if len(found) else stay
+    for number, owner in enumerate(found):
+        if owner.hold_ps is not None:
+            listener = topology.node_by_name[owner.ports[-1].target]
+            floor[number] = max(owner.hold_ps - listener.clock.error_ps, 0)
+    return floor
 
 
 def _network(
@@ -196,20 +237,23 @@ def _network(
     profile: Profile,
     plan: Plan,
     found: Sequence[Owner],
-    lanes: Sequence[tuple[int, int]],
+    hops: Hops,
 ) -> k.Network:
     ports = topology.ports
-    steady_from = max((floor_ps(owner, topology) for owner in found), default=0) * 21 // 20
     rates = sorted({port.rate_bps for port in ports})
     line_time = np.zeros((len(rates), FRAME_BYTES_HIGHEST + 1), dtype=np.int64)
     for row, rate_bps in enumerate(rates):
         # Exact where a byte's time is a whole number; otherwise each size is rounded up.
-        line_time[row] = [serialisation_ps(size, rate_bps) for size in range(line_time.shape[1])]
+        line_time[row] = -(-(np.arange(line_time.shape[1]) + 20) * 8 * PS_PER_S // rate_bps)
     after = [topology.node_by_name[port.target] for port in ports]
     before = [topology.node_by_name[port.source] for port in ports]
     node_number = {node.name: i for i, node in enumerate(topology.nodes)}
     blocks = ceil_div(profile.simulation.duration_ps, CLOCK_BLOCK_PS) + 1
-    lane_first = np.searchsorted(np.array([far for far, _ in lanes]), np.arange(len(ports) + 1))
+    lane_first = np.searchsorted(hops.lane_target, np.arange(len(ports) + 1))
+    rank = _ints(owner.rank for owner in found)[hops.owner]
+    lowest, highest = np.full(len(ports), len(profile.classes)), np.zeros(len(ports), np.int64)
+    np.minimum.at(lowest, hops.port, rank)
+    np.maximum.at(highest, hops.port, rank)
     return k.Network(
         line_time=line_time,
         rate=_ints(rates.index(port.rate_bps) for port in ports),
@@ -227,12 +271,12 @@ def _network(
             dtype=np.int64,
         ),
         lane_first=lane_first.astype(np.int64),
+        only_rank=np.where(lowest == highest, lowest, 0).astype(np.int64),
         cycle=plan.cycle_ps,
         cycle_buffers=plan.buffers if any(owner.cycles for owner in found) else 0,
         classes=sum(not one.reserves for one in profile.classes),
         block=CLOCK_BLOCK_PS,
-        windows_per_block=ceil_div(CLOCK_BLOCK_PS, lookahead_ps(topology, found)),
-        steady_from=steady_from,
+        steady_from=0,
         end=profile.simulation.duration_ps,
     )
 
@@ -250,66 +294,57 @@ def clock_walk(topology: Topology, node: str, blocks: int, seed: int) -> list[in
 
 
 def _routes(
-    topology: Topology, found: Sequence[Owner], lanes: Sequence[tuple[int, int]]
+    topology: Topology, found: Sequence[Owner], hops: Hops, order: Ints, position: Ints
 ) -> k.Routes:
-    lane_number = {pair: i for i, pair in enumerate(lanes)}
+    """Lay out the hops by port: `order` lists them so, `position` says where each one is."""
     node_number = {node.name: i for i, node in enumerate(topology.nodes)}
-    lane: list[int] = []
-    rank: list[int] = []
-    shift: list[int] = []
-    who: list[int] = []
+    hop = np.empty((hops.port.size, 4), dtype=np.int64)
+    hop[:, k.LANE] = hops.lane
+    hop[:, k.NEXT] = np.where(hops.last, hops.owner, np.roll(position, -1))
+    hop[:, k.RANK] = _ints(owner.rank for owner in found)[hops.owner]
+    hop[:, k.AHEAD] = 0
     for number, owner in enumerate(found):
-        lane += [lane_number[far.number, near.number] for near, far in pairwise(owner.ports)] + [-1]
-        rank += [owner.rank] * len(owner.ports)
-        who += [number] * len(owner.ports)
-        steps = [later - sooner for sooner, later in pairwise(owner.cycles)]
-        shift += [*steps, 0] if owner.cycles else [0] * len(owner.ports)
+        if owner.cycles:
+            first = hops.first[number]
+            hop[first : first + len(owner.cycles) - 1, k.AHEAD] = np.diff(owner.cycles)
     return k.Routes(
-        lane=_ints(lane),
-        rank=_ints(rank),
-        shift=_ints(shift),
-        owner=_ints(who),
-        lost=np.zeros(len(lane), dtype=np.int64),
-        late=np.zeros(len(lane), dtype=np.int64),
-        floor=_ints(floor_ps(owner, topology) for owner in found),
-        hold=_ints(-1 if owner.hold_ps is None else owner.hold_ps for owner in found),
+        hop=hop[order],
+        owner=hops.owner[order],
+        lost=np.zeros(hops.port.size, dtype=np.int64),
+        late=np.zeros(hops.port.size, dtype=np.int64),
         damper_clock=_ints(node_number[owner.ports[-1].target] for owner in found),
     )
 
 
-def _lanes(found: Sequence[Owner], lanes: Sequence[tuple[int, int]], network: k.Network) -> k.Lanes:
+def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     """Make room in each lane for the frames that are under way in it on average, and some more."""
-    frames_per_s: dict[tuple[int, int], float] = defaultdict(float)
-    for owner in found:
-        for near, far in pairwise(owner.ports):
-            frames_per_s[far.number, near.number] += owner.law.frames_per_s
-    window = network.block // network.windows_per_block
-    mask = []
-    for pair in lanes:
-        port = pair[1]
-        stay = network.propagation[port] + network.processing_low[port] + 2 * window
-        stay += network.processing_span[port]
-        held = int(frames_per_s[pair] * float(stay) / PS_PER_S * 1.05) + 64
-        mask.append((1 << held.bit_length()) - 1)
-    sizes = np.array(mask, dtype=np.int64) + 1
-    receiver = np.zeros((len(lanes), 8), dtype=np.int64)
+    pace = np.array([owner.law.frames_per_s for owner in found])[hops.owner]
+    used = hops.lane >= 0
+    frames_per_s = np.bincount(hops.lane[used], pace[used], hops.lane_feeder.size)
+    feeder = hops.lane_feeder
+    reach = network.propagation[feeder] + network.processing_low[feeder]
+    stay = reach + network.processing_span[feeder] + 2 * reach.min(initial=network.block)
+    held = (frames_per_s * stay / PS_PER_S * 1.05).astype(np.int64) + 64
+    sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
+    receiver = np.zeros((feeder.size, 8), dtype=np.int64)
     receiver[:, k.NEXT_ARRIVAL] = k.NEVER
     return k.Lanes(
         base=np.cumsum(sizes) - sizes,
         mask=sizes - 1,
-        sender=np.zeros((len(lanes), 8), dtype=np.int64),
+        sender=np.zeros((feeder.size, 8), dtype=np.int64),
         receiver=receiver,
         cells=np.empty((int(sizes.sum()), 4), dtype=np.int64),
+        feeder=feeder,
+        reach=reach,
     )
 
 
-def _sources(profile: Profile, found: Sequence[Owner], ports: int) -> k.Sources:
+def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) -> k.Sources:
     state = np.zeros((len(found), 16), dtype=np.int64)
     law = np.zeros((len(found), 8), dtype=np.int64)
     sizes: dict[tuple[tuple[int, int], ...], int] = {}
     size_bytes: list[int] = []
     size_limit: list[int] = []
-    start = 0
     for number, owner in enumerate(found):
         one = owner.law
         if one.sizes not in sizes:
@@ -319,15 +354,16 @@ def _sources(profile: Profile, found: Sequence[Owner], ports: int) -> k.Sources:
         first = sizes[one.sizes]
         last = first + len(one.sizes)
         law[number] = (
-            one.kind, one.gap, one.shift, one.packets, start, first, last, one.period_cycles,
+            one.kind, one.gap, one.shift, one.packets, start[number], first, last,
+            one.period_cycles,
         )  # fmt: skip
         state[number, k.NEXT_TIME] = one.first_ps
         state[number, k.LEFT] = one.packets
         state[number, k.NEXT_CYCLE] = one.first_cycle
-        state[number, k.DICE : k.DICE + 4] = dice(
-            profile.simulation.seed, f"source {number} {owner.name}"
-        )
-        start += len(owner.ports)
+        if one.kind == k.POISSON or len(one.sizes) > 1:
+            state[number, k.DICE : k.DICE + 4] = dice(
+                profile.simulation.seed, f"source {number} {owner.name}"
+            )
     first_port = _ints(owner.ports[0].number for owner in found)
     # A list sorted by time is a heap already.
     heap = np.lexsort((np.arange(len(found)), state[:, k.NEXT_TIME], first_port))

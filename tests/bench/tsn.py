@@ -1,12 +1,16 @@
 """Schedule every problem of a folder in tsnkit's format and print a table; no verdict.
 
     python tests/bench/tsn.py DATA [--tsnkit PYTHON] [--methods dt,ls,smt_wa] [--limit 10]
+    python tests/bench/tsn.py DATA --tsnkit PYTHON --replay
 
 DATA has `index.csv` (id, series, topo, num_sw, num_stream) and `NNN_task.csv`, `NNN_topo.csv`.
 Seconds are wall time of the whole of `schedule_gates` (routes, bounds, search, gate lists), with
 the kernels compiled and the files read before. PYTHON is an interpreter that has tsnkit: its
 methods are run one problem a process, their preparing and solving is timed, their loading not, and
 their word that they succeeded is taken.
+
+With --replay, tsnkit's simulator plays two cycles of each schedule instead (it assumes 1 Gb/s and
+2 us of processing, and has steps of 100 ns); every frame must arrive at the planned nanosecond.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import NamedTuple
 
 from qnet.check.gates import check_gates
-from qnet.exchange.tsnkit import read_problem
+from qnet.exchange.tsnkit import read_problem, write_schedule
 from qnet.schedule.qbv.solve import schedule_gates
 
 PEER = """
@@ -48,6 +53,13 @@ with contextlib.redirect_stdout(out):
     except Exception as error:
         answer["error"] = repr(error)
 print(json.dumps(answer))
+"""
+
+REPLAY = """
+import json, sys
+from tsnkit.simulation.tas import simulation
+log = simulation(sys.argv[1], sys.argv[2], it=2, draw_results=False, disable_pbar=True)
+json.dump([flow[1] for flow in log], sys.stdout, default=int)
 """
 
 
@@ -87,6 +99,35 @@ def peer(python: str, method: str, task: Path, topo: Path, limit: float) -> Row:
     return Row(result, answer.get("seconds", 0), answer.get("delay_ns", 0) / 1000)
 
 
+def replay(python: str, task: Path, topo: Path) -> str:
+    """Have tsnkit's simulator play a schedule; say how many frames came when they were due."""
+    problem = read_problem(task.read_text(), topo.read_text())
+    plan = schedule_gates(problem)
+    if not plan.complete:
+        return f"not scheduled: {plan.proof}"
+    ports = {port.name: port for port in problem.ports}
+    with TemporaryDirectory() as folder:
+        for name, text in write_schedule(problem, plan).items():
+            (Path(folder) / f"qnet-{name}").write_text(text)
+        command = [python, "-W", "ignore", "-c", REPLAY, str(task), f"{folder}/qnet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    due = wrong = 0
+    cycle = plan.cycle_ps // 1000
+    logs = json.loads(done.stdout)
+    for stream, made, log in zip(problem.streams, plan.streams, logs, strict=True):
+        line = problem.line_ps(stream.frame_bytes, ports[made.ports[-1]].rate_bps)
+        arrivals = [
+            (starts[-1] + line) // 1000 + turn * cycle
+            for turn in range(2)
+            for starts in made.starts_ps
+        ]
+        # The log ends with the second cycle, less the listener's processing.
+        arrivals = sorted(time for time in arrivals if time < 2 * cycle - 2000)
+        due += len(arrivals)
+        wrong += len(set(arrivals) ^ set(log)) + abs(len(arrivals) - len(log))
+    return f"{due} frames due, {wrong} not at their time"
+
+
 def main() -> None:
     """Print one line a problem as it comes, then the table."""
     parser = argparse.ArgumentParser()
@@ -94,11 +135,17 @@ def main() -> None:
     parser.add_argument("--tsnkit", metavar="PYTHON")
     parser.add_argument("--methods", default="dt,ls,smt_wa")
     parser.add_argument("--limit", type=float, default=10)
+    parser.add_argument("--replay", action="store_true")
     options = parser.parse_args()
     methods = options.methods.split(",") if options.tsnkit else []
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
     with (options.data / "index.csv").open() as file:
         index = list(csv.DictReader(file))
+    if options.replay:
+        for entry in index:
+            files = [options.data / f"{entry['id']}_{kind}.csv" for kind in ("task", "topo")]
+            print(entry["id"], replay(options.tsnkit, *files), flush=True)  # noqa: T201
+        return
     first = index[0]["id"]
     ours(options.data / f"{first}_task.csv", options.data / f"{first}_topo.csv")
     for entry in index:

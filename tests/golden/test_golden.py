@@ -8,13 +8,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numba
 import pytest
 from rich.console import Console
 
 from qnet.model.write import to_json
 from qnet.report.text import print_verdict
-from qnet.simulate.run import HOPS_PER_TASK
-from qnet.simulate.setup import lookahead_ps, owners
+from qnet.simulate.run import hops_per_s, share_out
+from qnet.simulate.setup import build, owners
 from tests.asking import Answer, ask, command
 
 HERE = Path(__file__).parent
@@ -96,7 +97,8 @@ def test_the_twin_without_the_compiler_gives_the_same_bytes(
 
 def test_the_busiest_case_is_worth_two_threads() -> None:
     answer = ask(HERE / "demands-over-lag" / "traffic.yaml")
-    scenario, seen = answer.scenario, answer.observation
-    found = owners(scenario.topology, scenario.profile, answer.plan)
-    windows = seen.duration_ps / lookahead_ps(scenario.topology, found)
-    assert seen.frame_hops / windows > 2 * HOPS_PER_TASK
+    topology, profile = answer.scenario.topology, answer.scenario.profile
+    found = owners(topology, profile, answer.plan)
+    world = build(topology, profile, answer.plan, found)
+    shares = share_out(world, hops_per_s(found, len(topology.ports)), 2)
+    assert len(shares.order) == min(2, numba.config.NUMBA_NUM_THREADS)

@@ -466,9 +466,7 @@ def generate(
                 if probe[source, MADE] % every == 0:
                     slot = take_slot(pool)
                     if slot >= 0:
-                        start_planned(
-                            slot, source, birth, frame_bytes, turn, wires, pool, routes
-                        )
+                        start_planned(slot, source, birth, frame_bytes, turn, wires, pool, routes)
                         plan_hop(slot, position, wires, routes)
                         one = pool.slot
                         one[slot, LANE] = lane
@@ -495,7 +493,9 @@ def generate(
 
 
 @kernel
-def insert_free(slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes) -> int:
+def insert_free(
+    slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes
+) -> int:
     """Put the row of a free frame into the edge lane of a port, in order of arrival."""
     lane = wires.edge_lane[port]
     one, cells = pool.slot, lanes.cells
@@ -568,9 +568,7 @@ def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
 
 
 @kernel
-def send_free(
-    slot: int, target: int, at_wall: int, virtual: int, wires: Wires, pool: Pool
-) -> None:
+def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, pool: Pool) -> None:
     """Have a free frame put into a switch, or handed to a host."""
     one = pool.slot
     one[slot, STATE] = WAITING
@@ -599,9 +597,7 @@ def came_out(
         if slot >= one.shape[0] or one[slot, TURN] != turn:
             count[STALE] += 1
             return
-        came_out_planned(
-            end, row, length, now, slot, wires, pool, messages, routes, lanes, network
-        )
+        came_out_planned(end, row, length, now, slot, wires, pool, messages, routes, lanes, network)
         return
     count[FREE_FRAMES] += 1
     port = wires.end[end, PORT]
@@ -619,7 +615,9 @@ def came_out(
         if wires.end[end, PEER] < 0:
             drop_slot(slot, pool)
         else:
-            send_free(slot, wires.end[end, PEER], max(now, wall_of(virtual, law)), virtual, wires, pool)
+            send_free(
+                slot, wires.end[end, PEER], max(now, wall_of(virtual, law)), virtual, wires, pool
+            )
     else:
         send_free(slot, wires.end[end, PEER], now, virtual, wires, pool)
 

@@ -289,15 +289,11 @@ class Emulator:
         self.finished = False
         self.arrivals: list[Arrival] = []
 
-    def _wires(
-        self, law: Ints, edged: Edged, profile: Profile, probes: Sequence[Probe]
-    ) -> w.Wires:
+    def _wires(self, law: Ints, edged: Edged, profile: Profile, probes: Sequence[Probe]) -> w.Wires:
         ports = self.topology.ports
         reverse = {(p.link, p.member, p.source): p.number for p in ports}
         end_of_port = {end.port: place for place, end in enumerate(self.ends) if end.port >= 0}
-        into = [
-            end_of_port.get(reverse[port.link, port.member, port.target], -1) for port in ports
-        ]
+        into = [end_of_port.get(reverse[port.link, port.member, port.target], -1) for port in ports]
         used = {port.number for owner in self.found for port in owner.ports}
         order = sorted(used | set(end_of_port))
         if law[w.FREE_RUN]:
@@ -598,5 +594,3 @@ def _setns(handle: int) -> None:
     if libc.setns(handle, 0):
         wrong = ctypes.get_errno()
         raise OSError(wrong, os.strerror(wrong))
-
-
