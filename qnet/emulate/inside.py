@@ -36,7 +36,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
-from qnet.simulate.setup import CLOCK_BLOCK_PS, lookahead_ps, owners
+from qnet.simulate.setup import owners
 
 CALIBRATION_WINDOWS = 40
 CALIBRATION_DILATION = 2000
@@ -87,6 +87,7 @@ class Run:
         with Net(self.topology, nodes, ports, self.folder) as net:
             self.lap("network")
             self._rules(net)
+            self.ends = net.ends
             self.lap("rules")
             return self._emulate(net)
 
@@ -160,7 +161,7 @@ class Run:
 
     def _calibrate(self, net: Net) -> int:
         """Send the first frames very slowly; return the dilation that their stay asks for."""
-        window_ps = min(lookahead_ps(self.topology, self.found), CLOCK_BLOCK_PS)
+        window_ps = self._emulator(net, CALIBRATION_DILATION, None).window_ps
         sample = self._emulator(net, CALIBRATION_DILATION, CALIBRATION_WINDOWS * window_ps)
         sample.open(net.namespace)
         try:
@@ -168,7 +169,7 @@ class Run:
         finally:
             sample.close()
         stay_ps = quantile_ps(sample.lateness().inside, 999_000_000) or 0
-        busy_ns = int(sample.pool.count[w.BUSY_LONGEST])
+        busy_ns = int(sample.pool.counts[w.BUSY_LONGEST])
         needed_ns = SLACK_FACTOR * stay_ps // 1000 + 2 * busy_ns
         wanted = needed_ns * 1000 // sample.window_ps
         return next((one for one in DILATIONS if one >= wanted), DILATIONS[-1])
@@ -296,7 +297,7 @@ class Run:
                 f"planned {fault.wanted}"
             )
         if fault.kind == w.WRONG_PORT:
-            return f"{name}: {where}: came out elsewhere than at {to}"
+            return f"{name}: {where}: came out at {self.ends[fault.found].interface}, not at {to}"
         if fault.kind == w.CUT_OFF:
             return f"{name}: {to}: lost on a wire that was cut"
         if fault.kind == w.OVERFLOW:
@@ -331,8 +332,8 @@ class Run:
                 emulator.world.network.steady_from, self.profile.simulation.duration_ps
             ),
             seed=self.profile.simulation.seed,
-            frames=int(emulator.pool.count[w.MADE_REAL]),
-            frame_hops=int(emulator.pool.count[w.CAME_OUT]),
+            frames=int(emulator.pool.counts[w.MADE_REAL]),
+            frame_hops=int(emulator.pool.counts[w.CAME_OUT]),
             streams=tuple(rows[name] for name in streams if name in rows),
             demands=tuple(rows[name] for name in demands if name in rows),
             ports=tuple(
@@ -363,11 +364,10 @@ class Run:
         routes = emulator.world.routes
         late, lost = 0, []
         for source in sources:
-            first = int(emulator.wires.probe[source, w.FIRST])
-            hops = len(self.found[source].ports)
-            late += int(routes.late[first : first + hops].sum())
-            lost.append(int(routes.lost[first : first + hops].sum()))
-        floor = min(int(routes.floor[source]) for source in sources)
+            places = emulator.positions(source)
+            late += int(routes.late[places].sum())
+            lost.append(int(routes.lost[places].sum()))
+        floor = int(emulator.world.tally.owner[list(sources), k.FLOOR].min())
         got = [[one for one in arrived[source]] for source in sources]
         latencies = [one.time_ps - one.born_ps for rows in got for one in rows]
         bins = np.zeros(BIN_COUNT, dtype=np.int64)
