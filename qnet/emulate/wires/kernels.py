@@ -125,7 +125,7 @@ UNUSED, WAITING, AWAY, QUEUED, LEAVING = 0, 1, 2, 3, 4
 
 # Entries of `Pool.counts`.
 FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = range(6)
-SPARE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
+COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
 MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
 
@@ -999,11 +999,11 @@ def run(
             if count[LIVE_COUNT] > count[HEAP_COUNT]:
                 wake = min(wake, now + 20_000)
         else:
-            served = count[SERVED]
+            served = count[COMPLETE]
             until = min(
                 served + law[WINDOW_PS], (served // network.block + 1) * network.block, law[END_PS]
             )
-            due = wall_of(until, law) + law[LAG_NS] if count[SERVED] < law[END_PS] else NEVER
+            due = wall_of(until, law) + law[LAG_NS] if served < law[END_PS] else NEVER
             wake = min(due, stop_at)
         if now >= due and law[FREE_RUN] == 0:
             # Virtual time waits for frames that a switch still has, and for this loop itself.
@@ -1028,6 +1028,7 @@ def run(
             if status != DONE:
                 return NO_ROOM
             follow(wires, pool, routes, lanes, tally, network)
+            count[COMPLETE] = until
             if law[FREE_RUN] == 0:
                 done = wall(messages.clock)
                 count[BUSY_LONGEST] = max(count[BUSY_LONGEST], done - now)
