@@ -1,6 +1,7 @@
 # make run    set up, then answer for the Qingyang backbone
 # make test   set up, then every check and test
 # make ryu    Ryu 4.34 in .venv-ryu, for whoever wants the controllers on it; its tests then run too
+# make tools  what the emulation needs and pip does not have: Open vSwitch, Mininet, tshark ... (root)
 # make bench  set up, then the benchmarks (numbers, never a verdict)
 
 SHELL := /bin/bash
@@ -12,10 +13,10 @@ RYU_PYTHON ?= $(shell for p in python3.11 python3.10 python3.9; do \
 	$$p -c 'import ensurepip, venv' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help run test ryu lint bench clean
+.PHONY: help run test tools ryu lint bench clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 .venv/ready: pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "qnet needs Python 3.11 or newer; none was found" >&2; exit 3; }
@@ -36,6 +37,22 @@ help:
 
 ryu: .venv-ryu/ready
 
+# Missing tools are no error: the tests that want them are skipped and say why.
+TOOLS := openvswitch-switch mininet iproute2 ethtool iperf3 tshark
+tools:
+	@if (for one in ovs-vswitchd mnexec tshark iperf3; do command -v $$one >/dev/null || exit 1; done); then \
+		echo "the emulation's tools are here"; \
+	elif ! command -v apt-get >/dev/null; then \
+		echo "no apt-get: install Open vSwitch, Mininet, iperf3 and tshark with your own system's tool"; \
+	elif [ "$$(id -u)" != 0 ]; then \
+		echo "not root: sudo apt-get install $(TOOLS)"; \
+	else \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TOOLS) >/dev/null \
+			&& echo "installed: $(TOOLS)" \
+			|| echo "apt-get could not install $(TOOLS): the emulation's tests will be skipped"; \
+	fi
+
 run: .venv/ready
 	$(BIN)/qnet doctor || true
 	$(BIN)/qnet run qingyang --out out/qingyang
@@ -48,6 +65,7 @@ lint: .venv/ready
 
 test: lint
 	$(BIN)/python -m pytest
+	@$(BIN)/qnet doctor | grep emulate || true
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m twin
 
 bench: .venv/ready

@@ -160,8 +160,9 @@ def _emulated_findings(emulation: Emulation | None) -> list[str]:
     found = [f"emulated: {words}" for words in emulation.findings]
     found += [
         f"witnesses disagree: {one.name}: emulated and simulated latency of one frame differ by "
-        f"{one.difference_ps} ps, at most {emulation.rounding_ps} ps may be rounding; emulated at "
-        f"most {one.emulated_latency_ps_max} ps, simulated at most {one.simulated_latency_ps_max} ps"
+        f"{one.difference_ps} ps, of which {emulation.rounding_ps} ps may be rounding; emulated "
+        f"at most {one.emulated_latency_ps_max} ps, "
+        f"simulated at most {one.simulated_latency_ps_max} ps"
         for one in emulation.streams
         if one.difference_ps is not None and one.difference_ps > emulation.rounding_ps
     ]

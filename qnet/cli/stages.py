@@ -140,18 +140,21 @@ def emulate(
     proof: Proof,
     simulated: Observation,
     sample: int | None,
+    controller: str | None = None,
+    rules_file: Path | None = None,
 ) -> Emulation:
     """Send a sample of the frames through real switches; say wall-clock times on the side."""
-    from qnet.emulate.lockstep import SAMPLE, emulate
+    from qnet.emulate.lockstep import SAMPLE, Lockstep, emulate
 
+    frames = SAMPLE if sample is None else sample
+    case = Lockstep(scenario.topology, scenario.profile, plan, frames=frames)
     with progress_bar("emulate") as show:
         result, wall_clock = emulate(
-            scenario.topology,
-            scenario.profile,
-            plan,
+            case,
             proof,
             simulated,
-            frames=SAMPLE if sample is None else sample,
+            controller=controller,
+            rules_file=rules_file,
             progress=show,
         )
     for what, seconds in wall_clock.items():

@@ -23,6 +23,7 @@ from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
 from qnet.emulate.text import read_flows, read_groups, read_meters
 from qnet.emulate.wiring import HOST_PORT, Wiring
+from qnet.errors import EnvironmentMissing
 
 MAGIC = b"qLST"
 TRAILER_BYTES = 12
@@ -35,6 +36,9 @@ PATIENCE_MS = 3
 
 KEPT = 4096
 """Frames after which copies that nobody expected are looked for, and the rest is forgotten."""
+
+CONNECT_S = 20.0
+"""Longest wait for a controller that somebody else started."""
 
 BRIDGE = "br0"
 
@@ -210,12 +214,46 @@ class Fabric:
         while (left := end - time.monotonic()) > 0:
             self._take(max(int(left * 1000), 1))
 
-    def late_outs(self, seconds: float) -> list[list[Out]]:
-        """Wait for what a controller sends after all for frames of the last call; in its order."""
-        self.pump(seconds)
-        found = [sorted(outs) for _, outs in self._entries.values()]
-        self._entries.clear()
-        return found
+    def react(self, entries: Sequence[Entry], patience_s: float) -> list[list[Out]]:
+        """As `forward`, and wait for a controller to send on what a switch has no rule for.
+
+        A frame of which nothing comes out is given up after `patience_s` of wall-clock time.
+        """
+        self.forward([entry._replace(copies=None) for entry in entries])
+        keys = range(self._key - len(entries) + 1, self._key + 1)
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end and not all(self._entries[key][1] for key in keys):
+            self._take(5)
+        # One message of the controller may send many copies: the switch makes them all at once.
+        while self._take(PATIENCE_MS):
+            pass
+        return [sorted(self._entries[key][1]) for key in keys]
+
+    def wait_connected(self, controller: str, most_s: float = CONNECT_S) -> None:
+        """Wait for every switch's connection; raises EnvironmentMissing when one gets none."""
+        end = time.monotonic() + most_s
+        while absent := self.disconnected():
+            if time.monotonic() > end:
+                raise EnvironmentMissing(
+                    f"{len(absent)} of {len(self._nodes)} switches got no answer from a controller "
+                    f"at {controller} in {most_s:.0f} s (OpenFlow 1.3): start it first"
+                )
+            self.pump(0.05)
+
+    def wait_quiet(self, quiet_s: float = 0.3, most_s: float = CONNECT_S) -> None:
+        """Wait until the controller has left all tables alone for a while of wall-clock time."""
+        end = time.monotonic() + most_s
+        before, since = -1, time.monotonic()
+        while time.monotonic() - since < quiet_s and time.monotonic() < end:
+            self.pump(0.05)
+            flows = (one.ovs.appctl("bridge/dump-flows", BRIDGE) for one in self._nodes.values())
+            now = sum(text.count("\n") for text in flows)
+            if now != before:
+                before, since = now, time.monotonic()
+
+    def disconnected(self) -> list[str]:
+        """Return the switches that have no connection to a controller."""
+        return [name for name, one in self._nodes.items() if not one.ovs.is_connected()]
 
     def _hopeful(self, busy: Iterable[_Node]) -> bool:
         """Tell whether a frame whose number of copies is known is still to come out."""

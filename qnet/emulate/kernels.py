@@ -73,6 +73,8 @@ def catch(
     base, mask, sender, cells = lanes.base, lanes.mask, lanes.sender, lanes.cells
     count = 0
     for lane in range(base.size):
+        # What the next port has had already came and went in windows without a real frame.
+        seen[lane] = max(seen[lane], lanes.receiver[lane, k.HEAD])
         while seen[lane] < sender[lane, k.TAIL] and count < caught.shape[0]:
             turn = seen[lane]
             seen[lane] = turn + 1

@@ -9,9 +9,10 @@ go in by virtual time, port and order of leaving.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import gcd
 from pathlib import Path
@@ -49,6 +50,8 @@ FRAMES_LEAST = 8
 """Frames of each sampled stream, where it sends as many; fewer streams are sampled rather."""
 
 CONVERGE_S = 60.0
+
+SHIPPED = "qnet reservation app"
 
 TTL = 64
 """Hops after which a frame that goes astray is given up."""
@@ -478,31 +481,43 @@ def reservation(rules: Iterable[Switch]) -> Iterator[Controller]:
 
 
 def emulate(
-    topology: Topology,
-    profile: Profile,
-    plan: Plan,
+    case: Lockstep,
     proof: Proof,
     simulated: Observation,
     *,
-    frames: int = SAMPLE,
+    controller: str | None = None,
+    rules_file: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     meddle: Callable[[Fabric], None] | None = None,
 ) -> tuple[Emulation, dict[str, float]]:
-    """Run the tier under the shipped reservation app; return the result and wall-clock seconds.
+    """Run the tier; return the result and wall-clock seconds of the control plane.
 
-    `meddle` is called with the switches when they have their rules and nothing has been sent.
-    Raises EnvironmentMissing without Open vSwitch or a controller framework.
+    `simulated` is the simulator's observation of the same plan. The shipped reservation app lays
+    the rules, or a `controller` that listens at an address such as tcp:127.0.0.1:6653; the rules
+    wanted of it are written to `rules_file` first. `meddle` is called with the switches when they
+    have their rules and nothing has been sent.
+    Raises EnvironmentMissing without Open vSwitch or a controller.
     """
-    case = Lockstep(topology, profile, plan, frames=frames)
     node_ports = case.node_ports
     rules = [one for one in case.rules if one.name in node_ports]
     plain, _ = case.walk(None)
-    with (
-        unwinding(),
-        reservation(rules) as controller,
-        Fabric(case.wiring, node_ports, controllers=[controller.target]) as fabric,
-    ):
-        converged = controller.wait_converged([one.datapath_id for one in rules], CONVERGE_S)
+    if rules_file is not None:
+        rules_file.write_text(to_text(rules), encoding="utf-8")
+    with ExitStack() as stack:
+        stack.enter_context(unwinding())
+        start = time.perf_counter()
+        if controller is None:
+            app = stack.enter_context(reservation(rules))
+            fabric = stack.enter_context(Fabric(case.wiring, node_ports, controllers=[app.target]))
+            events = app.wait_converged([one.datapath_id for one in rules], CONVERGE_S)
+            seconds = max((float(one["seconds"]) for one in events), default=0.0)
+        else:
+            fabric = stack.enter_context(
+                Fabric(case.wiring, node_ports, controllers=[controller], carry_control=True)
+            )
+            fabric.wait_connected(controller)
+            fabric.wait_quiet()
+            seconds = time.perf_counter() - start
         fabric.fence()
         if meddle is not None:
             meddle(fabric)
@@ -515,9 +530,12 @@ def emulate(
     faults = audit(case.wiring, case.flows, tables)
     findings = [*map(str, faults), *walk.findings.values()]
     result = _result(case, proof, simulated, (walk, ports), plain, findings)
-    seconds = max((float(one["seconds"]) for one in converged), default=0.0)
     made = result.model_copy(
-        update={"switches": len(node_ports), "rules": sum(len(one.rules) for one in tables)}
+        update={
+            "switches": len(node_ports),
+            "rules": sum(len(one.rules) for one in tables),
+            "controller": controller or SHIPPED,
+        }
     )
     return made, {"rules installed": seconds}
 
@@ -580,7 +598,7 @@ def _result(
         tier="lockstep",
         dilation=None,
         rounding_ps=0,
-        controller="qnet reservation app",
+        controller=SHIPPED,
         switches=0,
         rules=0,
         frames=observation.frames,

@@ -239,6 +239,15 @@ class Ovs:
         """Have the switch explain what it does with a frame, as `ovs-appctl ofproto/trace`."""
         return self.appctl("ofproto/trace", bridge, flow)
 
+    def is_connected(self) -> bool:
+        """Tell whether the bridge has a connection to its controller.
+
+        From the log: the database learns of it only every five seconds.
+        """
+        lines = (self._folder / "ovs-vswitchd.log").read_text(errors="replace").splitlines()
+        last = next((line for line in reversed(lines) if "|rconn|" in line), "")
+        return last.endswith(": connected")
+
     def frames_seen(self) -> int:
         """Return how many frames the datapath has looked up since it began.
 
