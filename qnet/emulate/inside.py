@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from qnet.emulate.audit import audit
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
 from qnet.emulate.hosts import host_frame, is_whole, write_captures
+from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
 from qnet.emulate.rules import rules_of
-from qnet.emulate.text import show
 from qnet.emulate.tier import JOB, RESULT, CommandResult, Emulated, HostCommand, Options
 from qnet.emulate.wires import kernels as w
 from qnet.emulate.wires.run import Arrival, Emulator, Fault, Probe, as_usual, be_quick
@@ -84,26 +83,29 @@ class Run:
         if self.options.free_run or self.options.cli or self.hosts:
             nodes |= {node.name for node in self.topology.nodes}
             ports |= {port.number for port in self.topology.ports}
-        with Net(self.topology, nodes, ports, self.folder) as net:
+        # The controller listens on this namespace's own loopback: no other can meet it.
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
+        rules = rules_of(
+            self.topology,
+            self.flows,
+            hosts=nodes if self.options.free_run or self.hosts or self.options.cli else (),
+        )
+        touched = nodes | {
+            node
+            for number in ports
+            for node in (self.topology.ports[number].source, self.topology.ports[number].target)
+        }
+        self.rules = [one for one in rules if one.name in touched]
+        with (
+            reservation(self.rules) as app,
+            Net(self.topology, nodes, ports, self.folder, [app.target]) as net,
+        ):
             self.lap("network")
-            self._rules(net)
+            app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
+            net.ovs.fence()
             self.ends = net.ends
             self.lap("rules")
             return self._emulate(net)
-
-    def _rules(self, net: Net) -> None:
-        rules = rules_of(
-            self.topology, self.flows, hosts=net.nodes if self.options.free_run or self.hosts else ()
-        )
-        self.rules = [one for one in rules if one.name in net.nodes]
-        for switch in self.rules:
-            bridge = f"s{switch.datapath_id}"
-            groups = "".join(f"{show(one)}\n" for one in switch.groups)
-            if groups:
-                net.ovs.ofctl("add-groups", bridge, "-", stdin=groups)
-            text = "".join(f"{show(one)}\n" for one in switch.rules)
-            net.ovs.ofctl("add-flows", bridge, "-", stdin=text)
-        net.ovs.fence()
 
     def _emulate(self, net: Net) -> Emulated:
         free = self.options.free_run
@@ -263,7 +265,9 @@ class Run:
             switches=len(net.nodes),
             rules=sum(len(one.rules) for one in self.rules),
             damaged=len(damaged),
-            findings=self._findings(emulator.faults()),
+            findings=self._findings(
+                [one for one in emulator.faults() if void or one.kind != w.LATE_OR_LOST]
+            ),
             void=void,
             commands=commands,
             captures=tuple(captures),

@@ -19,10 +19,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate import cleanup, net, ovs
+from qnet.emulate.kernels import TIME
+from qnet.emulate.lockstep import Lockstep, Walk, compare
 from qnet.emulate.wires.run import Lateness
 from qnet.errors import EnvironmentMissing, QnetError
+from qnet.model.emulation import Emulation
+from qnet.model.emulation import Lateness as Late
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
+from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.setup import owners
@@ -58,14 +63,13 @@ class Cut(NamedTuple):
 class Options:
     """How to run. `sample` has every n-th frame of each source number made real.
 
-    `dilation` None has it chosen after a calibration. `controller` is a user's own, written like
-    'tcp:127.0.0.1:6653'; without, the shipped reservation app lays the plan's rules.
+    `dilation` None has it chosen after a calibration. With `free_run` nothing of the profile is sent:
+    hosts' own frames only, forwarded over the shortest paths.
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
     """
 
     sample: Mapping[int, int]
     dilation: int | None = None
-    controller: str | None = None
     commands: tuple[HostCommand, ...] = ()
     cuts: tuple[Cut, ...] = ()
     cli: bool = False
@@ -207,6 +211,43 @@ def emulate_mininet(
         return result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def witness(
+    case: Lockstep, proof: Proof, simulated: Observation, run: Emulated
+) -> Emulation:
+    """Put a run beside what was proven and simulated, frame by frame.
+
+    `case` is that of the run's sample. Frames that were late for their window have no latency to
+    compare, as long as they are few enough for the run to count.
+    """
+    plain, ports = case.walk(None)
+    walk = Walk(hops=run.lateness.came_out)
+    stride = {one.source: one.stride for one in case.members}
+    for source, sequence, latency_ps in run.latency_ps:
+        number = int(ports.span[source, 0]) + sequence // stride[source]
+        walk.arrival_ps[number] = int(ports.frames[number, TIME]) + latency_ps
+    absent = set(plain.arrival_ps) - set(walk.arrival_ps)
+    if len(absent) <= run.lateness.violations:
+        for number in absent:
+            del plain.arrival_ps[number]
+    findings = [*run.findings, *([f"the run is void: {run.void}"] if run.void else [])]
+    if run.damaged:
+        findings.append(f"{run.damaged} frames came out with another payload than was sent")
+    made = compare(case, proof, simulated, (walk, ports), plain, findings)
+    return made.model_copy(
+        update={
+            "tier": "mininet",
+            "dilation": run.dilation,
+            "switches": run.switches,
+            "rules": run.rules,
+            "lateness": Late(
+                frames=run.lateness.put_in,
+                violations=run.lateness.violations,
+                latest_ps=run.lateness.held_ns * 1000 // run.dilation,
+            ),
+        }
+    )
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
