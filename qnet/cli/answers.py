@@ -15,6 +15,7 @@ from qnet.cli.stages import (
     check_out,
     check_port,
     emulate,
+    emulate_stretched,
     load_scenario,
     make_plan,
     make_proof,
@@ -30,14 +31,27 @@ from qnet.errors import InputError, Problem
 @click.option(
     "--emulate",
     "tier",
-    type=click.Choice(["lockstep"]),
+    type=click.Choice(["lockstep", "mininet"]),
     help="Send frames through real switches too; see 'qnet doctor' for what this machine can do.",
 )
 @click.option(
     "--sample",
     type=click.IntRange(1),
     metavar="N",
-    help="About as many frames through real switches; default 1000.",
+    help="lockstep: about as many frames through real switches, default 1000; "
+    "mininet: as many streams and demands, default 12.",
+)
+@click.option(
+    "--dilation",
+    type=click.IntRange(1, 10**6),
+    metavar="D",
+    help="mininet: wall-clock time for each unit of virtual time; default: after a calibration.",
+)
+@click.option(
+    "--captures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="mininet: write what each host got there, with virtual time stamps (pcap).",
 )
 def run(
     profile: str,
@@ -48,6 +62,8 @@ def run(
     port: str | None,
     tier: str | None,
     sample: int | None,
+    dilation: int | None,
+    captures: Path | None,
     **simulation: Any,
 ) -> None:
     """Plan, prove, simulate, emulate if asked and judge; exit code 1 when a promise is not kept."""
@@ -57,7 +73,13 @@ def run(
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
     observation = observe(scenario, plan, simulation["threads"])
-    emulation = emulate(scenario, plan, proof, observation, sample) if tier else None
+    emulation = None
+    if tier == "mininet":
+        emulation = emulate_stretched(
+            scenario, plan, proof, observation, sample, dilation, captures
+        )
+    elif tier == "lockstep":
+        emulation = emulate(scenario, plan, proof, observation, sample)
     answer(scenario, plan, proof, [observation], as_json, out, port, emulation)
 
 

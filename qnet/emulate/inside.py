@@ -102,6 +102,9 @@ class Run:
         ):
             self.lap("network")
             app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
+            for one in self.options.meddling:
+                bridge = f"s{self.wiring.datapath_id(one.node)}"
+                net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
             net.ovs.fence()
             self.ends = net.ends
             self.lap("rules")

@@ -25,6 +25,7 @@ from qnet.emulate.wires.run import Lateness
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
 from qnet.model.emulation import Lateness as Late
+from qnet.model.histogram import quantile_ps
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
@@ -34,6 +35,9 @@ from qnet.simulate.setup import owners
 
 JOB = "job.pickle"
 RESULT = "result.pickle"
+
+SAMPLE = 12
+"""Streams and demands in the sample, unless another number is asked for."""
 
 FRAMES_EACH = 400
 """Real frames of each sampled source, unless it sends fewer."""
@@ -50,6 +54,17 @@ class HostCommand(NamedTuple):
 
     host: str
     command: str
+
+
+class Meddling(NamedTuple):
+    """Rules of a node's switch that are given other actions once they are laid.
+
+    `match` and `actions` are in the words of ovs-ofctl. It shows that a wrong rule is found.
+    """
+
+    node: str
+    match: str
+    actions: str
 
 
 class Cut(NamedTuple):
@@ -72,6 +87,7 @@ class Options:
     dilation: int | None = None
     commands: tuple[HostCommand, ...] = ()
     cuts: tuple[Cut, ...] = ()
+    meddling: tuple[Meddling, ...] = ()
     cli: bool = False
     captures: Path | None = None
     free_run: bool = False
@@ -108,6 +124,19 @@ class Emulated:
     commands: tuple[CommandResult, ...] = ()
     captures: tuple[Path, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def told(self) -> list[str]:
+        """Say how real the run was: wall-clock figures, which are in no result."""
+        late = self.lateness
+        inside = [quantile_ps(late.inside, share) or 0 for share in (500_000_000, 999_000_000)]
+        stages = ", ".join(f"{what} {spent:.1f} s" for what, spent in self.seconds.items())
+        return [
+            f"wall clock, not virtual: {stages}",
+            f"dilation {self.dilation}: frames were in a switch for {inside[0] / 1e9:.2f} ms "
+            f"(median), {inside[1] / 1e9:.2f} ms (99.9 %)",
+            f"{late.violations} of {late.put_in} frames too late; virtual time held "
+            f"{late.holds} times, {late.held_ns / 1e9:.2f} s in all",
+        ]
 
 
 def missing() -> str | None:

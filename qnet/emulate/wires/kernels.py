@@ -250,7 +250,7 @@ def write(data: Bytes, row: int, first: int, length: int, value: int) -> None:
 @kernel
 def read(data: Bytes, row: int, first: int, length: int) -> int:
     """Read a number from a row of bytes, most significant byte first."""
-    value = 0
+    value: Any = 0
     for i in range(length):
         value = (value << 8) | np.int64(data[row, first + i])
     return value
@@ -290,7 +290,8 @@ def tag_of(data: Bytes, row: int, length: int) -> int:
             at += 4
             continue
         if ether_type == 0x8847:
-            return ((np.int64(data[row, at + 4]) >> 1) & 7) - 1
+            tag: Any = ((np.int64(data[row, at + 4]) >> 1) & 7) - 1
+            return tag
         return -1
     return -1
 
@@ -531,7 +532,7 @@ def insert_free(
         pool.counts[FREE_LATE] += 1
     own = wires.law[BASE_POSITION] + slot
     owner = wires.law[BASE_OWNER] + slot
-    priority = 0
+    priority: Any = 0
     ether_type = read(pool.frames, slot, 12, 2)
     if ether_type == 0x8100 or ether_type == 0x88A8:
         priority = np.int64(pool.frames[slot, 14]) >> 5
@@ -736,7 +737,7 @@ def receive(
         pool.counts[TIME_NOW] = now
         for i in range(got):
             length = received[i, 7] & 0xFFFFFFFF
-            interface = 0
+            interface: Any = 0
             for j in range(4):
                 interface |= np.int64(messages.names[i, 4 + j]) << (8 * j)
             if interface >= wires.end_of.size or wires.end_of[interface] < 0:
