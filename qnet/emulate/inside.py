@@ -203,9 +203,10 @@ class Run:
             if not (self.options.free_run or self.options.cli or self.options.commands):
                 self._follow(emulator)
                 return emulator, commands
-            stop = threading.Event()
-            thread = threading.Thread(target=self._follow, args=(emulator, stop), daemon=True)
+            begun, stop = threading.Event(), threading.Event()
+            thread = threading.Thread(target=self._follow, args=(emulator, begun, stop))
             thread.start()
+            begun.wait()
             try:
                 if self.options.cli:
                     from mininet.cli import CLI  # noqa: PLC0415
@@ -219,11 +220,20 @@ class Run:
             emulator.close()
         return emulator, commands
 
-    def _follow(self, emulator: Emulator, stop: threading.Event | None = None) -> None:
+    @staticmethod
+    def _follow(
+        emulator: Emulator,
+        begun: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
         """Emulate to the end, or until told to stop, before ordinary threads if permitted."""
         quick = be_quick()
         try:
-            emulator.start()
+            try:
+                emulator.start()
+            finally:
+                if begun is not None:
+                    begun.set()
             while not emulator.finished and not (stop is not None and stop.is_set()):
                 emulator.step()
             if stop is None:

@@ -125,7 +125,7 @@ def _times(path: Path) -> list[int]:
 def test_a_wrong_cycle_rewrite_is_named(scenario: Scenario, plan: Plan) -> None:
     topology, profile = scenario.topology, scenario.profile
     strides = tier.choose_sample(topology, profile, plan, 4)
-    swap = tier.Meddling("b", "table=1,mpls,mpls_tc=2", "set_field:4->mpls_tc,output:3")
+    swap = tier.Meddling("b", "table=1,mpls,in_port=2", "set_field:4->mpls_tc,output:3")
     options = tier.Options(strides, dilation=1000, meddling=(swap,))
     run = tier.emulate_mininet(topology, profile, plan, options)
     assert run.lateness.wrong_tags > 0
