@@ -3,6 +3,7 @@
 # make ryu    Ryu 4.34 in .venv-ryu, for whoever wants the controllers on it; its tests then run too
 # make tools  what the emulation needs and pip does not have: Open vSwitch, Mininet, tshark ... (root)
 # make bench  set up, then the benchmarks (numbers, never a verdict)
+# make bench-ns3  qnet beside ns-3 (needs g++; half a gigabyte in .venv-ns3)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -13,10 +14,10 @@ RYU_PYTHON ?= $(shell for p in python3.11 python3.10 python3.9; do \
 	$$p -c 'import ensurepip, venv' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help run test tools ryu lint bench clean
+.PHONY: help run test tools ryu lint bench bench-ns3 clean
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 .venv/ready: pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "qnet needs Python 3.11 or newer; none was found" >&2; exit 3; }
@@ -71,6 +72,15 @@ test: lint
 bench: .venv/ready
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
 
+.venv-ns3/ready:
+	$(PYTHON) -m venv .venv-ns3
+	.venv-ns3/bin/python -m pip install --quiet --disable-pip-version-check 'ns3==3.44.post0'
+	@touch $@
+
+bench-ns3: .venv/ready .venv-ns3/ready
+	$(BIN)/python -m tests.bench.ns3_line .venv-ns3/bin/python
+
 clean:
-	rm -rf .venv .venv-ryu out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ryu .venv-ns3 out dist build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,8 @@
 QnetError                    exit code
 ├── InputError               2   a file or an option is wrong: a list of Problems
 ├── Infeasible               1   the network cannot do what was asked
-└── EnvironmentMissing       3   this machine lacks something
+├── EnvironmentMissing       3   this machine lacks something
+└── Interrupted            130   the user ended a run that is kept in a checkpoint
 
 Mistakes of our own are assertions and keep their traceback.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, order=True)
@@ -63,3 +65,16 @@ class EnvironmentMissing(QnetError):
     """Something that the command needs is missing on this machine."""
 
     exit_code = 3
+
+
+class Interrupted(QnetError):
+    """A run was asked to end before it was over; `checkpoint` has it, unless that failed."""
+
+    exit_code = 130
+
+    def __init__(self, now_ps: int, end_ps: int, checkpoint: Path | None) -> None:
+        self.now_ps = now_ps
+        self.checkpoint = checkpoint
+        where = f"{now_ps / 10**9:.3f} of {end_ps / 10**9:.3f} ms"
+        rest = f"{checkpoint} has it; '--resume' goes on" if checkpoint else "nothing was kept"
+        super().__init__(f"interrupted at {where}; {rest}")

@@ -130,6 +130,8 @@ def judge(
         rows=rows,
         assumptions=(*topology.assumptions, *profile.assumptions, *_map_lengths(topology)),
         notes=(
+            *(plan.reserved.lines() if plan.reserved else ()),
+            *plan.gate_lines(),
             _note("simulated", seen.runs.get("simulated")),
             *_emulation_notes(emulation, seen.runs.get("emulated")),
         ),

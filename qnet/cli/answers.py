@@ -1,31 +1,43 @@
-"""The verbs that answer: run, plan, check, simulate."""
+"""The verbs that answer: run, plan, check, simulate, explain."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qnet.cli.door import main
-from qnet.cli.options import report_options, scenario_options, simulation_options
+from qnet.cli.options import report_options, scenario_options, search_options, simulation_options
 from qnet.cli.stages import (
     answer,
+    check_measure,
     check_out,
     check_port,
     emulate,
     emulate_stretched,
+    keeping,
+    leave_run,
     load_scenario,
     make_plan,
     make_proof,
     observe,
+    plan_to_keep,
+    ports_down,
+    progress_bar,
+    searching,
 )
 from qnet.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from qnet.simulate.explain import Which
 
 
 @main.command()
 @scenario_options
+@search_options
 @simulation_options
 @report_options
 @click.option(
@@ -53,6 +65,13 @@ from qnet.errors import InputError, Problem
     metavar="DIR",
     help="mininet: write what each host got there, with virtual time stamps (pcap).",
 )
+@click.option(
+    "--cut",
+    "cuts",
+    multiple=True,
+    metavar="PORT@TIME",
+    help="Take the wire of a port down while emulating, as in 'a->b@10ms'; may be repeated.",
+)
 def run(
     profile: str,
     topology: str | None,
@@ -60,31 +79,54 @@ def run(
     as_json: bool,
     out: Path | None,
     port: str | None,
-    tier: str | None,
-    sample: int | None,
+    budget: str | None,
+    rounds: int | None,
     dilation: int | None,
     captures: Path | None,
     **simulation: Any,
 ) -> None:
     """Plan, prove, simulate, emulate if asked and judge; exit code 1 when a promise is not kept."""
+    tier, sample, cuts = (simulation.pop(name) for name in ("tier", "sample", "cuts"))
+    if tier is None and (cuts or sample is not None):
+        raise InputError(
+            [Problem("--cut" if cuts else "--sample", 0, 0, "", "goes with --emulate")]
+        )
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    plan = make_plan(scenario)
-    proof = make_proof(scenario, plan)
-    observation = observe(scenario, plan, simulation["threads"])
+    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    traced = simulation["trace"], simulation["trace_frames"]
+    with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
+        plan = make_plan(scenario, search=searching(scenario, budget, rounds))
+        proof = make_proof(scenario, plan)
+        observation = observe(scenario, plan, simulation["threads"], keep, *traced)
+    leave_run(out, scenario, observation, simulation["measure"])
     emulation = None
     if tier == "mininet":
         emulation = emulate_stretched(
-            scenario, plan, proof, observation, sample, dilation, captures
+            scenario, plan, proof, observation, sample, dilation, captures, cuts
         )
     elif tier == "lockstep":
-        emulation = emulate(scenario, plan, proof, observation, sample)
+        emulation = emulate(scenario, plan, proof, observation, sample, cuts=cuts)
     answer(scenario, plan, proof, [observation], as_json, out, port, emulation)
 
 
 @main.command()
 @scenario_options
+@search_options
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed for the search.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="PLAN",
+    help="Keep the streams of an earlier plan where they are; the others come and go.",
+)
+@click.option(
+    "--fail",
+    multiple=True,
+    metavar="LINK|CABLE",
+    help="Plan around a link or cable that is cut; may be repeated.",
+)
 @click.option(
     "-o",
     "--output",
@@ -98,12 +140,22 @@ def plan(
     settings: dict[str, str],
     as_json: bool,
     output: Path | None,
+    seed: int | None,
+    keep: Path | None,
+    fail: tuple[str, ...],
+    **search: Any,
 ) -> None:
     """Reserve cycles and route demands; exit code 1 when something is refused."""
     from qnet.model.write import to_json, write_text
     from qnet.report.text import plan_lines
 
-    made = make_plan(load_scenario(profile, topology, settings))
+    scenario = load_scenario(profile, topology, settings, seed=seed)
+    made = make_plan(
+        scenario,
+        search=searching(scenario, **search),
+        keep=None if keep is None else plan_to_keep(scenario, keep),
+        down=ports_down(scenario, fail),
+    )
     if output is not None:
         write_text(output, to_json(made))
     if as_json:
@@ -162,10 +214,63 @@ def simulate(
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
-    proof = make_proof(scenario, given)
-    unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
-    if unfit:
-        raise InputError(Problem(str(plan_file), 0, 0, one.subject, one.message) for one in unfit)
-    observation = observe(scenario, given, simulation["threads"])
+    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    traced = simulation["trace"], simulation["trace_frames"]
+    with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
+        given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
+        proof = make_proof(scenario, given)
+        unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
+        if unfit:
+            where = str(plan_file)
+            raise InputError(Problem(where, 0, 0, one.subject, one.message) for one in unfit)
+        observation = observe(scenario, given, simulation["threads"], keep, *traced)
+    leave_run(out, scenario, observation, simulation["measure"])
     answer(scenario, given, proof, [observation], as_json, out, port)
+
+
+@main.command()
+@click.argument(
+    "folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--stream", required=True, metavar="NAME", help="Stream or demand.")
+@click.option(
+    "--frame",
+    default="worst",
+    metavar="WHICH",
+    help="worst, best, lost (the first), or the frame's number from 1.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def explain(folder: Path, stream: str, frame: str, as_json: bool) -> None:
+    """Tell where a frame waited: its journey hop by hop, every picosecond accounted for.
+
+    RUN is a folder that 'qnet run --out DIR' or 'qnet simulate --out DIR' left. The run is played
+    again up to the frame.
+    """
+    from qnet.report.journey import journey_lines, journeys_data
+    from qnet.report.run_folder import read_run
+    from qnet.simulate.explain import Case
+    from qnet.simulate.explain import explain as explain_frame
+
+    which = _which(frame)
+    run = read_run(folder)
+    for note in run.notes:
+        click.echo(note, err=True)
+    case = Case(run.scenario.topology, run.scenario.profile, run.plan)
+    with progress_bar("replay") as show:
+        journeys = explain_frame(case, run.observation, stream, which, show)
+    if as_json:
+        click.echo(json.dumps(journeys_data(journeys, run.notes), ensure_ascii=False, indent=1))
+    else:
+        lines = [line for journey in journeys for line in [*journey_lines(journey), ""]]
+        click.echo("\n".join(lines[:-1]))
+
+
+def _which(frame: str) -> Which:
+    """Read '--frame'."""
+    named: dict[str, Which] = {"worst": "worst", "best": "best", "lost": "lost"}
+    if frame in named:
+        return named[frame]
+    if frame.isdecimal() and frame.isascii() and 0 < len(frame) < 16 and int(frame) > 0:
+        return int(frame)
+    what = f"'{frame}' is no frame; write worst, best, lost or a number from 1"
+    raise InputError([Problem("--frame", 0, 0, "", what)])

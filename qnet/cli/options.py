@@ -46,11 +46,57 @@ def scenario_options(command: Command) -> Command:
 
 
 def simulation_options(command: Command) -> Command:
-    """Add what changes the simulation: duration, seed, threads."""
+    """Add what changes the simulation, or keeps it: duration, seed, threads, checkpoints."""
     for option in (
+        click.option(
+            "--measure",
+            is_flag=True,
+            help="Leave measurements in DIR/measurements, as Parquet (needs pyarrow).",
+        ),
+        click.option(
+            "--trace-frames",
+            type=click.IntRange(1, 100_000_000),
+            default=100_000,
+            show_default=True,
+            help="Frames in the trace: the first of the run, counted at every port.",
+        ),
+        click.option(
+            "--trace",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Write frames there as pcapng, or as Parquet when it ends in .parquet.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on from the checkpoint, if there is one."),
+        click.option(
+            "--every", metavar="TIME", help="Network time between checkpoints; default a tenth."
+        ),
+        click.option(
+            "--checkpoint",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Keep the run there, to go on from with --resume after whatever may happen.",
+        ),
         click.option("--threads", type=click.IntRange(1), help="Threads; default all cores."),
         click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed."),
         click.option("--duration", metavar="TIME", help="Another network time, such as 5ms."),
+    ):
+        command = option(command)
+    return command
+
+
+def search_options(command: Command) -> Command:
+    """Add what says how long to look for room for more reserved streams."""
+    for option in (
+        click.option(
+            "--rounds",
+            type=click.IntRange(0, 10**9),
+            help="Search so many rounds; the same seed and rounds give the same plan.",
+        ),
+        click.option(
+            "--budget",
+            metavar="TIME",
+            help="Search so long for room for more reserved streams, such as 10s.",
+        ),
     ):
         command = option(command)
     return command
@@ -64,7 +110,7 @@ def report_options(command: Command) -> Command:
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
-            help="Leave verdict.json, plan.json, junit.xml and report.html there.",
+            help="Leave verdict.json, plan.json, junit.xml, report.html and the run there.",
         ),
     ):
         command = option(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +21,15 @@ from qnet.errors import EnvironmentMissing, InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qnet.emulate.lockstep import Cut
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
     from qnet.model.read import Scenario
     from qnet.model.verdict import Verdict
+    from qnet.schedule.repair.search import Search
+    from qnet.simulate.checkpoint import Checkpoint
 
 
 def load_scenario(
@@ -35,21 +39,14 @@ def load_scenario(
     *,
     duration: str | None = None,
     seed: int | None = None,
-    threads: int | None = None,
+    **_: object,
 ) -> Scenario:
     """Read the files of a run, with the simulation settings of the command line put in."""
-    del threads
     from qnet.model.read import load
-    from qnet.units import TIME, UnitError, parse
 
     changes: dict[str, int] = {}
     if duration is not None:
-        try:
-            changes["duration_ps"] = parse(TIME, duration)
-        except UnitError as error:
-            raise InputError([Problem("--duration", 0, 0, "", str(error))]) from None
-        if changes["duration_ps"] == 0:
-            raise InputError([Problem("--duration", 0, 0, "", "0 is no time; write it like '5ms'")])
+        changes["duration_ps"] = parse_time("--duration", duration)
     if seed is not None:
         changes["seed"] = seed
     scenario = load(profile, topology=topology, settings=settings)
@@ -104,7 +101,74 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
-def make_plan(scenario: Scenario) -> Plan:
+def searching(scenario: Scenario, budget: str | None, rounds: int | None) -> Search | None:
+    """Read how long to search; the clock decides how many rounds are made and nothing else."""
+    from time import monotonic
+
+    from qnet.schedule.repair.search import Search
+    from qnet.units import PS_PER_S, TIME, UnitError, parse
+
+    seed = scenario.profile.simulation.seed
+    if budget is not None and rounds is not None:
+        raise InputError([Problem("--budget", 0, 0, "", "goes without --rounds; give one of them")])
+    if rounds is not None:
+        return Search(seed, lambda done: done < rounds)
+    if budget is None:
+        return None
+    try:
+        seconds = parse(TIME, budget) / PS_PER_S
+    except UnitError as error:
+        raise InputError([Problem("--budget", 0, 0, "", str(error))]) from None
+    end = monotonic() + seconds
+    return Search(seed, lambda done: monotonic() < end)
+
+
+def ports_down(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the ports of each link or cable; unknown ones are all reported at once."""
+    import difflib
+
+    topology = scenario.topology
+    down: dict[str, list[int]] = {}
+    for port in topology.ports:
+        link = topology.links[port.link]
+        for name in {topology.link_name(link), topology.cable(link)}:
+            down.setdefault(name, []).append(port.number)
+    problems = []
+    for name in names:
+        if name not in down:
+            close = difflib.get_close_matches(name, down, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"one is called '{next(iter(down))}'"
+            problems.append(Problem("--fail", 0, 0, name, f"no such link or cable; {hint}"))
+    if problems:
+        raise InputError(problems)
+    return {name: tuple(down[name]) for name in names}
+
+
+def plan_to_keep(scenario: Scenario, path: Path) -> Plan:
+    """Read a plan whose streams are to stay; what does not hold for the files as they are is an
+    error. A stream that a failure has left one path of two is no fault here.
+    """
+    from qnet.check.plan import prove_kept
+    from qnet.model.read import read_plan
+
+    given = read_plan(str(path))
+    names = {stream.name for stream in scenario.profile.every_stream}
+    if given.streams and not any(entry.name in names for entry in given.streams):
+        what = f"none of its {len(given.streams)} streams is in the profile"
+        raise InputError([Problem(str(path), 0, 0, "", what)])
+    findings = prove_kept(scenario.topology, scenario.profile, given)
+    if findings:
+        raise InputError(Problem(str(path), 0, 0, one.subject, one.message) for one in findings)
+    return given
+
+
+def make_plan(
+    scenario: Scenario,
+    *,
+    search: Search | None = None,
+    keep: Plan | None = None,
+    down: dict[str, tuple[int, ...]] | None = None,
+) -> Plan:
     """Schedule the scenario."""
     from qnet.schedule.run import schedule
 
@@ -115,6 +179,9 @@ def make_plan(scenario: Scenario) -> Plan:
             topology_sha256=scenario.topology_sha256,
             traffic_sha256=scenario.traffic_sha256,
             progress=lambda _, done, total: show(done, total),
+            search=search,
+            keep=keep,
+            down=down,
         )
 
 
@@ -126,12 +193,116 @@ def make_proof(scenario: Scenario, plan: Plan) -> Proof:
         return prove(scenario.topology, scenario.profile, plan)
 
 
-def observe(scenario: Scenario, plan: Plan, threads: int | None) -> Observation:
-    """Simulate a plan."""
+def observe(
+    scenario: Scenario,
+    plan: Plan,
+    threads: int | None,
+    keep: Checkpoint | None = None,
+    trace: Path | None = None,
+    trace_frames: int = 0,
+) -> Observation:
+    """Simulate a plan, and write its first frames to a trace where one is wanted."""
+    from qnet.report.trace import write_trace
     from qnet.simulate.run import simulate
+    from qnet.simulate.tracing import Recorder
 
+    recorder = None if trace is None else Recorder(trace_frames)
     with progress_bar("simulate") as show:
-        return simulate(scenario.topology, scenario.profile, plan, threads=threads, progress=show)
+        observation = simulate(
+            scenario.topology,
+            scenario.profile,
+            plan,
+            threads=threads,
+            progress=show,
+            checkpoint=keep,
+            recorder=recorder,
+        )
+    if trace is not None and recorder is not None:
+        recording = recorder.recording()
+        write_trace(trace, scenario.topology, scenario.profile, plan, recording)
+    return observation
+
+
+def check_measure(
+    out: Path | None, measure: bool, trace: Path | None, checkpoint: Path | None
+) -> None:
+    """Refuse to measure where there is no place for it, or nothing to write it with."""
+    from importlib.util import find_spec
+
+    if measure and out is None:
+        raise InputError([Problem("--measure", 0, 0, "", "needs '--out DIR'")])
+    if trace is not None:
+        if checkpoint is not None:
+            what = "begins with the run, so it cannot be had with '--checkpoint'"
+            raise InputError([Problem("--trace", 0, 0, "", what)])
+        check_out(trace.parent)
+    in_parquet = measure or (trace is not None and trace.suffix == ".parquet")
+    if in_parquet and find_spec("pyarrow") is None:
+        raise EnvironmentMissing("Parquet needs pyarrow: pip install 'qnet[measure]'")
+
+
+@contextmanager
+def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Checkpoint | None]:
+    """Say where and how often a run is kept; Ctrl-C then ends it only once it is kept."""
+    from qnet.simulate.checkpoint import Checkpoint
+
+    if path is None:
+        if every is not None or resume:
+            what = "needs '--checkpoint FILE'"
+            raise InputError([Problem("--resume" if resume else "--every", 0, 0, "", what)])
+        yield None
+        return
+    check_out(path.parent)
+    every_ps = None if every is None else parse_time("--every", every)
+    if resume and not path.exists():
+        click.echo(f"{path}: no checkpoint yet; the run begins at the start", err=True)
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        # Who asks twice does not want to wait for the disk.
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield Checkpoint(
+            path,
+            every_ps,
+            resume,
+            asked=lambda: bool(asked),
+            failed=lambda why: click.echo(f"{why}; the run goes on without it", err=True),
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def parse_time(option: str, text: str) -> int:
+    """Read the time of an option; zero is none."""
+    from qnet.units import TIME, UnitError, parse
+
+    try:
+        time_ps = parse(TIME, text)
+    except UnitError as error:
+        raise InputError([Problem(option, 0, 0, "", str(error))]) from None
+    if time_ps == 0:
+        raise InputError([Problem(option, 0, 0, "", "0 is no time; write it like '5ms'")])
+    return time_ps
+
+
+def leave_run(
+    out: Path | None, scenario: Scenario, observation: Observation, measure: bool
+) -> None:
+    """Leave in a folder what the run was, and its measurements."""
+    if out is None:
+        return
+    from qnet.report.run_folder import write_run
+
+    write_run(out, scenario, observation)
+    if measure:
+        from qnet.report.measurements import write_measurements
+
+        write_measurements(out / "measurements", scenario.topology, scenario.profile, observation)
 
 
 def emulate(
@@ -142,6 +313,7 @@ def emulate(
     sample: int | None,
     controller: str | None = None,
     rules_file: Path | None = None,
+    cuts: Sequence[str] = (),
 ) -> Emulation:
     """Send a sample of the frames through real switches; say wall-clock times on the side."""
     from qnet.emulate.lockstep import SAMPLE, Lockstep, emulate
@@ -155,6 +327,7 @@ def emulate(
             simulated,
             controller=controller,
             rules_file=rules_file,
+            cuts=[_read_cut(scenario, text) for text in cuts],
             progress=show,
         )
     for what, seconds in wall_clock.items():
@@ -170,14 +343,16 @@ def emulate_stretched(
     sample: int | None,
     dilation: int | None,
     captures: Path | None,
+    cuts: Sequence[str] = (),
 ) -> Emulation:
     """Send a sample through real switches and hosts in stretched time; say how real it was."""
     from qnet.emulate.lockstep import Lockstep
-    from qnet.emulate.tier import SAMPLE, Options, choose_sample, emulate_mininet, witness
+    from qnet.emulate.tier import SAMPLE, Cut, Options, choose_sample, emulate_mininet, witness
 
     topology, profile = scenario.topology, scenario.profile
     strides = choose_sample(topology, profile, plan, sample or SAMPLE)
-    options = Options(strides, dilation=dilation, captures=captures)
+    wanted = tuple(Cut(*_read_cut(scenario, one)) for one in cuts)
+    options = Options(strides, dilation=dilation, captures=captures, cuts=wanted)
     with progress_bar("emulate"):
         run = emulate_mininet(topology, profile, plan, options)
     for line in run.told():
@@ -185,6 +360,22 @@ def emulate_stretched(
     case = Lockstep(topology, profile, plan, strides=strides)
     with progress_bar("compare"):
         return witness(case, proof, simulated, run)
+
+
+def _read_cut(scenario: Scenario, text: str) -> Cut:
+    """Read PORT@TIME, such as 'a->b@10ms'."""
+    from qnet.emulate.lockstep import Cut
+    from qnet.units import TIME, UnitError, parse
+
+    port, _, when = text.rpartition("@")
+    if port not in scenario.topology.port_by_name:
+        example = next(iter(scenario.topology.port_by_name))
+        words = f"'{port}' is no port; write it like '{example}@10ms'"
+        raise InputError([Problem("--cut", 0, 0, text, words)])
+    try:
+        return Cut(port, parse(TIME, when))
+    except UnitError as error:
+        raise InputError([Problem("--cut", 0, 0, text, str(error))]) from None
 
 
 def answer(

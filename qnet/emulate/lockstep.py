@@ -9,11 +9,13 @@ go in by virtual time, port and order of leaving.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from math import gcd
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,7 +42,7 @@ from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.kernels import FLOOR, bin_of
+from qnet.simulate.kernels import FLOOR, NEVER, bin_of
 from qnet.simulate.setup import Owner, owners
 
 SAMPLE = 1000
@@ -55,6 +57,20 @@ SHIPPED = "qnet reservation app"
 
 TTL = 64
 """Hops after which a frame that goes astray is given up."""
+
+
+Forward = Callable[[Sequence[Entry]], Sequence[Sequence[Out]]]
+
+
+class Cut(NamedTuple):
+    """A wire that goes down, in both directions, and stays so: by the name of a port of it.
+
+    A real frame that is not over it and through the switch behind it by then is lost. The
+    simulated load around the real frames goes on.
+    """
+
+    port: str
+    at_ps: int
 
 
 class Member(NamedTuple):
@@ -96,6 +112,8 @@ class Walk:
     lost: set[int] = field(default_factory=set)
     findings: dict[tuple[str, str, str], str] = field(default_factory=dict)
     hops: int = 0
+    cut_s: float = 0.0
+    """Wall clock: longest time in which a cut was made and all switches had turned to it."""
 
 
 def sample(
@@ -178,12 +196,17 @@ class Lockstep:
 
     def walk(
         self,
-        forward: Callable[[Sequence[Entry]], Sequence[Sequence[Out]]] | None,
+        forward: Forward | None,
         progress: Callable[[int, int], None] | None = None,
+        cuts: Sequence[Cut] = (),
+        set_wire: Callable[[str], None] | None = None,
     ) -> tuple[Walk, Ports]:
-        """Run to the end. Without `forward` switches are left out: the simulator's own course."""
+        """Run to the end. Without `forward` switches are left out: the simulator's own course.
+
+        `set_wire` takes both ends of a wire down, by the name of a port of it.
+        """
         ports = Ports(self.topology, self.profile, self.plan, want=self.want)
-        run = _Run(self, ports, forward)
+        run = _Run(self, ports, forward, cuts, set_wire)
         while not ports.done:
             run.window()
             if progress is not None:
@@ -199,7 +222,9 @@ class _Run:
         self,
         case: Lockstep,
         ports: Ports,
-        forward: Callable[[Sequence[Entry]], Sequence[Sequence[Out]]] | None,
+        forward: Forward | None,
+        cuts: Sequence[Cut] = (),
+        set_wire: Callable[[str], None] | None = None,
     ) -> None:
         self.case, self.ports, self.forward = case, ports, forward
         self.wiring = case.wiring
@@ -218,6 +243,12 @@ class _Run:
         self.born = sorted(leaders, key=lambda one: (one.birth, one.number))[::-1]
         self.twins = self._twins()
         self.bodies: dict[tuple[int, int, int], bytes] = {}
+        self.pending: list[tuple[int, int, int, Passage]] = []
+        """Frames that have left a port, by when the next switch has them; a heap."""
+        self.order = count()
+        self.cuts = sorted(cuts, key=lambda one: -one.at_ps)
+        self.cut_at: dict[int, int] = {}
+        self.set_wire = set_wire
 
     def _twins(self) -> dict[int, list[_Real]]:
         """Frames that the talker's switch makes of one: a copy for each path of its stream."""
@@ -235,48 +266,88 @@ class _Run:
         }
 
     def window(self) -> None:
-        """Let hosts send what is born in the next window, serve the ports, ask the switches."""
-        self.ports.skip()
+        """Do what comes up to the next window's end in order of time, then serve the ports."""
+        pending = self.pending[0][0] if self.pending else NEVER
+        self.ports.skip(min(pending, self.cuts[-1].at_ps if self.cuts else NEVER))
         if self.ports.done:
             return
         until = self.ports.window_end_ps()
         if self.forward is not None:
-            self._enter(until)
-        passages = self.ports.serve_window()
-        if self.forward is None:
-            for one in passages:
+            while self.cuts and self.cuts[-1].at_ps < until:
+                self._ask(self.cuts[-1].at_ps)
+                self._cut(self.cuts.pop())
+            self._ask(until)
+        for one in self.ports.serve_window():
+            real = self.real[one.frame]
+            real.left = True
+            planned = one.label >> 16 < self.ports.stray_positions
+            if self.forward is None:
                 if one.lane >= self.ports.outputs[0]:
-                    self._deliver(self.real[one.frame], one.time_ps)
-        elif passages:
-            self._pass(passages)
+                    self._deliver(real, one.time_ps)
+            elif real.gone or (real.astray and planned):
+                self.ports.withdraw(one)  # the simulator's course of a frame that went elsewhere
+            else:
+                heapq.heappush(self.pending, (one.time_ps, one.port, next(self.order), one))
 
     def finish(self) -> None:
         """Find what was lost: neither delivered nor under way."""
-        under_way = self.ports.under_way()
-        for one in self.real:
-            if one.gone or one.number in under_way:
+        under_way = self.ports.under_way() | {one.frame for *_, one in self.pending}
+        for real in self.real:
+            if real.gone or real.number in under_way:
                 continue
             # One that was not seen to leave its first port is in the queue there, or was dropped
             # if a later one of the same source was seen.
-            if one.left or self.ports.overtaken(one.member.source, one.number):
-                self.walk.lost.add(one.number)
+            if real.left or self.ports.overtaken(real.member.source, real.number):
+                self.walk.lost.add(real.number)
 
-    # Hosts
-
-    def _enter(self, until: int) -> None:
+    def _ask(self, until: int) -> None:
+        """Have the switches forward what comes to them before a time: from hosts, from wires."""
         entering = []
         while self.born and self.born[-1].birth < until:
             entering.append(self.born.pop())
-        if not entering:
+        crossed = []
+        while self.pending and self.pending[0][0] < until:
+            *_, one = heapq.heappop(self.pending)
+            if self._is_cut_off(one):
+                self._lose(one)
+            else:
+                crossed.append(one)
+        entries = [
+            Entry(one.member.flow.talker, HOST_PORT, self._body(one), len(one.member.flow.lanes))
+            for one in entering
+        ]
+        for one in crossed:
+            wire = self.case.topology.ports[one.port]
+            data = self.real[one.frame].data
+            entries.append(Entry(wire.target, self.wiring.in_port(wire), data, 1))
+        if not entries:
             return
-        entries = []
-        for one in entering:
-            flow = one.member.flow
-            entries.append(Entry(flow.talker, HOST_PORT, self._body(one), len(flow.lanes)))
         assert self.forward is not None
-        for one, outs in zip(entering, self.forward(entries), strict=True):
-            self.walk.hops += 1
-            self._entered(one, outs)
+        outs_of = self.forward(entries)
+        self.walk.hops += len(entries)
+        for leader, outs in zip(entering, outs_of, strict=False):
+            self._entered(leader, outs)
+        for one, outs in zip(crossed, outs_of[len(entering) :], strict=True):
+            self._crossed(one, outs)
+
+    # Cuts
+
+    def _cut(self, cut: Cut) -> None:
+        start = time.perf_counter()
+        if self.set_wire is not None:
+            self.set_wire(cut.port)
+        self.walk.cut_s = max(self.walk.cut_s, time.perf_counter() - start)
+        for name in (cut.port, self.wiring.reverse[cut.port].name):
+            self.cut_at[self.case.topology.port_by_name[name].number] = cut.at_ps
+
+    def _is_cut_off(self, one: Passage) -> bool:
+        """Tell whether the wire was down before a frame was over it and in the next switch."""
+        return one.time_ps >= self.cut_at.get(one.port, NEVER)
+
+    def _lose(self, one: Passage) -> None:
+        self.real[one.frame].gone = True
+        self.walk.lost.add(one.frame)
+        self.ports.withdraw(one)
 
     def _body(self, one: _Real) -> bytes:
         """Return the frame as the talker's host sends it, with its number in front."""
@@ -305,12 +376,14 @@ class _Run:
                     self._tag_finding(one, flow.talker, port.name, one.turn, found.data)
                     self._astray(one, port, one.birth, found_turn)
             else:
-                self._finding(one, flow.talker, f"not sent to {port.name}")
+                if port.number not in self.cut_at:
+                    self._finding(one, flow.talker, f"not sent to {port.name}")
                 one.gone = one.astray = True
                 self.walk.lost.add(one.number)
         for out in left:
-            to = self._port_name(flow.talker, out.port)
-            self._finding(leader, flow.talker, f"sent to {to}, which is not on its path")
+            if not self.cut_at:
+                to = self._port_name(flow.talker, out.port)
+                self._finding(leader, flow.talker, f"sent to {to}, which is not on its path")
             lost = next((one for one in self.twins[leader.number] if one.gone), None)
             other = self.wiring.port_at.get((flow.talker, out.port))
             if lost is not None and other is not None:
@@ -321,37 +394,17 @@ class _Run:
 
     # Switches
 
-    def _pass(self, passages: Sequence[Passage]) -> None:
-        """Put frames that have crossed a wire into the next switch and queue what comes out."""
-        asked: list[tuple[_Real, Passage]] = []
-        ghosts = []
-        first_output = int(self.ports.outputs[0])
-        for one in passages:
-            real = self.real[one.frame]
-            real.left = True
-            planned = one.label >> 16 < self.ports.stray_positions
-            if real.gone or (real.astray and planned):
-                ghosts.append(one)  # the simulator's course of a frame that went elsewhere
-            else:
-                asked.append((real, one))
-        entries = []
-        for real, one in asked:
-            wire = self.case.topology.ports[one.port]
-            entries.append(Entry(wire.target, self.wiring.in_port(wire), real.data, 1))
-        assert self.forward is not None
-        outs_of = self.forward(entries) if entries else []
-        withdrawn = list(ghosts)
-        for (real, one), outs in zip(asked, outs_of, strict=True):
-            self.walk.hops += 1
-            real.hops += 1
-            node = self.case.topology.ports[one.port].target
-            if real.astray:
-                self._on_its_own(real, one, node, outs)
-            elif one.lane >= first_output:
-                self._leave(real, one, node, outs)
-            elif self._on_its_way(real, one, node, outs):
-                withdrawn.append(one)
-        self.ports.withdraw(withdrawn)
+    def _crossed(self, one: Passage, outs: Sequence[Out]) -> None:
+        """Queue, or hand over, a frame that has crossed a wire and the switch behind it."""
+        real = self.real[one.frame]
+        real.hops += 1
+        node = self.case.topology.ports[one.port].target
+        if real.astray:
+            self._on_its_own(real, one, node, outs)
+        elif one.lane >= self.ports.outputs[0]:
+            self._leave(real, one, node, outs)
+        elif self._on_its_way(real, one, node, outs):
+            self.ports.withdraw(one)
 
     def _on_its_way(self, real: _Real, one: Passage, node: str, outs: Sequence[Out]) -> bool:
         """Keep a frame in the lane to its next port; return whether it must be taken out of it."""
@@ -360,7 +413,8 @@ class _Run:
         number = self.wiring.openflow_port[port.name]
         found = next((out for out in outs if out.port == number), None)
         if found is None:
-            self._finding(real, node, f"not sent to {port.name}")
+            if port.number not in self.cut_at:
+                self._finding(real, node, f"not sent to {port.name}")
             self._elsewhere(real, one.time_ps, node, outs)
             return True
         real.data = found.data
@@ -496,6 +550,7 @@ def emulate(
     *,
     controller: str | None = None,
     rules_file: Path | None = None,
+    cuts: Sequence[Cut] = (),
     progress: Callable[[int, int], None] | None = None,
     meddle: Callable[[Fabric], None] | None = None,
 ) -> tuple[Emulation, dict[str, float]]:
@@ -504,7 +559,8 @@ def emulate(
     `simulated` is the simulator's observation of the same plan. The shipped reservation app lays
     the rules, or a `controller` that listens at an address such as tcp:127.0.0.1:6653; the rules
     wanted of it are written to `rules_file` first. `meddle` is called with the switches when they
-    have their rules and nothing has been sent.
+    have their rules and nothing has been sent. With `cuts`, frames that the simulator has
+    delivered before the first one are compared, the others counted.
     Raises EnvironmentMissing without Open vSwitch or a controller.
     """
     node_ports = case.node_ports
@@ -530,7 +586,12 @@ def emulate(
         fabric.fence()
         if meddle is not None:
             meddle(fabric)
-        walk, ports = case.walk(fabric.forward, progress)
+
+        def set_wire(name: str) -> None:
+            fabric.set_wire(name, up=False)
+            fabric.fence()
+
+        walk, ports = case.walk(fabric.forward, progress, cuts, set_wire)
         fabric.settle()
         for stray in fabric.strays:
             words = f"also sent to OpenFlow port {stray.out.port}"
@@ -538,6 +599,8 @@ def emulate(
         tables = [fabric.tables(node) for node in node_ports]
     faults = audit(case.wiring, case.flows, tables)
     findings = [*map(str, faults), *walk.findings.values()]
+    first_cut_ps = min((one.at_ps for one in cuts), default=NEVER)
+    plain.arrival_ps = {n: at for n, at in plain.arrival_ps.items() if at < first_cut_ps}
     result = compare(case, proof, simulated, (walk, ports), plain, findings)
     made = result.model_copy(
         update={
@@ -546,7 +609,10 @@ def emulate(
             "controller": controller or SHIPPED,
         }
     )
-    return made, {"rules installed": seconds}
+    wall_clock = {"rules installed": seconds}
+    if cuts:
+        wall_clock["cut followed by all switches"] = walk.cut_s
+    return made, wall_clock
 
 
 def compare(
@@ -650,12 +716,17 @@ def _missed(members: Sequence[Member], walk: Walk, plain: Walk, ports: Ports) ->
 def _account(
     name: str, members: Sequence[Member], walk: Walk, ports: Ports, profile: Profile
 ) -> Traffic:
-    """Sum up the real frames of a stream's paths or a demand's parts, as the simulator does."""
+    """Sum up the real frames of a stream's paths or a demand's parts.
+
+    A frame sent over two paths is received when one copy is, and lost when both are.
+    """
     copies = members[0].flow.demand is None
     once = max if copies else sum
     service = {one.name: one.service for one in profile.every_stream}
     service |= {one.name: one.service for one in profile.demands}
-    sent, received, lost, late, sent_bytes, received_bytes, steady = [], [], [], 0, [], [], 0
+    sent, received, late, sent_bytes, received_bytes, steady = [], [], 0, [], [], 0
+    came: list[set[int]] = []
+    gone: list[set[int]] = []
     latencies: list[int] = []
     network = ports.world.network
     floor = min(int(ports.world.tally.owner[member.source, FLOOR]) for member in members)
@@ -666,8 +737,9 @@ def _account(
         sent.append(len(numbers))
         sent_bytes.append(int(sizes[numbers.start : numbers.stop].sum()))
         received.append(len(got))
+        came.append({n - numbers.start for n in got})
+        gone.append({n - numbers.start for n in numbers if n in walk.lost})
         received_bytes.append(sum(int(sizes[n]) for n in got))
-        lost.append(sum(n in walk.lost for n in numbers))
         latencies += [walk.arrival_ps[n] - int(ports.frames[n, TIME]) for n in got]
         steady += sum(int(sizes[n]) + 20 for n in got if walk.arrival_ps[n] >= network.steady_from)
         late += _late(member, ports)
@@ -678,9 +750,9 @@ def _account(
         name=name,
         service=service[name],
         sent=once(sent),
-        received=once(received),
+        received=len(set.union(*came)) if copies else sum(received),
         copies=sum(received),
-        lost=(min if copies else sum)(lost),
+        lost=len(set.intersection(*gone)) if copies else sum(map(len, gone)),
         late=late,
         sent_bytes=once(sent_bytes),
         received_bytes=once(received_bytes),

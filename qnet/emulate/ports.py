@@ -172,14 +172,15 @@ class Ports:
         self._seen[lane] = tail + 1
         heapq.heappush(self._awaited, time_ps)
 
-    def skip(self) -> None:
-        """Serve all windows in which no real frame can leave a port: no need to look into them."""
+    def skip(self, until_ps: int) -> None:
+        """Serve what comes before `until_ps` and before any real frame can leave a port."""
         while self._awaited and self._awaited[0] < self.now_ps:
             heapq.heappop(self._awaited)
             self._queued += 1
         if self._queued:
             return
-        self._serve(min(self._awaited[0] if self._awaited else k.NEVER, self.end_ps))
+        next_ps = self._awaited[0] if self._awaited else k.NEVER
+        self._serve(min(next_ps, until_ps, self.end_ps))
         caught = self._collect()
         assert not caught, "real frames leave ports in windows that are looked into"
 
@@ -187,7 +188,9 @@ class Ports:
         block = self.world.network.block
         while self.now_ps < until:
             self.now_ps = int(
-                k.run_windows(self.now_ps, until, block, self._order, self._group_of, *self.world)
+                k.run_windows(
+                    self.now_ps, until, block, self._order, self._group_of, *self.world, None
+                )
             )
             if self.now_ps < until:
                 self.world = make_room(self.world)
@@ -221,20 +224,26 @@ class Ports:
         lanes.receiver[self.outputs, k.HEAD] = lanes.sender[self.outputs, k.TAIL]
         return found
 
-    def withdraw(self, passages: Iterable[Passage]) -> None:
-        """Take frames that have left a port, in the window just served, out of their lanes."""
+    def withdraw(self, passage: Passage) -> None:
+        """Take a frame on its way to a port out of its lane."""
+        if passage.lane >= self.outputs[0]:
+            return
         lanes = self.world.lanes
-        for one in sorted(passages, key=lambda one: -one.place):
-            if one.lane >= self.outputs[0]:
-                continue
-            for place in range(one.place, int(lanes.sender[one.lane, k.TAIL]) - 1):
-                self._cell(one.lane, place)[:] = self._cell(one.lane, place + 1)
-            lanes.sender[one.lane, k.TAIL] -= 1
-            self._seen[one.lane] -= 1
+        for place in range(self._place(passage), int(lanes.sender[passage.lane, k.TAIL]) - 1):
+            self._cell(passage.lane, place)[:] = self._cell(passage.lane, place + 1)
+        lanes.sender[passage.lane, k.TAIL] -= 1
+        self._seen[passage.lane] -= 1
 
     def retag(self, passage: Passage, turn: int) -> None:
         """Give a frame on its way to a port another cycle there."""
-        self._cell(passage.lane, passage.place)[k.CYCLE] = turn
+        self._cell(passage.lane, self._place(passage))[k.CYCLE] = turn
+
+    def _place(self, passage: Passage) -> int:
+        """Return where a frame is in its lane; those before it may have been withdrawn."""
+        place = passage.place
+        while self._cell(passage.lane, place)[k.BIRTH] != -1 - passage.frame:
+            place -= 1
+        return place
 
     def overtaken(self, source: int, frame: int) -> bool:
         """Tell whether a frame after this one has left the source's first port."""

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from qnet.model.fields import Noun
+
+
+class Copies(Noun):
+    """Account of sequence recovery (IEEE 802.1CB clause 7.4.3), in the counters of the standard.
+
+    `out_of_order` counts frames passed on whose number was not the next; `rogue` those discarded
+    since their number was beyond the history.
+    """
+
+    passed: int
+    discarded: int
+    out_of_order: int
+    rogue: int
+    resets: int
 
 
 class Traffic(Noun):
@@ -17,7 +33,9 @@ class Traffic(Noun):
     latencies and histogram are those of all copies. `histogram` has pairs of bin and frames: the
     frames whose latency above `floor_ps`, the least that the route allows, falls in the bin (see
     `qnet.model.histogram`). `steady_bytes` are bytes of line time, with preamble and gap, of all
-    copies delivered in the steady part of the run.
+    copies delivered in the steady part of the run. `best_birth_ps` is when the first frame that had
+    the least latency was handed to its first port, `worst_birth_ps` when the first with the largest
+    was. With sequence recovery all of these are of the copies that were passed on.
     """
 
     name: str
@@ -35,6 +53,9 @@ class Traffic(Noun):
     latency_ps_max: int | None
     floor_ps: int
     histogram: tuple[tuple[int, int], ...]
+    best_birth_ps: int | None = None
+    worst_birth_ps: int | None = None
+    recovery: Copies | None = None
 
     @property
     def latency_ps_mean(self) -> int | None:
@@ -60,8 +81,35 @@ class PortUse(Noun):
     dropped: int
 
 
+class Drop(Noun):
+    """Frames of one stream or demand that one port dropped, or its link lost, and why."""
+
+    port: str
+    name: str
+    cause: str
+    frames: int
+
+
+class PortSeries(Noun):
+    """Account of one port over time, one entry per interval of `Observation.series_end_ps`.
+
+    Frames and wire bytes are those whose first bit left in the interval. The deepest queue is the
+    fullest that any one queue of the port was in the interval, frames that wait for the wire only.
+    """
+
+    port: str
+    sent_frames: tuple[int, ...]
+    sent_bytes: tuple[int, ...]
+    queue_bytes_max: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
 class Observation(Noun):
-    """One run. `steady_*` figures count from `steady_from_ps` to the end."""
+    """One run. `steady_*` figures count from `steady_from_ps` to the end.
+
+    `series` has the ports that sent or dropped anything; interval i ends at `series_end_ps[i]`,
+    where the next begins. Both are left out of the JSON: they go to Parquet.
+    """
 
     witness: Literal["simulated", "emulated"]
     duration_ps: int
@@ -72,3 +120,6 @@ class Observation(Noun):
     streams: tuple[Traffic, ...]
     demands: tuple[Traffic, ...]
     ports: tuple[PortUse, ...]
+    drops: tuple[Drop, ...] = ()
+    series_end_ps: tuple[int, ...] = Field((), exclude=True)
+    series: tuple[PortSeries, ...] = Field((), exclude=True)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from qnet.model.fields import Noun
 from qnet.model.gates import GateList
+from qnet.units import PPB, show_rate, show_time
 
 
 class PathPlan(Noun):
@@ -20,6 +21,10 @@ class PathPlan(Noun):
     For streams of gated classes (IEEE 802.1Q clause 8.6.8.4), `starts_ps[k][h]` is when frame k of
     the gate cycle begins to leave port `ports[h]` by that node's own clock, counting on over the
     end of the gate cycle, and `queues[h]` is its queue there. Both are empty for all others.
+    Frame k is packet `k % max_packets` of interval `k // max_packets`; the same comes again every
+    gate cycle. A node's clock shows t at the true time phase + t + error. The talker puts frame k
+    into the queue of its first port when its own clock shows `starts_ps[k][0]`, so not before
+    that gate opens; latency counts from there, for each copy of a stream with two paths.
     """
 
     ports: tuple[str, ...]
@@ -31,8 +36,9 @@ class PathPlan(Noun):
 class StreamPlan(Noun):
     """What became of one stream.
 
-    `send_ps` is when the talker sends the first frame of interval 0, for reserved streams; those
-    of interval k follow k intervals later. With a damper, the listener's node hands a frame over
+    `send_ps` is when the talker sends the first frame of interval 0, for streams that reserve
+    cycles; those of interval k follow k intervals later. Gated streams have their starts instead.
+    With a damper, the listener's node hands a frame over
     when its clock shows `hold_ps` after the frame's send time.
     """
 
@@ -74,6 +80,92 @@ class EgressPlan(Noun):
     bound_bps: int
 
 
+Stopped = Literal["all placed", "the rest is impossible", "bound reached", "rounds used"]
+"""Why a search ended; what is impossible, no empty network could carry."""
+
+
+class SearchPlan(Noun):
+    """How the reservations were searched for: the same seed and rounds give the same plan."""
+
+    seed: int
+    rounds: int
+    stopped: Stopped
+
+
+class ReservedPlan(Noun):
+    """What reserved streams take of the wire, each on every path it asks for.
+
+    `bound_bps` is what no plan can exceed beside the streams that were kept, `streams_bound` how
+    many of them no plan can. `overload` names a node that they must leave or enter and that cannot
+    carry all of them, if there is one.
+    """
+
+    streams: int
+    streams_placed: int
+    streams_bound: int
+    offered_bps: int
+    placed_bps: int
+    bound_bps: int
+    overload: str | None = None
+    search: SearchPlan | None = None
+
+    def lines(self) -> list[str]:
+        """Say in a sentence each what is placed of what could be, and how it was searched for."""
+        lines = [
+            f"reserved: {show_rate(self.placed_bps)} placed of {show_rate(self.offered_bps)} "
+            f"offered, at most {show_rate(self.bound_bps)}; {self.streams_placed} of "
+            f"{self.streams} streams, at most {self.streams_bound}"
+        ]
+        if self.overload:
+            lines.append(f"not all can be placed: {self.overload}")
+        if self.search:
+            lines.append(
+                f"searched {self.search.rounds} rounds with seed {self.search.seed}: "
+                f"{self.search.stopped}; '--rounds {self.search.rounds}' gives this plan again"
+            )
+        return lines
+
+
+class ChangesPlan(Noun):
+    """What became of the streams of an earlier plan, and of those that a failure cut.
+
+    `kept` streams are where they were; `moved` ones had their new place before the old one was
+    given up, `replaced` ones only fitted into the room of the old one; of `reduced` ones only the
+    path that still works is left of two; `lost` ones have no place any more; `released` ones are
+    no longer asked for.
+    """
+
+    down: tuple[str, ...] = ()
+    kept: int = 0
+    released: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    lost_by_rank: tuple[tuple[int, int], ...] = ()
+    """Ranks and how many streams of each are lost or reduced, the first to be served in front."""
+
+    def lines(self) -> list[str]:
+        """Say in a sentence each what changed."""
+        lines = []
+        if self.down:
+            lines.append(f"out of use: {', '.join(self.down)}")
+        counts = [f"{self.kept} streams stay where they were"]
+        for names, words in (
+            (self.released, "released"),
+            (self.moved, "moved"),
+            (self.replaced, "moved into the room of their old place"),
+            (self.reduced, "with one path left"),
+            (self.lost, "lost"),
+        ):
+            if names:
+                counts.append(f"{len(names)} {words}")
+        lines.append(", ".join(counts))
+        for rank, count in self.lost_by_rank:
+            lines.append(f"rank {rank}: {count} could not be kept whole")
+        return lines
+
+
 class Plan(Noun):
     """One plan for one network and one profile; all witnesses are asked about the same one."""
 
@@ -82,13 +174,52 @@ class Plan(Noun):
     topology_sha256: str
     traffic_sha256: str
     cycle_ps: int = Field(gt=0)
-    buffers: int = Field(ge=3)
+    buffers: int = Field(ge=2)
+    """Cycle buffers per port: the network's, or two where the cycles are those of CQF."""
     hypercycle: int = Field(gt=0)
     """Cycles after which all reservations repeat."""
     gate_cycle_ps: int | None = Field(default=None, gt=0)
     """Least common multiple of the intervals of all gated streams; None where there are none."""
+    gates_bound: int | None = Field(default=None, ge=0)
+    """Gated streams that a plan can hold at most; None where there are none."""
     gates: tuple[GateList, ...] = ()
-    """Gate control lists, by each node's own clock; ports without one have all gates open."""
+    """Gate control lists, by each node's own clock; ports without one have all gates open.
+
+    A list begins when its node's clock shows 0. Bit q is queue q: see `Profile.queue_by_class`
+    for the classes that have no gates of their own.
+    """
+    reserved: ReservedPlan | None = None
+    """What reserved cycles take of the wire; None where nothing reserves any."""
+    changes: ChangesPlan | None = None
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
+
+    def gate_lines(self) -> list[str]:
+        """Say in a sentence what is placed with gates, and how long and full the lists are."""
+        if self.gate_cycle_ps is None or not self.gates:
+            return []
+        placed = sum(any(path.starts_ps for path in entry.paths) for entry in self.streams)
+        most = "" if self.gates_bound is None else f" of at most {self.gates_bound}"
+        longest = max(self.gates, key=lambda made: len(made.entries))
+        shares = self.window_shares_ppb()
+        fullest = max(shares, key=lambda port: shares[port])
+        return [
+            f"gates: {placed}{most} streams placed, cycle {show_time(self.gate_cycle_ps)}; longest "
+            f"list {len(longest.entries)} entries ({longest.port}), fullest port {fullest}, "
+            f"{shares[fullest] * 100 / PPB:.1f} % of its time in windows"
+        ]
+
+    def window_shares_ppb(self) -> dict[str, int]:
+        """Return for each port with a gate list what of its time is windows of gated streams."""
+        used: dict[str, int] = {}
+        for entry in self.streams:
+            for path in entry.paths:
+                for port, queue in zip(path.ports, path.queues, strict=False):
+                    used[port] = used.get(port, 0) | 1 << queue
+        shares = {}
+        for made in self.gates:
+            whole_ps = max(sum(one.interval_ps for one in made.entries), 1)
+            windows = (one for one in made.entries if one.states & used.get(made.port, 0))
+            shares[made.port] = sum(one.interval_ps for one in windows) * PPB // whole_ps
+        return shares

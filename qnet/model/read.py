@@ -20,13 +20,15 @@ from qnet.model.consistency import Draft, File, check_profile, check_topology
 from qnet.model.faults import file_keys, translate
 from qnet.model.fill import fill_defaults, fill_parameters
 from qnet.model.gates import GatePlan, GateProblem
+from qnet.model.observation import Observation
 from qnet.model.plan import Plan
+from qnet.model.record import Record
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.model.tree import Source, compose, guess, printable
 
 Kind = Literal["topology", "traffic"]
-Written = TypeVar("Written", Plan, GateProblem, GatePlan)
+Written = TypeVar("Written", Plan, GateProblem, GatePlan, Observation, Record)
 
 FILE_BYTES_HIGHEST = 32 * 2**20
 PLAN_BYTES_HIGHEST = 512 * 2**20
@@ -50,7 +52,7 @@ _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Scenario:
-    """A network and what it must carry, with the names and hashes of their files."""
+    """A network and what it must carry, with the names, hashes and contents of their files."""
 
     topology: Topology
     profile: Profile
@@ -58,6 +60,9 @@ class Scenario:
     traffic_file: str
     topology_sha256: str
     traffic_sha256: str
+    topology_bytes: bytes
+    traffic_bytes: bytes
+    settings: Mapping[str, str]
 
 
 def load(
@@ -88,8 +93,11 @@ def load(
         profile.whole,
         network.draft.source.display,
         source.display,
-        network.sha256,
+        _hash(network.raw, _NO_SETTINGS),
         _hash(raw, settings),
+        network.raw,
+        raw,
+        settings,
     )
 
 
@@ -150,6 +158,21 @@ def read_gate_problem(path: str) -> GateProblem:
 def read_gate_plan(path: str) -> GatePlan:
     """Read a plan for an 802.1Qbv problem, as `read_plan` reads a plan."""
     return _read_json(path, GatePlan)
+
+
+def read_observation(path: str) -> Observation:
+    """Read what a run saw, as `read_plan` reads a plan."""
+    return _read_json(path, Observation)
+
+
+def read_record(path: str) -> Record:
+    """Read what a run was made from, as `read_plan` reads a plan."""
+    return _read_json(path, Record)
+
+
+def hash_of(raw: bytes, settings: Mapping[str, str] = _NO_SETTINGS) -> str:
+    """Return the hash that a plan has of a file, traffic with its settings."""
+    return _hash(raw, settings)
 
 
 def read_text(path: str) -> str:
@@ -223,22 +246,22 @@ class _Network:
 
     draft: Draft[Topology] | None
     problems: tuple[Problem, ...]
-    sha256: str
+    raw: bytes
 
 
-_EMPTY = _Network(None, (), "")
+_EMPTY = _Network(None, (), b"")
 
 
 def _open_topology(path: Path) -> _Network:
     try:
         source, raw = _open_yaml(path)
     except InputError as error:
-        return _Network(None, tuple(error.problems), "")
+        return _Network(None, tuple(error.problems), b"")
     _fill(source, "topology")
     draft = _draft(source, Topology)
     check_topology(draft)
     known = draft if source.root is not None else None
-    return _Network(known, tuple(source.problems), _hash(raw, _NO_SETTINGS))
+    return _Network(known, tuple(source.problems), raw)
 
 
 def _draft_profile(source: Source, settings: Mapping[str, str]) -> Draft[Profile]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.reserve import mean_rate_bps
+from qnet.schedule.capacity import mean_rate_bps
 from qnet.schedule.routes import Edge, Routes
 
 

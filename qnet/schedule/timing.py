@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from qnet.model.topology import Port, Topology
 from qnet.schedule.routes import Edge, Route
-from qnet.units import PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+from qnet.units import ceil_div, serialisation_ps
 
 
 class TimedRoute(NamedTuple):
@@ -77,19 +77,6 @@ def buffers_needed(
     open_ps = buffer_turn_ps(topology, edge, following)
     open_ps -= serialisation_ps(frame_bytes, port.rate_bps)
     return ceil_div(open_ps, topology.tcqf.cycle_ps)
-
-
-def frame_bytes_least(topology: Topology, edge: Edge, rate_bps: int, following: Edge) -> int:
-    """Return the shortest frame for which the network's cycle buffers are enough (rule 3).
-
-    40.001 us to the end of the turn, 4 buffers of 10 us, 400 Gb/s: a frame must last 1 ns or more,
-    30 bytes with preamble and gap do.
-    """
-    least_ps = buffer_turn_ps(topology, edge, following)
-    least_ps -= topology.tcqf.buffers * topology.tcqf.cycle_ps
-    if least_ps <= 0:
-        return 0
-    return max((least_ps - 1) * rate_bps // (8 * PS_PER_S) + 1 - wire_bytes(0), 0)
 
 
 def time_route(topology: Topology, route: Route) -> TimedRoute:

@@ -5,19 +5,19 @@ from typing import Any
 import numpy as np
 
 from qnet.schedule.csqf import CycleProblem
-from qnet.schedule.csqf.plan import State
+from qnet.schedule.csqf.plan import UNIT_BYTES, State
 from qnet.schedule.slots import SlotProblem
 
 
 def judge_cycles(problem: CycleProblem, state: State) -> None:
     used = np.zeros((len(problem.source), problem.hypercycle), dtype=np.int64)
-    ways, places = state.ways, state.places
-    for stream, way in enumerate(places.way.tolist()):
+    ways, book = state.ways, state.book
+    for stream, way in enumerate(book.way[: len(problem.streams)].tolist()):
         if way < 0:
             continue
         source, target, period, size = problem.streams[stream].tolist()
-        links = ways.port[ways.offset[way] : ways.offset[way + 1]]
-        waited = places.waited[stream, : len(links)]
+        links = ways.port[ways.hop[way] : ways.hop[way + 1]]
+        waited = book.waits[stream, : len(links)]
         assert problem.source[links[0]] == source
         assert problem.target[links[-1]] == target
         assert (problem.target[links[:-1]] == problem.source[links[1:]]).all()
@@ -25,11 +25,11 @@ def judge_cycles(problem: CycleProblem, state: State) -> None:
         assert waited[0] == 0
         assert ((waits >= 0) & (waits <= problem.extra)).all()
         before = np.cumsum(problem.delay[links]) - problem.delay[links]
-        for link, start in zip(links, places.phase[stream] + before + waited, strict=True):
+        for link, start in zip(links, book.phase[stream] + before + waited, strict=True):
             cycles = (start + np.arange(0, problem.hypercycle, period)) % problem.hypercycle
             used[link, cycles] += size
     assert used.max() <= problem.capacity
-    assert (problem.capacity - used == state.ledger.free).all()
+    assert ((problem.capacity - used) * UNIT_BYTES == state.grid.free).all()
 
 
 def judge_slots(problem: SlotProblem, state: Any) -> None:

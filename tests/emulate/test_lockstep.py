@@ -11,7 +11,7 @@ import pytest
 from qnet.check.verdict import judge
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.fabric import BRIDGE, Fabric
-from qnet.emulate.lockstep import Lockstep, emulate
+from qnet.emulate.lockstep import Cut, Lockstep, emulate
 from qnet.emulate.ovs import missing as missing_switch
 from qnet.model.emulation import Emulation
 from qnet.model.write import to_json
@@ -104,3 +104,38 @@ def test_a_missing_rule_loses_frames_and_is_named() -> None:
     assert lost["control"] > 0
     assert any(words.startswith("control: b: not sent to b->c") for words in result.findings)
     assert any("no rule matches" in words for words in result.findings)
+
+
+def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way() -> None:
+    answer = ask(GOLDEN / "two-paths" / "traffic.yaml")
+    case = answer.scenario
+    twice = next(one for one in answer.plan.streams if len(one.paths) == 2)
+    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=10_000)
+    cut = Cut(twice.paths[0].ports[0], 500_000_000)
+    result, wall_clock = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    assert not result.findings
+    replicated = next(one for one in result.observation.streams if one.name == twice.name)
+    unharmed = answer.seen(twice.name)
+    assert replicated.lost == 0
+    slowest_ps = unharmed.latency_ps_max or 0
+    assert replicated.received >= (2_000_000_000 - slowest_ps) // 100_000_000
+    assert replicated.copies < unharmed.copies
+    assert wall_clock["cut followed by all switches"] > 0
+    once = next(one for one in answer.plan.streams if len(one.paths) == 1)
+    cut = Cut(once.paths[0].ports[0], 500_000_000)
+    result, _ = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    harmed = next(one for one in result.observation.streams if one.name == once.name)
+    assert 0 < harmed.lost < harmed.sent
+    assert harmed.received + harmed.lost <= harmed.sent
+
+
+def test_a_demand_fails_over_to_another_port() -> None:
+    """Its first part, 24 of 40 Gb/s, is cut after a third of the time: the rest goes round."""
+    answer = ask(GOLDEN / "demands-over-lag" / "traffic.yaml", duration="600us")
+    case = answer.scenario
+    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=600)
+    cut = Cut("a->b/2", 200_000_000)
+    result, _ = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    mix = next(one for one in result.observation.demands if one.name == "mix")
+    assert not result.findings
+    assert 0.1 * mix.sent < mix.lost < 0.3 * mix.sent, "only what was on the wire"

@@ -66,7 +66,7 @@ def profiles(draw: st.DrawFn) -> Profile:
                 "paths": draw(st.integers(1, 2)),
                 **draw(st.sampled_from([{}, {"max-latency": "120us"}])),
                 **draw(st.sampled_from([{}, {"max-latency-variation": "40us"}])),
-                **draw(st.sampled_from([{}, {"class": "plain"}])),
+                **draw(st.sampled_from([{}, {"damper": True}, {"rank": 7}, {"class": "plain"}])),
             }
         )
     demands = []

@@ -11,9 +11,10 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
 from qnet.schedule.csqf import CyclePlan, CycleProblem, most_streams, plan_cycles
-from qnet.schedule.csqf.kernels import Desk, Slack, room_by_delay, trace_delays
 from qnet.schedule.csqf.plan import fill, prepare, ruin_and_recreate
-from qnet.schedule.kernels import Hops, Ledger
+from qnet.schedule.cycles.kernels import Grid, Want, Ways, score_waits
+from qnet.schedule.cycles.room import make_desk
+from qnet.schedule.kernels import UNSEEN
 
 LINKS = [(0, 1, 2), (1, 2, 3), (2, 3, 1), (0, 2, 7), (1, 3, 4), (3, 0, 2), (2, 1, 3)]
 
@@ -54,7 +55,7 @@ def problems(draw: st.DrawFn) -> CycleProblem:
 @given(problems())
 def test_plans_fit_and_stay_below_the_bound(problem: CycleProblem) -> None:
     plan = plan_cycles(problem, rounds=3)
-    bound, _ = most_streams(problem)
+    bound = most_streams(problem).total
     assert judge(problem, plan) <= bound + 1e-6
     assert plan == plan_cycles(problem, rounds=3)
 
@@ -64,11 +65,13 @@ def test_plans_fit_and_stay_below_the_bound(problem: CycleProblem) -> None:
 def test_ruin_and_recreate_never_loses_a_stream(problem: CycleProblem) -> None:
     state = prepare(problem)
     fill(problem, state)
-    placed = int((state.places.way >= 0).sum())
-    before = state.ledger.free.sum() if placed == len(problem.streams) else None
+    way = state.book.way[: len(problem.streams)]
+    placed = int((way >= 0).sum())
+    before = state.grid.free.sum() if placed == len(problem.streams) else None
     ruin_and_recreate(problem, state, 5, 7)
-    assert (state.places.way >= 0).sum() >= placed
-    assert before is None or state.ledger.free.sum() == before
+    assert (way >= 0).sum() >= placed
+    assert before is None or state.grid.free.sum() == before
+    assert (state.grid.free.sum(axis=1) == state.grid.spare).all()
 
 
 @pytest.mark.twin
@@ -89,37 +92,46 @@ def test_the_best_delays_are_those_of_trying_all(
     shift = np.array([data.draw(st.integers(0, length - 1)) for _ in range(hop_count)])
     extra = np.array([0] + [data.draw(st.integers(0, 2)) for _ in range(hop_count - 1)])
     most = data.draw(st.integers(0, 4))
-    # The first hop has two wires to choose from.
-    hops = Hops(
-        np.array([0, *range(2, hop_count + 2)]), np.array([hop_count, *range(hop_count)]), shift
+    # The first hop has two wires to choose from. A cycle lasts 1000 ps, a frame 1 ps.
+    wire = np.array([0, *range(2, hop_count + 2)])
+    port = np.array([hop_count, *range(hop_count)])
+    last = np.arange(hop_count) == hop_count - 1
+    ways = Ways(
+        hop=np.array([0, hop_count]),
+        latency_ps_max=np.array([0]),
+        shift=shift,
+        sooner_ps=np.where(last, 0, -1),
+        open_ps=np.where(last, 1000, -1),
+        margin_ps=np.array([*extra[1:] * 1000, 0]),
+        wire=wire,
+        port=port,
+        cost=np.array([0]),
+        order=np.array([0]),
+        cycle_ps=1000,
     )
-    ledger = Ledger(free, np.ones(hop_count + 1, dtype=np.int64))
-    desk = Desk(
-        np.zeros((4, 9, length), dtype=np.int64),
-        *(np.zeros(length, dtype=np.int64) for _ in range(3)),
-    )
-    slack = Slack(extra, most)
-    phase = int(room_by_delay(ledger, hops, slack, period, need, desk))
+    ones = np.ones(hop_count + 1, dtype=np.int64)
+    grid = Grid(free, free.sum(axis=1), ones, ones * 10**18, ones)
+    desk = make_desk(length, hop_count)
+    want = Want(need, period, 64, most * 1000, UNSEEN, 1)
+    phase = int(score_waits(grid, ways, want, 0, desk))
 
     def room(start: int, waits: tuple[int, ...]) -> int:
         worst = []
         waited = np.cumsum(waits)
         for hop in range(hop_count):
             cycles = (start + shift[hop] + waited[hop] + period * np.arange(turns)) % length
-            wires = hops.port[hops.offset[hop] : hops.offset[hop + 1]]
-            worst.append(max(int(free[wire, cycles].min()) - need for wire in wires))
+            wires = port[wire[hop] : wire[hop + 1]]
+            worst.append(max(int(free[one, cycles].min()) - need for one in wires))
         return min(worst)
 
     choices = [w for w in product(*(range(e + 1) for e in extra)) if sum(w) <= most]
     best = [max(room(start, waits) for waits in choices) for start in range(period)]
     assert desk.score[:period].tolist() == best
     assert phase == best.index(max(best))
-    waited = np.zeros(hop_count, dtype=np.int64)
-    total = int(trace_delays(hops, slack, phase, desk, waited))
-    waits = tuple(np.diff(waited, prepend=0).tolist())
+    waits = tuple(np.diff(desk.waits, prepend=0).tolist())
     assert waits in choices
     assert room(phase, waits) == best[phase]
-    assert total == min(sum(w) for w in choices if room(phase, w) == best[phase])
+    assert sum(waits) == min(sum(w) for w in choices if room(phase, w) == best[phase])
 
 
 def test_a_stream_that_fits_only_by_waiting_is_admitted_and_proven() -> None:

@@ -3,15 +3,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.schedule.kernels import (
-    WEIGHT_BITS,
-    Hops,
-    Ledger,
-    Scratch,
-    choose_wires,
+from qnet.schedule.cycles.kernels import (
+    Grid,
+    Pairs,
+    Want,
+    Ways,
+    admit_best,
+    best_wires,
     score_phases,
-    take,
+    use,
 )
+from qnet.schedule.cycles.room import empty_book, make_desk, make_requests
+from qnet.schedule.kernels import UNSEEN, WEIGHT_BITS
 
 
 def slow(
@@ -56,32 +59,52 @@ def cases(draw):  # type: ignore[no-untyped-def]
 @given(cases(), st.integers(1, 120))
 def test_kernels_agree_with_the_definition(case, need):  # type: ignore[no-untyped-def]
     free, capacity, hops, period = case
-    ledger = Ledger(
-        np.array(free, dtype=np.int64),
-        2**WEIGHT_BITS // np.maximum(np.array(capacity, dtype=np.int64), 1),
+    count, length = len(hops), len(free[0])
+    last = np.arange(count) == count - 1
+    ways = Ways(
+        hop=np.array([0, count]),
+        latency_ps_max=np.array([0]),
+        shift=np.array([shift for shift, _ in hops]),
+        sooner_ps=np.where(last, 0, -1),
+        open_ps=np.where(last, 1000, -1),
+        margin_ps=np.zeros(count, dtype=np.int64),
+        wire=np.cumsum([0, *(len(ports) for _, ports in hops)]),
+        port=np.array([port for _, ports in hops for port in ports]),
+        cost=np.array([0]),
+        order=np.array([0]),
+        cycle_ps=1000,
     )
-    arrays = Hops(
-        np.cumsum([0, *(len(ports) for _, ports in hops)]).astype(np.int64),
-        np.array([port for _, ports in hops for port in ports], dtype=np.int64),
-        np.array([shift for shift, _ in hops], dtype=np.int64),
-    )
-    scratch = Scratch(*(np.zeros(len(free[0]), dtype=np.int64) for _ in range(3)))
-    best = score_phases(ledger, arrays, period, need, scratch)
+    ones = np.ones(len(free), dtype=np.int64)
+    left = np.array(free, dtype=np.int64)
+    weight = 2**WEIGHT_BITS // np.maximum(np.array(capacity, dtype=np.int64), 1)
+    grid = Grid(left, left.sum(axis=1), weight, ones * 10**9, ones)
+    desk = make_desk(length, count)
+    want = Want(need, period, need - 20, UNSEEN, UNSEEN, 0)
+    best = int(score_phases(grid, ways, want, 0, desk))
     expected = slow(free, capacity, hops, period, need)
     scores = [min(score for score, _, _ in chosen) for chosen in expected]
-    assert scratch.score[:period].tolist() == scores
+    assert desk.score[:period].tolist() == scores
     assert best == scores.index(max(scores))
 
-    ports, cycles = (np.zeros(len(hops), dtype=np.int64) for _ in range(2))
-    binding = choose_wires(ledger, arrays, period, need, best, ports, cycles)
+    binding = int(best_wires(grid, ways, want, 0, best, desk))
     chosen = expected[best]
-    assert list(zip(ports.tolist(), cycles.tolist(), strict=True)) == [
-        (port, cycle) for _, port, cycle in chosen
-    ]
+    assert desk.ports.tolist() == [port for _, port, _ in chosen]
     assert chosen[binding][0] == scores[best]
 
-    take(ledger, arrays, period, need, best, ports)
+    book = empty_book(1, count)
+    asked = (0, period, 1, need - 20, -1, -1, 0, 0, 0)
+    book = book._replace(asked=make_requests(*(np.array([value]) for value in asked)))
+    none = np.zeros(1, dtype=np.int64)
+    answer = int(admit_best(grid, ways, Pairs(none, none + 1, none), book, 0, desk))
+    assert (answer == 0) == (scores[best] >= 0)
+    if answer < 0:
+        assert grid.free.tolist() == free
+        return
+    taken = [row.copy() for row in free]
     for (shift, _), (_, port, _) in zip(hops, chosen, strict=True):
-        for turn in range(0, len(free[0]), period):
-            free[port][(best + shift + turn) % len(free[0])] -= need
-    assert ledger.free.tolist() == free
+        for turn in range(0, length, period):
+            taken[port][(best + shift + turn) % length] -= need
+    assert grid.free.tolist() == taken
+    assert grid.spare.tolist() == grid.free.sum(axis=1).tolist()
+    use(grid, ways, book, 0, -1)
+    assert grid.free.tolist() == free

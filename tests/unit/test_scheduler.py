@@ -49,9 +49,9 @@ def test_what_is_wrong_is_refused(call: Callable[[Scheduler], object], words: st
     ("harm", "words"),
     [
         (lambda raw: raw[:-1], "is damaged"),
-        (lambda raw: raw.replace(b"state 1", b"state 2"), "no scheduler state of version 1"),
+        (lambda raw: raw.replace(b"state 2", b"state 3"), "no scheduler state of version 2"),
         (lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]), "is damaged"),
-        (lambda raw: b"", "no scheduler state of version 1"),
+        (lambda raw: b"", "no scheduler state of version 2"),
     ],
 )
 def test_a_harmed_file_is_refused(

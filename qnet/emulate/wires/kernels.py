@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 
 from qnet.kernel import inline_kernel, kernel
 from qnet.simulate.kernels import (
-    AHEAD,
     ARRIVAL,
     BIRTH,
     CYCLE,
@@ -50,7 +49,6 @@ from qnet.simulate.kernels import (
     NEXT,
     NEXT_CYCLE,
     NEXT_TIME,
-    RANK,
     RECEIVED,
     ROOM_UNTIL,
     SEEN_TAIL,
@@ -399,8 +397,8 @@ def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> 
     delivers = hop[base, LANE] < 0
     hop[own, LANE] = hop[base, LANE]
     hop[own, NEXT] = wires.law[BASE_OWNER] + slot if delivers else own
-    hop[own, RANK] = hop[base, RANK]
-    hop[own, AHEAD] = hop[base, AHEAD]
+    routes.rank[own] = routes.rank[base]
+    routes.shift[own] = routes.shift[base]
     pool.slot[slot, BASE] = base
     pool.slot[slot, EXPECTED] = wires.port_of[base]
 
@@ -538,8 +536,8 @@ def insert_free(
         priority = np.int64(pool.frames[slot, 14]) >> 5
     routes.hop[own, LANE] = -1
     routes.hop[own, NEXT] = owner
-    routes.hop[own, RANK] = wires.rank_of[priority]
-    routes.hop[own, AHEAD] = 0
+    routes.rank[own] = wires.rank_of[priority]
+    routes.shift[own] = 0
     tally.owner[owner, FLOOR] = 0
     tally.owner[owner, HOLD] = -1
     at = tail
@@ -698,7 +696,7 @@ def came_out_planned(
     pool.frames[slot, :length] = data[row, :length]
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
-    if routes.hop[one[slot, BASE], RANK] == 0:
+    if routes.rank[one[slot, BASE]] == 0:
         lane = one[slot, IN_LANE]
         place = lanes.base[lane] + (one[slot, COUNTER] & lanes.mask[lane])
         turn = lanes.cells[place, CYCLE]
@@ -887,7 +885,7 @@ def follow(
                 one[slot, HOP] += 1
                 routes.late[one[slot, BASE]] += routes.late[position]
                 routes.late[position] = 0
-                plan_hop(slot, routes.hop[one[slot, BASE], NEXT], wires, pool, routes)
+                plan_hop(slot, np.int64(routes.hop[one[slot, BASE], NEXT]), wires, pool, routes)
                 one[slot, VIRTUAL] = cells[place, ARRIVAL]
                 one[slot, IN_LANE] = lane
                 one[slot, COUNTER] = at
@@ -927,6 +925,7 @@ def follow(
         leaves = one[slot, BORN] + tally.owner[owner, EXCESS]
         tally.owner[owner, RECEIVED : MOST + 1] = 0
         tally.owner[owner, LEAST] = NEVER
+        tally.owner[owner, MOST] = -1
         port = one[slot, EXPECTED]
         cut = wires.down[port, 0] <= leaves - network.propagation[port] < wires.down[port, 1]
         if cut or wires.into[port] < 0:
@@ -960,7 +959,7 @@ def serve_window(
     status = DONE
     last = wall(messages.clock)
     for port in wires.order:
-        found = serve(port, until, network, routes, lanes, queues, sources, tally)
+        found = serve(port, until, network, routes, lanes, queues, sources, tally, None)
         if found != DONE:
             status = found
         now = wall(messages.clock)

@@ -9,22 +9,25 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qnet.emulate.wires import kernels as w
+from qnet.errors import Infeasible
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, build, hops_of, owners
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
+Number = TypeVar("Number", np.int32, np.int64)
 
 RING = 64
 """Rows of an edge lane at first; a power of two."""
@@ -200,6 +203,8 @@ def with_edges(
             ),
             routes=k.Routes(
                 hop=_longer(hop, slots),
+                rank=_longer(routes.rank, slots),
+                shift=_longer(routes.shift, slots),
                 owner=_longer(routes.owner, slots),
                 lost=_longer(routes.lost, slots),
                 late=_longer(routes.late, slots),
@@ -218,6 +223,7 @@ def with_edges(
                 port=counts,
                 owner=_longer(tally.owner, slots),
                 block=block,
+                birth=_longer(tally.birth, slots),
                 bins=np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64),
             ),
         ),
@@ -227,8 +233,9 @@ def with_edges(
     )
 
 
-def _longer(array: Ints, more: int, value: int = 0) -> Ints:
-    return np.concatenate((array, np.full((more, *array.shape[1:]), value, dtype=np.int64)))
+def _longer(array: NDArray[Number], more: int, value: int = 0) -> NDArray[Number]:
+    return np.concatenate((array, np.full((more, *array.shape[1:]), value, array.dtype)))
+
 
 
 class Emulator:
@@ -256,7 +263,14 @@ class Emulator:
         """Lay out the arrays; nothing is opened yet."""
         self.topology = topology
         self.found = owners(topology, profile, plan)
-        simulated = build(topology, profile, plan, self.found)
+        simulated, parts = add_parts(
+            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
+        )
+        if parts is not None:
+            raise Infeasible(
+                "the mininet tier carries cycles and strict priority; for gates, shapers, meters, "
+                "losses and recovery use 'qnet simulate'"
+            )
         if free_run:
             still = simulated.sources.heap.copy()
             still[:, k.TIME] = k.NEVER

@@ -1,38 +1,35 @@
-"""Place streams in cycles with extra waiting, as many as can be, and bound how many that is.
+"""Place streams in networks that are given in whole cycles, with extra waiting.
 
-A linear program says which streams a plan that could split them over routes would take. Those are
-placed first, large ones before small ones, since small ones still fit into what is left; then
-whatever else finds room, the cheapest first. Rounds of ruin and recreate may follow: some streams
-of one link are taken out, those that wait and then they are placed again, and what was there
-before comes back unless at least as many have found a place.
+A front to the planner's own search: a unit is a frame of 64 bytes, a link one wire whose frames may
+wait so many cycles at its end. The streams that a linear program would take are placed first,
+large ones before small ones, since small ones still fit into what is left; then whatever else finds
+room, the cheapest first; rounds of ruin and recreate may follow.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import NamedTuple
 
-import highspy
 import numpy as np
 
 from qnet.errors import Infeasible
-from qnet.schedule.csqf.kernels import (
-    Desk,
-    Int64Table,
-    Places,
-    Requests,
-    Ways,
-    place_all,
-    remove_all,
-)
-from qnet.schedule.kernels import WEIGHT_BITS, Int64s, Ledger
+from qnet.schedule import bounds
+from qnet.schedule.cycles.kernels import Book, Desk, Grid, Int64Table, Pairs, Ways, place_rows
+from qnet.schedule.cycles.room import empty_book, make_desk
+from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.paths import shortest_paths
 from qnet.schedule.paths.search import make_net
+from qnet.schedule.repair.kernels import RUINED
+from qnet.schedule.repair.search import Field, cheapest_first, favoured_first, priced, repair
+from qnet.units import wire_bytes
 
 ROUTE_COUNT = 4
-RUINED = 24
-WAITING_TRIED = 96
+FRAME_BYTES = 64
+UNIT_BYTES = wire_bytes(FRAME_BYTES)
+CYCLE_PS = 1000
+RATE_BPS = 10**18
+"""So fast that a frame's line time is next to nothing of a cycle."""
 
 
 class CycleProblem(NamedTuple):
@@ -60,16 +57,13 @@ class CyclePlan(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that placing works on."""
+    """All that placing works on; the book has a row for each stream, and spare ones."""
 
-    ledger: Ledger
+    grid: Grid
     ways: Ways
-    requests: Requests
+    pairs: Pairs
+    book: Book
     desk: Desk
-    places: Places
-
-
-Wants = Mapping[tuple[int, int, int], int]
 
 
 def plan_cycles(
@@ -88,160 +82,114 @@ def prepare(problem: CycleProblem, route_count: int = ROUTE_COUNT) -> State:
     streams = problem.streams
     if (streams[:, 2:] < 1).any() or (problem.hypercycle % streams[:, 2] != 0).any():
         raise Infeasible(f"a period does not divide the hypercycle of {problem.hypercycle} cycles")
-    links = len(problem.source)
-    ones = [1] * links
-    net = make_net(problem.source.tolist(), problem.target.tolist(), ones, problem.nodes)
-    pairs, pair = np.unique(streams[:, :2], axis=0, return_inverse=True)
-    table = shortest_paths(net, pairs, route_count)
-    hops = np.diff(table.offset)
-    delay = problem.delay[table.edge]
-    first = np.repeat(table.offset[:-1], hops)
-    place = np.arange(len(table.edge)) - first
-    sums = np.cumsum(delay) - delay
-    ways = Ways(
-        table.first,
-        table.offset,
-        table.edge,
-        (sums - sums[first]) % problem.hypercycle,
-        np.where(place > 0, problem.extra, 0),
-        np.maximum(hops - 1, 0) * problem.extra,
+    links, length = len(problem.source), problem.hypercycle
+    net = make_net(problem.source.tolist(), problem.target.tolist(), [1] * links, problem.nodes)
+    ends, pair = np.unique(streams[:, :2], axis=0, return_inverse=True)
+    table = shortest_paths(net, ends, route_count)
+    ways = _ways(problem, table.offset, table.edge)
+    pairs = Pairs(table.first[:-1].copy(), table.first[1:].copy(), np.zeros(len(ends), np.int64))
+    width = int(np.diff(table.offset).max(initial=1))
+    book = empty_book(len(streams) + RUINED, width, waits=problem.extra > 0)
+    rows = slice(0, len(streams))
+    book.asked.pair[rows] = pair.reshape(-1)
+    book.asked.period[rows] = streams[:, 2]
+    book.asked.packets[rows] = streams[:, 3]
+    book.asked.frame_bytes[rows] = FRAME_BYTES
+    book.asked.latency_ps_most[rows] = -1
+    book.asked.variation_ps_most[rows] = -1
+    book.asked.waits[rows] = problem.extra > 0
+    capacity = problem.capacity * UNIT_BYTES
+    grid = Grid(
+        np.full((links, length), capacity, dtype=np.int64),
+        np.full(links, capacity * length, dtype=np.int64),
+        np.full(links, 2**WEIGHT_BITS // max(capacity, 1), dtype=np.int64),
+        np.full(links, RATE_BPS, dtype=np.int64),
+        np.ones(links, dtype=np.int64),
     )
-    longest = int(hops.max(initial=1))
-    length = problem.hypercycle
-    waits = max(longest - 1, 0) * problem.extra + 1
-    desk = Desk(
-        np.zeros((longest, waits, length), dtype=np.int64),
-        *(np.zeros(length, dtype=np.int64) for _ in range(3)),
+    return State(grid, ways, pairs, book, make_desk(length, width))
+
+
+def _ways(problem: CycleProblem, offset: Int64s, link: Int64s) -> Ways:
+    hops = np.diff(offset)
+    first = np.repeat(offset[:-1], hops)
+    sums = np.cumsum(problem.delay[link]) - problem.delay[link]
+    shift = sums - sums[first]
+    last = np.zeros(len(link), dtype=np.bool_)
+    last[offset[1:] - 1] = True
+    latency_ps_max = shift[offset[1:] - 1] * CYCLE_PS
+    return Ways(
+        hop=offset,
+        latency_ps_max=latency_ps_max,
+        shift=shift,
+        sooner_ps=np.where(last, 0, -1),
+        open_ps=np.where(last, CYCLE_PS, -1),
+        margin_ps=np.where(last, 0, problem.extra * CYCLE_PS),
+        wire=np.arange(len(link) + 1),
+        port=link,
+        cost=latency_ps_max,
+        order=np.arange(len(hops)),
+        cycle_ps=CYCLE_PS,
     )
-    places = Places(
-        np.full(len(streams), -1, dtype=np.int64),
-        np.zeros(len(streams), dtype=np.int64),
-        np.zeros((len(streams), longest), dtype=np.int64),
-    )
-    ledger = Ledger(
-        np.full((links, length), problem.capacity, dtype=np.int64),
-        np.full(links, 2**WEIGHT_BITS // max(problem.capacity, 1), dtype=np.int64),
-    )
-    requests = Requests(pair.reshape(-1), streams[:, 2].copy(), streams[:, 3].copy())
-    return State(ledger, ways, requests, desk, places)
 
 
 def fill(problem: CycleProblem, state: State) -> None:
     """Place what the linear program takes, then whatever else fits."""
-    _, taken = most_streams(problem)
-    weight = problem.streams[:, 3] * (problem.hypercycle // problem.streams[:, 2])
+    _, taken, prices = most_streams(problem)
+    order = cheapest_first(_field(problem, state, prices), _rows(problem))
     left = dict(taken)
-    chosen = np.zeros(len(weight), dtype=np.bool_)
+    chosen = []
+    weight = _weight(problem)
     for stream in np.argsort(problem.streams[:, 3], kind="stable").tolist():
         key = _class_of(problem, stream, int(weight[stream]))
-        if left[key] > 0:
+        if left.get(key, 0) > 0:
             left[key] -= 1
-            chosen[stream] = True
-    first = np.lexsort((problem.streams[:, 2], -problem.streams[:, 3]))
-    place_all(
-        state.ledger, state.ways, state.requests, first[chosen[first]], state.desk, state.places
-    )
-    place_all(*state[:3], cheapest_first(problem, state), *state[3:])
-
-
-def cheapest_first(problem: CycleProblem, state: State) -> Int64s:
-    """Sort streams by what they take of all links on their shortest route."""
-    hops = np.append(np.diff(state.ways.offset), 0)[state.ways.first[state.requests.pair]]
-    weight = problem.streams[:, 3] * (problem.hypercycle // problem.streams[:, 2])
-    return np.lexsort((problem.streams[:, 2], weight * hops))
+            chosen.append(stream)
+    order = favoured_first(state.book, order, np.array(chosen, dtype=np.int64))
+    place_rows(*_field(problem, state, prices)[:4], order, state.desk)
 
 
 def ruin_and_recreate(problem: CycleProblem, state: State, rounds: int, seed: int) -> None:
-    """Take out some streams of a link, and see whether more fit in another order."""
-    words = np.random.PCG64(seed)
-    cheap = cheapest_first(problem, state)
-    rank = np.empty_like(cheap)
-    rank[cheap] = np.arange(len(cheap))
-    links = len(problem.source)
-    for _ in range(rounds):
-        waiting = np.flatnonzero(state.places.way < 0)
-        if not len(waiting):
-            return
-        draws = words.random_raw(RUINED + WAITING_TRIED + 1) >> np.uint64(1)
-        draws = draws.astype(np.int64)
-        on_link = _users(state, int(draws[0]) % links)
-        if not len(on_link):
-            continue
-        out = np.unique(on_link[draws[1 : RUINED + 1] % len(on_link)])
-        tried = waiting[np.argsort(rank[waiting])]
-        tried = np.unique(tried[draws[RUINED + 1 :] % min(len(tried), 4 * WAITING_TRIED)])
-        free = state.ledger.free.copy()
-        held = [column[out].copy() for column in state.places]
-        remove_all(*state[:3], out, state.places)
-        both = np.concatenate([tried, out])
-        placed = place_all(*state[:3], both[np.argsort(rank[both])], *state[3:])
-        if placed < len(out):
-            state.ledger.free[:] = free
-            for column, old in zip(state.places, held, strict=True):
-                column[tried] = 0
-                column[out] = old
-            state.places.way[tried] = -1
+    """Take out some streams, and see whether more fit in another order."""
+    field = _field(problem, state, most_streams(problem).prices)
+    repair(field, _rows(problem), rounds, seed)
 
 
-def _users(state: State, link: int) -> Int64s:
-    """Return the placed streams that use a link."""
-    ways = np.repeat(np.arange(len(state.ways.most)), np.diff(state.ways.offset))
-    over = np.zeros(len(state.ways.most) + 1, dtype=np.bool_)
-    over[ways[state.ways.port == link]] = True
-    return np.flatnonzero(over[state.places.way])
+def _field(problem: CycleProblem, state: State, prices: list[int]) -> Field:
+    ways = priced(state.ways, state.pairs, np.array(prices, dtype=np.int64))
+    return Field(*state._replace(ways=ways))
 
 
-def _class_of(problem: CycleProblem, stream: int, weight: int) -> tuple[int, int, int]:
+def _rows(problem: CycleProblem) -> Int64s:
+    return np.arange(len(problem.streams))
+
+
+def _weight(problem: CycleProblem) -> Int64s:
+    return problem.streams[:, 3] * (problem.hypercycle // problem.streams[:, 2])
+
+
+def _class_of(problem: CycleProblem, stream: int, weight: int) -> bounds.Class:
     source, target = problem.streams[stream, :2].tolist()
-    return source, target, weight
+    return bounds.Class(source, target, weight)
 
 
-def most_streams(problem: CycleProblem) -> tuple[float, dict[tuple[int, int, int], int]]:
-    """Return how many streams any plan can place at most, and how many of each class make it up.
-
-    A class is (source, target, units in a hypercycle). The linear program lets streams be split
-    over routes and moments; the whole part of each class is returned.
-    """
-    weight = problem.streams[:, 3] * (problem.hypercycle // problem.streams[:, 2])
-    counts = Counter(
-        _class_of(problem, stream, size) for stream, size in enumerate(weight.tolist())
-    )
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
-    served = {key: solver.addVariable(0, count) for key, count in counts.items()}
-    sources = sorted({key[0] for key in counts})
-    ends = list(zip(problem.source.tolist(), problem.target.tolist(), strict=True))
-    flow = {(s, link): solver.addVariable(0) for s in sources for link in range(len(ends))}
-    for source in sources:
-        for node in range(problem.nodes):
-            if node != source:
-                into = [flow[source, link] for link, end in enumerate(ends) if end[1] == node]
-                out = [-flow[source, link] for link, end in enumerate(ends) if end[0] == node]
-                here = [
-                    -key[2] * variable
-                    for key, variable in served.items()
-                    if key[:2] == (source, node)
-                ]
-                if terms := into + out + here:
-                    solver.addConstr(solver.qsum(terms) == 0)
-    for link in range(len(ends)):
-        whole = solver.qsum([flow[source, link] for source in sources])
-        solver.addConstr(whole <= problem.capacity * problem.hypercycle)
-    solver.maximize(solver.qsum(list(served.values())))
-    values = solver.getSolution().col_value
-    amounts = {key: values[variable.index] for key, variable in served.items()}
-    return sum(amounts.values()), {key: int(amount + 1e-6) for key, amount in amounts.items()}
+def most_streams(problem: CycleProblem) -> bounds.Most:
+    """Return how many streams any plan can place at most, and how many of each class make it up."""
+    weight = _weight(problem).tolist()
+    counts = Counter(_class_of(problem, stream, size) for stream, size in enumerate(weight))
+    capacity = [problem.capacity * problem.hypercycle] * len(problem.source)
+    source, target = problem.source.tolist(), problem.target.tolist()
+    return bounds.most_streams(bounds.Load(source, target, capacity, counts))
 
 
 def _to_plan(problem: CycleProblem, state: State) -> CyclePlan:
     links, cycles = [], []
-    ways, places = state.ways, state.places
-    for stream, way in enumerate(places.way.tolist()):
-        row = slice(ways.offset[way], ways.offset[way + 1]) if way >= 0 else slice(0, 0)
+    ways, book = state.ways, state.book
+    for stream, way in enumerate(book.way[: len(problem.streams)].tolist()):
+        row = slice(ways.hop[way], ways.hop[way + 1]) if way >= 0 else slice(0, 0)
         ports = ways.port[row]
-        waited = places.waited[stream, : len(ports)]
-        start = int(places.phase[stream])
-        before = np.cumsum(problem.delay[ports]) - problem.delay[ports]
+        start = book.phase[stream] + ways.shift[row]
+        if book.waits.size:
+            start = start + book.waits[stream, : len(ports)]
         links.append(tuple(ports.tolist()))
-        cycles.append(tuple((start + before + waited).tolist()))
+        cycles.append(tuple(start.tolist()))
     return CyclePlan(tuple(links), tuple(cycles))

@@ -27,8 +27,11 @@ def audit(scheduler: Scheduler) -> list[str]:
         taken += _taken(scheduler, rows)
         faults += _late(scheduler, rows)
     for word, wrong in (
-        ("takes more than there is", taken > scheduler.capacity[:, np.newaxis]),
-        ("is booked wrongly", scheduler.capacity[:, np.newaxis] - taken != scheduler.grid.free),
+        ("takes more than there is", taken > scheduler.room.capacity[:, np.newaxis]),
+        (
+            "is booked wrongly",
+            scheduler.room.capacity[:, np.newaxis] - taken != scheduler.grid.free,
+        ),
     ):
         for port, cycle in np.argwhere(wrong)[:20].tolist():
             faults.append(f"port {scheduler.topology.ports[port].name}, cycle {cycle} {word}")
@@ -56,7 +59,8 @@ def _hops(scheduler: Scheduler, rows: Int64s) -> Iterator[tuple[Int64s, Int64s, 
                 shift[number] = hop.shift
         have = np.flatnonzero(port[compact, 0] >= 0)
         wire = scheduler.book.wires[rows[have], place]
-        yield have, port[compact[have], wire], shift[compact[have]]
+        waited = scheduler.book.waits[rows[have], place] if scheduler.book.waits.size else 0
+        yield have, port[compact[have], wire], shift[compact[have]] + waited
 
 
 def _taken(scheduler: Scheduler, rows: Int64s) -> Int64s:
@@ -81,7 +85,7 @@ def _taken(scheduler: Scheduler, rows: Int64s) -> Int64s:
 
 
 def _late(scheduler: Scheduler, rows: Int64s) -> list[str]:
-    latency = np.array([way.latency_ps_max for way in scheduler.table.ways] or [0], dtype=np.int64)
     most = scheduler.book.asked.latency_ps_most[rows]
-    late = rows[(most >= 0) & (latency[scheduler.book.way[rows]] > most)]
+    latency = scheduler.lookup(rows).latency_ps_max
+    late = rows[(most >= 0) & (latency > most)]
     return [f"stream {row} can take longer than it asked for" for row in late[:20].tolist()]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qnet import __version__
-from qnet.model.plan import PathPlan, Plan, StreamPlan
-from qnet.model.traffic import ETHERNET_BYTES, Profile, Stream
+from qnet.model.plan import Plan
+from qnet.model.traffic import ETHERNET_BYTES, RESERVED, Profile, Stream
 from qnet.schedule.online.scheduler import Scheduler
-from qnet.schedule.timing import send_ps
 
 
 def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tuple[Profile, Plan]:
@@ -16,9 +15,11 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
     topology = scheduler.topology
     cycle_ps = topology.tcqf.cycle_ps
     streams, plans = [], []
+    waits = False
     for number in ids:
         place = scheduler.place(int(number))
         asked = scheduler.book.asked
+        waits = waits or bool(asked.waits[number])
         limits = [int(asked.latency_ps_most[number]), int(asked.variation_ps_most[number])]
         latency_ps, variation_ps = (None if limit < 0 else limit for limit in limits)
         streams.append(
@@ -33,28 +34,15 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
                 max_latency_variation_ps=variation_ps,
                 paths=place.pair.paths,
                 rank=int(asked.rank[number]),
+                damper=bool(asked.damper[number]),
             )
         )
-        wait = 0
-        start = place.cycles[0][0]
-        while send_ps(topology, place.pair.talker, start + wait) < 0:
-            wait += place.period
-        plans.append(
-            StreamPlan(
-                name=f"s{number}",
-                status="admitted",
-                send_ps=send_ps(topology, place.pair.talker, start + wait),
-                paths=tuple(
-                    PathPlan(
-                        ports=tuple(topology.ports[port].name for port in ports),
-                        cycles=tuple(cycle + wait for cycle in cycles),
-                    )
-                    for ports, cycles in zip(place.ports, place.cycles, strict=True)
-                ),
-            )
-        )
+        plans.append(scheduler.room.stream_plan(scheduler.book, number, f"s{number}"))
     profile = Profile.model_construct(
-        title="streams of a scheduler", topology=topology_name, streams=tuple(streams)
+        title="streams of a scheduler",
+        topology=topology_name,
+        classes=(RESERVED.model_copy(update={"mechanism": "csqf" if waits else "tcqf"}),),
+        streams=tuple(streams),
     )
     plan = Plan(
         qnet_version=__version__,

@@ -11,7 +11,7 @@ was released may be given to a later stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,35 +22,24 @@ from numpy.typing import NDArray
 from qnet.errors import Infeasible
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
-from qnet.schedule.kernels import WEIGHT_BITS, Int64s
-from qnet.schedule.online import state
-from qnet.schedule.online.kernels import (
-    BLOCK,
+from qnet.schedule.cycles.kernels import (
     NO_ROOM,
     NO_ROUTE,
     TOO_SLOW,
-    Desk,
     Grid,
-    Int32s,
     Pairs,
     Requests,
-    Vacancy,
     Ways,
-    admit_rows,
-    best_wires,
     cut_rows,
-    look_up,
-    release_rows,
     reroute_rows,
     retry_rows,
     take_all_rows,
-    try_all,
-    try_few,
-    want_of,
 )
-from qnet.schedule.online.ways import Pair, Way, WayTable
-from qnet.schedule.reserve import CELLS_MOST, cycle_capacity
-from qnet.units import show_time, wire_bytes
+from qnet.schedule.cycles.room import Place, Room, empty_book, keep_whole_path, make_requests, widen
+from qnet.schedule.cycles.ways import Pair, WayTable
+from qnet.schedule.kernels import Int64s
+from qnet.schedule.online import state
+from qnet.schedule.online.kernels import BLOCK, Vacancy, admit_rows, look_up, release_rows
 
 NEED_BYTES_MOST = 2**40
 
@@ -73,11 +62,13 @@ class Rerouted(NamedTuple):
     """What became of the streams that a failure cut.
 
     `moved` had their new place before the old one was given up; `replaced` only fitted into the
-    room of the old one; `lost` found no place (a pair of paths may still have one that works).
+    room of the old one; `reduced` have one path left of two, and the other's room is free again;
+    `lost` found no place. `lost_by_rank` counts both of these.
     """
 
     moved: Int64s
     replaced: Int64s
+    reduced: Int64s
     lost: Int64s
     lost_by_rank: dict[int, int]
 
@@ -90,18 +81,6 @@ class Found(NamedTuple):
     latency_ps_max: Int64s
 
 
-class Place(NamedTuple):
-    """One stream's reservation in full: for each path its ports, and its cycles from phase on."""
-
-    pair: Pair
-    period: int
-    packets: int
-    frame_bytes: int
-    ports: tuple[tuple[int, ...], ...]
-    cycles: tuple[tuple[int, ...], ...]
-    latency_ps_max: int
-
-
 class Scheduler:
     """Admits, releases, changes and re-routes reserved streams of one network.
 
@@ -110,35 +89,34 @@ class Scheduler:
     """
 
     def __init__(self, topology: Topology, hypercycle: int, other_frame_bytes: int = 0) -> None:
-        if not 0 < hypercycle * len(topology.ports) <= CELLS_MOST:
-            raise Infeasible(
-                f"a hypercycle of {hypercycle} cycles is not one that can be counted for "
-                f"{len(topology.ports)} ports"
-            )
-        self.topology = topology
-        self.hypercycle = hypercycle
-        self.other_frame_bytes = other_frame_bytes
-        guard = wire_bytes(other_frame_bytes) if other_frame_bytes else 0
-        self.capacity: Int64s = np.array(
-            [cycle_capacity(topology, port, guard) for port in topology.ports], dtype=np.int64
-        )
-        assert int(self.capacity.max()) < 2**WEIGHT_BITS, "scores would not fit into 64 bits"
-        self.grid = Grid(
-            np.repeat(self.capacity[:, np.newaxis], hypercycle, axis=1),
-            self.capacity * hypercycle,
-            2**WEIGHT_BITS // np.maximum(self.capacity, 1),
-            np.array([port.rate_bps for port in topology.ports], dtype=np.int64),
-            np.ones(len(topology.ports), dtype=np.int64),
-        )
-        self.table = WayTable(topology)
-        self.book = state.empty_book(0, 1)
+        self.room = Room(topology, hypercycle, other_frame_bytes)
+        self.book = empty_book(0, 1)
         self._vacancy = Vacancy(np.zeros(0, np.int64), np.zeros(1, np.int64))
         self._down: dict[str, tuple[int, ...]] = {}
-        self._make_desk()
 
     def __len__(self) -> int:
         """Return how many streams there are."""
         return int(self._vacancy.used.sum())
+
+    @property
+    def topology(self) -> Topology:
+        """The network."""
+        return self.room.topology
+
+    @property
+    def hypercycle(self) -> int:
+        """Cycles that all intervals divide."""
+        return self.room.hypercycle
+
+    @property
+    def grid(self) -> Grid:
+        """What every cycle of every port has left."""
+        return self.room.grid
+
+    @property
+    def table(self) -> WayTable:
+        """The ways of all pairs."""
+        return self.room.table
 
     # What is asked for
 
@@ -146,27 +124,16 @@ class Scheduler:
         """Return the number by which requests name two nodes."""
         return self.table.number_of(Pair(talker, listener, paths))
 
-    def requests(self, streams: Iterable[Stream]) -> Requests:
-        """Return the requests of streams as a traffic file has them; counts are written out."""
-        cycle_ps = self.topology.tcqf.cycle_ps
-        rows = []
-        for stream in streams:
-            if stream.interval_ps % cycle_ps:
-                raise Infeasible(
-                    f"{stream.name}: its interval of {show_time(stream.interval_ps)} is not a "
-                    f"multiple of the cycle of {show_time(cycle_ps)}"
-                )
-            pair = self.pair(stream.talker, stream.listener, stream.paths)
-            most = [
-                -1 if limit is None else limit
-                for limit in (stream.max_latency_ps, stream.max_latency_variation_ps)
-            ]
-            row = [pair, stream.interval_ps // cycle_ps, stream.max_packets, stream.frame_bytes]
-            rows += [[*row, *most, stream.rank]] * stream.count
-        columns = np.array(rows, dtype=np.int64).reshape(-1, 7).T
-        return self.request(*columns)
+    def requests(
+        self, streams: Iterable[Stream], may_wait: Callable[[Stream], bool] = lambda stream: False
+    ) -> Requests:
+        """Return the requests of streams as a traffic file has them; counts are written out.
 
-    def request(
+        `may_wait` says whose frames may wait extra cycles (CSQF), such as `profile.may_wait`.
+        """
+        return self.room.requests(streams, may_wait)
+
+    def request(  # noqa: PLR0913 - one for each column of a request
         self,
         pair: Numbers,
         period: Numbers,
@@ -175,24 +142,28 @@ class Scheduler:
         latency_ps_most: Numbers = -1,
         variation_ps_most: Numbers = -1,
         rank: Numbers = 500,
+        *,
+        waits: Numbers = 0,
+        damper: Numbers = 0,
     ) -> Requests:
-        """Return requests from columns; `period` is in cycles, -1 stands for no limit."""
-        given = (pair, period, packets, frame_bytes, latency_ps_most, variation_ps_most, rank)
-        wide = np.broadcast_arrays(*(np.atleast_1d(np.asarray(one)) for one in given))
-        return Requests._make(
-            np.ascontiguousarray(column, dtype=kind)
-            for column, kind in zip(wide, state.ASKED_KINDS, strict=True)
-        )
+        """Return requests from columns; `period` is in cycles, -1 stands for no limit.
+
+        `waits` is 1 where frames may wait extra cycles (CSQF), `damper` 1 where the listener's node
+        holds them.
+        """
+        asked = (pair, period, packets, frame_bytes, latency_ps_most, variation_ps_most, rank)
+        columns = (np.atleast_1d(np.asarray(one)) for one in (*asked, waits, damper))
+        return make_requests(*np.broadcast_arrays(*columns))
 
     # Coming and going
 
     def admit(self, asked: Requests) -> Int64s:
         """Admit requests in order; return the id of each, or the Refusal in its place."""
         self._check(asked)
-        ways, pairs = self._arrays(asked.pair)
+        ways, pairs = self._arrays(asked.pair, bool(asked.waits.any()))
         self._reserve_rows(len(asked.pair))
         ids = np.zeros(len(asked.pair), dtype=np.int64)
-        admit_rows(self.grid, ways, pairs, self.book, self._vacancy, asked, ids, self._desk)
+        admit_rows(self.grid, ways, pairs, self.book, self._vacancy, asked, ids, self.room.desk)
         return ids
 
     def release(self, ids: Sequence[int] | Int64s) -> None:
@@ -226,26 +197,7 @@ class Scheduler:
     def place(self, stream: int) -> Place:
         """Return one stream's reservation in full."""
         self._check_ids(np.array([stream]))
-        book = self.book
-        way = self.table.ways[int(book.way[stream])]
-        phase = int(book.phase[stream])
-        ports: list[list[int]] = [[]]
-        cycles: list[list[int]] = [[]]
-        for place, hop in enumerate(way.hops):
-            ports[-1].append(hop.ports[int(book.wires[stream, place])])
-            cycles[-1].append(phase + hop.shift)
-            if hop.steady_ps >= 0 and place + 1 < len(way.hops):
-                ports.append([])
-                cycles.append([])
-        return Place(
-            self.table.pairs[way.pair],
-            int(book.asked.period[stream]),
-            int(book.asked.packets[stream]),
-            int(book.asked.frame_bytes[stream]),
-            tuple(map(tuple, ports)),
-            tuple(map(tuple, cycles)),
-            way.latency_ps_max,
-        )
+        return self.room.place(self.book, stream)
 
     def ids(self) -> Int64s:
         """Return the ids that are in use."""
@@ -254,54 +206,7 @@ class Scheduler:
     def explain(self, asked: Requests) -> str:
         """Say why the first of the requests would be refused now, by what binds on its best way."""
         self._check(asked)
-        one = Requests._make(column[:1] for column in asked)
-        ways, pairs = self._arrays(one.pair)
-        pair = self.table.pairs[int(one.pair[0])]
-        low, high = (int(side[int(one.pair[0])]) for side in pairs)
-        noun = "disjoint pair of routes" if pair.paths == 2 else "route"
-        if low == high:
-            return f"no {noun} from {pair.talker} to {pair.listener}"
-        most_ps = int(one.latency_ps_most[0])
-        quickest_ps = int(ways.latency_ps_max[low:high].min())
-        if 0 <= most_ps < quickest_ps:
-            return (
-                f"the quickest {noun} takes {show_time(quickest_ps)} with its cycles, of "
-                f"{show_time(most_ps)}"
-            )
-        fullest = ""
-        best = -(2**62)
-        for way in range(low, high):
-            if 0 <= most_ps < ways.latency_ps_max[way]:
-                continue
-            answer = self._room(ways, one, way)
-            if answer is not None and answer[0] > best:
-                best, fullest = answer
-        if best >= 0:
-            return "it would be admitted"
-        return fullest or f"no {noun} in time has wires that keep its variation and its buffers"
-
-    def _room(self, ways: Ways, one: Requests, way: int) -> tuple[int, str] | None:
-        """Return the most room on a way, below 0 when it does not fit, and where it is least."""
-        desk = self._desk
-        want = want_of(one, 0)
-        phase = int(try_few(self.grid, ways, want, way, desk))
-        if phase == -2:
-            return None
-        phase = int(try_all(self.grid, ways, want, way, desk))
-        phase = max(phase, int(np.argmax(desk.score[: int(one.period[0])])))
-        binding = int(best_wires(self.grid, ways, want, way, phase, desk))
-        port = int(desk.ports[binding])
-        period = int(one.period[0])
-        start = phase + int(ways.shift[int(ways.hop[way]) + binding])
-        cycles = (start + np.arange(0, self.hypercycle, period)) % self.hypercycle
-        cycle = int(cycles[np.argmin(self.grid.free[port, cycles])])
-        free = int(self.grid.free[port, cycle])
-        need = int(one.packets[0]) * wire_bytes(int(one.frame_bytes[0]))
-        return (
-            (free - need) * int(self.grid.weight[port]),
-            f"port {self.topology.ports[port].name}, cycle {cycle}: {need} bytes needed, "
-            f"{free} free",
-        )
+        return self.room.why_not(asked, 0) or "it would be admitted"
 
     # Failures
 
@@ -309,13 +214,11 @@ class Scheduler:
         """Take a cable out of use and re-route what it carried, low rank first.
 
         New places are reserved before old ones are given up. What found none beside its old place
-        is tried again in the room of it: the old one is cut anyway. Other streams are not touched.
+        is tried again in the room of it: the old one is cut anyway. Of two paths the one that works
+        is kept. Lost streams keep their reservation: they are whole again when the cable is. Other
+        streams are not touched.
         """
-        ports = tuple(
-            port.number
-            for port in self.topology.ports
-            if self.topology.cable(self.topology.links[port.link]) == cable
-        )
+        ports = self._ports_of(cable)
         if not ports:
             raise Infeasible(f"the network has no cable '{cable}'")
         self._down[cable] = ports
@@ -323,9 +226,21 @@ class Scheduler:
         ways, _ = self._arrays()
         cut = np.zeros(len(self.book.way), dtype=np.int64)
         cut = cut[: int(cut_rows(self.grid, ways, self.book, cut))]
+        return self.reroute(cut)
+
+    def reroute(self, ids: Sequence[int] | Int64s) -> Rerouted:
+        """Give streams new places, low rank first, each reserved before the old one is given up.
+
+        Streams that no port is down for only move to a place beside their old one; for the others
+        see `fail_cable`. Two paths that a failure has reduced to one become two again if they can.
+        """
+        rows = np.atleast_1d(np.asarray(ids, dtype=np.int64))
+        if not rows.size:
+            return Rerouted(rows, rows, rows, rows, {})
+        self._check_ids(rows)
         asked = self.book.asked
-        size = asked.packets[cut].astype(np.int64) * (asked.frame_bytes[cut] + 20)
-        return self._reroute(cut[np.lexsort((cut, -size, asked.rank[cut]))])
+        size = asked.packets[rows].astype(np.int64) * (asked.frame_bytes[rows] + 20)
+        return self._reroute(rows[np.lexsort((rows, -size, asked.rank[rows]))])
 
     def mend_cable(self, cable: str) -> None:
         """Take a mended cable into use again; streams stay where they are."""
@@ -339,26 +254,35 @@ class Scheduler:
         """Cables out of use."""
         return tuple(sorted(self._down))
 
+    def _ports_of(self, cable: str) -> tuple[int, ...]:
+        links, cable_of = self.topology.links, self.topology.cable
+        ports = self.topology.ports
+        return tuple(port.number for port in ports if cable_of(links[port.link]) == cable)
+
     def _set_up(self) -> None:
-        down = {port for ports in self._down.values() for port in ports}
-        self.grid.up[:] = 1
-        self.grid.up[sorted(down)] = 0
-        self.table.fail(down)
+        self.room.set_down({port for ports in self._down.values() for port in ports})
 
     def _reroute(self, ids: Int64s) -> Rerouted:
         ways, pairs = self._arrays(self.book.asked.pair[ids])
         self._reserve_rows(1)
         spare = int(np.argmax(self.book.way < 0))
         answer = np.zeros(len(ids), dtype=np.int64)
-        reroute_rows(self.grid, ways, pairs, self.book, spare, ids, answer, self._desk)
-        left = ids[answer < 0]
-        again = np.zeros(len(left), dtype=np.int64)
-        retry_rows(self.grid, ways, pairs, self.book, left, again, self._desk)
-        lost = left[again < 0]
-        ranks, counts = np.unique(self.book.asked.rank[lost], return_counts=True)
+        rest = (self.grid, ways, pairs, self.book, spare)
+        reroute_rows(*rest, ids, answer, 0, self.room.desk)
+        tried = ids[answer < 0]
+        again = np.zeros(len(tried), dtype=np.int64)
+        retry_rows(*rest, tried, again, 0, self.room.desk)
+        left = tried[again < 0]
+        reduced = np.array(
+            [row for row in left.tolist() if keep_whole_path(self.room, self.book, row)], np.int64
+        )
+        lost = left[~np.isin(left, reduced)]
+        self._arrays()
+        ranks, counts = np.unique(self.book.asked.rank[left], return_counts=True)
         return Rerouted(
             ids[answer == 0],
-            left[again == 0],
+            tried[again == 0],
+            reduced,
             lost,
             dict(zip(ranks.tolist(), counts.tolist(), strict=True)),
         )
@@ -375,11 +299,7 @@ class Scheduler:
         saved = state.load(path, topology)
         scheduler = cls(topology, saved.hypercycle, saved.other_frame_bytes)
         for cable in saved.cables_down:
-            scheduler._down[cable] = tuple(
-                port.number
-                for port in topology.ports
-                if topology.cable(topology.links[port.link]) == cable
-            )
+            scheduler._down[cable] = scheduler._ports_of(cable)
         scheduler._set_up()
         table = scheduler.table
         numbers = table.add(
@@ -396,7 +316,7 @@ class Scheduler:
     def _to_saved(self) -> state.Saved:
         return state.canonical(
             self.hypercycle,
-            self.other_frame_bytes,
+            self.room.other_frame_bytes,
             self.cables_down,
             self.table.pairs,
             self.table.ways,
@@ -405,19 +325,15 @@ class Scheduler:
 
     # Inner matters
 
-    def _arrays(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS) -> tuple[Ways, Pairs]:
-        ways, pairs = self.table.arrays(wanted)
+    def _arrays(
+        self, wanted: NDArray[np.integer[Any]] = NO_PAIRS, waits: bool = False
+    ) -> tuple[Ways, Pairs]:
+        ways, pairs = self.room.arrays(wanted)
         width = self.table.hop_count_most
-        if self.book.wires.shape[1] < width:
-            self.book = state.widen(self.book, width)
-        if self._desk.ports.size < width:
-            self._make_desk()
+        waits = waits or self.book.waits.shape[1] > 0
+        if (self.book.wires.shape[1] < width) or (waits and self.book.waits.shape[1] < width):
+            self.book = widen(self.book, width, waits)
         return ways, pairs
-
-    def _make_desk(self) -> None:
-        width = self.table.hop_count_most
-        sizes = [self.hypercycle] * 3 + [width] * 2
-        self._desk = Desk(*(np.zeros(size, dtype=np.int64) for size in sizes))
 
     def _reserve_rows(self, more: int) -> None:
         """Make sure that there are so many vacant rows."""
@@ -435,12 +351,14 @@ class Scheduler:
             return
         need = asked.packets.astype(np.int64) * (asked.frame_bytes + 20)
         faults = [
+            (asked.waits < 0) | (asked.waits > 1) | (asked.damper < 0) | (asked.damper > 1),
             (asked.pair < 0) | (asked.pair >= len(self.table.pairs)),
             (asked.period < 1) | (self.hypercycle % np.maximum(asked.period, 1) != 0),
             (asked.packets < 1) | (asked.frame_bytes < 1) | (need >= NEED_BYTES_MOST),
             asked.frame_bytes > 16_000,
         ]
         words = [
+            "says neither 0 nor 1 of waiting or of a damper",
             "names no pair of nodes",
             f"has a period that does not divide the hypercycle of {self.hypercycle} cycles",
             "has no frames, or more than a cycle can ever hold",
@@ -460,4 +378,4 @@ class Scheduler:
             raise Infeasible("an id is given twice")
 
 
-__all__ = ["Int32s", "Refusal", "Requests", "Rerouted", "Scheduler", "Way"]
+__all__ = ["Place", "Refusal", "Requests", "Rerouted", "Scheduler"]

@@ -1,6 +1,6 @@
 """The rows of a scheduler, and the file that keeps them.
 
-A state file is one line `qnet-scheduler-state 1`, one line with the SHA-256 of all that follows,
+A state file is one line `qnet-scheduler-state 2`, one line with the SHA-256 of all that follows,
 one line of JSON (the network's hash, the pairs and ways in use), and the columns, one after the
 other, as little-endian integers. Only what is in use is written, in an order that does not depend
 on the past: two schedulers that hold the same streams under the same ids write the same bytes.
@@ -22,19 +22,15 @@ from qnet.errors import InputError, Problem
 from qnet.model.read import read_bytes
 from qnet.model.topology import Topology
 from qnet.model.write import to_json, write_bytes
-from qnet.schedule.online.kernels import (
-    BLOCK,
-    Book,
-    Requests,
-    Vacancy,
-)
-from qnet.schedule.online.ways import Hop, Pair, Way
+from qnet.schedule.cycles.kernels import Book, Requests
+from qnet.schedule.cycles.room import ASKED_KINDS, empty_book, widen
+from qnet.schedule.cycles.ways import Hop, Pair, Way
+from qnet.schedule.online.kernels import BLOCK, Vacancy
 
-MAGIC = b"qnet-scheduler-state 1\n"
+MAGIC = b"qnet-scheduler-state 2\n"
 BYTES_MOST = 2**33
 
-ASKED_KINDS = ("<i4", "<i4", "<i4", "<i4", "<i8", "<i8", "<i2")
-KINDS = (*ASKED_KINDS, "<i4", "<i4", "<i2")
+KINDS = (*ASKED_KINDS, "<i4", "<i4", "<i2", "<i2")
 
 
 class Saved(NamedTuple):
@@ -48,30 +44,12 @@ class Saved(NamedTuple):
     book: Book
 
 
-def empty_book(rows: int, width: int) -> Book:
-    """Return rows that hold no streams."""
-    return Book(
-        Requests._make(np.zeros(rows, dtype=kind) for kind in ASKED_KINDS),
-        np.full(rows, -1, dtype=np.int32),
-        np.zeros(rows, dtype=np.int32),
-        np.zeros((rows, width), dtype=np.int16),
-    )
-
-
 def lengthen(book: Book, rows: int) -> Book:
     """Return the same streams with vacant rows behind them."""
-    longer = empty_book(rows, book.wires.shape[1])
+    longer = empty_book(rows, book.wires.shape[1], book.waits.shape[1] > 0)
     for column, old in zip(_columns(longer), _columns(book), strict=True):
         column[: len(old)] = old
     return longer
-
-
-def widen(book: Book, width: int) -> Book:
-    """Return the same streams with room for more hops."""
-    wires = np.zeros((len(book.way), width), dtype=np.int16)
-    most = min(width, book.wires.shape[1])
-    wires[:, :most] = book.wires[:, :most]
-    return book._replace(wires=wires)
 
 
 def swap_rows(book: Book, one: int, other: int) -> None:
@@ -87,7 +65,7 @@ def count_vacancy(book: Book) -> Vacancy:
 
 
 def _columns(book: Book) -> tuple[NDArray[Any], ...]:
-    return (*book.asked, book.way, book.phase, book.wires)
+    return (*book.asked, book.way, book.phase, book.wires, book.waits)
 
 
 def canonical(
@@ -117,7 +95,7 @@ def canonical(
         Requests._make(column[:rows].copy() for column in book.asked),
         new_way[book.way[:rows]],
         book.phase[:rows].copy(),
-        widen(book, width).wires[:rows],
+        *(column[:rows] for column in widen(book, width, bool(book.waits.any()))[3:]),
     )
     pair_of_way = np.array([*(way.pair for way in kept_ways), 0], dtype=np.int32)
     trimmed.asked.pair[:] = pair_of_way[trimmed.way]
@@ -137,6 +115,7 @@ def save(path: Path | str, topology: Topology, saved: Saved) -> None:
         "ways": saved.ways,
         "rows": len(saved.book.way),
         "width": saved.book.wires.shape[1],
+        "waits": saved.book.waits.shape[1] > 0,
     }
     parts = [json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"]
     parts += [
@@ -154,7 +133,7 @@ def load(path: Path | str, topology: Topology) -> Saved:
     raw = read_bytes(path, BYTES_MOST)
     if not raw.startswith(MAGIC):
         found = raw.split(b"\n", 1)[0][:40]
-        refuse(path, f"is no scheduler state of version 1; it begins with {found!r}")
+        refuse(path, f"is no scheduler state of version 2; it begins with {found!r}")
     digest, _, body = raw[len(MAGIC) :].partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         refuse(path, "is damaged: its content does not have the SHA-256 that it states")
@@ -174,7 +153,7 @@ def load(path: Path | str, topology: Topology) -> Saved:
 
 def _parse(header: Any, columns: bytes) -> Saved:
     rows, width = int(header["rows"]), int(header["width"])
-    book = empty_book(rows, width)
+    book = empty_book(rows, width, bool(header["waits"]))
     start = 0
     for column, kind in zip(_columns(book), KINDS, strict=True):
         size = column.size * np.dtype(kind).itemsize
@@ -189,7 +168,9 @@ def _parse(header: Any, columns: bytes) -> Saved:
         tuple(map(str, header["cables_down"])),
         tuple(Pair(*pair) for pair in header["pairs"]),
         tuple(
-            Way(pair, latency_ps, tuple(Hop(a, b, tuple(p), tuple(f)) for a, b, p, f in hops))
+            Way(
+                pair, latency_ps, tuple(Hop(a, b, c, d, tuple(ports)) for a, b, c, d, ports in hops)
+            )
             for pair, latency_ps, hops in header["ways"]
         ),
         book,
@@ -205,8 +186,8 @@ def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
             yield "has a way without hops or ends"
         if len(way.hops) > book.wires.shape[1]:
             yield "has a way with more hops than its columns"
-        if any(len(hop.ports) != len(hop.frame_bytes_least) for hop in way.hops):
-            yield "has a hop whose wires and shortest frames differ in number"
+        if not way.hops or way.hops[-1].sooner_ps < 0:
+            yield "has a way without an end"
         if any(not 0 <= port < len(topology.ports) for hop in way.hops for port in hop.ports):
             yield "names ports that the network does not have"
     if (book.way >= len(saved.ways)).any() or (book.way < -1).any():
@@ -218,6 +199,8 @@ def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
         yield "has a phase beyond its period"
     if (asked.packets[used] < 1).any() or (asked.frame_bytes[used] < 1).any():
         yield "has a stream without frames"
+    if ((asked.waits[used] | asked.damper[used]) & ~1).any() or (book.waits < 0).any():
+        yield "has a stream that waits less than nothing"
     choices = np.ones((len(saved.ways) + 1, book.wires.shape[1]), dtype=np.int64)
     for number, way in enumerate(saved.ways):
         choices[number, : len(way.hops)] = [len(hop.ports) for hop in way.hops]

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.model.topology import Topology
+from qnet.schedule.cycles.kernels import Pairs, Ways
 from qnet.schedule.kernels import Int64s
-from qnet.schedule.online.kernels import Pairs, Ways
 from qnet.schedule.routes import Edge, Route, Routes
-from qnet.schedule.timing import frame_bytes_least, ingress_reason, time_route
+from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
 
 
 class Pair(NamedTuple):
@@ -30,13 +30,18 @@ class Pair(NamedTuple):
 
 
 class Hop(NamedTuple):
-    """One hop of a way: its cycle for start cycle 0, and the wires to choose from."""
+    """One hop of a way: its cycle for start cycle 0, and the wires to choose from.
+
+    At the last hop of a path `sooner_ps` is by how much it is quicker than the way, `open_ps` what
+    of its latency is open; elsewhere both are -1. `margin_ps` is the time from the end of the last
+    turn of its buffer at the next hop to when a frame of no length could come there.
+    """
 
     shift: int
-    steady_ps: int
-    """At the last hop of a path: by how much the latency of a frame of no length varies."""
+    sooner_ps: int
+    open_ps: int
+    margin_ps: int
     ports: tuple[int, ...]
-    frame_bytes_least: tuple[int, ...]
 
 
 class Way(NamedTuple):
@@ -54,7 +59,7 @@ class WayTable:
         self._topology = topology
         self._down: frozenset[int] = frozenset()
         self._routes = {self._down: Routes(topology)}
-        self._least: dict[tuple[int, int, int], int] = {}
+        self._margin: dict[tuple[int, int], int] = {}
         self._number: dict[Way, int] = {}
         self._range: dict[tuple[frozenset[int], int], tuple[int, int]] = {}
         self.pair_number: dict[Pair, int] = {}
@@ -62,7 +67,12 @@ class WayTable:
         self.ways: list[Way] = []
         self.hop_count_most = 1
         self._arrays: Ways | None = None
-        self._pair_arrays = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._pair_arrays = _no_pairs()
+
+    @property
+    def routes(self) -> Routes:
+        """Routes around what is down."""
+        return self._routes[self._down]
 
     def number_of(self, pair: Pair) -> int:
         """Return the number of a pair, given out when it is first asked for."""
@@ -85,7 +95,7 @@ class WayTable:
     def fail(self, ports: Iterable[int]) -> None:
         """From now on offer ways around the ports that are down."""
         self._down = frozenset(ports)
-        self._pair_arrays = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._pair_arrays = _no_pairs()
         if self._down not in self._routes:
             self._routes[self._down] = Routes(self._topology, self._down)
 
@@ -93,11 +103,12 @@ class WayTable:
         """Return all ways for the kernels, and which of them each of the wanted pairs may use."""
         if self._pair_arrays.low.size < len(self.pairs):
             self._pair_arrays = Pairs(*(_pad(side, len(self.pairs)) for side in self._pair_arrays))
-        low, high = self._pair_arrays
+        low, high, damped_ps = self._pair_arrays
         for number in np.unique(wanted[low[wanted] < 0]).tolist():
             low[number], high[number] = self._ways_now(number)
+            damped_ps[number] = damped_variation_ps(self._topology, self.pairs[number].listener)
         if self._arrays is None:
-            self._arrays = _to_arrays(self.ways)
+            self._arrays = _to_arrays(self.ways, self._topology.tcqf.cycle_ps)
         return self._arrays, self._pair_arrays
 
     def _ways_now(self, number: int) -> tuple[int, int]:
@@ -107,7 +118,7 @@ class WayTable:
         """
         key = (self._down, number)
         if key not in self._range:
-            found = list(self._find(number, self._routes[self._down]))
+            found = list(self._find(number, self.routes))
             low = len(self.ways)
             for way in found:
                 self._number.setdefault(way, len(self.ways))
@@ -146,31 +157,39 @@ class WayTable:
         hops: list[Hop] = []
         for one in timed:
             edges = one.route.edges
-            steps: list[tuple[Edge, Edge | None]] = [*pairwise(edges), (edges[-1], None)]
-            for (edge, following), cycle in zip(steps, one.cycles, strict=True):
-                steady_ps = -1
-                least: tuple[int, ...] = (0,) * len(edge.ports)
-                if following is None:
-                    steady_ps = latest_ps - one.latency_ps_max + one.window_ps
-                else:
-                    least = tuple(
-                        self._frame_least(edge, port.rate_bps, following) for port in edge.ports
-                    )
-                hops.append(Hop(cycle, steady_ps, tuple(p.number for p in edge.ports), least))
+            for (edge, following), cycle in zip(pairwise(edges), one.cycles, strict=False):
+                hops.append(Hop(cycle, -1, -1, self._margin_ps(edge, following), _wires(edge)))
+            sooner_ps = latest_ps - one.latency_ps_max
+            hops.append(Hop(one.cycles[-1], sooner_ps, one.window_ps, 0, _wires(edges[-1])))
         return Way(number, latest_ps, tuple(hops))
 
-    def _frame_least(self, edge: Edge, rate_bps: int, following: Edge) -> int:
-        ends = (edge.ports[0].number, rate_bps, following.ports[0].number)
-        if ends not in self._least:
-            self._least[ends] = frame_bytes_least(self._topology, edge, rate_bps, following)
-        return self._least[ends]
+    def _margin_ps(self, edge: Edge, following: Edge) -> int:
+        ends = (edge.ports[0].number, following.ports[0].number)
+        if ends not in self._margin:
+            buffers_ps = self._topology.tcqf.buffers * self._topology.tcqf.cycle_ps
+            self._margin[ends] = buffers_ps - buffer_turn_ps(self._topology, edge, following)
+        return self._margin[ends]
+
+
+def damped_variation_ps(topology: Topology, listener: str) -> int:
+    """Return the variation that a damper leaves, by the error of the listener's clock; or 0."""
+    node = topology.node_by_name.get(listener)
+    return 0 if node is None else 2 * node.clock.error_ps
+
+
+def _wires(edge: Edge) -> tuple[int, ...]:
+    return tuple(port.number for port in edge.ports)
+
+
+def _no_pairs() -> Pairs:
+    return Pairs(*(np.zeros(0, dtype=np.int64) for _ in Pairs._fields))
 
 
 def _pad(side: Int64s, size: int) -> Int64s:
     return np.concatenate([side, np.full(size - side.size, -1, dtype=np.int64)])
 
 
-def _to_arrays(ways: list[Way]) -> Ways:
+def _to_arrays(ways: list[Way], cycle_ps: int) -> Ways:
     hops = [hop for way in ways for hop in way.hops]
 
     def offsets(counts: Iterable[int]) -> Int64s:
@@ -179,12 +198,17 @@ def _to_arrays(ways: list[Way]) -> Ways:
     def flat(numbers: Iterable[int]) -> Int64s:
         return np.fromiter(numbers, dtype=np.int64)
 
+    latency_ps_max = flat(way.latency_ps_max for way in ways)
     return Ways(
         hop=offsets(len(way.hops) for way in ways),
-        latency_ps_max=flat(way.latency_ps_max for way in ways),
+        latency_ps_max=latency_ps_max,
         shift=flat(hop.shift for hop in hops),
-        steady_ps=flat(hop.steady_ps for hop in hops),
+        sooner_ps=flat(hop.sooner_ps for hop in hops),
+        open_ps=flat(hop.open_ps for hop in hops),
+        margin_ps=flat(hop.margin_ps for hop in hops),
         wire=offsets(len(hop.ports) for hop in hops),
         port=flat(port for hop in hops for port in hop.ports),
-        frame_bytes_least=flat(least for hop in hops for least in hop.frame_bytes_least),
+        cost=latency_ps_max,
+        order=np.arange(len(ways)),
+        cycle_ps=cycle_ps,
     )

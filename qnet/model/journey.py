@@ -1,0 +1,87 @@
+"""The way of one frame through a run, and where its time went."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from qnet.model.fields import Noun
+
+Cause = Literal["cycle", "turn", "wire", "priority", "ahead", "held"]
+"""Why a frame waits in a queue.
+
+cycle: its cycle has not begun. turn: it has missed its cycle and waits for a later turn of its
+buffer. wire: a frame was on the wire when it came, or when its cycle began. priority: frames of
+higher classes go first. ahead: frames of its own queue are before it. held: the wire is free for it
+but the frame may not go, since it would not end within its cycle, or a gate or a shaper holds it.
+"""
+
+
+class Wait(Noun):
+    """A part of a wait: for so many frames of one stream or demand, or for no frame at all."""
+
+    cause: Cause
+    wait_ps: int
+    of: str | None = None
+    frames: int = 0
+
+
+class Hop(Noun):
+    """One port of the way; all times are of the run.
+
+    The frame is queued, waits, is on the wire from `started_ps` to `ended_ps` (preamble and gap
+    included), and is at the next port's queue, or handed over, at `reached_ps`. From `ended_ps`
+    on that is propagation, then processing (draw, and order kept), then a damper. Cycles are those
+    of the port's node, `planned_cycle` as the plan has it for this frame.
+    """
+
+    port: str
+    queued_ps: int
+    started_ps: int
+    ended_ps: int
+    reached_ps: int
+    propagation_ps: int
+    processing_ps: int = 0
+    damper_ps: int = 0
+    planned_cycle: int | None = None
+    cycle: int | None = None
+    waits: tuple[Wait, ...] = ()
+
+
+class Loss(Noun):
+    """Where and when a frame found no room: `held_bytes` were in the queue before it."""
+
+    port: str
+    time_ps: int
+    held_bytes: int
+
+
+class Journey(Noun):
+    """One frame: the `number`th, from 1, of its stream's path or demand's part.
+
+    `latency_ps` is the sum of all waits, line times, propagation, processing and the damper, to the
+    picosecond; None for a frame that was lost or had not arrived when the run ended.
+    """
+
+    name: str
+    service: str
+    traffic_class: str
+    path: int
+    path_count: int
+    number: int
+    frame_bytes: int
+    birth_ps: int
+    latency_ps: int | None
+    hops: tuple[Hop, ...]
+    loss: Loss | None = None
+
+    @property
+    def accounted_ps(self) -> int:
+        """Sum of all the parts of the hops."""
+        return sum(
+            sum(wait.wait_ps for wait in hop.waits)
+            + (hop.ended_ps - hop.started_ps)
+            + hop.propagation_ps
+            + hop.processing_ps
+            + hop.damper_ps
+            for hop in self.hops
+        )

@@ -1,0 +1,99 @@
+"""The journey of a frame as text: every line an amount of time, and their sum the latency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qnet.model.journey import Hop, Journey, Wait
+from qnet.report.text import printable
+from qnet.units import PS_PER_NS, show_time
+
+WAITS_SHOWN = 6
+"""A frame can wait for a thousand others; the longest waits say enough."""
+
+
+def journey_lines(journey: Journey) -> list[str]:
+    """Lay out a journey; the amounts add up to the latency, to the picosecond."""
+    which = ""
+    if journey.path_count > 1:
+        which = f", {journey.path} of its {journey.path_count} routes"
+    lines = [
+        f"{journey.name} ({journey.traffic_class}{which}): frame {journey.number:,}, "
+        f"{journey.frame_bytes:,} bytes, born at {show_time(journey.birth_ps, 6)}"
+    ]
+    for hop in journey.hops:
+        lines.append(f"{hop.port}, from {show_time(hop.queued_ps - journey.birth_ps, 6)} on")
+        lines += [f"{_ns(amount):>18}  {what}" for amount, what in _parts(hop)]
+    if journey.loss is not None:
+        loss = journey.loss
+        lines += [
+            f"{loss.port}, from {show_time(loss.time_ps - journey.birth_ps, 6)} on",
+            f"{'':18}  lost: no room in its queue, which held {loss.held_bytes:,} bytes",
+        ]
+    elif journey.latency_ps is None:
+        lines.append(f"{'':18}  on its way when the run ended")
+    else:
+        lines.append(f"{_ns(journey.accounted_ps):>18}  latency")
+    return [printable(line) for line in lines]
+
+
+def _ns(time_ps: int) -> str:
+    """Write a time exactly: _ns(1_234_567) is '1,234.567 ns'."""
+    return f"{time_ps // PS_PER_NS:,}.{time_ps % PS_PER_NS:03d} ns"
+
+
+def _parts(hop: Hop) -> Iterator[tuple[int, str]]:
+    yield from _waits(hop)
+    yield hop.ended_ps - hop.started_ps, "on the wire" + _cycle(hop)
+    yield hop.propagation_ps, "propagation"
+    if hop.processing_ps:
+        yield hop.processing_ps, "processing"
+    if hop.damper_ps:
+        yield hop.damper_ps, "held by the damper"
+
+
+def _cycle(hop: Hop) -> str:
+    if hop.cycle is None:
+        return ""
+    if hop.cycle == hop.planned_cycle:
+        return f", in cycle {hop.cycle:,} as planned"
+    return f", in cycle {hop.cycle:,}, late: {hop.planned_cycle:,} was planned"
+
+
+def _waits(hop: Hop) -> Iterator[tuple[int, str]]:
+    shown, rest = hop.waits[:WAITS_SHOWN], hop.waits[WAITS_SHOWN:]
+    for wait in shown:
+        yield wait.wait_ps, _reason(wait, hop)
+    if rest:
+        yield (
+            sum(wait.wait_ps for wait in rest),
+            f"waits for {_frames(sum(wait.frames for wait in rest))} of {len(rest):,} others",
+        )
+
+
+def _reason(wait: Wait, hop: Hop) -> str:
+    if wait.cause == "cycle":
+        return f"waits for cycle {hop.cycle:,} to begin"
+    if wait.cause == "turn":
+        return f"has missed cycle {hop.planned_cycle:,} and waits for the buffer's next turn"
+    if wait.of is None:
+        return "held: it would not end in time, or a gate or shaper holds it"
+    frames = f"{_frames(wait.frames)} of {wait.of}"
+    return {
+        "wire": f"waits for {frames}, on the wire already",
+        "priority": f"waits for {frames}, of a higher class",
+        "ahead": f"waits for {frames}, ahead in the queue",
+        "held": f"held while {frames} pass",
+    }[wait.cause]
+
+
+def _frames(count: int) -> str:
+    return f"{count:,} frame{'' if count == 1 else 's'}"
+
+
+def journeys_data(journeys: Sequence[Journey], notes: Sequence[str]) -> dict[str, object]:
+    """Return the journeys as plain data for `--json`."""
+    return {
+        "notes": list(notes),
+        "journeys": [journey.model_dump(mode="json") for journey in journeys],
+    }

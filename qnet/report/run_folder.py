@@ -1,0 +1,102 @@
+"""What `--out DIR` keeps of a run, so that it can be asked about afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from qnet import __version__
+from qnet.errors import InputError, Problem
+from qnet.model.observation import Observation
+from qnet.model.plan import Plan
+from qnet.model.read import (
+    FILE_BYTES_HIGHEST,
+    Scenario,
+    hash_of,
+    load,
+    read_bytes,
+    read_observation,
+    read_plan,
+    read_record,
+)
+from qnet.model.record import Record
+from qnet.model.write import to_json, write_bytes, write_text
+
+TOPOLOGY, TRAFFIC = "inputs/topology.yaml", "inputs/traffic.yaml"
+
+
+class Run(NamedTuple):
+    """A run that was left in a folder."""
+
+    scenario: Scenario
+    plan: Plan
+    observation: Observation
+    notes: tuple[str, ...]
+    """What has changed since; none of it changes what the folder holds."""
+
+
+def write_run(folder: Path, scenario: Scenario, observation: Observation) -> None:
+    """Write run.json, observation.json and the files that the run was made from."""
+    simulation = scenario.profile.simulation
+    record = Record(
+        qnet_version=__version__,
+        topology_file=scenario.topology_file,
+        traffic_file=scenario.traffic_file,
+        topology_sha256=scenario.topology_sha256,
+        traffic_sha256=scenario.traffic_sha256,
+        settings=tuple(sorted(scenario.settings.items())),
+        duration_ps=simulation.duration_ps,
+        seed=simulation.seed,
+    )
+    (folder / TOPOLOGY).parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / TOPOLOGY, [scenario.topology_bytes])
+    write_bytes(folder / TRAFFIC, [scenario.traffic_bytes])
+    write_text(folder / "run.json", to_json(record))
+    write_text(folder / "observation.json", to_json(observation))
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder.
+
+    Raises InputError when it holds none, or when its files are no longer those of the run.
+    """
+    if not (folder / "run.json").is_file():
+        what = "no run here; 'qnet run ... --out DIR' leaves one, as 'qnet simulate' does"
+        raise InputError([Problem(str(folder), 0, 0, "", what)])
+    record = read_record(str(folder / "run.json"))
+    settings = dict(record.settings)
+    problems = [
+        Problem(str(folder / name), 0, 0, "", "changed since the run; it cannot be played again")
+        for name, was, used in (
+            (TOPOLOGY, record.topology_sha256, {}),
+            (TRAFFIC, record.traffic_sha256, settings),
+        )
+        if hash_of(read_bytes(folder / name, FILE_BYTES_HIGHEST), used) != was
+    ]
+    plan = read_plan(str(folder / "plan.json"))
+    hashes = plan.topology_sha256, plan.traffic_sha256
+    if not problems and hashes != (record.topology_sha256, record.traffic_sha256):
+        problems = [Problem(str(folder / "plan.json"), 0, 0, "", "a plan for other files")]
+    if problems:
+        raise InputError(problems)
+    scenario = load(str(folder / TRAFFIC), topology=str(folder / TOPOLOGY), settings=settings)
+    changes = {"duration_ps": record.duration_ps, "seed": record.seed}
+    simulation = scenario.profile.simulation.model_copy(update=changes)
+    profile = scenario.profile.model_copy(update={"simulation": simulation})
+    observation = read_observation(str(folder / "observation.json"))
+    return Run(replace(scenario, profile=profile), plan, observation, _notes(record, settings))
+
+
+def _notes(record: Record, settings: dict[str, str]) -> tuple[str, ...]:
+    notes = []
+    for name, was, used in (
+        (record.topology_file, record.topology_sha256, {}),
+        (record.traffic_file, record.traffic_sha256, settings),
+    ):
+        path = Path(name)
+        if path.is_file() and hash_of(read_bytes(path, FILE_BYTES_HIGHEST), used) != was:
+            notes.append(f"{name} has changed since this run; this is the run as it was")
+    if record.qnet_version != __version__:
+        notes.append(f"the run was made with qnet {record.qnet_version}, this is {__version__}")
+    return tuple(notes)

@@ -1,0 +1,322 @@
+"""What a network has left in every cycle of every port, and where a stream has room in it.
+
+The planner of whole profiles and the Scheduler of streams that come and go both stand on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.errors import Infeasible
+from qnet.model.plan import PathPlan, StreamPlan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Stream
+from qnet.schedule.capacity import CELLS_MOST, cycle_capacity
+from qnet.schedule.cycles.kernels import (
+    Book,
+    Desk,
+    Grid,
+    Pairs,
+    Requests,
+    Ways,
+    best_wires,
+    clear_place,
+    emptiest_wires,
+    score_phases,
+    score_waits,
+    use,
+    want_of,
+)
+from qnet.schedule.cycles.ways import Pair, Way, WayTable
+from qnet.schedule.kernels import WEIGHT_BITS, Int64s
+from qnet.schedule.reasons import Kind, Reasons
+from qnet.schedule.timing import send_ps
+from qnet.units import ceil_div, show_time
+
+ASKED_KINDS = ("<i4", "<i4", "<i4", "<i4", "<i8", "<i8", "<i2", "<i1", "<i1")
+NO_PAIRS = np.zeros(0, dtype=np.int64)
+
+
+class Place(NamedTuple):
+    """One stream's reservation in full: for each path its ports, and its cycles from phase on."""
+
+    pair: Pair
+    period: int
+    packets: int
+    frame_bytes: int
+    ports: tuple[tuple[int, ...], ...]
+    cycles: tuple[tuple[int, ...], ...]
+    latency_ps_max: int
+
+
+class Room:
+    """The state of a network: bytes left, ways, and what is out of use.
+
+    `hypercycle` is how many cycles all intervals must divide; `other_frame_bytes` the longest
+    frame of any class that is not reserved, which may be in a cycle's way (rule 4).
+    """
+
+    def __init__(self, topology: Topology, hypercycle: int, other_frame_bytes: int = 0) -> None:
+        if not 0 < hypercycle * len(topology.ports) <= CELLS_MOST:
+            raise Infeasible(
+                f"a hypercycle of {hypercycle} cycles is not one that can be counted for "
+                f"{len(topology.ports)} ports"
+            )
+        self.topology = topology
+        self.hypercycle = hypercycle
+        self.other_frame_bytes = other_frame_bytes
+        capacity = [cycle_capacity(topology, port, other_frame_bytes) for port in topology.ports]
+        assert max(capacity) < 2**WEIGHT_BITS, "scores would not fit into 64 bits"
+        self.capacity: Int64s = np.array(capacity, dtype=np.int64)
+        self.grid = Grid(
+            np.repeat(self.capacity[:, np.newaxis], hypercycle, axis=1),
+            self.capacity * hypercycle,
+            2**WEIGHT_BITS // np.maximum(self.capacity, 1),
+            np.array([port.rate_bps for port in topology.ports], dtype=np.int64),
+            np.ones(len(topology.ports), dtype=np.int64),
+        )
+        self.table = WayTable(topology)
+        self.desk = make_desk(hypercycle, 1)
+        self._hopeless: dict[Kind, str | None] = {}
+
+    def arrays(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS) -> tuple[Ways, Pairs]:
+        """Return all ways, and which of them each of the wanted pairs may use now."""
+        arrays = self.table.arrays(wanted)
+        if self.desk.ports.size < self.table.hop_count_most:
+            self.desk = make_desk(self.hypercycle, self.table.hop_count_most)
+        return arrays
+
+    def set_down(self, ports: Collection[int]) -> None:
+        """Say which ports are out of use from now on."""
+        self.grid.up[:] = 1
+        self.grid.up[sorted(ports)] = 0
+        self.table.fail(ports)
+        self._hopeless = {}
+
+    def requests(
+        self, streams: Iterable[Stream], may_wait: Callable[[Stream], bool] = lambda stream: False
+    ) -> Requests:
+        """Return the requests of streams as a traffic file has them; counts are written out."""
+        cycle_ps = self.topology.tcqf.cycle_ps
+        rows = []
+        for stream in streams:
+            if stream.interval_ps % cycle_ps:
+                raise Infeasible(
+                    f"{stream.name}: its interval of {show_time(stream.interval_ps)} is not a "
+                    f"multiple of the cycle of {show_time(cycle_ps)}"
+                )
+            row = [
+                self.table.number_of(Pair(stream.talker, stream.listener, stream.paths)),
+                stream.interval_ps // cycle_ps,
+                stream.max_packets,
+                stream.frame_bytes,
+                -1 if stream.max_latency_ps is None else stream.max_latency_ps,
+                -1 if stream.max_latency_variation_ps is None else stream.max_latency_variation_ps,
+                stream.rank,
+                int(may_wait(stream)),
+                int(stream.damper),
+            ]
+            rows += [row] * stream.count
+        columns = np.array(rows, dtype=np.int64).reshape(-1, len(ASKED_KINDS)).T
+        return make_requests(*columns)
+
+    # Where a stream is
+
+    def place(self, book: Book, row: int) -> Place:
+        """Return the reservation of a row in full."""
+        way = self.table.ways[int(book.way[row])]
+        phase = int(book.phase[row])
+        waits = book.waits[row].tolist() or [0] * len(way.hops)
+        ports: list[list[int]] = [[]]
+        cycles: list[list[int]] = [[]]
+        latency_ps_max = way.latency_ps_max
+        for place, hop in enumerate(way.hops):
+            ports[-1].append(hop.ports[int(book.wires[row, place])])
+            cycles[-1].append(phase + hop.shift + waits[place])
+            if hop.sooner_ps >= 0:
+                latest_ps = way.latency_ps_max - hop.sooner_ps
+                latest_ps += waits[place] * self.topology.tcqf.cycle_ps
+                latency_ps_max = max(latency_ps_max, latest_ps)
+                if place + 1 < len(way.hops):
+                    ports.append([])
+                    cycles.append([])
+        return Place(
+            self.table.pairs[way.pair],
+            int(book.asked.period[row]),
+            int(book.asked.packets[row]),
+            int(book.asked.frame_bytes[row]),
+            tuple(map(tuple, ports)),
+            tuple(map(tuple, cycles)),
+            latency_ps_max,
+        )
+
+    def stream_plan(self, book: Book, row: int, name: str) -> StreamPlan:
+        """Return what a plan says of an admitted stream, from the first interval that is sent, and
+        uses cycles, from time zero on.
+        """
+        place = self.place(book, row)
+        talker, listener, _ = place.pair
+        start = place.cycles[0][0]
+        before = -min(min(cycles) for cycles in place.cycles)
+        unsent = ceil_div(-send_ps(self.topology, talker, start), self.topology.tcqf.cycle_ps)
+        wait = max(ceil_div(max(before, unsent), place.period), 0) * place.period
+        error_ps = self.topology.node_by_name[listener].clock.error_ps
+        return StreamPlan(
+            name=name,
+            status="admitted",
+            send_ps=send_ps(self.topology, talker, start + wait),
+            hold_ps=place.latency_ps_max + error_ps if book.asked.damper[row] else None,
+            paths=tuple(
+                PathPlan(
+                    ports=tuple(self.topology.ports[port].name for port in ports),
+                    cycles=tuple(cycle + wait for cycle in cycles),
+                )
+                for ports, cycles in zip(place.ports, place.cycles, strict=True)
+            ),
+        )
+
+    # Why a stream has none
+
+    def why_not(self, asked: Requests, row: int) -> str | None:
+        """Say why a request does not fit now, or None when it does.
+
+        What no empty network could give comes first; then the fullest cycle of the phase, the wires
+        and the waits that leave the most on the best way.
+        """
+        hopeless = self.hopeless(asked, row)
+        return hopeless or self._fullest(asked, row)
+
+    def hopeless(self, asked: Requests, row: int) -> str | None:
+        """Say why a request would not even fit into the empty network, or None when it would."""
+        limits = (int(asked.latency_ps_most[row]), int(asked.variation_ps_most[row]))
+        latency_ps, variation_ps = (None if limit < 0 else limit for limit in limits)
+        kind = Kind(
+            self.table.pairs[int(asked.pair[row])],
+            int(asked.packets[row]),
+            int(asked.frame_bytes[row]),
+            latency_ps,
+            variation_ps,
+            bool(asked.damper[row]),
+        )
+        if kind not in self._hopeless:
+            looked = Reasons(
+                self.topology, self.table.routes, self.capacity, self.other_frame_bytes, kind
+            )
+            self._hopeless[kind] = looked.reason()
+        return self._hopeless[kind]
+
+    def _fullest(self, asked: Requests, row: int) -> str | None:
+        ways, pairs = self.arrays(asked.pair[row : row + 1])
+        grid, desk = self.grid, self.desk
+        want = want_of(asked, pairs, row)
+        best: tuple[int, int, int] | None = None
+        tried = 0
+        waits: Int64s = desk.waits
+        for way in range(int(pairs.low[asked.pair[row]]), int(pairs.high[asked.pair[row]])):
+            if ways.latency_ps_max[way] > want.latency_ps_most or not self._holds(
+                ways, want.need, way
+            ):
+                continue
+            if emptiest_wires(grid, ways, want, way, desk) < 0:
+                continue
+            tried += 1
+            phase = int(score_phases(grid, ways, want, way, desk))
+            if want.waits and desk.score[phase] < 0:
+                phase = int(score_waits(grid, ways, want, way, desk))
+            score = int(desk.score[phase])
+            if best is None or score > best[0]:
+                best = (score, way, phase)
+                waits = desk.waits.copy()
+        assert best is not None, "a stream with a way in time has one to try"
+        if best[0] >= 0:
+            return None
+        _, way, phase = best
+        desk.waits[:] = waits
+        binding = int(best_wires(grid, ways, want, way, phase, desk))
+        hop = int(ways.hop[way]) + binding
+        port = int(desk.ports[binding])
+        start = phase + int(ways.shift[hop] + waits[binding])
+        cycles = (start + np.arange(0, self.hypercycle, want.period)) % self.hypercycle
+        cycle = int(cycles[np.argmin(grid.free[port, cycles])])
+        wires = int(ways.wire[hop + 1] - ways.wire[hop])
+        routes = f"{tried} route{'' if tried == 1 else 's'} tried"
+        return (
+            f"port {self.topology.ports[port].name}, cycle {cycle}: {want.need} bytes needed, "
+            f"{int(grid.free[port, cycle])} free; "
+            f"{routes if wires == 1 else f'best of {wires} wires, {routes}'}"
+        )
+
+    def _holds(self, ways: Ways, need: int, way: int) -> bool:
+        """Say whether every hop of a way has a wire whose cycles are large enough when empty."""
+        return all(
+            int(self.capacity[ways.port[ways.wire[hop] : ways.wire[hop + 1]]].max()) >= need
+            for hop in range(int(ways.hop[way]), int(ways.hop[way + 1]))
+        )
+
+
+def make_desk(hypercycle: int, width: int) -> Desk:
+    """Return room to work in for ways of so many hops."""
+    sizes = [hypercycle] * 3 + [width] * 4
+    return Desk(*(np.zeros(size, dtype=np.int64) for size in sizes))
+
+
+def make_requests(*columns: NDArray[Any]) -> Requests:
+    """Return columns with the widths that the kernels expect."""
+    return Requests._make(
+        np.ascontiguousarray(column, dtype=kind)
+        for column, kind in zip(columns, ASKED_KINDS, strict=True)
+    )
+
+
+def empty_book(rows: int, width: int, waits: bool = False) -> Book:
+    """Return rows that hold no streams."""
+    return Book(
+        make_requests(*(np.zeros(rows, dtype=kind) for kind in ASKED_KINDS)),
+        np.full(rows, -1, dtype=np.int32),
+        np.zeros(rows, dtype=np.int32),
+        np.zeros((rows, width), dtype=np.int16),
+        np.zeros((rows, width if waits else 0), dtype=np.int16),
+    )
+
+
+def widen(book: Book, width: int, waits: bool = False) -> Book:
+    """Return the same streams with room for so many hops, and for waits."""
+    wider = empty_book(len(book.way), width, waits)
+    for new, old in ((wider.wires, book.wires), (wider.waits, book.waits)):
+        most = min(new.shape[1], old.shape[1])
+        new[:, :most] = old[:, :most]
+    return book._replace(wires=wider.wires, waits=wider.waits)
+
+
+def keep_whole_path(room: Room, book: Book, row: int) -> bool:
+    """Leave a stream the path of its two that works, and say so; else leave all as it is."""
+    ways, _ = room.arrays()
+    way = room.table.ways[int(book.way[row])]
+    ends = [place + 1 for place, hop in enumerate(way.hops) if hop.sooner_ps >= 0]
+    whole = []
+    for start, end in pairwise([0, *ends]):
+        wires = book.wires[row, start:end].tolist()
+        ports = [hop.ports[wire] for hop, wire in zip(way.hops[start:end], wires, strict=True)]
+        if all(room.grid.up[port] for port in ports):
+            whole.append((start, end))
+    if not whole:
+        return False
+    use(room.grid, ways, book, row, -1)
+    start, end = whole[0]
+    hops = way.hops[start:end]
+    latency_ps_max = way.latency_ps_max - hops[-1].sooner_ps
+    alone = Way(way.pair, latency_ps_max, (*hops[:-1], hops[-1]._replace(sooner_ps=0)))
+    held = book.wires[row, start:end].copy(), book.waits[row, start:end].copy()
+    phase = int(book.phase[row])
+    clear_place(book, row)
+    (book.way[row],) = room.table.add([alone])
+    book.phase[row] = phase
+    book.wires[row, : end - start] = held[0]
+    book.waits[row, : len(held[1])] = held[1]
+    use(room.grid, room.arrays()[0], book, row, 1)
+    return True

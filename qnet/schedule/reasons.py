@@ -1,0 +1,211 @@
+"""Why a stream is refused whatever else is admitted: routes, latency, variation, buffers, wires.
+
+Each sentence is true of all candidate ways that an earlier one does not exclude.
+"""
+
+from __future__ import annotations
+
+from itertools import count, pairwise
+from typing import NamedTuple
+
+from qnet.model.topology import Port, Topology
+from qnet.schedule.capacity import cycle_capacity
+from qnet.schedule.cycles.ways import Pair, damped_variation_ps
+from qnet.schedule.kernels import Int64s
+from qnet.schedule.routes import Route, Routes
+from qnet.schedule.timing import TimedRoute, buffers_needed, ingress_reason, time_route
+from qnet.units import serialisation_ps, show_time, wire_bytes
+
+
+class Kind(NamedTuple):
+    """All that the usable ways of a stream depend on; None stands for no limit."""
+
+    pair: Pair
+    packets: int
+    frame_bytes: int
+    latency_ps_most: int | None
+    variation_ps_most: int | None
+    damper: bool
+
+    @property
+    def need_bytes(self) -> int:
+        """Wire bytes in each cycle that is used."""
+        return self.packets * wire_bytes(self.frame_bytes)
+
+
+class Reasons:
+    """Looks at the candidate ways of one kind of stream in an empty network."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        routes: Routes,
+        capacity: Int64s,
+        other_frame_bytes: int,
+        kind: Kind,
+    ) -> None:
+        self._topology = topology
+        self._routes = routes
+        self._capacity = capacity
+        self._other_frame_bytes = other_frame_bytes
+        self._kind = kind
+        self._damped_ps = damped_variation_ps(topology, kind.pair.listener) if kind.damper else None
+        self._timed: list[tuple[TimedRoute, ...]] = []
+
+    def reason(self) -> str | None:
+        """Say why no way is usable, or None when one is."""
+        pair, most_ps = self._kind.pair, self._kind.latency_ps_most
+        reason = ingress_reason(self._topology, pair.talker)
+        if reason is not None:
+            return reason
+        least_ps = self._routes.least_propagation_ps(pair.talker, pair.listener)
+        if least_ps is None:
+            return f"no route from {pair.talker} to {pair.listener}"
+        if most_ps is not None and least_ps > most_ps:
+            return f"propagation alone is {show_time(least_ps)} of {show_time(most_ps)}"
+        self._timed = self._candidates()
+        if not self._timed:
+            return self._routes.why_no_pair(pair.talker, pair.listener)
+        return self._timing_reason() or self._wire_reason()
+
+    def _candidates(self) -> list[tuple[TimedRoute, ...]]:
+        pair = self._kind.pair
+        found: list[tuple[TimedRoute, ...]] = []
+        for rank in count():
+            together: tuple[Route, ...] | None
+            if pair.paths == 2:
+                together = self._routes.pair(pair.talker, pair.listener, rank)
+            else:
+                one = self._routes.candidate(pair.talker, pair.listener, rank)
+                together = None if one is None else (one,)
+            if together is None:
+                break
+            found.append(tuple(time_route(self._topology, route) for route in together))
+        return found
+
+    def _late_ps(self, timed: tuple[TimedRoute, ...]) -> int:
+        """Return by how much a way is too slow, or at most 0."""
+        if self._kind.latency_ps_most is None:
+            return 0
+        latest_ps = max(route.latency_ps_max for route in timed)
+        return latest_ps + (self._damped_ps or 0) - self._kind.latency_ps_most
+
+    def _variation_ps(self, timed: tuple[TimedRoute, ...]) -> int:
+        """Return the least variation that a way can have, over its last wires."""
+        if self._damped_ps is not None:
+            return self._damped_ps
+        low_ps = min(
+            max(
+                route.latency_ps_min(port, self._kind.frame_bytes)
+                for port in route.route.edges[-1].ports
+            )
+            for route in timed
+        )
+        return max(route.latency_ps_max for route in timed) - low_ps
+
+    def _unsteady_ps(self, timed: tuple[TimedRoute, ...]) -> int:
+        if self._kind.variation_ps_most is None:
+            return 0
+        return self._variation_ps(timed) - self._kind.variation_ps_most
+
+    def _timing_reason(self) -> str | None:
+        kind = self._kind
+        noun = "pair of routes" if kind.pair.paths == 2 else "route"
+        if min(self._late_ps(timed) for timed in self._timed) > 0:
+            assert kind.latency_ps_most is not None
+            least_ps = kind.latency_ps_most + min(self._late_ps(timed) for timed in self._timed)
+            return (
+                f"the quickest {noun} takes at least {show_time(least_ps)} with its cycles, "
+                f"of {show_time(kind.latency_ps_most)}"
+            )
+        in_time = [timed for timed in self._timed if self._late_ps(timed) <= 0]
+        if min(self._unsteady_ps(timed) for timed in in_time) > 0:
+            assert kind.variation_ps_most is not None
+            least_ps = min(self._variation_ps(timed) for timed in in_time)
+            return (
+                f"the steadiest {noun} varies by {show_time(least_ps)}, "
+                f"of {show_time(kind.variation_ps_most)}"
+            )
+        return None
+
+    def _wires(self, route: TimedRoute, together: tuple[TimedRoute, ...]) -> list[list[Port]]:
+        """Return the wires of each hop that the stream may use."""
+        kind = self._kind
+        edges = route.route.edges
+        wires = [
+            [port for port in edge.ports if self._capacity[port.number] >= kind.need_bytes]
+            for edge in edges
+        ]
+        buffers = self._topology.tcqf.buffers
+        for hop, (edge, following) in enumerate(pairwise(edges)):
+            wires[hop] = [
+                port
+                for port in wires[hop]
+                if buffers_needed(self._topology, edge, port, following, kind.frame_bytes)
+                <= buffers
+            ]
+        if kind.variation_ps_most is not None and not kind.damper:
+            latest_ps = max(other.latency_ps_max for other in together)
+            wires[-1] = [
+                port
+                for port in wires[-1]
+                if latest_ps - route.latency_ps_min(port, kind.frame_bytes)
+                <= kind.variation_ps_most
+            ]
+        return wires
+
+    def _wire_reason(self) -> str | None:
+        """Name the first hop of the first way in time that no wire can serve, if no way is left."""
+        first: tuple[Route, int] | None = None
+        for timed in self._timed:
+            if self._late_ps(timed) > 0 or self._unsteady_ps(timed) > 0:
+                continue
+            bare = [
+                (route.route, hop)
+                for route in timed
+                for hop, wires in enumerate(self._wires(route, timed))
+                if not wires
+            ]
+            if not bare:
+                return None
+            first = first or bare[0]
+        assert first is not None, "a way in time is there"
+        return self._hop_reason(*first)
+
+    def _hop_reason(self, route: Route, hop: int) -> str:
+        kind = self._kind
+        edge = route.edges[hop]
+        fitting = [port for port in edge.ports if self._capacity[port.number] >= kind.need_bytes]
+        if not fitting:
+            widest = max(edge.ports, key=lambda port: int(self._capacity[port.number]))
+            return self._capacity_reason(widest)
+        slowest = min(fitting, key=lambda port: port.rate_bps)
+        if hop + 1 == len(route.edges):
+            assert kind.variation_ps_most is not None
+            return (
+                f"no wire of {edge.source}->{edge.target} that is large enough keeps the "
+                f"variation within {show_time(kind.variation_ps_most)}"
+            )
+        following = route.edges[hop + 1]
+        needed = buffers_needed(self._topology, edge, slowest, following, kind.frame_bytes)
+        return (
+            f"needs {needed} cycle buffers of {self._topology.tcqf.buffers} between "
+            f"{edge.source}->{edge.target} and {following.source}->{following.target}"
+        )
+
+    def _capacity_reason(self, port: Port) -> str:
+        """Say that a cycle is too small, and whether frames of other classes make it so."""
+        kind, cycle_ps = self._kind, self._topology.tcqf.cycle_ps
+        capacity = int(self._capacity[port.number])
+        reason = (
+            f"{kind.packets} frame{'' if kind.packets == 1 else 's'} x "
+            f"{wire_bytes(kind.frame_bytes)} bytes need {kind.need_bytes} of at most {capacity} "
+            f"bytes in one cycle of port {port.name}"
+        )
+        if cycle_capacity(self._topology, port, 0) == capacity:
+            return reason
+        guard_ps = serialisation_ps(self._other_frame_bytes, port.rate_bps)
+        return (
+            f"{reason}; a frame of {self._other_frame_bytes} bytes of another class may hold the "
+            f"line for {show_time(guard_ps)} of the {show_time(cycle_ps)}"
+        )

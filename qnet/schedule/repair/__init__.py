@@ -1,0 +1,1 @@
+"""Place more of a hard set: other orders, then rounds of ruin and recreate."""

@@ -1,0 +1,198 @@
+"""A run on disk: all that it has become so far, to go on from after whatever may happen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet import __version__
+from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.model.write import to_json, writing
+
+if TYPE_CHECKING:
+    from qnet.simulate.run import Course
+
+Ints = NDArray[np.int64]
+
+SAVES = 10
+"""Checkpoints of a run, where no time between them is given."""
+
+SAME = {
+    "version": "qnet's version",
+    "code": "qnet's simulator",
+    "topology": "the topology",
+    "traffic": "the traffic",
+    "plan": "the plan",
+    "duration": "the duration",
+    "seed": "the seed",
+}
+"""What must be as it was, and how it is called in a message."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run is kept, and when.
+
+    `every_ps` is network time between two saves; None is a tenth of the run. With `resume` the
+    run goes on from the file, if there is one. `asked` is looked at every fraction of a second:
+    when it says yes, the run is saved and ends with Interrupted. `failed` is told when the file
+    cannot be written; the run goes on, and the file is the last one that could.
+    """
+
+    path: Path
+    every_ps: int | None = None
+    resume: bool = False
+    asked: Callable[[], bool] = lambda: False
+    failed: Callable[[str], None] = lambda _: None
+
+
+class Keeper:
+    """Keeps one run in one file."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, topology: Topology, profile: Profile, plan: Plan
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.about = about(topology, profile, plan)
+        self.end_ps = profile.simulation.duration_ps
+        self.every_ps = checkpoint.every_ps or max(self.end_ps // SAVES, 1)
+        self.due_ps = self.every_ps
+
+    def begin(self, course: Course) -> None:
+        """Go on from the file, where that is wanted and there is one."""
+        if self.checkpoint.resume and self.checkpoint.path.exists():
+            restore(self.checkpoint.path, course, self.about)
+            self.due_ps = (course.now_ps // self.every_ps + 1) * self.every_ps
+
+    def look(self, course: Course) -> None:
+        """Save the run when it is time to; raises Interrupted when it is asked to end."""
+        if course.is_done:
+            return
+        asked = self.checkpoint.asked()
+        if course.now_ps < self.due_ps and not asked:
+            return
+        self.due_ps = (course.now_ps // self.every_ps + 1) * self.every_ps
+        kept = True
+        try:
+            save(self.checkpoint.path, course, self.about)
+        except EnvironmentMissing as error:
+            kept = False
+            self.checkpoint.failed(str(error))
+        if asked:
+            raise Interrupted(course.now_ps, self.end_ps, self.checkpoint.path if kept else None)
+
+
+def about(topology: Topology, profile: Profile, plan: Plan) -> dict[str, str]:
+    """Say what a run follows from; nothing else has a part in it."""
+    simulation = profile.simulation
+    return {
+        "version": __version__,
+        "code": _code(),
+        "topology": _hash(to_json(topology)),
+        "traffic": _hash(json.dumps(profile.model_dump(mode="json", exclude={"simulation"}))),
+        "plan": _hash(to_json(plan)),
+        "duration": f"{simulation.duration_ps} ps",
+        "seed": str(simulation.seed),
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _code() -> str:
+    """Hash the simulator's source: versions are numbered more seldom than it changes."""
+    sources = sorted(
+        (room, one.name, one.read_bytes())
+        for room in ("qnet.simulate", "qnet.simulate.ports")
+        for one in files(room).iterdir()
+        if one.name.endswith(".py")
+    )
+    return hashlib.sha256(repr(sources).encode()).hexdigest()
+
+
+def _parts(course: Course) -> Iterator[tuple[str, str, Ints]]:
+    """Yield part, field and array of all that changes in a course."""
+    for part, fields in (*course.world._asdict().items(), ("parts", course.parts)):
+        if part != "network" and fields is not None:
+            for field, array in fields._asdict().items():
+                if isinstance(array, np.ndarray):
+                    yield part, field, array
+
+
+def save(path: Path, course: Course, about: dict[str, str]) -> None:
+    """Write a run as it is between two windows; raises EnvironmentMissing when that fails.
+
+    The file is NumPy's .npz, so each array has a checksum. It takes the place of an older one
+    only when it is whole and on the disk.
+    """
+    arrays: dict[str, Any] = {f"{part}.{field}": array for part, field, array in _parts(course)}
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    arrays["now_ps"] = np.array([course.now_ps])
+    arrays["series.rows"] = course.series.rows[: course.series.count]
+    arrays["series.end_ps"] = course.series.end_ps[: course.series.count]
+    with writing(path, durable=True) as file:
+        np.savez(file, **arrays)
+
+
+def restore(path: Path, course: Course, about: dict[str, str]) -> None:
+    """Put a run where its checkpoint left it.
+
+    Raises InputError when the file is no checkpoint, not whole, or of something else.
+    """
+    arrays = _read(path)
+    try:
+        was = json.loads(arrays["about"].tobytes())
+        differs = [name for key, name in SAME.items() if was.get(key) != about[key]]
+    except (KeyError, ValueError, AttributeError):
+        raise _refused(path, "not a checkpoint of qnet") from None
+    if differs:
+        which = "another one" if len(differs) == 1 else "others"
+        raise _refused(
+            path, f"{', '.join(differs)}: the checkpoint was made with {which}; it cannot go on"
+        )
+    changed: dict[str, dict[str, Ints]] = {}
+    for part, field, old in _parts(course):
+        new = arrays.get(f"{part}.{field}")
+        if new is None or new.dtype != old.dtype or new.ndim != old.ndim:
+            raise _refused(path, f"damaged: {part}.{field} is missing or has another shape")
+        changed.setdefault(part, {})[field] = new
+    parts = changed.pop("parts", None)
+    if parts is not None and course.parts is not None:
+        course.parts = course.parts._replace(**parts)
+    course.world = course.world._replace(
+        **{part: getattr(course.world, part)._replace(**new) for part, new in changed.items()}
+    )
+    course.now_ps = int(arrays["now_ps"][0])
+    count = len(arrays["series.end_ps"])
+    course.series.rows[:count] = arrays["series.rows"]
+    course.series.end_ps[:count] = arrays["series.end_ps"]
+    course.series.count = count
+
+
+def _read(path: Path) -> dict[str, Ints]:
+    try:
+        # NumPy leaves a file open that it opens itself and cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except OSError as error:
+        why = f"cannot be read: {(error.strerror or str(error)).lower()}"
+        raise _refused(path, why) from None
+    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile):
+        raise _refused(path, "not a checkpoint of qnet, or not whole") from None
+
+
+def _refused(path: Path, why: str) -> InputError:
+    return InputError([Problem(str(path), 0, 0, "", why)])

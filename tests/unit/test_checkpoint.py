@@ -1,0 +1,218 @@
+"""Runs on disk: the same final bytes after any interruption; what is not ours is refused."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from qnet.cli import main
+from qnet.errors import InputError, Interrupted
+from qnet.simulate import checkpoint
+from qnet.simulate.checkpoint import Checkpoint
+from qnet.simulate.run import Course, simulate
+from tests.asking import COMMAND, command
+from tests.unit.test_simulate import _busy_case
+
+US = 10**6
+CASE = Path(__file__).parents[1] / "golden" / "demands-over-lag" / "traffic.yaml"
+
+
+def stop_after(looks: int, path: Path) -> Checkpoint:
+    """Return a checkpoint that ends its run at a look, as Ctrl-C would."""
+    counter = itertools.count(1)
+    return Checkpoint(path, resume=True, asked=lambda: next(counter) >= looks)
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_in_pieces_is_the_run_in_one(tmp_path: Path, threads: int) -> None:
+    """Ended at every few looks and gone on with, at another number of threads each time."""
+    case = _busy_case("500us")
+    whole = simulate(*case, threads=1)
+    path = tmp_path / "kept"
+    at: list[int] = []
+    seen = None
+    while seen is None:
+        now = 1 + (threads + len(at)) % 2
+        try:
+            seen = simulate(*case, threads=now, checkpoint=stop_after(13, path))
+        except Interrupted as error:
+            at.append(error.now_ps)
+    assert seen == whole
+    assert at == sorted(set(at))
+    assert len(at) > 2
+    assert [one.name for one in tmp_path.iterdir()] == ["kept"]
+
+
+def test_it_is_saved_as_often_as_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "kept"
+    saved = []
+    save = checkpoint.save
+
+    def counted(where: Path, course: Course, about: dict[str, str]) -> None:
+        saved.append(course.now_ps)
+        save(where, course, about)
+
+    monkeypatch.setattr(checkpoint, "save", counted)
+    simulate(*_busy_case("1ms"), checkpoint=Checkpoint(path, every_ps=300 * US))
+    assert [at // (300 * US) for at in saved] == [1, 2, 3]
+    # The last one is gone on from without another second of the rest.
+    assert simulate(*_busy_case("1ms"), checkpoint=Checkpoint(path, resume=True)) == simulate(
+        *_busy_case("1ms")
+    )
+
+
+def kept(path: Path) -> bytes:
+    with pytest.raises(Interrupted):
+        simulate(*_busy_case(), checkpoint=stop_after(10, path))
+    return path.read_bytes()
+
+
+def test_a_checkpoint_of_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept"
+    kept(path)
+    topology, profile, plan = _busy_case()
+    for what, case in (
+        ("the duration", _busy_case("400us")),
+        ("the topology", (topology.model_copy(update={"title": "other"}), profile, plan)),
+        ("the traffic", (topology, profile.model_copy(update={"title": "other"}), plan)),
+        ("the plan", (topology, profile, plan.model_copy(update={"hypercycle": 24}))),
+        (
+            "the seed",
+            (
+                topology,
+                profile.model_copy(
+                    update={"simulation": profile.simulation.model_copy(update={"seed": 6})}
+                ),
+                plan,
+            ),
+        ),
+    ):
+        with pytest.raises(InputError, match=f"{what}: the checkpoint was made with another one"):
+            simulate(*case, checkpoint=Checkpoint(path, resume=True))
+    monkeypatch.setattr("qnet.simulate.checkpoint.__version__", "9.9")
+    with pytest.raises(InputError, match="qnet's version"):
+        simulate(*_busy_case(), checkpoint=Checkpoint(path, resume=True))
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    whole = kept(path)
+    middle = bytearray(whole)
+    middle[len(whole) // 2] ^= 1
+    arrays = dict(np.load(path))
+    del arrays["lanes.cells"]
+    np.savez(tmp_path / "less.npz", **arrays)
+    for damaged in (
+        b"",
+        b"PK",
+        b"some text\n",
+        whole[: len(whole) // 3],
+        whole[:-1],
+        bytes(middle),
+        (tmp_path / "less.npz").read_bytes(),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"not a checkpoint|damaged"):
+            simulate(*_busy_case(), checkpoint=Checkpoint(path, resume=True))
+
+
+def test_a_full_disk_ends_no_run(tmp_path: Path) -> None:
+    """The run goes on and says so; the last checkpoint that fitted stands."""
+    path = tmp_path / "kept"
+    before = kept(path)
+    said: list[str] = []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        seen = simulate(*_busy_case(), checkpoint=Checkpoint(path, 50 * US, failed=said.append))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert seen == simulate(*_busy_case())
+    assert said
+    assert all("kept cannot be written: file too large" in one for one in said)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["kept"]
+
+
+# The command, killed for real
+
+
+RUN = ("simulate", str(CASE), "--duration", "60ms", "--threads", "2", "--json")
+
+
+def start(path: Path, *more: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*COMMAND, *RUN, "--checkpoint", str(path), "--every", "1ms", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=path.parent,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def await_change(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process has written a checkpoint, or has ended."""
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if path.exists() and path.stat().st_mtime_ns != before:
+            return
+        time.sleep(0.002)
+
+
+def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    whole = command(*RUN, cwd=tmp_path)
+    assert whole.stderr == ""
+    path = tmp_path / "kept"
+    moments = np.random.PCG64(7).random_raw(3) % 100
+    killed = 0
+    for moment in moments.tolist():
+        process = start(path, "--resume")
+        await_change(path, process)
+        time.sleep(moment / 1000)
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    assert killed >= 2  # those after may have had little left to do
+    process = start(path, "--resume")
+    out, error = process.communicate(timeout=180)
+    assert (process.returncode, error) == (whole.returncode, b"")
+    assert out.decode() == whole.stdout
+
+
+def test_ctrl_c_keeps_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    process = start(path)
+    await_change(path, process)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted at " in error
+    assert b"'--resume' goes on" in error
+    assert process.poll() is not None
+
+
+def test_options_that_want_each_other() -> None:
+    for wrong, said in (
+        (["--resume"], "needs '--checkpoint FILE'"),
+        (["--every", "1ms"], "needs '--checkpoint FILE'"),
+        (["--checkpoint", "c", "--every", "1"], "has no unit"),
+        (["--measure"], "needs '--out DIR'"),
+    ):
+        run = CliRunner().invoke(main, ["simulate", str(CASE), *wrong])
+        assert (run.exit_code, run.stdout) == (2, "")
+        assert said in run.stderr
