@@ -81,12 +81,11 @@ def run(
     port: str | None,
     budget: str | None,
     rounds: int | None,
-    dilation: int | None,
-    captures: Path | None,
     **simulation: Any,
 ) -> None:
     """Plan, prove, simulate, emulate if asked and judge; exit code 1 when a promise is not kept."""
     tier, sample, cuts = (simulation.pop(name) for name in ("tier", "sample", "cuts"))
+    dilation, captures = simulation.pop("dilation"), simulation.pop("captures")
     if tier is None and (cuts or sample is not None):
         raise InputError(
             [Problem("--cut" if cuts else "--sample", 0, 0, "", "goes with --emulate")]

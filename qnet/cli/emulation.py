@@ -91,9 +91,6 @@ def emulate(
     against: str,
     sample: int | None,
     as_json: bool,
-    commands: tuple[str, ...],
-    cli: bool,
-    dilation: int,
     **options: Any,
 ) -> None:
     """Judge your own controller on real switches, or use the emulated network's hosts.
@@ -101,6 +98,7 @@ def emulate(
     Exit code 1 when the controller falls short, or a host's command does.
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
+    commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
     if (controller is None) == (not commands and not cli):
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])

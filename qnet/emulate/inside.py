@@ -13,7 +13,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +60,7 @@ class Run:
         self.wiring = Wiring(topology)
         self.seconds: dict[str, float] = {}
         self._since = time.monotonic()
-        members = [
-            source for source, owner in enumerate(self.found) if owner.name in names
-        ]
+        members = [source for source, owner in enumerate(self.found) if owner.name in names]
         lanes = [(flow, lane) for flow in self.flows for lane in flow.lanes]
         self.flow_of: dict[int, tuple[Flow, Lane]] = dict(zip(members, lanes, strict=True))
         self.hosts = {one.host for one in options.commands}
@@ -76,9 +73,7 @@ class Run:
 
     def go(self) -> Emulated:
         """Do all of it."""
-        ports = {
-            port.number for source in self.flow_of for port in self.found[source].ports
-        }
+        ports = {port.number for source in self.flow_of for port in self.found[source].ports}
         nodes = {node for one in self.flows for node in (one.talker, one.listener)} | self.hosts
         if self.options.free_run or self.options.cli or self.hosts:
             nodes |= {node.name for node in self.topology.nodes}
@@ -385,7 +380,7 @@ class Run:
             late += int(routes.late[places].sum())
             lost.append(int(routes.lost[places].sum()))
         floor = int(emulator.world.tally.owner[list(sources), k.FLOOR].min())
-        got = [[one for one in arrived[source]] for source in sources]
+        got = [list(arrived[source]) for source in sources]
         latencies = [one.time_ps - one.born_ps for rows in got for one in rows]
         bins = np.zeros(BIN_COUNT, dtype=np.int64)
         for latency in latencies:

@@ -78,8 +78,8 @@ class Cut(NamedTuple):
 class Options:
     """How to run. `sample` has every n-th frame of each source number made real.
 
-    `dilation` None has it chosen after a calibration. With `free_run` nothing of the profile is sent:
-    hosts' own frames only, forwarded over the shortest paths.
+    `dilation` None has it chosen after a calibration. With `free_run` nothing of the profile is
+    sent: hosts' own frames only, forwarded over the shortest paths.
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
     """
 
@@ -195,9 +195,7 @@ def choose_sample(
     }
 
 
-def emulate_mininet(
-    topology: Topology, profile: Profile, plan: Plan, options: Options
-) -> Emulated:
+def emulate_mininet(topology: Topology, profile: Profile, plan: Plan, options: Options) -> Emulated:
     """Run the tier; returns when everything that it made is gone again.
 
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TierFailure, with what
@@ -242,9 +240,7 @@ def emulate_mininet(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def witness(
-    case: Lockstep, proof: Proof, simulated: Observation, run: Emulated
-) -> Emulation:
+def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
     """Put a run beside what was proven and simulated, frame by frame.
 
     `case` is that of the run's sample. Frames that were late for their window have no latency to

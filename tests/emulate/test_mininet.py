@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from qnet.check.plan import prove
 from qnet.emulate import cleanup, tier
 from qnet.emulate.lockstep import Lockstep
-from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
@@ -129,7 +129,9 @@ def test_a_wrong_cycle_rewrite_is_named(scenario: Scenario, plan: Plan) -> None:
     options = tier.Options(strides, dilation=1000, meddling=(swap,))
     run = tier.emulate_mininet(topology, profile, plan, options)
     assert run.lateness.wrong_tags > 0
-    assert any(one.startswith("pair: b: leaves for b->c tagged for cycle 3") for one in run.findings)
+    assert any(
+        one.startswith("pair: b: leaves for b->c tagged for cycle 3") for one in run.findings
+    )
 
 
 def test_hosts_reach_each_other_without_stretching(scenario: Scenario, plan: Plan) -> None:
@@ -154,7 +156,8 @@ def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path
     (tmp_path / "line3.yaml").write_text(LINE)
     (tmp_path / "traffic.yaml").write_text(TRAFFIC)
     before = machine()
-    command = [sys.executable, "-c", "from qnet.cli import main; main()", "emulate", "traffic.yaml", "--exec", "a=sleep 60"]
+    command = [sys.executable, "-c", "from qnet.cli import main; main()"]
+    command += ["emulate", "traffic.yaml", "--exec", "a=sleep 60"]
     child = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

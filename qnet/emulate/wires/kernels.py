@@ -10,9 +10,9 @@ the row on its way, the bytes go into the next switch, with a new trailer.
 *Planned* frames follow a route of the plan. Their rows lie in the simulator's lanes already while
 the frame is inside a switch; when it comes out of the port that the plan names, the row is
 *confirmed*, with the cycle that the frame's tag says. A row that is not confirmed when its window
-is served is taken out: the switch dropped the frame, sent it elsewhere, or was too slow for the
-stretch of time (a violation). *Free* frames, those of real hosts, go where the switches send them:
-each port is one hop for them.
+is served goes on without its frame, which counts as a violation: the switch dropped it or was too
+slow for the stretch of time. That of a frame which came out elsewhere is taken out. *Free* frames,
+those of real hosts, go where the switches send them: each port is one hop for them.
 
 Virtual time is in picoseconds, wall time in nanoseconds; `wall = origin + virtual * dilation`.
 A window, no longer than the shortest way from one port to the next, is served at the wall time of
@@ -284,7 +284,7 @@ def tag_of(data: Bytes, row: int, length: int) -> int:
     at = 12
     while at + 6 <= length:
         ether_type = read(data, row, at, 2)
-        if ether_type == 0x8100 or ether_type == 0x88A8:
+        if ether_type in (0x8100, 0x88A8):
             at += 4
             continue
         if ether_type == 0x8847:
@@ -532,7 +532,7 @@ def insert_free(
     owner = wires.law[BASE_OWNER] + slot
     priority: Any = 0
     ether_type = read(pool.frames, slot, 12, 2)
-    if ether_type == 0x8100 or ether_type == 0x88A8:
+    if ether_type in (0x8100, 0x88A8):
         priority = np.int64(pool.frames[slot, 14]) >> 5
     routes.hop[own, LANE] = -1
     routes.hop[own, NEXT] = owner
@@ -818,28 +818,33 @@ def awaited(until: int, pool: Pool) -> bool:
     for i in range(pool.counts[LIVE_COUNT]):
         slot = pool.live[i]
         state = one[slot, STATE]
-        if one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0 and one[slot, VIRTUAL] < until:
-            if state == WAITING or state == AWAY:
-                return True
+        planned = one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0
+        if planned and one[slot, VIRTUAL] < until and state in (WAITING, AWAY):
+            return True
     return False
 
 
 @kernel
 def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
-    """Take out the rows that must be served now and whose frames have not come back."""
+    """Give up the frames that have not come back although their rows must be served now.
+
+    The row goes on as one of a frame that is simulated only: those behind it see no difference.
+    """
     one, count = pool.slot, pool.counts
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
         slot = pool.live[i]
         state = one[slot, STATE]
         if one[slot, OWNER] < 0 or one[slot, EXPECTED] < 0:
             continue
-        if one[slot, VIRTUAL] < until and (state == WAITING or state == AWAY):
+        if one[slot, VIRTUAL] < until and state in (WAITING, AWAY):
             count[VIOLATIONS] += 1
             note_fault(
                 LATE_OR_LOST, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
             )  # fmt: skip
-            take_out(slot, wires, pool, lanes)
+            place = lanes.base[one[slot, IN_LANE]]
+            place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
+            lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME]
             if state == AWAY:
                 drop_slot(slot, pool)
             else:
@@ -885,7 +890,7 @@ def follow(
                 one[slot, HOP] += 1
                 routes.late[one[slot, BASE]] += routes.late[position]
                 routes.late[position] = 0
-                plan_hop(slot, np.int64(routes.hop[one[slot, BASE], NEXT]), wires, pool, routes)
+                plan_hop(slot, int(routes.hop[one[slot, BASE], NEXT]), wires, pool, routes)
                 one[slot, VIRTUAL] = cells[place, ARRIVAL]
                 one[slot, IN_LANE] = lane
                 one[slot, COUNTER] = at

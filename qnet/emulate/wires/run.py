@@ -1,4 +1,4 @@
-"""Lay out and drive the link emulator: the simulator's world, wire ends, probes, a packet socket."""
+"""Lay out and drive the link emulator: the simulator's world, wire ends, probes, a socket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -237,7 +237,6 @@ def _longer(array: NDArray[Number], more: int, value: int = 0) -> NDArray[Number
     return np.concatenate((array, np.full((more, *array.shape[1:]), value, array.dtype)))
 
 
-
 class Emulator:
     """All wires and ports of a network, in virtual time stretched `dilation` times over the wall.
 
@@ -246,7 +245,7 @@ class Emulator:
     of virtual time is the profile's duration.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         topology: Topology,
         profile: Profile,
@@ -281,9 +280,7 @@ class Emulator:
         self.ends = tuple(ends)
         self.dilation = dilation
         self.end_ps = min(end_ps or profile.simulation.duration_ps, profile.simulation.duration_ps)
-        self.window_ps = min(
-            int(simulated.lanes.reach.min(initial=CLOCK_BLOCK_PS)), CLOCK_BLOCK_PS
-        )
+        self.window_ps = min(int(simulated.lanes.reach.min(initial=CLOCK_BLOCK_PS)), CLOCK_BLOCK_PS)
         window_ns = self.window_ps * dilation // 1000
         if lag_ns is None:
             lag_ns = 0 if free_run else window_ns // 2
