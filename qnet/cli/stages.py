@@ -335,6 +335,33 @@ def emulate(
     return result
 
 
+def emulate_stretched(
+    scenario: Scenario,
+    plan: Plan,
+    proof: Proof,
+    simulated: Observation,
+    sample: int | None,
+    dilation: int | None,
+    captures: Path | None,
+    cuts: Sequence[str] = (),
+) -> Emulation:
+    """Send a sample through real switches and hosts in stretched time; say how real it was."""
+    from qnet.emulate.lockstep import Lockstep
+    from qnet.emulate.tier import SAMPLE, Cut, Options, choose_sample, emulate_mininet, witness
+
+    topology, profile = scenario.topology, scenario.profile
+    strides = choose_sample(topology, profile, plan, sample or SAMPLE)
+    wanted = tuple(Cut(*_read_cut(scenario, one)) for one in cuts)
+    options = Options(strides, dilation=dilation, captures=captures, cuts=wanted)
+    with progress_bar("emulate"):
+        run = emulate_mininet(topology, profile, plan, options)
+    for line in run.told():
+        click.echo(line, err=True)
+    case = Lockstep(topology, profile, plan, strides=strides)
+    with progress_bar("compare"):
+        return witness(case, proof, simulated, run)
+
+
 def _read_cut(scenario: Scenario, text: str) -> Cut:
     """Read PORT@TIME, such as 'a->b@10ms'."""
     from qnet.emulate.lockstep import Cut
