@@ -14,6 +14,7 @@ from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels, run
+from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
 from tests.slow_case import Case, compare
 
@@ -233,7 +234,7 @@ def test_every_count_equals_the_slow_twins(name: str) -> None:
 @pytest.mark.parametrize("name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles"])
 def test_same_bytes_at_two_threads_and_with_other_rings(name: str) -> None:
     """Rings of two frames at first: every kernel stops and is resumed, again and again."""
-    made = run.add_parts
+    made = add_parts
 
     def tight(*arguments: Any) -> Any:
         world, parts = made(*arguments)
