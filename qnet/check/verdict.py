@@ -122,6 +122,7 @@ def judge(
         assumptions=(*topology.assumptions, *profile.assumptions, *_map_lengths(topology)),
         notes=(
             *(plan.reserved.lines() if plan.reserved else ()),
+            *plan.gate_lines(),
             *(_note(witness, seen.runs.get(witness)) for witness in _WITNESSES),
         ),
     )

@@ -28,11 +28,13 @@ from qnet.model.traffic import (
     TrafficClass,
 )
 from qnet.model.tree import Source
-from qnet.units import PS_PER_S, TIME, describe, format_quantity
+from qnet.units import PS_PER_NS, PS_PER_S, TIME, describe, format_quantity
 
 STREAMS_HIGHEST = 1_000_000
 HYPERCYCLE_HIGHEST = 1_000_000
 DURATION_PS_HIGHEST = 1000 * PS_PER_S
+GATE_CYCLE_PS_HIGHEST = 4 * PS_PER_S
+"""Gate control lists hold intervals below 2**32 ns."""
 
 _NUMBER = re.compile("[1-9][0-9]{0,6}")
 
@@ -168,12 +170,16 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
         _check_sites(source, egress, topology)
         tcqf = topology.part("tcqf", Tcqf)
         if tcqf is not None:
-            reserved = {one.name for one in classes.values() if one.reserves}
+            cyclic = {one.name for one in classes.values() if one.takes_cycles}
             _check_intervals(
                 source,
-                {i: one for i, one in streams.items() if one.traffic_class in reserved},
+                {i: one for i, one in streams.items() if one.traffic_class in cyclic},
                 tcqf.cycle_ps,
             )
+    gated = {one.name for one in classes.values() if one.gated}
+    _check_gate_cycle(
+        source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
+    )
 
 
 def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:
@@ -189,15 +195,26 @@ def _check_classes(source: Source, classes: Mapping[int, TrafficClass]) -> None:
             message = f"{one.priority} again; class '{first[one.priority]}' has it already"
             source.fault(("classes", index, "priority"), message)
         first.setdefault(one.priority, one.name)
-    reserved = {index: one for index, one in classes.items() if one.reserves}
-    for index in list(reserved)[1:]:
-        message = "a second class with tcqf; one class reserves cycles, the others are served after"
+    cyclic = {index: one for index, one in classes.items() if one.takes_cycles}
+    gated = {index: one for index, one in classes.items() if one.gated}
+    for index in list(cyclic)[1:]:
+        what = f"a second class with {_mechanisms(cyclic)}"
+        message = f"{what}; one class reserves cycles, the others are served after"
         source.fault(("classes", index, "mechanism"), message)
-    for index, one in list(reserved.items())[:1]:
-        higher = [other for other in classes.values() if other.priority > one.priority]
+    for index in list(gated)[1:]:
+        message = "a second class with qbv; one class has the gates, the others what they leave"
+        source.fault(("classes", index, "mechanism"), message)
+    for index, one in [*list(cyclic.items())[:1], *list(gated.items())[:1]]:
+        plain = [other for other in classes.values() if not other.reserves]
+        higher = [other for other in plain if other.priority > one.priority]
         if higher:
-            message = f"class '{higher[0].name}' goes before; tcqf needs the highest priority"
+            what = f"{one.mechanism} needs the highest priority"
+            message = f"class '{higher[0].name}' goes before; {what}"
             source.fault(("classes", index, "priority"), message)
+
+
+def _mechanisms(classes: Mapping[int, TrafficClass]) -> str:
+    return " or ".join(sorted({one.mechanism for one in classes.values()}))
 
 
 def _check_class_use(
@@ -219,15 +236,20 @@ def _check_class_use(
                 message = f"no class {describe(one.traffic_class)}{hint}"
                 source.fault((key, index, "class"), message)
     for index, demand in demands.items():
-        if mechanisms.get(demand.traffic_class) in ("tcqf", "csqf"):
+        mechanism = mechanisms.get(demand.traffic_class, "strict-priority")
+        if mechanism != "strict-priority":
+            what = "gates" if mechanism == "qbv" else "cycles"
             message = (
-                f"class '{demand.traffic_class}' reserves cycles; a demand has none to reserve"
+                f"class '{demand.traffic_class}' reserves {what}; a demand has none to reserve"
             )
             source.fault(("demands", index, "class"), message)
     for index, stream in streams.items():
         if stream.paths == 2 and mechanisms.get(stream.traffic_class) == "strict-priority":
             message = f"two paths are for a class with tcqf; '{stream.traffic_class}' is not one"
             source.fault(("streams", index, "paths"), message)
+        if stream.paths == 2 and stream.damper and mechanisms.get(stream.traffic_class) == "qbv":
+            message = "the two copies of a gated stream have times of their own; a damper needs one"
+            source.fault(("streams", index, "damper"), message)
 
 
 def _listed(names: set[str]) -> str:
@@ -325,6 +347,23 @@ def _check_intervals(source: Source, reserved: Mapping[int, Stream], cycle_ps: i
         else:
             fitting[index] = stream
     _check_hypercycle(source, fitting, cycle_ps)
+
+
+def _check_gate_cycle(source: Source, gated: Mapping[int, Stream]) -> None:
+    """Gate control lists count whole nanoseconds, and repeat after all intervals."""
+    together = 1
+    for index, stream in gated.items():
+        shown = format_quantity(TIME, stream.interval_ps)
+        if stream.interval_ps % PS_PER_NS:
+            message = f"{shown} is not a whole number of nanoseconds, as gate control lists need"
+            source.fault(("streams", index, "interval"), message)
+            continue
+        together = lcm(together, stream.interval_ps)
+        if together > GATE_CYCLE_PS_HIGHEST:
+            most = format_quantity(TIME, GATE_CYCLE_PS_HIGHEST)
+            message = f"with {shown} all gated intervals repeat together after more than {most}"
+            source.fault(("streams", index, "interval"), message)
+            return
 
 
 def _check_hypercycle(source: Source, fitting: Mapping[int, Stream], cycle_ps: int) -> None:

@@ -17,6 +17,12 @@ Rule = Literal[
     "ingress",
     "rate",
     "damper",
+    "release",
+    "order",
+    "overlap",
+    "queue",
+    "gates",
+    "limit",
 ]
 
 

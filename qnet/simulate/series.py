@@ -35,16 +35,16 @@ class Series:
         """Return the end of the interval that is under way."""
         return (now_ps // self.step_ps + 1) * self.step_ps
 
-    def take(self, world: k.World, now_ps: int) -> None:
+    def take(self, world: k.World, now_ps: int, port_of_ring: Ints) -> None:
         """Note the counts at the end of an interval, and begin the next."""
-        counts = world.tally.port
+        counts = world.tally.port[: self.rows.shape[1]]
         columns = [k.FRAMES, k.WIRE_BYTES, k.DROPPED, k.DEEPEST]
         self.rows[self.count] = counts[:, columns]
         self.end_ps[self.count] = now_ps
         self.count += 1
         # What waits over the end belongs to the next interval too.
-        depth = world.queues.ring[:, k.BYTES].reshape(len(counts), -1)
-        counts[:, k.DEEPEST] = depth.max(axis=1, initial=0)
+        counts[:, k.DEEPEST] = 0
+        np.maximum.at(counts[:, k.DEEPEST], port_of_ring, world.queues.ring[:, k.BYTES])
 
     @property
     def deepest(self) -> Ints:

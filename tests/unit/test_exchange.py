@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from qnet.check.gates import check_gates
 from qnet.cli import main
 from qnet.errors import Infeasible, InputError
-from qnet.exchange.bridges import gate_parameter_tables, taprio_lines
+from qnet.exchange.bridges import gate_parameter_tables, tables_of_problem, taprio_lines
 from qnet.exchange.tsnkit import read_problem, write_problem, write_schedule
 from qnet.model.gates import GateProblem
 from qnet.schedule.qbv.solve import schedule_gates
@@ -94,8 +94,9 @@ def test_windows_of_tsnkit_and_entries_of_bridges_say_the_same() -> None:
     for row in rows:
         a, b = row["link"].strip("()").split(", ")
         sent[f"{a}->{b}"] = sent.get(f"{a}->{b}", 0) + int(row["end"]) - int(row["start"])
+    tables = tables_of_problem(problem, plan)
     opened: dict[str, int] = {}
-    for node, text in gate_parameter_tables(problem, plan, base_ns=3 * 10**9 + 7).items():
+    for node, text in gate_parameter_tables(tables, base_ns=3 * 10**9 + 7).items():
         for one in json.loads(text)["ietf-interfaces:interfaces"]["interface"]:
             bridge_port = one["ieee802-dot1q-bridge:bridge-port"]
             table = bridge_port["ieee802-dot1q-sched-bridge:gate-parameter-table"]
@@ -108,7 +109,7 @@ def test_windows_of_tsnkit_and_entries_of_bridges_say_the_same() -> None:
                 entry["time-interval-value"] for entry in entries if entry["gate-states-value"]
             )
     assert opened == sent
-    lines = [line for text in taprio_lines(problem, plan).values() for line in text.splitlines()]
+    lines = [line for text in taprio_lines(tables).values() for line in text.splitlines()]
     assert len(lines) == len(plan.gates)
     for line in lines:
         words = line.split()

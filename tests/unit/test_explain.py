@@ -18,8 +18,9 @@ from qnet.model.traffic import Profile
 from qnet.report.journey import journey_lines
 from qnet.simulate.explain import Case, Which, explain
 from qnet.simulate.run import simulate
+from tests.slow_case import slow_run as _slow
 from tests.slow_simulator import SlowSimulator
-from tests.unit.test_simulate import _busy_case, _plan, _slow, cases
+from tests.unit.test_simulate import _busy_case, _plan, cases
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

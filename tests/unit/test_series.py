@@ -13,7 +13,8 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.run import simulate
-from tests.unit.test_simulate import _busy_case, _slow, cases
+from tests.slow_case import slow_run as _slow
+from tests.unit.test_simulate import _busy_case, cases
 
 
 @pytest.mark.twin

@@ -17,7 +17,8 @@ from qnet.simulate import kernels as k
 from qnet.simulate import tracing
 from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
-from tests.unit.test_simulate import _busy_case, _slow, cases
+from tests.slow_case import slow_run as _slow
+from tests.unit.test_simulate import _busy_case, cases
 
 
 @pytest.mark.twin
