@@ -25,6 +25,15 @@ def kernel(function: Function) -> Function:
     return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
 
 
+def bare_kernel(function: Function) -> Function:
+    """As `kernel`, for a function that makes no array: none of those it is given is counted.
+
+    Numba counts the users of an array at every use of a field of a named tuple, in loops too; where
+    all arrays outlive the call, that is for nothing, and it is half of the time.
+    """
+    return numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
+
+
 def inline_kernel(function: Function) -> Function:
     """As `kernel`, for a few lines that are copied into their caller."""
     return numba.njit(cache=True, nogil=True, inline="always")(function)  # type: ignore[no-any-return]

@@ -1,15 +1,16 @@
 """The inner loops of the simulator.
 
 A *lane* joins two ports that some route uses in sequence; it holds the frames between them in
-order of arrival. What leaves a port at t reaches the next one no sooner than t and the lane's
-*reach* (propagation and least processing). So a port can be served, alone and at once, up to the
-earliest time that a port before it has come to, and that lane's reach: any order of serving that
-keeps this rule, on any thread, gives the same result. Groups of ports, one to a thread, work on
-their own within a *window* no longer than the shortest reach from one group to another.
+order of arrival. (Lanes beyond those into the last port lead into none: in them an emulator sees
+what comes out of a wire, before the next node has had it.) What leaves a port at t reaches the
+next one no sooner than t and the lane's *reach* (propagation and least processing). So a port can
+be served, alone and at once, up to the earliest time that a port before it has come to, and that
+lane's reach: any order of serving that keeps this rule, on any thread, gives the same result.
+Groups of ports, one to a thread, work on their own within a *window* no longer than the shortest
+reach from one group to another.
 
 A *source* hands the frames of one stream path or demand part to its first port. A *position* is
-one hop of one route; those of a port are consecutive, in the order of routes. Its row of
-`Routes.hop` says everything that the port must know of the route.
+one hop of one route; those of a port are consecutive, in the order of routes.
 
 Frames in lanes and queues are rows of four: time of arrival, time of birth,
 `position << 16 | frame bytes`, and cycle of the port they are at (reserved frames only). A
@@ -27,7 +28,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import inline_kernel, kernel, parallel_kernel
+from qnet.kernel import bare_kernel, inline_kernel, parallel_kernel
 
 Ints = NDArray[np.int64]
 
@@ -38,10 +39,8 @@ WORD = 0xFFFFFFFF
 ARRIVAL, BIRTH, LABEL, CYCLE = 0, 1, 2, 3
 
 # Columns of `Routes.hop`. LANE is -1 where the frame is delivered; NEXT is the position at the
-# next port, or the owner where the frame is delivered. RANK is 0 for reserved frames, 1 and more
-# for the other classes in order of priority. AHEAD
-# counts cycles from this port's to the next's.
-LANE, NEXT, RANK, AHEAD = 0, 1, 2, 3
+# next port, or the owner where the frame is delivered.
+LANE, NEXT = 0, 1
 
 # Columns of `Lanes.sender` and of `Lanes.receiver`: written by the port before and by the port
 # after the lane, in rows of one cache line each.
@@ -118,8 +117,12 @@ class Network(NamedTuple):
 class Routes(NamedTuple):
     """One entry per position, unless said otherwise."""
 
-    hop: Ints
-    """[position, 4]: LANE, NEXT, RANK, AHEAD."""
+    hop: NDArray[np.int32]
+    """[position, 2]: LANE, NEXT. Eight to a cache line: no table is read more often."""
+    rank: NDArray[np.int32]
+    """0 for reserved frames, 1 and more for the other classes in order of priority."""
+    shift: NDArray[np.int32]
+    """Cycles from this port's cycle to the next port's."""
     owner: Ints
     lost: Ints
     late: Ints
@@ -207,7 +210,7 @@ class World(NamedTuple):
     tally: Tally
 
 
-@kernel
+@bare_kernel
 def draw(dice: Ints, row: int, column: int) -> int:
     """Return the next 32 random bits: xoshiro128++ (Blackman and Vigna), in int64 arithmetic."""
     a = dice[row, column]
@@ -225,7 +228,7 @@ def draw(dice: Ints, row: int, column: int) -> int:
     return result
 
 
-@kernel
+@bare_kernel
 def highest_bit(value: int) -> int:
     """Return the position of the highest set bit of a positive number below 2**63."""
     bit = 0
@@ -235,7 +238,7 @@ def highest_bit(value: int) -> int:
     return bit
 
 
-@kernel
+@bare_kernel
 def bin_of(value_ps: int) -> int:
     """Return the histogram bin of a value of zero or more (see `qnet.model.histogram`)."""
     units = value_ps >> 10
@@ -245,7 +248,7 @@ def bin_of(value_ps: int) -> int:
     return min(16 * octave + (units >> (octave - 1)) - 16, 591)
 
 
-@kernel
+@bare_kernel
 def exponential(bits: int, log_table: Ints) -> int:
     """Turn 32 random bits into an exponential draw of mean 1, in units of 2**-32.
 
@@ -260,7 +263,7 @@ def exponential(bits: int, log_table: Ints) -> int:
     return zeros * log_table[0] + log_table[index] - ((step * (mantissa & 0x7FFFFF)) >> 23)
 
 
-@kernel
+@bare_kernel
 def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: Ints) -> None:
     """Set the time, and the cycle, of a source's next frame after one has been sent.
 
@@ -290,7 +293,7 @@ def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: In
         state[source, CARRY] = carry & ((1 << shift) - 1)
 
 
-@kernel
+@bare_kernel
 def settle(heap: Ints, base: int, size: int) -> None:
     """Let the top of a port's heap sink to its place: earliest first, then lowest number."""
     time = heap[base, TIME]
@@ -300,9 +303,10 @@ def settle(heap: Ints, base: int, size: int) -> None:
     last = base + size
     while child < last:
         if child + 1 < last:
+            # Which of two comes first is anybody's guess: no branch, no wrong guess.
             gap = heap[child + 1, TIME] - heap[child, TIME]
-            if gap < 0 or (gap == 0 and heap[child + 1, SOURCE] < heap[child, SOURCE]):
-                child += 1
+            lower = heap[child + 1, SOURCE] < heap[child, SOURCE]
+            child += (gap < 0) | ((gap == 0) & lower)
         gap = heap[child, TIME] - time
         if gap > 0 or (gap == 0 and heap[child, SOURCE] > moving):
             break
@@ -418,7 +422,7 @@ def deliver(
     bins[counts[port, BLOCK_BASE] + number - 1, bin_number % BLOCK_BINS] += 1
 
 
-@kernel
+@bare_kernel
 def damper_due(
     owner: int, birth: int, hold: int, damper_clock: Ints, clock_error: Ints, block_length: int
 ) -> int:
@@ -453,14 +457,14 @@ def take_back(port: int, queues: Queues) -> None:
         stash[port, 4] = -1
 
 
-@kernel
+@bare_kernel
 def is_nearly_full(port: int, trace: Trace) -> bool:
     """Tell whether the trace may lack room for the two rows that a port may write next."""
     slot = trace.slot[port]
     return slot >= 0 and trace.used[slot] + 2 > trace.rows.shape[1]
 
 
-@kernel
+@bare_kernel
 def write_down(
     port: int,
     owner: int,
@@ -488,7 +492,7 @@ def write_down(
         trace.used[slot] += 1
 
 
-@kernel
+@bare_kernel
 def serve(
     port: int,
     until: int,
@@ -516,7 +520,39 @@ def serve(
     return status
 
 
-@kernel
+@inline_kernel
+def earliest_two(first: int, last: int, receiver: Ints, source_time: int) -> tuple[int, int, int]:
+    """As `earliest`, and return also when somebody else brings a frame."""
+    best = -1
+    time = source_time
+    bound = NEVER
+    for lane in range(first, last):
+        arrival = receiver[lane, NEXT_ARRIVAL]
+        if arrival < time:
+            bound = time
+            time = arrival
+            best = lane
+        else:
+            bound = min(bound, arrival)
+    return best, time, bound
+
+
+@inline_kernel
+def forget_sent(
+    came: int, mask: int, base: int, front: int, count: int, depth: int, cells: Ints
+) -> tuple[int, int, int]:
+    """Take what has begun to leave before `came` off the record: front, count and bytes left."""
+    while count > 0:
+        place = base + (front & mask)
+        if cells[place, ARRIVAL] >= came:
+            break
+        depth -= cells[place, LABEL]
+        front += 1
+        count -= 1
+    return front, count, depth
+
+
+@bare_kernel
 def serve_in_order(
     port: int,
     until: int,
@@ -527,128 +563,146 @@ def serve_in_order(
     sources: Sources,
     tally: Tally,
 ) -> int:
-    """Serve a port that all frames leave in the order in which they came: one class, no cycles."""
+    """Serve a port that all frames leave in the order in which they came: one class, no cycles.
+
+    When a frame will begin to leave is known when it comes, so it is sent on at once. The queue's
+    ring is a record of when those before it begin (ARRIVAL) and of their bytes (LABEL): the depth
+    of the queue is worked out from it, but only where it may be more than ever before.
+    """
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
     counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
-    hop, late = routes.hop, routes.late
-    line_time = network.line_time[network.rate[port]]
+    hop, line_times, rate = routes.hop, network.line_time, network.rate[port]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    inner = network.lane_first[network.lane_first.size - 1]
     top = sources.first[port]
     heap_size = sources.first[port + 1] - top
-    limit = network.buffer_bytes[port]
+    propagation, processing = network.propagation[port], network.processing_low[port]
+    span, limit = network.processing_span[port], network.buffer_bytes[port]
+    steady_from, end = network.steady_from, network.end
+    byte_time = line_times[rate, 1000] // 1020
     queue = port * (network.cycle_buffers + network.classes)
     queue += network.cycle_buffers + network.only_rank[port] - 1
     ring, cells = queues.ring, queues.cells
     base, mask = ring[queue, BASE], ring[queue, MASK]
-    front, count, waiting_bytes = ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES]
+    front, count, depth = ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES]
     free_at, deepest = counts[port, FREE_AT], counts[port, DEEPEST]
-    frames, wire_bytes, steady = 0, 0, 0
-    lane, arrival = earliest(
-        first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
-    )
+    frames, wire_bytes, steady = count, depth + 20 * count, 0
     status = DONE
-    while True:
-        # A frame in the queue leaves before the next one comes, or the next one comes.
-        if count > 0 and free_at < min(arrival, until):
-            place = base + (front & mask)
-            birth = cells[place, BIRTH]
-            label = cells[place, LABEL]
-            queued = 1
-        elif arrival < until:
-            came = arrival
-            if lane >= 0:
-                place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
-                birth = lane_cells[place, BIRTH]
-                label = lane_cells[place, LABEL]
-                receiver[lane, HEAD] += 1
-                next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
-            else:
-                source = heap[top, SOURCE]
-                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
-                birth = arrival
-                label = (law[source, START] << 16) | frame_bytes
-                advance(source, frame_bytes, state, law, sources.log_table)
-                heap[top, TIME] = state[source, NEXT_TIME]
-                settle(heap, top, heap_size)
-            lane, arrival = earliest(
-                first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
-            )
-            depth = waiting_bytes + (label & 0xFFFF)
-            if depth > limit:
-                counts[port, DROPPED] += 1
-                routes.lost[label >> 16] += 1
-                continue
-            deepest = max(deepest, depth)
-            if count > 0 or free_at > came or arrival == came:
-                waiting_bytes = depth
-                if count > mask:
-                    keep_back(port, queue, came, birth, label, 0, queues.stash)
-                    status = QUEUE_FULL
-                    break
-                place = base + ((front + count) & mask)
-                cells[place, BIRTH] = birth
-                cells[place, LABEL] = label
-                count += 1
-                free_at = max(free_at, came)
-                continue
-            free_at = came
-            queued = 0
+    source_time = heap[top, TIME] if heap_size else NEVER
+    lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+    # Of the lane that brings frames: its next frame, what may be seen of it, and its ring.
+    head, seen, around, start = 0, 0, 0, 0
+    if lane >= 0:
+        head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
+        around, start = lane_mask[lane], lane_base[lane]
+    here = start + (head & around)
+    while arrival < until:
+        # Who brings it, and is there room where it goes?
+        came = arrival
+        if lane >= 0:
+            birth = lane_cells[here, BIRTH]
+            label = lane_cells[here, LABEL]
+            position = label >> 16
         else:
+            source = heap[top, SOURCE]
+            birth = came
+            position = law[source, START]
+        target = int(hop[position, LANE])
+        following = int(hop[position, NEXT])
+        status = room_ahead(port, target, sender, lane_mask, counts)
+        if count > mask and status == DONE:
+            front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
+            if count > mask:
+                status = QUEUE_FULL
+        if status != DONE:
             break
 
-        # Send it. One that has not waited goes to the wire without passing through the queue.
-        position = label >> 16
-        frame_bytes = label & 0xFFFF
-        target = hop[position, LANE]
-        status = room_ahead(port, target, sender, lane_mask, counts)
-        if status != DONE:
-            if queued == 0:
-                keep_back(port, queue, came, birth, label, 0, queues.stash)
-                waiting_bytes = frame_bytes
-            break
-        count -= queued
-        front += queued
-        waiting_bytes -= queued * frame_bytes
+        # Take it in.
+        if lane >= 0:
+            frame_bytes = label & 0xFFFF
+            head += 1
+            here = start + (head & around)
+            arrival = lane_cells[here, ARRIVAL] if head < seen else NEVER
+        else:
+            frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
+            advance(source, frame_bytes, state, law, sources.log_table)
+            heap[top, TIME] = state[source, NEXT_TIME]
+            settle(heap, top, heap_size)
+            source_time = heap[top, TIME]
+            arrival = source_time
+        if arrival >= bound:
+            if lane >= 0:
+                receiver[lane, HEAD] = head
+                receiver[lane, NEXT_ARRIVAL] = arrival
+            lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+            if lane >= 0:
+                head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
+                around, start = lane_mask[lane], lane_base[lane]
+                here = start + (head & around)
+        begins = max(free_at, came)
+        if free_at <= came:
+            count, depth = 0, 0
+        if begins - came > (deepest - frame_bytes) * byte_time:
+            front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
+            if depth + frame_bytes > limit:
+                counts[port, DROPPED] += 1
+                routes.lost[position] += 1
+                continue
+            deepest = max(deepest, depth + frame_bytes)
+        place = base + ((front + count) & mask)
+        cells[place, ARRIVAL] = begins
+        cells[place, LABEL] = frame_bytes
+        count += 1
+        depth += frame_bytes
+
+        # Send it on.
+        free_at = begins + line_times[rate, frame_bytes]
         frames += 1
         wire_bytes += frame_bytes + 20
-        if free_at >= network.steady_from:
+        if begins >= end:
+            continue
+        if begins >= steady_from:
             steady += frame_bytes + 20
-        free_at += line_time[frame_bytes]
-        arrives = free_at + network.propagation[port]
+        arrives = free_at + propagation
         if target >= 0:
-            arrives += network.processing_low[port]
-            if network.processing_span[port] > 1:
-                arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
-            label = hop[position, NEXT] << 16 | frame_bytes
+            if target < inner:
+                arrives += processing
+                if span > 1:
+                    arrives += (draw(tally.port_dice, port, 0) * span) >> 32
+            label = following << 16 | frame_bytes
             hand_on(target, arrives, birth, label, 0, sender, lane_base, lane_mask, lane_cells)
             continue
-        owner = hop[position, NEXT]
-        hold = owners[owner, HOLD]
+        hold = owners[following, HOLD]
         if hold >= 0:
             due = damper_due(
-                owner, birth, hold, routes.damper_clock, network.clock_error, network.block
+                following, birth, hold, routes.damper_clock, network.clock_error, network.block
             )
             if arrives > due:
-                late[position] += 1
+                routes.late[position] += 1
             arrives = max(arrives, due)
-        if arrives <= network.end:
-            excess = arrives - birth - owners[owner, FLOOR]
-            counted = frame_bytes + 20 if arrives >= network.steady_from else 0
+        if arrives <= end:
+            excess = arrives - birth - owners[following, FLOOR]
+            counted = frame_bytes + 20 if arrives >= steady_from else 0
             deliver(
-                port, owner, excess, frame_bytes, counted, counts, owners, block, bins,
+                port, following, excess, frame_bytes, counted, counts, owners, block, bins,
                 tally.birth, birth,
             )  # fmt: skip
-    ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, waiting_bytes
+    if lane >= 0:
+        receiver[lane, HEAD] = head
+        receiver[lane, NEXT_ARRIVAL] = arrival
+    # What begins to leave later than this is not yet sent, as far as anybody can see.
+    front, count, depth = forget_sent(min(arrival, until), mask, base, front, count, depth, cells)
+    ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, depth
     counts[port, FREE_AT], counts[port, DEEPEST] = free_at, deepest
-    counts[port, FRAMES] += frames
-    counts[port, WIRE_BYTES] += wire_bytes
+    counts[port, FRAMES] += frames - count
+    counts[port, WIRE_BYTES] += wire_bytes - depth - 20 * count
     counts[port, STEADY] += steady
     return status
 
 
-@kernel
+@bare_kernel
 def serve_classes(
     port: int,
     until: int,
@@ -669,11 +723,12 @@ def serve_classes(
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
     counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
-    hop, late = routes.hop, routes.late
+    hop, rank_of, late = routes.hop, routes.rank, routes.late
     ring, cells = queues.ring, queues.cells
     cycle_length, buffers = network.cycle, network.cycle_buffers
     line_time = network.line_time[network.rate[port]]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    inner = network.lane_first[network.lane_first.size - 1]
     top = sources.first[port]
     heap_size = sources.first[port + 1] - top
     first = port * (buffers + network.classes)
@@ -727,7 +782,7 @@ def serve_classes(
                 first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
             )
             position = label >> 16
-            rank = hop[position, RANK]
+            rank = int(rank_of[position])
             queue = first + buffers + rank - 1
             limit = network.buffer_bytes[port]
             if rank == 0:
@@ -806,8 +861,8 @@ def serve_classes(
             turn = cells[place, CYCLE]
         position = label >> 16
         frame_bytes = label & 0xFFFF
-        target = hop[position, LANE]
-        rank = hop[position, RANK]
+        target = int(hop[position, LANE])
+        rank = int(rank_of[position])
         status = room_ahead(port, target, sender, lane_mask, counts)
         if status != DONE:
             if chosen == AT_ONCE:
@@ -824,7 +879,7 @@ def serve_classes(
             reserved -= 1
             if cycle != turn:
                 late[position] += 1
-            turn = cycle + hop[position, AHEAD]
+            turn = cycle + routes.shift[position]
         counts[port, FRAMES] += 1
         counts[port, WIRE_BYTES] += frame_bytes + 20
         if now >= network.steady_from:
@@ -833,18 +888,20 @@ def serve_classes(
         now += line_time[frame_bytes]
         arrives = now + network.propagation[port]
         if target >= 0:
-            arrives += network.processing_low[port]
-            if network.processing_span[port] > 1:
-                arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
+            if target < inner:
+                arrives += network.processing_low[port]
+                if network.processing_span[port] > 1:
+                    bits = draw(tally.port_dice, port, 0)
+                    arrives += (bits * network.processing_span[port]) >> 32
             if trace is not None:
                 owner = routes.owner[position]
-                left_in = turn - hop[position, AHEAD]
+                left_in = turn - routes.shift[position]
                 reached = max(arrives, sender[target, LAST_ARRIVAL])
                 write_down(port, owner, came, started, now, reached, birth, label, left_in, trace)
-            label = hop[position, NEXT] << 16 | frame_bytes
+            label = int(hop[position, NEXT]) << 16 | frame_bytes
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
-        owner = hop[position, NEXT]
+        owner = int(hop[position, NEXT])
         hold = owners[owner, HOLD]
         if hold >= 0:
             due = damper_due(
@@ -866,7 +923,7 @@ def serve_classes(
     return status
 
 
-@kernel
+@bare_kernel
 def advance_group(
     group: int,
     until: int,

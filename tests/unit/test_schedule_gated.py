@@ -112,7 +112,7 @@ def test_cqf_fills_what_dead_time_leaves() -> None:
     made = plan(network(), profile("cqf", [stream]))
     assert [one.status for one in made.streams] == ["admitted", "admitted", "refused"]
     assert made.buffers == 2
-    assert [path.cycles for path in made.streams[0].paths] == [(0, 1)]
+    assert [path.cycles for path in made.streams[0].paths] == [(2, 3)]
     (bounds, *_) = prove(network(), profile("cqf", [stream]), made).streams
     # From the cycle's begin: one cycle, 8 us and 0.5 us of wire; at most all but dead time.
     assert (bounds.latency_ps_min, bounds.latency_ps_max) == (18_500_001, 19_000_000)

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from qnet.kernel import kernel, parallel_kernel
 from qnet.simulate.kernels import (
-    AHEAD,
     ARRIVAL,
     BASE,
     BIRTH,
@@ -677,7 +676,7 @@ def serve_port(
             came = cells[place, ARRIVAL]
             frame_bytes = label & 0xFFFF
         position = (label >> 16) & POSITIONS
-        target = routes.hop[position, LANE]
+        target = int(routes.hop[position, LANE])
         if sending or chosen < preemptable:
             status = room_ahead(port, target, sender, lane_mask, counts)
         if status != DONE:
@@ -702,7 +701,7 @@ def serve_port(
                 cycle = (now - phase) // cycle_length
                 if cycle != turn:
                     late[position] += 1
-                turn = cycle + routes.hop[position, AHEAD]
+                turn = cycle + routes.shift[position]
             leaves = now + line_time[frame_bytes]
         else:
             wire[port, WIRE_IS] = NOTHING
@@ -724,7 +723,7 @@ def serve_port(
                 write_down(port, owner, came, started, now, now, birth, label & WHOLE, turn, trace)
             continue
         arrives = leaves + network.propagation[port]
-        following = routes.hop[position, NEXT]
+        following = int(routes.hop[position, NEXT])
         is_met = target >= 0 and parts.position[following, RING] == AT_LISTENER
         if target >= 0 and not is_met:
             arrives += network.processing_low[port]
@@ -732,7 +731,7 @@ def serve_port(
                 arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
             if parts.head[target] > 0 and first_queue <= chosen < preemptable:
                 arrives -= max(line_time[frame_bytes] - parts.head[target], 0)
-        left_in = turn - routes.hop[position, AHEAD]
+        left_in = turn - routes.shift[position]
         if target >= 0:
             if trace is not None:
                 reached = max(arrives, sender[target, LAST_ARRIVAL])
