@@ -45,7 +45,7 @@ def play(
     has ports, and from when to before when all that they send or refuse is.
     """
     course = Course(topology, profile, plan, threads)
-    trace = _trace(course, set(follow), watch or {}, len(topology.ports), ROWS_PER_PORT)
+    trace = _trace(course, set(follow), watch or {}, ROWS_PER_PORT)
     while not course.is_done:
         found: list[Rows] = []
 
@@ -77,9 +77,9 @@ class Recorder:
 
     def begin(self, course: Course) -> None:
         """Have every port write, and look at what they wrote in steps of so many frames."""
-        ports = len(course.world.network.rate)
-        watch = dict.fromkeys(range(ports), (0, course.end_ps))
-        self.trace = _trace(course, set(), watch, ports, ROWS_PER_PORT_OF_ALL)
+        ports = {port.number for owner in course.found for port in owner.ports}
+        watch = dict.fromkeys(ports, (0, course.end_ps))
+        self.trace = _trace(course, set(), watch, ROWS_PER_PORT_OF_ALL)
 
     def go_on(self, course: Course) -> None:
         """Run some windows of the run, and write them down until there are enough frames."""
@@ -115,11 +115,12 @@ def _trace(
     course: Course,
     follow: set[int],
     watch: Mapping[int, tuple[int, int]],
-    ports: int,
     room: int,
 ) -> k.Trace:
     followed = np.zeros(len(course.found), dtype=np.int64)
     followed[sorted(follow)] = 1
+    # Points where copies meet are served as ports are, and write nothing.
+    ports = len(course.world.tally.port)
     since = np.zeros(ports, dtype=np.int64)
     until = np.zeros(ports, dtype=np.int64)
     for port, (begin, end) in watch.items():
