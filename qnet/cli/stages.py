@@ -351,6 +351,31 @@ def _read_cut(scenario: Scenario, text: str) -> Cut:
         raise InputError([Problem("--cut", 0, 0, text, str(error))]) from None
 
 
+def emulate_stretched(
+    scenario: Scenario,
+    plan: Plan,
+    proof: Proof,
+    simulated: Observation,
+    sample: int | None,
+    dilation: int | None,
+    captures: Path | None,
+) -> Emulation:
+    """Send a sample through real switches and hosts in stretched time; say how real it was."""
+    from qnet.emulate.lockstep import Lockstep
+    from qnet.emulate.tier import SAMPLE, Options, choose_sample, emulate_mininet, witness
+
+    topology, profile = scenario.topology, scenario.profile
+    strides = choose_sample(topology, profile, plan, sample or SAMPLE)
+    options = Options(strides, dilation=dilation, captures=captures)
+    with progress_bar("emulate"):
+        run = emulate_mininet(topology, profile, plan, options)
+    for line in run.told():
+        click.echo(line, err=True)
+    case = Lockstep(topology, profile, plan, strides=strides)
+    with progress_bar("compare"):
+        return witness(case, proof, simulated, run)
+
+
 def answer(
     scenario: Scenario,
     plan: Plan,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -151,15 +151,24 @@ class Lockstep:
     """One run: what is sampled, the ports, and how frames are asked about."""
 
     def __init__(
-        self, topology: Topology, profile: Profile, plan: Plan, *, frames: int = SAMPLE
+        self,
+        topology: Topology,
+        profile: Profile,
+        plan: Plan,
+        *,
+        frames: int = SAMPLE,
+        strides: Mapping[int, int] | None = None,
     ) -> None:
-        """Choose the sample and compute the rules; nothing is started yet."""
+        """Choose the sample, or take the given stride of each source, and compute the rules."""
         self.topology, self.profile, self.plan = topology, profile, plan
         self.wiring = Wiring(topology)
-        names, strides = sample(topology, profile, plan, frames)
+        found = owners(topology, profile, plan)
+        names: Collection[str] = {found[source].name for source in strides or ()}
+        if strides is None:
+            names, strides = sample(topology, profile, plan, frames)
         self.flows = flows_of(topology, profile, plan, sample=names)
         self.rules = rules_of(topology, self.flows)
-        self.members = self._members(owners(topology, profile, plan), set(names), strides)
+        self.members = self._members(found, set(names), strides)
         self.by_source = {one.source: one for one in self.members}
         self.want = [Want(one.source, stride=one.stride) for one in self.members]
 
@@ -592,7 +601,7 @@ def emulate(
     findings = [*map(str, faults), *walk.findings.values()]
     first_cut_ps = min((one.at_ps for one in cuts), default=NEVER)
     plain.arrival_ps = {n: at for n, at in plain.arrival_ps.items() if at < first_cut_ps}
-    result = _result(case, proof, simulated, (walk, ports), plain, findings)
+    result = compare(case, proof, simulated, (walk, ports), plain, findings)
     made = result.model_copy(
         update={
             "switches": len(node_ports),
@@ -606,7 +615,7 @@ def emulate(
     return made, wall_clock
 
 
-def _result(
+def compare(
     case: Lockstep,
     proof: Proof,
     simulated: Observation,
@@ -614,6 +623,7 @@ def _result(
     plain: Walk,
     findings: Sequence[str],
 ) -> Emulation:
+    """Put what became of the real frames beside the simulator's own course, `plain`."""
     walk, ports = emulated
     proofs = {one.name: one for one in proof.streams}
     seen = {one.name: one for one in (*simulated.streams, *simulated.demands)}

@@ -29,6 +29,7 @@ MTU = 16_100
 """Between switches: the longest frame, labels and the trailer."""
 
 HOST_MTU = 1500
+"""For what hosts send themselves; probes may be longer."""
 
 SIOCETHTOOL = 0x8946
 OFFLOADS = (0x1F, 0x24, 0x2C, 0x17)
@@ -159,7 +160,7 @@ class Net:
             self.ends.append(WireEnd(f"h{number}", HOST_END, -1, len(self.ends) - 1))
             lines.append(
                 f"link add h{number} mtu {MTU} netns {wires.pid} type veth "
-                f"peer name eth0 mtu {HOST_MTU} netns {host.pid}"
+                f"peer name eth0 mtu {MTU} netns {host.pid}"
             )
             far.append(f"link set h{number} up")
         quiet = "net.ipv6.conf.all.disable_ipv6=1"
@@ -185,7 +186,8 @@ class Net:
         lines = [
             "link set lo up",
             f"link set eth0 address {mac_text(self.wiring.host_mac(node))} up",
-            f"address add {ip_text(self.wiring.host_ip(node))}/8 dev eth0",
+            f"address add {ip_text(self.wiring.host_ip(node))}/8 dev eth0 noprefixroute",
+            f"route add 10.0.0.0/8 dev eth0 mtu lock {HOST_MTU}",
         ]
         lines += [
             f"neighbour add {ip_text(self.wiring.host_ip(other))} dev eth0 "

@@ -15,8 +15,10 @@ stretch of time (a violation). *Free* frames, those of real hosts, go where the 
 each port is one hop for them.
 
 Virtual time is in picoseconds, wall time in nanoseconds; `wall = origin + virtual * dilation`.
-Windows are the simulator's: window k is served at the wall time of its end plus a lag, and sources
-run ahead of it, so that their frames have been through the first switch by then.
+A window, no longer than the shortest way from one port to the next, is served at the wall time of
+its end plus a lag; sources run ahead of it, so that their frames have been through the first switch
+by then. When a frame is not back in time, virtual time is held, for a while, and so it is when this
+loop itself is late: the origin moves.
 """
 
 from __future__ import annotations
@@ -30,18 +32,25 @@ from numpy.typing import NDArray
 
 from qnet.kernel import inline_kernel, kernel
 from qnet.simulate.kernels import (
+    AHEAD,
     ARRIVAL,
     BIRTH,
     CYCLE,
     DONE,
     EXCESS,
+    FLOOR,
     HEAD,
+    HOLD,
     LABEL,
+    LANE,
     LANE_FULL,
     LEAST,
+    MOST,
     NEVER,
+    NEXT,
     NEXT_CYCLE,
     NEXT_TIME,
+    RANK,
     RECEIVED,
     ROOM_UNTIL,
     SEEN_TAIL,
@@ -60,7 +69,6 @@ from qnet.simulate.kernels import (
     draw_size,
     serve,
     settle,
-    window_end,
 )
 
 Ints = NDArray[np.int64]
@@ -102,7 +110,7 @@ SWITCH_END, EDGE_END, HOST_END = 0, 1, 2
 """Ends at a switch's side of a link, at its side of a host's wire, and at the host's side."""
 
 # Columns of `Wires.probe`, one row per source.
-EVERY, FIRST, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADS, MADE = range(9)
+EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADS, MADE = range(8)
 
 # Columns of `Wires.pattern`.
 PATTERN_BYTES, PATTERN_FRAME, PATTERN_TAG = 0, 1, 2
@@ -110,16 +118,16 @@ STAMP = 42
 """Where a template has room for its source and number: behind Ethernet, IPv4 and UDP headers."""
 
 # Columns of `Pool.slot`.
-STATE, BYTES_HELD, VIRTUAL, OWNER, HOP, TURN, BORN, FRAME, TARGET, LANE, COUNTER = range(11)
-EXPECTED, SEQUENCE, TWIN_SLOT, RELEASED = range(11, 15)
+STATE, BYTES_HELD, VIRTUAL, OWNER, HOP, TURN, BORN, FRAME, TARGET, IN_LANE, COUNTER = range(11)
+EXPECTED, SEQUENCE, TWIN_SLOT, RELEASED, BASE = range(11, 16)
 UNUSED, WAITING, AWAY, QUEUED, LEAVING = 0, 1, 2, 3, 4
 """Not in use; to be put into a switch; in a switch; in the kernel; on the way to its listener."""
 
-# Entries of `Pool.count`.
+# Entries of `Pool.counts`.
 FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = range(6)
-WINDOW, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
+COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
-MARGIN_LEAST, TIME_NOW, TO_HOSTS = range(21, 24)
+MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
@@ -132,7 +140,13 @@ INSIDE, MARGIN = 0, 1
 
 # Entries of `Wires.law`.
 ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, FREE_RANK = range(8)
-FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH = range(8, 14)
+FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH, WINDOW_PS, PATIENCE_NS = range(8, 16)
+
+HOLD_LEAST_NS = 200_000
+"""What virtual time is held back by is counted from here on; less is the loop's own round."""
+
+HOLD_ROUND_NS = 500_000
+"""How often a held frame is looked for, at least."""
 
 RUNNING, FINISHED, NO_ROOM, RECORDS_FULL = 0, 1, 2, 3
 
@@ -152,7 +166,7 @@ class Wires(NamedTuple):
     """[port]: the lanes out of port p are out_lane[out_first[p]:out_first[p + 1]]."""
     edge_lane: Ints
     """[port]: the lane for frames that come from no port."""
-    next_port: Ints
+    port_of: Ints
     """[position]: the port of the position."""
     order: Ints
     """Ports to serve."""
@@ -181,7 +195,7 @@ class Pool(NamedTuple):
     """[lane]: rows looked at."""
     sequences: Ints
     """[owner, sequence % 1024]: slot of a frame whose copy goes another way."""
-    count: Ints
+    counts: Ints
     record: Ints
     capture: Bytes
     fault: Ints
@@ -236,7 +250,7 @@ def write(data: Bytes, row: int, first: int, length: int, value: int) -> None:
 @kernel
 def read(data: Bytes, row: int, first: int, length: int) -> int:
     """Read a number from a row of bytes, most significant byte first."""
-    value = 0
+    value: Any = 0
     for i in range(length):
         value = (value << 8) | np.int64(data[row, first + i])
     return value
@@ -276,7 +290,8 @@ def tag_of(data: Bytes, row: int, length: int) -> int:
             at += 4
             continue
         if ether_type == 0x8847:
-            return ((np.int64(data[row, at + 4]) >> 1) & 7) - 1
+            tag: Any = ((np.int64(data[row, at + 4]) >> 1) & 7) - 1
+            return tag
         return -1
     return -1
 
@@ -284,7 +299,7 @@ def tag_of(data: Bytes, row: int, length: int) -> int:
 @kernel
 def take_slot(pool: Pool) -> int:
     """Return an unused slot, or -1."""
-    count = pool.count
+    count = pool.counts
     if count[FREE_COUNT] == 0:
         count[NO_SLOT] += 1
         return -1
@@ -298,14 +313,14 @@ def take_slot(pool: Pool) -> int:
     row[slot, TWIN_SLOT] = -1
     row[slot, EXPECTED] = -1
     row[slot, OWNER] = -1
-    row[slot, LANE] = -1
+    row[slot, IN_LANE] = -1
     return slot
 
 
 @kernel
 def drop_slot(slot: int, pool: Pool) -> None:
     """Give a slot back."""
-    count = pool.count
+    count = pool.counts
     pool.slot[slot, STATE] = UNUSED
     pool.slot[slot, TURN] += 1
     count[LIVE_COUNT] -= 1
@@ -319,7 +334,7 @@ def drop_slot(slot: int, pool: Pool) -> None:
 @kernel
 def heap_push(time: int, slot: int, pool: Pool) -> None:
     """Note that a frame is to be put into a switch at a wall time."""
-    heap, count = pool.heap, pool.count
+    heap, count = pool.heap, pool.counts
     place = count[HEAP_COUNT]
     count[HEAP_COUNT] += 1
     while place > 0:
@@ -334,7 +349,7 @@ def heap_push(time: int, slot: int, pool: Pool) -> None:
 @kernel
 def heap_pop(pool: Pool) -> int:
     """Take the slot with the earliest time off the heap."""
-    heap, count = pool.heap, pool.count
+    heap, count = pool.heap, pool.counts
     slot = heap[0, 1]
     count[HEAP_COUNT] -= 1
     size = count[HEAP_COUNT]
@@ -349,50 +364,56 @@ def note_fault(
     kind: int, owner: int, port: int, found: int, wanted: int, time: int, pool: Pool
 ) -> None:
     """Write down what went wrong with a frame, as long as there is room."""
-    at = pool.count[FAULT_COUNT]
+    at = pool.counts[FAULT_COUNT]
     if at < pool.fault.shape[0]:
         row = pool.fault
         row[at, FAULT_KIND], row[at, FAULT_OWNER], row[at, FAULT_PORT] = kind, owner, port
         row[at, FAULT_FOUND], row[at, FAULT_WANTED], row[at, FAULT_TIME] = found, wanted, time
-        pool.count[FAULT_COUNT] = at + 1
+        pool.counts[FAULT_COUNT] = at + 1
 
 
 @kernel
 def note_arrival(slot: int, end: int, data: Bytes, row: int, length: int, pool: Pool) -> None:
     """Write down a frame that has come out to its host, and its bytes."""
-    at = pool.count[RECORD_COUNT]
+    at = pool.counts[RECORD_COUNT]
     one, record = pool.slot, pool.record
     record[at, RECORD_OWNER] = one[slot, OWNER]
     record[at, RECORD_SEQUENCE] = one[slot, SEQUENCE]
     record[at, RECORD_BORN] = one[slot, BORN]
     record[at, RECORD_TIME] = one[slot, VIRTUAL]
-    record[at, RECORD_WALL] = pool.count[TIME_NOW]
+    record[at, RECORD_WALL] = pool.counts[TIME_NOW]
     record[at, RECORD_END] = end
-    first = pool.count[CAPTURE_BYTES]
+    first = pool.counts[CAPTURE_BYTES]
     record[at, RECORD_AT] = first
     record[at, RECORD_BYTES] = length
     pool.capture[first : first + length] = data[row, :length]
-    pool.count[CAPTURE_BYTES] = first + length
-    pool.count[RECORD_COUNT] = at + 1
+    pool.counts[CAPTURE_BYTES] = first + length
+    pool.counts[RECORD_COUNT] = at + 1
 
 
 @kernel
-def plan_hop(slot: int, base: int, wires: Wires, routes: Routes) -> None:
+def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> None:
     """Let the slot's own position do what a position of its source's route does."""
     own = wires.law[BASE_POSITION] + slot
-    routes.lane[own] = routes.lane[base]
-    routes.rank[own] = routes.rank[base]
-    routes.shift[own] = routes.shift[base]
+    hop = routes.hop
+    delivers = hop[base, LANE] < 0
+    hop[own, LANE] = hop[base, LANE]
+    hop[own, NEXT] = wires.law[BASE_OWNER] + slot if delivers else own
+    hop[own, RANK] = hop[base, RANK]
+    hop[own, AHEAD] = hop[base, AHEAD]
+    pool.slot[slot, BASE] = base
+    pool.slot[slot, EXPECTED] = wires.port_of[base]
 
 
 @kernel
 def start_planned(
     slot: int, source: int, birth: int, frame_bytes: int, turn: int, wires: Wires, pool: Pool,
-    routes: Routes,
+    routes: Routes, tally: Tally,
 ) -> None:  # fmt: skip
     """Fill the slot of a frame that a source has just made."""
     one, probe, own = pool.slot, wires.probe, wires.law[BASE_OWNER] + slot
     made = probe[source, MADE]
+    pool.counts[MADE_REAL] += wires.probe[source, LEADS]
     one[slot, STATE] = WAITING
     one[slot, OWNER] = source
     one[slot, HOP] = 0
@@ -412,9 +433,8 @@ def start_planned(
     pool.frames[slot, :length] = wires.template[row, :length]
     write(pool.frames, slot, STAMP, 4, source)
     write(pool.frames, slot, STAMP + 4, 4, made)
-    routes.owner[wires.law[BASE_POSITION] + slot] = own
-    routes.floor[own] = 0
-    routes.hold[own] = routes.hold[source]
+    tally.owner[own, FLOOR] = 0
+    tally.owner[own, HOLD] = tally.owner[source, HOLD]
     routes.damper_clock[own] = routes.damper_clock[source]
 
 
@@ -437,6 +457,7 @@ def generate(
     routes: Routes,
     lanes: Lanes,
     sources: Sources,
+    tally: Tally,
 ) -> int:
     """Let every source send what it sends before a virtual time, into the edge lane of its port.
 
@@ -454,7 +475,7 @@ def generate(
                 return LANE_FULL
             source = heap[base, SOURCE]
             birth = heap[base, TIME]
-            frame_bytes = draw_size(source, sources)
+            frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
             turn = state[source, NEXT_CYCLE]
             position = law[source, START]
             advance(source, frame_bytes, state, law, sources.log_table)
@@ -465,12 +486,13 @@ def generate(
                 if probe[source, MADE] % every == 0:
                     slot = take_slot(pool)
                     if slot >= 0:
-                        start_planned(slot, source, birth, frame_bytes, turn, wires, pool, routes)
-                        plan_hop(slot, position, wires, routes)
+                        start_planned(
+                            slot, source, birth, frame_bytes, turn, wires, pool, routes, tally
+                        )
+                        plan_hop(slot, position, wires, pool, routes)
                         one = pool.slot
-                        one[slot, LANE] = lane
+                        one[slot, IN_LANE] = lane
                         one[slot, COUNTER] = tail
-                        one[slot, EXPECTED] = port
                         position = wires.law[BASE_POSITION] + slot
                         enters = wall_of(birth, wires.law)
                         if probe[source, TWIN] >= 0:
@@ -493,7 +515,7 @@ def generate(
 
 @kernel
 def insert_free(
-    slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes
+    slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally
 ) -> int:
     """Put the row of a free frame into the edge lane of a port, in order of arrival."""
     lane = wires.edge_lane[port]
@@ -501,25 +523,25 @@ def insert_free(
     tail = lanes.sender[lane, TAIL]
     head = lanes.receiver[lane, HEAD]
     if tail - head > lanes.mask[lane]:
-        pool.count[DROPPED_FREE] += 1
+        pool.counts[DROPPED_FREE] += 1
         drop_slot(slot, pool)
         return LANE_FULL
     arrival = one[slot, VIRTUAL]
-    if arrival < pool.count[SERVED]:
-        arrival = pool.count[SERVED]
-        pool.count[FREE_LATE] += 1
+    if arrival < pool.counts[SERVED]:
+        arrival = pool.counts[SERVED]
+        pool.counts[FREE_LATE] += 1
     own = wires.law[BASE_POSITION] + slot
     owner = wires.law[BASE_OWNER] + slot
-    priority = 0
+    priority: Any = 0
     ether_type = read(pool.frames, slot, 12, 2)
     if ether_type == 0x8100 or ether_type == 0x88A8:
         priority = np.int64(pool.frames[slot, 14]) >> 5
-    routes.lane[own] = -1
-    routes.rank[own] = wires.rank_of[priority]
-    routes.shift[own] = 0
-    routes.owner[own] = owner
-    routes.floor[owner] = 0
-    routes.hold[owner] = -1
+    routes.hop[own, LANE] = -1
+    routes.hop[own, NEXT] = owner
+    routes.hop[own, RANK] = wires.rank_of[priority]
+    routes.hop[own, AHEAD] = 0
+    tally.owner[owner, FLOOR] = 0
+    tally.owner[owner, HOLD] = -1
     at = tail
     while at > head:
         before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
@@ -540,7 +562,7 @@ def insert_free(
     lanes.sender[lane, TAIL] = tail + 1
     pool.scanned[lane] = tail + 1
     one[slot, STATE] = QUEUED
-    one[slot, LANE] = lane
+    one[slot, IN_LANE] = lane
     one[slot, COUNTER] = at
     one[slot, BORN] = arrival
     one[slot, EXPECTED] = port
@@ -551,7 +573,7 @@ def insert_free(
 def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Take the row of a planned frame out of its lane."""
     one, cells = pool.slot, lanes.cells
-    lane = one[slot, LANE]
+    lane = one[slot, IN_LANE]
     at = one[slot, COUNTER]
     head = lanes.receiver[lane, HEAD]
     while at > head:
@@ -579,10 +601,10 @@ def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, 
 @kernel
 def came_out(
     end: int, row: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
-    routes: Routes, lanes: Lanes, network: Network,
+    routes: Routes, lanes: Lanes, tally: Tally,
 ) -> None:  # fmt: skip
     """Take in one frame that has come out of a switch or a host; its bytes are `data[row]`."""
-    data, count, one, law = messages.data, pool.count, pool.slot, wires.law
+    data, count, one, law = messages.data, pool.counts, pool.slot, wires.law
     kind = wires.end[end, KIND]
     trailed = has_trailer(data, row, length) and kind != HOST_END
     slot = FREE_SLOT
@@ -596,7 +618,7 @@ def came_out(
         if slot >= one.shape[0] or one[slot, TURN] != turn:
             count[STALE] += 1
             return
-        came_out_planned(end, row, length, now, slot, wires, pool, messages, routes, lanes, network)
+        came_out_planned(end, row, length, now, slot, wires, pool, messages, routes, lanes)
         return
     count[FREE_FRAMES] += 1
     port = wires.end[end, PORT]
@@ -609,7 +631,7 @@ def came_out(
     one[slot, VIRTUAL] = virtual
     pool.frames[slot, :length] = data[row, :length]
     if kind == SWITCH_END:
-        insert_free(slot, port, wires, pool, routes, lanes)
+        insert_free(slot, port, wires, pool, routes, lanes, tally)
     elif kind == EDGE_END:
         if wires.end[end, PEER] < 0:
             drop_slot(slot, pool)
@@ -624,10 +646,10 @@ def came_out(
 @kernel
 def came_out_planned(
     end: int, row: int, length: int, now: int, slot: int, wires: Wires, pool: Pool,
-    messages: Messages, routes: Routes, lanes: Lanes, network: Network,
+    messages: Messages, routes: Routes, lanes: Lanes,
 ) -> None:  # fmt: skip
     """Confirm the row of a planned frame, or note where the frame has come out instead."""
-    data, count, one, law = messages.data, pool.count, pool.slot, wires.law
+    data, count, one, law = messages.data, pool.counts, pool.slot, wires.law
     port = wires.end[end, PORT]
     twin = one[slot, TWIN_SLOT]
     if twin >= 0 and one[slot, EXPECTED] != port and port >= 0:
@@ -676,9 +698,8 @@ def came_out_planned(
     pool.frames[slot, :length] = data[row, :length]
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
-    base = wires.law[BASE_POSITION] + slot
-    if routes.rank[base] == 0:
-        lane = one[slot, LANE]
+    if routes.hop[one[slot, BASE], RANK] == 0:
+        lane = one[slot, IN_LANE]
         place = lanes.base[lane] + (one[slot, COUNTER] & lanes.mask[lane])
         turn = lanes.cells[place, CYCLE]
         tag = tag_of(data, row, length)
@@ -693,7 +714,7 @@ def came_out_planned(
 @kernel
 def receive(
     rounds: int, wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
-    network: Network,
+    tally: Tally,
 ) -> int:  # fmt: skip
     """Take in the frames that wait at the socket; return how many."""
     batch = wires.law[BATCH]
@@ -701,9 +722,9 @@ def receive(
     socket = wires.law[SOCKET]
     total = 0
     for _ in range(rounds):
-        if pool.count[RECORD_COUNT] + batch > pool.record.shape[0]:
+        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0]:
             break
-        if pool.count[CAPTURE_BYTES] + batch * wires.law[STRIDE] > pool.capture.shape[0]:
+        if pool.counts[CAPTURE_BYTES] + batch * wires.law[STRIDE] > pool.capture.shape[0]:
             break
         for i in range(batch):
             received[i, 1] = 32
@@ -713,10 +734,10 @@ def receive(
         if got <= 0:
             break
         now = wall(messages.clock)
-        pool.count[TIME_NOW] = now
+        pool.counts[TIME_NOW] = now
         for i in range(got):
             length = received[i, 7] & 0xFFFFFFFF
-            interface = 0
+            interface: Any = 0
             for j in range(4):
                 interface |= np.int64(messages.names[i, 4 + j]) << (8 * j)
             if interface >= wires.end_of.size or wires.end_of[interface] < 0:
@@ -734,7 +755,7 @@ def receive(
                 length += 4
             came_out(
                 wires.end_of[interface], i, length, now, wires, pool, messages, routes, lanes,
-                network,
+                tally,
             )  # fmt: skip
         total += got
         if got < batch:
@@ -745,7 +766,7 @@ def receive(
 @kernel
 def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
     """Put into switches, and hand to hosts, the frames whose wall time has come."""
-    one, count, heap, law = pool.slot, pool.count, pool.heap, wires.law
+    one, count, heap, law = pool.slot, pool.counts, pool.heap, wires.law
     batch = law[BATCH]
     total = 0
     while count[HEAP_COUNT] > 0 and heap[0, 0] <= now:
@@ -793,9 +814,22 @@ def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
 
 
 @kernel
+def awaited(until: int, pool: Pool) -> bool:
+    """Say whether a frame is still in a switch, or on its way there, that must be served now."""
+    one = pool.slot
+    for i in range(pool.counts[LIVE_COUNT]):
+        slot = pool.live[i]
+        state = one[slot, STATE]
+        if one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0 and one[slot, VIRTUAL] < until:
+            if state == WAITING or state == AWAY:
+                return True
+    return False
+
+
+@kernel
 def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Take out the rows that must be served now and whose frames have not come back."""
-    one, count = pool.slot, pool.count
+    one, count = pool.slot, pool.counts
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
         slot = pool.live[i]
         state = one[slot, STATE]
@@ -818,7 +852,7 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
 @kernel
 def forget(slot: int, pool: Pool) -> None:
     """Take a waiting frame off the heap and give its slot back."""
-    heap, count = pool.heap, pool.count
+    heap, count = pool.heap, pool.counts
     kept = 0
     size = count[HEAP_COUNT]
     for i in range(size):
@@ -836,7 +870,7 @@ def follow(
     wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally, network: Network
 ) -> None:
     """After a window: send on the frames that ports have sent, and note those they dropped."""
-    one, count, law, cells = pool.slot, pool.count, wires.law, lanes.cells
+    one, count, law, cells = pool.slot, pool.counts, wires.law, lanes.cells
     base_position, base_owner = law[BASE_POSITION], law[BASE_OWNER]
     # Frames on their way to the next port: new rows of lanes.
     for port in wires.order:
@@ -848,16 +882,15 @@ def follow(
                 position = cells[place, LABEL] >> 16
                 if position < base_position:
                     continue
-                slot = position - 1 - base_position
+                slot = position - base_position
                 owner = one[slot, OWNER]
                 one[slot, HOP] += 1
-                base = wires.probe[owner, FIRST] + one[slot, HOP]
-                plan_hop(slot, base, wires, routes)
-                cells[place, LABEL] -= 65536
+                routes.late[one[slot, BASE]] += routes.late[position]
+                routes.late[position] = 0
+                plan_hop(slot, routes.hop[one[slot, BASE], NEXT], wires, pool, routes)
                 one[slot, VIRTUAL] = cells[place, ARRIVAL]
-                one[slot, LANE] = lane
+                one[slot, IN_LANE] = lane
                 one[slot, COUNTER] = at
-                one[slot, EXPECTED] = wires.next_port[base]
                 one[slot, STATE] = WAITING
                 one[slot, TARGET] = wires.into[port]
                 leaves = cells[place, ARRIVAL] - network.propagation[port]
@@ -881,8 +914,7 @@ def follow(
             routes.lost[own] = 0
             routes.late[own] = 0
             if one[slot, OWNER] >= 0:
-                base = wires.probe[one[slot, OWNER], FIRST] + one[slot, HOP]
-                routes.lost[base] += 1
+                routes.lost[one[slot, BASE]] += 1
                 note_fault(
                     OVERFLOW, one[slot, OWNER], one[slot, EXPECTED], 0, 0, one[slot, VIRTUAL], pool
                 )
@@ -893,7 +925,7 @@ def follow(
         if tally.owner[owner, RECEIVED] == 0:
             continue
         leaves = one[slot, BORN] + tally.owner[owner, EXCESS]
-        tally.owner[owner, :] = 0
+        tally.owner[owner, RECEIVED : MOST + 1] = 0
         tally.owner[owner, LEAST] = NEVER
         port = one[slot, EXPECTED]
         cut = wires.down[port, 0] <= leaves - network.propagation[port] < wires.down[port, 1]
@@ -902,8 +934,7 @@ def follow(
             note_fault(CUT_OFF, one[slot, OWNER], port, 0, 0, leaves, pool)
             drop_slot(slot, pool)
         elif one[slot, OWNER] >= 0:
-            base = wires.probe[one[slot, OWNER], FIRST] + one[slot, HOP]
-            routes.late[base] += routes.late[own]
+            routes.late[one[slot, BASE]] += routes.late[own]
             routes.late[own] = 0
             one[slot, EXPECTED] = -1
             one[slot, STATE] = WAITING
@@ -922,7 +953,7 @@ def serve_window(
 ) -> int:  # fmt: skip
     """Serve every port up to the end of a window; return DONE, or what there was no room in."""
     expire(until, wires, pool, lanes)
-    pool.count[SERVED] = until
+    pool.counts[SERVED] = until
     for lane in range(lanes.base.size):
         lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
         lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
@@ -934,7 +965,7 @@ def serve_window(
             status = found
         now = wall(messages.clock)
         if now > last + 500_000:
-            receive(4, wires, pool, messages, routes, lanes, network)
+            receive(4, wires, pool, messages, routes, lanes, tally)
             release(now, wires, pool, messages)
             last = now
     return status
@@ -949,17 +980,17 @@ def run(
 
     `idle` are the sources as `serve` sees them: none. `sources` send ahead, see `generate`.
     """
-    law, count = wires.law, pool.count
+    law, count = wires.law, pool.counts
     batch = law[BATCH]
     while True:
-        receive(8, wires, pool, messages, routes, lanes, network)
+        receive(8, wires, pool, messages, routes, lanes, tally)
         now = wall(messages.clock)
         count[TIME_NOW] = now
         release(now, wires, pool, messages)
         if now >= stop_at:
             return RUNNING
-        if pool.count[RECORD_COUNT] + batch > pool.record.shape[0] or (
-            pool.count[CAPTURE_BYTES] + batch * law[STRIDE] > pool.capture.shape[0]
+        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0] or (
+            pool.counts[CAPTURE_BYTES] + batch * law[STRIDE] > pool.capture.shape[0]
         ):
             return RECORDS_FULL
         if law[FREE_RUN] == 1:
@@ -969,13 +1000,28 @@ def run(
             if count[LIVE_COUNT] > count[HEAP_COUNT]:
                 wake = min(wake, now + 20_000)
         else:
-            until = min(window_end(count[WINDOW], network), law[END_PS])
-            due = wall_of(until, law) + law[LAG_NS] if count[SERVED] < law[END_PS] else NEVER
+            served = count[COMPLETE]
+            until = min(
+                served + law[WINDOW_PS], (served // network.block + 1) * network.block, law[END_PS]
+            )
+            due = wall_of(until, law) + law[LAG_NS] if served < law[END_PS] else NEVER
             wake = min(due, stop_at)
+        if now >= due and law[FREE_RUN] == 0:
+            # Virtual time waits for frames that a switch still has, and for this loop itself.
+            behind = now - due
+            law[ORIGIN_NS] += behind
+            if behind > HOLD_LEAST_NS:
+                count[HELD_NS] += behind
+            if count[WAITED_NS] < law[PATIENCE_NS] and awaited(until, pool):
+                count[HOLDS] += 1 if count[WAITED_NS] == 0 else 0
+                count[WAITED_NS] += 1 + min(behind, HOLD_ROUND_NS)
+                due = NEVER
+                wake = min(now + HOLD_ROUND_NS, stop_at)
         if now >= due:
             if law[FREE_RUN] == 0:
-                ahead = min(window_end(count[WINDOW] + law[LEAD], network), law[END_PS])
-                if generate(ahead, wires, pool, routes, lanes, sources) != DONE:
+                count[WAITED_NS] = 0
+                ahead = min(until + law[LEAD] * law[WINDOW_PS], law[END_PS])
+                if generate(ahead, wires, pool, routes, lanes, sources, tally) != DONE:
                     return NO_ROOM
             status = serve_window(
                 until, wires, pool, messages, network, routes, lanes, queues, idle, tally
@@ -983,10 +1029,12 @@ def run(
             if status != DONE:
                 return NO_ROOM
             follow(wires, pool, routes, lanes, tally, network)
+            count[COMPLETE] = until
             if law[FREE_RUN] == 0:
+                done = wall(messages.clock)
+                count[BUSY_LONGEST] = max(count[BUSY_LONGEST], done - now)
                 if until >= law[END_PS]:
                     return FINISHED
-                count[WINDOW] += 1
                 continue
         if count[HEAP_COUNT] > 0:
             wake = min(wake, pool.heap[0, 0])

@@ -7,22 +7,21 @@ import os
 import socket
 import struct
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qnet.emulate.wires import kernels as w
+from qnet.model.histogram import BIN_COUNT
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.run import make_room
-from qnet.simulate.setup import Owner, build, lookahead_ps, owners
+from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, build, hops_of, owners
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
@@ -45,6 +44,9 @@ START_NS = 50_000_000
 """From the first call to virtual time zero."""
 
 SPIN_NS = 30_000
+
+PATIENCE_NS = 300_000_000
+"""How long virtual time is held for a frame that a switch has; then it is a violation."""
 
 # linux/if_packet.h and linux/if_ether.h
 SOL_PACKET = 263
@@ -131,6 +133,11 @@ class Lateness:
     free_frames: int
     free_late: int
     margin_least_ns: int
+    busy_longest_ns: int
+    """Longest time that one window took to serve."""
+    held_ns: int
+    holds: int
+    """For how long, and how often, virtual time was held for frames, or for the emulator."""
     inside: tuple[tuple[int, int], ...]
     margin: tuple[tuple[int, int], ...]
 
@@ -144,62 +151,79 @@ class Edged(NamedTuple):
     out_lane: Ints
 
 
-def with_edges(simulated: k.World, topology: Topology, found: Sequence[Owner], slots: int) -> Edged:
+def with_edges(
+    simulated: k.World, topology: Topology, found: Sequence[Owner], slots: int, ahead_ps: int
+) -> Edged:
     """Add the lanes, positions and owners that real frames need.
 
+    There is room for what the sources of a port send in `ahead_ps`.
     The edge lane of a port comes before its others: of frames that arrive together, the simulator
     takes those of the port's sources first.
     """
     ports = len(topology.ports)
-    pairs = sorted(
-        {(far.number, near.number) for owner in found for near, far in pairwise(owner.ports)}
-    )
+    hops = hops_of(found)
     network, lanes, routes, tally = (
         simulated.network, simulated.lanes, simulated.routes, simulated.tally,
     )  # fmt: skip
-    moved = np.array([i + far + 1 for i, (far, _) in enumerate(pairs)], dtype=np.int64)
+    moved = np.arange(hops.lane_target.size) + hops.lane_target + 1
     edge_lane = network.lane_first[:-1] + np.arange(ports)
-    count = len(pairs) + ports
-    mask = np.full(count, RING - 1, dtype=np.int64)
+    count = moved.size + ports
+    rows = np.full(ports, RING, dtype=np.float64)
+    for owner in found:
+        ahead = owner.law.frames_per_s * ahead_ps / PS_PER_S
+        rows[owner.ports[0].number] += 1.3 * ahead + 2 * owner.law.packets
+    mask = np.empty(count, dtype=np.int64)
+    mask[edge_lane] = [(1 << int(one).bit_length()) - 1 for one in rows]
     mask[moved] = lanes.mask
-    base = np.cumsum(mask + 1) - (mask + 1)
+    feeder, reach = np.empty(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    feeder[edge_lane] = np.arange(ports)
+    feeder[moved], reach[moved] = lanes.feeder, lanes.reach
     receiver = np.zeros((count, lanes.receiver.shape[1]), dtype=np.int64)
     receiver[:, k.NEXT_ARRIVAL] = k.NEVER
-    outs: dict[int, list[int]] = defaultdict(list)
-    for lane, (_, near) in zip(moved.tolist(), pairs, strict=True):
-        outs[near].append(lane)
-    out_first = np.cumsum([0, *(len(outs[port]) for port in range(ports))])
-    out_lane = np.array([lane for port in range(ports) for lane in outs[port]], dtype=np.int64)
-    positions = slots + 1
-    lane_of = np.where(routes.lane >= 0, moved[routes.lane] if moved.size else -1, -1)
+    by_feeder = np.argsort(hops.lane_feeder, kind="stable")
+    hop = routes.hop.copy()
+    onward = hop[:, k.LANE] >= 0
+    hop[onward, k.LANE] = moved[hop[onward, k.LANE]]
+    # Real frames take the first block of every port for their latencies: nobody reads it.
+    counts = tally.port.copy()
+    counts[:, k.BLOCK_ROOM] += 1
+    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
+    counts[:, k.BLOCKS] = 1
+    block = np.concatenate(
+        (tally.block, np.ones((slots, tally.block.shape[1]), dtype=tally.block.dtype))
+    )
     return Edged(
         world=simulated._replace(
-            network=network._replace(lane_first=network.lane_first + np.arange(ports + 1)),
-            routes=routes._replace(
-                lane=_longer(lane_of, positions, -1),
-                rank=_longer(routes.rank, positions),
-                shift=_longer(routes.shift, positions),
-                owner=_longer(routes.owner, positions),
-                lost=_longer(routes.lost, positions),
-                late=_longer(routes.late, positions),
-                floor=_longer(routes.floor, slots),
-                hold=_longer(routes.hold, slots, -1),
+            network=network._replace(
+                lane_first=network.lane_first + np.arange(ports + 1),
+                only_rank=np.zeros_like(network.only_rank),
+            ),
+            routes=k.Routes(
+                hop=_longer(hop, slots),
+                owner=_longer(routes.owner, slots),
+                lost=_longer(routes.lost, slots),
+                late=_longer(routes.late, slots),
                 damper_clock=_longer(routes.damper_clock, slots),
             ),
             lanes=k.Lanes(
-                base=base,
+                base=np.cumsum(mask + 1) - (mask + 1),
                 mask=mask,
                 sender=np.zeros((count, lanes.sender.shape[1]), dtype=np.int64),
                 receiver=receiver,
                 cells=np.empty((int(mask.sum()) + count, 4), dtype=np.int64),
+                feeder=feeder,
+                reach=reach,
             ),
             tally=tally._replace(
-                owner=_longer(tally.owner, slots), histogram=_longer(tally.histogram, slots)
+                port=counts,
+                owner=_longer(tally.owner, slots),
+                block=block,
+                bins=np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64),
             ),
         ),
         edge_lane=edge_lane,
-        out_first=out_first,
-        out_lane=out_lane,
+        out_first=np.searchsorted(hops.lane_feeder[by_feeder], np.arange(ports + 1)),
+        out_lane=moved[by_feeder],
     )
 
 
@@ -240,25 +264,25 @@ class Emulator:
                 network=simulated.network._replace(block=k.NEVER, end=k.NEVER),
                 sources=simulated.sources._replace(heap=still),
             )
-        edged = with_edges(simulated, topology, self.found, slots)
+        self.ends = tuple(ends)
+        self.dilation = dilation
+        self.end_ps = min(end_ps or profile.simulation.duration_ps, profile.simulation.duration_ps)
+        self.window_ps = min(int(simulated.lanes.reach.min(initial=CLOCK_BLOCK_PS)), CLOCK_BLOCK_PS)
+        window_ns = self.window_ps * dilation // 1000
+        if lag_ns is None:
+            lag_ns = 0 if free_run else window_ns // 2
+        lead = 3 + lag_ns // max(window_ns, 1)
+        edged = with_edges(simulated, topology, self.found, slots, (lead + 2) * self.window_ps)
         self.world = edged.world
         self.idle = edged.world.sources._replace(
             first=np.zeros(len(topology.ports) + 1, dtype=np.int64)
         )
-        self.ends = tuple(ends)
-        self.dilation = dilation
-        self.end_ps = min(end_ps or profile.simulation.duration_ps, profile.simulation.duration_ps)
-        look_ns = min(lookahead_ps(topology, self.found), PS_PER_S) * dilation // 1000
-        if lag_ns is None:
-            lag_ns = 0 if free_run else look_ns // 2
-        window_ns = simulated.network.block * dilation // 1000
-        window_ns //= simulated.network.windows_per_block
         stride = _stride(profile)
-        base_position = simulated.routes.lane.size
+        base_position = len(simulated.routes.hop)
         law = np.zeros(16, dtype=np.int64)
         law[w.DILATION] = dilation
         law[w.LAG_NS] = lag_ns
-        law[w.LEAD] = 3 + lag_ns // max(window_ns, 1)
+        law[w.LEAD] = lead
         law[w.BASE_POSITION] = base_position
         law[w.BASE_OWNER] = len(self.found)
         law[w.FREE_RANK] = simulated.network.classes
@@ -268,6 +292,8 @@ class Emulator:
         law[w.STRIDE] = stride
         law[w.END_PS] = self.end_ps
         law[w.BATCH] = BATCH
+        law[w.WINDOW_PS] = self.window_ps
+        law[w.PATIENCE_NS] = PATIENCE_NS
         self.wires = self._wires(law, edged, profile, probes)
         self.pool = _pool(slots, stride, len(self.found), edged)
         self._keep: list[object] = []
@@ -285,9 +311,7 @@ class Emulator:
         order = sorted(used | set(end_of_port))
         if law[w.FREE_RUN]:
             order = sorted(end_of_port)
-        first = np.cumsum([0, *(len(owner.ports) for owner in self.found)])
-        probe = np.zeros((len(self.found), 9), dtype=np.int64)
-        probe[:, w.FIRST] = first[:-1]
+        probe = np.zeros((len(self.found), 8), dtype=np.int64)
         probe[:, w.TWIN] = -1
         patterns: list[tuple[int, int, int]] = []
         templates: list[bytes] = []
@@ -318,10 +342,7 @@ class Emulator:
             out_first=edged.out_first,
             out_lane=edged.out_lane,
             edge_lane=edged.edge_lane,
-            next_port=np.array(
-                [port.number for owner in self.found for port in owner.ports] or [0],
-                dtype=np.int64,
-            ),
+            port_of=np.sort(hops_of(self.found).port),
             order=np.array(order, dtype=np.int64),
             probe=probe,
             pattern=np.array(patterns or [(0, 0, 0)], dtype=np.int64),
@@ -398,31 +419,33 @@ class Emulator:
 
     def start(self, delay_ns: int = START_NS) -> None:
         """Set virtual time zero a little ahead and let the sources begin."""
+        self.wires.law[w.ORIGIN_NS] = k.NEVER >> 1
+        self._generate(0)
+        self._run(0)  # so that nothing is compiled once virtual time goes on
         self.wires.law[w.ORIGIN_NS] = time.monotonic_ns() + delay_ns
-        ahead = int(k.window_end(int(self.wires.law[w.LEAD]), self.world.network))
-        if not self.wires.law[w.FREE_RUN]:
-            while (
-                w.generate(
-                    min(ahead, self.end_ps),
-                    self.wires,
-                    self.pool,
-                    self.world.routes,
-                    self.world.lanes,
-                    self.world.sources,
-                )
-                != k.DONE
-            ):
-                self.world = make_room(self.world)
+        self._generate(min(int(self.wires.law[w.LEAD]) * self.window_ps, self.end_ps))
+
+    def _generate(self, until_ps: int) -> None:
+        while not self.wires.law[w.FREE_RUN] and w.generate(
+            until_ps, self.wires, self.pool, self.world.routes, self.world.lanes,
+            self.world.sources, self.world.tally,
+        ) != k.DONE:  # fmt: skip
+            self.world = make_room(self.world)
+
+    def _run(self, stop_at_ns: int) -> int:
+        return int(
+            w.run(
+                stop_at_ns, self.wires, self.pool, self.messages, self.world.network,
+                self.world.routes, self.world.lanes, self.world.queues, self.idle,
+                self.world.sources, self.world.tally,
+            )
+        )  # fmt: skip
 
     def step(self, until_ns: int | None = None) -> None:
         """Emulate for a tenth of a second at most, then fetch what has been recorded."""
         stop_at = until_ns or time.monotonic_ns() + STEP_NS
         while True:
-            status = w.run(
-                stop_at, self.wires, self.pool, self.messages, self.world.network,
-                self.world.routes, self.world.lanes, self.world.queues, self.idle,
-                self.world.sources, self.world.tally,
-            )  # fmt: skip
+            status = self._run(stop_at)
             if status == w.NO_ROOM:
                 self.world = make_room(self.world)
                 continue
@@ -430,9 +453,17 @@ class Emulator:
             break
         self._fetch()
 
+    def positions(self, source: int) -> Ints:
+        """Return the positions of a source's route, in order."""
+        hops = hops_of(self.found)
+        position = np.empty(hops.port.size, dtype=np.int64)
+        position[np.argsort(hops.port, kind="stable")] = np.arange(hops.port.size)
+        first = hops.first[source]
+        return position[first : first + len(self.found[source].ports)]
+
     def on_its_way(self) -> int:
         """Return how many frames have left their last port and not yet come out to their hosts."""
-        live = self.pool.live[: self.pool.count[w.LIVE_COUNT]]
+        live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
         rows = self.pool.slot[live]
         leaving = (rows[:, w.EXPECTED] < 0) & (rows[:, w.OWNER] >= 0)
         return int(leaving.sum())
@@ -442,18 +473,18 @@ class Emulator:
         give_up = time.monotonic_ns() + longest_ns
         while self.on_its_way() and time.monotonic_ns() < give_up:
             self.step(time.monotonic_ns() + STEP_NS // 10)
-        live = self.pool.live[: self.pool.count[w.LIVE_COUNT]].copy()
+        live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]].copy()
         for slot in live:
             row = self.pool.slot[slot]
             if row[w.EXPECTED] < 0 and row[w.OWNER] >= 0:
-                self.pool.count[w.VIOLATIONS] += 1
+                self.pool.counts[w.VIOLATIONS] += 1
                 w.note_fault(
                     w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
                     self.pool,
                 )  # fmt: skip
 
     def _fetch(self) -> None:
-        count = self.pool.count
+        count = self.pool.counts
         rows = self.pool.record[: count[w.RECORD_COUNT]]
         capture = self.pool.capture
         for row in rows.tolist():
@@ -476,12 +507,12 @@ class Emulator:
 
     def faults(self) -> list[Fault]:
         """Return what went wrong, the first few thousand of it."""
-        count = int(self.pool.count[w.FAULT_COUNT])
+        count = int(self.pool.counts[w.FAULT_COUNT])
         return [Fault(*row[:6]) for row in self.pool.fault[:count].tolist()]
 
     def lateness(self) -> Lateness:
         """Return the record of how late frames were."""
-        count = self.pool.count
+        count = self.pool.counts
         return Lateness(
             put_in=int(count[w.PUT_IN]),
             came_out=int(count[w.CAME_OUT]),
@@ -495,6 +526,9 @@ class Emulator:
             free_frames=int(count[w.FREE_FRAMES]),
             free_late=int(count[w.FREE_LATE]),
             margin_least_ns=int(count[w.MARGIN_LEAST]),
+            busy_longest_ns=int(count[w.BUSY_LONGEST]),
+            held_ns=int(count[w.HELD_NS]),
+            holds=int(count[w.HOLDS]),
             inside=_pairs(self.pool.histogram[w.INSIDE]),
             margin=_pairs(self.pool.histogram[w.MARGIN]),
         )
@@ -542,11 +576,11 @@ def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
         heap=np.zeros((slots + 1, 2), dtype=np.int64),
         scanned=np.zeros(edged.world.lanes.base.size, dtype=np.int64),
         sequences=np.full((max(sources, 1), 1024), -1, dtype=np.int64),
-        count=count,
+        counts=count,
         record=np.zeros((RECORDS, 8), dtype=np.int64),
         capture=np.zeros(CAPTURE_BYTES, dtype=np.uint8),
         fault=np.zeros((FAULTS, 8), dtype=np.int64),
-        histogram=np.zeros((2, edged.world.tally.histogram.shape[1]), dtype=np.int64),
+        histogram=np.zeros((2, BIN_COUNT), dtype=np.int64),
     )
 
 
