@@ -7,7 +7,7 @@ from typing import Any
 from compat import App, handler, ofp_event, ofproto_v1_3, parser, set_ev_cls
 
 
-class Learning(App):  # type: ignore[misc]
+class Learning(App):
     """Learns on which port an address is, and installs a rule for each pair of addresses."""
 
     OFP_VERSIONS = (ofproto_v1_3.OFP_VERSION,)

@@ -41,6 +41,7 @@ from qnet.emulate.openflow import (
     OWNER_MASK,
     Field,
     Group,
+    Match,
     Meter,
     Rule,
     Switch,
@@ -50,6 +51,12 @@ from qnet.emulate.table import Difference, differences
 HOST_FIELD = Field("in_port", 1)
 BATCH = 100
 """Messages handed to the socket in one piece."""
+
+_XIDS = count(1 << 24)
+"""Transaction ids of everything but rules; none is used twice, so no late answer is taken."""
+
+_Key = tuple[int, int, Match]
+"""What tells one rule of a switch from another: `Rule.key`."""
 
 CONF.register_cli_opts(
     [
@@ -75,13 +82,25 @@ class Reconciler(App):
         super().__init__(*arguments, **named)
         self.lock = threading.RLock()
         self._wanted: dict[int, Switch] = {}
+        self._made: dict[int, dict[_Key, bytes]] = {}
         self._works: dict[int, _Work] = {}
         self._laid: set[int] = set()
 
     def want(self, switches: Iterable[Switch]) -> None:
-        """Take new rules for all switches and bring those to them that are connected."""
+        """Take new rules for all switches and bring those to them that are connected.
+
+        Messages are made here, before any switch waits for them; a rule's message has its place
+        in the switch's rules as transaction id, by which an error names it.
+        """
+        wanted = {one.datapath_id: one for one in switches}
+        made = {
+            number: {
+                rule.key: encode(rule, Command.ADD, place) for place, rule in enumerate(one.rules)
+            }
+            for number, one in wanted.items()
+        }
         with self.lock:
-            self._wanted = {one.datapath_id: one for one in switches}
+            self._wanted, self._made = wanted, made
             self._laid.clear()
             for work in list(self._works.values()):
                 self._begin(work.datapath)
@@ -103,7 +122,7 @@ class Reconciler(App):
         if wanted is None:
             tell("unknown", datapath_id=datapath.id)
             return
-        work = _Work(self, datapath, wanted)
+        work = _Work(self, datapath, wanted, self._made[datapath.id])
         self._works[datapath.id] = work
         work.ask(lambda: self._lay(work))
 
@@ -186,14 +205,16 @@ class Reconciler(App):
 class _Work:
     """One switch on its way to its rules."""
 
-    def __init__(self, app: Reconciler, datapath: Any, wanted: Switch) -> None:
+    def __init__(
+        self, app: Reconciler, datapath: Any, wanted: Switch, made: dict[_Key, bytes]
+    ) -> None:
         self.app = app
         self.datapath = datapath
         self.wanted = wanted
+        self._made = made
         self.opened = False
         self.leftovers: list[Difference] = []
         self._started = time.perf_counter()
-        self._xids = count(1 << 24)
         self._waiting: dict[int, Callable[[], None]] = {}
         self._answers: dict[int, list[Any]] = {}
         self._questions: list[int] = []
@@ -220,7 +241,7 @@ class _Work:
             ),
         )
         for request in requests:
-            xid = next(self._xids)
+            xid = next(_XIDS)
             request.set_xid(xid)
             self._answers[xid] = []
             self._questions.append(xid)
@@ -248,20 +269,18 @@ class _Work:
         )
         self._answers.clear()
         self._counts["kept"] = len(self.wanted.rules)
-        place = {rule.key: number for number, rule in enumerate(self.wanted.rules)}
         for one in differences(self.wanted, found):
             if one.wanted is None:
                 self.leftovers.append(one)
                 continue
-            command = Command.CHANGE if one.kind == "changed" else Command.ADD
             if isinstance(one.wanted, Rule):
                 self._counts["kept"] -= 1
                 self._counts[one.kind] += 1
                 enters = HOST_FIELD in one.wanted.match
-                message = encode(one.wanted, command, place[one.wanted.key])
-                (self._second if enters else self._first).append(message)
+                (self._second if enters else self._first).append(self._made[one.wanted.key])
             else:
-                self._first.append(encode(one.wanted, command, next(self._xids)))
+                command = Command.CHANGE if one.kind == "changed" else Command.ADD
+                self._first.append(encode(one.wanted, command, next(_XIDS)))
 
     def send_first(self) -> None:
         """Send meters, groups and the rules behind the first switch."""
@@ -276,7 +295,7 @@ class _Work:
         order = (Rule, Group, Meter)
         self.leftovers.sort(key=lambda one: order.index(type(one.found)))
         found = (one.found for one in self.leftovers if one.found is not None)
-        self._send([encode(one, Command.DELETE, next(self._xids)) for one in found])
+        self._send([encode(one, Command.DELETE, next(_XIDS)) for one in found])
 
     def _send(self, parts: list[bytes]) -> None:
         for start in range(0, len(parts), BATCH):
@@ -285,7 +304,7 @@ class _Work:
     def barrier(self, then: Callable[[], None]) -> None:
         """Go on when the switch has done all that was sent before."""
         request = parser.OFPBarrierRequest(self.datapath)
-        xid = next(self._xids)
+        xid = next(_XIDS)
         request.set_xid(xid)
         self._waiting[xid] = then
         self.datapath.send_msg(request)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,9 @@ from qnet.errors import EnvironmentMissing, QnetError
 
 START_S = 30.0
 """Longest wait for a controller to listen; it takes about a second."""
+
+KEPT = 10_000
+"""Events that nobody has asked for yet; older ones are forgotten."""
 
 Event = Mapping[str, Any]
 
@@ -75,7 +79,7 @@ class Controller:
         self.port = port or _free_port()
         self.python = python
         self.framework = framework
-        self.events: list[Event] = []
+        self._kept: deque[Event] = deque(maxlen=KEPT)
         self._incoming: queue.Queue[Event | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
         self._words: IO[str] | None = None
@@ -137,11 +141,16 @@ class Controller:
             self._words = None
 
     def wait(self, wanted: Callable[[Event], bool], seconds: float) -> Event:
-        """Read events up to the first that is wanted, and return it."""
+        """Return the first wanted event that no call has returned yet; the others are kept."""
         deadline = time.monotonic() + seconds
+        for place, event in enumerate(self._kept):
+            if wanted(event):
+                del self._kept[place]
+                return event
         for event in self._until(deadline):
             if wanted(event):
                 return event
+            self._kept.append(event)
         raise ControllerFailure(f"the controller did not answer in {seconds:.0f} s{self._said()}")
 
     def wait_converged(self, datapath_ids: Sequence[int], seconds: float) -> list[Event]:
@@ -165,7 +174,6 @@ class Controller:
                 event = self._incoming.get(timeout=min(left, 1.0))
                 if event is None:
                     raise ControllerFailure(f"the controller ended{self._said()}")
-                self.events.append(event)
                 yield event
 
     def _listen(self, process: subprocess.Popen[str]) -> None:

@@ -725,6 +725,7 @@ def _account(
     service = {one.name: one.service for one in profile.every_stream}
     service |= {one.name: one.service for one in profile.demands}
     sent, received, late, sent_bytes, received_bytes, steady = [], [], 0, [], [], 0
+    trips: list[list[tuple[int, int]]] = []
     came: list[set[int]] = []
     gone: list[set[int]] = []
     latencies: list[int] = []
@@ -740,7 +741,9 @@ def _account(
         came.append({n - numbers.start for n in got})
         gone.append({n - numbers.start for n in numbers if n in walk.lost})
         received_bytes.append(sum(int(sizes[n]) for n in got))
-        latencies += [walk.arrival_ps[n] - int(ports.frames[n, TIME]) for n in got]
+        born = ports.frames[:, TIME]
+        trips.append([(walk.arrival_ps[n] - int(born[n]), int(born[n])) for n in got])
+        latencies += [latency for latency, _ in trips[-1]]
         steady += sum(int(sizes[n]) + 20 for n in got if walk.arrival_ps[n] >= network.steady_from)
         late += _late(member, ports)
     bins = np.zeros(BIN_COUNT, dtype=np.int64)
@@ -762,7 +765,18 @@ def _account(
         latency_ps_max=max(latencies, default=None),
         floor_ps=floor,
         histogram=tuple((int(i), int(bins[i])) for i in np.flatnonzero(bins)),
+        best_birth_ps=_birth_of(min, trips),
+        worst_birth_ps=_birth_of(max, trips),
     )
+
+
+def _birth_of(most: Callable[..., int], trips: Sequence[Sequence[tuple[int, int]]]) -> int | None:
+    """Return the birth of the first frame that had the least or largest latency of all paths."""
+    latencies = [latency for rows in trips for latency, _ in rows]
+    if not latencies:
+        return None
+    wanted = most(latencies)
+    return min(birth for rows in trips for latency, birth in rows if latency == wanted)
 
 
 def _late(member: Member, ports: Ports) -> int:

@@ -24,10 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.emulate import kernels as own
+from qnet.errors import Infeasible
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.setup import build, owners
 
@@ -79,7 +81,14 @@ class Ports:
         """Lay out the simulator's world and add the ends for real frames."""
         self.topology = topology
         self.found = owners(topology, profile, plan)
-        simulated = build(topology, profile, plan, self.found)
+        simulated, parts = add_parts(
+            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
+        )
+        if parts is not None:
+            raise Infeasible(
+                f"{profile.title}: gates, shapers, meters, sequence recovery and losses are "
+                "simulated, but not emulated yet"
+            )
         if not loaded:
             simulated.sources.heap[:, k.TIME] = k.NEVER
         self.frames, self.span = _births(simulated, want, len(self.found))
@@ -118,13 +127,13 @@ class Ports:
                 continue
             way = self.positions(source)
             output = int(self.outputs[self.found[source].ports[-1].number])
-            hop[planned + way[-1], : k.RANK] = output, planned + way[-1]
+            hop[planned + way[-1]] = output, planned + way[-1]
             if len(way) > 1:
                 source_after[way[1]] = source
                 relabel[source] = planned
             else:  # a single hop: all its frames are seen at the end of the wire
                 source_after[way[0]] = source
-                hop[way[0], : k.RANK] = output, way[0]
+                hop[way[0]] = output, way[0]
         return source_after, relabel
 
     def positions(self, source: int) -> list[int]:
@@ -305,17 +314,8 @@ class Ports:
         frame_bytes = label & 0xFFFF
         excess = arrival - birth - int(tally.owner[source, k.FLOOR])
         steady = frame_bytes + 20 if arrival >= self.world.network.steady_from else 0
-        k.deliver(
-            port,
-            source,
-            excess,
-            frame_bytes,
-            steady,
-            tally.port,
-            tally.owner,
-            tally.block,
-            tally.bins,
-        )
+        counts = tally.port, tally.owner, tally.block, tally.bins, tally.birth
+        k.deliver(port, source, excess, frame_bytes, steady, *counts, birth)
 
     def _catch(self) -> Iterable[list[int]]:
         full = len(self._caught)
@@ -380,16 +380,19 @@ def _with_ends(world: k.World, ranks: int) -> k.World:
     planned[on, k.LANE] = kept[planned[on, k.LANE]]
     real = planned.copy()
     real[on, k.NEXT] += len(planned)
-    stray = np.zeros((ports * ranks, 4), dtype=np.int64)
+    stray = np.zeros((ports * ranks, 2), dtype=routes.hop.dtype)
     stray[:, k.LANE] = np.repeat(outputs, ranks)
     stray[:, k.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
-    stray[:, k.RANK] = np.tile(np.arange(ranks), ports)
+    rank = np.tile(np.arange(ranks, dtype=routes.rank.dtype), ports)
+    nothing = np.zeros_like(rank)
     hop = np.concatenate((planned, real, stray))
     return world._replace(
         network=network._replace(lane_first=lane_first, only_rank=np.zeros_like(network.only_rank)),
         routes=routes._replace(
             hop=hop,
-            owner=np.concatenate((routes.owner, routes.owner, np.zeros_like(stray[:, 0]))),
+            rank=np.concatenate((routes.rank, routes.rank, rank)),
+            shift=np.concatenate((routes.shift, routes.shift, nothing.astype(routes.shift.dtype))),
+            owner=np.concatenate((routes.owner, routes.owner, nothing.astype(np.int64))),
             lost=np.zeros(len(hop), dtype=np.int64),
             late=np.zeros(len(hop), dtype=np.int64),
         ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
+from qnet.emulate.openflow import to_text
 from qnet.emulate.ovs import missing as missing_switch
 from qnet.emulate.testbed import Testbed, judge_reach
 from qnet.errors import EnvironmentMissing
@@ -101,3 +103,19 @@ def test_the_command_judges_a_controller() -> None:
         done = command("emulate", traffic, "--controller", controller.target, "--sample", "2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("PASS")
+
+
+def test_the_command_judges_a_controller_against_the_plan(tmp_path: Path) -> None:
+    """The shipped app stands for somebody's own: it is only told the rules by a file."""
+    traffic = str(Path(LINE).with_name("traffic.yaml"))
+    rules = tmp_path / "rules.jsonl"
+    rules.write_text(to_text([]))
+    arguments = ("--rules-file", str(rules), "--drain", "0.1")
+    with Controller(["reservation"], arguments) as controller:
+        options = ("--against", "plan", "--rules-file", str(rules), "--duration", "500us")
+        done = command("emulate", traffic, "--controller", controller.target, *options, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["emulation"]["findings"] == []
+    apart = {one["difference_ps"] for one in answer["emulation"]["streams"] if one["delivered"]}
+    assert apart == {0}
+    assert answer["emulation"]["controller"] == controller.target
