@@ -1,5 +1,6 @@
 """Tier `mininet`: real switches, hosts and wires, beside the simulator."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -62,13 +63,22 @@ def plan(scenario: Scenario) -> Plan:
     return schedule(scenario.topology, scenario.profile, topology_sha256="", traffic_sha256="")
 
 
-def machine() -> tuple[str, set[str], set[str]]:
-    """Devices, named namespaces and run folders: what a run must leave as it was."""
+def machine() -> tuple[str, set[str]]:
+    """Devices and named namespaces: what a run must leave as it was."""
     devices = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
     names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
-    runs = {path.name for path in cleanup.base().glob(f"{cleanup.PREFIX}*")}
     lines = "\n".join(line.split()[1] for line in devices.stdout.splitlines())
-    return lines, set(names.stdout.split()), runs
+    return lines, set(names.stdout.split())
+
+
+def folders(process: int) -> list[Path]:
+    """Return the folders of a process's runs; other runs on the machine have theirs."""
+    found = []
+    for folder in cleanup.base().glob(f"{cleanup.PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if f'"pid": {process},' in (folder / cleanup.STATE).read_text():
+                found.append(folder)
+    return found
 
 
 def descendants(process: int) -> list[int]:
@@ -93,6 +103,7 @@ def test_what_comes_out_is_what_was_simulated(
     options = tier.Options(strides, dilation=1000, captures=tmp_path)
     run = tier.emulate_mininet(topology, profile, plan, options)
     assert machine() == before
+    assert not folders(os.getpid())
     assert run.void == ""
     assert run.findings == ()
     assert run.damaged == 0
@@ -181,8 +192,9 @@ def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path
             child.kill()
             child.wait()
     if number == signal.SIGKILL:
-        assert machine()[2] != before[2]
+        assert folders(child.pid)
         assert cleanup.cleanup()
+    assert not folders(child.pid)
     assert machine() == before
 
 
