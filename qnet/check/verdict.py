@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
+from qnet.check.conditions import may_lose
+from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Proof, StreamProof
@@ -97,15 +99,23 @@ def judge(
     plan: Plan,
     proof: Proof,
     observations: Sequence[Observation],
+    emulation: Emulation | None = None,
 ) -> Verdict:
-    """Weigh every requirement of the profile on the proof and on all observations of the plan."""
+    """Weigh every requirement of the profile on the proof and on all observations of the plan.
+
+    What the emulation saw of single frames counts with the rest; it carries a sample of the load,
+    so that rates are not taken from it.
+    """
+    if emulation is not None:
+        observations = [*observations, emulation.observation]
     seen = _Seen(
         {run.witness: {one.name: one for one in run.streams} for run in observations},
         {run.witness: {one.name: one for one in run.demands} for run in observations},
         {run.witness: run for run in observations},
     )
     findings = [
-        *_disagreements(profile, proof, seen),
+        *_disagreements(topology, profile, plan, proof, seen),
+        *_emulated_findings(emulation),
         *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
     ]
     rows = (
@@ -123,7 +133,8 @@ def judge(
         notes=(
             *(plan.reserved.lines() if plan.reserved else ()),
             *plan.gate_lines(),
-            *(_note(witness, seen.runs.get(witness)) for witness in _WITNESSES),
+            _note("simulated", seen.runs.get("simulated")),
+            *_emulation_notes(emulation, seen.runs.get("emulated")),
         ),
     )
 
@@ -131,7 +142,9 @@ def judge(
 # Findings: a witness saw what the proof excludes
 
 
-def _disagreements(profile: Profile, proof: Proof, seen: _Seen) -> list[str]:
+def _disagreements(
+    topology: Topology, profile: Profile, plan: Plan, proof: Proof, seen: _Seen
+) -> list[str]:
     proofs = {one.name: one for one in proof.streams}
     found = []
     for witness, traffic in seen.streams.items():
@@ -140,8 +153,26 @@ def _disagreements(profile: Profile, proof: Proof, seen: _Seen) -> list[str]:
             if account is not None and bounds is not None and _is_proven(bounds):
                 found += [
                     f"witnesses disagree: {stream.name}: {words}"
-                    for words in _excluded(witness, bounds, account)
+                    for words in _excluded(
+                        witness, bounds, account, may_lose(topology, plan, stream)
+                    )
                 ]
+    return found
+
+
+def _emulated_findings(emulation: Emulation | None) -> list[str]:
+    """Say what the rules did otherwise than planned, and where emulated is not simulated."""
+    if emulation is None:
+        return []
+    found = [f"emulated: {words}" for words in emulation.findings]
+    found += [
+        f"witnesses disagree: {one.name}: emulated and simulated latency of one frame differ by "
+        f"{one.difference_ps} ps, of which {emulation.rounding_ps} ps may be rounding; emulated "
+        f"at most {one.emulated_latency_ps_max} ps, "
+        f"simulated at most {one.simulated_latency_ps_max} ps"
+        for one in emulation.streams
+        if one.difference_ps is not None and one.difference_ps > emulation.rounding_ps
+    ]
     return found
 
 
@@ -149,7 +180,7 @@ def _is_proven(bounds: StreamProof) -> bool:
     return bounds.latency_ps_min is not None and bounds.latency_ps_max is not None
 
 
-def _excluded(witness: str, bounds: StreamProof, account: Traffic) -> Iterable[str]:
+def _excluded(witness: str, bounds: StreamProof, account: Traffic, lossy: bool) -> Iterable[str]:
     high, most = account.latency_ps_max, bounds.latency_ps_max
     if high is not None and most is not None and high > most:
         yield f"{witness} latency of {high} ps, proven at most {most} ps"
@@ -158,7 +189,7 @@ def _excluded(witness: str, bounds: StreamProof, account: Traffic) -> Iterable[s
         yield f"{witness} latency of {low} ps, proven at least {least} ps"
     if account.late:
         yield f"{witness} {account.late} late events, proven none"
-    if account.lost:
+    if account.lost and not lossy:
         yield f"{witness} {account.lost} of {account.sent} frames lost, proven none"
 
 
@@ -371,6 +402,7 @@ def _egress_row(
     rates_bps = {
         witness: _delivered_bps(topology, profile, required.site, run)
         for witness, run in seen.runs.items()
+        if witness == "simulated"
     }
     reasons = [] if entry else ["not in the plan"]
     if placed_bps is not None and placed_bps < required.rate_bps:
@@ -439,6 +471,25 @@ def _note(witness: str, run: Observation | None) -> str:
     return (
         f"{witness}: {run.frames:,} frames, {run.frame_hops:,} frame-hops in "
         f"{show_time(run.duration_ps)} of network time, seed {run.seed}"
+    )
+
+
+def _emulation_notes(emulation: Emulation | None, run: Observation | None) -> tuple[str, ...]:
+    """Name tier, dilation and lateness of the emulation."""
+    if emulation is None:
+        return (_note("emulated", run),)
+    late = emulation.lateness
+    clock = (
+        "the clock waits for every frame"
+        if emulation.dilation is None
+        else f"time stretched {emulation.dilation} times"
+    )
+    return (
+        f"emulated ({emulation.tier}): {emulation.frames:,} frames through {emulation.switches} "
+        f"real switches with {emulation.rules:,} rules of the {emulation.controller}, "
+        f"{emulation.hops:,} times through a switch; the rest of the load simulated around them",
+        f"emulated: {clock}; {late.violations:,} of {late.frames:,} came after their virtual time, "
+        f"by at most {show_time(late.latest_ps)}; rounding {show_time(emulation.rounding_ps)}",
     )
 
 
