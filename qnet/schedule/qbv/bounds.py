@@ -61,15 +61,55 @@ def lines_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -
     return lines
 
 
-def latency_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> int:
+class Times:
+    """What passes between ports of a problem, each worked out once for ports that are alike."""
+
+    def __init__(self, problem: GateProblem) -> None:
+        self.problem = problem
+        kinds: dict[tuple[int, ...], int] = {}
+        self._kind = [
+            kinds.setdefault(
+                (
+                    port.rate_bps,
+                    port.processing_ps,
+                    port.propagation_ps,
+                    port.propagation_spread_ps,
+                    port.processing_spread_ps,
+                ),
+                len(kinds),
+            )
+            for port in problem.ports
+        ]
+        self._ready: dict[tuple[int, int, int, int], int] = {}
+        self._reach: dict[tuple[int, int], int] = {}
+
+    def ready_ps(self, stream: GateStream, port: int, following: int) -> int:
+        """Return `GateProblem.ready_ps` of two ports by index."""
+        key = (stream.frame_bytes, stream.packets, self._kind[port], self._kind[following])
+        if key not in self._ready:
+            ports = self.problem.ports
+            self._ready[key] = self.problem.ready_ps(stream, ports[port], ports[following])
+        return self._ready[key]
+
+    def reach_ps(self, port: int, following: int) -> int:
+        """Return `GateProblem.reach_ps` of two ports by index."""
+        key = (self._kind[port], self._kind[following])
+        if key not in self._reach:
+            ports = self.problem.ports
+            self._reach[key] = self.problem.reach_ps(ports[port], ports[following])
+        return self._reach[key]
+
+
+def latency_ps(times: Times, stream: GateStream, route: tuple[int, ...]) -> int:
     """Return the time from first bit out to last bit in when the frame never waits."""
-    ports = [problem.ports[index] for index in route]
-    ready = sum([problem.ready_ps(stream, port, following) for port, following in pairwise(ports)])
-    return ready + problem.burst_ps(stream, ports[-1]) + ports[-1].propagation_ps
+    ready = sum([times.ready_ps(stream, port, following) for port, following in pairwise(route)])
+    last = times.problem.ports[route[-1]]
+    return ready + times.problem.burst_ps(stream, last) + last.propagation_ps
 
 
 def bound(problem: GateProblem, router: Router) -> Bounds:
     """Find the routes of all streams and look for proofs that not all can be had."""
+    times = Times(problem)
     choices: list[Choice] = []
     proof: str | None = None
     hopeless = 0
@@ -80,9 +120,9 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
         if stream.routes:
             named = tuple(tuple(number[name] for name in way) for way in stream.routes)
             found = Candidates(named, complete=False)
-        timed = [(latency_ps(problem, stream, route), route) for route in found.routes]
+        timed = [(latency_ps(times, stream, route), route) for route in found.routes]
         good = [pair for pair in timed if pair[0] <= min(stream.deadline_ps, CYCLE_PS_MAX)]
-        good = [pair for pair in good if _queues_drain(problem, stream, pair[1])]
+        good = [pair for pair in good if _queues_drain(times, stream, pair[1])]
         if good:
             choices.append(Choice(index, tuple(r for _, r in good), min(t for t, _ in good), None))
             if found.complete:
@@ -116,13 +156,12 @@ def _left_out(shares: list[Fraction]) -> int:
     return 0
 
 
-def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:
+def _queues_drain(times: Times, stream: GateStream, route: tuple[int, ...]) -> bool:
     """Say whether a frame leaves each queue before the next one of its stream may be there."""
-    lines = lines_ps(problem, stream, route)
-    ports = [problem.ports[index] for index in route]
+    lines = lines_ps(times.problem, stream, route)
     used = [
-        problem.ready_ps(stream, port, following) - problem.reach_ps(port, following) + line
-        for (port, following), line in zip(pairwise(ports), lines[1:], strict=True)
+        times.ready_ps(stream, port, following) - times.reach_ps(port, following) + line
+        for (port, following), line in zip(pairwise(route), lines[1:], strict=True)
     ]
     return max(lines[0], *used, 0) <= stream.period_ps
 

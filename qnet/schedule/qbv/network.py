@@ -25,7 +25,7 @@ from qnet.model.gates import (
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.qbv.bounds import latency_ps
+from qnet.schedule.qbv.bounds import Times, latency_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
 from qnet.schedule.qbv.solve import schedule_gates
@@ -305,14 +305,14 @@ class _Case:
         """Return the first disjoint pair whose routes are both quick enough."""
         ports = tuple(self._gate_ports.values())
         number = {port.name: index for index, port in enumerate(ports)}
-        problem = self.problem([gate])
+        times = Times(self.problem([gate]))
         index = 0
         while (pair := self._routes.pair(gate.source, gate.target, index)) is not None:
             index += 1
             ways = [self._ways([route], 0) for route in pair]
             if all(
                 way
-                and latency_ps(problem, gate, tuple(map(number.__getitem__, way[0])))
+                and latency_ps(times, gate, tuple(map(number.__getitem__, way[0])))
                 <= gate.deadline_ps
                 for way in ways
             ):
@@ -345,9 +345,13 @@ class _Case:
             for one, plan in zip(asked, made.streams, strict=True)
             if one.stream.name not in reasons
         ]
+        spread: dict[str, list[int]] = defaultdict(list)
         for one, plan in kept:
+            spread[one.stream.name] += self._latencies(one.stream, plan)
+        for one, _ in kept:
+            # The copies of a stream with two paths count together.
             most_ps = one.stream.max_latency_variation_ps
-            low, high = self._latencies(one.stream, plan)
+            low, high = min(spread[one.stream.name]), max(spread[one.stream.name])
             if most_ps is not None and not one.stream.damper and high - low > most_ps:
                 varies = show_time(high - low)
                 reason = f"on its way it varies by {varies}, of {show_time(most_ps)}"
@@ -362,8 +366,9 @@ class _Case:
         """Say of a stream whose ways are all too slow how long the quickest takes."""
         ports = {port.name: index for index, port in enumerate(problem.ports)}
         ways = [tuple(map(ports.__getitem__, way)) for way in one.gate.routes]
+        times = Times(problem)
         ways = ways or list(self._router.candidates(one.gate.source, one.gate.target).routes)
-        least_ps = min(latency_ps(problem, one.gate, way) for way in ways)
+        least_ps = min(latency_ps(times, one.gate, way) for way in ways)
         if least_ps <= one.gate.deadline_ps or one.stream.max_latency_ps is None:
             return None
         least_ps += one.stream.max_latency_ps - one.gate.deadline_ps

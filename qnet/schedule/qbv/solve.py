@@ -21,7 +21,7 @@ from qnet import __version__
 from qnet.errors import Infeasible
 from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
 from qnet.schedule.qbv import kernels
-from qnet.schedule.qbv.bounds import CYCLE_PS_MAX, Bounds, Choice, bound, lines_ps
+from qnet.schedule.qbv.bounds import CYCLE_PS_MAX, Bounds, Choice, Times, bound, lines_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
 from qnet.units import TIME, format_quantity
@@ -185,7 +185,7 @@ def _order(problem: GateProblem, chosen: list[Choice], attempt: int) -> list[int
 
 
 def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
-    ports = problem.ports
+    ports, times = problem.ports, Times(problem)
     queues = [max(port.queues - port.other_queues, 0) for port in ports]
     queue_row = len(ports) + np.cumsum([0, *queues])
     frames_at = np.zeros(len(ports), dtype=np.int64)
@@ -213,14 +213,11 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             line += lines
             # A burst may still be on its way out when it goes on: a lead may be negative.
             lead += [
-                problem.ready_ps(stream, ports[here], ports[following]) - held
+                times.ready_ps(stream, here, following) - held
                 for (here, following), held in zip(pairwise(route), lines, strict=False)
             ]
             last = ports[route[-1]]
-            reach += [
-                problem.reach_ps(ports[here], ports[following])
-                for here, following in pairwise(route)
-            ]
+            reach += [times.reach_ps(here, following) for here, following in pairwise(route)]
             reach.append(0)
             lead.append(problem.burst_ps(stream, last) + last.propagation_ps - lines[-1])
             hop_offset.append(len(port_of))
