@@ -32,6 +32,9 @@ HOPS_PER_STEP = 2_000_000
 LONGEST_WINDOW = 4
 """Longest window, in shortest reaches: what is under way should stay in the caches."""
 
+INTERVALS_LEAST = 50
+"""Intervals of a series, or fewer where the run is shorter than so many shortest ways."""
+
 EVEN = 1.05
 """Most work of a thread, in parts of the mean, for which a longer window is worth having."""
 
@@ -82,7 +85,9 @@ class Course:
         step_ps = int(HOPS_PER_STEP / max(float(work.sum()), 1) * PS_PER_S)
         self.step_ps = max(step_ps // window_ps, 1) * window_ps
         reach_ps = int(self.world.lanes.reach.min(initial=self.world.network.block))
-        self.series = Series(len(topology.ports), self.end_ps, reach_ps)
+        # Intervals shorter than a longest window would cut every window; some there must be.
+        ways = min(LONGEST_WINDOW, max(self.end_ps // (INTERVALS_LEAST * reach_ps), 1))
+        self.series = Series(len(topology.ports), self.end_ps, ways * reach_ps)
 
     @property
     def is_done(self) -> bool:
@@ -208,9 +213,9 @@ def _more_blocks(tally: k.Tally) -> k.Tally:
     """Double the room for histograms where it is used up."""
     counts = tally.port
     room, used, base = (counts[:, i].copy() for i in (k.BLOCK_ROOM, k.BLOCKS, k.BLOCK_BASE))
-    full = used == room
-    if not full.any():
+    if not (used == room).any():
         return tally
+    full = used * 8 > room * 7
     counts[:, k.BLOCK_ROOM] = np.where(full, 2 * room, room)
     counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
     bins = np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64)

@@ -22,8 +22,8 @@ class Series:
     """Counts of all ports at the ends of the intervals so far.
 
     `rows[interval, port]` has frames, wire bytes and drops since the run began, and the deepest
-    queue of the interval. An interval is so many times the shortest way between two ports, which
-    does not depend on the number of threads; the last one ends with the run.
+    queue of the interval. An interval is so many times `reach_ps`, which does not depend on
+    the number of threads; the last one ends with the run.
     """
 
     def __init__(self, ports: int, end_ps: int, reach_ps: int) -> None:

@@ -196,8 +196,8 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     counts[:, k.FLOOR] = floor
     counts[:, k.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
     tally = np.zeros((ports, 16), dtype=np.int64)
-    # Two octaves for each owner to begin with; more are made when they are needed.
-    room = 2 * np.bincount(hops.port[hops.last], minlength=ports) + 1
+    # Four octaves for each owner to begin with; more are made when they are needed.
+    room = 4 * np.bincount(hops.port[hops.last], minlength=ports) + 8
     tally[:, k.BLOCK_ROOM] = room
     tally[:, k.BLOCK_BASE] = np.cumsum(room) - room
     order = np.argsort(hops.port, kind="stable")
@@ -327,8 +327,10 @@ def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     frames_per_s = np.bincount(hops.lane[used], pace[used], hops.lane_feeder.size)
     feeder = hops.lane_feeder
     reach = network.propagation[feeder] + network.processing_low[feeder]
-    stay = reach + network.processing_span[feeder] + 2 * reach.min(initial=network.block)
-    held = (frames_per_s * stay / PS_PER_S * 1.05).astype(np.int64) + 64
+    # A port may be a window ahead of the next one, and four of the shortest ways are the longest.
+    ahead = 5 * reach.min(initial=network.block)
+    stay = reach + network.processing_span[feeder] + ahead
+    held = (frames_per_s * stay / PS_PER_S * 1.25).astype(np.int64) + 64
     sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
     receiver = np.zeros((feeder.size, 8), dtype=np.int64)
     receiver[:, k.NEXT_ARRIVAL] = k.NEVER
