@@ -29,7 +29,7 @@ HOPS_PER_TASK = 400
 HOPS_PER_STEP = 2_000_000
 """Frames sent, or so, between two looks at the world: a fifth of a second at most."""
 
-LONGEST_WINDOW = 4
+LONGEST_WINDOW = 8
 """Longest window, in shortest reaches: what is under way should stay in the caches."""
 
 INTERVALS_LEAST = 50

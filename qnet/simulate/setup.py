@@ -327,8 +327,8 @@ def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     frames_per_s = np.bincount(hops.lane[used], pace[used], hops.lane_feeder.size)
     feeder = hops.lane_feeder
     reach = network.propagation[feeder] + network.processing_low[feeder]
-    # A port may be a window ahead of the next one, and four of the shortest ways are the longest.
-    ahead = 5 * reach.min(initial=network.block)
+    # A port may be a window ahead of the next one: eight of the shortest ways at most.
+    ahead = 9 * reach.min(initial=network.block)
     stay = reach + network.processing_span[feeder] + ahead
     held = (frames_per_s * stay / PS_PER_S * 1.25).astype(np.int64) + 64
     sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
