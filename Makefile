@@ -1,6 +1,7 @@
 # make run    set up, then answer for the Qingyang backbone
 # make test   set up, then every check and test
 # make bench  set up, then the benchmarks (numbers, never a verdict)
+# make bench-ns3  qnet beside ns-3 (needs g++; half a gigabyte in .venv-ns3)
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -9,10 +10,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench bench-ns3 clean
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 .venv/ready: pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "qnet needs Python 3.11 or newer; none was found" >&2; exit 3; }
@@ -39,6 +40,14 @@ test: lint
 bench: .venv/ready
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
 
+.venv-ns3/ready:
+	$(PYTHON) -m venv .venv-ns3
+	.venv-ns3/bin/python -m pip install --quiet --disable-pip-version-check 'ns3==3.44.post0'
+	@touch $@
+
+bench-ns3: .venv/ready .venv-ns3/ready
+	$(BIN)/python -m tests.bench.ns3_line .venv-ns3/bin/python
+
 clean:
-	rm -rf .venv out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ns3 out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,16 +1,32 @@
 """The simulator's slow, obvious twin: one heap of events, plain integers, no windows.
 
 It follows "The model of time" in docs/design.md and shares nothing with qnet.simulate. It knows
-periodic and paced sources, fixed processing delays and constant clock errors; what is drawn at
-random is tested apart.
+sources that say when they send, fixed processing delays, and clock errors that are given; what is
+drawn at random is tested apart, or handed in as a function.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+
+BLOCK_PS = 10**9
+
+
+@dataclass(frozen=True)
+class SlowQueue:
+    """One queue of a port. Higher priority goes first; equal ones with a weight take turns."""
+
+    priority: int
+    gate: int = 0
+    weight: int = 0
+    idle_slope: Fraction | None = None
+    """Part of the port's rate."""
+    residence_ps: int | None = None
+    preemptable: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,19 +36,36 @@ class SlowPort:
     processing_ps: int
     """In the node after the port."""
     buffer_bytes: int
-    cycle_start_ps: int
-    """Start of cycle 0, clock error included."""
+    phase_ps: int
+    errors: tuple[int, ...] = (0,)
+    """Error of the clock of the port's node, in each millisecond."""
+    queues: tuple[SlowQueue, ...] = ()
+    gates: tuple[tuple[int, int], ...] = ()
+    """Lengths of time and the gates open in them, from 0 of the clock on, again and again."""
+    fixed_guard: bool = False
+    by_arrival: bool = False
+    """CQF: a frame's cycle is the one after that in which it comes."""
+    loses: Callable[[int], bool] | None = None
+    """Asked with the frame's bytes for each frame that leaves."""
+    cut_through_bytes: int | None = None
+    """Of the node that owns the port."""
 
 
 @dataclass(frozen=True)
 class SlowSource:
     ports: tuple[int, ...]
-    rank: int
-    """0 reserved, 1 and more in falling priority."""
     births: tuple[tuple[int, int, int], ...]
     """Time, frame bytes, cycle at the first port."""
+    queues: tuple[int, ...] = ()
+    """Its queue at each port; empty for frames that go by cycles."""
     shifts: tuple[int, ...] = ()
     hold_ps: int | None = None
+    meter: tuple[int, int] | None = None
+    """Rate and burst, checked at the first port."""
+    shaper: tuple[int, int] | None = None
+    """Committed rate and burst, for queues with a residence time."""
+    recovery: tuple[str, int, int] | None = None
+    """Name of the stream, history and time to reset."""
 
 
 @dataclass
@@ -41,6 +74,7 @@ class SlowCount:
     lost: int = 0
     late: int = 0
     latencies: list[int] = field(default_factory=list)
+    causes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 @dataclass
@@ -52,18 +86,71 @@ class SlowUse:
 
 
 @dataclass
+class SlowRecovery:
+    """IEEE 802.1CB clause 7.4.3.4, word for word: a shift register of flags."""
+
+    history: list[int]
+    newest: int = 0
+    take_any: bool = True
+    accepted_at: int = 0
+    passed: int = 0
+    discarded: int = 0
+    out_of_order: int = 0
+    rogue: int = 0
+    resets: int = 0
+
+    def passes(self, number: int, now: int, reset_ps: int) -> bool:
+        if not self.take_any and now - self.accepted_at >= reset_ps:
+            self.take_any = True
+            self.resets += 1
+        delta = (number - self.newest) % 65536
+        if delta >= 32768:
+            delta -= 65536
+        if self.take_any:
+            self.take_any = False
+            self.history = [1] + [0] * (len(self.history) - 1)
+            self.newest = number
+        elif abs(delta) >= len(self.history):
+            self.rogue += 1
+            self.discarded += 1
+            return False
+        elif delta <= 0:
+            if self.history[-delta]:
+                self.discarded += 1
+                return False
+            self.history[-delta] = 1
+            self.out_of_order += 1
+        else:
+            self.out_of_order += delta != 1
+            for _ in range(delta - 1):
+                self.history = [0, *self.history[:-1]]
+            self.history = [1, *self.history[:-1]]
+            self.newest = number
+        self.accepted_at = now
+        self.passed += 1
+        return True
+
+
+@dataclass
 class _Frame:
     source: int
     hop: int
     birth: int
     size: int
     cycle: int
+    number: int
     queued: int = 0
+    eligible: int = 0
+    stored_after: int = 0
+    """Cut-through: how long after its arrival all of it is in."""
 
 
 @dataclass(frozen=True)
 class SlowHop:
-    """One frame leaving one port: the log that journeys are compared with."""
+    """One frame leaving one port: the log that journeys are compared with.
+
+    A frame that was cut has started when its last part did.
+    """
 
     source: int
     hop: int
@@ -72,6 +159,25 @@ class SlowHop:
     queued: int
     started: int
     ended: int
+
+
+@dataclass
+class _State:
+    """What a port remembers beside its queues."""
+
+    free_at: int = 0
+    turn: dict[int, int] = field(default_factory=dict)
+    """Of each priority with weights: the queue whose turn it is."""
+    granted: dict[int, bool] = field(default_factory=dict)
+    deficit: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    credit: dict[int, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    """In bits."""
+    credit_at: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    group: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
+    wire: tuple[_Frame, int, int] | None = None
+    """A preemptable frame being sent: begin of this fragment, bytes left."""
+    cut: tuple[_Frame, int] | None = None
+    """A preemptable frame that was cut, and its bytes left."""
 
 
 class SlowSimulator:
@@ -88,32 +194,40 @@ class SlowSimulator:
         self.cycle_ps, self.buffers, self.end_ps = cycle_ps, buffers, end_ps
         self.counts = [SlowCount() for _ in sources]
         self.uses = [SlowUse() for _ in ports]
+        self.states = [_State() for _ in ports]
         self.log: list[list[SlowHop]] = [[] for _ in ports]
         self.reserved: dict[tuple[int, int], deque[_Frame]] = defaultdict(deque)
-        self.queues: dict[tuple[int, int], deque[_Frame]] = defaultdict(deque)
-        self.free_at = [0] * len(ports)
+        self.queues: dict[tuple[int, int], list[_Frame]] = defaultdict(list)
         self.last_arrival: dict[tuple[int, int], int] = defaultdict(int)
-        self.ranks = sorted({source.rank for source in sources} - {0})
+        self.meters: dict[int, tuple[Fraction, int]] = {}
+        self.buckets: dict[tuple[int, int], Fraction] = {}
+        self.recoveries: dict[str, SlowRecovery] = {}
         # Events: time, arrivals before wake-ups, sources before lanes, then by number.
         self.events: list[tuple[int, int, int, int, int, int, _Frame | None]] = []
         self.serial = 0
 
     def run(self) -> None:
         for number, source in enumerate(self.sources):
-            for time, size, cycle in source.births:
+            for i, (time, size, cycle) in enumerate(source.births):
                 if time < self.end_ps:
-                    born = _Frame(number, 0, time, size, cycle)
+                    born = _Frame(number, 0, time, size, cycle, i)
                     self.push(time, 0, source.ports[0], 0, number, born)
+        for block in range(1, self.end_ps // BLOCK_PS + 1):
+            for port in range(len(self.ports)):
+                self.push(block * BLOCK_PS, 1, port, 0, 0, None)
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
             if time >= self.end_ps:
                 continue
             if kind == 0:
                 assert frame is not None
+                if port == len(self.ports):
+                    self.meet(time, frame)
+                    continue
                 self.arrive(time, port, frame)
                 self.push(time, 1, port, 0, 0, None)
-            elif self.free_at[port] <= time:
-                self.send(time, port)
+            else:
+                self.wake(time, port)
 
     def push(
         self, time: int, kind: int, port: int, who: int, number: int, frame: _Frame | None
@@ -121,84 +235,360 @@ class SlowSimulator:
         self.serial += 1
         heapq.heappush(self.events, (time, kind, port, who, number, self.serial, frame))
 
-    def cycle_at(self, time: int, port: int) -> int:
-        return (time - self.ports[port].cycle_start_ps) // self.cycle_ps
+    def clock_zero(self, time: int, port: int) -> int:
+        """When the clock of the port's node showed 0, by its present error."""
+        errors = self.ports[port].errors
+        return self.ports[port].phase_ps + errors[min(time // BLOCK_PS, len(errors) - 1)]
 
-    def arrive(self, time: int, number: int, frame: _Frame) -> None:
-        port = self.ports[number]
-        count = self.counts[frame.source]
-        rank = self.sources[frame.source].rank
-        count.sent += frame.hop == 0
-        if rank == 0:
-            begin = port.cycle_start_ps + frame.cycle * self.cycle_ps
-            last_turn_over = begin - (self.buffers - 1) * self.cycle_ps
-            if not last_turn_over <= time <= begin:
-                count.late += 1
-                turn = self.cycle_at(time, number)
-                while turn % self.buffers != frame.cycle % self.buffers:
-                    turn += 1
-                frame.cycle = turn
-            queue = self.reserved[number, frame.cycle % self.buffers]
-            room = self.cycle_ps * port.rate_bps // (8 * 10**12)
-        else:
-            queue = self.queues[number, rank]
-            room = port.buffer_bytes
-        depth = sum(waiting.size for waiting in queue) + frame.size
-        if depth > room:
-            count.lost += 1
-            self.uses[number].dropped += 1
-            return
-        frame.queued = time
-        queue.append(frame)
-        self.uses[number].deepest = max(self.uses[number].deepest, depth)
+    def cycle_at(self, time: int, port: int) -> int:
+        return (time - self.clock_zero(time, port)) // self.cycle_ps
 
     def line_time(self, port: int, size: int) -> int:
         return -int(-Fraction((size + 20) * 8 * 10**12, self.ports[port].rate_bps) // 1)
 
-    def send(self, time: int, number: int) -> None:
-        port = self.ports[number]
-        cycle = self.cycle_at(time, number)
-        cycle_end = port.cycle_start_ps + (cycle + 1) * self.cycle_ps
-        mine = self.reserved[number, cycle % self.buffers]
-        frame: _Frame | None = None
-        if mine and time + self.line_time(number, mine[0].size) <= cycle_end:
-            frame = mine.popleft()
-        else:
-            for rank in self.ranks:
-                if self.queues[number, rank]:
-                    frame = self.queues[number, rank].popleft()
-                    break
-        if frame is None:
-            if any(self.reserved[number, i] for i in range(self.buffers)):
-                self.push(cycle_end, 1, number, 0, 0, None)
-            return
-        source = self.sources[frame.source]
+    # Coming in
+
+    def arrive(self, time: int, number: int, frame: _Frame) -> None:
+        port, source = self.ports[number], self.sources[frame.source]
         count = self.counts[frame.source]
-        if source.rank == 0:
-            if cycle != frame.cycle:
-                count.late += 1
-            frame.cycle = cycle
-        left = time + self.line_time(number, frame.size)
-        self.free_at[number] = left
-        self.push(left, 1, number, 0, 0, None)
-        self.log[number].append(
-            SlowHop(frame.source, frame.hop, frame.birth, frame.size, frame.queued, time, left)
+        count.sent += frame.hop == 0
+        queue: deque[_Frame] | list[_Frame]
+        if not source.queues:
+            planned = frame.cycle
+            self.find_cycle(time, number, frame)
+            count.late += frame.cycle != planned or self.is_late(time, number, planned)
+            queue = self.reserved[number, frame.cycle % self.buffers]
+            room = self.cycle_ps * port.rate_bps // (8 * 10**12)
+        else:
+            queue = self.queues[number, source.queues[frame.hop]]
+            room = port.buffer_bytes
+        if source.meter and frame.hop == 0 and not self.conforms(time, frame):
+            self.drop(number, frame, "policed")
+            return
+        frame.queued = frame.eligible = time
+        if source.queues and not self.shape(time, number, frame):
+            self.drop(number, frame, "residence")
+            return
+        depth = sum(waiting.size for waiting in queue) + frame.size
+        if depth > room:
+            self.drop(number, frame, "buffer")
+            return
+        self.uses[number].deepest = max(self.uses[number].deepest, depth)
+        state = self.states[number]
+        is_idle = state.free_at <= time and state.wire is None and state.cut is None
+        if frame.stored_after and not (is_idle and self.is_empty(number)):
+            frame.eligible = max(frame.eligible, time + frame.stored_after)
+        frame.stored_after = 0
+        queue.append(frame)
+        if source.queues:
+            mine = source.queues[frame.hop]
+            law = port.queues[mine]
+            if law.residence_ps is not None:
+                self.queues[number, mine].sort(key=lambda one: one.eligible)
+            if law.idle_slope is not None and len(queue) == 1 and time > state.credit_at[mine]:
+                grown = self.credit(number, mine, time)
+                state.credit[mine], state.credit_at[mine] = min(grown, Fraction(0)), time
+
+    def find_cycle(self, time: int, number: int, frame: _Frame) -> None:
+        if self.ports[number].by_arrival:
+            frame.cycle = self.cycle_at(time, number) + 1
+        elif self.is_late(time, number, frame.cycle):
+            turn = self.cycle_at(time, number)
+            while turn % self.buffers != frame.cycle % self.buffers:
+                turn += 1
+            frame.cycle = turn
+
+    def is_late(self, time: int, number: int, cycle: int) -> bool:
+        if self.ports[number].by_arrival:
+            return False
+        begin = self.clock_zero(time, number) + cycle * self.cycle_ps
+        return not begin - (self.buffers - 1) * self.cycle_ps <= time <= begin
+
+    def drop(self, number: int, frame: _Frame, cause: str) -> None:
+        self.counts[frame.source].lost += 1
+        self.counts[frame.source].causes[cause] += 1
+        self.uses[number].dropped += 1
+
+    def is_empty(self, number: int) -> bool:
+        return not any(
+            waiting
+            for queues in (self.reserved, self.queues)
+            for (port, _), waiting in queues.items()
+            if port == number
         )
-        self.uses[number].frames += 1
+
+    def conforms(self, time: int, frame: _Frame) -> bool:
+        """A bucket of tokens, in bits."""
+        meter = self.sources[frame.source].meter
+        assert meter is not None
+        rate_bps, burst_bytes = meter
+        tokens, at = self.meters.get(frame.source, (Fraction(8 * burst_bytes), 0))
+        tokens = min(tokens + Fraction((time - at) * rate_bps, 10**12), Fraction(8 * burst_bytes))
+        need = 8 * (frame.size + 20)
+        self.meters[frame.source] = (tokens - need if need <= tokens else tokens, time)
+        return need <= tokens
+
+    def shape(self, time: int, number: int, frame: _Frame) -> bool:
+        """IEEE 802.1Q clause 8.6.11.3, with the names of its pseudo-code."""
+        source = self.sources[frame.source]
+        law = self.ports[number].queues[source.queues[frame.hop]]
+        if law.residence_ps is None or source.shaper is None:
+            return True
+        rate_bps, burst_bytes = source.shaper
+        before = source.ports[frame.hop - 1] if frame.hop else -1 - frame.source
+        group = self.states[number].group
+        key = (before, source.queues[frame.hop])
+
+        def up(bits: int) -> int:
+            return -int(-Fraction(bits * 10**12, rate_bps) // 1)
+
+        length_recovery = up(8 * (frame.size + 20))
+        empty_to_full = up(8 * burst_bytes)
+        bucket_empty = int(self.buckets.get((frame.source, number), Fraction(-empty_to_full)))
+        scheduler_eligibility = bucket_empty + length_recovery
+        bucket_full = bucket_empty + empty_to_full
+        eligibility = max(time, group[key], scheduler_eligibility)
+        if eligibility > time + law.residence_ps:
+            return False
+        group[key] = eligibility
+        if eligibility >= bucket_full:
+            scheduler_eligibility += eligibility - bucket_full
+        self.buckets[frame.source, number] = Fraction(scheduler_eligibility)
+        frame.eligible = eligibility
+        return True
+
+    # Choosing
+
+    def gate_left(self, time: int, number: int, gate: int) -> tuple[int, int]:
+        """How long the gate stays open, 0 when it is closed; and when the list goes on."""
+        entries = self.ports[number].gates
+        if not entries:
+            return 10**18, 10**18
+        cycle = sum(length for length, _ in entries)
+        at = (time - self.clock_zero(time, number)) % cycle
+        here = 0
+        while at >= entries[here][0]:
+            at -= entries[here][0]
+            here += 1
+        changes = time + entries[here][0] - at
+        left = -at
+        for step in range(len(entries)):
+            length, states = entries[(here + step) % len(entries)]
+            if not states >> gate & 1:
+                return max(left, 0), changes
+            left += length
+        return 10**18, changes
+
+    def may_go(self, time: int, number: int, frame: _Frame, gate: int) -> tuple[bool, int]:
+        """Whether the gate lets a frame begin; and a time to ask again."""
+        if frame.eligible > time:
+            return False, frame.eligible
+        left, changes = self.gate_left(time, number, gate)
+        enough = 1 if self.ports[number].fixed_guard else self.line_time(number, frame.size)
+        return left >= enough, changes
+
+    def credit(self, number: int, queue: int, time: int) -> Fraction:
+        state, port = self.states[number], self.ports[number]
+        slope = port.queues[queue].idle_slope
+        assert slope is not None
+        waited = max(time - state.credit_at[queue], 0)
+        return state.credit[queue] + waited * slope * port.rate_bps / 10**12
+
+    def ready(self, time: int, number: int, queue: int) -> tuple[bool, int]:
+        law = self.ports[number].queues[queue]
+        fits, again = self.may_go(time, number, self.queues[number, queue][0], law.gate)
+        if law.idle_slope is not None:
+            credit = self.credit(number, queue, time)
+            if credit < 0:
+                slope = law.idle_slope * self.ports[number].rate_bps
+                return False, time - int(credit * 10**12 / slope // 1)
+        return fits, again
+
+    def choose(self, time: int, number: int, express: bool) -> tuple[int | None, list[int]]:
+        """The queue to send from (-1 is the present cycle's); and times to ask again."""
+        again: list[int] = []
+        cycle = self.cycle_at(time, number)
+        mine = self.reserved[number, cycle % self.buffers]
+        cycle_end = self.clock_zero(time, number) + (cycle + 1) * self.cycle_ps
+        if any(self.reserved[number, i] for i in range(self.buffers)):
+            again.append(cycle_end)
+        if mine:
+            fits, later = self.may_go(time, number, mine[0], self.cycle_gate)
+            again.append(later)
+            if fits and time + self.line_time(number, mine[0].size) <= cycle_end:
+                return -1, []
+        laws = self.ports[number].queues
+        for priority in sorted({law.priority for law in laws}, reverse=True):
+            same = [i for i, law in enumerate(laws) if law.priority == priority]
+            if express:
+                same = [i for i in same if not laws[i].preemptable]
+            able = []
+            for i in same:
+                if self.queues[number, i]:
+                    fits, later = self.ready(time, number, i)
+                    able += [i] * fits
+                    again.append(later)
+            if able:
+                if laws[able[0]].weight:
+                    return self.turn(number, priority, same, able), []
+                return able[0], []
+        return None, again
+
+    cycle_gate = 0
+    """Gate of the class that goes by cycles."""
+
+    def turn(self, number: int, priority: int, same: Sequence[int], able: Sequence[int]) -> int:
+        """Deficit round robin (Shreedhar and Varghese): visit after visit, a quantum at each."""
+        state = self.states[number]
+        here = state.turn.get(priority, same[0])
+        while True:
+            if here in able:
+                if not state.granted.get(priority):
+                    state.deficit[here] += 1538 * self.ports[number].queues[here].weight
+                    state.granted[priority] = True
+                if self.queues[number, here][0].size + 20 <= state.deficit[here]:
+                    state.turn[priority] = here
+                    return here
+            here = same[(same.index(here) + 1) % len(same)]
+            state.turn[priority] = here
+            state.granted[priority] = False
+
+    # Going out
+
+    def wake(self, time: int, number: int) -> None:
+        state = self.states[number]
+        if state.wire is not None:
+            frame, begun, rest = state.wire
+            ends = begun + self.line_time(number, rest)
+            if time >= ends:
+                state.wire = None
+                self.uses[number].wire_bytes += rest + 20
+                self.leave(ends, begun, number, frame, cut_through=False)
+            else:
+                self.try_to_cut(time, number)
+                return
+        if state.free_at > time:
+            return
+        chosen, again = self.choose(time, number, express=state.cut is not None)
+        if chosen is None and state.cut is not None:
+            frame, rest = state.cut
+            state.cut = None
+            self.begin_preemptable(time, number, frame, rest)
+        elif chosen is None:
+            for later in again:
+                self.push(later, 1, number, 0, 0, None)
+        else:
+            self.send(time, number, chosen)
+
+    def begin_preemptable(self, time: int, number: int, frame: _Frame, rest: int) -> None:
+        self.states[number].wire = (frame, time, rest)
+        self.push(time + self.line_time(number, rest), 1, number, 0, 0, None)
+        self.try_to_cut(time, number)
+
+    def try_to_cut(self, time: int, number: int) -> None:
+        """IEEE 802.3 clause 99: 60 bytes and more, and a check of 4; 64 and more are left."""
+        state = self.states[number]
+        assert state.wire is not None
+        frame, begun, rest = state.wire
+        chosen, again = self.choose(time, number, express=True)
+        if chosen is None:
+            for later in again:
+                self.push(later, 1, number, 0, 0, None)
+            return
+        sent = 60
+        while (8 + sent) * 8 * 10**12 < (time - begun) * self.ports[number].rate_bps:
+            sent += 1
+        if rest - sent < 64:
+            return
+        state.wire, state.cut = None, (frame, rest - sent)
+        self.uses[number].wire_bytes += sent + 4 + 20
+        state.free_at = begun + self.line_time(number, sent + 4)
+        self.push(state.free_at, 1, number, 0, 0, None)
+
+    def send(self, time: int, number: int, chosen: int) -> None:
+        port, state = self.ports[number], self.states[number]
+        if chosen == -1:
+            frame = self.reserved[number, self.cycle_at(time, number) % self.buffers].popleft()
+        else:
+            frame = self.queues[number, chosen].pop(0)
+        line = self.line_time(number, frame.size)
+        if chosen >= 0:
+            law = port.queues[chosen]
+            if law.idle_slope is not None:
+                slope = (law.idle_slope - 1) * port.rate_bps
+                credit = self.credit(number, chosen, time)
+                state.credit[chosen] = credit + line * slope / 10**12
+                state.credit_at[chosen] = time + line
+            if law.weight:
+                state.deficit[chosen] -= frame.size + 20
+                if not self.queues[number, chosen]:
+                    same = [i for i, one in enumerate(port.queues) if one.priority == law.priority]
+                    state.deficit[chosen] = 0
+                    state.turn[law.priority] = same[(same.index(chosen) + 1) % len(same)]
+                    state.granted[law.priority] = False
+            if law.preemptable:
+                self.begin_preemptable(time, number, frame, frame.size)
+                return
+        else:
+            cycle = self.cycle_at(time, number)
+            self.counts[frame.source].late += cycle != frame.cycle
+            frame.cycle = cycle
+        state.free_at = time + line
+        self.push(state.free_at, 1, number, 0, 0, None)
         self.uses[number].wire_bytes += frame.size + 20
+        self.leave(time + line, time, number, frame, cut_through=True)
+
+    def leave(
+        self, left: int, begun: int, number: int, frame: _Frame, *, cut_through: bool
+    ) -> None:
+        port, source = self.ports[number], self.sources[frame.source]
+        self.uses[number].frames += 1
+        self.log[number].append(
+            SlowHop(frame.source, frame.hop, frame.birth, frame.size, frame.queued, begun, left)
+        )
+        if port.loses is not None and port.loses(frame.size):
+            self.drop(number, frame, "link")
+            return
         if frame.hop + 1 == len(source.ports):
-            delivered = left + port.propagation_ps
-            if source.hold_ps is not None:
-                count.late += delivered > frame.birth + source.hold_ps
-                delivered = max(delivered, frame.birth + source.hold_ps)
-            if delivered <= self.end_ps:
-                count.latencies.append(delivered - frame.birth)
+            if source.recovery is None:
+                self.deliver(left + port.propagation_ps, frame)
+            else:
+                frame.hop += 1
+                self.push(left + port.propagation_ps, 0, len(self.ports), 1, number, frame)
             return
         after = source.ports[frame.hop + 1]
         arrival = left + port.propagation_ps + port.processing_ps
+        head = self.ports[after].cut_through_bytes
+        frame.stored_after = 0
+        if (
+            cut_through
+            and source.queues
+            and head is not None
+            and self.ports[after].rate_bps == port.rate_bps
+        ):
+            needed = -int(-Fraction((head + 8) * 8 * 10**12, port.rate_bps) // 1)
+            if begun + needed < left:
+                arrival -= left - begun - needed
+            frame.stored_after = max(left - begun - needed, 0)
         arrival = max(arrival, self.last_arrival[number, after])
         self.last_arrival[number, after] = arrival
-        if source.rank == 0:
+        if source.shifts:
             frame.cycle += source.shifts[frame.hop]
         frame.hop += 1
         self.push(arrival, 0, after, 1, number, frame)
+
+    def meet(self, time: int, frame: _Frame) -> None:
+        recovery = self.sources[frame.source].recovery
+        assert recovery is not None
+        name, history, reset_ps = recovery
+        point = self.recoveries.setdefault(name, SlowRecovery([0] * history))
+        if point.passes(frame.number % 65536, time, reset_ps):
+            self.deliver(time, frame)
+
+    def deliver(self, delivered: int, frame: _Frame) -> None:
+        count, hold_ps = self.counts[frame.source], self.sources[frame.source].hold_ps
+        if hold_ps is not None:
+            count.late += delivered > frame.birth + hold_ps
+            delivered = max(delivered, frame.birth + hold_ps)
+        if delivered <= self.end_ps:
+            count.latencies.append(delivered - frame.birth)

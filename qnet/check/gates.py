@@ -138,7 +138,7 @@ def _route(
     wrong = [
         f"{queue} of {port.name}"
         for port, queue in zip(route, made.queues, strict=True)
-        if not 0 <= queue < port.queues
+        if not port.other_queues <= queue < port.queues
     ]
     if wrong:
         findings.add("queue", stream.name, f"no such queue: {', '.join(wrong)}")
@@ -177,7 +177,6 @@ def _follow(
     findings: _Findings,
 ) -> list[int]:
     """Go along the route with each frame; return the latencies."""
-    lines = [problem.line_ps(stream.frame_bytes, port.rate_bps) for port in route]
     latencies = []
     for number, starts in enumerate(made.starts_ps):
         low = number * stream.period_ps
@@ -185,8 +184,7 @@ def _follow(
             message = f"frame {number} is sent at {_time(starts[0])}, outside its period"
             findings.add("release", stream.name, message)
         for hop in range(1, len(route)):
-            ready = starts[hop - 1] + lines[hop - 1]
-            ready += problem.lead_ps(route[hop - 1], route[hop])
+            ready = starts[hop - 1] + problem.ready_ps(stream, route[hop - 1], route[hop])
             if starts[hop] < ready or (not problem.waiting and starts[hop] > ready):
                 relation = "not before" if problem.waiting else "exactly at"
                 message = (
@@ -194,7 +192,8 @@ def _follow(
                     f"it must do so {relation} {_time(ready)}"
                 )
                 findings.add("order", stream.name, message)
-        latencies.append(starts[-1] + lines[-1] + route[-1].propagation_ps - starts[0])
+        last_bit = starts[-1] + problem.burst_ps(stream, route[-1])
+        latencies.append(last_bit + route[-1].propagation_ps - starts[0])
         if latencies[-1] > stream.deadline_ps:
             message = f"frame {number} takes {_time(latencies[-1])} of {_time(stream.deadline_ps)}"
             findings.add("deadline", stream.name, message)
@@ -216,13 +215,13 @@ def _note(
     """Write down when a stream takes ports and queues."""
     for number, starts in enumerate(made.starts_ps):
         for hop, port in enumerate(route):
-            end = starts[hop] + problem.line_ps(stream.frame_bytes, port.rate_bps)
+            end = starts[hop] + problem.window_ps(stream, port)
             queue = made.queues[hop]
             for low, high in _folded(starts[hop], end, cycle):
                 uses.line[port.name].append(_Use(low, high, queue, stream.name, number))
             first_bit = starts[hop]
             if hop > 0:
-                first_bit = starts[hop - 1] + problem.lead_ps(route[hop - 1], port)
+                first_bit = starts[hop - 1] + problem.reach_ps(route[hop - 1], port)
             for low, high in _folded(first_bit, end, cycle):
                 taken = uses.queue[port.name, queue]
                 taken.append(_Use(low, high, queue, stream.name, number))
@@ -321,9 +320,7 @@ def _gate_list(
     used = 0
     for window in windows:
         used |= 1 << window.queue
-    guard = 0
-    if problem.guard_bytes is not None:
-        guard = problem.line_ps(problem.guard_bytes, port.rate_bps)
+    guard = problem.guard_ps(port)
     for low, states, here, ahead in _moments(made, windows, cycle, guard):
         wrong = _wrong(states, used, here)
         if wrong is None and here is None and states:

@@ -53,11 +53,12 @@ def run(
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    check_measure(simulation["measure"], out)
+    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    traced = simulation["trace"], simulation["trace_frames"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         plan = make_plan(scenario, search=searching(scenario, budget, rounds))
         proof = make_proof(scenario, plan)
-        observation = observe(scenario, plan, simulation["threads"], keep)
+        observation = observe(scenario, plan, simulation["threads"], keep, *traced)
     leave_run(out, scenario, observation, simulation["measure"])
     answer(scenario, plan, proof, [observation], as_json, out, port)
 
@@ -165,7 +166,8 @@ def simulate(
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    check_measure(simulation["measure"], out)
+    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    traced = simulation["trace"], simulation["trace_frames"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
         proof = make_proof(scenario, given)
@@ -173,7 +175,7 @@ def simulate(
         if unfit:
             where = str(plan_file)
             raise InputError(Problem(where, 0, 0, one.subject, one.message) for one in unfit)
-        observation = observe(scenario, given, simulation["threads"], keep)
+        observation = observe(scenario, given, simulation["threads"], keep, *traced)
     leave_run(out, scenario, observation, simulation["measure"])
     answer(scenario, given, proof, [observation], as_json, out, port)
 

@@ -10,11 +10,15 @@ import click
 
 from qnet.cli.door import main
 from qnet.cli.options import Command
-from qnet.cli.stages import check_out, progress_bar
+from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from qnet.exchange.bridges import GateTable
     from qnet.model.gates import GatePlan, GateProblem
+    from qnet.model.plan import Plan
+    from qnet.model.topology import Topology
+    from qnet.model.traffic import Profile
 
 
 @main.command()
@@ -86,7 +90,11 @@ def import_tsnkit(task: str, network: str, output: Path | None) -> None:
 
 @main.group("export")
 def export() -> None:
-    """Turn an 802.1Qbv plan into files of other programs; one that breaks a rule is refused."""
+    """Turn a plan into files of other programs; one that breaks a rule is refused.
+
+    WHAT is a PROFILE and PLAN one of 'qnet plan', or a problem of 'qnet import' and PLAN one of
+    'qnet gates'.
+    """
 
 
 def _gate_files(command: Command) -> Command:
@@ -99,12 +107,14 @@ def _gate_files(command: Command) -> Command:
             help="Leave the files there.",
         ),
         click.argument("plan_file", metavar="PLAN"),
-        click.argument("problem_file", metavar="PROBLEM"),
     ):
         command = option(command)
     return command
 
 
+_problem = click.argument("problem_file", metavar="PROBLEM")
+_what = click.argument("what", metavar="WHAT")
+_profile = click.argument("profile")
 _base_time = click.option(
     "--base-time",
     type=click.IntRange(0, 2**63 - 1),
@@ -115,37 +125,85 @@ _base_time = click.option(
 
 
 @export.command("tsnkit")
+@_problem
 @_gate_files
 @click.option("--name", default="qnet", help="What the names of the files begin with.")
 def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> None:
-    """Write GCL, OFFSET, ROUTE, QUEUE and DELAY as tsnkit's simulator reads them."""
-    from qnet.exchange.tsnkit import write_schedule
+    """Write the problem (task, topo) and GCL, OFFSET, ROUTE, QUEUE, DELAY as tsnkit reads them."""
+    from qnet.exchange.tsnkit import write_problem, write_schedule
 
     problem, made = _judged(problem_file, plan_file)
-    texts = write_schedule(problem, made)
+    texts = {**write_problem(problem), **write_schedule(problem, made)}
     _write_all(out, {f"{name}-{file}": text for file, text in texts.items()})
 
 
 @export.command("yang")
+@_what
 @_gate_files
 @_base_time
-def export_yang(problem_file: str, plan_file: str, out: Path, base_time: int) -> None:
+def export_yang(what: str, plan_file: str, out: Path, base_time: int) -> None:
     """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
     from qnet.exchange.bridges import gate_parameter_tables
 
-    texts = gate_parameter_tables(*_judged(problem_file, plan_file), base_time)
+    texts = gate_parameter_tables(_tables(what, plan_file), base_time)
     _write_all(out, {f"{node}.json": text for node, text in texts.items()})
 
 
 @export.command("taprio")
+@_what
 @_gate_files
 @_base_time
-def export_taprio(problem_file: str, plan_file: str, out: Path, base_time: int) -> None:
+def export_taprio(what: str, plan_file: str, out: Path, base_time: int) -> None:
     """Write 'tc qdisc replace ... taprio' lines, one file a node."""
     from qnet.exchange.bridges import taprio_lines
 
-    texts = taprio_lines(*_judged(problem_file, plan_file), base_time)
+    texts = taprio_lines(_tables(what, plan_file), base_time)
     _write_all(out, {f"{node}.sh": text for node, text in texts.items()})
+
+
+@export.command("srv6")
+@_profile
+@_gate_files
+def export_srv6(profile: str, plan_file: str, out: Path) -> None:
+    """Write the SRv6 segment lists of streams whose class has 'mechanism: csqf'."""
+    from qnet.exchange.segments import segment_lists
+
+    _write_all(out, {"srv6.json": segment_lists(*_proven(profile, plan_file), "srv6")})
+
+
+@export.command("mpls")
+@_profile
+@_gate_files
+def export_mpls(profile: str, plan_file: str, out: Path) -> None:
+    """Write the MPLS label stacks of streams whose class has 'mechanism: csqf'."""
+    from qnet.exchange.segments import segment_lists
+
+    _write_all(out, {"mpls.json": segment_lists(*_proven(profile, plan_file), "mpls")})
+
+
+def _tables(what: str, plan_file: str) -> list[GateTable]:
+    """Return the gate tables of a problem's plan, or of a profile's."""
+    from qnet.exchange.bridges import tables_of_plan, tables_of_problem
+
+    if what.endswith(".json"):
+        return tables_of_problem(*_judged(what, plan_file))
+    topology, _, made = _proven(what, plan_file)
+    if not made.gates:
+        message = "has no gates; they come from a class with 'mechanism: qbv'"
+        raise InputError([Problem(plan_file, 0, 0, "", message)])
+    return tables_of_plan(topology, made)
+
+
+def _proven(profile: str, plan_file: str) -> tuple[Topology, Profile, Plan]:
+    """Read a profile and its plan; raises InputError with every rule that the plan breaks."""
+    from qnet.check.plan import prove
+    from qnet.model.read import read_plan
+
+    scenario, made = load_scenario(profile, None, {}), read_plan(plan_file)
+    findings = prove(scenario.topology, scenario.profile, made).findings
+    if findings:
+        raise InputError(Problem(plan_file, 0, 0, one.subject, one.message) for one in findings)
+    return scenario.topology, scenario.profile, made
 
 
 def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:

@@ -53,6 +53,19 @@ def simulation_options(command: Command) -> Command:
             is_flag=True,
             help="Leave measurements in DIR/measurements, as Parquet (needs pyarrow).",
         ),
+        click.option(
+            "--trace-frames",
+            type=click.IntRange(1, 100_000_000),
+            default=100_000,
+            show_default=True,
+            help="Frames in the trace: the first of the run, counted at every port.",
+        ),
+        click.option(
+            "--trace",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Write frames there as pcapng, or as Parquet when it ends in .parquet.",
+        ),
         click.option("--resume", is_flag=True, help="Go on from the checkpoint, if there is one."),
         click.option(
             "--every", metavar="TIME", help="Network time between checkpoints; default a tenth."

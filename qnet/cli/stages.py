@@ -192,32 +192,51 @@ def make_proof(scenario: Scenario, plan: Plan) -> Proof:
 
 
 def observe(
-    scenario: Scenario, plan: Plan, threads: int | None, keep: Checkpoint | None = None
+    scenario: Scenario,
+    plan: Plan,
+    threads: int | None,
+    keep: Checkpoint | None = None,
+    trace: Path | None = None,
+    trace_frames: int = 0,
 ) -> Observation:
-    """Simulate a plan."""
+    """Simulate a plan, and write its first frames to a trace where one is wanted."""
+    from qnet.report.trace import write_trace
     from qnet.simulate.run import simulate
+    from qnet.simulate.tracing import Recorder
 
+    recorder = None if trace is None else Recorder(trace_frames)
     with progress_bar("simulate") as show:
-        return simulate(
+        observation = simulate(
             scenario.topology,
             scenario.profile,
             plan,
             threads=threads,
             progress=show,
             checkpoint=keep,
+            recorder=recorder,
         )
+    if trace is not None and recorder is not None:
+        recording = recorder.recording()
+        write_trace(trace, scenario.topology, scenario.profile, plan, recording)
+    return observation
 
 
-def check_measure(measure: bool, out: Path | None) -> None:
+def check_measure(
+    out: Path | None, measure: bool, trace: Path | None, checkpoint: Path | None
+) -> None:
     """Refuse to measure where there is no place for it, or nothing to write it with."""
-    if not measure:
-        return
-    if out is None:
-        raise InputError([Problem("--measure", 0, 0, "", "needs '--out DIR'")])
     from importlib.util import find_spec
 
-    if find_spec("pyarrow") is None:
-        raise EnvironmentMissing("--measure needs pyarrow: pip install 'qnet[measure]'")
+    if measure and out is None:
+        raise InputError([Problem("--measure", 0, 0, "", "needs '--out DIR'")])
+    if trace is not None:
+        if checkpoint is not None:
+            what = "begins with the run, so it cannot be had with '--checkpoint'"
+            raise InputError([Problem("--trace", 0, 0, "", what)])
+        check_out(trace.parent)
+    in_parquet = measure or (trace is not None and trace.suffix == ".parquet")
+    if in_parquet and find_spec("pyarrow") is None:
+        raise EnvironmentMissing("Parquet needs pyarrow: pip install 'qnet[measure]'")
 
 
 @contextmanager

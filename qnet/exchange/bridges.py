@@ -1,17 +1,22 @@
 """Gate control lists in the words of bridges: IEEE 802.1Q YANG, and Linux' tc.
 
-Interfaces are named after the node that they lead to, `to-<node>`. Both formats count time in
-whole nanoseconds. Bit 7 of the gate states is traffic class 7, in both.
+Interfaces are named after the node that they lead to, `to-<node>`; parallel wires add the link's
+name and the member, as in `to-<node>[north]/2`. Both formats count time in whole nanoseconds. Bit 7
+of the gate states is traffic class 7, in both, and a traffic class is a queue of the plan.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from math import gcd
+from typing import NamedTuple
 
 from qnet.errors import Infeasible
-from qnet.model.gates import GateList, GatePlan, GatePort, GateProblem
+from qnet.model.gates import GateEntry, GatePlan, GateProblem
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
 from qnet.units import PS_PER_NS, PS_PER_S
 
 UINT32_MAX = 2**32 - 1
@@ -20,34 +25,77 @@ PRIORITIES = 16
 """Priorities that a Linux socket can have; taprio wants a traffic class for each."""
 
 
-def gate_parameter_tables(problem: GateProblem, plan: GatePlan, base_ns: int = 0) -> dict[str, str]:
+class GateTable(NamedTuple):
+    """The gate control list of one interface; it begins `phase_ns` after the plan's time 0."""
+
+    node: str
+    interface: str
+    queues: int
+    cycle_ps: int
+    phase_ns: int
+    entries: Sequence[GateEntry]
+
+
+def tables_of_problem(problem: GateProblem, plan: GatePlan) -> list[GateTable]:
+    """Return the tables of a plan for an 802.1Qbv problem."""
+    ports = {port.name: port for port in problem.ports}
+    tables = []
+    for made in plan.gates:
+        port = ports[made.port]
+        interface = f"to-{port.target}"
+        tables.append(
+            GateTable(port.source, interface, port.queues, plan.cycle_ps, 0, made.entries)
+        )
+    return tables
+
+
+def tables_of_plan(topology: Topology, plan: Plan) -> list[GateTable]:
+    """Return the tables of a plan; a node's list begins when its cycles do, `phase` after time 0.
+
+    What a phase has below a nanosecond is left out: no device can be told.
+    """
+    tables = []
+    for made in plan.gates:
+        assert plan.gate_cycle_ps is not None, "the checker refuses lists without a cycle"
+        port = topology.port_by_name[made.port]
+        node = topology.node_by_name[port.source]
+        interface = f"to-{made.port.partition('->')[2]}"
+        phase_ns = node.clock.phase_ps // PS_PER_NS
+        tables.append(
+            GateTable(node.name, interface, node.queues, plan.gate_cycle_ps, phase_ns, made.entries)
+        )
+    return tables
+
+
+def gate_parameter_tables(tables: Iterable[GateTable], base_ns: int = 0) -> dict[str, str]:
     """Return for each node the instance data of ieee802-dot1q-sched-bridge, as JSON (RFC 7951).
 
     The table of each port (IEEE Std 802.1Q clause 12.29.1) is enabled, starts all closed and
     asks for the change at once. `base_ns` is the PTP time when time 0 of the plan comes.
     """
     texts = {}
-    for node, lists in _by_node(problem, plan).items():
+    for node, lists in _by_node(tables).items():
         interfaces = [
             {
-                "name": _interface(port),
+                "name": table.interface,
                 "type": "iana-if-type:ethernetCsmacd",
                 "ieee802-dot1q-bridge:bridge-port": {
-                    "ieee802-dot1q-sched-bridge:gate-parameter-table": _table(plan, made, base_ns)
+                    "ieee802-dot1q-sched-bridge:gate-parameter-table": _table(table, base_ns)
                 },
             }
-            for port, made in lists
+            for table in lists
         ]
         data = {"ietf-interfaces:interfaces": {"interface": interfaces}}
         texts[node] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
     return texts
 
 
-def _table(plan: GatePlan, made: GateList, base_ns: int) -> dict[str, object]:
-    common = gcd(plan.cycle_ps, PS_PER_S)
-    numerator, denominator = plan.cycle_ps // common, PS_PER_S // common
+def _table(table: GateTable, base_ns: int) -> dict[str, object]:
+    common = gcd(table.cycle_ps, PS_PER_S)
+    numerator, denominator = table.cycle_ps // common, PS_PER_S // common
     if max(numerator, denominator) > UINT32_MAX:
-        raise Infeasible(f"a cycle of {plan.cycle_ps} ps is no fraction of 32-bit numbers")
+        raise Infeasible(f"a cycle of {table.cycle_ps} ps is no fraction of 32-bit numbers")
+    begin_ns = base_ns + table.phase_ns
     return {
         "gate-enabled": True,
         "admin-gate-states": 0,
@@ -59,56 +107,51 @@ def _table(plan: GatePlan, made: GateList, base_ns: int) -> dict[str, object]:
                     "time-interval-value": _interval_ns(entry.interval_ps),
                     "gate-states-value": entry.states,
                 }
-                for index, entry in enumerate(made.entries)
+                for index, entry in enumerate(table.entries)
             ]
         },
         "admin-cycle-time": {"numerator": numerator, "denominator": denominator},
         "admin-cycle-time-extension": 0,
         # RFC 7951: 64-bit numbers are strings.
         "admin-base-time": {
-            "seconds": str(base_ns // NS_PER_S),
-            "nanoseconds": base_ns % NS_PER_S,
+            "seconds": str(begin_ns // NS_PER_S),
+            "nanoseconds": begin_ns % NS_PER_S,
         },
         "config-change": True,
     }
 
 
-def taprio_lines(problem: GateProblem, plan: GatePlan, base_ns: int = 0) -> dict[str, str]:
+def taprio_lines(tables: Iterable[GateTable], base_ns: int = 0) -> dict[str, str]:
     """Return for each node the `tc` commands that load its gate lists, one line a port.
 
     Traffic class c is queue c, and priority c leads to it; the schedule runs in the device
     (`flags 0x2`), whose clock is disciplined by PTP.
     """
     texts = {}
-    for node, lists in _by_node(problem, plan).items():
+    for node, lists in _by_node(tables).items():
         lines = []
-        for port, made in lists:
-            classes = range(port.queues)
+        for table in lists:
+            classes = range(table.queues)
             mapped = [priority if priority in classes else 0 for priority in range(PRIORITIES)]
             entries = [
                 f"sched-entry S {entry.states:02x} {_interval_ns(entry.interval_ps)}"
-                for entry in made.entries
+                for entry in table.entries
             ]
             lines.append(
-                f"tc qdisc replace dev {_interface(port)} parent root handle 100 taprio"
-                f" num_tc {port.queues} map {' '.join(map(str, mapped))}"
+                f"tc qdisc replace dev {table.interface} parent root handle 100 taprio"
+                f" num_tc {table.queues} map {' '.join(map(str, mapped))}"
                 f" queues {' '.join(f'1@{queue}' for queue in classes)}"
-                f" base-time {base_ns} {' '.join(entries)} flags 0x2"
+                f" base-time {base_ns + table.phase_ns} {' '.join(entries)} flags 0x2"
             )
         texts[node] = "\n".join(lines) + "\n"
     return texts
 
 
-def _by_node(problem: GateProblem, plan: GatePlan) -> dict[str, list[tuple[GatePort, GateList]]]:
-    ports = {port.name: port for port in problem.ports}
-    nodes: dict[str, list[tuple[GatePort, GateList]]] = defaultdict(list)
-    for made in plan.gates:
-        nodes[ports[made.port].source].append((ports[made.port], made))
+def _by_node(tables: Iterable[GateTable]) -> dict[str, list[GateTable]]:
+    nodes: dict[str, list[GateTable]] = defaultdict(list)
+    for table in tables:
+        nodes[table.node].append(table)
     return dict(nodes)
-
-
-def _interface(port: GatePort) -> str:
-    return f"to-{port.target}"
 
 
 def _interval_ns(interval_ps: int) -> int:

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from qnet.model.fields import Noun
-from qnet.model.topology import Link, Node, Tcqf, Topology
+from qnet.model.topology import Link, Node, Sync, Tcqf, Topology
 from qnet.model.traffic import (
     BEST_EFFORT,
     RESERVED,
@@ -28,11 +28,13 @@ from qnet.model.traffic import (
     TrafficClass,
 )
 from qnet.model.tree import Source
-from qnet.units import PS_PER_S, TIME, describe, format_quantity
+from qnet.units import PS_PER_NS, PS_PER_S, TIME, describe, format_quantity
 
 STREAMS_HIGHEST = 1_000_000
 HYPERCYCLE_HIGHEST = 1_000_000
 DURATION_PS_HIGHEST = 1000 * PS_PER_S
+GATE_CYCLE_PS_HIGHEST = 4 * PS_PER_S
+"""Gate control lists hold intervals below 2**32 ns."""
 
 _NUMBER = re.compile("[1-9][0-9]{0,6}")
 
@@ -107,6 +109,11 @@ def check_topology(draft: Draft[Topology]) -> None:
     tcqf = draft.part("tcqf", Tcqf)
     if tcqf is not None:
         _check_clocks(source, nodes, tcqf.cycle_ps)
+    master = draft.part("sync", Sync) if "sync" in draft.data else None
+    if master is not None and master.grandmaster not in known:
+        hint = source.guess(master.grandmaster, known)
+        message = f"no node {describe(master.grandmaster)}{hint}"
+        source.fault(("sync", "grandmaster"), message)
 
 
 def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, Node]) -> None:
@@ -168,12 +175,16 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
         _check_sites(source, egress, topology)
         tcqf = topology.part("tcqf", Tcqf)
         if tcqf is not None:
-            reserved = {one.name for one in classes.values() if one.reserves}
+            cyclic = {one.name for one in classes.values() if one.takes_cycles}
             _check_intervals(
                 source,
-                {i: one for i, one in streams.items() if one.traffic_class in reserved},
+                {i: one for i, one in streams.items() if one.traffic_class in cyclic},
                 tcqf.cycle_ps,
             )
+    gated = {one.name for one in classes.values() if one.gated}
+    _check_gate_cycle(
+        source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
+    )
 
 
 def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:
@@ -183,21 +194,55 @@ def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:
 
 
 def _check_classes(source: Source, classes: Mapping[int, TrafficClass]) -> None:
-    first: dict[int, str] = {}
+    first: dict[int, TrafficClass] = {}
     for index, one in classes.items():
-        if one.priority in first:
-            message = f"{one.priority} again; class '{first[one.priority]}' has it already"
+        twin = first.get(one.priority)
+        if twin is not None and (one.weight is None or twin.weight is None):
+            message = f"{one.priority} again; class '{twin.name}' has it already"
             source.fault(("classes", index, "priority"), message)
-        first.setdefault(one.priority, one.name)
-    reserved = {index: one for index, one in classes.items() if one.reserves}
-    for index in list(reserved)[1:]:
-        message = "a second class with tcqf; one class reserves cycles, the others are served after"
+        first.setdefault(one.priority, one)
+    _check_express(source, classes)
+    cyclic = {index: one for index, one in classes.items() if one.takes_cycles}
+    gated = {index: one for index, one in classes.items() if one.gated}
+    for index in list(cyclic)[1:]:
+        what = f"a second class with {_mechanisms(cyclic)}"
+        message = f"{what}; one class reserves cycles, the others are served after"
         source.fault(("classes", index, "mechanism"), message)
-    for index, one in list(reserved.items())[:1]:
-        higher = [other for other in classes.values() if other.priority > one.priority]
+    for index in list(gated)[1:]:
+        message = "a second class with qbv; one class has the gates, the others what they leave"
+        source.fault(("classes", index, "mechanism"), message)
+    for index, one in [*list(cyclic.items())[:1], *list(gated.items())[:1]]:
+        plain = [other for other in classes.values() if not other.reserves]
+        higher = [other for other in plain if other.priority > one.priority]
         if higher:
-            message = f"class '{higher[0].name}' goes before; tcqf needs the highest priority"
+            what = f"{one.mechanism} needs the highest priority"
+            message = f"class '{higher[0].name}' goes before; {what}"
             source.fault(("classes", index, "priority"), message)
+
+
+def _check_express(source: Source, classes: Mapping[int, TrafficClass]) -> None:
+    for index, one in classes.items():
+        below = [
+            other
+            for other in classes.values()
+            if not other.preemptable and other.priority <= one.priority and other is not one
+        ]
+        if one.preemptable and below:
+            message = (
+                f"class '{below[0].name}' is served after it and is not preemptable; "
+                "preemptable classes have the lowest priorities"
+            )
+            source.fault(("classes", index, "preemptable"), message)
+        if one.preemptable and any(other.gated for other in classes.values()):
+            message = "preemption is not simulated beside gates; leave it out"
+            source.fault(("classes", index, "preemptable"), message)
+        if one.idle_slope_ppb and any(other.gated for other in classes.values()):
+            message = "a credit-based shaper is not simulated behind gates; leave it out"
+            source.fault(("classes", index, "idle-slope"), message)
+
+
+def _mechanisms(classes: Mapping[int, TrafficClass]) -> str:
+    return " or ".join(sorted({one.mechanism for one in classes.values()}))
 
 
 def _check_class_use(
@@ -219,15 +264,26 @@ def _check_class_use(
                 message = f"no class {describe(one.traffic_class)}{hint}"
                 source.fault((key, index, "class"), message)
     for index, demand in demands.items():
-        if mechanisms.get(demand.traffic_class) in ("tcqf", "csqf"):
+        mechanism = mechanisms.get(demand.traffic_class, "strict-priority")
+        if mechanism != "strict-priority":
+            what = "gates" if mechanism == "qbv" else "cycles"
             message = (
-                f"class '{demand.traffic_class}' reserves cycles; a demand has none to reserve"
+                f"class '{demand.traffic_class}' reserves {what}; a demand has none to reserve"
             )
+            source.fault(("demands", index, "class"), message)
+    shaped = {one.name for one in classes.values() if one.residence_ps is not None}
+    for index, demand in demands.items():
+        if demand.traffic_class in shaped:
+            what = f"class '{demand.traffic_class}' shapes streams by their committed rates"
+            message = f"{what}; a demand has none"
             source.fault(("demands", index, "class"), message)
     for index, stream in streams.items():
         if stream.paths == 2 and mechanisms.get(stream.traffic_class) == "strict-priority":
             message = f"two paths are for a class with tcqf; '{stream.traffic_class}' is not one"
             source.fault(("streams", index, "paths"), message)
+        if stream.paths == 2 and stream.damper and mechanisms.get(stream.traffic_class) == "qbv":
+            message = "the two copies of a gated stream have times of their own; a damper needs one"
+            source.fault(("streams", index, "damper"), message)
 
 
 def _listed(names: set[str]) -> str:
@@ -325,6 +381,23 @@ def _check_intervals(source: Source, reserved: Mapping[int, Stream], cycle_ps: i
         else:
             fitting[index] = stream
     _check_hypercycle(source, fitting, cycle_ps)
+
+
+def _check_gate_cycle(source: Source, gated: Mapping[int, Stream]) -> None:
+    """Gate control lists count whole nanoseconds, and repeat after all intervals."""
+    together = 1
+    for index, stream in gated.items():
+        shown = format_quantity(TIME, stream.interval_ps)
+        if stream.interval_ps % PS_PER_NS:
+            message = f"{shown} is not a whole number of nanoseconds, as gate control lists need"
+            source.fault(("streams", index, "interval"), message)
+            continue
+        together = lcm(together, stream.interval_ps)
+        if together > GATE_CYCLE_PS_HIGHEST:
+            most = format_quantity(TIME, GATE_CYCLE_PS_HIGHEST)
+            message = f"with {shown} all gated intervals repeat together after more than {most}"
+            source.fault(("streams", index, "interval"), message)
+            return
 
 
 def _check_hypercycle(source: Source, fitting: Mapping[int, Stream], cycle_ps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Annotated, NamedTuple
 
 from pydantic import (
@@ -51,6 +52,29 @@ Rate = Annotated[int, _reads(RATE), _shown(RATE), RATE]
 Size = Annotated[int, _reads(SIZE), _shown(SIZE), SIZE]
 Length = Annotated[int, _reads(LENGTH), _shown(LENGTH), LENGTH]
 Ratio = Annotated[int, _reads(RATIO, positive=False), _shown(RATIO), RATIO]
+
+
+_ERROR_RATIO = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?(?:[eE]-[0-9]{1,2})?")
+
+
+def _read_error_ratio(value: object) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not _ERROR_RATIO.fullmatch(text):
+        raise UnitError(f"{describe(value)} is not a bit error ratio; write it like '1e-12'")
+    exact = Fraction(text) * 10**18
+    if exact.denominator != 1 or exact > 10**18:
+        raise UnitError(f"{value} is out of range; from 1e-18 to 1")
+    return int(exact)
+
+
+ErrorRatio = Annotated[
+    int,
+    BeforeValidator(_read_error_ratio),
+    WithJsonSchema(
+        {"type": "string", "description": "a ratio without unit", "examples": ["1e-12"]}
+    ),
+]
+"""Wrong bits in 10**18."""
 
 
 class TimeRange(NamedTuple):

@@ -19,6 +19,9 @@ class GatePort(Noun):
 
     `processing_ps` passes between the last bit of a frame reaching the port's node and the frame
     being in the port's queue. `entries_max` is the longest gate control list that the port holds.
+    The lowest `other_queues` serve other traffic; no stream may use them. Every window is longer
+    by `margin_ps`, for a clock that steps while the window is open. Propagation and processing
+    are the longest that there are; a frame may come earlier by the two spreads together.
     """
 
     name: str
@@ -29,13 +32,20 @@ class GatePort(Noun):
     processing_ps: int = Field(default=0, ge=0)
     propagation_ps: int = Field(default=0, ge=0)
     entries_max: int | None = Field(default=None, ge=1)
+    other_queues: int = Field(default=0, ge=0, le=7)
+    margin_ps: int = Field(default=0, ge=0)
+    propagation_spread_ps: int = Field(default=0, ge=0)
+    processing_spread_ps: int = Field(default=0, ge=0)
 
 
 class GateStream(Noun):
-    """One frame in every period, at a time that the plan chooses.
+    """A frame, or some back to back, in every period, at a time that the plan chooses.
 
-    `deadline_ps` bounds the time from the first bit leaving the talker to the last bit reaching
-    the listener, `jitter_ps` the difference between the longest and the shortest of these.
+    With `packets` above 1 the frames of a period have one window at each port. Where not all
+    streams fit, those of low `rank` go before. `routes` are the ways that may be taken, as names
+    of ports; none stands for all. `deadline_ps` bounds the time from the first bit leaving the
+    talker to the last bit reaching the listener (of the first and the last of some frames),
+    `jitter_ps` the difference between the longest and the shortest of these.
     """
 
     name: str
@@ -45,6 +55,9 @@ class GateStream(Noun):
     period_ps: int = Field(gt=0)
     deadline_ps: int = Field(gt=0)
     jitter_ps: int = Field(ge=0)
+    packets: int = Field(default=1, ge=1)
+    rank: int = Field(default=500, ge=0)
+    routes: tuple[tuple[str, ...], ...] = ()
 
 
 class GateProblem(Noun):
@@ -54,8 +67,9 @@ class GateProblem(Noun):
     tsnkit's format count none). With `isolation` "frame" no two frames are in one queue at a time;
     with "stream" a queue serves one stream only. `waiting` allows frames to wait in bridges.
     Where `guard_bytes` is given, queues that no stream uses are open whenever a frame of so many
-    bytes still ends before the next window. Devices count in steps of `step_ps`: whatever lasts
-    a part of a step takes the whole of it, so that all times are whole steps.
+    bytes still ends before the next window, and up to the window where it is 0, for bridges that
+    hold back by themselves what would not end in time. Devices count in steps of `step_ps`:
+    whatever lasts a part of a step takes the whole of it, so that all times are whole steps.
     """
 
     format: Literal["qnet-gates-1"] = "qnet-gates-1"
@@ -72,6 +86,46 @@ class GateProblem(Noun):
         """Return how long a frame holds the line: 1000 B and 20 B more at 1 Gb/s are 8.16 us."""
         exact = ceil_div((frame_bytes + self.overhead_bytes) * 8 * PS_PER_S, rate_bps)
         return ceil_div(exact, self.step_ps) * self.step_ps
+
+    def burst_ps(self, stream: GateStream, port: GatePort) -> int:
+        """Return how long the frames of one period hold the line, back to back."""
+        return self._whole_steps(stream.packets * self._exact_ps(stream, port))
+
+    def window_ps(self, stream: GateStream, port: GatePort) -> int:
+        """Return how long the gate is open for the frames of one period."""
+        exact_ps = stream.packets * self._exact_ps(stream, port)
+        return self._whole_steps(exact_ps + port.margin_ps)
+
+    def ready_ps(self, stream: GateStream, port: GatePort, following: GatePort) -> int:
+        """Return what must pass between the first bits out of two ports in sequence.
+
+        The frames of a period may follow each other over both ports, each behind the one before:
+        ten frames of 8 us that leave both ports at the same rate need 8 us and the lead.
+        """
+        slack = (stream.packets - 1) * min(
+            self._exact_ps(stream, port), self._exact_ps(stream, following)
+        )
+        kept = slack // self.step_ps * self.step_ps
+        return self.burst_ps(stream, port) - kept + self.lead_ps(port, following)
+
+    def reach_ps(self, port: GatePort, following: GatePort) -> int:
+        """Return what passes from the first bit out of a port to its being in the next queue.
+
+        The least that may pass; below zero where clocks differ by more than the way is long.
+        """
+        early_ps = port.propagation_spread_ps + following.processing_spread_ps
+        return self.lead_ps(port, following) - self._whole_steps(early_ps)
+
+    def guard_ps(self, port: GatePort) -> int:
+        """Return how long before a window the gates of other queues close."""
+        return self.line_ps(self.guard_bytes, port.rate_bps) if self.guard_bytes else 0
+
+    def _exact_ps(self, stream: GateStream, port: GatePort) -> int:
+        wire = (stream.frame_bytes + self.overhead_bytes) * 8 * PS_PER_S
+        return ceil_div(wire, port.rate_bps)
+
+    def _whole_steps(self, time_ps: int) -> int:
+        return ceil_div(time_ps, self.step_ps) * self.step_ps
 
     def lead_ps(self, port: GatePort, following: GatePort) -> int:
         """Return what passes from the last bit out of a port to the frame being in the next."""
@@ -111,7 +165,8 @@ class GateList(Noun):
 class GatePlan(Noun):
     """Routes, times, queues and gate control lists for one problem.
 
-    `proof` says why no plan can hold all streams, where that was found out.
+    `proof` says why no plan can hold all streams, where that was found out, and `bound` how many
+    a plan can hold at most.
     """
 
     format: Literal["qnet-gate-plan-1"] = "qnet-gate-plan-1"
@@ -119,6 +174,7 @@ class GatePlan(Noun):
     seed: int
     cycle_ps: int = Field(gt=0)
     proof: str | None = None
+    bound: int | None = Field(default=None, ge=0)
     streams: tuple[GateStreamPlan, ...]
     gates: tuple[GateList, ...]
 

@@ -9,6 +9,20 @@ from pydantic import Field
 from qnet.model.fields import Noun
 
 
+class Copies(Noun):
+    """Account of sequence recovery (IEEE 802.1CB clause 7.4.3), in the counters of the standard.
+
+    `out_of_order` counts frames passed on whose number was not the next; `rogue` those discarded
+    since their number was beyond the history.
+    """
+
+    passed: int
+    discarded: int
+    out_of_order: int
+    rogue: int
+    resets: int
+
+
 class Traffic(Noun):
     """Account of one stream or one demand.
 
@@ -21,7 +35,7 @@ class Traffic(Noun):
     `qnet.model.histogram`). `steady_bytes` are bytes of line time, with preamble and gap, of all
     copies delivered in the steady part of the run. `best_birth_ps` is when the first frame that had
     the least latency was handed to its first port, `worst_birth_ps` when the first with the largest
-    was.
+    was. With sequence recovery all of these are of the copies that were passed on.
     """
 
     name: str
@@ -41,6 +55,7 @@ class Traffic(Noun):
     histogram: tuple[tuple[int, int], ...]
     best_birth_ps: int | None = None
     worst_birth_ps: int | None = None
+    recovery: Copies | None = None
 
     @property
     def latency_ps_mean(self) -> int | None:
@@ -67,7 +82,7 @@ class PortUse(Noun):
 
 
 class Drop(Noun):
-    """Frames of one stream or demand that one port dropped, and why."""
+    """Frames of one stream or demand that one port dropped, or its link lost, and why."""
 
     port: str
     name: str

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from qnet.model.fields import Noun
 from qnet.model.gates import GateList
-from qnet.units import show_rate
+from qnet.units import PPB, show_rate, show_time
 
 
 class PathPlan(Noun):
@@ -21,6 +21,10 @@ class PathPlan(Noun):
     For streams of gated classes (IEEE 802.1Q clause 8.6.8.4), `starts_ps[k][h]` is when frame k of
     the gate cycle begins to leave port `ports[h]` by that node's own clock, counting on over the
     end of the gate cycle, and `queues[h]` is its queue there. Both are empty for all others.
+    Frame k is packet `k % max_packets` of interval `k // max_packets`; the same comes again every
+    gate cycle. A node's clock shows t at the true time phase + t + error. The talker puts frame k
+    into the queue of its first port when its own clock shows `starts_ps[k][0]`, so not before
+    that gate opens; latency counts from there, for each copy of a stream with two paths.
     """
 
     ports: tuple[str, ...]
@@ -32,8 +36,9 @@ class PathPlan(Noun):
 class StreamPlan(Noun):
     """What became of one stream.
 
-    `send_ps` is when the talker sends the first frame of interval 0, for reserved streams; those
-    of interval k follow k intervals later. With a damper, the listener's node hands a frame over
+    `send_ps` is when the talker sends the first frame of interval 0, for streams that reserve
+    cycles; those of interval k follow k intervals later. Gated streams have their starts instead.
+    With a damper, the listener's node hands a frame over
     when its clock shows `hold_ps` after the frame's send time.
     """
 
@@ -169,15 +174,52 @@ class Plan(Noun):
     topology_sha256: str
     traffic_sha256: str
     cycle_ps: int = Field(gt=0)
-    buffers: int = Field(ge=3)
+    buffers: int = Field(ge=2)
+    """Cycle buffers per port: the network's, or two where the cycles are those of CQF."""
     hypercycle: int = Field(gt=0)
     """Cycles after which all reservations repeat."""
     gate_cycle_ps: int | None = Field(default=None, gt=0)
     """Least common multiple of the intervals of all gated streams; None where there are none."""
+    gates_bound: int | None = Field(default=None, ge=0)
+    """Gated streams that a plan can hold at most; None where there are none."""
     gates: tuple[GateList, ...] = ()
-    """Gate control lists, by each node's own clock; ports without one have all gates open."""
+    """Gate control lists, by each node's own clock; ports without one have all gates open.
+
+    A list begins when its node's clock shows 0. Bit q is queue q: see `Profile.queue_by_class`
+    for the classes that have no gates of their own.
+    """
     reserved: ReservedPlan | None = None
+    """What reserved cycles take of the wire; None where nothing reserves any."""
     changes: ChangesPlan | None = None
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
+
+    def gate_lines(self) -> list[str]:
+        """Say in a sentence what is placed with gates, and how long and full the lists are."""
+        if self.gate_cycle_ps is None or not self.gates:
+            return []
+        placed = sum(any(path.starts_ps for path in entry.paths) for entry in self.streams)
+        most = "" if self.gates_bound is None else f" of at most {self.gates_bound}"
+        longest = max(self.gates, key=lambda made: len(made.entries))
+        shares = self.window_shares_ppb()
+        fullest = max(shares, key=lambda port: shares[port])
+        return [
+            f"gates: {placed}{most} streams placed, cycle {show_time(self.gate_cycle_ps)}; longest "
+            f"list {len(longest.entries)} entries ({longest.port}), fullest port {fullest}, "
+            f"{shares[fullest] * 100 / PPB:.1f} % of its time in windows"
+        ]
+
+    def window_shares_ppb(self) -> dict[str, int]:
+        """Return for each port with a gate list what of its time is windows of gated streams."""
+        used: dict[str, int] = {}
+        for entry in self.streams:
+            for path in entry.paths:
+                for port, queue in zip(path.ports, path.queues, strict=False):
+                    used[port] = used.get(port, 0) | 1 << queue
+        shares = {}
+        for made in self.gates:
+            whole_ps = max(sum(one.interval_ps for one in made.entries), 1)
+            windows = (one for one in made.entries if one.states & used.get(made.port, 0))
+            shares[made.port] = sum(one.interval_ps for one in windows) * PPB // whole_ps
+        return shares

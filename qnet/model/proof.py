@@ -17,6 +17,14 @@ Rule = Literal[
     "ingress",
     "rate",
     "damper",
+    "release",
+    "order",
+    "overlap",
+    "queue",
+    "gates",
+    "limit",
+    "clock",
+    "recovery",
 ]
 
 

@@ -156,6 +156,8 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     spelled = spell_default(info)
+    # A file says true where Python says True.
+    spelled = str(spelled).lower() if isinstance(spelled, bool) else spelled
     return f"`{spelled}`" if spelled is not None else "-"
 
 
@@ -167,6 +169,8 @@ def _kind(info: FieldInfo, value: Mapping[str, Any]) -> str:
     words = choice.get("examples") or choice.get("enum")
     if words:
         return " or ".join(f"`{word}`" for word in words)
+    if choice.get("type") == "boolean":
+        return "`true` or `false`"
     if choice.get("type") == "integer":
         return f"whole number, {choice['minimum']:,} to {choice['maximum']:,}"
     if choice.get("type") == "string":

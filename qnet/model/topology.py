@@ -14,12 +14,14 @@ from typing import NamedTuple
 from pydantic import Field, model_validator
 
 from qnet.model.fields import (
+    ErrorRatio,
     Length,
     Name,
     Noun,
     Place,
     Position,
     Rate,
+    Ratio,
     Size,
     Text,
     Time,
@@ -27,7 +29,7 @@ from qnet.model.fields import (
     TimeRange,
     TimeSpan,
 )
-from qnet.units import ceil_div
+from qnet.units import PS_PER_MS, ceil_div
 
 FIBRE_PS_PER_KM = 4_900_000
 """4.9 us per km of fibre (group index 1.468)."""
@@ -51,6 +53,44 @@ class Clock(Noun):
     wander_ps: TimeOrZero = Field(
         0, alias="wander", description="largest change of the error in one millisecond"
     )
+    frequency_ppb: Ratio = Field(
+        0,
+        alias="frequency-offset",
+        description="bound of the oscillator's frequency offset, drawn by seed; it tells when "
+        "nothing corrects the clock: without 'sync', or after its grandmaster is lost",
+    )
+    granularity_ps: TimeOrZero = Field(
+        0, alias="granularity", description="step of the clock's counter: errors are whole steps"
+    )
+
+
+class Sync(Noun):
+    """Time from one grandmaster, hop by hop over the shortest way (IEEE 802.1AS).
+
+    Every hop adds an error of its own to that of the node before; the way's asymmetry adds to it.
+    A clock follows by at most its 'wander' in a millisecond. After the grandmaster is lost each
+    clock runs on with its own frequency offset. A node's 'error' is the bound that plans are made
+    for, whether or not it is kept.
+    """
+
+    grandmaster: Name = Field(description="node whose clock all others follow")
+    hop_error_ps: TimeOrZero = Field(
+        0, alias="hop-error", description="bound of what each hop adds to the error, drawn by seed"
+    )
+    interval_ps: Time = Field(
+        125 * PS_PER_MS,
+        alias="interval",
+        description="how often the errors of the hops are drawn anew, in whole milliseconds",
+    )
+    lost_at_ps: Time | None = Field(
+        None, alias="lost-at", description="when the grandmaster falls silent; default never"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Sync:
+        if self.interval_ps % PS_PER_MS:
+            raise ValueError("'interval' is not a whole number of milliseconds")
+        return self
 
 
 class Node(Noun):
@@ -68,6 +108,23 @@ class Node(Noun):
         64_000_000, alias="buffer", description="drop-tail buffer per port and best-effort class"
     )
     clock: Clock = Field(Clock(), description="phase, error and wander of its clock")
+    queues: int = Field(
+        strict=True, ge=1, le=8, default=8, description="queues of each of its ports, for gates"
+    )
+    gate_entries: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=1_000_000,
+        alias="gate-entries",
+        description="longest gate control list that each of its ports holds; default no limit",
+    )
+    cut_through_bytes: Size | None = Field(
+        None,
+        alias="cut-through",
+        description="bytes that must be in before a frame may leave by an idle port of the same "
+        "rate; default all of it (store and forward)",
+    )
 
 
 class Link(Noun):
@@ -97,12 +154,35 @@ class Link(Noun):
         None, description="shared-risk group: links of one cable are cut together"
     )
 
+    asymmetry_ps: TimeOrZero = Field(
+        0,
+        alias="asymmetry",
+        description="how much longer the way from the first node to the second is than the way "
+        "back; half of it either way, and half of it misleads clocks that are set over the link",
+    )
+    loss_ppb: Ratio = Field(
+        0, alias="loss", description="share of frames lost on the way, at random"
+    )
+    bit_errors: ErrorRatio = Field(
+        0,
+        alias="bit-error-ratio",
+        description="share of bits received wrong, like '1e-12'; such a frame is dropped at the "
+        "next node (frame check sequence)",
+    )
+
+    @property
+    def is_lossy(self) -> bool:
+        """Say whether frames can be lost on the way."""
+        return self.loss_ppb > 0 or self.bit_errors > 0
+
     @model_validator(mode="after")
     def _check(self) -> Link:
         if self.between[0] == self.between[1]:
             raise ValueError(f"a link joins two nodes; both ends are '{self.between[0]}'")
         if self.length_mm is not None and self.delay_ps is not None:
             raise ValueError("'length' and 'delay' both given; keep the one that was measured")
+        if self.delay_ps is not None and self.asymmetry_ps // 2 >= self.delay_ps:
+            raise ValueError("'asymmetry' is twice the 'delay' or more; one way would take no time")
         if self.reservable_bps is not None and self.reservable_bps > self.rate_bps:
             raise ValueError("'reservable' is more than 'rate'; it is a part of one wire's rate")
         return self
@@ -142,6 +222,9 @@ class Topology(Noun):
         (), description="what was assumed where no source says; printed in every report"
     )
     tcqf: Tcqf = Field(Tcqf(), description="cycle length and buffers of the reserved class")
+    sync: Sync | None = Field(
+        None, description="where clocks have their time from; default each has its own error"
+    )
     nodes: tuple[Node, ...] = Field(min_length=1, description="switches, routers and hosts")
     links: tuple[Link, ...] = Field(min_length=1, description="links between them")
 
@@ -173,7 +256,8 @@ class Topology(Noun):
                             target,
                             link.rate_bps,
                             link.reservable_bps or link.rate_bps,
-                            self.propagation_ps(link),
+                            self.propagation_ps(link)
+                            + link.asymmetry_ps // 2 * (1 if source == link.between[0] else -1),
                         )
                     )
         return tuple(ports)
@@ -192,6 +276,28 @@ class Topology(Noun):
                 frozenset(link.between)
             )
         return frozenset(name for name, pairs in ends.items() if len(pairs) > 1)
+
+    @cached_property
+    def sync_ways(self) -> Mapping[str, tuple[int, ...]]:
+        """For each node that the grandmaster's time reaches: the ports it comes over, in order.
+
+        The shortest way in links; the first in the file among equals.
+        """
+        if self.sync is None:
+            return {}
+        ways: dict[str, tuple[int, ...]] = {self.sync.grandmaster: ()}
+        waiting = [self.sync.grandmaster]
+        for name in waiting:
+            for port in self.ports:
+                if port.source == name and port.target not in ways:
+                    ways[port.target] = (*ways[name], port.number)
+                    waiting.append(port.target)
+        return ways
+
+    def asymmetry_ps(self, port: Port) -> int:
+        """Return how much longer than the mean of both directions the way of a port is."""
+        link = self.links[port.link]
+        return link.asymmetry_ps // 2 * (1 if port.source == link.between[0] else -1)
 
     def link_name(self, link: Link) -> str:
         """Return the link's name, or its two ends when it has none, or both when it needs both.

@@ -12,10 +12,23 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from qnet.model.fields import Name, Noun, Rate, Ratio, Size, Text, Time
-from qnet.units import SIZE, UnitError, describe, parse
+from qnet.units import (
+    PPB,
+    PS_PER_MS,
+    PS_PER_S,
+    SIZE,
+    UnitError,
+    ceil_div,
+    describe,
+    parse,
+    wire_bytes,
+)
 
 ETHERNET_BYTES = 18
 """Destination, source, type and frame check sequence (IEEE 802.3 clause 3.1)."""
+
+BURST_BYTES_HIGHEST = 10**6
+"""A meter counts in bits times 10**12: so many bytes are 8 * 10**18 of them."""
 
 FRAME_BYTES_LOWEST = 64
 FRAME_BYTES_HIGHEST = 16_000
@@ -54,19 +67,122 @@ class TrafficClass(Noun):
     priority: int = Field(
         strict=True, ge=0, le=7, description="IEEE 802.1Q priority; higher goes first"
     )
-    mechanism: Literal["tcqf", "csqf", "strict-priority"] = Field(
+    mechanism: Literal["tcqf", "csqf", "cqf", "qbv", "strict-priority"] = Field(
         description="tcqf reserves cycles for each stream; csqf does too, and lets frames of a "
-        "stream wait extra cycles where that finds room; strict-priority promises nothing"
+        "stream wait extra cycles where that finds room; cqf has two buffers and no tags; qbv "
+        "opens a gate for each frame at its time; strict-priority promises nothing"
     )
+    isolation: Literal["frame", "stream"] = Field(
+        "frame", description="qbv: what a queue holds at a time, one frame or one stream's frames"
+    )
+    waiting: bool = Field(
+        True, strict=True, description="qbv: frames may wait in bridges for a later gate"
+    )
+    guard: Literal["length-aware", "fixed"] = Field(
+        "length-aware",
+        description="qbv: before a window, bridges hold back what would not end in time, or the "
+        "gates of other classes close for the longest of their frames",
+    )
+
+    weight: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=1000,
+        description="share among classes of one priority, served by weighted deficit round robin "
+        "(IEEE 802.1Q clause 8.6.8.3)",
+    )
+    idle_slope_ppb: Ratio | None = Field(
+        None,
+        alias="idle-slope",
+        description="credit-based shaper: part of each port's rate at which credit grows "
+        "(IEEE 802.1Q clause 8.6.8.2), in steps of 0.1%",
+    )
+    residence_ps: Time | None = Field(
+        None,
+        alias="max-residence",
+        description="asynchronous traffic shaping (IEEE 802.1Q clause 8.6.8.5): frames of each "
+        "stream wait for its committed rate; one that would wait longer than this is dropped",
+    )
+    preemptable: bool = Field(
+        False,
+        strict=True,
+        description="its frames can be cut by those of classes that are not "
+        "(IEEE 802.3 clause 99, IEEE 802.1Q clause 6.7.2)",
+    )
+
+    @model_validator(mode="after")
+    def _check_selection(self) -> TrafficClass:
+        given = [key for key, value in self._selections.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"'{given[0]}' and '{given[1]}' both given; a class has one of them")
+        if given and self.mechanism != "strict-priority":
+            raise ValueError(f"'{given[0]}' goes with 'mechanism: strict-priority' only")
+        if self.preemptable and self.mechanism != "strict-priority":
+            raise ValueError("'preemptable' goes with 'mechanism: strict-priority' only")
+        if self.idle_slope_ppb is not None:
+            if self.preemptable:
+                raise ValueError("'idle-slope' and 'preemptable' both given; keep one")
+            if self.idle_slope_ppb % 10**6 or not 0 < self.idle_slope_ppb < PPB:
+                raise ValueError("'idle-slope' is more than 0%, less than 100%, in steps of 0.1%")
+        return self
+
+    @property
+    def _selections(self) -> Mapping[str, int | None]:
+        return {
+            "weight": self.weight,
+            "idle-slope": self.idle_slope_ppb,
+            "max-residence": self.residence_ps,
+        }
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether frames of the class are served by priority and order of arrival alone."""
+        return not self.preemptable and all(one is None for one in self._selections.values())
 
     @property
     def reserves(self) -> bool:
-        """Say whether streams of the class reserve cycles."""
+        """Say whether streams of the class reserve cycles or gates."""
         return self.mechanism != "strict-priority"
+
+    @property
+    def takes_cycles(self) -> bool:
+        """Say whether streams of the class reserve cycles."""
+        return self.mechanism in ("tcqf", "csqf", "cqf")
+
+    @property
+    def gated(self) -> bool:
+        """Say whether frames of the class have their times in gate control lists."""
+        return self.mechanism == "qbv"
+
+    @model_validator(mode="after")
+    def _check(self) -> TrafficClass:
+        extra = sorted(self.model_fields_set & {"isolation", "waiting", "guard"})
+        if extra and not self.gated:
+            raise ValueError(f"'{extra[0]}' goes with 'mechanism: qbv' only")
+        return self
 
 
 RESERVED = TrafficClass(name="reserved", priority=6, mechanism="tcqf")
 BEST_EFFORT = TrafficClass(name="best-effort", priority=0, mechanism="strict-priority")
+
+
+class Recovery(Noun):
+    """Sequence recovery (IEEE 802.1CB clause 7.4.3.4, the vector algorithm) at the listener."""
+
+    history: int = Field(
+        64,
+        strict=True,
+        ge=1,
+        le=4096,
+        description="frames back that are remembered (frerSeqRcvyHistoryLength)",
+    )
+    reset_ps: Time = Field(
+        100 * PS_PER_MS,
+        alias="reset",
+        description="after so long without a frame the next one is taken, whatever its number "
+        "(frerSeqRcvyResetMSec)",
+    )
 
 
 class Stream(Noun):
@@ -126,6 +242,35 @@ class Stream(Noun):
         description="the listener's node hands each frame over only when its largest proven "
         "latency is reached; needs synchronised clocks and the send time in the frame",
     )
+    recovery: Recovery | None = Field(
+        None,
+        description="with two paths: the listener's node passes on the first copy of each frame "
+        "and drops the other",
+    )
+    committed_rate_bps: Rate | None = Field(
+        None,
+        alias="committed-rate",
+        description="rate of its meter or shaper, default what its interval asks for",
+    )
+    committed_burst_bytes: Size | None = Field(
+        None,
+        alias="committed-burst",
+        description="burst of its meter or shaper, default the frames of one interval",
+    )
+    police: bool = Field(
+        False,
+        strict=True,
+        description="its first port drops what exceeds committed rate and burst "
+        "(IEEE 802.1Q clause 8.6.5)",
+    )
+    excess_packets: int = Field(
+        0,
+        strict=True,
+        ge=0,
+        le=100_000,
+        alias="excess-pkts-per-interval",
+        description="frames that the talker sends in each interval beyond what it asked for",
+    )
     start: Literal["random", "together"] = Field(
         "random",
         description="first interval of streams that reserve nothing: at random, or for all of a "
@@ -145,6 +290,19 @@ class Stream(Noun):
         return max(self.max_payload_bytes + self.encapsulation_bytes, FRAME_BYTES_LOWEST)
 
     @property
+    def rate_bps(self) -> int:
+        """Committed rate: as given, or the least that lets every interval's frames pass."""
+        if self.committed_rate_bps is not None:
+            return self.committed_rate_bps
+        bits = 8 * self.max_packets * wire_bytes(self.frame_bytes)
+        return ceil_div(bits * PS_PER_S, self.interval_ps)
+
+    @property
+    def burst_bytes(self) -> int:
+        """Committed burst, with preamble and gap: as given, or the frames of one interval."""
+        return self.committed_burst_bytes or self.max_packets * wire_bytes(self.frame_bytes)
+
+    @property
     def service(self) -> str:
         """Group for the report."""
         return self.group or self.name
@@ -153,6 +311,12 @@ class Stream(Noun):
     def _check(self) -> Stream:
         if self.talker == self.listener:
             raise ValueError(f"'from' and 'to' are both '{self.talker}'; a stream needs two nodes")
+        if self.recovery is not None and self.paths == 1:
+            raise ValueError("'recovery' goes with 'paths: 2' only")
+        if self.burst_bytes > BURST_BYTES_HIGHEST and self.police:
+            raise ValueError(f"a policed burst of {self.burst_bytes}B is too large; at most 1MB")
+        if self.burst_bytes < self.frame_bytes:
+            raise ValueError("'committed-burst' is less than one frame, which would never pass")
         if self.max_payload_bytes + self.encapsulation_bytes > FRAME_BYTES_HIGHEST:
             raise ValueError(
                 f"a frame of {self.max_payload_bytes + self.encapsulation_bytes}B is too long; "
@@ -258,9 +422,27 @@ class Profile(Noun):
             for i in range(stream.count)
         )
 
+    @cached_property
+    def queue_by_class(self) -> Mapping[str, int]:
+        """Queues of all classes without gates of their own, from 0 up by priority.
+
+        The same at every port. Streams of a gated class share the queues above these, each in
+        the queue that its plan says.
+        """
+        others = sorted((one.priority, one.name) for one in self.classes if not one.gated)
+        return {name: queue for queue, (_, name) in enumerate(others)}
+
     def is_reserved(self, stream: Stream) -> bool:
-        """Say whether the stream's class reserves cycles."""
+        """Say whether the stream's class reserves cycles or gates."""
         return self.class_by_name[stream.traffic_class].reserves
+
+    def is_gated(self, stream: Stream) -> bool:
+        """Say whether the stream's frames have their times in gate control lists."""
+        return self.class_by_name[stream.traffic_class].gated
+
+    def takes_cycles(self, stream: Stream) -> bool:
+        """Say whether the stream reserves cycles."""
+        return self.class_by_name[stream.traffic_class].takes_cycles
 
     def may_wait(self, stream: Stream) -> bool:
         """Say whether the stream's frames may wait extra cycles on their way (CSQF)."""

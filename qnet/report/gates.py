@@ -19,6 +19,8 @@ def gate_plan_lines(problem: GateProblem, plan: GatePlan, proof: GateProof) -> l
     ]
     if plan.proof is not None:
         lines.append(f"no plan can hold them all: {plan.proof}")
+        if plan.bound is not None:
+            lines.append(f"{placed} of at most {plan.bound} streams scheduled")
     worst = [
         (one.latency_ps_max * 1000 // stream.deadline_ps, one.latency_ps_max, stream)
         for one, stream in zip(proof.streams, problem.streams, strict=False)

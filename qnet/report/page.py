@@ -22,6 +22,7 @@ from qnet.report.case import Case, by_load, listed
 from qnet.report.charts import services
 from qnet.report.cycles import cycles
 from qnet.report.drawing import px
+from qnet.report.gate_chart import gate_chart
 from qnet.report.map import network
 from qnet.report.tables import (
     assumptions,
@@ -35,6 +36,7 @@ from qnet.report.tables import (
     tiles,
 )
 from qnet.report.text import fill_ppb, headline, printable
+from qnet.report.timeline import timelines, worst_frames
 from qnet.units import show_rate, show_size, show_time
 
 PORTS_LISTED = 20
@@ -49,7 +51,7 @@ def page(
     verdict: Verdict,
     port: str | None = None,
 ) -> str:
-    """Write the page. `port` is the one whose cycles are shown, by default the fullest."""
+    """Write the page. `port` is the one whose cycles or gates are shown, by default the fullest."""
     case = Case(topology, profile, plan, proof, observation, verdict)
     chosen = _chosen_port(case, port)
     map_, panels = network(case)
@@ -62,7 +64,10 @@ def page(
         map=map_,
         panels=panels,
         services=services(case),
+        worst=worst_frames(case),
+        timelines=timelines(case),
         cycles=cycles(case, chosen) if chosen else None,
+        gates=gate_chart(case, _gated_port(case, port)),
         ports=listed(sorted(case.loads.values(), key=by_load), PORTS_LISTED),
         egress=egress_lines(case),
         demands=listed(demands(case)),
@@ -85,6 +90,14 @@ def _template() -> jinja2.Template:
         time=show_time, rate=show_rate, load=show_load, size=show_size, px=px
     )
     return environment.from_string(files("qnet.report").joinpath("page.html.j2").read_text("utf-8"))
+
+
+def _gated_port(case: Case, wanted: str | None) -> str | None:
+    """Return the wanted port if it has gates, else the one with most of its time in windows."""
+    shares = case.plan.window_shares_ppb()
+    if wanted in shares:
+        return wanted
+    return max(shares, key=lambda port: shares[port], default=None)
 
 
 def _chosen_port(case: Case, wanted: str | None) -> str | None:

@@ -65,6 +65,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"{show_rate(entry.offered_bps)} offered, at most {show_rate(entry.bound_bps)}"
         for entry in plan.egress
     ]
+    lines += plan.gate_lines()
     lines += plan.reserved.lines() if plan.reserved else []
     lines += plan.changes.lines() if plan.changes else []
     reasons = [f"{entry.name}: {entry.reason}" for entry in plan.streams if entry.reason]

@@ -59,7 +59,7 @@ def hypercycle(topology: Topology, profile: Profile) -> int:
     periods = {
         stream.interval_ps // cycle_ps
         for stream in profile.streams
-        if stream.count and profile.is_reserved(stream) and stream.interval_ps % cycle_ps == 0
+        if stream.count and profile.takes_cycles(stream) and stream.interval_ps % cycle_ps == 0
     }
     length = lcm(*periods)
     if length * len(topology.ports) > CELLS_MOST:

@@ -72,7 +72,7 @@ def placing_order(profile: Profile, routes: Routes) -> list[Stream]:
             return 2**63
         return stream.max_latency_ps - route.delay_ps
 
-    reserved = [stream for stream in profile.every_stream if profile.is_reserved(stream)]
+    reserved = [stream for stream in profile.every_stream if profile.takes_cycles(stream)]
     return sorted(
         reserved,
         key=lambda stream: (stream.rank, slack_ps(stream), -need_bytes(stream), stream.name),
@@ -87,8 +87,9 @@ def reserve(
     search: Search | None = None,
     keep: Plan | None = None,
     down: Mapping[str, Collection[int]] | None = None,
+    gated: Collection[int] = (),
 ) -> Reserved:
-    """Place every reserved stream, around the ports of what is down.
+    """Place every stream that reserves cycles, around the ports of what is down and those gated.
 
     `keep` is a plan whose admitted streams keep their places; what the profile asks of them must
     hold there (`qnet.check.plan.prove` says so).
@@ -99,8 +100,9 @@ def reserve(
     book = _Book(room, profile, order)
     if keep is not None:
         book.keep(keep)
-    if down:
-        room.set_down({port for ports in down.values() for port in ports})
+    if down or gated:
+        broken = {port for ports in (down or {}).values() for port in ports}
+        room.set_down({*broken, *gated})
     if keep is not None:
         book.reroute()
     book.place(progress)
@@ -348,7 +350,7 @@ class _Book:
         offered_bps = sum(
             mean_rate_bps(one) * one.paths
             for one in self._profile.every_stream
-            if self._profile.is_reserved(one)
+            if self._profile.takes_cycles(one)
         )
         return ReservedPlan(
             streams=self._count + len(self._unfit),

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 from qnet import __version__
-from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
+from qnet.errors import Infeasible
+from qnet.model.plan import (
+    ChangesPlan,
+    DemandPlan,
+    EgressPlan,
+    Plan,
+    ReservedPlan,
+    StreamPlan,
+)
 from qnet.model.topology import Topology
-from qnet.model.traffic import Egress, Profile
+from qnet.model.traffic import Egress, Profile, Stream
 from qnet.schedule.capacity import mean_rate_bps
+from qnet.schedule.cqf import CQF_BUFFERS, reserve_cqf
 from qnet.schedule.demands import place_demands
 from qnet.schedule.flows import Pair, most_placed_bps
+from qnet.schedule.qbv.network import Gated, schedule_gated
 from qnet.schedule.repair.search import Search
 from qnet.schedule.reserve import reserve
 from qnet.schedule.routed import route_streams
-from qnet.schedule.routes import Graph
+from qnet.schedule.routes import Graph, Routes
 
 Progress = Callable[[str, int, int], None]
 
@@ -38,10 +49,15 @@ def schedule(
     multiple that can be counted out.
     """
     tell = progress or (lambda stage, done, total: None)
-    made = reserve(topology, profile, tell, search=search, keep=keep, down=down)
-    reserved, routes = made.plans, made.routes
-    means = zip(topology.ports, made.mean_bps, strict=True)
-    free_bps = [port.reservable_bps - mean_bps for port, mean_bps in means]
+    routes = Routes(topology, {port for ports in (down or {}).values() for port in ports})
+    gated = schedule_gated(topology, profile, routes, tell)
+    asked = _Asked(topology, profile, search, keep, down)
+    made = _reserve_cycles(asked, routes, gated, tell)
+    reserved = {**gated.plans, **made.plans}
+    free_bps = [
+        gated.free_bps.get(port.number, port.reservable_bps - mean_bps)
+        for port, mean_bps in zip(topology.ports, made.mean_bps, strict=True)
+    ]
     routed = route_streams(topology, profile, routes, free_bps)
     plans = {**reserved, **routed.plans}
     tell("demands", 0, len(profile.demands))
@@ -58,14 +74,78 @@ def schedule(
         topology_sha256=topology_sha256,
         traffic_sha256=traffic_sha256,
         cycle_ps=topology.tcqf.cycle_ps,
-        buffers=topology.tcqf.buffers,
+        buffers=made.buffers,
         hypercycle=made.hypercycle,
-        reserved=made.reserved if made.plans else None,
+        gate_cycle_ps=gated.cycle_ps,
+        gates_bound=gated.bound,
+        gates=gated.gates,
+        reserved=made.reserved,
         changes=made.changes,
         streams=tuple(plans[stream.name] for stream in profile.every_stream),
         demands=tuple(demands),
         egress=tuple(egress),
     )
+
+
+class _Asked(NamedTuple):
+    """What cycles are to be reserved for, and under which conditions."""
+
+    topology: Topology
+    profile: Profile
+    search: Search | None
+    keep: Plan | None
+    down: Mapping[str, Collection[int]] | None
+
+
+class _Cycles(NamedTuple):
+    """What became of the streams that reserve cycles; `mean_bps` is by port number."""
+
+    plans: Mapping[str, StreamPlan]
+    buffers: int
+    hypercycle: int
+    mean_bps: list[int]
+    reserved: ReservedPlan | None = None
+    changes: ChangesPlan | None = None
+
+
+def _reserve_cycles(asked: _Asked, routes: Routes, gated: Gated, tell: Progress) -> _Cycles:
+    """Reserve cycles on the ports that have no gates: a frame that waits for one misses its own."""
+    topology, profile, search, keep, down = asked
+    closed = frozenset(gated.free_bps)
+    if any(one.mechanism == "cqf" for one in profile.classes):
+        if search or keep:
+            raise Infeasible("CQF is a baseline: it is not searched for, and no plan of it is kept")
+        broken = {port for ports in (down or {}).values() for port in ports}
+        cqf = reserve_cqf(topology, profile, Routes(topology, closed | broken), tell)
+        plans = cqf.plans
+        cycles = _Cycles(plans, CQF_BUFFERS, cqf.length, cqf.mean_bps)
+    else:
+        made = reserve(topology, profile, tell, search=search, keep=keep, down=down, gated=closed)
+        plans = made.plans
+        cycles = _Cycles(
+            plans,
+            topology.tcqf.buffers,
+            made.hypercycle,
+            made.mean_bps,
+            made.reserved if plans else None,
+            made.changes,
+        )
+    if closed:
+        streams = {stream.name: stream for stream in profile.every_stream}
+        plans = {name: _behind_gates(routes, streams[name], plan) for name, plan in plans.items()}
+    return cycles._replace(plans=plans)
+
+
+def _behind_gates(routes: Routes, stream: Stream, plan: StreamPlan) -> StreamPlan:
+    """Say of a refused stream when it is gates that leave it without a route."""
+    if plan.status != "refused" or not (plan.reason or "").startswith("no "):
+        return plan
+    if stream.paths == 2:
+        found = routes.pair(stream.talker, stream.listener, 0) is not None
+    else:
+        found = routes.candidate(stream.talker, stream.listener, 0) is not None
+    what = "its routes use ports with gates, and cycles need ports without"
+    return plan.model_copy(update={"reason": what}) if found else plan
 
 
 def _placed_bps(

@@ -20,7 +20,6 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.model.write import to_json, writing
-from qnet.simulate import kernels as k
 
 if TYPE_CHECKING:
     from qnet.simulate.run import Course
@@ -116,17 +115,18 @@ def _hash(text: str) -> str:
 def _code() -> str:
     """Hash the simulator's source: versions are numbered more seldom than it changes."""
     sources = sorted(
-        (one.name, one.read_bytes())
-        for one in files("qnet.simulate").iterdir()
+        (room, one.name, one.read_bytes())
+        for room in ("qnet.simulate", "qnet.simulate.ports")
+        for one in files(room).iterdir()
         if one.name.endswith(".py")
     )
     return hashlib.sha256(repr(sources).encode()).hexdigest()
 
 
-def _parts(world: k.World) -> Iterator[tuple[str, str, Ints]]:
-    """Yield part, field and array of all that changes in a world."""
-    for part, fields in world._asdict().items():
-        if part != "network":
+def _parts(course: Course) -> Iterator[tuple[str, str, Ints]]:
+    """Yield part, field and array of all that changes in a course."""
+    for part, fields in (*course.world._asdict().items(), ("parts", course.parts)):
+        if part != "network" and fields is not None:
             for field, array in fields._asdict().items():
                 if isinstance(array, np.ndarray):
                     yield part, field, array
@@ -138,9 +138,7 @@ def save(path: Path, course: Course, about: dict[str, str]) -> None:
     The file is NumPy's .npz, so each array has a checksum. It takes the place of an older one
     only when it is whole and on the disk.
     """
-    arrays: dict[str, Any] = {
-        f"{part}.{field}": array for part, field, array in _parts(course.world)
-    }
+    arrays: dict[str, Any] = {f"{part}.{field}": array for part, field, array in _parts(course)}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     arrays["now_ps"] = np.array([course.now_ps])
     arrays["series.rows"] = course.series.rows[: course.series.count]
@@ -166,11 +164,14 @@ def restore(path: Path, course: Course, about: dict[str, str]) -> None:
             path, f"{', '.join(differs)}: the checkpoint was made with {which}; it cannot go on"
         )
     changed: dict[str, dict[str, Ints]] = {}
-    for part, field, old in _parts(course.world):
+    for part, field, old in _parts(course):
         new = arrays.get(f"{part}.{field}")
         if new is None or new.dtype != old.dtype or new.ndim != old.ndim:
             raise _refused(path, f"damaged: {part}.{field} is missing or has another shape")
         changed.setdefault(part, {})[field] = new
+    parts = changed.pop("parts", None)
+    if parts is not None and course.parts is not None:
+        course.parts = course.parts._replace(**parts)
     course.world = course.world._replace(
         **{part: getattr(course.world, part)._replace(**new) for part, new in changed.items()}
     )

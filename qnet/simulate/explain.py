@@ -24,6 +24,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.ports.kernels import TIMED, emit_next
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner, owners
 from qnet.simulate.tracing import Rows, play
@@ -149,7 +150,8 @@ class _Replay:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.case, self.found, self.progress = case, found, progress
-        self.sources = Course(*case, threads=1).world.sources
+        self.begin = Course(*case, threads=1)
+        self.sources = self.begin.world.sources
 
     def show(self, course: Course) -> None:
         if self.progress is not None:
@@ -172,14 +174,26 @@ class _Replay:
                 return min(lost)[1]
         return None
 
+    def clocks(self) -> tuple[Ints, Ints, Ints, int]:
+        """Return what timed sources go by: their tables, afresh, and the clocks' errors."""
+        network, parts = self.begin.world.network, self.begin.parts
+        if parts is None:
+            empty = np.zeros((0, 0), dtype=np.int64)
+            return empty, empty.ravel(), network.clock_error, network.block
+        return parts.source_state.copy(), parts.timetable, network.clock_error, network.block
+
     def births(self, number: int) -> Iterator[int]:
         """Yield when a path or part is handed its frames, in order: its source, all by itself."""
         sources = self.sources
         state = sources.state.copy()
+        clocks = self.clocks()
         while state[number, k.NEXT_TIME] < self.end_ps:
             yield int(state[number, k.NEXT_TIME])
             size = k.draw_size(number, state, sources.law, sources.size_bytes, sources.size_limit)
-            k.advance(number, size, state, sources.law, sources.log_table)
+            if sources.law[number, k.KIND] == TIMED:
+                emit_next(number, size, state, sources.law, *clocks)
+            else:
+                k.advance(number, size, state, sources.law, sources.log_table)
 
     def birth_of(self, numbers: Sequence[int], number: int) -> tuple[int, int, int] | None:
         """Return owner and birth of a frame, and how many of the same birth come before it."""

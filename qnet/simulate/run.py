@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numba
 import numpy as np
@@ -17,9 +17,16 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.checkpoint import Checkpoint, Keeper
+from qnet.simulate.ports.account import causes_at, copies_at, drops_of, rings_of
+from qnet.simulate.ports.kernels import Parts
+from qnet.simulate.ports.kernels import run_windows as run_general
+from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
 from qnet.units import PS_PER_S
+
+if TYPE_CHECKING:
+    from qnet.simulate.tracing import Recorder
 
 Ints = NDArray[np.int64]
 
@@ -29,11 +36,13 @@ HOPS_PER_TASK = 400
 HOPS_PER_STEP = 2_000_000
 """Frames sent, or so, between two looks at the world: a fifth of a second at most."""
 
+HOPS_PER_TRACED_STEP = 100_000
+
 LONGEST_WINDOW = 8
 """Longest window, in shortest reaches: what is under way should stay in the caches."""
 
 INTERVALS_LEAST = 50
-"""Intervals of a series, or fewer where the run is shorter than so many shortest ways."""
+"""Least intervals of a series; there are 100 where that leaves the windows whole."""
 
 EVEN = 1.05
 """Most work of a thread, in parts of the mean, for which a longer window is worth having."""
@@ -47,21 +56,27 @@ def simulate(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    recorder: Recorder | None = None,
 ) -> Observation:
     """Send every frame of the profile over the plan's routes and count what happens to it.
 
     `progress` is called with the picoseconds simulated and the duration. The same inputs give the
     same observation at any number of threads, and whether or not the run went on from a
-    checkpoint. Refused streams send nothing. Raises Interrupted, and InputError for a checkpoint
-    that does not belong to this run.
+    checkpoint; a `recorder` is told of the first frames. Refused streams send nothing. Raises
+    Interrupted, and InputError for a checkpoint that does not belong to this run.
     """
     course = Course(topology, profile, plan, threads)
     keeper = None
     if checkpoint is not None:
         keeper = Keeper(checkpoint, topology, profile, plan)
         keeper.begin(course)
+    if recorder is not None:
+        recorder.begin(course)
     while not course.is_done:
-        course.go_on()
+        if recorder is not None:
+            recorder.go_on(course)
+        else:
+            course.go_on()
         if progress is not None:
             progress(course.now_ps, course.end_ps)
         if keeper is not None:
@@ -76,18 +91,22 @@ class Course:
         self, topology: Topology, profile: Profile, plan: Plan, threads: int | None = None
     ) -> None:
         self.found = owners(topology, profile, plan)
-        self.world = build(topology, profile, plan, self.found)
+        self.world, self.parts = add_parts(
+            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
+        )
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
-        work = hops_per_s(self.found, len(topology.ports))
+        work = hops_per_s(self.found, len(self.world.tally.port))
         self.shares = share_out(self.world, work, threads)
         window_ps = self.shares.window_ps
-        step_ps = int(HOPS_PER_STEP / max(float(work.sum()), 1) * PS_PER_S)
-        self.step_ps = max(step_ps // window_ps, 1) * window_ps
+        hop_ps = PS_PER_S / max(float(work.sum()), 1)
+        self.step_ps = max(int(HOPS_PER_STEP * hop_ps) // window_ps, 1) * window_ps
+        self.traced_step_ps = max(int(HOPS_PER_TRACED_STEP * hop_ps) // window_ps, 1) * window_ps
+        # Intervals shorter than a window would cut every window; some there must be.
         reach_ps = int(self.world.lanes.reach.min(initial=self.world.network.block))
-        # Intervals shorter than a longest window would cut every window; some there must be.
-        ways = min(LONGEST_WINDOW, max(self.end_ps // (INTERVALS_LEAST * reach_ps), 1))
-        self.series = Series(len(topology.ports), self.end_ps, ways * reach_ps)
+        least_ps = min(LONGEST_WINDOW * reach_ps, self.end_ps // INTERVALS_LEAST)
+        self.series = Series(len(topology.ports), self.end_ps, least_ps)
+        self.port_of_ring = rings_of(self.world, self.parts, len(topology.ports))
 
     @property
     def is_done(self) -> bool:
@@ -100,18 +119,25 @@ class Course:
         """Run some windows; with a trace, `written` is to empty it whenever it is called."""
         numba.set_num_threads(len(self.shares.order))
         sample_ps = self.series.next_ps(self.now_ps)
-        goal_ps = min(self.now_ps + self.step_ps, sample_ps, self.end_ps)
+        # What is written down is held in memory until the step is over.
+        step_ps = self.step_ps if trace is None else min(self.step_ps, self.traced_step_ps)
+        goal_ps = min(self.now_ps + step_ps, sample_ps, self.end_ps)
         while self.now_ps < goal_ps:
             window_ps, order, group_of = self.shares
-            self.now_ps = k.run_windows(
-                self.now_ps, goal_ps, window_ps, order, group_of, *self.world, trace
-            )
+            if self.parts is None:
+                self.now_ps = k.run_windows(
+                    self.now_ps, goal_ps, window_ps, order, group_of, *self.world, trace
+                )
+            else:
+                self.now_ps = run_general(
+                    self.now_ps, goal_ps, window_ps, order, group_of, *self.world, trace, self.parts
+                )
             if trace is not None and written is not None:
                 written(trace)
             if self.now_ps < goal_ps:
                 self.world = make_room(self.world)
         if goal_ps in (sample_ps, self.end_ps):
-            self.series.take(self.world, self.now_ps)
+            self.series.take(self.world, self.now_ps, self.port_of_ring)
 
 
 class Shares(NamedTuple):
@@ -124,8 +150,8 @@ class Shares(NamedTuple):
 
 def hops_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
     """Return the mean number of frames that each port has to send in a second."""
-    pace = [owner.law.frames_per_s for owner in found for _ in owner.ports]
-    ports = np.array([port.number for owner in found for port in owner.ports], dtype=np.int64)
+    pace = [owner.law.frames_per_s for owner in found for _ in owner.stations]
+    ports = np.array([number for owner in found for number in owner.stations], dtype=np.int64)
     return np.asarray(np.bincount(ports, pace, port_count), dtype=np.float64)
 
 
@@ -242,9 +268,9 @@ def _regrow(
 
 def _observe(topology: Topology, profile: Profile, course: Course) -> Observation:
     found, world, series = course.found, course.world, course.series
-    account = _Accounts(found, world)
+    account = _Accounts(found, world, course.parts)
     rows = account.rows
-    counts = world.tally.port
+    counts = world.tally.port[: len(topology.ports)]
     return Observation(
         witness="simulated",
         duration_ps=profile.simulation.duration_ps,
@@ -273,45 +299,50 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
             )
             for port, row, deepest in zip(topology.ports, counts, series.deepest, strict=True)
         ),
-        drops=_drops(topology, found, world),
+        drops=_drops(topology, found, world, course.parts),
         series_end_ps=tuple(series.end_ps[: series.count].tolist()),
         series=series.by_port(topology.ports),
     )
 
 
-def _drops(topology: Topology, found: Sequence[Owner], world: k.World) -> tuple[Drop, ...]:
+def _drops(
+    topology: Topology, found: Sequence[Owner], world: k.World, parts: Parts | None
+) -> tuple[Drop, ...]:
     """List who lost frames where, by port and name."""
     count: Counter[tuple[int, str, str, str]] = Counter()
     # Positions are in the order of ports.
-    port_of = np.sort([port.number for owner in found for port in owner.ports])
-    for position in np.flatnonzero(world.routes.lost):
+    port_of = np.sort([number for owner in found for number in owner.stations])
+    for position in np.flatnonzero(drops_of(world, parts)).tolist():
         owner = found[world.routes.owner[position]]
         port = topology.ports[port_of[position]]
-        cause = "cycle buffer full" if owner.rank == 0 else "class buffer full"
-        frames = int(world.routes.lost[position])
-        count[port.number, port.name, owner.name, cause] += frames
+        no_room = "cycle buffer full" if owner.cycles else "class buffer full"
+        count[port.number, port.name, owner.name, no_room] += int(world.routes.lost[position])
+        for cause, frames in causes_at(position, parts):
+            count[port.number, port.name, owner.name, cause] += frames
     return tuple(
         Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
-        for number, port, name, cause in sorted(count)
+        for number, port, name, cause in sorted(+count)
     )
 
 
 class _Accounts:
     """Sums the rows of a stream's paths or of a demand's parts."""
 
-    def __init__(self, found: Sequence[Owner], world: k.World) -> None:
+    def __init__(self, found: Sequence[Owner], world: k.World, parts: Parts | None) -> None:
         self.rows: dict[str, list[int]] = defaultdict(list)
         for number, owner in enumerate(found):
             self.rows[owner.name].append(number)
         routes, tally = world.routes, world.tally
-        self.lost = np.bincount(routes.owner, routes.lost, len(found)).astype(np.int64).tolist()
+        lost = np.bincount(routes.owner, drops_of(world, parts), len(found))
+        self.lost = lost.astype(np.int64).tolist()
+        self.copies = [copies_at(parts, owner.meeting) for owner in found]
         self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
         self.sent = world.sources.state[:, k.SENT].tolist()
         self.sent_bytes = world.sources.state[:, k.SENT_BYTES].tolist()
         self.counts = tally.owner.tolist()
         self.births = tally.birth.tolist()
         # All bins that hold frames, in the order of owners.
-        last_port = np.array([owner.ports[-1].number for owner in found], dtype=np.int64)
+        last_port = np.array([owner.stations[-1] for owner in found], dtype=np.int64)
         who, octave = np.nonzero(tally.block)
         base = tally.port[last_port[who], k.BLOCK_BASE]
         blocks = tally.bins[base + tally.block[who, octave] - 1]
@@ -328,22 +359,28 @@ class _Accounts:
     def of(self, name: str, service: str, rows: Sequence[int], *, copies: bool) -> Traffic:
         """Sum up `rows`. Copies of a frame over two paths count as one frame, lost when both are.
 
-        Latencies are those of all copies.
+        Latencies are those of all copies, or of those that recovery passed on; it makes a frame of
+        which one copy came one that was not lost.
         """
+        recovery = self.copies[rows[0]]
         counts = [self.counts[row] for row in rows]
         once = max if copies else sum
         got = [one for one in counts if one[k.RECEIVED]]
         base = min(one[k.FLOOR] for one in counts)
+        sent = once(self.sent[row] for row in rows)
+        passed = sum(one[k.RECEIVED] for one in counts)
+        lost = (min if copies else sum)(self.lost[row] for row in rows)
+        first = once if recovery is None else sum
         return Traffic(
             name=name,
             service=service,
-            sent=once(self.sent[row] for row in rows),
-            received=once(one[k.RECEIVED] for one in counts),
-            copies=sum(one[k.RECEIVED] for one in counts),
-            lost=(min if copies else sum)(self.lost[row] for row in rows),
+            sent=sent,
+            received=first(one[k.RECEIVED] for one in counts),
+            copies=passed,
+            lost=lost if recovery is None else min(lost, sent - passed),
             late=sum(self.late[row] for row in rows),
             sent_bytes=once(self.sent_bytes[row] for row in rows),
-            received_bytes=once(one[k.RECEIVED_BYTES] for one in counts),
+            received_bytes=first(one[k.RECEIVED_BYTES] for one in counts),
             steady_bytes=sum(one[k.STEADY_BYTES] for one in counts),
             latency_ps_min=min((one[k.FLOOR] + one[k.LEAST] for one in got), default=None),
             latency_ps_sum=sum(one[k.EXCESS] + one[k.FLOOR] * one[k.RECEIVED] for one in got),
@@ -366,6 +403,7 @@ class _Accounts:
                 ),
                 default=(0, None),
             )[1],
+            recovery=recovery,
         )
 
     def _histogram(self, rows: Sequence[int], base: int) -> tuple[tuple[int, int], ...]:

@@ -15,19 +15,18 @@ from qnet.units import ceil_div
 Ints = NDArray[np.int64]
 
 SAMPLES = 100
-"""Intervals of a run, or fewer."""
+"""Intervals of a run; each cuts a window short, which costs nothing to speak of."""
 
 
 class Series:
     """Counts of all ports at the ends of the intervals so far.
 
     `rows[interval, port]` has frames, wire bytes and drops since the run began, and the deepest
-    queue of the interval. An interval is so many times `reach_ps`, which does not depend on
-    the number of threads; the last one ends with the run.
+    queue of the interval. All intervals are alike but the last, which ends with the run.
     """
 
-    def __init__(self, ports: int, end_ps: int, reach_ps: int) -> None:
-        self.step_ps = ceil_div(end_ps, SAMPLES * reach_ps) * reach_ps
+    def __init__(self, ports: int, end_ps: int, least_ps: int) -> None:
+        self.step_ps = max(ceil_div(end_ps, SAMPLES), least_ps)
         self.rows: Ints = np.zeros((ceil_div(end_ps, self.step_ps), ports, 4), dtype=np.int64)
         self.end_ps: Ints = np.zeros(len(self.rows), dtype=np.int64)
         self.count = 0
@@ -36,16 +35,16 @@ class Series:
         """Return the end of the interval that is under way."""
         return (now_ps // self.step_ps + 1) * self.step_ps
 
-    def take(self, world: k.World, now_ps: int) -> None:
+    def take(self, world: k.World, now_ps: int, port_of_ring: Ints) -> None:
         """Note the counts at the end of an interval, and begin the next."""
-        counts = world.tally.port
+        counts = world.tally.port[: self.rows.shape[1]]
         columns = [k.FRAMES, k.WIRE_BYTES, k.DROPPED, k.DEEPEST]
         self.rows[self.count] = counts[:, columns]
         self.end_ps[self.count] = now_ps
         self.count += 1
         # What waits over the end belongs to the next interval too.
-        depth = world.queues.ring[:, k.BYTES].reshape(len(counts), -1)
-        counts[:, k.DEEPEST] = depth.max(axis=1, initial=0)
+        counts[:, k.DEEPEST] = 0
+        np.maximum.at(counts[:, k.DEEPEST], port_of_ring, world.queues.ring[:, k.BYTES])
 
     @property
     def deepest(self) -> Ints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from math import gcd
 from typing import NamedTuple
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
 from qnet.model.histogram import BIN_COUNT
-from qnet.model.plan import Plan
-from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream
+from qnet.model.plan import PathPlan, Plan
+from qnet.model.topology import Clock, Port, Sync, Topology
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream, TrafficClass
 from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice, integers, log_table
-from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, wire_bytes
+from qnet.simulate.ports.kernels import TIMED
+from qnet.units import PPB, PS_PER_MS, PS_PER_S, ceil_div, wire_bytes
 
 Ints = NDArray[np.int64]
 
@@ -41,6 +43,10 @@ class Law:
     sizes: tuple[tuple[int, int], ...]
     frames_per_s: float
     """Mean, for memory and for sharing out the work only."""
+    timetable: tuple[int, ...] = ()
+    """Of a timed source: when its frames are due within the `gap`, by the clock of its node."""
+    first_step: int = 0
+    """How many of these are left out, since the clock would show them before time zero."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,20 @@ class Owner:
     ports: tuple[Port, ...]
     cycles: tuple[int, ...]
     law: Law
+    traffic_class: TrafficClass
     hold_ps: int | None = None
     """When a damper hands a frame over, after its birth."""
+    queues: tuple[int, ...] = ()
+    """Of a gated stream: its queue at each port."""
+    stream: Stream | None = None
+    meeting: int | None = None
+    """Number, counting on from the last port, of the point where copies of the stream meet."""
+
+    @property
+    def stations(self) -> tuple[int, ...]:
+        """Numbers of the ports on the way, and of the point where copies meet."""
+        numbers = tuple(port.number for port in self.ports)
+        return numbers if self.meeting is None else (*numbers, self.meeting)
 
 
 def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...]:
@@ -65,27 +83,49 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
     )
     rank = {one.name: i + 1 for i, one in enumerate(strict)}
     port = topology.port_by_name
+    blocks = clock_blocks(profile)
+    walk_of = cache(lambda node: clock_walk(topology, node, blocks, profile.simulation.seed))
     found: list[Owner] = []
+    meeting = len(topology.ports)
     for promise in plan.streams:
         stream = stream_by_name[promise.name]
+        meets = stream.recovery is not None and len(promise.paths) > 1
         for path in promise.paths:
-            law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
             ports = tuple(port[name] for name in path.ports)
-            where = rank.get(stream.traffic_class, 0)
-            found.append(Owner(stream.name, where, ports, path.cycles, law, promise.hold_ps))
+            if path.starts_ps:
+                law = _timed_law(stream, path, topology, plan, walk_of(ports[0].source))
+            else:
+                law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
+            found.append(
+                Owner(
+                    stream.name,
+                    rank.get(stream.traffic_class, 0),
+                    ports,
+                    path.cycles,
+                    law,
+                    profile.class_by_name[stream.traffic_class],
+                    promise.hold_ps,
+                    path.queues,
+                    stream,
+                    meeting if meets else None,
+                )
+            )
+        meeting += meets
     for placed in plan.demands:
         demand = demand_by_name[placed.name]
         for i, part in enumerate(placed.parts):
             law = _demand_law(demand, part.rate_bps, i, profile.simulation.seed)
             ports = tuple(port[name] for name in part.ports)
-            found.append(Owner(demand.name, rank[demand.traffic_class], ports, (), law))
+            one = profile.class_by_name[demand.traffic_class]
+            found.append(Owner(demand.name, rank[demand.traffic_class], ports, (), law, one))
     return tuple(found)
 
 
 def _stream_law(
     stream: Stream, send_ps: int | None, cycles: Sequence[int], plan: Plan, profile: Profile
 ) -> Law:
-    frames_per_s = stream.max_packets * PS_PER_S / stream.interval_ps
+    packets = stream.max_packets + stream.excess_packets
+    frames_per_s = packets * PS_PER_S / stream.interval_ps
     if send_ps is None:
         who = stream.service + stream.talker if stream.start == "together" else stream.name
         (send_ps,) = integers(profile.simulation.seed, f"start {who}", 1, stream.interval_ps)
@@ -93,12 +133,47 @@ def _stream_law(
         kind=k.PERIODIC,
         gap=stream.interval_ps,
         shift=0,
-        packets=stream.max_packets,
+        packets=packets,
         first_ps=send_ps,
         first_cycle=cycles[0] if cycles else 0,
         period_cycles=stream.interval_ps // plan.cycle_ps,
         sizes=((stream.frame_bytes, 1),),
         frames_per_s=frames_per_s,
+    )
+
+
+def _timed_law(
+    stream: Stream, path: PathPlan, topology: Topology, plan: Plan, walk: Sequence[int]
+) -> Law:
+    """Return the law of a gated stream: its first port has frame k when the plan starts it there.
+
+    The times are those of the talker's clock, whose error goes along `walk`.
+    """
+    assert plan.gate_cycle_ps is not None, "gated streams have a gate cycle"
+    port = topology.port_by_name[path.ports[0]]
+    phase_ps = topology.node_by_name[port.source].clock.phase_ps
+    table = tuple(phase_ps + starts[0] for starts in path.starts_ps)
+    first_step = 0
+    while True:
+        gone, step = divmod(first_step, len(table))
+        due = table[step] + gone * plan.gate_cycle_ps
+        due += walk[min(due // CLOCK_BLOCK_PS, len(walk) - 1)]
+        if due >= 0:
+            break
+        first_step += 1
+    packets = 1 + stream.excess_packets
+    return Law(
+        kind=TIMED,
+        gap=plan.gate_cycle_ps,
+        shift=0,
+        packets=packets,
+        first_ps=due,
+        first_cycle=0,
+        period_cycles=0,
+        sizes=((stream.frame_bytes, 1),),
+        frames_per_s=len(table) * packets * PS_PER_S / plan.gate_cycle_ps,
+        timetable=table,
+        first_step=first_step,
     )
 
 
@@ -139,7 +214,10 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
 
 
 class Hops(NamedTuple):
-    """All hops of all owners, one after the other, as arrays."""
+    """All hops of all owners, one after the other, as arrays.
+
+    A point where copies meet counts as a port, with a number from that of the last port on.
+    """
 
     owner: Ints
     port: Ints
@@ -156,9 +234,9 @@ class Hops(NamedTuple):
 
 def hops_of(found: Sequence[Owner]) -> Hops:
     """Flatten the routes, and number the lanes that they use."""
-    length = _ints(len(owner.ports) for owner in found)
+    length = _ints(len(owner.stations) for owner in found)
     first = np.cumsum(length) - length
-    port = _ints(port.number for port in chain.from_iterable(owner.ports for owner in found))
+    port = _ints(chain.from_iterable(owner.stations for owner in found))
     last = np.zeros(port.size, dtype=np.bool_)
     last[first + length - 1] = True
     near = np.flatnonzero(~last)
@@ -175,6 +253,30 @@ def hops_of(found: Sequence[Owner]) -> Hops:
         lane_feeder=pairs % ports,
         lane_target=pairs // ports,
     )
+
+
+def positions(hops: Hops) -> tuple[Ints, Ints]:
+    """Return the hops in the order of ports, and the place of each hop in that order."""
+    order = np.argsort(hops.port, kind="stable")
+    position = np.empty_like(order)
+    position[order] = np.arange(order.size)
+    return order, position
+
+
+def heads_ps(topology: Topology, hops: Hops) -> Ints:
+    """Return, lane by lane, how long after its begin a frame may be sent on without all of it.
+
+    Preamble and the bytes that the node after the lane wants to see, where the ports before and
+    after have one rate; 0 where it wants all of them.
+    """
+    heads = np.zeros(hops.lane_feeder.size, dtype=np.int64)
+    ports = topology.ports
+    for lane, (near, far) in enumerate(zip(hops.lane_feeder, hops.lane_target, strict=True)):
+        if far < len(ports) and ports[far].rate_bps == ports[near].rate_bps:
+            enough = topology.node_by_name[ports[far].source].cut_through_bytes
+            if enough is not None:
+                heads[lane] = ceil_div((enough + 8) * 8 * PS_PER_S, ports[near].rate_bps)
+    return heads
 
 
 def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner]) -> k.World:
@@ -195,14 +297,13 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     counts[:, k.MOST] = -1
     counts[:, k.FLOOR] = floor
     counts[:, k.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
-    tally = np.zeros((ports, 16), dtype=np.int64)
+    stations = max(ports, int(hops.port.max(initial=0)) + 1)
+    tally = np.zeros((stations, 16), dtype=np.int64)
     # Four octaves for each owner to begin with; more are made when they are needed.
-    room = 4 * np.bincount(hops.port[hops.last], minlength=ports) + 8
+    room = 4 * np.bincount(hops.port[hops.last], minlength=stations) + 8
     tally[:, k.BLOCK_ROOM] = room
     tally[:, k.BLOCK_BASE] = np.cumsum(room) - room
-    order = np.argsort(hops.port, kind="stable")
-    position = np.empty_like(order)
-    position[order] = np.arange(order.size)
+    order, position = positions(hops)
     return k.World(
         network=network,
         routes=_routes(topology, found, hops, order, position),
@@ -223,9 +324,15 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
 def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: k.Network) -> Ints:
     """Return the least latency that each route, or its damper, allows to the shortest frame."""
     shortest = _ints(min(size for size, _ in owner.law.sizes) for owner in found)
-    stay = network.line_time[network.rate[hops.port], shortest[hops.owner]]
-    stay = stay + network.propagation[hops.port]
-    stay += np.where(hops.last, 0, network.processing_low[hops.port])
+    is_port = hops.port < network.rate.size
+    port = np.where(is_port, hops.port, 0)
+    # Reserved frames wait for a cycle at each port: none of them is sent on before all is in.
+    cyclic = np.array([bool(owner.cycles) for owner in found])[hops.owner]
+    head = np.where(cyclic, 0, np.append(heads_ps(topology, hops), 0)[hops.lane])
+    line = network.line_time[network.rate[port], shortest[hops.owner]]
+    stay = np.where(head > 0, np.minimum(line, head), line) + network.propagation[port]
+    stay += np.where(hops.last | ~np.roll(is_port, -1), 0, network.processing_low[port])
+    stay[~is_port] = 0
     floor = np.add.reduceat(stay, hops.first) if len(found) else stay
     for number, owner in enumerate(found):
         if owner.hold_ps is not None:
@@ -250,10 +357,11 @@ def _network(
     after = [topology.node_by_name[port.target] for port in ports]
     before = [topology.node_by_name[port.source] for port in ports]
     node_number = {node.name: i for i, node in enumerate(topology.nodes)}
-    blocks = ceil_div(profile.simulation.duration_ps, CLOCK_BLOCK_PS) + 1
-    lane_first = np.searchsorted(hops.lane_target, np.arange(len(ports) + 1))
+    blocks = clock_blocks(profile)
+    stations = max(len(ports), int(hops.port.max(initial=0)) + 1)
+    lane_first = np.searchsorted(hops.lane_target, np.arange(stations + 1))
     rank = _ints(owner.rank for owner in found)[hops.owner]
-    lowest, highest = np.full(len(ports), len(profile.classes)), np.zeros(len(ports), np.int64)
+    lowest, highest = np.full(stations, len(profile.classes)), np.zeros(stations, np.int64)
     np.minimum.at(lowest, hops.port, rank)
     np.maximum.at(highest, hops.port, rank)
     return k.Network(
@@ -283,16 +391,59 @@ def _network(
     )
 
 
+def clock_blocks(profile: Profile) -> int:
+    """Return in how many blocks of time the clocks' errors are known."""
+    return ceil_div(profile.simulation.duration_ps, CLOCK_BLOCK_PS) + 1
+
+
 def clock_walk(topology: Topology, node: str, blocks: int, seed: int) -> list[int]:
-    """Return a clock's error in each block: a random walk between the bounds of the clock."""
+    """Return a clock's error in each block, in whole steps of its counter.
+
+    Set by a grandmaster: what the hops from it add up to, until it is lost. Else a random walk
+    between the bounds of the clock, and on top of it what its frequency offset makes of the time.
+    """
     clock = topology.node_by_name[node].clock
-    starts = integers(seed, f"clock {node}", 1, 2 * clock.error_ps + 1)
-    steps = integers(seed, f"wander {node}", blocks - 1, 2 * clock.wander_ps + 1)
-    walk = [starts[0] - clock.error_ps]
+    unit = max(clock.granularity_ps, 1)
+    drawn = integers(seed, f"frequency {node}", 1, 2 * clock.frequency_ppb + 1)
+    drift_ppb = drawn[0] - clock.frequency_ppb
+    walk = _own_walk(clock, node, blocks, seed)
+    lost = 0
+    if topology.sync is not None and node in topology.sync_ways:
+        walk = _followed_walk(topology, topology.sync, node, blocks, seed)
+        lost = (topology.sync.lost_at_ps or blocks * CLOCK_BLOCK_PS) // CLOCK_BLOCK_PS
+        walk = walk[: lost + 1] + [walk[min(lost, blocks - 1)]] * (blocks - lost - 1)
+    drift = [max(block - lost, 0) * CLOCK_BLOCK_PS * drift_ppb // PPB for block in range(blocks)]
+    return [error + away // unit * unit for error, away in zip(walk[:blocks], drift, strict=True)]
+
+
+def _own_walk(clock: Clock, node: str, blocks: int, seed: int) -> list[int]:
+    unit = max(clock.granularity_ps, 1)
+    bound, most = clock.error_ps // unit, clock.wander_ps // unit
+    starts = integers(seed, f"clock {node}", 1, 2 * bound + 1)
+    steps = integers(seed, f"wander {node}", blocks - 1, 2 * most + 1)
+    walk = [starts[0] - bound]
     for step in steps:
-        error = walk[-1] + step - clock.wander_ps
-        walk.append(max(-clock.error_ps, min(clock.error_ps, error)))
-    return walk
+        walk.append(max(-bound, min(bound, walk[-1] + step - most)))
+    return [unit * error for error in walk]
+
+
+def _followed_walk(topology: Topology, sync: Sync, node: str, blocks: int, seed: int) -> list[int]:
+    """Return what the hops from the grandmaster add up to, as fast as the clock follows it."""
+    clock = topology.node_by_name[node].clock
+    unit = max(clock.granularity_ps, 1)
+    most = clock.wander_ps // unit
+    every = sync.interval_ps // CLOCK_BLOCK_PS
+    goals = [0] * ceil_div(blocks, every)
+    for number in topology.sync_ways[node]:
+        port = topology.ports[number]
+        drawn = integers(seed, f"sync {port.name}", len(goals), 2 * sync.hop_error_ps + 1)
+        for i, one in enumerate(drawn):
+            goals[i] += one - sync.hop_error_ps + topology.asymmetry_ps(port)
+    walk = [goals[0] // unit]
+    for block in range(1, blocks):
+        step = goals[block // every] // unit - walk[-1]
+        walk.append(walk[-1] + max(-most, min(most, step)))
+    return [unit * error for error in walk]
 
 
 def _routes(
@@ -326,7 +477,8 @@ def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     used = hops.lane >= 0
     frames_per_s = np.bincount(hops.lane[used], pace[used], hops.lane_feeder.size)
     feeder = hops.lane_feeder
-    reach = network.propagation[feeder] + network.processing_low[feeder]
+    at_listener = hops.lane_target >= network.rate.size
+    reach = network.propagation[feeder] + np.where(at_listener, 0, network.processing_low[feeder])
     # A port may be a window ahead of the next one: eight of the shortest ways at most.
     ahead = 9 * reach.min(initial=network.block)
     stay = reach + network.processing_span[feeder] + ahead

@@ -1,4 +1,4 @@
-"""Play a run and write down what some of its frames, or all frames of some ports, do."""
+"""Write down what frames do: some of them, all of some ports, or the first of a whole run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from qnet.simulate.run import Course
 Ints = NDArray[np.int64]
 
 ROWS_PER_PORT = 4096
+ROWS_PER_PORT_OF_ALL = 512
+"""Where every port writes, there are thousands of them."""
 
 
 class Rows(NamedTuple):
@@ -43,24 +45,78 @@ def play(
     has ports, and from when to before when all that they send or refuse is.
     """
     course = Course(topology, profile, plan, threads)
-    trace = _trace(course, set(follow), watch or {}, len(topology.ports))
-    port_of = np.flatnonzero(trace.slot >= 0)
+    trace = _trace(course, set(follow), watch or {}, len(topology.ports), ROWS_PER_PORT)
     while not course.is_done:
         found: list[Rows] = []
 
         def collect(trace: k.Trace, found: list[Rows] = found) -> None:
-            for slot in np.flatnonzero(trace.used).tolist():
-                rows = trace.rows[slot, : trace.used[slot]].copy()
-                owner = course.world.routes.owner[rows[:, k.TRACED_LABEL] >> 16]
-                found.append(Rows(int(port_of[slot]), rows, owner))
-            trace.used[:] = 0
+            found += _empty(trace, course)
 
         course.go_on(trace, collect)
         yield course, found
 
 
+def _empty(trace: k.Trace, course: Course) -> Iterator[Rows]:
+    """Yield what has been written down, and make room for more."""
+    port_of = np.flatnonzero(trace.slot >= 0)
+    for slot in np.flatnonzero(trace.used).tolist():
+        rows = trace.rows[slot, : trace.used[slot]].copy()
+        owner = course.world.routes.owner[rows[:, k.TRACED_LABEL] >> 16]
+        yield Rows(int(port_of[slot]), rows, owner)
+    trace.used[:] = 0
+
+
+class Recorder:
+    """Writes down the first frames of a run, wherever they leave a port or find no room."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.count = 0
+        self.found: list[Rows] = []
+        self.trace: k.Trace | None = None
+
+    def begin(self, course: Course) -> None:
+        """Have every port write, and look at what they wrote in steps of so many frames."""
+        ports = len(course.world.network.rate)
+        watch = dict.fromkeys(range(ports), (0, course.end_ps))
+        self.trace = _trace(course, set(), watch, ports, ROWS_PER_PORT_OF_ALL)
+
+    def go_on(self, course: Course) -> None:
+        """Run some windows of the run, and write them down until there are enough frames."""
+        course.go_on(self.trace, lambda trace: self.found.extend(_empty(trace, course)))
+        if self.trace is not None:
+            self.count = sum(len(one.rows) for one in self.found)
+            if self.count >= self.frames:
+                self.trace = None
+
+    def recording(self) -> Recording:
+        """Return the frames in the order of their start, or of their refusal."""
+        none = np.zeros(0, dtype=np.int64)
+        if not self.found:
+            return Recording(none, none, np.zeros((0, 8), dtype=np.int64))
+        rows = np.concatenate([one.rows for one in self.found])
+        port = np.concatenate([np.full(len(one.rows), one.port) for one in self.found])
+        owner = np.concatenate([one.owner for one in self.found])
+        refused = rows[:, k.STARTED] == k.REFUSED
+        when = np.where(refused, rows[:, k.QUEUED], rows[:, k.STARTED])
+        order = np.lexsort((rows[:, k.QUEUED], refused, port, when))[: self.frames]
+        return Recording(port[order], owner[order], rows[order])
+
+
+class Recording(NamedTuple):
+    """The first frames of a run: port and number of the path or part, and rows of the trace."""
+
+    port: Ints
+    owner: Ints
+    rows: Ints
+
+
 def _trace(
-    course: Course, follow: set[int], watch: Mapping[int, tuple[int, int]], ports: int
+    course: Course,
+    follow: set[int],
+    watch: Mapping[int, tuple[int, int]],
+    ports: int,
+    room: int,
 ) -> k.Trace:
     followed = np.zeros(len(course.found), dtype=np.int64)
     followed[sorted(follow)] = 1
@@ -71,5 +127,5 @@ def _trace(
     wanted = {port.number for one in follow for port in course.found[one].ports} | set(watch)
     slot = np.full(ports, -1, dtype=np.int64)
     slot[sorted(wanted)] = np.arange(len(wanted))
-    rows = np.zeros((len(wanted), ROWS_PER_PORT, 8), dtype=np.int64)
+    rows = np.zeros((len(wanted), room, 8), dtype=np.int64)
     return k.Trace(followed, since, until, slot, np.zeros(len(wanted), dtype=np.int64), rows)

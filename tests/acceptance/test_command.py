@@ -49,9 +49,12 @@ def test_exit_0_when_promises_are_kept(small: Path, tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     assert "PASS" in run.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "inputs",
         "junit.xml",
+        "observation.json",
         "plan.json",
         "report.html",
+        "run.json",
         "verdict.json",
     ]
 
@@ -141,7 +144,8 @@ def test_exit_3_and_only_whole_files_when_the_disk_is_full(small: Path, tmp_path
     assert run.stdout == ""
     assert run.stderr == f"{out / 'report.html'} cannot be written: file too large\n"
     left = {path.name for path in out.iterdir()}
-    assert left == {"verdict.json", "plan.json", "junit.xml"}
+    run_itself = {"run.json", "observation.json", "inputs"}
+    assert left == {"verdict.json", "plan.json", "junit.xml"} | run_itself
     json.loads((out / "plan.json").read_text())
     json.loads((out / "verdict.json").read_text())
 

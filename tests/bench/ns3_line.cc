@@ -1,9 +1,11 @@
 // A line of switches in ns-3: what is its own there is what is measured and compared here, the
 // event scheduler, PointToPointNetDevice and its channel, DropTailQueue, FifoQueueDisc and
-// PrioQueueDisc. Between two devices there is no IP stack, only a look at which way a frame goes:
-// the least that ns-3 can do for a frame, so the fastest that it can be.
+// PrioQueueDisc. With "fifo" and "priority" there is no IP stack between two devices, only a look at
+// which way a frame goes: the least that ns-3 can do for a frame, so the fastest that it can be. With
+// "internet" frames are what they are in most uses of ns-3: UDP datagrams from socket to socket,
+// forwarded by its IPv4.
 //
-// Standard input: picoseconds to run, "fifo" or "priority", number of ports; for each port rate in
+// Standard input: picoseconds to run, "fifo", "priority" or "internet", number of ports; for each port rate in
 // bit/s and propagation in ps; number of flows; for each flow first port, last port, class (0 is
 // the highest), bytes on the wire, first birth in ps, gap in ps.
 // Standard output: "flow birth latency" for each frame delivered, in picoseconds. Standard error:
@@ -11,9 +13,11 @@
 
 #include "ns3/core-module.h"
 #include "ns3/fifo-queue-disc.h"
+#include "ns3/internet-module.h"
 #include "ns3/network-module.h"
 #include "ns3/point-to-point-module.h"
 #include "ns3/prio-queue-disc.h"
+#include "ns3/traffic-control-helper.h"
 
 #include <ctime>
 #include <iostream>
@@ -23,6 +27,7 @@ using namespace ns3;
 
 // The point-to-point header counts as two of the bytes on the wire.
 static const uint32_t PPP_BYTES = 2;
+static const uint32_t UDP_AND_IP_BYTES = 28;
 
 struct Flow
 {
@@ -83,7 +88,8 @@ static std::vector<Ptr<QueueDisc>> discs;
 static std::vector<bool> busy;
 static std::vector<Delivery> deliveries;
 static uint64_t sent = 0, hops = 0;
-static bool priority = false;
+static bool priority = false, internet = false;
+static std::vector<Ptr<Socket>> sockets, sinks;
 
 static void
 Offer(uint32_t port, Ptr<Packet> packet, uint32_t level)
@@ -102,6 +108,25 @@ Offer(uint32_t port, Ptr<Packet> packet, uint32_t level)
         busy[port] = true;
         auto item = discs[port]->Dequeue();
         senders[port]->Send(item->GetPacket(), senders[port]->GetBroadcast(), 0x0800);
+    }
+}
+
+static void
+Deliver(const Mark& mark)
+{
+    int64_t now = Simulator::Now().GetPicoSeconds();
+    deliveries.push_back({mark.flow, int64_t(mark.birth), now - int64_t(mark.birth)});
+}
+
+static void
+Receive(Ptr<Socket> socket)
+{
+    while (Ptr<Packet> packet = socket->Recv())
+    {
+        Mark mark;
+        packet->PeekPacketTag(mark);
+        hops += flows[mark.flow].last - flows[mark.flow].first + 1;
+        Deliver(mark);
     }
 }
 
@@ -128,8 +153,7 @@ Arrive(uint32_t port, Ptr<NetDevice>, Ptr<const Packet> packet, uint16_t, const 
     const Flow& flow = flows[mark.flow];
     if (port == flow.last)
     {
-        int64_t now = Simulator::Now().GetPicoSeconds();
-        deliveries.push_back({mark.flow, int64_t(mark.birth), now - int64_t(mark.birth)});
+        Deliver(mark);
     }
     else
     {
@@ -145,10 +169,18 @@ Emit(uint32_t number)
     Mark mark;
     mark.flow = number;
     mark.birth = Simulator::Now().GetPicoSeconds();
-    Ptr<Packet> packet = Create<Packet>(flow.wireBytes - PPP_BYTES);
+    Ptr<Packet> packet =
+        Create<Packet>(flow.wireBytes - PPP_BYTES - (internet ? UDP_AND_IP_BYTES : 0));
     packet->AddPacketTag(mark);
     ++sent;
-    Offer(flow.first, packet, flow.level);
+    if (internet)
+    {
+        sockets[number]->Send(packet);
+    }
+    else
+    {
+        Offer(flow.first, packet, flow.level);
+    }
     Simulator::Schedule(PicoSeconds(flow.gap), &Emit, number);
 }
 
@@ -162,9 +194,15 @@ main()
     uint32_t ports, count;
     std::cin >> end >> kind >> ports;
     priority = kind == "priority";
+    internet = kind == "internet";
     NodeContainer nodes;
     nodes.Create(ports + 1);
     busy.resize(ports, false);
+    std::vector<Ipv4Address> ends;
+    if (internet)
+    {
+        InternetStackHelper().Install(nodes);
+    }
     for (uint32_t port = 0; port < ports; ++port)
     {
         uint64_t rate;
@@ -178,6 +216,16 @@ main()
         auto pair = helper.Install(nodes.Get(port), nodes.Get(port + 1));
         auto device = DynamicCast<PointToPointNetDevice>(pair.Get(0));
         senders.push_back(device);
+        if (internet)
+        {
+            Ipv4AddressHelper addresses;
+            std::string network = "10.0." + std::to_string(port) + ".0";
+            addresses.SetBase(network.c_str(), "255.255.255.0");
+            ends.push_back(addresses.Assign(pair).GetAddress(1));
+            // Its default is FQ-CoDel, which is not first come, first served.
+            TrafficControlHelper().Uninstall(pair);
+            continue;
+        }
         pair.Get(1)->SetReceiveCallback(MakeBoundCallback(&Arrive, port));
         if (priority)
         {
@@ -206,6 +254,25 @@ main()
         std::cin >> flow.first >> flow.last >> flow.level >> flow.wireBytes >> flow.birth >> flow.gap;
         Simulator::Schedule(PicoSeconds(flow.birth), &Emit, i);
     }
+    if (internet)
+    {
+        Ipv4GlobalRoutingHelper::PopulateRoutingTables();
+        auto udp = UdpSocketFactory::GetTypeId();
+        for (uint32_t node = 0; node <= ports; ++node)
+        {
+            auto sink = Socket::CreateSocket(nodes.Get(node), udp);
+            sink->SetAttribute("RcvBufSize", UintegerValue(1 << 30));
+            sink->Bind(InetSocketAddress(Ipv4Address::GetAny(), 9));
+            sink->SetRecvCallback(MakeCallback(&Receive));
+            sinks.push_back(sink);
+        }
+        for (const Flow& flow : flows)
+        {
+            auto socket = Socket::CreateSocket(nodes.Get(flow.first), udp);
+            socket->Connect(InetSocketAddress(ends[flow.last], 9));
+            sockets.push_back(socket);
+        }
+    }
     Simulator::Stop(PicoSeconds(end));
     std::clock_t begin = std::clock();
     Simulator::Run();
@@ -215,6 +282,8 @@ main()
         std::cout << one.flow << ' ' << one.birth << ' ' << one.latency << '\n';
     }
     std::cerr << sent << ' ' << deliveries.size() << ' ' << hops << ' ' << seconds << std::endl;
+    sockets.clear();
+    sinks.clear();
     Simulator::Destroy();
     return 0;
 }

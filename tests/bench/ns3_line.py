@@ -28,7 +28,7 @@ from qnet.simulate.tracing import play
 from qnet.units import wire_bytes
 
 SOURCE = Path(__file__).with_name("ns3_line.cc")
-LIBRARIES = ("core", "network", "point-to-point", "traffic-control")
+LIBRARIES = ("core", "network", "point-to-point", "traffic-control", "internet")
 
 
 class Flow(NamedTuple):
@@ -53,11 +53,12 @@ class Line(NamedTuple):
     flows: tuple[Flow, ...]
 
 
-def constant(hops: int, count: int, duration: str) -> Line:
+def constant(hops: int, count: int, duration: str, kind: str) -> Line:
     """Return flows from end to end that fill 90 % of the line, all of one rate and size."""
     gap_ps = wire_bytes(1000) * 8 * 10**12 // 10**11 * count * 10 // 9
     flows = tuple(Flow(0, hops - 1, 0, 1000, gap_ps) for _ in range(count))
-    return Line(f"{hops} hops, {count} flows", "fifo", hops, "100Gbps", "50us", duration, flows)
+    name = f"{hops} hops, {count} flows, {kind}"
+    return Line(name, kind, hops, "100Gbps", "50us", duration, flows)
 
 
 def mixed(kind: str, levels: int, seed: int) -> Line:
@@ -217,7 +218,8 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         binary = compile_ns3(Path(python), Path(folder))
         print(f"{'':30} {'qnet':>14} {'ns-3':>14}")  # noqa: T201
-        compare(constant(10, 100, "20ms"), binary)
+        for kind in ("fifo", "internet"):
+            compare(constant(10, 100, "20ms", kind), binary)
         for seed in (1, 2, 3):
             compare(mixed("fifo", 1, seed), binary)
             compare(mixed("priority", 3, seed), binary)

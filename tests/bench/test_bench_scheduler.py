@@ -1,7 +1,7 @@
 """How fast the schedulers are and how much they place. Numbers are shown, never asserted.
 
 make bench
-QNET_BENCH_STREAMS=10000000 python -m pytest tests/bench -k ten_million --benchmark-enable -s
+QNET_BENCH_STREAMS=10000000 python -m pytest tests/bench -k ten_million --benchmark-only -s
 """
 
 import csv
@@ -17,16 +17,21 @@ import networkx
 import numpy as np
 import pytest
 
+from qnet.check.plan import prove
+from qnet.model.plan import Plan
 from qnet.model.read import read_topology
+from qnet.schedule import schedule
 from qnet.schedule.csqf import CycleProblem, most_streams
 from qnet.schedule.csqf.plan import State, fill, prepare, ruin_and_recreate
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import Requests, Scheduler, audit
 from qnet.schedule.paths import shortest_paths
 from qnet.schedule.paths.search import make_net
+from qnet.schedule.repair.search import Search
 from qnet.schedule.slots import SlotProblem, most_slots_mbps
 from qnet.schedule.slots import plan as slots
 from qnet.schedule.slots.kernels import place_all
+from tests.bench.hard import crowded, internet2
 from tests.bench.judges import judge_cycles, judge_slots
 
 DATA = Path(__file__).parent / "data"
@@ -72,6 +77,31 @@ def test_csqf(benchmark: Any, count: int, peer: int) -> None:
             "rounds s": round(seconds, 2),
             "bound %": 100 * bound / count,
             "FO-CS %": peer,
+        }
+    )
+
+
+@pytest.mark.parametrize("rounds", [None, 2, 200, 1000])
+@pytest.mark.parametrize(
+    "name", ["internet2 tcqf", "internet2 csqf", "crowded tcqf", "crowded csqf"]
+)
+def test_search_in_hard_sets(benchmark: Any, name: str, rounds: int | None) -> None:
+    kind, mechanism = name.split()
+    made = internet2(5000, mechanism) if kind == "internet2" else crowded(20, 1500, 1, mechanism)
+    search = None if rounds is None else Search(1, lambda done: done < rounds)
+
+    def solve() -> Plan:
+        return schedule(*made, topology_sha256="", traffic_sha256="", search=search)
+
+    plan = benchmark.pedantic(solve, rounds=1, warmup_rounds=1)
+    assert prove(*made, plan).findings == ()
+    assert plan.reserved is not None
+    benchmark.extra_info.update(
+        {
+            "placed": plan.reserved.streams_placed,
+            "at most": plan.reserved.streams_bound,
+            "asked": plan.reserved.streams,
+            "rate of bound %": 100 * plan.reserved.placed_bps / plan.reserved.bound_bps,
         }
     )
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnet.check.plan import ONE_PATH_LEFT, prove, prove_kept
+from qnet.check.plan import prove, prove_kept
+from qnet.check.routes import ONE_PATH_LEFT
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnet.check.plan import FINDINGS_PER_PLACE, prove
+from qnet.check.findings import FINDINGS_PER_PLACE
+from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
@@ -353,7 +354,7 @@ def path(ports: list[str], *cycles: int) -> dict[str, Any]:
         (lambda p: p["egress"].clear(), "inputs", "says nothing of this egress"),
         (on("egress", 0, required_bps=1), "inputs", "planned for an egress of 1 b/s"),
         (on("streams", 0, paths=[]), "route", "asked for 1 paths, the plan has 0"),
-        (on("streams", 1, paths=[path(UPPER, 1, 3)]), "route", "asked for 2 paths"),
+        (on("streams", 1, paths=[path(UPPER, 1, 3)]), "disjoint", "asked for 2 paths"),
         (on("streams", 0, paths=[path([])]), "route", "without ports"),
         (on("streams", 0, paths=[path(["a->z", "b->d"], 0, 2)]), "route", "not in the network"),
         (on("streams", 0, paths=[path(["a->c", "b->d"], 0, 2)]), "route", "has come to c"),

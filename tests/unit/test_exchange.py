@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from click.testing import CliRunner
 from qnet.check.gates import check_gates
 from qnet.cli import main
 from qnet.errors import Infeasible, InputError
-from qnet.exchange.bridges import gate_parameter_tables, taprio_lines
+from qnet.exchange.bridges import gate_parameter_tables, tables_of_problem, taprio_lines
 from qnet.exchange.tsnkit import read_problem, write_problem, write_schedule
 from qnet.model.gates import GateProblem
+from qnet.model.plan import Plan
 from qnet.schedule.qbv.solve import schedule_gates
 
 DATA = Path(__file__).parents[1] / "data" / "tsn"
@@ -94,8 +97,9 @@ def test_windows_of_tsnkit_and_entries_of_bridges_say_the_same() -> None:
     for row in rows:
         a, b = row["link"].strip("()").split(", ")
         sent[f"{a}->{b}"] = sent.get(f"{a}->{b}", 0) + int(row["end"]) - int(row["start"])
+    tables = tables_of_problem(problem, plan)
     opened: dict[str, int] = {}
-    for node, text in gate_parameter_tables(problem, plan, base_ns=3 * 10**9 + 7).items():
+    for node, text in gate_parameter_tables(tables, base_ns=3 * 10**9 + 7).items():
         for one in json.loads(text)["ietf-interfaces:interfaces"]["interface"]:
             bridge_port = one["ieee802-dot1q-bridge:bridge-port"]
             table = bridge_port["ieee802-dot1q-sched-bridge:gate-parameter-table"]
@@ -108,7 +112,7 @@ def test_windows_of_tsnkit_and_entries_of_bridges_say_the_same() -> None:
                 entry["time-interval-value"] for entry in entries if entry["gate-states-value"]
             )
     assert opened == sent
-    lines = [line for text in taprio_lines(problem, plan).values() for line in text.splitlines()]
+    lines = [line for text in taprio_lines(tables).values() for line in text.splitlines()]
     assert len(lines) == len(plan.gates)
     for line in lines:
         words = line.split()
@@ -135,3 +139,102 @@ def test_the_verbs_lead_from_csv_to_files(tmp_path: Path) -> None:
     result = run(main, ["export", "yang", problem, plan, "--out", str(tmp_path / "no")])
     assert result.exit_code == 2
     assert "only queue 6 may send" in result.output
+
+
+def run_ok(*words: str) -> str:
+    result = CliRunner().invoke(main, list(words))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_gates_of_an_ordinary_plan_leave_as_yang_and_taprio(tmp_path: Path) -> None:
+    plan = str(tmp_path / "plan.json")
+    run_ok("plan", "factory", "-o", plan)
+    made = Plan.model_validate_json(Path(plan).read_text(), by_name=True)
+    run_ok("export", "yang", "factory", plan, "--out", str(tmp_path / "yang"))
+    tables = 0
+    for file in (tmp_path / "yang").iterdir():
+        for one in json.loads(file.read_text())["ietf-interfaces:interfaces"]["interface"]:
+            port = f"{file.stem}->{one['name'].removeprefix('to-')}"
+            (listed,) = [gates for gates in made.gates if gates.port == port]
+            table = one["ieee802-dot1q-bridge:bridge-port"][
+                "ieee802-dot1q-sched-bridge:gate-parameter-table"
+            ]
+            entries = table["admin-control-list"]["gate-control-entry"]
+            assert [entry["index"] for entry in entries] == list(range(len(entries)))
+            found = [(one["time-interval-value"], one["gate-states-value"]) for one in entries]
+            assert found == [(gate.interval_ps // 1000, gate.states) for gate in listed.entries]
+            tables += 1
+    assert tables == len(made.gates)
+    run_ok("export", "taprio", "factory", plan, "--out", str(tmp_path / "taprio"))
+    lines = [
+        line for file in (tmp_path / "taprio").iterdir() for line in file.read_text().splitlines()
+    ]
+    assert len(lines) == len(made.gates)
+    broken = Path(plan).read_text().replace('"gate_cycle_ps": 4', '"gate_cycle_ps": 5')
+    Path(plan).write_text(broken)
+    result = CliRunner().invoke(main, ["export", "yang", "factory", plan, "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "has 4 frames, 5 are in a gate cycle" in result.output
+
+
+@pytest.mark.skipif(shutil.which("tc") is None, reason="tc is not installed")
+def test_tc_understands_every_word() -> None:
+    """`tc` reads all arguments before it looks for the device, which does not exist."""
+    problem = problem_of("047")
+    texts = taprio_lines(tables_of_problem(problem, schedule_gates(problem)))
+    line = next(iter(texts.values())).splitlines()[0].split()
+    line[line.index("dev") + 1] = "qnet-no-such"
+    for words, answer in ((line, "Cannot find device"), ([*line, "sched-entri"], "Unknown")):
+        said = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+        assert said.returncode != 0
+        assert answer in said.stderr
+
+
+def test_segment_lists_name_port_and_cycle_of_each_hop(tmp_path: Path) -> None:
+    """Over 3 cycles and 4 buffers a stream's buffers repeat after 4 intervals."""
+    (tmp_path / "t.yaml").write_text(
+        "title: t\nnodes: [{name: a}, {name: b}, {name: c}]\n"
+        "links: [{between: [b, c], rate: 1Gbps, length: 1km}, "
+        "{between: [a, b], rate: 1Gbps, length: 1km}]\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "title: p\ntopology: t\n"
+        "classes: [{name: r, priority: 6, mechanism: csqf}]\n"
+        "streams: [{name: s, from: a, to: c, class: r, interval: 30us, max-payload-size: 9B}]\n"
+    )
+    profile, plan = str(tmp_path / "p.yaml"), str(tmp_path / "plan.json")
+    run_ok("plan", profile, "-o", plan)
+    made = Plan.model_validate_json(Path(plan).read_text(), by_name=True)
+    (path,) = made.streams[0].paths
+    for kind in ("srv6", "mpls"):
+        run_ok("export", kind, profile, plan, "--out", str(tmp_path))
+    (stream,) = json.loads((tmp_path / "srv6.json").read_text())["streams"]
+    assert stream["repeats-after-intervals"] == 4
+    # Node a is number 1 and has one port; b is number 2, its port to c is of the first link.
+    assert stream["paths"][0]["lists"] == [
+        [
+            f"5f00:0:1:0:{(path.cycles[0] + 3 * k) % 4}::",
+            f"5f00:0:2:0:{(path.cycles[1] + 3 * k) % 4}::",
+        ]
+        for k in range(4)
+    ]
+    (stream,) = json.loads((tmp_path / "mpls.json").read_text())["streams"]
+    assert stream["paths"][0]["lists"][0] == [15000 + cycle % 4 for cycle in path.cycles]
+    assert path.ports == ("a->b", "b->c")
+    run_ok("plan", "dual-node", "-o", plan)
+    result = CliRunner().invoke(main, ["export", "srv6", "dual-node", plan, "--out", str(tmp_path)])
+    assert "no stream of a class with 'mechanism: csqf' is admitted" in result.output
+    assert result.exit_code == 1
+
+
+def test_tsnkit_gets_the_problem_beside_the_schedule(tmp_path: Path) -> None:
+    problem, plan = str(tmp_path / "problem.json"), str(tmp_path / "plan.json")
+    task, topo = str(DATA / "029_task.csv"), str(DATA / "029_topo.csv")
+    run_ok("import", "tsnkit", task, topo, "-o", problem)
+    run_ok("gates", problem, "-o", plan)
+    out = tmp_path / "out"
+    run_ok("export", "tsnkit", problem, plan, "--out", str(out))
+    again = read_problem((out / "qnet-task.csv").read_text(), (out / "qnet-topo.csv").read_text())
+    assert again.streams == problem_of("029").streams
+    assert again.ports == problem_of("029").ports

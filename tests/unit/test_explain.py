@@ -18,8 +18,9 @@ from qnet.model.traffic import Profile
 from qnet.report.journey import journey_lines
 from qnet.simulate.explain import Case, Which, explain
 from qnet.simulate.run import simulate
+from tests.slow_case import slow_run as _slow
 from tests.slow_simulator import SlowSimulator
-from tests.unit.test_simulate import _busy_case, _plan, _slow, cases
+from tests.unit.test_simulate import _busy_case, _plan, cases
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -56,6 +57,7 @@ def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Case) 
                 assert (sum(shares), len(shares)) == (wait.wait_ps, wait.frames)
 
 
+@pytest.mark.twin
 @given(cases())
 @settings(max_examples=15)
 def test_journeys_are_those_of_the_slow_twin(case: tuple[Topology, Profile, Plan]) -> None:

@@ -157,7 +157,7 @@ def test_bundled_traffic_loads(name: str) -> None:
 
 
 def test_bundled_names_are_suggested() -> None:
-    with pytest.raises(InputError, match=r"did you mean 'qingyang'\?.*dual-node, qingyang"):
+    with pytest.raises(InputError, match=r"did you mean 'qingyang'\?.*factory, qingyang"):
         load("qingyan")
     with pytest.raises(InputError, match="no topology file of that name"):
         read_topology("")

@@ -6,6 +6,7 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import RESERVED, Demand, Egress, Profile, Stream, TrafficClass
 from qnet.schedule import schedule
+from qnet.schedule.repair.search import Search
 
 TBPS = 10**12
 
@@ -166,6 +167,63 @@ def test_refusal_says_what_binds(
     topology: Topology, changes: dict[str, object], reason: str
 ) -> None:
     assert refused(topology, stream(**changes)) == [reason]
+
+
+def test_refusal_says_what_a_guard_takes_of_a_cycle() -> None:
+    """At 1 Gb/s a frame of 1,518 bytes lasts longer than a cycle of 10 us."""
+    topology = network({"between": ("a", "b"), "rate": "1Gbps"})
+    plan = plan_of(topology, profile(stream(**{"max-payload-size": "100B"}), demand("d", "1Mbps")))
+    assert plan.streams[0].reason == (
+        "1 frame x 138 bytes need 138 of at most 0 bytes in one cycle of port a->b; a frame of "
+        "1518 bytes of another class may hold the line for 12.304 us of the 10.000 us"
+    )
+
+
+def test_links_named_alike_elsewhere_share_no_risk() -> None:
+    ends = (("a", "m"), ("m", "b"), ("a", "x"), ("x", "b"))
+    links: list[dict[str, object]] = [{"between": pair, "name": "north"} for pair in ends]
+    topology = network(*links)
+    plan = plan_of(topology, profile(stream(paths=2)))
+    assert [path.ports for path in plan.streams[0].paths] == [
+        ("a->m[north]", "m->b[north]"),
+        ("a->x[north]", "x->b[north]"),
+    ]
+    assert topology.cable(topology.links[0]) == "a--m[north]"
+    alone = network({"between": ("a", "b"), "name": "north"}, {"between": ("a", "b")})
+    assert [alone.cable(link) for link in alone.links] == ["north", "a--b"]
+
+
+def test_a_search_places_what_a_single_pass_cannot() -> None:
+    """Eleven streams fit only without the two large ones, which are placed first for their size."""
+    large = [stream(f"large{i}", **{"max-pkts-per-interval": 4}) for i in range(2)]
+    traffic = profile(*large, *(stream(f"small{i}") for i in range(8)))
+    single = plan_of(ONE, traffic)
+    assert [one.status for one in single.streams].count("admitted") == 2
+    plan = schedule(
+        ONE,
+        traffic,
+        topology_sha256="t",
+        traffic_sha256="p",
+        search=Search(1, lambda done: True),
+    )
+    assert plan.reserved is not None
+    assert plan.reserved.search is not None
+    assert plan.reserved.search.stopped == "bound reached"
+    assert plan.reserved.streams_placed == plan.reserved.streams_bound == 8
+    assert plan.reserved.overload == "19.686 Gb/s must leave a, whose ports can reserve 10.000 Gb/s"
+
+
+def test_a_search_ends_at_once_when_the_rest_is_impossible() -> None:
+    traffic = profile(stream(), stream("t", **{"max-latency": "500us"}))
+    plan = schedule(
+        ONE, traffic, topology_sha256="t", traffic_sha256="p", search=Search(1, lambda done: True)
+    )
+    assert plan.reserved is not None
+    assert plan.reserved.search is not None
+    assert (plan.reserved.search.rounds, plan.reserved.search.stopped) == (
+        0,
+        "the rest is impossible",
+    )
 
 
 def test_refusal_names_the_buffers_that_are_missing() -> None:

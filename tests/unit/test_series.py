@@ -13,7 +13,8 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.run import simulate
-from tests.unit.test_simulate import _busy_case, _slow, cases
+from tests.slow_case import slow_run as _slow
+from tests.unit.test_simulate import _busy_case, cases
 
 
 @pytest.mark.twin
@@ -65,6 +66,10 @@ def test_measurements_in_parquet(tmp_path: Path) -> None:
     )
     assert [one.read_bytes() for one in paths] == [one.read_bytes() for one in again]
     tables = {path.stem: pq.read_table(path).to_pylist() for path in paths}
+    documented = (Path(__file__).parents[2] / "docs" / "measurements.md").read_text()
+    for path in paths:
+        assert f"`{path.name}`" in documented
+        assert all(f"`{name}`" in documented for name in pq.read_schema(path).names)
     assert [row["frames"] for row in tables["drops"]] == [one.frames for one in seen.drops]
     assert {row["cause"] for row in tables["drops"]} == {"class buffer full"}
     assert sum(row["sent_bytes"] for row in tables["series"]) == sum(

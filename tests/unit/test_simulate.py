@@ -16,10 +16,11 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels, run, setup
 from qnet.simulate.draws import dice, integers, log_table
+from qnet.simulate.ports import setup as ports_setup
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import clock_walk, owners
 from qnet.units import PS_PER_US
-from tests.slow_simulator import SlowPort, SlowSimulator, SlowSource
+from tests.slow_case import compare
 
 CYCLE_PS = 10 * PS_PER_US
 pytestmark = pytest.mark.twin
@@ -119,57 +120,9 @@ def _path(parents: list[int], start: int, end: int) -> list[int]:
     return left[: left.index(meet) + 1] + right[: right.index(meet)][::-1]
 
 
-def _slow(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
-    ports = [
-        SlowPort(
-            port.rate_bps,
-            port.propagation_ps,
-            topology.node_by_name[port.target].processing.low_ps,
-            topology.node_by_name[port.source].buffer_bytes,
-            topology.node_by_name[port.source].clock.phase_ps,
-        )
-        for port in topology.ports
-    ]
-    sources = []
-    for owner in owners(topology, profile, plan):
-        law = owner.law
-        births = tuple(
-            (law.first_ps + i * law.gap, size, law.first_cycle + i * law.period_cycles)
-            for i in range(profile.simulation.duration_ps // law.gap + 1)
-            for size, _ in law.sizes
-            for _ in range(law.packets)
-        )
-        shifts = tuple(b - a for a, b in pairwise(owner.cycles))
-        sources.append(
-            SlowSource(
-                tuple(port.number for port in owner.ports),
-                owner.rank,
-                births,
-                shifts,
-                owner.hold_ps,
-            )
-        )
-    slow = SlowSimulator(
-        ports, sources, cycle_ps=CYCLE_PS, buffers=4, end_ps=profile.simulation.duration_ps
-    )
-    slow.run()
-    return slow
-
-
 @given(cases())
 def test_every_count_equals_the_slow_twins(case: tuple[Topology, Profile, Plan]) -> None:
-    slow = _slow(*case)
-    fast = simulate(*case, threads=1)
-    for traffic, count in zip(fast.streams, slow.counts, strict=True):
-        assert (traffic.sent, traffic.received) == (count.sent, len(count.latencies))
-        assert (traffic.lost, traffic.late) == (count.lost, count.late)
-        assert traffic.latency_ps_sum == sum(count.latencies)
-        if count.latencies:
-            assert traffic.latency_ps_min == min(count.latencies)
-            assert traffic.latency_ps_max == max(count.latencies)
-    for port, use in zip(fast.ports, slow.uses, strict=True):
-        assert (port.sent_frames, port.sent_bytes) == (use.frames, use.wire_bytes)
-        assert (port.queue_bytes_max, port.dropped) == (use.deepest, use.dropped)
+    compare(case, simulate(*case, threads=1))
 
 
 def _busy_case(duration: str = "300us") -> tuple[Topology, Profile, Plan]:
@@ -245,6 +198,25 @@ def test_every_frame_is_accounted_for() -> None:
     )
     # Bursts of 45 kB and the mix share a buffer of 60 kB: the case must drop, or it shows nothing.
     assert _named(seen, "mix").lost > 0
+
+
+@given(cases())
+def test_general_ports_that_use_no_part_give_the_same_bytes(
+    case: tuple[Topology, Profile, Plan],
+) -> None:
+    _same_as_general(case)
+
+
+def test_general_ports_give_the_same_bytes_with_all_laws_and_drawn_delays() -> None:
+    _same_as_general(_busy_case())
+
+
+def _same_as_general(case: tuple[Topology, Profile, Plan]) -> None:
+    plain = simulate(*case, threads=1).model_dump_json()
+    every = {port.number for port in case[0].ports}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports_setup, "general_ports", lambda *_: every)
+        assert simulate(*case, threads=1).model_dump_json() == plain
 
 
 def _named(seen: Observation, name: str) -> Traffic:

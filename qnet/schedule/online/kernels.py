@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from qnet.kernel import kernel
 from qnet.schedule.cycles.kernels import (
     Book,
@@ -95,7 +97,7 @@ def latency_of(ways: Ways, book: Book, row: int) -> int:
     if book.waits.shape[1] > 0:
         for hop in range(ways.hop[way], ways.hop[way + 1]):
             if ways.sooner_ps[hop] >= 0:
-                waited = book.waits[row, hop - ways.hop[way]] * ways.cycle_ps
+                waited = np.int64(book.waits[row, hop - ways.hop[way]]) * ways.cycle_ps
                 latency = max(latency, ways.latency_ps_max[way] - ways.sooner_ps[hop] + waited)
     return latency
 

@@ -7,12 +7,13 @@ than all of its time.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.model.gates import GateProblem, GateStream
-from qnet.schedule.qbv.routes import Router
+from qnet.schedule.qbv.routes import Candidates, Router
 from qnet.units import TIME, format_quantity
 
 CYCLE_PS_MAX = 10**16
@@ -31,35 +32,54 @@ class Choice(NamedTuple):
 class Bounds(NamedTuple):
     """Routes of each stream, the one that spreads load best first, and a proof if there is one.
 
-    `overloaded` says that not even the streams that have a route can all be placed.
+    `overloaded_ports` are those that the streams which cannot avoid them need more than all of,
+    with the share that they need.
     """
 
     choices: tuple[Choice, ...]
     proof: str | None
-    overloaded: bool
+    overloaded_ports: Mapping[int, Fraction]
+    left_out: int
+    """Streams that every plan must leave out: without a way, or for the time of one port."""
+
+    @property
+    def overloaded(self) -> bool:
+        """Say whether not even the streams that have a route can all be placed."""
+        return bool(self.overloaded_ports)
 
 
 def lines_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> list[int]:
-    """Return how long a frame holds each port of a route."""
-    rates = {problem.ports[index].rate_bps for index in route}
-    line = {rate: problem.line_ps(stream.frame_bytes, rate) for rate in rates}
-    return [line[problem.ports[index].rate_bps] for index in route]
+    """Return how long the frames of one period hold each port of a route."""
+    known: dict[tuple[int, int], int] = {}
+    lines = []
+    for index in route:
+        port = problem.ports[index]
+        kind = port.rate_bps, port.margin_ps
+        if kind not in known:
+            known[kind] = problem.window_ps(stream, port)
+        lines.append(known[kind])
+    return lines
 
 
 def latency_ps(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> int:
     """Return the time from first bit out to last bit in when the frame never waits."""
     ports = [problem.ports[index] for index in route]
-    leads = sum([problem.lead_ps(port, following) for port, following in pairwise(ports)])
-    return sum(lines_ps(problem, stream, route)) + leads + ports[-1].propagation_ps
+    ready = sum([problem.ready_ps(stream, port, following) for port, following in pairwise(ports)])
+    return ready + problem.burst_ps(stream, ports[-1]) + ports[-1].propagation_ps
 
 
 def bound(problem: GateProblem, router: Router) -> Bounds:
     """Find the routes of all streams and look for proofs that not all can be had."""
     choices: list[Choice] = []
     proof: str | None = None
-    needed: dict[int, Fraction] = defaultdict(Fraction)
+    hopeless = 0
+    shares: dict[int, list[Fraction]] = defaultdict(list)
+    number = {port.name: index for index, port in enumerate(problem.ports)}
     for index, stream in enumerate(problem.streams):
         found = router.candidates(stream.source, stream.target)
+        if stream.routes:
+            named = tuple(tuple(number[name] for name in way) for way in stream.routes)
+            found = Candidates(named, complete=False)
         timed = [(latency_ps(problem, stream, route), route) for route in found.routes]
         good = [pair for pair in timed if pair[0] <= min(stream.deadline_ps, CYCLE_PS_MAX)]
         good = [pair for pair in good if _queues_drain(problem, stream, pair[1])]
@@ -67,28 +87,44 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
             choices.append(Choice(index, tuple(r for _, r in good), min(t for t, _ in good), None))
             if found.complete:
                 for port in set.intersection(*(set(route) for _, route in good)):
-                    line = problem.line_ps(stream.frame_bytes, problem.ports[port].rate_bps)
-                    needed[port] += Fraction(line, stream.period_ps)
+                    line = problem.window_ps(stream, problem.ports[port])
+                    shares[port].append(Fraction(line, stream.period_ps))
             continue
         reason, sure = _why_not(stream, timed, complete=found.complete)
         choices.append(Choice(index, (), 0, reason))
+        hopeless += sure
         if sure and proof is None:
             proof = f"{stream.name}: {reason}"
+    needed = {port: sum(parts, Fraction(0)) for port, parts in shares.items()}
     for port, share in sorted(needed.items(), key=lambda pair: (-pair[1], pair[0])):
         if share > 1 and proof is None:
             name = problem.ports[port].name
             percent = share.numerator * 1000 // share.denominator / 10
             proof = f"port {name}: streams that cannot avoid it need {percent} % of its time"
-    overloaded = any(share > 1 for share in needed.values())
-    return Bounds(_spread(problem, choices), proof, overloaded)
+    overloaded = {port: share for port, share in needed.items() if share > 1}
+    beyond = max((_left_out(shares[port]) for port in overloaded), default=0)
+    return Bounds(_spread(problem, choices), proof, overloaded, hopeless + beyond)
+
+
+def _left_out(shares: list[Fraction]) -> int:
+    """Return how many of these cannot be had together: the smallest first, while they fit."""
+    taken = Fraction(0)
+    for placed, share in enumerate(sorted(shares)):
+        taken += share
+        if taken > 1:
+            return len(shares) - placed
+    return 0
 
 
 def _queues_drain(problem: GateProblem, stream: GateStream, route: tuple[int, ...]) -> bool:
     """Say whether a frame leaves each queue before the next one of its stream may be there."""
     lines = lines_ps(problem, stream, route)
-    return lines[0] <= stream.period_ps and all(
-        before + here <= stream.period_ps for before, here in pairwise(lines)
-    )
+    ports = [problem.ports[index] for index in route]
+    used = [
+        problem.ready_ps(stream, port, following) - problem.reach_ps(port, following) + line
+        for (port, following), line in zip(pairwise(ports), lines[1:], strict=True)
+    ]
+    return max(lines[0], *used, 0) <= stream.period_ps
 
 
 def _why_not(

@@ -7,7 +7,7 @@ apart, all at the same distance from their releases (one frame alone when they a
 
 A stream is sent from hop to hop. From the end of a transmission to the instant when the frame may
 leave the next port passes `lead` (propagation and processing). A queue belongs to a frame from
-`lead` after the *start* of the transmission before, when its first bit may be there, to the end of
+`reach` after the *start* of the transmission before, when its first bit may be there, to the end of
 its own: nobody else's frame can leave in its window, even when it is lost.
 """
 
@@ -67,6 +67,7 @@ class Streams(NamedTuple):
     port: Int64s
     line: Int64s
     lead: Int64s
+    reach: Int64s
 
 
 class Rules(NamedTuple):
@@ -382,7 +383,7 @@ def queue_use(streams: Streams, route: int, hop: int, time: Int64s) -> tuple[int
     here = streams.hop_offset[route] + hop
     start = time[hop]
     if hop > 0:
-        start = time[hop - 1] + streams.lead[here - 1]
+        start = time[hop - 1] + streams.reach[here - 1]
     return start, time[hop] + streams.line[here] - start
 
 
@@ -901,7 +902,7 @@ def solve(
         work.weight[stream] += 1
         if force(streams, ports, spans, places, rules, stream, work) == 0:
             work.mark[1 + stream] = work.mark[0]
-        for other in range(size):
+        for other in range(work.mark.shape[0] - 1):
             if work.mark[1 + other] == work.mark[0]:
                 work.ring[(head + waiting) % size] = other
                 waiting += 1

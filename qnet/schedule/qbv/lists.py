@@ -15,7 +15,7 @@ def gate_lists(
     windows: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for stream, plan in zip(problem.streams, plans, strict=True):
         for hop, name in enumerate(plan.ports):
-            line = problem.line_ps(stream.frame_bytes, ports[name].rate_bps)
+            line = problem.window_ps(stream, ports[name])
             states = 1 << plan.queues[hop]
             here = windows[name]
             for frame in plan.starts_ps:
@@ -35,7 +35,7 @@ def gate_lists(
                 idle = (1 << port.queues) - 1
                 for used in {states for _, _, states in sent}:
                     idle &= ~used
-                guard = problem.line_ps(problem.guard_bytes, port.rate_bps)
+                guard = problem.guard_ps(port)
             entries = _entries(sent, cycle_ps, idle, guard)
             # Ten thousands of entries of our own need no validation.
             made = tuple(map(GateEntry._make, entries))

@@ -8,6 +8,9 @@ seed gives the same plan on any machine.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 from math import lcm
 from typing import NamedTuple
@@ -63,28 +66,60 @@ def schedule_gates(
     if not chosen:
         return _plan(problem, cycle, seed, bounds, None, None)
     arrays = _arrays(problem, cycle, chosen)
-    best: kernels.Places | None = None
-    fewest = len(chosen) + 1
-    for attempt in range(1 if bounds.overloaded else max(1, restarts)):
-        steps = 0 if bounds.overloaded else STEPS[min(attempt, len(STEPS) - 1)]
-        places, left = _attempt(problem, cycle, arrays, chosen, seed, attempt, steps)
-        if left < fewest:
-            fewest, best = left, places
+    case = _Case(problem, cycle, arrays, chosen, seed)
+    ranks = sorted({problem.streams[choice.stream].rank for choice in chosen})
+    best = _best(case, ranks[-1], 1 if bounds.overloaded else max(1, restarts), bounds.overloaded)
+    for rank in ranks[:-1]:
+        # Ranks that could all be had without the others must not suffer from them.
+        if best.lost[rank] == 0:
+            continue
+        alone = _best(case, rank, max(1, restarts), overloaded=False)
+        best = min(best, alone, key=lambda one: [one.lost[rank] for rank in ranks])
+        if alone.lost[rank]:
+            break
+    return _plan(problem, cycle, seed, bounds, arrays, best.places)
+
+
+class _Case(NamedTuple):
+    """What all attempts have in common."""
+
+    problem: GateProblem
+    cycle: int
+    arrays: Arrays
+    chosen: list[Choice]
+    seed: int
+
+    def rank(self, index: int) -> int:
+        """Return the rank of a stream of `chosen`."""
+        return self.problem.streams[self.chosen[index].stream].rank
+
+
+class _Attempt(NamedTuple):
+    """Where the streams are, and how many of each rank are nowhere."""
+
+    places: kernels.Places
+    lost: Counter[int]
+
+
+def _best(case: _Case, rank: int, restarts: int, overloaded: bool) -> _Attempt:
+    """Try until all streams of up to a rank are in; the others take what is left."""
+    best: _Attempt | None = None
+    fewest = 0
+    for attempt in range(restarts):
+        steps = 0 if overloaded else STEPS[min(attempt, len(STEPS) - 1)]
+        made = _attempt(case, rank, attempt, steps)
+        left = sum(count for lost, count in made.lost.items() if lost <= rank)
+        if best is None or left < fewest:
+            fewest, best = left, made
         if left == 0:
             break
-    return _plan(problem, cycle, seed, bounds, arrays, best)
+    assert best is not None
+    return best
 
 
-def _attempt(
-    problem: GateProblem,
-    cycle: int,
-    arrays: Arrays,
-    chosen: list[Choice],
-    seed: int,
-    attempt: int,
-    steps: int,
-) -> tuple[kernels.Places, int]:
-    """Run the kernel once from an empty network."""
+def _attempt(case: _Case, rank: int, attempt: int, steps: int) -> _Attempt:
+    """Place streams of up to a rank in an empty network, then the others around them."""
+    problem, cycle, arrays, chosen, seed = case
     count = len(chosen)
     offset = np.zeros(arrays.sizes.shape[0] + 1, dtype=np.int64)
     np.cumsum(arrays.sizes, out=offset[1:])
@@ -116,12 +151,20 @@ def _attempt(
     rules = kernels.Rules(
         int(problem.waiting), int(problem.isolation == "stream"), 1, steps, TRIALS
     )
-    order = np.array(_order(problem, chosen, attempt), dtype=np.int64)
-    left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, order, work)
+    order = _order(problem, chosen, attempt)
+    if steps == 0:
+        order.sort(key=case.rank)
+    first = _int64s([index for index in order if case.rank(index) <= rank])
+    left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, first, work)
     if left == 0:
         # All are in: those that wait much may now look for a better place.
-        kernels.shorten_all(arrays.streams, arrays.ports, spans, places, rules, order, work)
-    return places, int(left)
+        kernels.shorten_all(arrays.streams, arrays.ports, spans, places, rules, first, work)
+    others = sorted((index for index in order if case.rank(index) > rank), key=case.rank)
+    if others:
+        quiet = rules._replace(steps=0)
+        kernels.solve(arrays.streams, arrays.ports, spans, places, quiet, _int64s(others), work)
+    lost = Counter(case.rank(index) for index in order if places.route[index] < 0)
+    return _Attempt(places, lost)
 
 
 def _order(problem: GateProblem, chosen: list[Choice], attempt: int) -> list[int]:
@@ -143,12 +186,14 @@ def _order(problem: GateProblem, chosen: list[Choice], attempt: int) -> list[int
 
 def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     ports = problem.ports
-    queue_row = len(ports) + np.cumsum([0, *(port.queues for port in ports)])
+    queues = [max(port.queues - port.other_queues, 0) for port in ports]
+    queue_row = len(ports) + np.cumsum([0, *queues])
     frames_at = np.zeros(len(ports), dtype=np.int64)
     route_offset, hop_offset = [0], [0]
     port_of: list[int] = []
     line: list[int] = []
     lead: list[int] = []
+    reach: list[int] = []
     anchor: list[int] = []
     load = [0] * len(ports)
     for choice in chosen:
@@ -164,12 +209,20 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
         longest = 0
         for route in choice.routes:
             port_of += route
-            line += lines_ps(problem, stream, route)
+            lines = lines_ps(problem, stream, route)
+            line += lines
+            # A burst may still be on its way out when it goes on: a lead may be negative.
             lead += [
-                problem.lead_ps(ports[here], ports[following])
+                problem.ready_ps(stream, ports[here], ports[following]) - held
+                for (here, following), held in zip(pairwise(route), lines, strict=False)
+            ]
+            last = ports[route[-1]]
+            reach += [
+                problem.reach_ps(ports[here], ports[following])
                 for here, following in pairwise(route)
             ]
-            lead.append(ports[route[-1]].propagation_ps)
+            reach.append(0)
+            lead.append(problem.burst_ps(stream, last) + last.propagation_ps - lines[-1])
             hop_offset.append(len(port_of))
             anchor.append(max(range(len(route)), key=[load[port] for port in route].__getitem__))
             longest = max(longest, len(route))
@@ -179,9 +232,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
         base.append(base[-1] + longest * frames)
         queue_base.append(queue_base[-1] + longest)
         hops_most = max(hops_most, longest)
-    sizes = np.concatenate(
-        [frames_at + 1, np.repeat(frames_at + 1, [port.queues for port in ports])]
-    )
+    sizes = np.concatenate([frames_at + 1, np.repeat(frames_at + 1, queues)])
     taken = [problem.streams[choice.stream] for choice in chosen]
     return Arrays(
         kernels.Streams(
@@ -203,11 +254,12 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             _int64s(port_of),
             _int64s(line),
             _int64s(lead),
+            _int64s(reach),
         ),
         kernels.Ports(
-            1 if problem.guard_bytes is None else 2,
+            2 if problem.guard_bytes else 1,
             queue_row[:-1].astype(np.int64),
-            _int64s([port.queues for port in ports]),
+            _int64s(queues),
             _int64s([port.entries_max or 0 for port in ports]),
         ),
         sizes.astype(np.int64),
@@ -239,8 +291,7 @@ def _plan(
         index, row = row, row + 1
         number = int(places.route[index])
         if number < 0:
-            reason = "no room was found beside the streams that are scheduled"
-            made.append(GateStreamPlan(name=stream.name, status="refused", reason=reason))
+            made.append(GateStreamPlan(name=stream.name, status="refused"))
             continue
         route = choice.routes[number - int(arrays.streams.route_offset[index])]
         frames = cycle // stream.period_ps
@@ -252,7 +303,12 @@ def _plan(
                 name=stream.name,
                 status="scheduled",
                 ports=tuple(problem.ports[port].name for port in route),
-                queues=tuple(places.queue[first : first + len(route)].tolist()),
+                queues=tuple(
+                    problem.ports[port].other_queues + queue
+                    for port, queue in zip(
+                        route, places.queue[first : first + len(route)].tolist(), strict=True
+                    )
+                ),
                 starts_ps=tuple(tuple(frame) for frame in starts.T.tolist()),
             )
         )
@@ -261,6 +317,47 @@ def _plan(
         seed=seed,
         cycle_ps=cycle,
         proof=bounds.proof,
-        streams=tuple(made),
+        bound=len(problem.streams) - bounds.left_out,
+        streams=tuple(_with_reasons(problem, bounds, made)),
         gates=gate_lists(problem, tuple(made), cycle),
     )
+
+
+def _with_reasons(
+    problem: GateProblem, bounds: Bounds, made: list[GateStreamPlan]
+) -> Iterator[GateStreamPlan]:
+    """Say of streams without room what binds: a port's time where it does, else the fullest."""
+    number = {port.name: index for index, port in enumerate(problem.ports)}
+    taken = [Fraction(0)] * len(problem.ports)
+    for stream, plan in zip(problem.streams, made, strict=True):
+        for name in plan.ports:
+            window = problem.window_ps(stream, problem.ports[number[name]])
+            taken[number[name]] += Fraction(window, stream.period_ps)
+    for choice, stream, plan in zip(bounds.choices, problem.streams, made, strict=True):
+        if plan.status == "scheduled" or plan.reason is not None:
+            yield plan
+            continue
+        fullest = []
+        for route in choice.routes:
+            lines = zip(route, lines_ps(problem, stream, route), strict=True)
+            fullest.append(
+                max((taken[port] + Fraction(line, stream.period_ps), port) for port, line in lines)
+            )
+        share, port = min(fullest)
+        need = Fraction(problem.window_ps(stream, problem.ports[port]), stream.period_ps)
+        count = f"{len(fullest)} route{'' if len(fullest) == 1 else 's'} tried"
+        held = f"port {problem.ports[port].name}: {_percent(need)} of its time needed"
+        if share > 1:
+            reason = f"{held}, {_percent(1 - share + need)} free; {count}"
+        else:
+            left = f"{_percent(1 - share + need)} free"
+            reason = f"{held}, {left}, but no start with a gap and a queue was found; {count}"
+        if port in bounds.overloaded_ports:
+            whole = _percent(bounds.overloaded_ports[port])
+            reason += f"; those that cannot avoid it need {whole} of it"
+        yield plan.model_copy(update={"reason": reason})
+
+
+def _percent(share: Fraction) -> str:
+    """Write a share rounded down to tenths of a percent."""
+    return f"{share.numerator * 1000 // share.denominator / 10:.1f} %"

@@ -1,0 +1,59 @@
+"""What general ports counted, in the words of the observation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.model.observation import Copies
+from qnet.simulate import kernels as k
+from qnet.simulate.ports import kernels as g
+
+Ints = NDArray[np.int64]
+
+CAUSES = {
+    g.POLICED: "beyond the committed rate",
+    g.RESIDENCE: "beyond the longest residence",
+    g.LINK: "lost or damaged on the link",
+}
+
+
+def drops_of(world: k.World, parts: g.Parts | None) -> Ints:
+    """Return the frames dropped at each position, for whatever cause."""
+    if parts is None:
+        return world.routes.lost
+    return np.asarray(world.routes.lost + parts.dropped.sum(axis=1))
+
+
+def causes_at(position: int, parts: g.Parts | None) -> Iterator[tuple[str, int]]:
+    """Yield the causes that only general ports know, and the frames dropped for each."""
+    if parts is not None:
+        for column, cause in CAUSES.items():
+            yield cause, int(parts.dropped[position, column])
+
+
+def rings_of(world: k.World, parts: g.Parts | None, ports: int) -> Ints:
+    """Return the port of each ring."""
+    plain = ports * (world.network.cycle_buffers + world.network.classes)
+    port_of = np.zeros(world.queues.ring.shape[0], dtype=np.int64)
+    port_of[:plain] = np.arange(plain) // max(plain // max(ports, 1), 1)
+    if parts is not None:
+        for port in np.flatnonzero(parts.port[:, g.WHAT] == g.GENERAL):
+            port_of[parts.port[port, g.FIRST] : parts.port[port, g.LAST]] = port
+    return port_of
+
+
+def copies_at(parts: g.Parts | None, meeting: int | None) -> Copies | None:
+    """Return the counters of the point where a stream's copies meet, if there is one."""
+    if parts is None or meeting is None:
+        return None
+    row = parts.recovery[parts.port[meeting, g.FIRST]]
+    return Copies(
+        passed=int(row[g.PASSED]),
+        discarded=int(row[g.DISCARDED]),
+        out_of_order=int(row[g.DISORDERED]),
+        rogue=int(row[g.ROGUE]),
+        resets=int(row[g.RESETS]),
+    )

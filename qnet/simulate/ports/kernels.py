@@ -1,0 +1,958 @@
+"""The general port: small parts, each one rule of IEEE 802.1Q, 802.1CB or 802.3, and their loop.
+
+A frame comes in: `emit` or a lane brings it, `meter` may drop it, `shape` may delay it, then it
+joins its ring. Whenever the wire is free, `choose` asks the rings from the highest class down when
+the first frame of each may go: `ready_at` is the latest of what eligibility (`shape`), credit and
+gate say. Among rings of one priority with weights, `take_turns` decides. What leaves may be lost on
+the link (`is_lost`). `serve_port` puts the parts together; where none is in use it gives the same
+bytes as `qnet.simulate.kernels.serve`. `recover` stands at a listener and passes on first copies.
+
+The parts take plain arrays: a named tuple of arrays passed to a function that is not copied into
+its caller costs a count of references for each array and call.
+
+Frames are rows as in `qnet.simulate.kernels`. In the queues of a general port the column CYCLE
+holds the time from when the frame may go. A label is
+`number << 48 | position << 16 | frame bytes`; the number is a frame's sequence number (IEEE 802.1CB
+clause 7.4.1) where copies are told apart.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.kernel import kernel, parallel_kernel
+from qnet.simulate.kernels import (
+    ARRIVAL,
+    BASE,
+    BIRTH,
+    BYTES,
+    COUNT,
+    CYCLE,
+    DEEPEST,
+    DONE,
+    DROPPED,
+    FLOOR,
+    FRAMES,
+    FREE_AT,
+    FRONT,
+    GAP,
+    HEAD,
+    HOLD,
+    KIND,
+    LABEL,
+    LANE,
+    LAST_ARRIVAL,
+    LEFT,
+    MASK,
+    NEVER,
+    NEXT,
+    NEXT_CYCLE,
+    NEXT_TIME,
+    PACKETS,
+    QUEUE_FULL,
+    REFUSED,
+    ROOM_UNTIL,
+    SEEN_TAIL,
+    SENT,
+    SENT_BYTES,
+    SERVED,
+    SOURCE,
+    START,
+    STATUS,
+    STEADY,
+    TAIL,
+    TIME,
+    TRACE_FULL,
+    WIRE_BYTES,
+    Lanes,
+    Network,
+    Queues,
+    Routes,
+    Sources,
+    Tally,
+    Trace,
+    advance,
+    damper_due,
+    deliver,
+    draw,
+    draw_size,
+    earliest,
+    hand_on,
+    is_nearly_full,
+    next_arrival,
+    room_ahead,
+    serve,
+    settle,
+    write_down,
+)
+
+Ints = NDArray[np.int64]
+
+POSITIONS = 0xFFFFFFFF
+WHOLE = 0xFFFFFFFFFFFF
+"""A label without its sequence number."""
+
+NUMBERS = 0x10000
+
+TIMED = 3
+"""A further kind of source: it follows a table of times by its node's own clock."""
+
+BYTE_PS = 8 * 10**12
+"""Bytes times this, divided by bit/s, are picoseconds; bit/s times ps are 1e-12 bits."""
+
+QUANTUM = 1538
+"""Bytes on the wire that a weight of 1 is good for in each round."""
+
+# Kinds of port.
+PLAIN, GENERAL, RECOVERY = 0, 1, 2
+
+# Columns of `Parts.port`: rings from FIRST are the cycle buffers, those from QUEUES to LAST the
+# queues in falling priority, those before PREEMPTABLE express.
+WHAT, FIRST, QUEUES, PREEMPTABLE, LAST, BY_ARRIVAL, GATE_FIRST, GATE_LAST, FIXED, LOSS, RATE = (
+    range(11)
+)
+
+# Columns of `Parts.ring`.
+BIT, GROUP_LAST, WEIGHT, IDLE, LINE, SORTED = range(6)
+
+# Columns of `Parts.ring_state`; TURN and GRANTED count in the first ring of a group.
+CREDIT, CREDIT_AT, DEFICIT, TURN, GRANTED, READY = range(6)
+
+# Columns of `Parts.wire`: a preemptable frame that is being sent (SENDING) or has been cut (CUT).
+WIRE_IS, BEGUN, REST, W_LABEL, W_BIRTH, W_CAME, W_RING = range(7)
+NOTHING, SENDING, CUT = 0, 1, 2
+
+AT_LISTENER = -2
+"""In place of a ring: the position is a point of recovery."""
+
+# Columns of `Parts.position`.
+RING, METER, SHAPER, GROUP = range(4)
+
+# Columns of `Parts.dropped`.
+POLICED, RESIDENCE, LINK = range(3)
+
+# Columns of `Parts.source_state`.
+TABLE_FIRST, TABLE_COUNT, STEP, ROUND, NUMBER, NUMBERED, CLOCK = range(7)
+
+# Columns of `Parts.recovery`.
+NEWEST, TAKE_ANY, ACCEPTED_AT, PASSED, DISCARDED, DISORDERED, ROGUE, RESETS, LENGTH, PATIENCE = (
+    range(10)
+)
+
+FRAGMENT_LEAST = 60
+"""Least bytes of a frame in a fragment; its check makes them 64 (IEEE 802.3 clause 99.4.4)."""
+
+REST_LEAST = 64
+"""Least bytes of a frame, its check included, that must be left to cut it."""
+
+
+class Parts(NamedTuple):
+    """What general ports know beyond the plain world; rings are numbered as in `Queues`."""
+
+    port: Ints
+    ring: Ints
+    ring_state: Ints
+    position: Ints
+    dropped: Ints
+    """[position, cause]."""
+    wire: Ints
+    gate_end: Ints
+    """[entry]: when it ends, from the start of the gate cycle; the last one ends the cycle."""
+    gate_change: Ints
+    """[entry, 2 * gate]: how long after the entry's begin the gate closes, 0 where it is closed;
+    and in the next column, how long after it the gate opens, 0 where it is open."""
+    meter: Ints
+    """[meter]: rate, full level, level, time; levels in 1e-12 bits."""
+    shaper: Ints
+    """[shaper]: rate, time from empty to full, longest residence, time when the bucket is empty."""
+    group: Ints
+    """[group of shapers]: latest eligibility time."""
+    loss: Ints
+    """[row, frame bytes]: draws of 63 bits below this lose the frame."""
+    loss_dice: Ints
+    head: Ints
+    """[lane]: time from a frame's begin until enough of it is in to send it on, or 0: all of it."""
+    source_state: Ints
+    timetable: Ints
+    recovery: Ints
+    remembered: Ints
+    """[recovery point, history]: flags, at sequence number modulo history."""
+
+
+@kernel
+def gate_ready(now: int, line: int, bit: int, first: int, last: int, fixed: int, phase: int,
+               gate_end: Ints, gate_change: Ints) -> int:  # fmt: skip
+    """Return `now` if a frame of a queue may begin, else a time to ask again.
+
+    IEEE 802.1Q clause 8.6.8.4: the gate is open, and not enough time is left for the frame where
+    the gate closes before its end. With `fixed` guards a frame may begin while its gate is open:
+    the gate control list itself closes the gate soon enough for the longest frame.
+    """
+    cycle = gate_end[last - 1]
+    into = (now - phase) % cycle
+    low, high = first, last - 1
+    while low < high:
+        middle = (low + high) >> 1
+        if gate_end[middle] <= into:
+            low = middle + 1
+        else:
+            high = middle
+    begin = gate_end[low - 1] if low > first else 0
+    closes = gate_change[low, 2 * bit]
+    if closes == 0:
+        return now + begin + gate_change[low, 2 * bit + 1] - into
+    left = begin + closes - into
+    if left >= (1 if fixed > 0 else line):
+        return now
+    return now + left
+
+
+@kernel
+def credit_at(ring: int, now: int, law: Ints, state: Ints) -> int:
+    """Return the credit of a queue in which frames have waited since CREDIT_AT.
+
+    IEEE 802.1Q clause 8.6.8.2. Credits are exact: in units in which idle slope and port rate are
+    whole numbers (IDLE and LINE) per picosecond.
+    """
+    waited = max(now - state[ring, CREDIT_AT], 0)
+    return state[ring, CREDIT] + waited * law[ring, IDLE]
+
+
+@kernel
+def credit_ready(ring: int, now: int, law: Ints, state: Ints) -> int:
+    """Return `now` if the queue's credit is not negative, else when that will be."""
+    credit = credit_at(ring, now, law, state)
+    if credit >= 0:
+        return now
+    return now - credit // law[ring, IDLE]
+
+
+@kernel
+def first_in(ring: int, arrival: int, law: Ints, state: Ints) -> None:
+    """Settle the credit of an empty queue when a frame joins it.
+
+    While it was empty, and its last frame off the wire, a credit above zero was taken away and one
+    below zero grew to zero at most (clause 8.6.8.2).
+    """
+    if arrival > state[ring, CREDIT_AT]:
+        credit = credit_at(ring, arrival, law, state)
+        state[ring, CREDIT] = min(credit, 0)
+        state[ring, CREDIT_AT] = arrival
+
+
+@kernel
+def spend(ring: int, now: int, line: int, law: Ints, state: Ints) -> None:
+    """Lower the credit at the send slope, idle slope minus port rate, while a frame is sent."""
+    credit = credit_at(ring, now, law, state)
+    state[ring, CREDIT] = credit + line * (law[ring, IDLE] - law[ring, LINE])
+    state[ring, CREDIT_AT] = now + line
+
+
+@kernel
+def take_turns(first: int, last: int, now: int, ring: Ints, cells: Ints, law: Ints,
+               state: Ints) -> int:  # fmt: skip
+    """Choose among rings of one priority by deficit round robin (Shreedhar and Varghese, 1996).
+
+    Each visit adds WEIGHT quanta to the ring's deficit, which its frames are paid from; what is
+    left stays for the next round unless the ring has run empty (`pay`). At least one ring is ready.
+    """
+    turn = state[first, TURN]
+    while True:
+        here = first + turn
+        if ring[here, COUNT] > 0 and state[here, READY] <= now:
+            if state[first, GRANTED] == 0:
+                state[here, DEFICIT] += law[here, WEIGHT] * QUANTUM
+                state[first, GRANTED] = 1
+            place = ring[here, BASE] + (ring[here, FRONT] & ring[here, MASK])
+            if (cells[place, LABEL] & 0xFFFF) + 20 <= state[here, DEFICIT]:
+                return here
+        turn += 1
+        if first + turn == last:
+            turn = 0
+        state[first, TURN] = turn
+        state[first, GRANTED] = 0
+
+
+@kernel
+def pay(chosen: int, queues: int, frame_bytes: int, ring: Ints, law: Ints,
+        state: Ints) -> None:  # fmt: skip
+    """Take a frame from its ring's deficit; an empty ring keeps none and gives up its turn."""
+    state[chosen, DEFICIT] -= frame_bytes + 20
+    if ring[chosen, COUNT] == 0:
+        state[chosen, DEFICIT] = 0
+        first = chosen
+        while first > queues and law[first - 1, GROUP_LAST] == law[chosen, GROUP_LAST]:
+            first -= 1
+        state[first, GRANTED] = 0
+        state[first, TURN] += 1
+        if first + state[first, TURN] == law[chosen, GROUP_LAST]:
+            state[first, TURN] = 0
+
+
+@kernel
+def meter(row: int, arrival: int, frame_bytes: int, meters: Ints) -> bool:
+    """Say whether a frame conforms to its committed rate and burst; if so, take its tokens.
+
+    IEEE 802.1Q clause 8.6.5.5 with the token bucket of MEF 10.3, one rate, two colours. Bytes are
+    those of the frame with preamble and gap.
+    """
+    rate = meters[row, 0]
+    room = meters[row, 1] - meters[row, 2]
+    waited = arrival - meters[row, 3]
+    if waited >= (room + rate - 1) // rate:
+        meters[row, 2] = meters[row, 1]
+    else:
+        meters[row, 2] += waited * rate
+    meters[row, 3] = arrival
+    cost = (frame_bytes + 20) * BYTE_PS
+    if cost > meters[row, 2]:
+        return False
+    meters[row, 2] -= cost
+    return True
+
+
+@kernel
+def shape(row: int, group: int, arrival: int, frame_bytes: int, shapers: Ints,
+          groups: Ints) -> int:  # fmt: skip
+    """Return the eligibility time of a frame, or -1 where it would stay too long.
+
+    IEEE 802.1Q clause 8.6.11.3, its pseudo-code: a token bucket per stream, first in first out over
+    all streams of a group (frames of one class that came by the same way). Bytes are those of the
+    frame with preamble and gap.
+    """
+    rate = shapers[row, 0]
+    recovery = ((frame_bytes + 20) * BYTE_PS + rate - 1) // rate
+    tokens_at = shapers[row, 3] + recovery
+    full_at = shapers[row, 3] + shapers[row, 1]
+    eligible = max(arrival, groups[group], tokens_at)
+    if eligible > arrival + shapers[row, 2]:
+        return -1
+    groups[group] = eligible
+    shapers[row, 3] = tokens_at if eligible < full_at else tokens_at + eligible - full_at
+    return eligible
+
+
+@kernel
+def is_lost(port: int, row: int, frame_bytes: int, loss: Ints, dice: Ints) -> bool:
+    """Draw whether a frame is lost or damaged on the way; the next node's check drops it."""
+    high = draw(dice, port, 0) >> 1
+    return (high << 32 | draw(dice, port, 0)) < loss[row, frame_bytes]
+
+
+@kernel
+def cut_after(waited: int, rest: int, rate: int) -> int:
+    """Return after how many of `rest` bytes a frame is cut, 0 where it is not (IEEE 802.3 99.4).
+
+    `waited` is the time from the begin of this fragment's preamble to the express frame. A fragment
+    has 60 bytes and a check of 4 at least, and so has what is left. At 1 Gb/s a frame of 1518 bytes
+    that meets an express frame 4 us after its begin is cut after 492 bytes.
+    """
+    sent = max((waited * rate + BYTE_PS - 1) // BYTE_PS - 8, FRAGMENT_LEAST)
+    return sent if rest - sent >= REST_LEAST else 0
+
+
+@kernel
+def put(here: int, came: int, birth: int, label: int, turn: int, ring: Ints, cells: Ints,
+        is_sorted: bool) -> None:  # fmt: skip
+    """Append a frame to its ring; before those that may go later where the ring is sorted."""
+    base, front, mask = ring[here, BASE], ring[here, FRONT], ring[here, MASK]
+    at = ring[here, COUNT]
+    while is_sorted and at > 0:
+        before = base + ((front + at - 1) & mask)
+        if cells[before, CYCLE] <= turn:
+            break
+        place = base + ((front + at) & mask)
+        for column in range(4):
+            cells[place, column] = cells[before, column]
+        at -= 1
+    place = base + ((front + at) & mask)
+    cells[place, ARRIVAL] = came
+    cells[place, BIRTH] = birth
+    cells[place, LABEL] = label
+    cells[place, CYCLE] = turn
+    ring[here, COUNT] += 1
+
+
+@kernel
+def refuse(port: int, came: int, held: int, birth: int, label: int, turn: int, owners: Ints,
+           trace: Trace) -> None:  # fmt: skip
+    """Write down a frame that was dropped when it came."""
+    label &= WHOLE
+    write_down(port, owners[label >> 16], came, REFUSED, held, 0, birth, label, turn, trace)
+
+
+@kernel
+def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_last: int, fixed: int,
+           ring: Ints, cells: Ints, line_time: Ints, law: Ints, state: Ints, gate_end: Ints,
+           gate_change: Ints) -> tuple[int, int]:  # fmt: skip
+    """Return the ring to send from now, or -1; and then a time to ask again (or NEVER).
+
+    Strict priority among groups of rings (IEEE 802.1Q clause 8.6.8.1), turns within a group.
+    """
+    wake = NEVER
+    here = first
+    while here < last:
+        group_last = law[here, GROUP_LAST]
+        found = -1
+        for one in range(here, group_last):
+            if ring[one, COUNT] == 0:
+                continue
+            place = ring[one, BASE] + (ring[one, FRONT] & ring[one, MASK])
+            ready = max(cells[place, CYCLE], now)
+            if law[one, IDLE] > 0:
+                ready = max(ready, credit_ready(one, now, law, state))
+            if gate_first < gate_last and ready == now:
+                line = line_time[cells[place, LABEL] & 0xFFFF]
+                ready = gate_ready(
+                    now, line, law[one, BIT], gate_first, gate_last, fixed, phase, gate_end,
+                    gate_change,
+                )  # fmt: skip
+            state[one, READY] = ready
+            if ready <= now:
+                found = one
+            wake = min(wake, ready)
+        if found >= 0:
+            if law[found, WEIGHT] > 0:
+                found = take_turns(here, group_last, now, ring, cells, law, state)
+            return found, now
+        here = group_last
+    return -1, wake
+
+
+@kernel
+def choose_cyclic(first: int, now: int, phase: int, cycle_length: int, buffers: int,
+                  gate_first: int, gate_last: int, fixed: int, ring: Ints, cells: Ints,
+                  line_time: Ints, law: Ints, gate_end: Ints,
+                  gate_change: Ints) -> tuple[int, int]:  # fmt: skip
+    """Return the cycle buffer to send from now, or -1; and a time to ask again.
+
+    The buffer whose cycle it is, when its first frame ends before the cycle does.
+    """
+    cycle = (now - phase) // cycle_length
+    cycle_end = phase + (cycle + 1) * cycle_length
+    here = first + cycle % buffers
+    if ring[here, COUNT] > 0:
+        place = ring[here, BASE] + (ring[here, FRONT] & ring[here, MASK])
+        line = line_time[cells[place, LABEL] & 0xFFFF]
+        ready = now
+        if gate_first < gate_last:
+            ready = gate_ready(
+                now, line, law[here, BIT], gate_first, gate_last, fixed, phase, gate_end,
+                gate_change,
+            )  # fmt: skip
+        if ready > now:
+            return -1, min(ready, cycle_end)
+        if now + line <= cycle_end:
+            return here, now
+    return -1, cycle_end
+
+
+@kernel
+def emit_next(source: int, frame_bytes: int, state: Ints, law: Ints, mine: Ints, timetable: Ints,
+              clock_error: Ints, block: int) -> None:  # fmt: skip
+    """Set the time of a timed source's next frame: the table's, by the clock of the talker's node.
+
+    A clock that is set back never sends a frame before the one in front of it.
+    """
+    state[source, SENT] += 1
+    state[source, SENT_BYTES] += frame_bytes
+    state[source, LEFT] -= 1
+    if state[source, LEFT] > 0:
+        return
+    state[source, LEFT] = law[source, PACKETS]
+    mine[source, STEP] += 1
+    if mine[source, STEP] == mine[source, TABLE_COUNT]:
+        mine[source, STEP] = 0
+        mine[source, ROUND] += 1
+    due = timetable[mine[source, TABLE_FIRST] + mine[source, STEP]]
+    due += mine[source, ROUND] * law[source, GAP]
+    due += clock_error[mine[source, CLOCK], min(due // block, clock_error.shape[1] - 1)]
+    state[source, NEXT_TIME] = max(due, state[source, NEXT_TIME])
+
+
+@kernel
+def serve_port(
+    port: int,
+    until: int,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    trace: Trace | None,
+    parts: Parts,
+) -> int:
+    """Serve one general port up to a time; return DONE, or what there was no room in.
+
+    In turns: take in what has arrived; choose a frame; send it. A preemptable frame stays on the
+    wire, and can be cut, until its last bit has left; only then is it known to have left.
+    Where there is no room nothing is done, and the next call does it.
+    """
+    receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
+    lane_base, lane_mask = lanes.base, lanes.mask
+    ring, cells, counts = queues.ring, queues.cells, tally.port
+    state, law, heap = sources.state, sources.law, sources.heap
+    late, wire, dropped = routes.late, parts.wire, parts.dropped
+    ring_law, ring_state, mine = parts.ring, parts.ring_state, parts.source_state
+    cycle_length, buffers = network.cycle, network.cycle_buffers
+    line_time = network.line_time[network.rate[port]]
+    first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    heap_base = sources.first[port]
+    heap_size = sources.first[port + 1] - heap_base
+    first, first_queue = parts.port[port, FIRST], parts.port[port, QUEUES]
+    preemptable, last = parts.port[port, PREEMPTABLE], parts.port[port, LAST]
+    gate_first, gate_last = parts.port[port, GATE_FIRST], parts.port[port, GATE_LAST]
+    fixed = parts.port[port, FIXED]
+    block = (until - 1) // network.block
+    phase = network.phase[port] + network.clock_error[network.clock[port], block]
+
+    for lane in range(first_lane, last_lane):
+        next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
+    source_time = heap[heap_base, TIME] if heap_size else NEVER
+    lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
+    now = counts[port, FREE_AT]
+    status = DONE
+    while True:
+        # Take in what has arrived: where it goes first, and whether there is room.
+        while arrival <= now and arrival < until:
+            if trace is not None and is_nearly_full(port, trace):
+                status = TRACE_FULL
+                break
+            if lane >= 0:
+                place = lane_base[lane] + (receiver[lane, HEAD] & lane_mask[lane])
+                birth, label = lane_cells[place, BIRTH], lane_cells[place, LABEL]
+                turn = lane_cells[place, CYCLE]
+                position = (label >> 16) & POSITIONS
+            else:
+                source = heap[heap_base, SOURCE]
+                position = law[source, START]
+                turn = state[source, NEXT_CYCLE]
+            here = parts.position[position, RING]
+            is_late = False
+            if here < 0:
+                present = (arrival - phase) // cycle_length
+                if parts.port[port, BY_ARRIVAL] > 0:
+                    # CQF (IEEE 802.1Q annex T): what comes in one cycle leaves in the next.
+                    is_late = turn != present + 1
+                    turn = present + 1
+                else:
+                    wait = phase + turn * cycle_length - arrival
+                    if wait < 0 or wait > (buffers - 1) * cycle_length:
+                        is_late = True
+                        turn = present + (turn - present) % buffers
+                here = first + turn % buffers
+            if ring[here, COUNT] > ring[here, MASK]:
+                status = QUEUE_FULL
+                break
+            came = arrival
+            head = 0
+            if lane >= 0:
+                head = parts.head[lane]
+                receiver[lane, HEAD] += 1
+                next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
+            else:
+                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
+                birth = came
+                label = (position << 16) | frame_bytes
+                if mine[source, NUMBERED] > 0:
+                    number = (mine[source, NUMBER] & 0xFFFF ^ 0x8000) - 0x8000
+                    label |= number << 48
+                    mine[source, NUMBER] += 1
+                if law[source, KIND] == TIMED:
+                    emit_next(
+                        source, frame_bytes, state, law, mine, parts.timetable,
+                        network.clock_error, network.block,
+                    )  # fmt: skip
+                else:
+                    advance(source, frame_bytes, state, law, sources.log_table)
+                heap[heap_base, TIME] = state[source, NEXT_TIME]
+                settle(heap, heap_base, heap_size)
+                source_time = heap[heap_base, TIME]
+            lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
+
+            # Meter, shaper and buffer.
+            frame_bytes = label & 0xFFFF
+            late[position] += is_late
+            row = parts.position[position, METER]
+            if row >= 0 and not meter(row, came, frame_bytes, parts.meter):
+                counts[port, DROPPED] += 1
+                dropped[position, POLICED] += 1
+                if trace is not None:
+                    refuse(port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace)
+                continue
+            eligible = came
+            row = parts.position[position, SHAPER]
+            if row >= 0:
+                group = parts.position[position, GROUP]
+                eligible = shape(row, group, came, frame_bytes, parts.shaper, parts.group)
+                if eligible < 0:
+                    counts[port, DROPPED] += 1
+                    dropped[position, RESIDENCE] += 1
+                    if trace is not None:
+                        refuse(
+                            port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace
+                        )
+                    continue
+            depth = ring[here, BYTES] + frame_bytes
+            limit = network.buffer_bytes[port] if here >= first_queue else network.cycle_bytes[port]
+            if depth > limit:
+                counts[port, DROPPED] += 1
+                routes.lost[position] += 1
+                if trace is not None:
+                    refuse(port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace)
+                continue
+            counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
+            if ring_law[here, IDLE] > 0 and ring[here, COUNT] == 0:
+                first_in(here, came, ring_law, ring_state)
+            if head > 0 and first_queue <= here < preemptable:
+                # Cut-through is for an idle port; at a busy one all of the frame is waited for.
+                busy = now > came or wire[port, WIRE_IS] != NOTHING
+                for one in range(first, last):
+                    busy |= ring[one, COUNT] > 0
+                if busy:
+                    eligible = max(eligible, came + line_time[frame_bytes] - head)
+            ring[here, BYTES] = depth
+            if here >= first_queue:
+                turn = eligible
+            put(here, came, birth, label, turn, ring, cells, ring_law[here, SORTED] > 0)
+        if status == DONE and trace is not None and is_nearly_full(port, trace):
+            status = TRACE_FULL
+        if status != DONE or now >= until:
+            break
+
+        leaves = 0
+        sending = wire[port, WIRE_IS] == SENDING
+        held = wire[port, WIRE_IS] != NOTHING
+        chosen, wake = -1, NEVER
+        if first < first_queue:
+            chosen, wake = choose_cyclic(
+                first, now, phase, cycle_length, buffers, gate_first, gate_last, fixed, ring, cells,
+                line_time, ring_law, parts.gate_end, parts.gate_change,
+            )  # fmt: skip
+        if chosen < 0:
+            chosen, ready = choose(
+                first_queue, preemptable if held else last, now, phase, gate_first, gate_last,
+                fixed, ring, cells, line_time, ring_law, ring_state, parts.gate_end,
+                parts.gate_change,
+            )  # fmt: skip
+            wake = min(wake, ready)
+        if sending:
+            # A preemptable frame is on the wire: cut it, or let its last bit leave.
+            begun, rest = wire[port, BEGUN], wire[port, REST]
+            ends = begun + line_time[rest]
+            cut = 0
+            if chosen >= 0:
+                cut = cut_after(now - begun, rest, parts.port[port, RATE])
+                wake = ends
+            if cut > 0:
+                wire[port, WIRE_IS] = CUT
+                wire[port, REST] = rest - cut
+                counts[port, WIRE_BYTES] += cut + 24
+                if begun >= network.steady_from:
+                    counts[port, STEADY] += cut + 24
+                now = begun + line_time[cut + 4]
+                continue
+            if now < ends:
+                now = min(ends, wake, until) if chosen >= 0 else min(ends, arrival, wake, until)
+                continue
+            leaves, now, frame_bytes = ends, begun, rest
+            chosen = wire[port, W_RING]
+            label, birth, turn = wire[port, W_LABEL], wire[port, W_BIRTH], wire[port, W_CAME]
+            came = turn
+        elif chosen < 0:
+            if held:
+                wire[port, WIRE_IS], wire[port, BEGUN] = SENDING, now
+            else:
+                now = min(arrival, wake, until)
+            continue
+        else:
+            place = ring[chosen, BASE] + (ring[chosen, FRONT] & ring[chosen, MASK])
+            label, birth, turn = cells[place, LABEL], cells[place, BIRTH], cells[place, CYCLE]
+            came = cells[place, ARRIVAL]
+            frame_bytes = label & 0xFFFF
+        position = (label >> 16) & POSITIONS
+        target = int(routes.hop[position, LANE])
+        if sending or chosen < preemptable:
+            status = room_ahead(port, target, sender, lane_mask, counts)
+        if status != DONE:
+            now = max(now, leaves)
+            break
+
+        if not sending:
+            # Take it out of its ring; a preemptable frame has not left before its last bit.
+            ring[chosen, FRONT] += 1
+            ring[chosen, COUNT] -= 1
+            ring[chosen, BYTES] -= frame_bytes
+            if ring_law[chosen, IDLE] > 0:
+                spend(chosen, now, line_time[frame_bytes], ring_law, ring_state)
+            if ring_law[chosen, WEIGHT] > 0:
+                pay(chosen, first_queue, frame_bytes, ring, ring_law, ring_state)
+            if chosen >= preemptable:
+                wire[port, WIRE_IS], wire[port, BEGUN], wire[port, REST] = SENDING, now, frame_bytes
+                wire[port, W_LABEL], wire[port, W_BIRTH] = label, birth
+                wire[port, W_CAME], wire[port, W_RING] = came, chosen
+                continue
+            if chosen < first_queue:
+                cycle = (now - phase) // cycle_length
+                if cycle != turn:
+                    late[position] += 1
+                turn = cycle + routes.shift[position]
+            leaves = now + line_time[frame_bytes]
+        else:
+            wire[port, WIRE_IS] = NOTHING
+        counts[port, FRAMES] += 1
+        counts[port, WIRE_BYTES] += frame_bytes + 20
+        if now >= network.steady_from:
+            counts[port, STEADY] += frame_bytes + 20
+        frame_bytes = label & 0xFFFF
+        started, now = now, leaves
+
+        # Onto the link: to the next port, to the point of recovery or to the listener.
+        owner = routes.owner[position]
+        label = (position << 16) | frame_bytes | (label >> 48 << 48)
+        row = parts.port[port, LOSS]
+        if row >= 0 and is_lost(port, row, frame_bytes, parts.loss, parts.loss_dice):
+            counts[port, DROPPED] += 1
+            dropped[position, LINK] += 1
+            if trace is not None:
+                write_down(port, owner, came, started, now, now, birth, label & WHOLE, turn, trace)
+            continue
+        arrives = leaves + network.propagation[port]
+        following = int(routes.hop[position, NEXT])
+        is_met = target >= 0 and parts.position[following, RING] == AT_LISTENER
+        if target >= 0 and not is_met:
+            arrives += network.processing_low[port]
+            if network.processing_span[port] > 1:
+                arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
+            if parts.head[target] > 0 and first_queue <= chosen < preemptable:
+                arrives -= max(line_time[frame_bytes] - parts.head[target], 0)
+        left_in = turn - routes.shift[position]
+        if target >= 0:
+            if trace is not None:
+                reached = max(arrives, sender[target, LAST_ARRIVAL])
+                if is_met and tally.owner[owner, HOLD] >= 0:
+                    due = damper_due(
+                        owner, birth, tally.owner[owner, HOLD], routes.damper_clock,
+                        network.clock_error, network.block,
+                    )  # fmt: skip
+                    reached = max(reached, due)
+                write_down(
+                    port, owner, came, started, now, reached, birth, label & WHOLE, left_in, trace
+                )
+            label = (following << 16) | frame_bytes | (label >> 48 << 48)
+            hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
+            continue
+        arrives = hand_over(
+            port, position, birth, arrives, frame_bytes, routes.late, routes.owner,
+            routes.damper_clock, network.clock_error, network.block, network.steady_from,
+            network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
+        )  # fmt: skip
+        if trace is not None:
+            write_down(
+                port, owner, came, started, now, arrives, birth, label & WHOLE, left_in, trace
+            )
+    counts[port, FREE_AT] = now
+    counts[port, STATUS] = status
+    return status
+
+
+@kernel
+def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints) -> bool:
+    """Say whether a frame is passed on: the vector recovery algorithm, IEEE 802.1CB 7.4.3.4.
+
+    Numbers count modulo 2**16. A number beyond the history is a rogue's. After RESET without a
+    frame passed on, any is taken (7.4.3.5).
+    """
+    length = state[point, LENGTH]
+    if state[point, TAKE_ANY] == 0 and now - state[point, ACCEPTED_AT] >= state[point, PATIENCE]:
+        state[point, TAKE_ANY] = 1
+        state[point, RESETS] += 1
+    ahead = (number - state[point, NEWEST] + NUMBERS // 2) % NUMBERS - NUMBERS // 2
+    counted = state[point, NEWEST] + ahead
+    if state[point, TAKE_ANY] > 0:
+        state[point, TAKE_ANY] = 0
+        remembered[point, :] = 0
+        state[point, NEWEST] = counted
+    elif ahead >= length or ahead <= -length:
+        state[point, ROGUE] += 1
+        state[point, DISCARDED] += 1
+        return False
+    elif ahead <= 0:
+        if remembered[point, counted % length] > 0:
+            state[point, DISCARDED] += 1
+            return False
+        state[point, DISORDERED] += 1
+    else:
+        if ahead > 1:
+            state[point, DISORDERED] += 1
+        for step in range(1, ahead):
+            remembered[point, (state[point, NEWEST] + step) % length] = 0
+        state[point, NEWEST] = counted
+    remembered[point, counted % length] = 1
+    state[point, ACCEPTED_AT] = now
+    state[point, PASSED] += 1
+    return True
+
+
+@kernel
+def hand_over(port: int, position: int, birth: int, arrives: int, frame_bytes: int, late: Ints,
+              owners: Ints, damper_clock: Ints, clock_error: Ints, block_length: int,
+              steady_from: int, end: int, counts: Ints, rows: Ints, block: NDArray[np.int32],
+              bins: Ints, births: Ints) -> int:  # fmt: skip
+    """Hand a frame to the listener, at once or when its damper's time has come; say when."""
+    owner = owners[position]
+    if rows[owner, HOLD] >= 0:
+        due = damper_due(owner, birth, rows[owner, HOLD], damper_clock, clock_error, block_length)
+        if arrives > due:
+            late[position] += 1
+        arrives = max(arrives, due)
+    if arrives <= end:
+        excess = arrives - birth - rows[owner, FLOOR]
+        counted = frame_bytes + 20 if arrives >= steady_from else 0
+        deliver(port, owner, excess, frame_bytes, counted, counts, rows, block, bins, births, birth)
+    return arrives
+
+
+@kernel
+def recover(
+    station: int,
+    until: int,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    tally: Tally,
+    parts: Parts,
+) -> int:
+    """Merge the copies of a stream's frames at its listener; pass on the first of each."""
+    receiver, cells, counts = lanes.receiver, lanes.cells, tally.port
+    first_lane, last_lane = network.lane_first[station], network.lane_first[station + 1]
+    point = parts.port[station, FIRST]
+    for lane in range(first_lane, last_lane):
+        next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
+    lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
+    status = DONE
+    while arrival < until:
+        status = room_ahead(station, -1, lanes.sender, lanes.mask, counts)
+        if status != DONE:
+            break
+        place = lanes.base[lane] + (receiver[lane, HEAD] & lanes.mask[lane])
+        label, birth = cells[place, LABEL], cells[place, BIRTH]
+        receiver[lane, HEAD] += 1
+        next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
+        if first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
+            hand_over(
+                station, (label >> 16) & POSITIONS, birth, arrival, label & 0xFFFF, routes.late,
+                routes.owner, routes.damper_clock, network.clock_error, network.block,
+                network.steady_from, network.end, counts, tally.owner, tally.block, tally.bins,
+                tally.birth,
+            )  # fmt: skip
+        lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
+    counts[station, STATUS] = status
+    return status
+
+
+@kernel
+def serve_any(
+    port: int,
+    until: int,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    trace: Trace | None,
+    parts: Parts,
+) -> int:
+    """Serve a port, or a point of recovery, by what it is."""
+    if parts.port[port, WHAT] == PLAIN:
+        return serve(port, until, network, routes, lanes, queues, sources, tally, trace)
+    if parts.port[port, WHAT] == GENERAL:
+        return serve_port(port, until, network, routes, lanes, queues, sources, tally, trace, parts)
+    return recover(port, until, network, routes, lanes, tally, parts)
+
+
+@kernel
+def advance_group(
+    group: int,
+    until: int,
+    order: Ints,
+    group_of: Ints,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    trace: Trace | None,
+    parts: Parts,
+) -> None:
+    """As `qnet.simulate.kernels.advance_group`, with general ports and points of recovery."""
+    served = tally.port[:, SERVED]
+    moving = True
+    while moving:
+        moving = False
+        for item in range(order.shape[1]):
+            port = order[group, item]
+            if port < 0 or served[port] >= until:
+                continue
+            goal = until
+            step = 0
+            first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+            for lane in range(first_lane, last_lane):
+                feeder = lanes.feeder[lane]
+                if group_of[feeder] == group:
+                    goal = min(goal, served[feeder] + lanes.reach[lane])
+                    step = min(step, lanes.reach[lane]) if step else lanes.reach[lane]
+                    lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+            moving = moving or goal < until
+            if goal < until and goal - served[port] < step:
+                continue
+            status = serve_any(
+                port, goal, network, routes, lanes, queues, sources, tally, trace, parts
+            )
+            if status != DONE:
+                return
+            served[port] = goal
+            for lane in range(first_lane, last_lane):
+                if group_of[lanes.feeder[lane]] == group:
+                    lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+
+
+@parallel_kernel
+def run_windows(
+    begin: int,
+    goal: int,
+    window: int,
+    order: Ints,
+    group_of: Ints,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    trace: Trace | None,
+    parts: Parts,
+) -> int:
+    """As `qnet.simulate.kernels.run_windows`, with general ports and points of recovery."""
+    while begin < goal:
+        until = min(begin + window, (begin // network.block + 1) * network.block, goal)
+        for lane in range(lanes.base.size):
+            lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+            lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+        for group in numba.prange(order.shape[0]):
+            advance_group(
+                group, until, order, group_of, network, routes, lanes, queues, sources, tally,
+                trace, parts,
+            )  # fmt: skip
+        for port in range(tally.port.shape[0]):
+            if tally.port[port, STATUS] != DONE:
+                return begin
+        begin = until
+    return begin

@@ -1,0 +1,342 @@
+"""Which ports are general, and what their parts are made of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.errors import Infeasible
+from qnet.model.gates import GateList
+from qnet.model.plan import Plan
+from qnet.model.topology import Link, Port, Topology
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, TrafficClass
+from qnet.simulate import kernels as k
+from qnet.simulate.draws import dice
+from qnet.simulate.ports import kernels as g
+from qnet.simulate.setup import Owner, heads_ps, hops_of, positions
+from qnet.units import PPB, ceil_div
+
+Ints = NDArray[np.int64]
+
+GATES = 8
+
+NEVER_CHANGES_PS = 1 << 60
+
+_ONE = 1 << 128
+"""Chances are fixed-point numbers of 128 bits: the same on every machine."""
+
+
+class _Queue(NamedTuple):
+    """One queue of a general port; the key that frames are sorted by is its number."""
+
+    number: int
+    traffic_class: TrafficClass
+
+    @property
+    def order(self) -> tuple[bool, int]:
+        """Express queues first, then by falling number."""
+        return self.traffic_class.preemptable, -self.number
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """Queues of one priority with weights take turns; all others stand alone."""
+        one = self.traffic_class
+        return (1, one.priority) if one.weight is not None else (0, self.number)
+
+
+def general_ports(topology: Topology, plan: Plan, found: Sequence[Owner]) -> set[int]:
+    """Return the numbers of the ports that the plain server does not do justice to."""
+    by_name = topology.port_by_name
+    general = {by_name[one.port].number for one in plan.gates}
+    for owner in found:
+        one, stream = owner.traffic_class, owner.stream
+        everywhere = owner.queues or owner.meeting is not None
+        if everywhere or not one.is_plain or one.mechanism == "cqf":
+            general |= {port.number for port in owner.ports}
+        if stream is not None and stream.police:
+            general.add(owner.ports[0].number)
+    for port in topology.ports:
+        ends = (topology.node_by_name[name] for name in (port.source, port.target))
+        if topology.links[port.link].is_lossy or any(one.cut_through_bytes for one in ends):
+            general.add(port.number)
+    return general
+
+
+def add_parts(
+    topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner], world: k.World
+) -> tuple[k.World, g.Parts | None]:
+    """Give general ports their rings and laws; None where all ports are plain.
+
+    Raises Infeasible where parts meet that are not simulated together.
+    """
+    general = general_ports(topology, plan, found)
+    meetings = sorted({owner.meeting for owner in found if owner.meeting is not None})
+    if not general and not meetings:
+        return world, None
+    layout = _Layout(topology, profile, plan, found, world)
+    for number in sorted(general):
+        layout.add_port(topology.ports[number])
+    for point, station in enumerate(meetings):
+        layout.port[station, [g.WHAT, g.FIRST]] = g.RECOVERY, point
+    return layout.world(), layout.parts(meetings)
+
+
+class _Layout:
+    """Arrays of the general ports in the making."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        profile: Profile,
+        plan: Plan,
+        found: Sequence[Owner],
+        world: k.World,
+    ) -> None:
+        self.topology, self.profile, self.plan = topology, profile, plan
+        self.found, self.plain = found, world
+        self.port = np.zeros((world.tally.port.shape[0], 16), dtype=np.int64)
+        self.port[:, g.LOSS] = -1
+        self.rings = world.queues.ring.shape[0]
+        self.ring_law: list[list[int]] = []
+        self.position = np.full((world.routes.owner.size, 4), -1, dtype=np.int64)
+        self.gate_by_port = {one.port: one for one in plan.gates}
+        self.fixed = any(one.gated and one.guard == "fixed" for one in profile.classes)
+        self.gate_end: list[int] = []
+        self.gate_change: list[list[int]] = []
+        self.meters: list[list[int]] = []
+        self.shapers: list[list[int]] = []
+        self.groups: dict[tuple[object, ...], int] = {}
+        self.losses: dict[tuple[int, int], int] = {}
+        self.users: dict[int, list[tuple[Owner, int, int]]] = defaultdict(list)
+        """[port]: owners, their hop there, and its position."""
+        self.hops = hops_of(found)
+        _, position = positions(self.hops)
+        for first, owner in zip(self.hops.first, found, strict=True):
+            for hop, number in enumerate(owner.stations):
+                self.users[number].append((owner, hop, int(position[first + hop])))
+            if owner.meeting is not None:
+                self.position[position[first + len(owner.ports)], g.RING] = g.AT_LISTENER
+
+    def add_port(self, port: Port) -> None:
+        """Lay out the rings of one general port, and what its frames meet there."""
+        row = self.port[port.number]
+        link = self.topology.links[port.link]
+        row[g.WHAT] = g.GENERAL
+        row[g.RATE] = port.rate_bps
+        row[g.LOSS] = self._loss(link)
+        row[g.BY_ARRIVAL] = any(one.mechanism == "cqf" for one in self.profile.classes)
+        row[g.FIXED] = self.fixed
+        row[g.GATE_FIRST] = len(self.gate_end)
+        if port.name in self.gate_by_port:
+            self._add_gates(self.gate_by_port[port.name])
+        row[g.GATE_LAST] = len(self.gate_end)
+        users = self.users[port.number]
+        queues = self._queues(port, users)
+        cyclic = [owner for owner, _, _ in users if owner.cycles]
+        row[g.FIRST] = self.rings + len(self.ring_law)
+        if cyclic:
+            bit = self.profile.queue_by_class[cyclic[0].traffic_class.name]
+            for _ in range(self.plain.network.cycle_buffers):
+                self.ring_law.append([bit, 0, 0, 0, 0, 0])
+        row[g.QUEUES] = self.rings + len(self.ring_law)
+        ring_by_queue = self._add_queues(queues)
+        row[g.LAST] = self.rings + len(self.ring_law)
+        row[g.PREEMPTABLE] = row[g.LAST] - sum(one.traffic_class.preemptable for one in queues)
+        for owner, hop, position in users:
+            if not owner.cycles:
+                self.position[position, g.RING] = ring_by_queue[self._queue(owner, hop)]
+            self._add_regulators(owner, hop, position, port)
+
+    def _queue(self, owner: Owner, hop: int) -> int:
+        return owner.queues[hop] if owner.queues else self._class_queue(owner.traffic_class)
+
+    def _class_queue(self, one: TrafficClass) -> int:
+        return self.profile.queue_by_class[one.name]
+
+    def _queues(self, port: Port, users: Sequence[tuple[Owner, int, int]]) -> list[_Queue]:
+        """Return the queues in use, in the order in which they are served."""
+        used = {
+            self._queue(owner, hop): owner.traffic_class
+            for owner, hop, _ in users
+            if not owner.cycles
+        }
+        queues = sorted((_Queue(*one) for one in used.items()), key=lambda one: one.order)
+        classes = [one.traffic_class for one in queues]
+        gated = port.name in self.gate_by_port
+        if gated and any(one.preemptable for one in classes):
+            raise Infeasible(f"port {port.name}: preemption beside gates is not simulated")
+        if gated and any(one.idle_slope_ppb is not None for one in classes):
+            raise Infeasible(
+                f"port {port.name}: a credit-based shaper behind gates is not simulated"
+            )
+        return queues
+
+    def _add_queues(self, queues: Sequence[_Queue]) -> dict[int, int]:
+        first = self.rings + len(self.ring_law)
+        for place, queue in enumerate(queues):
+            last = place
+            while last < len(queues) and queues[last].group == queue.group:
+                last += 1
+            one = queue.traffic_class
+            idle, line = 0, 0
+            if one.idle_slope_ppb is not None:
+                idle, line = one.idle_slope_ppb // 10**6, PPB // 10**6
+            self.ring_law.append(
+                [queue.number, first + last, one.weight or 0, idle, line,
+                 one.residence_ps is not None]
+            )  # fmt: skip
+        return {queue.number: first + place for place, queue in enumerate(queues)}
+
+    def _add_regulators(self, owner: Owner, hop: int, position: int, port: Port) -> None:
+        stream, one = owner.stream, owner.traffic_class
+        if stream is not None and stream.police and hop == 0:
+            full = stream.burst_bytes * g.BYTE_PS
+            self.position[position, g.METER] = len(self.meters)
+            self.meters.append([stream.rate_bps, full, full, 0])
+        if stream is not None and one.residence_ps is not None:
+            rate_bps = stream.rate_bps
+            filling = ceil_div(stream.burst_bytes * g.BYTE_PS, rate_bps)
+            came = (owner.ports[hop - 1].number,) if hop else (-1, owner.name)
+            group = (port.number, one.name, *came)
+            self.position[position, g.SHAPER] = len(self.shapers)
+            self.position[position, g.GROUP] = self.groups.setdefault(group, len(self.groups))
+            self.shapers.append([rate_bps, filling, one.residence_ps, -filling])
+
+    def _add_gates(self, one: GateList) -> None:
+        lengths = [entry.interval_ps for entry in one.entries]
+        self.gate_end += accumulate(lengths)
+        opens = [[entry.states >> gate & 1 > 0 for entry in one.entries] for gate in range(GATES)]
+        for entry in range(len(lengths)):
+            self.gate_change.append(
+                [
+                    _until(lengths, opens[gate], entry, wanted)
+                    for gate in range(GATES)
+                    for wanted in (False, True)
+                ]
+            )
+
+    def _loss(self, link: Link) -> int:
+        if not link.is_lossy:
+            return -1
+        return self.losses.setdefault((link.loss_ppb, link.bit_errors), len(self.losses))
+
+    def world(self) -> k.World:
+        """Return the plain world with the rings of the general ports after its own."""
+        queues = self.plain.queues
+        added = len(self.ring_law)
+        ring = np.zeros((added, queues.ring.shape[1]), dtype=np.int64)
+        ring[:, k.BASE] = queues.cells.shape[0] + np.arange(added) * 64
+        ring[:, k.MASK] = 63
+        cells = np.zeros((added * 64, queues.cells.shape[1]), dtype=np.int64)
+        queues = queues._replace(
+            ring=np.vstack((queues.ring, ring)), cells=np.vstack((queues.cells, cells))
+        )
+        return self.plain._replace(queues=queues)
+
+    def parts(self, meetings: Sequence[int]) -> g.Parts:
+        """Return all of it as arrays."""
+        stations = self.port.shape[0]
+        seed = self.profile.simulation.seed
+        ring = np.zeros((self.rings + len(self.ring_law), 8), dtype=np.int64)
+        if self.ring_law:
+            ring[self.rings :, :6] = self.ring_law
+        names = [one.name for one in self.topology.ports]
+        names += [f"meeting {number}" for number in range(len(names), stations)]
+        return g.Parts(
+            port=self.port,
+            ring=ring,
+            ring_state=np.zeros_like(ring),
+            position=self.position,
+            dropped=np.zeros((self.position.shape[0], 4), dtype=np.int64),
+            wire=np.zeros((stations, 8), dtype=np.int64),
+            gate_end=_ints(self.gate_end),
+            gate_change=_table(self.gate_change, 2 * GATES),
+            meter=_table(self.meters, 4),
+            shaper=_table(self.shapers, 4),
+            group=np.zeros(len(self.groups), dtype=np.int64),
+            loss=_table([chances(*one) for one in self.losses], FRAME_BYTES_HIGHEST + 1),
+            loss_dice=np.array([dice(seed, f"loss {name}") for name in names]),
+            head=heads_ps(self.topology, self.hops),
+            source_state=self._sources(),
+            timetable=_ints(time for owner in self.found for time in owner.law.timetable),
+            recovery=self._recovery(meetings),
+            remembered=np.zeros((len(meetings), self._history), dtype=np.int64),
+        )
+
+    def _sources(self) -> Ints:
+        """Set timed sources to their first frame; number the frames of streams with recovery."""
+        state = np.zeros((len(self.found), 8), dtype=np.int64)
+        nodes = {node.name: i for i, node in enumerate(self.topology.nodes)}
+        first = 0
+        for row, owner in zip(state, self.found, strict=True):
+            row[g.NUMBERED] = owner.meeting is not None
+            row[g.NUMBER] = owner.law.first_step * owner.law.packets
+            table = owner.law.timetable
+            if not table:
+                continue
+            row[[g.TABLE_FIRST, g.TABLE_COUNT]] = first, len(table)
+            row[[g.ROUND, g.STEP]] = divmod(owner.law.first_step, len(table))
+            row[g.CLOCK] = nodes[owner.ports[0].source]
+            first += len(table)
+        return state
+
+    @property
+    def _history(self) -> int:
+        return max(
+            (
+                owner.stream.recovery.history
+                for owner in self.found
+                if owner.stream is not None and owner.stream.recovery is not None
+            ),
+            default=1,
+        )
+
+    def _recovery(self, meetings: Sequence[int]) -> Ints:
+        rows = np.zeros((len(meetings), 16), dtype=np.int64)
+        for owner in self.found:
+            if owner.meeting is None:
+                continue
+            assert owner.stream is not None, "only streams have copies"
+            assert owner.stream.recovery is not None, "copies meet where there is recovery"
+            row = rows[meetings.index(owner.meeting)]
+            row[g.LENGTH] = owner.stream.recovery.history
+            row[g.PATIENCE] = owner.stream.recovery.reset_ps
+            row[g.TAKE_ANY] = 1
+        return rows
+
+
+def _until(lengths: Sequence[int], opens: Sequence[bool], entry: int, wanted: bool) -> int:
+    """Return how long after the begin of an entry a gate is first open, or closed."""
+    waited = 0
+    for step in range(len(lengths)):
+        here = (entry + step) % len(lengths)
+        if opens[here] == wanted:
+            return waited
+        waited += lengths[here]
+    return NEVER_CHANGES_PS
+
+
+def chances(loss_ppb: int, bit_errors: int) -> list[int]:
+    """Return, for each number of frame bytes, the draws of 63 bits below which a frame is lost."""
+    byte = _ONE
+    for _ in range(8):
+        byte = byte * (10**18 - bit_errors) // 10**18
+    whole = _ONE * (PPB - loss_ppb) // PPB
+    chances = []
+    for _ in range(FRAME_BYTES_HIGHEST + 1):
+        chances.append(((_ONE - whole) << 63) // _ONE)
+        whole = whole * byte // _ONE
+    return [min(one, 2**63 - 1) for one in chances]
+
+
+def _table(rows: Sequence[Sequence[int]], columns: int) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(len(rows), columns)
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.array(list(values), dtype=np.int64)

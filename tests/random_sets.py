@@ -1,0 +1,156 @@
+"""Random small networks with reserved streams: does any frame come later than was proven?
+
+Draws are qnet's own, so a set is named by its number and never changes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from qnet.check.plan import prove
+from qnet.model.proof import StreamProof
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.schedule import schedule
+from qnet.simulate.draws import integers
+from qnet.simulate.run import simulate
+
+
+class Dice:
+    """Draws of one set, each by its name."""
+
+    def __init__(self, mechanism: str, number: int) -> None:
+        self.number = number
+        self.prefix = mechanism
+        self.count = 0
+
+    def below(self, span: int) -> int:
+        self.count += 1
+        return integers(self.number, f"{self.prefix} {self.count}", 1, span)[0]
+
+    def between(self, low: int, high: int) -> int:
+        return low + self.below(high - low + 1)
+
+
+class Tightness(NamedTuple):
+    """How near one stream of a set came to its bound."""
+
+    number: int
+    stream: str
+    seen_ps: int
+    proven_ps: int
+    floor_ps: int
+    """Least latency of its route: propagation, line times, processing."""
+
+    @property
+    def share_ppm(self) -> int:
+        """Largest latency seen, of the largest proven."""
+        return self.seen_ps * 10**6 // self.proven_ps
+
+    @property
+    def waiting_ppm(self) -> int:
+        """The same for what lies above the least latency: waiting for cycles and in queues."""
+        return (self.seen_ps - self.floor_ps) * 10**6 // max(self.proven_ps - self.floor_ps, 1)
+
+
+class Outcome(NamedTuple):
+    """One set: all streams that received frames, and whatever came later than proven."""
+
+    admitted: int
+    streams: tuple[Tightness, ...]
+    broken: tuple[str, ...]
+
+
+def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
+    """Draw a network, its clocks, and as many streams as a port can carry, or nearly so."""
+    dice = Dice(mechanism, number)
+    count = dice.between(2, 6)
+    cycle_us = (10, 20, 50)[dice.below(3)]
+    nodes = [
+        {
+            "name": f"n{i}",
+            "processing": "0ps" if dice.below(3) == 0 else f"1us..{dice.between(1000, 3000)}ns",
+            "clock": {
+                "phase": f"{dice.below(cycle_us * 1000)}ns",
+                "error": f"{dice.below(3) * dice.below(200)}ns",
+                "wander": f"{dice.below(20)}ns",
+            },
+        }
+        for i in range(count)
+    ]
+    parents = [dice.below(i) for i in range(1, count)]
+    pairs = [(parent, i + 1) for i, parent in enumerate(parents)]
+    if count > 3 and (0, count - 1) not in pairs:
+        pairs.append((0, count - 1))
+    rate = ("1Gbps", "10Gbps", "100Gbps")[dice.below(3)]
+    links = [
+        {"between": (f"n{a}", f"n{b}"), "rate": rate, "length": f"{dice.between(100, 9000)}m"}
+        for a, b in pairs
+    ]
+    topology = {
+        "title": f"{mechanism} {number}",
+        "tcqf": {"cycle": f"{cycle_us}us", "buffers": dice.between(4, 6)},
+        "nodes": nodes,
+        "links": links,
+    }
+    streams = []
+    for i in range(dice.between(1, 24)):
+        talker = dice.below(count)
+        listener = (talker + dice.between(1, count - 1)) % count
+        streams.append(
+            {
+                "name": f"s{i}",
+                "from": f"n{talker}",
+                "to": f"n{listener}",
+                "class": "reserved",
+                "interval": f"{cycle_us * (1, 2, 4, 8)[dice.below(4)]}us",
+                "max-pkts-per-interval": dice.between(1, 6),
+                "max-payload-size": f"{dice.between(46, 1500)}B",
+            }
+        )
+    demands = []
+    if dice.below(2):
+        share = dice.between(1, 6)
+        gbps = {"1Gbps": 1, "10Gbps": 10, "100Gbps": 100}[rate]
+        demands.append(
+            {"name": "bulk", "from": "n0", "to": f"n{count - 1}", "rate": f"{gbps * share}00Mbps"}
+        )
+    profile = {
+        "title": f"{mechanism} {number}",
+        "topology": "t",
+        "classes": [
+            {"name": "reserved", "priority": 6, "mechanism": mechanism},
+            {"name": "best-effort", "priority": 0, "mechanism": "strict-priority"},
+        ],
+        "streams": streams,
+        "demands": demands,
+        "simulation": {"duration": f"{cycle_us * 60}us", "seed": number},
+    }
+    return Topology.model_validate(topology), Profile.model_validate(profile)
+
+
+def judge(mechanism: str, number: int) -> Outcome:
+    """Plan, prove and simulate one set, and compare."""
+    topology, profile = random_set(mechanism, number)
+    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    proof = prove(topology, profile, plan)
+    broken = [f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings]
+    proven: dict[str, StreamProof] = {one.name: one for one in proof.streams}
+    found = []
+    for seen in simulate(topology, profile, plan, threads=1).streams:
+        bound = proven[seen.name].latency_ps_max
+        least = proven[seen.name].latency_ps_min
+        if seen.lost or seen.late:
+            broken.append(f"{seen.name}: {seen.lost} lost, {seen.late} late")
+        if seen.latency_ps_max is None or seen.latency_ps_min is None:
+            continue
+        if bound is None or least is None:
+            broken.append(f"{seen.name}: received, but nothing is proven")
+            continue
+        if seen.latency_ps_max > bound:
+            broken.append(f"{seen.name}: {seen.latency_ps_max} ps seen, {bound} ps proven")
+        if seen.latency_ps_min < least:
+            broken.append(f"{seen.name}: {seen.latency_ps_min} ps seen, {least} ps proven at least")
+        found.append(Tightness(number, seen.name, seen.latency_ps_max, bound, seen.floor_ps))
+    admitted = sum(one.status == "admitted" for one in plan.streams)
+    return Outcome(admitted, tuple(found), tuple(f"{mechanism} {number}: {one}" for one in broken))
