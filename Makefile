@@ -1,5 +1,7 @@
 # make run    set up, then answer for the Qingyang backbone
 # make test   set up, then every check and test
+# make ryu    Ryu 4.34 in .venv-ryu, for whoever wants the controllers on it; its tests then run too
+# make tools  what the emulation needs and pip does not have: Open vSwitch, Mininet, tshark ... (root)
 # make bench  set up, then the benchmarks (numbers, never a verdict)
 # make bench-ns3  qnet beside ns-3 (needs g++; half a gigabyte in .venv-ns3)
 
@@ -8,20 +10,49 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
+RYU_PYTHON ?= $(shell for p in python3.11 python3.10 python3.9; do \
+	$$p -c 'import ensurepip, venv' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help run test lint bench bench-ns3 clean
+.PHONY: help run test tools ryu lint bench bench-ns3 clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 .venv/ready: pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "qnet needs Python 3.11 or newer; none was found" >&2; exit 3; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) has no venv module; install it: apt-get install python3-venv" >&2; exit 3; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,emulate]'
 	@touch $@
+
+# Ryu asks for a setuptools from before 67, which runs up to Python 3.11 only.
+.venv-ryu/ready: controllers/ryu.txt
+	@[ -n "$(RYU_PYTHON)" ] || { echo "Ryu 4.34 needs Python 3.9 to 3.11; none was found" >&2; exit 3; }
+	$(RYU_PYTHON) -m venv .venv-ryu
+	.venv-ryu/bin/python -m pip install --quiet --disable-pip-version-check 'setuptools<67' wheel pbr
+	.venv-ryu/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--requirement controllers/ryu.txt
+	@touch $@
+
+ryu: .venv-ryu/ready
+
+# Missing tools are no error: the tests that want them are skipped and say why.
+TOOLS := openvswitch-switch mininet iproute2 ethtool iperf3 tshark
+tools:
+	@if (for one in ovs-vswitchd mnexec tshark iperf3; do command -v $$one >/dev/null || exit 1; done); then \
+		echo "the emulation's tools are here"; \
+	elif ! command -v apt-get >/dev/null; then \
+		echo "no apt-get: install Open vSwitch, Mininet, iperf3 and tshark with your own system's tool"; \
+	elif [ "$$(id -u)" != 0 ]; then \
+		echo "not root: sudo apt-get install $(TOOLS)"; \
+	else \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TOOLS) >/dev/null \
+			&& echo "installed: $(TOOLS)" \
+			|| echo "apt-get could not install $(TOOLS): the emulation's tests will be skipped"; \
+	fi
 
 run: .venv/ready
 	$(BIN)/qnet doctor || true
@@ -35,6 +66,7 @@ lint: .venv/ready
 
 test: lint
 	$(BIN)/python -m pytest
+	@$(BIN)/qnet doctor | grep emulate || true
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m twin
 
 bench: .venv/ready
@@ -49,5 +81,6 @@ bench-ns3: .venv/ready .venv-ns3/ready
 	$(BIN)/python -m tests.bench.ns3_line .venv-ns3/bin/python
 
 clean:
-	rm -rf .venv .venv-ns3 out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ryu .venv-ns3 out dist build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

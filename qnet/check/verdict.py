@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 from qnet.check.conditions import may_lose
+from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Proof, StreamProof
@@ -98,8 +99,15 @@ def judge(
     plan: Plan,
     proof: Proof,
     observations: Sequence[Observation],
+    emulation: Emulation | None = None,
 ) -> Verdict:
-    """Weigh every requirement of the profile on the proof and on all observations of the plan."""
+    """Weigh every requirement of the profile on the proof and on all observations of the plan.
+
+    What the emulation saw of single frames counts with the rest; it carries a sample of the load,
+    so that rates are not taken from it.
+    """
+    if emulation is not None:
+        observations = [*observations, emulation.observation]
     seen = _Seen(
         {run.witness: {one.name: one for one in run.streams} for run in observations},
         {run.witness: {one.name: one for one in run.demands} for run in observations},
@@ -107,6 +115,7 @@ def judge(
     )
     findings = [
         *_disagreements(topology, profile, plan, proof, seen),
+        *_emulated_findings(emulation),
         *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
     ]
     rows = (
@@ -124,7 +133,8 @@ def judge(
         notes=(
             *(plan.reserved.lines() if plan.reserved else ()),
             *plan.gate_lines(),
-            *(_note(witness, seen.runs.get(witness)) for witness in _WITNESSES),
+            _note("simulated", seen.runs.get("simulated")),
+            *_emulation_notes(emulation, seen.runs.get("emulated")),
         ),
     )
 
@@ -147,6 +157,22 @@ def _disagreements(
                         witness, bounds, account, may_lose(topology, plan, stream)
                     )
                 ]
+    return found
+
+
+def _emulated_findings(emulation: Emulation | None) -> list[str]:
+    """Say what the rules did otherwise than planned, and where emulated is not simulated."""
+    if emulation is None:
+        return []
+    found = [f"emulated: {words}" for words in emulation.findings]
+    found += [
+        f"witnesses disagree: {one.name}: emulated and simulated latency of one frame differ by "
+        f"{one.difference_ps} ps, of which {emulation.rounding_ps} ps may be rounding; emulated "
+        f"at most {one.emulated_latency_ps_max} ps, "
+        f"simulated at most {one.simulated_latency_ps_max} ps"
+        for one in emulation.streams
+        if one.difference_ps is not None and one.difference_ps > emulation.rounding_ps
+    ]
     return found
 
 
@@ -376,6 +402,7 @@ def _egress_row(
     rates_bps = {
         witness: _delivered_bps(topology, profile, required.site, run)
         for witness, run in seen.runs.items()
+        if witness == "simulated"
     }
     reasons = [] if entry else ["not in the plan"]
     if placed_bps is not None and placed_bps < required.rate_bps:
@@ -444,6 +471,25 @@ def _note(witness: str, run: Observation | None) -> str:
     return (
         f"{witness}: {run.frames:,} frames, {run.frame_hops:,} frame-hops in "
         f"{show_time(run.duration_ps)} of network time, seed {run.seed}"
+    )
+
+
+def _emulation_notes(emulation: Emulation | None, run: Observation | None) -> tuple[str, ...]:
+    """Name tier, dilation and lateness of the emulation."""
+    if emulation is None:
+        return (_note("emulated", run),)
+    late = emulation.lateness
+    clock = (
+        "the clock waits for every frame"
+        if emulation.dilation is None
+        else f"time stretched {emulation.dilation} times"
+    )
+    return (
+        f"emulated ({emulation.tier}): {emulation.frames:,} frames through {emulation.switches} "
+        f"real switches with {emulation.rules:,} rules of the {emulation.controller}, "
+        f"{emulation.hops:,} times through a switch; the rest of the load simulated around them",
+        f"emulated: {clock}; {late.violations:,} of {late.frames:,} came after their virtual time, "
+        f"by at most {show_time(late.latest_ps)}; rounding {show_time(emulation.rounding_ps)}",
     )
 
 

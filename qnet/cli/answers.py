@@ -16,6 +16,8 @@ from qnet.cli.stages import (
     check_measure,
     check_out,
     check_port,
+    emulate,
+    emulate_stretched,
     keeping,
     leave_run,
     load_scenario,
@@ -38,6 +40,38 @@ if TYPE_CHECKING:
 @search_options
 @simulation_options
 @report_options
+@click.option(
+    "--emulate",
+    "tier",
+    type=click.Choice(["lockstep", "mininet"]),
+    help="Send frames through real switches too; see 'qnet doctor' for what this machine can do.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="lockstep: about as many frames through real switches, default 1000; "
+    "mininet: as many streams and demands, default 12.",
+)
+@click.option(
+    "--dilation",
+    type=click.IntRange(1, 10**6),
+    metavar="D",
+    help="mininet: wall-clock time for each unit of virtual time; default: after a calibration.",
+)
+@click.option(
+    "--captures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="mininet: write what each host got there, with virtual time stamps (pcap).",
+)
+@click.option(
+    "--cut",
+    "cuts",
+    multiple=True,
+    metavar="PORT@TIME",
+    help="Take the wire of a port down while emulating, as in 'a->b@10ms'; may be repeated.",
+)
 def run(
     profile: str,
     topology: str | None,
@@ -49,7 +83,13 @@ def run(
     rounds: int | None,
     **simulation: Any,
 ) -> None:
-    """Plan, prove, simulate and judge; exit code 1 when a promise is not kept."""
+    """Plan, prove, simulate, emulate if asked and judge; exit code 1 when a promise is not kept."""
+    tier, sample, cuts = (simulation.pop(name) for name in ("tier", "sample", "cuts"))
+    dilation, captures = simulation.pop("dilation"), simulation.pop("captures")
+    if tier is None and (cuts or sample is not None):
+        raise InputError(
+            [Problem("--cut" if cuts else "--sample", 0, 0, "", "goes with --emulate")]
+        )
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
@@ -60,7 +100,14 @@ def run(
         proof = make_proof(scenario, plan)
         observation = observe(scenario, plan, simulation["threads"], keep, *traced)
     leave_run(out, scenario, observation, simulation["measure"])
-    answer(scenario, plan, proof, [observation], as_json, out, port)
+    emulation = None
+    if tier == "mininet":
+        emulation = emulate_stretched(
+            scenario, plan, proof, observation, sample, dilation, captures, cuts
+        )
+    elif tier == "lockstep":
+        emulation = emulate(scenario, plan, proof, observation, sample, cuts=cuts)
+    answer(scenario, plan, proof, [observation], as_json, out, port, emulation)
 
 
 @main.command()

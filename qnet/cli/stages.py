@@ -21,6 +21,8 @@ from qnet.errors import EnvironmentMissing, InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qnet.emulate.lockstep import Cut
+    from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
@@ -303,6 +305,79 @@ def leave_run(
         write_measurements(out / "measurements", scenario.topology, scenario.profile, observation)
 
 
+def emulate(
+    scenario: Scenario,
+    plan: Plan,
+    proof: Proof,
+    simulated: Observation,
+    sample: int | None,
+    controller: str | None = None,
+    rules_file: Path | None = None,
+    cuts: Sequence[str] = (),
+) -> Emulation:
+    """Send a sample of the frames through real switches; say wall-clock times on the side."""
+    from qnet.emulate.lockstep import SAMPLE, Lockstep, emulate
+
+    frames = SAMPLE if sample is None else sample
+    case = Lockstep(scenario.topology, scenario.profile, plan, frames=frames)
+    with progress_bar("emulate") as show:
+        result, wall_clock = emulate(
+            case,
+            proof,
+            simulated,
+            controller=controller,
+            rules_file=rules_file,
+            cuts=[_read_cut(scenario, text) for text in cuts],
+            progress=show,
+        )
+    for what, seconds in wall_clock.items():
+        click.echo(f"wall clock, not virtual: {what} in {seconds:.3f} s", err=True)
+    return result
+
+
+def emulate_stretched(
+    scenario: Scenario,
+    plan: Plan,
+    proof: Proof,
+    simulated: Observation,
+    sample: int | None,
+    dilation: int | None,
+    captures: Path | None,
+    cuts: Sequence[str] = (),
+) -> Emulation:
+    """Send a sample through real switches and hosts in stretched time; say how real it was."""
+    from qnet.emulate.lockstep import Lockstep
+    from qnet.emulate.tier import SAMPLE, Cut, Options, choose_sample, emulate_mininet, witness
+
+    topology, profile = scenario.topology, scenario.profile
+    strides = choose_sample(topology, profile, plan, sample or SAMPLE)
+    wanted = tuple(Cut(*_read_cut(scenario, one)) for one in cuts)
+    options = Options(strides, dilation=dilation, captures=captures, cuts=wanted)
+    with progress_bar("emulate"):
+        run = emulate_mininet(topology, profile, plan, options)
+    for line in run.told():
+        click.echo(line, err=True)
+    case = Lockstep(topology, profile, plan, strides=strides)
+    with progress_bar("compare"):
+        return witness(case, proof, simulated, run)
+
+
+def _read_cut(scenario: Scenario, text: str) -> Cut:
+    """Read PORT@TIME, such as 'a->b@10ms'."""
+    from qnet.emulate.lockstep import Cut
+    from qnet.units import TIME, UnitError, parse
+
+    port, _, when = text.rpartition("@")
+    if port not in scenario.topology.port_by_name:
+        example = next(iter(scenario.topology.port_by_name))
+        words = f"'{port}' is no port; write it like '{example}@10ms'"
+        raise InputError([Problem("--cut", 0, 0, text, words)])
+    try:
+        return Cut(port, parse(TIME, when))
+    except UnitError as error:
+        raise InputError([Problem("--cut", 0, 0, text, str(error))]) from None
+
+
 def answer(
     scenario: Scenario,
     plan: Plan,
@@ -311,26 +386,42 @@ def answer(
     as_json: bool,
     out: Path | None,
     port: str | None,
+    emulation: Emulation | None = None,
 ) -> None:
     """Judge, print, write the reports and set the exit code."""
     from rich.console import Console
 
     from qnet.check.verdict import judge
-    from qnet.report.text import answer, print_verdict
+    from qnet.report.text import answer, print_verdict, print_witnesses
 
-    verdict: Verdict = judge(scenario.topology, scenario.profile, plan, proof, observations)
+    verdict: Verdict = judge(
+        scenario.topology, scenario.profile, plan, proof, observations, emulation
+    )
     observation = observations[0] if observations else None
     if out is not None:
         from qnet.report.files import write_report
 
         write_report(
-            out, scenario.topology, scenario.profile, plan, proof, observation, verdict, port
+            out,
+            scenario.topology,
+            scenario.profile,
+            plan,
+            proof,
+            observation,
+            verdict,
+            port,
         )
+        if emulation is not None:
+            from qnet.model.write import to_json, write_text
+
+            write_text(out / "emulation.json", to_json(emulation))
     if as_json:
-        whole = answer(verdict, plan, proof, observation, scenario.topology)
+        whole = answer(verdict, plan, proof, observation, scenario.topology, emulation)
         click.echo(json.dumps(whole, ensure_ascii=False, indent=1))
     else:
         print_verdict(verdict, Console())
+        if emulation is not None:
+            print_witnesses(emulation, Console())
         if out is not None:
             click.echo(f"report: {out / 'report.html'}")
     if verdict.outcome == "fail":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+
+from qnet.emulate.probe import TierReport, lockstep, mininet, noise_floor
 
 PACKAGES = (
     "click",
@@ -21,7 +22,6 @@ PACKAGES = (
     "pyyaml",
     "rich",
 )
-EMULATION_TOOLS = ("ovs-vswitchd", "ovsdb-server", "mnexec", "ip", "tshark", "iperf3", "bird")
 MEMORY_BYTES_WANTED = 4 * 2**30
 
 
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Look at the machine; starts no process and writes one temporary file."""
+    """Look at the machine: starts a private switch for a moment, listens for noise, cleans up."""
     return [
         Finding(
             "python",
@@ -47,7 +47,9 @@ def examine() -> list[Finding]:
         Finding("cores", True, False, f"{len(os.sched_getaffinity(0))} usable"),
         _memory(),
         _kernel_cache(),
-        _emulation(),
+        _noise(),
+        _tier(lockstep()),
+        _tier(mininet()),
     ]
 
 
@@ -83,10 +85,13 @@ def _kernel_cache() -> Finding:
         )
 
 
-def _emulation() -> Finding:
-    """Name what the emulation tiers will need; no verb uses it yet."""
-    missing = [tool for tool in EMULATION_TOOLS if shutil.which(tool) is None]
-    root = "root" if os.geteuid() == 0 else "not root"
-    detail = f"not part of this version ({root}; "
-    detail += f"missing here: {', '.join(missing)})" if missing else "its tools are all here)"
-    return Finding("emulation", False, False, detail)
+def _tier(report: TierReport) -> Finding:
+    return Finding(f"emulate {report.name}", report.good, False, report.detail)
+
+
+def _noise() -> Finding:
+    """Say how quiet the machine is; the emulator's virtual time does not depend on it."""
+    floor = noise_floor()
+    detail = f"a busy loop is held up by {floor.p99_ns / 1000:.1f} us in a hundredth of its steps, "
+    detail += f"by {floor.most_ns / 1000:,.0f} us at most"
+    return Finding("noise floor", True, False, detail)

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, PortUse, Traffic
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import PortProof, Proof, StreamProof
@@ -24,6 +25,8 @@ BUSY_PPB = PPB // 2
 
 ROWS_SHOWN = 60
 """Lines of the table on a terminal; the failing ones are the first."""
+
+WITNESSES_SHOWN = 12
 
 COLUMNS = ("promised", "proven", "simulated", "emulated")
 MARGIN = "      "
@@ -170,6 +173,41 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
         console.print()
     for note in notes:
         _print_wrapped(console, Text(printable(note)))
+
+
+WITNESS_COLUMNS = ("frames", "", "proven", "simulated", "emulated", "difference")
+
+
+def print_witnesses(emulation: Emulation, console: Console) -> None:
+    """Print what each witness has of every sampled stream; the difference is of single frames."""
+    rows: list[tuple[str, ...]] = []
+    for one in sorted(emulation.streams, key=lambda one: -(one.difference_ps or 0)):
+        latency = (
+            one.proven_latency_ps_max,
+            one.simulated_latency_ps_max,
+            one.emulated_latency_ps_max,
+        )
+        variation = (
+            one.proven_variation_ps,
+            one.simulated_variation_ps,
+            one.emulated_variation_ps,
+        )
+        got = f"{one.delivered}/{one.frames}"
+        rows.append(
+            (one.name, got, "latency", *map(show_time, latency), show_time(one.difference_ps))
+        )
+        rows.append(("", "", "variation", *map(show_time, variation), ""))
+    shown = rows[: 2 * WITNESSES_SHOWN]
+    columns = zip(WITNESS_COLUMNS, *(row[1:] for row in shown), strict=True)
+    widths = [max(map(cell_len, column)) for column in columns]
+    first = min(max(map(cell_len, ["emulated", *(row[0] for row in shown)])), 40)
+    console.print()
+    _print_cells(console, ("emulated", *WITNESS_COLUMNS), (first, *widths), "bold")
+    for row in shown:
+        _print_cells(console, (_one_line(row[0]), *row[1:]), (first, *widths), "")
+    if len(rows) > len(shown):
+        rest = len(rows) // 2 - WITNESSES_SHOWN
+        _print(console, Text(f"and {rest:,} more: see --json or --out DIR"))
 
 
 def _print_wrapped(
@@ -327,6 +365,7 @@ def answer(
     proof: Proof,
     observation: Observation | None,
     topology: Topology | None = None,
+    emulation: Emulation | None = None,
 ) -> dict[str, object]:
     """Collect what a program wants to know.
 
@@ -339,6 +378,7 @@ def answer(
         "streams": _stream_figures(plan, proof, observation),
         "fullest_cycles": [_cycle_figures(port) for port in _fullest(proof)],
         "busy_ports": _busy_ports(observation, topology),
+        **({} if emulation is None else {"emulation": emulation.model_dump(mode="json")}),
     }
 
 

@@ -1,11 +1,13 @@
 """The inner loops of the simulator.
 
 A *lane* joins two ports that some route uses in sequence; it holds the frames between them in
-order of arrival. What leaves a port at t reaches the next one no sooner than t and the lane's
-*reach* (propagation and least processing). So a port can be served, alone and at once, up to the
-earliest time that a port before it has come to, and that lane's reach: any order of serving that
-keeps this rule, on any thread, gives the same result. Groups of ports, one to a thread, work on
-their own within a *window* no longer than the shortest reach from one group to another.
+order of arrival. (Lanes beyond those into the last port lead into none: in them an emulator sees
+what comes out of a wire, before the next node has had it.) What leaves a port at t reaches the
+next one no sooner than t and the lane's *reach* (propagation and least processing). So a port can
+be served, alone and at once, up to the earliest time that a port before it has come to, and that
+lane's reach: any order of serving that keeps this rule, on any thread, gives the same result.
+Groups of ports, one to a thread, work on their own within a *window* no longer than the shortest
+reach from one group to another.
 
 A *source* hands the frames of one stream path or demand part to its first port. A *position* is
 one hop of one route; those of a port are consecutive, in the order of routes.
@@ -573,6 +575,7 @@ def serve_in_order(
     counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
     hop, line_times, rate = routes.hop, network.line_time, network.rate[port]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    inner = network.lane_first[network.lane_first.size - 1]
     top = sources.first[port]
     heap_size = sources.first[port + 1] - top
     propagation, processing = network.propagation[port], network.processing_low[port]
@@ -664,9 +667,10 @@ def serve_in_order(
             steady += frame_bytes + 20
         arrives = free_at + propagation
         if target >= 0:
-            arrives += processing
-            if span > 1:
-                arrives += (draw(tally.port_dice, port, 0) * span) >> 32
+            if target < inner:
+                arrives += processing
+                if span > 1:
+                    arrives += (draw(tally.port_dice, port, 0) * span) >> 32
             label = following << 16 | frame_bytes
             hand_on(target, arrives, birth, label, 0, sender, lane_base, lane_mask, lane_cells)
             continue
@@ -724,6 +728,7 @@ def serve_classes(
     cycle_length, buffers = network.cycle, network.cycle_buffers
     line_time = network.line_time[network.rate[port]]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    inner = network.lane_first[network.lane_first.size - 1]
     top = sources.first[port]
     heap_size = sources.first[port + 1] - top
     first = port * (buffers + network.classes)
@@ -883,9 +888,11 @@ def serve_classes(
         now += line_time[frame_bytes]
         arrives = now + network.propagation[port]
         if target >= 0:
-            arrives += network.processing_low[port]
-            if network.processing_span[port] > 1:
-                arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
+            if target < inner:
+                arrives += network.processing_low[port]
+                if network.processing_span[port] > 1:
+                    bits = draw(tally.port_dice, port, 0)
+                    arrives += (bits * network.processing_span[port]) >> 32
             if trace is not None:
                 owner = routes.owner[position]
                 left_in = turn - routes.shift[position]

@@ -1,0 +1,53 @@
+"""The reservation app: every switch has the rules that qnet computed from the plan.
+
+The app decides nothing. `--rules-file` holds the wanted rules of every switch, as
+`qnet.emulate.openflow.to_text` writes them; when the file changes, the switches follow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from compat import CONF, hub, options, spawn, tell
+from reconcile import Reconciler
+
+from qnet.emulate.openflow import from_text
+
+CONF.register_cli_opts(
+    [options.StrOpt("rules-file", help="rules of every switch, written by qnet")]
+)
+
+
+class Reservation(Reconciler):
+    """Reconciles switches with the rules file."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._path = Path(CONF.rules_file)
+        self._stamp = (0, 0)
+        self._load()
+        spawn(self._watch)
+
+    def _load(self) -> None:
+        """Read the rules file if it is another one than last time."""
+        status = self._path.stat()
+        stamp = (status.st_mtime_ns, status.st_size)
+        if stamp == self._stamp:
+            return
+        switches = from_text(self._path.read_text(encoding="utf-8"))
+        self._stamp = stamp
+        tell("rules", switches=len(switches), rules=sum(len(one.rules) for one in switches))
+        self.want(switches)
+
+    def _watch(self) -> None:
+        """Follow the rules file; one that cannot be read leaves the switches as they are."""
+        reason = ""
+        while True:
+            hub.sleep(0.2)
+            try:
+                self._load()
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                if str(error) != reason:
+                    tell("error", message=f"{self._path}: {error}")
+                reason = str(error)

@@ -1,0 +1,177 @@
+"""The verb for controllers of one's own: emulate."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qnet.cli.door import main
+from qnet.cli.options import report_options, scenario_options, simulation_options
+from qnet.cli.stages import (
+    answer,
+    check_out,
+    check_port,
+    load_scenario,
+    make_plan,
+    make_proof,
+    observe,
+)
+from qnet.cli.stages import emulate as emulate_plan
+from qnet.errors import InputError, Problem
+from qnet.model.read import Scenario
+
+
+def _target(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    """Read tcp:HOST:PORT; Open vSwitch wants the host's number."""
+    del context
+    if value is None:
+        return None
+    kind, place = value[:4], value[4:]
+    host, port = place[: place.rfind(":")], place[place.rfind(":") + 1 :]
+    if kind != "tcp:" or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        words = f"'{value}' is not an address; write it like 'tcp:127.0.0.1:6653'"
+        raise InputError([Problem("--controller", 0, 0, "", words)])
+    try:
+        return f"tcp:{socket.gethostbyname(host.strip('[]'))}:{port}"
+    except OSError as error:
+        words = f"'{host}' has no address: {error}"
+        raise InputError([Problem("--controller", 0, 0, "", words)]) from None
+
+
+@main.command()
+@scenario_options
+@simulation_options
+@report_options
+@click.option(
+    "--controller",
+    metavar="tcp:HOST:PORT",
+    callback=_target,
+    help="Your controller, which listens there; switches of the topology connect to it.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(["reach", "plan"]),
+    default="reach",
+    help="reach: plain forwarding between hosts (default); plan: qnet's plan of the profile, "
+    "with paths, cycle tags and virtual times.",
+)
+@click.option(
+    "--rules-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the rules that the plan wants there before switches connect (--against plan).",
+)
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Frames, or pairs of hosts.")
+@click.option(
+    "--exec",
+    "commands",
+    multiple=True,
+    metavar="HOST=COMMAND",
+    help="Run a shell command in the host of a node, without a controller of your own; several "
+    "run at once, those of one host one after the other. Needs root.",
+)
+@click.option("--cli", is_flag=True, help="Open Mininet's command line there. Needs root.")
+@click.option(
+    "--dilation",
+    type=click.IntRange(1, 10**6),
+    default=1,
+    metavar="D",
+    help="Stretch time for --exec and --cli; default 1.",
+)
+def emulate(
+    profile: str,
+    topology: str | None,
+    settings: dict[str, str],
+    controller: str | None,
+    against: str,
+    sample: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Judge your own controller on real switches, or use the emulated network's hosts.
+
+    Exit code 1 when the controller falls short, or a host's command does.
+    """
+    out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
+    commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
+    if (controller is None) == (not commands and not cli):
+        words = "give your controller's address, or --exec or --cli to use the hosts"
+        raise InputError([Problem("--controller", 0, 0, "", words)])
+    scenario = load_scenario(profile, topology, settings, **options)
+    check_port(scenario, port)
+    check_out(out)
+    if controller is None:
+        _use_hosts(scenario, commands, cli, dilation, as_json)
+        return
+    if against == "reach":
+        _reach(scenario, controller, sample, as_json)
+        return
+    plan = make_plan(scenario)
+    proof = make_proof(scenario, plan)
+    observation = observe(scenario, plan, options["threads"])
+    result = emulate_plan(scenario, plan, proof, observation, sample, controller, rules_file)
+    answer(scenario, plan, proof, [observation], as_json, out, port, result)
+
+
+def _use_hosts(
+    scenario: Scenario, commands: tuple[str, ...], cli: bool, dilation: int, as_json: bool
+) -> None:
+    from qnet.emulate.tier import HostCommand, Options, emulate_mininet
+
+    wanted = []
+    nodes = scenario.topology.node_by_name
+    for one in commands:
+        host, equals, command = one.partition("=")
+        if not equals or host not in nodes:
+            words = f"'{one}' names no host; write it like '{next(iter(nodes))}=ping -c 3 10.0.0.2'"
+            raise InputError([Problem("--exec", 0, 0, "", words)])
+        wanted.append(HostCommand(host, command))
+    plan = make_plan(scenario)
+    options = Options({}, dilation=dilation, commands=tuple(wanted), cli=cli, free_run=True)
+    run = emulate_mininet(scenario.topology, scenario.profile, plan, options)
+    if as_json:
+        told = [vars(one) for one in run.commands]
+        click.echo(json.dumps(told, ensure_ascii=False, indent=1))
+    else:
+        for done in run.commands:
+            click.echo(f"{done.host}: {done.command}\n{done.output}")
+    if any(done.exit_code for done in run.commands):
+        sys.exit(1)
+
+
+@main.command()
+def cleanup() -> None:
+    """Remove what emulations that were killed have left on this machine."""
+    from qnet.emulate.cleanup import cleanup as clean
+
+    for words in clean() or ["nothing was left"]:
+        click.echo(words)
+
+
+def _reach(scenario: Scenario, controller: str, sample: int | None, as_json: bool) -> None:
+    from qnet.emulate.ovs import unwinding
+    from qnet.emulate.testbed import PAIRS, Testbed, judge_reach
+
+    with unwinding(), Testbed(scenario.topology, controller) as testbed:
+        found = judge_reach(testbed, most_pairs=sample or PAIRS)
+    if as_json:
+        click.echo(json.dumps(found._asdict(), ensure_ascii=False, indent=1))
+    else:
+        click.echo(
+            f"{'FAIL' if found.findings else 'PASS'}  {controller} on {scenario.topology.title}"
+        )
+        for words in found.findings:
+            click.echo(f"      {words}")
+        click.echo(
+            f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost; "
+            f"{found.rules} rules in the switches"
+        )
+        if found.failover_s is not None:
+            click.echo(f"way round a cut link after {found.failover_s:.3f} s of wall-clock time")
+    if found.findings:
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""The third witness: real frames through real switches under a real controller."""

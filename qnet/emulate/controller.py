@@ -1,0 +1,202 @@
+"""Start controller apps as a child process and read what they report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal
+
+import qnet
+from qnet.errors import EnvironmentMissing, QnetError
+
+START_S = 30.0
+"""Longest wait for a controller to listen; it takes about a second."""
+
+KEPT = 10_000
+"""Events that nobody has asked for yet; older ones are forgotten."""
+
+Event = Mapping[str, Any]
+
+
+class ControllerFailure(QnetError):
+    """A controller ended, or did not answer in time."""
+
+    exit_code = 3
+
+
+def folder() -> Path:
+    """Return the folder of the shipped apps: beside the package, or inside it when installed."""
+    package = Path(qnet.__file__).parent
+    for one in (package.parent / "controllers", package / "bundled" / "controllers"):
+        if (one / "run.py").exists():
+            return one
+    raise EnvironmentMissing("the controller apps are not here; install qnet anew")
+
+
+def missing(framework: Literal["os_ken", "ryu"] = "os_ken", python: str = sys.executable) -> str:
+    """Say what keeps the apps from running on a framework, or '' when nothing does."""
+    if shutil.which(python) is None:
+        return f"{python} is not here; 'make ryu' builds .venv-ryu"
+    test = f"import importlib.util as u, sys; sys.exit(u.find_spec('{framework}') is None)"
+    if subprocess.run([python, "-c", test], check=False, timeout=60).returncode == 0:
+        return ""
+    install = "pip install 'qnet[emulate]'" if framework == "os_ken" else "make ryu"
+    return f"{python} has no {framework}; {install}"
+
+
+class Controller:
+    """Controller apps in a process of their own; a context manager.
+
+    `apps` are names of modules: shipped ones ('reservation'), or any that the framework can load.
+    `arguments` are their options. `port` 0 takes a free one. Raises ControllerFailure when the
+    process ends, with the end of what it wrote.
+    """
+
+    def __init__(
+        self,
+        apps: Sequence[str],
+        arguments: Sequence[str] = (),
+        *,
+        port: int = 0,
+        python: str = sys.executable,
+        framework: Literal["os_ken", "ryu"] = "os_ken",
+    ) -> None:
+        self.apps = tuple(apps)
+        self.arguments = tuple(arguments)
+        self.port = port or _free_port()
+        self.python = python
+        self.framework = framework
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._incoming: queue.Queue[Event | None] = queue.Queue()
+        self._process: subprocess.Popen[str] | None = None
+        self._words: IO[str] | None = None
+
+    @property
+    def target(self) -> str:
+        """Where switches connect to, in the words of Open vSwitch."""
+        return f"tcp:127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Controller:
+        reason = missing(self.framework, self.python)
+        if reason:
+            raise EnvironmentMissing(reason)
+        listen = ["--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(self.port)]
+        command = [self.python, str(folder() / "run.py"), *self.apps, *listen, *self.arguments]
+        setpriv = shutil.which("setpriv")
+        if setpriv is not None:  # the controller must not outlive a qnet that is killed
+            command = [setpriv, "--pdeathsig", "TERM", *command]
+        root = str(Path(qnet.__file__).parent.parent)
+        environment = {**os.environ, "QNET_ROOT": root, "QNET_FRAMEWORK": self.framework}
+        self._words = tempfile.TemporaryFile("w+", errors="replace")
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        try:
+            self.wait(lambda event: event["event"] == "listening", START_S)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; may be called again."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        if self._words is not None:
+            self._words.close()
+            self._words = None
+
+    def wait(self, wanted: Callable[[Event], bool], seconds: float) -> Event:
+        """Return the first wanted event that no call has returned yet; the others are kept."""
+        deadline = time.monotonic() + seconds
+        for place, event in enumerate(self._kept):
+            if wanted(event):
+                del self._kept[place]
+                return event
+        for event in self._until(deadline):
+            if wanted(event):
+                return event
+            self._kept.append(event)
+        raise ControllerFailure(f"the controller did not answer in {seconds:.0f} s{self._said()}")
+
+    def wait_converged(self, datapath_ids: Sequence[int], seconds: float) -> list[Event]:
+        """Wait until the reservation app has brought each of the switches to its rules.
+
+        Raises ControllerFailure when a switch refused a rule.
+        """
+        missing_ids = set(datapath_ids)
+        found: list[Event] = []
+        while missing_ids:
+            event = self.wait(lambda one: one["event"] in ("converged", "error"), seconds)
+            if event["event"] == "error":
+                raise ControllerFailure(f"{event.get('switch')}: {event['message']}")
+            missing_ids.discard(event["datapath_id"])
+            found.append(event)
+        return found
+
+    def _until(self, deadline: float) -> Iterator[Event]:
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                event = self._incoming.get(timeout=min(left, 1.0))
+                if event is None:
+                    raise ControllerFailure(f"the controller ended{self._said()}")
+                yield event
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                with contextlib.suppress(json.JSONDecodeError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and "event" in event:
+                        self._incoming.put(event)
+        self._incoming.put(None)
+
+    def _said(self) -> str:
+        if self._words is None:
+            return ""
+        self._words.flush()
+        self._words.seek(0)
+        lines = self._words.read().strip().splitlines()[-8:]
+        return "".join(f"\n  {line}" for line in lines)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

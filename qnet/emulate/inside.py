@@ -1,0 +1,464 @@
+"""The inside of a run of tier `mininet`: `python -m qnet.emulate.inside FOLDER`.
+
+It is the first process of its own namespaces. It builds the network, has the controller lay the
+rules, calibrates, emulates, and writes the result into the folder.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
+from qnet.emulate.hosts import host_frame, is_whole, write_captures
+from qnet.emulate.lockstep import CONVERGE_S, reservation
+from qnet.emulate.net import Net
+from qnet.emulate.rules import rules_of
+from qnet.emulate.tier import JOB, RESULT, CommandResult, Emulated, HostCommand, Options
+from qnet.emulate.wires import kernels as w
+from qnet.emulate.wires.run import Arrival, Emulator, Fault, Probe, as_usual, be_quick
+from qnet.emulate.wiring import Wiring
+from qnet.errors import QnetError
+from qnet.model.histogram import BIN_COUNT, quantile_ps
+from qnet.model.observation import Observation, PortUse, Traffic
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.simulate import kernels as k
+from qnet.simulate.setup import owners
+
+CALIBRATION_WINDOWS = 40
+CALIBRATION_DILATION = 2000
+DILATIONS = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+
+SLACK_FACTOR = 3
+"""A window lasts this many times as long, on the wall, as nearly every frame is in a switch."""
+
+DRAIN_NS = 2_000_000_000
+
+
+class Run:
+    """One run, from the network's first device to the result."""
+
+    def __init__(
+        self, folder: Path, topology: Topology, profile: Profile, plan: Plan, options: Options
+    ) -> None:
+        self.folder, self.options = folder, options
+        self.topology, self.profile, self.plan = topology, profile, plan
+        self.found = owners(topology, profile, plan)
+        names = {self.found[source].name for source in options.sample}
+        self.flows = flows_of(topology, profile, plan, sample=names)
+        self.wiring = Wiring(topology)
+        self.seconds: dict[str, float] = {}
+        self._since = time.monotonic()
+        members = [source for source, owner in enumerate(self.found) if owner.name in names]
+        lanes = [(flow, lane) for flow in self.flows for lane in flow.lanes]
+        self.flow_of: dict[int, tuple[Flow, Lane]] = dict(zip(members, lanes, strict=True))
+        self.hosts = {one.host for one in options.commands}
+
+    def lap(self, what: str) -> None:
+        """Note how long a stage took."""
+        now = time.monotonic()
+        self.seconds[what] = now - self._since
+        self._since = now
+
+    def go(self) -> Emulated:
+        """Do all of it."""
+        ports = {port.number for source in self.flow_of for port in self.found[source].ports}
+        nodes = {node for one in self.flows for node in (one.talker, one.listener)} | self.hosts
+        if self.options.free_run or self.options.cli or self.hosts:
+            nodes |= {node.name for node in self.topology.nodes}
+            ports |= {port.number for port in self.topology.ports}
+        # The controller listens on this namespace's own loopback: no other can meet it.
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
+        rules = rules_of(
+            self.topology,
+            self.flows,
+            hosts=nodes if self.options.free_run or self.hosts or self.options.cli else (),
+        )
+        touched = nodes | {
+            node
+            for number in ports
+            for node in (self.topology.ports[number].source, self.topology.ports[number].target)
+        }
+        self.rules = [one for one in rules if one.name in touched]
+        with (
+            reservation(self.rules) as app,
+            Net(self.topology, nodes, ports, self.folder, [app.target]) as net,
+        ):
+            self.lap("network")
+            app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
+            for one in self.options.meddling:
+                bridge = f"s{self.wiring.datapath_id(one.node)}"
+                net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
+            net.ovs.fence()
+            self.ends = net.ends
+            self.lap("rules")
+            return self._emulate(net)
+
+    def _emulate(self, net: Net) -> Emulated:
+        free = self.options.free_run
+        dilation = self.options.dilation or (1 if free else 0)
+        if not dilation:
+            dilation = self._calibrate(net)
+            self.lap("calibration")
+        attempts = 0
+        while True:
+            attempts += 1
+            emulator, commands = self._attempt(net, dilation)
+            late = emulator.lateness()
+            share_ppm = late.violations * 1_000_000 // max(late.put_in, 1)
+            self.lap(f"emulation at {dilation}")
+            if share_ppm <= self.options.violations_ppm or attempts == 2 or self.options.dilation:
+                break
+            dilation *= 2
+        void = ""
+        if share_ppm > self.options.violations_ppm:
+            void = (
+                f"{late.violations} of {late.put_in} frames were late "
+                f"(more than {self.options.violations_ppm} in a million) at dilation {dilation}"
+            )
+        return self._result(net, emulator, dilation, attempts, void, commands)
+
+    def _probes(self, net: Net) -> list[Probe]:
+        probes = []
+        for source, every in self.options.sample.items():
+            owner = self.found[source]
+            flow, lane = self.flow_of[source]
+            first = flow.lanes[0]
+            tags = range(self.plan.buffers) if owner.cycles else [-1]
+            templates = [
+                (size, tag, host_frame(self.wiring, flow, size, 0 if tag < 0 else dscp_of(tag)))
+                for size, _ in owner.law.sizes
+                for tag in tags
+            ]
+            twins = [
+                other
+                for other, (one, _) in self.flow_of.items()
+                if one.number == flow.number and other != source
+            ]
+            probes.append(
+                Probe(
+                    source,
+                    every,
+                    net.edge[flow.talker],
+                    net.edge[flow.listener],
+                    templates,
+                    twins[0] if twins else -1,
+                    lane is first,
+                )
+            )
+        return probes
+
+    def _calibrate(self, net: Net) -> int:
+        """Send the first frames very slowly; return the dilation that their stay asks for."""
+        window_ps = self._emulator(net, CALIBRATION_DILATION, None).window_ps
+        sample = self._emulator(net, CALIBRATION_DILATION, CALIBRATION_WINDOWS * window_ps)
+        sample.open(net.namespace)
+        try:
+            self._follow(sample)
+        finally:
+            sample.close()
+        stay_ps = quantile_ps(sample.lateness().inside, 999_000_000) or 0
+        busy_ns = int(sample.pool.counts[w.BUSY_LONGEST])
+        needed_ns = SLACK_FACTOR * stay_ps // 1000 + 2 * busy_ns
+        wanted = needed_ns * 1000 // sample.window_ps
+        return next((one for one in DILATIONS if one >= wanted), DILATIONS[-1])
+
+    def _emulator(self, net: Net, dilation: int, end_ps: int | None) -> Emulator:
+        return Emulator(
+            self.topology,
+            self.profile,
+            self.plan,
+            net.ends,
+            [] if self.options.free_run else self._probes(net),
+            dilation=dilation,
+            end_ps=end_ps,
+            free_run=self.options.free_run,
+        )
+
+    def _attempt(self, net: Net, dilation: int) -> tuple[Emulator, tuple[CommandResult, ...]]:
+        emulator = self._emulator(net, dilation, None)
+        for cut in self.options.cuts:
+            port = self.topology.port_by_name[cut.port]
+            for one in (port, self.wiring.reverse[port.name]):
+                emulator.cut(one.number, cut.at_ps)
+        emulator.open(net.namespace)
+        commands: tuple[CommandResult, ...] = ()
+        try:
+            if not (self.options.free_run or self.options.cli or self.options.commands):
+                self._follow(emulator)
+                return emulator, commands
+            begun, stop = threading.Event(), threading.Event()
+            thread = threading.Thread(target=self._follow, args=(emulator, begun, stop))
+            thread.start()
+            begun.wait()
+            try:
+                if self.options.cli:
+                    from mininet.cli import CLI  # noqa: PLC0415
+
+                    CLI(net.mininet)
+                commands = _run_commands(net, self.options.commands)
+            finally:
+                stop.set()
+                thread.join()
+        finally:
+            emulator.close()
+        return emulator, commands
+
+    @staticmethod
+    def _follow(
+        emulator: Emulator,
+        begun: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Emulate to the end, or until told to stop, before ordinary threads if permitted."""
+        quick = be_quick()
+        try:
+            try:
+                emulator.start()
+            finally:
+                if begun is not None:
+                    begun.set()
+            while not emulator.finished and not (stop is not None and stop.is_set()):
+                emulator.step()
+            if stop is None:
+                emulator.drain(DRAIN_NS)
+        finally:
+            if quick:
+                as_usual()
+
+    # The result
+
+    def _result(
+        self,
+        net: Net,
+        emulator: Emulator,
+        dilation: int,
+        attempts: int,
+        void: str,
+        commands: tuple[CommandResult, ...],
+    ) -> Emulated:
+        damaged = [
+            one
+            for one in emulator.arrivals
+            if not is_whole(self.flow_of[one.owner][0], one.frame)
+            or int.from_bytes(one.frame[42:46], "big") not in self._copies(one.owner)
+        ]
+        captures: list[Path] = []
+        if self.options.captures is not None:
+            listeners = {place: node for node, place in net.edge.items()}
+            captures = write_captures(
+                self.options.captures,
+                ((listeners[one.end], one) for one in emulator.arrivals),
+            )
+        self.lap("result")
+        return Emulated(
+            observation=self._observe(emulator),
+            latency_ps=tuple(
+                (one.owner, one.sequence, one.time_ps - one.born_ps) for one in emulator.arrivals
+            ),
+            lateness=emulator.lateness(),
+            dilation=dilation,
+            attempts=attempts,
+            switches=len(net.nodes),
+            rules=sum(len(one.rules) for one in self.rules),
+            damaged=len(damaged),
+            findings=self._findings(
+                [one for one in emulator.faults() if void or one.kind != w.LATE_OR_LOST]
+            ),
+            void=void,
+            commands=commands,
+            captures=tuple(captures),
+            seconds=self.seconds,
+        )
+
+    def _copies(self, source: int) -> set[int]:
+        flow = self.flow_of[source][0]
+        return {other for other, (one, _) in self.flow_of.items() if one.number == flow.number}
+
+    def _findings(self, faults: Sequence[Fault]) -> tuple[str, ...]:
+        """Say what went wrong, once for each kind, stream and switch."""
+        told: dict[tuple[int, int, int], str] = {}
+        counts: dict[tuple[int, int, int], int] = defaultdict(int)
+        for one in faults:
+            key = (one.kind, one.owner, one.port)
+            counts[key] += 1
+            if key not in told and one.owner >= 0:
+                told[key] = self._fault(one)
+        return tuple(f"{text} ({counts[key]} frames)" for key, text in told.items())
+
+    def _fault(self, fault: Fault) -> str:
+        name = self.found[fault.owner].name
+        last = self.found[fault.owner].ports[-1]
+        port = None if fault.port < 0 else self.topology.ports[fault.port]
+        where = last.target if port is None else port.source
+        to = f"the host of {where}" if port is None else port.name
+        if fault.kind == w.WRONG_TAG:
+            return (
+                f"{name}: {where}: leaves for {to} tagged for cycle {fault.found}, "
+                f"planned {fault.wanted}"
+            )
+        if fault.kind == w.WRONG_PORT:
+            return f"{name}: {where}: came out at {self.ends[fault.found].interface}, not at {to}"
+        if fault.kind == w.CUT_OFF:
+            return f"{name}: {to}: lost on a wire that was cut"
+        if fault.kind == w.OVERFLOW:
+            return f"{name}: {to}: no room in its queue"
+        return f"{name}: {where}: did not come out at {to} in time, or not at all"
+
+    def _observe(self, emulator: Emulator) -> Observation:
+        by_name: dict[str, list[int]] = defaultdict(list)
+        for source in self.options.sample:
+            by_name[self.found[source].name].append(source)
+        arrived: dict[int, list[Arrival]] = defaultdict(list)
+        for one in emulator.arrivals:
+            arrived[one.owner].append(one)
+        streams = {one.name: one for one in self.profile.every_stream}
+        demands = {one.name: one for one in self.profile.demands}
+        rows = {
+            name: self._traffic(
+                name,
+                (streams.get(name) or demands[name]).service,
+                sources,
+                arrived,
+                emulator,
+                copies=name in streams,
+            )
+            for name, sources in by_name.items()
+        }
+        counts = emulator.world.tally.port
+        return Observation(
+            witness="emulated",
+            duration_ps=self.profile.simulation.duration_ps,
+            steady_from_ps=min(
+                emulator.world.network.steady_from, self.profile.simulation.duration_ps
+            ),
+            seed=self.profile.simulation.seed,
+            frames=int(emulator.pool.counts[w.MADE_REAL]),
+            frame_hops=int(emulator.pool.counts[w.CAME_OUT]),
+            streams=tuple(rows[name] for name in streams if name in rows),
+            demands=tuple(rows[name] for name in demands if name in rows),
+            ports=tuple(
+                PortUse(
+                    port=port.name,
+                    sent_frames=int(row[k.FRAMES]),
+                    sent_bytes=int(row[k.WIRE_BYTES]),
+                    steady_bytes=int(row[k.STEADY]),
+                    queue_bytes_max=int(row[k.DEEPEST]),
+                    dropped=int(row[k.DROPPED]),
+                )
+                for port, row in zip(self.topology.ports, counts, strict=True)
+            ),
+        )
+
+    def _traffic(
+        self,
+        name: str,
+        service: str,
+        sources: Sequence[int],
+        arrived: dict[int, list[Arrival]],
+        emulator: Emulator,
+        *,
+        copies: bool,
+    ) -> Traffic:
+        """Sum up the real frames of a stream's paths or a demand's parts."""
+        once: Any = max if copies else sum
+        routes = emulator.world.routes
+        late, lost = 0, []
+        for source in sources:
+            places = emulator.positions(source)
+            late += int(routes.late[places].sum())
+            lost.append(int(routes.lost[places].sum()))
+        floor = int(emulator.world.tally.owner[list(sources), k.FLOOR].min())
+        got = [list(arrived[source]) for source in sources]
+        latencies = [one.time_ps - one.born_ps for rows in got for one in rows]
+        bins = np.zeros(BIN_COUNT, dtype=np.int64)
+        for latency in latencies:
+            bins[k.bin_of(max(latency - floor, 0))] += 1
+        sent = [
+            -(-int(emulator.wires.probe[source, w.MADE]) // self.options.sample[source])
+            for source in sources
+        ]
+        sizes = [max(size for size, _ in self.found[source].law.sizes) for source in sources]
+        steady = emulator.world.network.steady_from
+        return Traffic(
+            name=name,
+            service=service,
+            sent=once(sent),
+            received=once(len(rows) for rows in got),
+            copies=len(latencies),
+            lost=(min if copies else sum)(lost),
+            late=late,
+            sent_bytes=once(a * b for a, b in zip(sent, sizes, strict=True)),
+            received_bytes=once(sum(self._bytes(one) for one in rows) for rows in got),
+            steady_bytes=sum(
+                self._bytes(one) + 20 for rows in got for one in rows if one.time_ps >= steady
+            ),
+            latency_ps_min=min(latencies, default=None),
+            latency_ps_sum=sum(latencies),
+            latency_ps_max=max(latencies, default=None),
+            floor_ps=floor,
+            histogram=tuple((int(i), int(bins[i])) for i in np.flatnonzero(bins)),
+        )
+
+    @staticmethod
+    def _bytes(arrival: Arrival) -> int:
+        return len(arrival.frame) + 8
+
+
+def _run_commands(net: Net, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:
+    """Run hosts' commands, all at once but for those of one host, which follow each other."""
+    by_host: dict[str, list[HostCommand]] = defaultdict(list)
+    for one in commands:
+        by_host[one.host].append(one)
+    results: dict[HostCommand, CommandResult] = {}
+
+    def run(host: str, mine: Sequence[HostCommand]) -> None:
+        for one in mine:
+            done = subprocess.run(
+                ["mnexec", "-a", str(net.host(host).pid), "sh", "-c", one.command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            results[one] = CommandResult(
+                host, one.command, done.returncode, done.stdout + done.stderr
+            )
+
+    threads = [threading.Thread(target=run, args=item) for item in by_host.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return tuple(results[one] for one in commands)
+
+
+def main() -> None:
+    """Run the job in the folder that the command line names."""
+    folder = Path(sys.argv[1])
+    with (folder / JOB).open("rb") as file:
+        topology, profile, plan, options = pickle.load(file)
+    result: Emulated | QnetError
+    try:
+        result = Run(folder, topology, profile, plan, options).go()
+    except QnetError as error:
+        result = error
+    new = folder / (RESULT + ".new")
+    with new.open("wb") as file:
+        pickle.dump(result, file)
+    new.replace(folder / RESULT)
+
+
+if __name__ == "__main__":
+    main()

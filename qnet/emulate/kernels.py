@@ -1,0 +1,110 @@
+"""The inner loops between the simulator's ports and the real frames."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.kernel import kernel
+from qnet.simulate import kernels as k
+
+Ints = NDArray[np.int64]
+
+# Columns of what `births` and `catch` note.
+TIME, FRAME_BYTES, TURN, ORDER = 0, 1, 2, 3
+LANE, PLACE = 0, 1
+
+# Columns of `following`.
+NEXT, LAST, BIRTH, SEEN = 0, 1, 2, 3
+
+
+@kernel
+def births(
+    source: int, first: int, stride: int, until: int, sources: k.Sources, noted: Ints
+) -> int:
+    """Note birth, bytes, cycle and place among those of its birth of every `stride`-th frame.
+
+    Counts from frame `first` to the last one born before `until`; returns how many were noted.
+    The source's row of `sources.state` is used up: give a copy.
+    """
+    state = sources.state
+    count = 0
+    number = 0
+    before = -1
+    order = 0
+    while state[source, k.NEXT_TIME] < until and count < noted.shape[0]:
+        birth = state[source, k.NEXT_TIME]
+        order = order + 1 if birth == before else 0
+        before = birth
+        turn = state[source, k.NEXT_CYCLE]
+        frame_bytes = k.draw_size(
+            source, state, sources.law, sources.size_bytes, sources.size_limit
+        )
+        k.advance(source, frame_bytes, state, sources.law, sources.log_table)
+        if number >= first and (number - first) % stride == 0:
+            noted[count, TIME] = birth
+            noted[count, FRAME_BYTES] = frame_bytes
+            noted[count, TURN] = turn
+            noted[count, ORDER] = order
+            count += 1
+        number += 1
+    return count
+
+
+@kernel
+def catch(
+    lanes: k.Lanes,
+    seen: Ints,
+    source_after: Ints,
+    relabel: Ints,
+    wanted: Ints,
+    following: Ints,
+    caught: Ints,
+) -> int:
+    """Find the real frames among those that entered lanes since the last call; return how many.
+
+    `source_after[position]` is the source whose frames come to this position from their first
+    port, where frames of it are wanted, else -1. A frame of it is real when its birth, and its
+    place among those of the same birth, are the next ones of wanted[following[source, NEXT]] to
+    wanted[following[source, LAST] - 1]. It then has -1 minus its number there in place of its
+    birth, by which it is known from then on, and `relabel[source]` added to its position.
+    When `caught` is full there may be more: call again.
+    """
+    base, mask, sender, cells = lanes.base, lanes.mask, lanes.sender, lanes.cells
+    count = 0
+    for lane in range(base.size):
+        # What the next port has had already came and went in windows without a real frame.
+        seen[lane] = max(seen[lane], lanes.receiver[lane, k.HEAD])
+        while seen[lane] < sender[lane, k.TAIL] and count < caught.shape[0]:
+            turn = seen[lane]
+            seen[lane] = turn + 1
+            place = base[lane] + (turn & mask[lane])
+            birth = cells[place, k.BIRTH]
+            if birth >= 0:
+                source = source_after[cells[place, k.LABEL] >> 16]
+                if source < 0:
+                    continue
+                order = following[source, SEEN] + 1 if birth == following[source, BIRTH] else 0
+                following[source, BIRTH] = birth
+                following[source, SEEN] = order
+                number = following[source, NEXT]
+                while number < following[source, LAST] and (
+                    wanted[number, TIME] < birth
+                    or (wanted[number, TIME] == birth and wanted[number, ORDER] < order)
+                ):
+                    number += 1
+                following[source, NEXT] = number
+                if (
+                    number < following[source, LAST]
+                    and wanted[number, TIME] == birth
+                    and wanted[number, ORDER] == order
+                ):
+                    following[source, NEXT] = number + 1
+                    cells[place, k.BIRTH] = -1 - number
+                    cells[place, k.LABEL] += relabel[source] << 16
+                elif relabel[source] > 0:
+                    continue
+            caught[count, LANE] = lane
+            caught[count, PLACE] = turn
+            count += 1
+    return count

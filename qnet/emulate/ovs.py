@@ -1,0 +1,384 @@
+"""A private Open vSwitch: its own database, sockets, logs and daemons, gone when the run is over.
+
+Nothing of a system-wide Open vSwitch is touched. With the `dummy` datapath a bridge needs no
+network device and no privilege: each port is a Unix socket, on which a frame is two bytes of
+length, big-endian, and the frame (see `lib/netdev-dummy.c` of Open vSwitch).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Literal
+
+from qnet.errors import EnvironmentMissing, QnetError
+
+SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl")
+INSTALL = "apt-get install openvswitch-switch"
+
+READY_S = 20.0
+"""Longest wait for a daemon or for one of its answers; it takes hundredths of a second."""
+
+LOG_LINES_SHOWN = 8
+
+MTU_BYTES = 16_200
+"""Of dummy ports: the longest frame of qnet with label and trailer; longer ones are dropped."""
+
+_LOOKUPS = re.compile(r"lookups: hit:(\d+) missed:(\d+) lost:(\d+)")
+
+
+class SwitchFailure(QnetError):
+    """Open vSwitch refused a command, or a daemon of it ended while it was needed."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class SwitchPort:
+    """A port of a bridge.
+
+    `device` is a network device that exists already; without one the port is a Unix socket.
+    """
+
+    name: str
+    number: int
+    """OpenFlow port number, 1 or more."""
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """One OpenFlow switch."""
+
+    name: str
+    datapath_id: int
+    ports: tuple[SwitchPort, ...]
+    controllers: tuple[str, ...] = ()
+    """Where it connects to, such as tcp:127.0.0.1:6653; none leaves it to `Ovs.ofctl`."""
+    datapath: Literal["dummy", "netdev"] = "dummy"
+    fail_mode: Literal["secure", "standalone"] = "secure"
+    other_config: tuple[tuple[str, str], ...] = field(default=())
+
+
+def program(name: str) -> str:
+    """Return the path of an Open vSwitch program; raises EnvironmentMissing without it."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin")
+    if found is None:
+        raise EnvironmentMissing(f"{name} is not here; it comes with: {INSTALL}")
+    return found
+
+
+def missing() -> str | None:
+    """Say what keeps a private Open vSwitch from running here, or None when nothing does."""
+    try:
+        for name in PROGRAMS:
+            program(name)
+    except EnvironmentMissing as error:
+        return str(error)
+    return None if SCHEMA.exists() else f"{SCHEMA} is not here; it comes with: {INSTALL}"
+
+
+@contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that what is open is closed; in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Ovs:
+    """One ovsdb-server and one ovs-vswitchd in a temporary folder; a context manager.
+
+    Raises EnvironmentMissing where Open vSwitch is not installed and SwitchFailure where it does
+    not come up. `dummy` takes network devices away from all bridges and gives them sockets.
+    """
+
+    def __init__(self, *, dummy: bool = True, folder: Path | None = None) -> None:
+        """Prepare to run in `folder`, by default a temporary one of this process's own."""
+        self.dummy = dummy
+        self.folder = folder
+        self._own_folder = folder is None
+        self._daemons: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._control: _Control | None = None
+
+    def __enter__(self) -> Ovs:
+        reason = missing()
+        if reason is not None:
+            raise EnvironmentMissing(reason)
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix=f"qnet-{os.getpid()}-"))
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the daemons and remove the folder; may be called at any time, and again."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        while self._daemons:
+            _, daemon = self._daemons.pop()
+            daemon.terminate()
+            try:
+                daemon.wait(5)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        if self.folder is not None and self._own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = None
+
+    # Commands
+
+    def add_bridges(self, bridges: Iterable[Bridge]) -> None:
+        """Make bridges with their ports, all in one transaction; returns when they are there."""
+        arguments: list[str] = []
+        for bridge in bridges:
+            arguments += ["--", "add-br", bridge.name, "--", "set", "bridge", bridge.name]
+            arguments += [
+                f"datapath_type={bridge.datapath}",
+                "protocols=OpenFlow13,OpenFlow15",
+                f"fail_mode={bridge.fail_mode}",
+                f"other_config:datapath-id={bridge.datapath_id:016x}",
+                "other_config:disable-in-band=true",
+                *(f"other_config:{key}={value}" for key, value in bridge.other_config),
+            ]
+            for port in bridge.ports:
+                arguments += ["--", "add-port", bridge.name, port.device or port.name]
+                arguments += ["--", "set", "interface", port.device or port.name]
+                arguments += [f"ofport_request={port.number}"]
+                if port.device is None:
+                    socket_path = self.socket_path(port.name)
+                    arguments += ["type=dummy", f"options:pstream=punix:{socket_path}"]
+                    arguments += [f"mtu_request={MTU_BYTES}"]
+            if bridge.controllers:
+                arguments += ["--", "set-controller", bridge.name, *bridge.controllers]
+        self.vsctl(*arguments)
+
+    def socket_path(self, port_name: str) -> Path:
+        """Return the Unix socket of a dummy port."""
+        return self._folder / f"{port_name}.sock"
+
+    def connect(self, port_name: str) -> socket.socket:
+        """Connect to a dummy port as the device at its other end."""
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._wait(lambda: _connects(end, self.socket_path(port_name)), f"port {port_name}")
+        except BaseException:
+            end.close()
+            raise
+        return end
+
+    def vsctl(self, *arguments: str) -> str:
+        """Change or ask the database; returns when the switch has followed."""
+        remote = f"unix:{self._folder}/db.sock"
+        return self._run("ovs-vsctl", f"--db={remote}", f"--timeout={READY_S:.0f}", *arguments)
+
+    def ofctl(self, command: str, bridge: str, *arguments: str, stdin: str | None = None) -> str:
+        """Run ovs-ofctl over OpenFlow 1.3 on a bridge's own socket."""
+        target = f"unix:{self._folder}/{bridge}.mgmt"
+        return self._run("ovs-ofctl", "-O", "OpenFlow13", command, target, *arguments, stdin=stdin)
+
+    def dump(self, what: Literal["flows", "groups", "meters"], bridge: str) -> str:
+        """Return the entries of a bridge in the words of ovs-ofctl, ports as numbers."""
+        return self.ofctl(f"dump-{what}", bridge, "--no-names", "--no-stats")
+
+    def appctl(self, command: str, *arguments: str) -> str:
+        """Ask ovs-vswitchd; faster than the program of that name, which starts a process."""
+        if self._control is None:
+            self._control = _Control(self._folder / "switch.ctl")
+        try:
+            return self._control.ask(command, arguments)
+        except OSError as error:
+            self.check()
+            raise SwitchFailure(f"ovs-vswitchd does not answer {command}: {error}") from error
+
+    def fence(self) -> None:
+        """Make rule changes hold for every later frame: empty the datapath's flow cache.
+
+        An OpenFlow barrier answers when the tables are changed; cached flows may live on for
+        milliseconds.
+        """
+        self.appctl("revalidator/purge")
+
+    def trace(self, bridge: str, flow: str) -> str:
+        """Have the switch explain what it does with a frame, as `ovs-appctl ofproto/trace`."""
+        return self.appctl("ofproto/trace", bridge, flow)
+
+    def is_connected(self) -> bool:
+        """Tell whether the bridge has a connection to its controller.
+
+        From the log: the database learns of it only every five seconds.
+        """
+        lines = (self._folder / "ovs-vswitchd.log").read_text(errors="replace").splitlines()
+        last = next((line for line in reversed(lines) if "|rconn|" in line), "")
+        return last.endswith(": connected")
+
+    def frames_seen(self) -> int:
+        """Return how many frames the datapath has looked up since it began.
+
+        With the dummy datapath one thread forwards frames, answers this and writes to the sockets,
+        in this order and round and round: what frames counted here have become is in the sockets
+        when the next question is answered.
+        """
+        counts = _LOOKUPS.search(self.appctl("dpctl/show"))
+        return sum(map(int, counts.groups())) if counts else 0
+
+    def check(self) -> None:
+        """Raise SwitchFailure, with the end of its log, when a daemon has ended."""
+        for name, daemon in self._daemons:
+            code = daemon.poll()
+            if code is not None:
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                raise SwitchFailure(f"{name} ended ({how}); its last words:\n{self._log(name)}")
+
+    # Inside
+
+    @property
+    def _folder(self) -> Path:
+        assert self.folder is not None, "use Ovs in a with statement"
+        return self.folder
+
+    def _start(self) -> None:
+        folder = self._folder
+        database = str(folder / "conf.db")
+        self._run("ovsdb-tool", "create", database, str(SCHEMA))
+        self._daemon("ovsdb-server", database, f"--remote=punix:{folder}/db.sock", ctl="database")
+        self._wait((folder / "db.sock").exists, "ovsdb-server")
+        kind = ("--enable-dummy=override", "--disable-system") if self.dummy else ()
+        self._daemon("ovs-vswitchd", f"unix:{folder}/db.sock", *kind, ctl="switch")
+        self._wait((folder / "switch.ctl").exists, "ovs-vswitchd")
+
+    def _daemon(self, name: str, *arguments: str, ctl: str) -> None:
+        folder = self._folder
+        command = [
+            program(name),
+            *arguments,
+            f"--unixctl={folder}/{ctl}.ctl",
+            f"--pidfile={folder}/{ctl}.pid",
+            f"--log-file={folder}/{name}.log",
+            "-vconsole:off",
+        ]
+        # A daemon must not outlive a qnet that is killed, and must not see the terminal's Ctrl-C.
+        # (The signal comes when the starting thread ends: only the main thread is sure to last.)
+        setpriv = shutil.which("setpriv")
+        if setpriv and threading.current_thread() is threading.main_thread():
+            command = [setpriv, "--pdeathsig", "TERM", *command]
+        daemon = subprocess.Popen(
+            command,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._daemons.append((name, daemon))
+
+    def _environment(self) -> dict[str, str]:
+        folder = str(self._folder)
+        return {**os.environ, "OVS_RUNDIR": folder, "OVS_LOGDIR": folder, "OVS_DBDIR": folder}
+
+    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+        """Wait until `ready()`; the pause between looks grows from a millisecond."""
+        deadline = time.monotonic() + READY_S
+        pause = 0.001
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise SwitchFailure(f"{what} was not there after {READY_S:.0f} s")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+
+    def _run(self, name: str, *arguments: str, stdin: str | None = None) -> str:
+        done = subprocess.run(
+            [program(name), *arguments],
+            env=self._environment(),
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=3 * READY_S,
+            check=False,
+        )
+        if done.returncode:
+            self.check()
+            words = done.stderr.strip() or done.stdout.strip()
+            raise SwitchFailure(f"{name} {' '.join(arguments)[:200]}: {words}")
+        return done.stdout
+
+    def _log(self, name: str) -> str:
+        try:
+            lines = (self._folder / f"{name}.log").read_text(errors="replace").splitlines()
+        except OSError:
+            return "(no log)"
+        return "\n".join(lines[-LOG_LINES_SHOWN:]) or "(empty log)"
+
+
+def _connects(end: socket.socket, path: Path) -> bool:
+    try:
+        end.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
+class _Control:
+    """The control socket of a daemon: JSON-RPC 1.0 (Open vSwitch's `lib/unixctl.c`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(READY_S)
+        self._socket.connect(str(path))
+        self._rest = ""
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def ask(self, command: str, arguments: Sequence[str]) -> str:
+        request = {"id": 0, "method": command, "params": list(arguments)}
+        self._socket.sendall(json.dumps(request).encode())
+        decoder = json.JSONDecoder()
+        while True:
+            with contextlib.suppress(json.JSONDecodeError):
+                answer, end = decoder.raw_decode(self._rest)
+                self._rest = self._rest[end:].lstrip()
+                if answer.get("error") is not None:
+                    raise SwitchFailure(f"{command}: {answer['error'].strip()}")
+                return str(answer.get("result") or "")
+            received = self._socket.recv(1 << 16)
+            if not received:
+                raise ConnectionResetError("it closed its control socket")
+            self._rest += received.decode()

@@ -1,0 +1,284 @@
+"""Tier `mininet`: real switches, hosts and stacks in stretched virtual time. It needs root.
+
+The run happens in a child process that is the first of new network, process and mount namespaces:
+`qnet.emulate.inside`. Whatever becomes of this process, the kernel ends the child and all that is
+in its namespaces; a folder is all that a killed run can leave (`qnet.emulate.cleanup`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from qnet.emulate import cleanup, net, ovs
+from qnet.emulate.kernels import TIME
+from qnet.emulate.lockstep import Lockstep, Walk, compare
+from qnet.emulate.wires.run import Lateness
+from qnet.errors import EnvironmentMissing, QnetError
+from qnet.model.emulation import Emulation
+from qnet.model.emulation import Lateness as Late
+from qnet.model.histogram import quantile_ps
+from qnet.model.observation import Observation
+from qnet.model.plan import Plan
+from qnet.model.proof import Proof
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.simulate.setup import owners
+
+JOB = "job.pickle"
+RESULT = "result.pickle"
+
+SAMPLE = 12
+"""Streams and demands in the sample, unless another number is asked for."""
+
+FRAMES_EACH = 400
+"""Real frames of each sampled source, unless it sends fewer."""
+
+
+class TierFailure(QnetError):
+    """The run ended before its result was there."""
+
+    exit_code = 3
+
+
+class HostCommand(NamedTuple):
+    """A shell command that a host runs, beside all others, from virtual time zero on."""
+
+    host: str
+    command: str
+
+
+class Meddling(NamedTuple):
+    """Rules of a node's switch that are given other actions once they are laid.
+
+    `match` and `actions` are in the words of ovs-ofctl. It shows that a wrong rule is found.
+    """
+
+    node: str
+    match: str
+    actions: str
+
+
+class Cut(NamedTuple):
+    """A link that fails: both directions of the wire, from a virtual time on."""
+
+    port: str
+    at_ps: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. `sample` has every n-th frame of each source number made real.
+
+    `dilation` None has it chosen after a calibration. With `free_run` nothing of the profile is
+    sent: hosts' own frames only, forwarded over the shortest paths.
+    `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
+    """
+
+    sample: Mapping[int, int]
+    dilation: int | None = None
+    commands: tuple[HostCommand, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    meddling: tuple[Meddling, ...] = ()
+    cli: bool = False
+    captures: Path | None = None
+    free_run: bool = False
+    violations_ppm: int = 1000
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a host's command wrote, and its exit code."""
+
+    host: str
+    command: str
+    exit_code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """What a run gave. `latency_ps` has one entry per delivered frame: source, number, latency.
+
+    `void` says why the run does not count, or is empty. `seconds` are wall-clock times of stages.
+    """
+
+    observation: Observation
+    latency_ps: tuple[tuple[int, int, int], ...]
+    lateness: Lateness
+    dilation: int
+    attempts: int
+    switches: int
+    rules: int
+    damaged: int
+    findings: tuple[str, ...]
+    void: str
+    commands: tuple[CommandResult, ...] = ()
+    captures: tuple[Path, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def told(self) -> list[str]:
+        """Say how real the run was: wall-clock figures, which are in no result."""
+        late = self.lateness
+        inside = [quantile_ps(late.inside, share) or 0 for share in (500_000_000, 999_000_000)]
+        stages = ", ".join(f"{what} {spent:.1f} s" for what, spent in self.seconds.items())
+        return [
+            f"wall clock, not virtual: {stages}",
+            f"dilation {self.dilation}: frames were in a switch for {inside[0] / 1e9:.2f} ms "
+            f"(median), {inside[1] / 1e9:.2f} ms (99.9 %)",
+            f"{late.violations} of {late.put_in} frames too late; virtual time held "
+            f"{late.holds} times, {late.held_ns / 1e9:.2f} s in all",
+        ]
+
+
+def missing() -> str | None:
+    """Say what keeps the tier from running here, or None when nothing does."""
+    if os.geteuid() != 0:
+        return "the mininet tier makes network namespaces and devices: run it as root"
+    for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
+        if shutil.which(name) is None:
+            return f"{name} is not here; it comes with: apt-get install {package}"
+    return ovs.missing() or net.missing()
+
+
+def choose_sample(
+    topology: Topology, profile: Profile, plan: Plan, names: int, frames_each: int = FRAMES_EACH
+) -> dict[int, int]:
+    """Choose streams and demands whose routes together touch many nodes; return their strides.
+
+    Reserved streams and what is not reserved take turns. Of each, frames at even distances in
+    time are real, about `frames_each` of them.
+    """
+    found = owners(topology, profile, plan)
+    by_name: dict[str, list[int]] = {}
+    for source, owner in enumerate(found):
+        by_name.setdefault(owner.name, []).append(source)
+    touched: set[str] = set()
+    chosen: list[str] = []
+    kinds = [
+        [name for name, sources in by_name.items() if bool(found[sources[0]].cycles) == reserved]
+        for reserved in (True, False)
+    ]
+
+    def gain(name: str) -> int:
+        nodes = {
+            node
+            for source in by_name[name]
+            for port in found[source].ports
+            for node in (port.source, port.target)
+        }
+        return len(nodes - touched)
+
+    while len(chosen) < names and any(kinds):
+        left = kinds[len(chosen) % 2] or kinds[(len(chosen) + 1) % 2]
+        best = max(left, key=gain)
+        left.remove(best)
+        chosen.append(best)
+        for source in by_name[best]:
+            for port in found[source].ports:
+                touched |= {port.source, port.target}
+    seconds = profile.simulation.duration_ps / 1e12
+    return {
+        source: max(
+            round(found[by_name[name][0]].law.frames_per_s * seconds / max(frames_each, 1)), 1
+        )
+        for name in chosen
+        for source in by_name[name]
+    }
+
+
+def emulate_mininet(topology: Topology, profile: Profile, plan: Plan, options: Options) -> Emulated:
+    """Run the tier; returns when everything that it made is gone again.
+
+    Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TierFailure, with what
+    the child wrote last, when it did not come to an end.
+    """
+    reason = missing()
+    if reason is not None:
+        raise EnvironmentMissing(reason)
+    folder = cleanup.new_run()
+    try:
+        with (folder / JOB).open("wb") as file:
+            pickle.dump((topology, profile, plan, options), file)
+        command = [
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
+            *(sys.executable, "-m", "qnet.emulate.inside", str(folder)),
+        ]
+        quiet = None if options.cli else subprocess.DEVNULL
+        with (folder / "words").open("w+") as words, ovs.unwinding():
+            child = subprocess.Popen(
+                command,
+                stdin=quiet,
+                stdout=None if options.cli else words,
+                stderr=None if options.cli else words,
+                start_new_session=not options.cli,
+            )
+            try:
+                cleanup.note(folder, child.pid, "namespaces")
+                code = child.wait()
+            finally:
+                _end(child)
+            if code != 0 or not (folder / RESULT).exists():
+                words.seek(0)
+                last = "\n".join(words.read().strip().splitlines()[-12:])
+                raise TierFailure(f"the emulation ended early (exit code {code})\n{last}")
+        with (folder / RESULT).open("rb") as file:
+            result: Emulated | QnetError = pickle.load(file)
+        if isinstance(result, QnetError):
+            raise result
+        return result
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
+    """Put a run beside what was proven and simulated, frame by frame.
+
+    `case` is that of the run's sample. Frames that were late for their window have no latency to
+    compare, as long as they are few enough for the run to count.
+    """
+    plain, ports = case.walk(None)
+    walk = Walk(hops=run.lateness.came_out)
+    stride = {one.source: one.stride for one in case.members}
+    for source, sequence, latency_ps in run.latency_ps:
+        number = int(ports.span[source, 0]) + sequence // stride[source]
+        walk.arrival_ps[number] = int(ports.frames[number, TIME]) + latency_ps
+    absent = set(plain.arrival_ps) - set(walk.arrival_ps)
+    if len(absent) <= run.lateness.violations:
+        for number in absent:
+            del plain.arrival_ps[number]
+    findings = [*run.findings, *([f"the run is void: {run.void}"] if run.void else [])]
+    if run.damaged:
+        findings.append(f"{run.damaged} frames came out with another payload than was sent")
+    made = compare(case, proof, simulated, (walk, ports), plain, findings)
+    return made.model_copy(
+        update={
+            "tier": "mininet",
+            "dilation": run.dilation,
+            "switches": run.switches,
+            "rules": run.rules,
+            "lateness": Late(
+                frames=run.lateness.put_in,
+                violations=run.lateness.violations,
+                latest_ps=run.lateness.held_ns * 1000 // run.dilation,
+            ),
+        }
+    )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the child and, by the kernel, all that is in its namespaces; nothing if it has ended."""
+    if child.poll() is None:
+        # The first process inside ends with `unshare`; it is asked first, for a clean shutdown.
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        child.wait()

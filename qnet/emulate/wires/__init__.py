@@ -1,0 +1,1 @@
+"""The link emulator: what wires and egress ports do, in virtual time, with real frames."""

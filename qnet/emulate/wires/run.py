@@ -1,0 +1,628 @@
+"""Lay out and drive the link emulator: the simulator's world, wire ends, probes, a socket."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.emulate.wires import kernels as w
+from qnet.errors import Infeasible
+from qnet.model.histogram import BIN_COUNT
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.simulate import kernels as k
+from qnet.simulate.ports.setup import add_parts
+from qnet.simulate.run import make_room
+from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, build, hops_of, owners
+from qnet.units import PS_PER_S
+
+Ints = NDArray[np.int64]
+Number = TypeVar("Number", np.int32, np.int64)
+
+RING = 64
+"""Rows of an edge lane at first; a power of two."""
+
+SLOTS = 8192
+RECORDS = 1 << 16
+CAPTURE_BYTES = 64 << 20
+FAULTS = 4096
+BATCH = 64
+NAME_BYTES = 32
+SOCKET_BUFFER_BYTES = 256 << 20
+
+STEP_NS = 100_000_000
+"""The kernel comes back to the interpreter after this long, for records, stops and signals."""
+
+START_NS = 50_000_000
+"""From the first call to virtual time zero."""
+
+SPIN_NS = 30_000
+
+PATIENCE_NS = 300_000_000
+"""How long virtual time is held for a frame that a switch has; then it is a violation."""
+
+# linux/if_packet.h and linux/if_ether.h
+SOL_PACKET = 263
+PACKET_AUXDATA = 8
+PACKET_QDISC_BYPASS = 20
+PACKET_IGNORE_OUTGOING = 23
+SO_RCVBUFFORCE = 33
+SO_SNDBUFFORCE = 32
+ETH_P_ALL = 3
+
+FIFO_PRIORITY = 10
+
+
+class WireEnd(NamedTuple):
+    """A packet interface. `port` is the egress port whose frames come out of it, or -1.
+
+    `kind` is SWITCH_END, EDGE_END or HOST_END of the kernels; `peer` is the place, in the list of
+    all ends, of the other side of a host's wire, or -1.
+    """
+
+    interface: str
+    kind: int
+    port: int = -1
+    peer: int = -1
+
+
+class Probe(NamedTuple):
+    """A source of which every `every`-th frame is real.
+
+    `entry` and `exit` are the places of the edge ends at the talker's and the listener's switch.
+    `templates` are (frame bytes, cycle tag or -1, the host's frame without check sequence). `twin`
+    is the source whose frames are copies of this one's, or -1; only the one that leads is sent.
+    """
+
+    source: int
+    every: int
+    entry: int
+    exit: int
+    templates: Sequence[tuple[int, int, bytes]]
+    twin: int = -1
+    leads: bool = True
+
+
+class Arrival(NamedTuple):
+    """A real frame that has come out to its host; `owner` is its source's number."""
+
+    owner: int
+    sequence: int
+    born_ps: int
+    time_ps: int
+    wall_ns: int
+    end: int
+    frame: bytes
+
+
+class Fault(NamedTuple):
+    """What went wrong with one frame; `kind` is one of the kernels' kinds of fault."""
+
+    kind: int
+    owner: int
+    port: int
+    found: int
+    wanted: int
+    time_ps: int
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How real the run was: counts of frames, and histograms of wall time.
+
+    `inside` is the time that frames spent in switches; `margin` what was left of their slack when
+    they came back. Pairs of bin and frames, nanoseconds counted as thousands of picoseconds.
+    """
+
+    put_in: int
+    came_out: int
+    violations: int
+    stale: int
+    strays: int
+    wrong_tags: int
+    cut: int
+    no_slot: int
+    send_errors: int
+    free_frames: int
+    free_late: int
+    margin_least_ns: int
+    busy_longest_ns: int
+    """Longest time that one window took to serve."""
+    held_ns: int
+    holds: int
+    """For how long, and how often, virtual time was held for frames, or for the emulator."""
+    inside: tuple[tuple[int, int], ...]
+    margin: tuple[tuple[int, int], ...]
+
+
+class Edged(NamedTuple):
+    """The simulator's world with an edge lane into every port and a position for every slot."""
+
+    world: k.World
+    edge_lane: Ints
+    out_first: Ints
+    out_lane: Ints
+
+
+def with_edges(
+    simulated: k.World, topology: Topology, found: Sequence[Owner], slots: int, ahead_ps: int
+) -> Edged:
+    """Add the lanes, positions and owners that real frames need.
+
+    There is room for what the sources of a port send in `ahead_ps`.
+    The edge lane of a port comes before its others: of frames that arrive together, the simulator
+    takes those of the port's sources first.
+    """
+    ports = len(topology.ports)
+    hops = hops_of(found)
+    network, lanes, routes, tally = (
+        simulated.network, simulated.lanes, simulated.routes, simulated.tally,
+    )  # fmt: skip
+    moved = np.arange(hops.lane_target.size) + hops.lane_target + 1
+    edge_lane = network.lane_first[:-1] + np.arange(ports)
+    count = moved.size + ports
+    rows = np.full(ports, RING, dtype=np.float64)
+    for owner in found:
+        ahead = owner.law.frames_per_s * ahead_ps / PS_PER_S
+        rows[owner.ports[0].number] += 1.3 * ahead + 2 * owner.law.packets
+    mask = np.empty(count, dtype=np.int64)
+    mask[edge_lane] = [(1 << int(one).bit_length()) - 1 for one in rows]
+    mask[moved] = lanes.mask
+    feeder, reach = np.empty(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    feeder[edge_lane] = np.arange(ports)
+    feeder[moved], reach[moved] = lanes.feeder, lanes.reach
+    receiver = np.zeros((count, lanes.receiver.shape[1]), dtype=np.int64)
+    receiver[:, k.NEXT_ARRIVAL] = k.NEVER
+    by_feeder = np.argsort(hops.lane_feeder, kind="stable")
+    hop = routes.hop.copy()
+    onward = hop[:, k.LANE] >= 0
+    hop[onward, k.LANE] = moved[hop[onward, k.LANE]]
+    # Real frames take the first block of every port for their latencies: nobody reads it.
+    counts = tally.port.copy()
+    counts[:, k.BLOCK_ROOM] += 1
+    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
+    counts[:, k.BLOCKS] = 1
+    block = np.concatenate(
+        (tally.block, np.ones((slots, tally.block.shape[1]), dtype=tally.block.dtype))
+    )
+    return Edged(
+        world=simulated._replace(
+            network=network._replace(
+                lane_first=network.lane_first + np.arange(ports + 1),
+                only_rank=np.zeros_like(network.only_rank),
+            ),
+            routes=k.Routes(
+                hop=_longer(hop, slots),
+                rank=_longer(routes.rank, slots),
+                shift=_longer(routes.shift, slots),
+                owner=_longer(routes.owner, slots),
+                lost=_longer(routes.lost, slots),
+                late=_longer(routes.late, slots),
+                damper_clock=_longer(routes.damper_clock, slots),
+            ),
+            lanes=k.Lanes(
+                base=np.cumsum(mask + 1) - (mask + 1),
+                mask=mask,
+                sender=np.zeros((count, lanes.sender.shape[1]), dtype=np.int64),
+                receiver=receiver,
+                cells=np.empty((int(mask.sum()) + count, 4), dtype=np.int64),
+                feeder=feeder,
+                reach=reach,
+            ),
+            tally=tally._replace(
+                port=counts,
+                owner=_longer(tally.owner, slots),
+                block=block,
+                birth=_longer(tally.birth, slots),
+                bins=np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64),
+            ),
+        ),
+        edge_lane=edge_lane,
+        out_first=np.searchsorted(hops.lane_feeder[by_feeder], np.arange(ports + 1)),
+        out_lane=moved[by_feeder],
+    )
+
+
+def _longer(array: NDArray[Number], more: int, value: int = 0) -> NDArray[Number]:
+    return np.concatenate((array, np.full((more, *array.shape[1:]), value, array.dtype)))
+
+
+class Emulator:
+    """All wires and ports of a network, in virtual time stretched `dilation` times over the wall.
+
+    With `plan` None nothing is simulated and no probes are sent: frames of real hosts only, served
+    as they come (`free_run`). Sources of the profile that are no probes are simulated only. `end`
+    of virtual time is the profile's duration.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        topology: Topology,
+        profile: Profile,
+        plan: Plan,
+        ends: Sequence[WireEnd],
+        probes: Sequence[Probe] = (),
+        *,
+        dilation: int,
+        lag_ns: int | None = None,
+        end_ps: int | None = None,
+        free_run: bool = False,
+        slots: int = SLOTS,
+    ) -> None:
+        """Lay out the arrays; nothing is opened yet."""
+        self.topology = topology
+        self.found = owners(topology, profile, plan)
+        simulated, parts = add_parts(
+            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
+        )
+        if parts is not None:
+            raise Infeasible(
+                "the mininet tier carries cycles and strict priority; for gates, shapers, meters, "
+                "losses and recovery use 'qnet simulate'"
+            )
+        if free_run:
+            still = simulated.sources.heap.copy()
+            still[:, k.TIME] = k.NEVER
+            simulated = simulated._replace(
+                network=simulated.network._replace(block=k.NEVER, end=k.NEVER),
+                sources=simulated.sources._replace(heap=still),
+            )
+        self.ends = tuple(ends)
+        self.dilation = dilation
+        self.end_ps = min(end_ps or profile.simulation.duration_ps, profile.simulation.duration_ps)
+        self.window_ps = min(int(simulated.lanes.reach.min(initial=CLOCK_BLOCK_PS)), CLOCK_BLOCK_PS)
+        window_ns = self.window_ps * dilation // 1000
+        if lag_ns is None:
+            lag_ns = 0 if free_run else window_ns // 2
+        lead = 3 + lag_ns // max(window_ns, 1)
+        edged = with_edges(simulated, topology, self.found, slots, (lead + 2) * self.window_ps)
+        self.world = edged.world
+        self.idle = edged.world.sources._replace(
+            first=np.zeros(len(topology.ports) + 1, dtype=np.int64)
+        )
+        stride = _stride(profile)
+        base_position = len(simulated.routes.hop)
+        law = np.zeros(16, dtype=np.int64)
+        law[w.DILATION] = dilation
+        law[w.LAG_NS] = lag_ns
+        law[w.LEAD] = lead
+        law[w.BASE_POSITION] = base_position
+        law[w.BASE_OWNER] = len(self.found)
+        law[w.FREE_RANK] = simulated.network.classes
+        law[w.FREE_RUN] = int(free_run)
+        law[w.SPIN_NS] = SPIN_NS
+        law[w.BUFFERS] = max(plan.buffers, 1)
+        law[w.STRIDE] = stride
+        law[w.END_PS] = self.end_ps
+        law[w.BATCH] = BATCH
+        law[w.WINDOW_PS] = self.window_ps
+        law[w.PATIENCE_NS] = PATIENCE_NS
+        self.wires = self._wires(law, edged, profile, probes)
+        self.pool = _pool(slots, stride, len(self.found), edged)
+        self._keep: list[object] = []
+        self.messages = self._messages(stride)
+        self.socket: socket.socket | None = None
+        self.finished = False
+        self.arrivals: list[Arrival] = []
+
+    def _wires(self, law: Ints, edged: Edged, profile: Profile, probes: Sequence[Probe]) -> w.Wires:
+        ports = self.topology.ports
+        reverse = {(p.link, p.member, p.source): p.number for p in ports}
+        end_of_port = {end.port: place for place, end in enumerate(self.ends) if end.port >= 0}
+        into = [end_of_port.get(reverse[port.link, port.member, port.target], -1) for port in ports]
+        used = {port.number for owner in self.found for port in owner.ports}
+        order = sorted(used | set(end_of_port))
+        if law[w.FREE_RUN]:
+            order = sorted(end_of_port)
+        probe = np.zeros((len(self.found), 8), dtype=np.int64)
+        probe[:, w.TWIN] = -1
+        patterns: list[tuple[int, int, int]] = []
+        templates: list[bytes] = []
+        for one in probes:
+            row = probe[one.source]
+            row[w.EVERY], row[w.ENTRY], row[w.EXIT] = one.every, one.entry, one.exit
+            row[w.TEMPLATE], row[w.TEMPLATES] = len(templates), len(one.templates)
+            row[w.TWIN], row[w.LEADS] = one.twin, int(one.leads)
+            patterns += [(len(data), size, tag) for size, tag, data in one.templates]
+            templates += [data for _, _, data in one.templates]
+        template = np.zeros((max(len(templates), 1), int(law[w.STRIDE])), dtype=np.uint8)
+        for place, data in enumerate(templates):
+            template[place, : len(data)] = np.frombuffer(data, dtype=np.uint8)
+        strict = sorted(
+            (one for one in profile.classes if not one.reserves), key=lambda one: -one.priority
+        )
+        rank_of = [
+            max((i + 1 for i, one in enumerate(strict) if one.priority >= priority), default=1)
+            for priority in range(8)
+        ]
+        return w.Wires(
+            law=law,
+            end=np.array(
+                [(one.kind, one.port, one.peer, 0) for one in self.ends], dtype=np.int64
+            ).reshape(-1, 4),
+            end_of=np.full(1, -1, dtype=np.int64),
+            into=np.array(into, dtype=np.int64),
+            out_first=edged.out_first,
+            out_lane=edged.out_lane,
+            edge_lane=edged.edge_lane,
+            port_of=np.sort(hops_of(self.found).port),
+            order=np.array(order, dtype=np.int64),
+            probe=probe,
+            pattern=np.array(patterns or [(0, 0, 0)], dtype=np.int64),
+            template=template,
+            rank_of=np.array(rank_of, dtype=np.int64),
+            down=np.full((len(ports), 2), k.NEVER, dtype=np.int64),
+        )
+
+    def _messages(self, stride: int) -> w.Messages:
+        names = np.zeros((BATCH, NAME_BYTES), dtype=np.uint8)
+        control = np.zeros((BATCH, 64), dtype=np.uint8)
+        data = np.zeros((BATCH, stride), dtype=np.uint8)
+        received = np.zeros((BATCH, 8), dtype=np.int64)
+        vector = np.zeros((BATCH, 2), dtype=np.int64)
+        sent = np.zeros((BATCH, 8), dtype=np.int64)
+        sent_vector = np.zeros((BATCH, 2), dtype=np.int64)
+        addresses = np.zeros((max(len(self.ends), 1), NAME_BYTES), dtype=np.uint8)
+        for i in range(BATCH):
+            vector[i] = data[i].ctypes.data, stride - 8
+            received[i, 0], received[i, 1] = names[i].ctypes.data, NAME_BYTES
+            received[i, 2], received[i, 3] = vector[i].ctypes.data, 1
+            received[i, 4], received[i, 5] = control[i].ctypes.data, 64
+            sent[i, 1], sent[i, 2], sent[i, 3] = 20, sent_vector[i].ctypes.data, 1
+        self._keep.append(vector)
+        return w.Messages(
+            received=received,
+            names=names,
+            control=control,
+            data=data,
+            sent=sent,
+            sent_vector=sent_vector,
+            addresses=addresses,
+            places=np.array([self.pool.frames.ctypes.data, addresses.ctypes.data], dtype=np.int64),
+            poll=np.zeros(1, dtype=np.int64),
+            clock=np.zeros(4, dtype=np.int64),
+            sending=np.zeros(BATCH, dtype=np.int64),
+        )
+
+    # Running
+
+    def open(self, namespace: str | None = None) -> None:
+        """Open one packet socket for all wire ends, in the network namespace of that path."""
+        with Inside(namespace):
+            one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            try:
+                one.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+                one.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+                one.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+                for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
+                    one.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+                numbers = [socket.if_nametoindex(end.interface) for end in self.ends]
+            except BaseException:
+                one.close()
+                raise
+        end_of = np.full(max(numbers, default=0) + 1, -1, dtype=np.int64)
+        for place, number in enumerate(numbers):
+            end_of[number] = place
+            self.wires.end[place, w.INTERFACE] = number
+            address = struct.pack("=HHiHBB8x", socket.AF_PACKET, 0, number, 0, 0, 6)
+            self.messages.addresses[place, :20] = np.frombuffer(address, dtype=np.uint8)
+        self.wires = self.wires._replace(end_of=end_of)
+        self.wires.law[w.SOCKET] = one.fileno()
+        self.socket = one
+
+    def close(self) -> None:
+        """Close the socket; may be called at any time, and again."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def cut(self, port: int, from_ps: int, until_ps: int = k.NEVER) -> None:
+        """Cut a wire in one direction: what leaves the port in between is lost."""
+        self.wires.down[port] = from_ps, until_ps
+
+    def start(self, delay_ns: int = START_NS) -> None:
+        """Set virtual time zero a little ahead and let the sources begin."""
+        self.wires.law[w.ORIGIN_NS] = k.NEVER >> 1
+        self._generate(0)
+        self._run(0)  # so that nothing is compiled once virtual time goes on
+        self.wires.law[w.ORIGIN_NS] = time.monotonic_ns() + delay_ns
+        self._generate(min(int(self.wires.law[w.LEAD]) * self.window_ps, self.end_ps))
+
+    def _generate(self, until_ps: int) -> None:
+        while not self.wires.law[w.FREE_RUN] and w.generate(
+            until_ps, self.wires, self.pool, self.world.routes, self.world.lanes,
+            self.world.sources, self.world.tally,
+        ) != k.DONE:  # fmt: skip
+            self.world = make_room(self.world)
+
+    def _run(self, stop_at_ns: int) -> int:
+        return int(
+            w.run(
+                stop_at_ns, self.wires, self.pool, self.messages, self.world.network,
+                self.world.routes, self.world.lanes, self.world.queues, self.idle,
+                self.world.sources, self.world.tally,
+            )
+        )  # fmt: skip
+
+    def step(self, until_ns: int | None = None) -> None:
+        """Emulate for a tenth of a second at most, then fetch what has been recorded."""
+        stop_at = until_ns or time.monotonic_ns() + STEP_NS
+        while True:
+            status = self._run(stop_at)
+            if status == w.NO_ROOM:
+                self.world = make_room(self.world)
+                continue
+            self.finished = self.finished or status == w.FINISHED
+            break
+        self._fetch()
+
+    def positions(self, source: int) -> Ints:
+        """Return the positions of a source's route, in order."""
+        hops = hops_of(self.found)
+        position = np.empty(hops.port.size, dtype=np.int64)
+        position[np.argsort(hops.port, kind="stable")] = np.arange(hops.port.size)
+        first = hops.first[source]
+        return position[first : first + len(self.found[source].ports)]
+
+    def on_its_way(self) -> int:
+        """Return how many frames have left their last port and not yet come out to their hosts."""
+        live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
+        rows = self.pool.slot[live]
+        leaving = (rows[:, w.EXPECTED] < 0) & (rows[:, w.OWNER] >= 0)
+        return int(leaving.sum())
+
+    def drain(self, longest_ns: int) -> None:
+        """After the end, wait for the frames that have left their last port."""
+        give_up = time.monotonic_ns() + longest_ns
+        while self.on_its_way() and time.monotonic_ns() < give_up:
+            self.step(time.monotonic_ns() + STEP_NS // 10)
+        live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]].copy()
+        for slot in live:
+            row = self.pool.slot[slot]
+            if row[w.EXPECTED] < 0 and row[w.OWNER] >= 0:
+                self.pool.counts[w.VIOLATIONS] += 1
+                w.note_fault(
+                    w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
+                    self.pool,
+                )  # fmt: skip
+
+    def _fetch(self) -> None:
+        count = self.pool.counts
+        rows = self.pool.record[: count[w.RECORD_COUNT]]
+        capture = self.pool.capture
+        for row in rows.tolist():
+            first = row[w.RECORD_AT]
+            self.arrivals.append(
+                Arrival(
+                    row[w.RECORD_OWNER],
+                    row[w.RECORD_SEQUENCE],
+                    row[w.RECORD_BORN],
+                    row[w.RECORD_TIME],
+                    row[w.RECORD_WALL],
+                    row[w.RECORD_END],
+                    capture[first : first + row[w.RECORD_BYTES]].tobytes(),
+                )
+            )
+        count[w.RECORD_COUNT] = 0
+        count[w.CAPTURE_BYTES] = 0
+
+    # Afterwards
+
+    def faults(self) -> list[Fault]:
+        """Return what went wrong, the first few thousand of it."""
+        count = int(self.pool.counts[w.FAULT_COUNT])
+        return [Fault(*row[:6]) for row in self.pool.fault[:count].tolist()]
+
+    def lateness(self) -> Lateness:
+        """Return the record of how late frames were."""
+        count = self.pool.counts
+        return Lateness(
+            put_in=int(count[w.PUT_IN]),
+            came_out=int(count[w.CAME_OUT]),
+            violations=int(count[w.VIOLATIONS]),
+            stale=int(count[w.STALE]),
+            strays=int(count[w.STRAYS]),
+            wrong_tags=int(count[w.WRONG_TAGS]),
+            cut=int(count[w.CUT]),
+            no_slot=int(count[w.NO_SLOT]),
+            send_errors=int(count[w.SENT_ERRORS]),
+            free_frames=int(count[w.FREE_FRAMES]),
+            free_late=int(count[w.FREE_LATE]),
+            margin_least_ns=int(count[w.MARGIN_LEAST]),
+            busy_longest_ns=int(count[w.BUSY_LONGEST]),
+            held_ns=int(count[w.HELD_NS]),
+            holds=int(count[w.HOLDS]),
+            inside=_pairs(self.pool.histogram[w.INSIDE]),
+            margin=_pairs(self.pool.histogram[w.MARGIN]),
+        )
+
+
+def be_quick() -> bool:
+    """Run the calling thread before ordinary ones, where that is permitted; say whether it is."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+    except (PermissionError, OSError):
+        return False
+    return True
+
+
+def as_usual() -> None:
+    """Take back `be_quick`."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _pairs(bins: Ints) -> tuple[tuple[int, int], ...]:
+    return tuple((int(i), int(bins[i])) for i in np.flatnonzero(bins))
+
+
+def _stride(profile: Profile) -> int:
+    longest = max(
+        [
+            1518,
+            *(stream.frame_bytes for stream in profile.every_stream),
+            *(size for demand in profile.demands for size, _ in demand.sizes),
+        ]
+    )
+    return (longest + 2 * w.TRAILER_BYTES + 64 + 63) // 64 * 64
+
+
+def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
+    count = np.zeros(32, dtype=np.int64)
+    count[w.FREE_COUNT] = slots
+    count[w.MARGIN_LEAST] = k.NEVER
+    return w.Pool(
+        slot=np.zeros((slots, 16), dtype=np.int64),
+        frames=np.zeros((slots, stride), dtype=np.uint8),
+        free=np.arange(slots, dtype=np.int64)[::-1].copy(),
+        live=np.zeros(slots, dtype=np.int64),
+        place=np.zeros(slots, dtype=np.int64),
+        heap=np.zeros((slots + 1, 2), dtype=np.int64),
+        scanned=np.zeros(edged.world.lanes.base.size, dtype=np.int64),
+        sequences=np.full((max(sources, 1), 1024), -1, dtype=np.int64),
+        counts=count,
+        record=np.zeros((RECORDS, 8), dtype=np.int64),
+        capture=np.zeros(CAPTURE_BYTES, dtype=np.uint8),
+        fault=np.zeros((FAULTS, 8), dtype=np.int64),
+        histogram=np.zeros((2, BIN_COUNT), dtype=np.int64),
+    )
+
+
+class Inside:
+    """Be in another network namespace for a while, with the calling thread only."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self.before = -1
+
+    def __enter__(self) -> None:
+        if self.path is None:
+            return
+        self.before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open(self.path, os.O_RDONLY)
+        try:
+            _setns(there)
+        finally:
+            os.close(there)
+
+    def __exit__(self, *_: object) -> None:
+        if self.before >= 0:
+            _setns(self.before)
+            os.close(self.before)
+            self.before = -1
+
+
+def _setns(handle: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(handle, 0):
+        wrong = ctypes.get_errno()
+        raise OSError(wrong, os.strerror(wrong))

@@ -1,0 +1,70 @@
+"""What an emulation adds to an observation: how it was made, and frame by frame beside simulated.
+
+Written as emulation.json. Wall-clock times are not in it: they differ from run to run.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from qnet.model.fields import Noun
+from qnet.model.observation import Observation
+
+Tier = Literal["lockstep", "mininet"]
+
+
+class Witnesses(Noun):
+    """One stream, or one part of a demand, as each witness has it.
+
+    `simulated_*` are of every frame of the simulation, `emulated_*` of the frames that went through
+    the real switches. `difference_ps` is the largest difference between the emulated and the
+    simulated latency of one frame; None where no frame came through both.
+    """
+
+    name: str
+    frames: int
+    """Frames that were sent through real switches."""
+    delivered: int
+    lost: int
+    proven_latency_ps_max: int | None = None
+    proven_variation_ps: int | None = None
+    simulated_latency_ps_max: int | None
+    simulated_variation_ps: int | None
+    emulated_latency_ps_max: int | None
+    emulated_variation_ps: int | None
+    difference_ps: int | None
+
+
+class Lateness(Noun):
+    """How far frames were behind the wall clock, in virtual picoseconds.
+
+    A frame that comes after its virtual time has passed is a violation. Under `lockstep` the clock
+    waits for every frame, so there is none.
+    """
+
+    frames: int
+    violations: int
+    latest_ps: int
+
+
+class Emulation(Noun):
+    """One emulated run."""
+
+    format: Literal["qnet-emulation-1"] = "qnet-emulation-1"
+    tier: Tier
+    dilation: int | None
+    """Wall-clock time in parts of virtual time; None when the clock only follows the frames."""
+    rounding_ps: int
+    """Largest difference between emulated and simulated latency that the tier may make."""
+    controller: str
+    switches: int
+    rules: int
+    """Flow entries in all switches."""
+    frames: int
+    """Real frames sent by hosts."""
+    hops: int
+    """Times that a real frame went through a switch."""
+    lateness: Lateness
+    findings: tuple[str, ...]
+    streams: tuple[Witnesses, ...]
+    observation: Observation

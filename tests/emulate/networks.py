@@ -1,0 +1,131 @@
+"""Small networks whose rules are judged: from the golden cases, and drawn at random."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from qnet.emulate.flows import Flow, flows_of
+from qnet.emulate.openflow import IPV4, Switch
+from qnet.emulate.rules import Policing, rules_of
+from qnet.emulate.wiring import Wiring
+from qnet.model.plan import Plan
+from qnet.model.read import load
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.schedule import schedule
+
+TRAILER = bytes(range(200, 224))
+"""What the link emulator puts behind a frame, as long as it may be."""
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+class Case(NamedTuple):
+    """A plan and the rules that follow from it."""
+
+    topology: Topology
+    profile: Profile
+    plan: Plan
+    wiring: Wiring
+    flows: tuple[Flow, ...]
+    switches: tuple[Switch, ...]
+
+    def switch(self, name: str) -> Switch:
+        return next(one for one in self.switches if one.name == name)
+
+    def flow(self, name: str) -> Flow:
+        return next(one for one in self.flows if one.name == name)
+
+    def again(self, generation: int) -> Case:
+        return rules_for(self.topology, self.profile, self.plan, generation)
+
+
+def golden(name: str) -> Case:
+    return case(str(GOLDEN / name / "traffic.yaml"))
+
+
+def case(profile: str) -> Case:
+    scenario = load(profile)
+    plan = schedule(
+        scenario.topology,
+        scenario.profile,
+        topology_sha256=scenario.topology_sha256,
+        traffic_sha256=scenario.traffic_sha256,
+    )
+    return rules_for(scenario.topology, scenario.profile, plan)
+
+
+def rules_for(topology: Topology, profile: Profile, plan: Plan, generation: int = 0) -> Case:
+    flows = flows_of(topology, profile, plan, generation=generation)
+    hosts = [node.name for node in topology.nodes]
+    switches = rules_of(topology, flows, hosts=hosts, policing=Policing(), generation=generation)
+    return Case(topology, profile, plan, Wiring(topology), flows, switches)
+
+
+WAITING = """
+title: A line of three
+tcqf: {{cycle: 10us, buffers: {buffers}}}
+nodes:
+  - {{name: a}}
+  - {{name: b, processing: 1us..2us, clock: {{phase: 3us}}}}
+  - {{name: c, clock: {{phase: 4us}}}}
+links:
+  - {{between: [a, b], rate: 10Gbps, length: 7km}}
+  - {{between: [b, c], rate: 10Gbps, length: 5km}}
+"""
+
+WAITING_TRAFFIC = """
+title: Two streams and two demands
+topology: net
+classes:
+  - {name: reserved, priority: 6, mechanism: csqf}
+  - {name: best-effort, priority: 0, mechanism: strict-priority}
+defaults:
+  stream: {from: a, to: c, interval: 40us, max-payload-size: 1400B}
+streams:
+  - {name: first, from: b, interval: 20us, max-pkts-per-interval: 6, rank: 1}
+  - {name: before, to: b, interval: 20us, max-pkts-per-interval: 6, rank: 1}
+  - {name: small, max-payload-size: 500B, rank: 2}
+  - {name: s, max-pkts-per-interval: 3, count: 4}
+  - {name: plain, class: best-effort, interval: 1ms, max-payload-size: 500B}
+demands:
+  - {name: d, from: a, to: c, rate: 100Mbps}
+"""
+
+
+def waiting(folder: Path, buffers: int = 7) -> Case:
+    """Streams of three frames wait an extra cycle at b, where `first` fills every other one."""
+    (folder / "net.yaml").write_text(WAITING.format(buffers=buffers))
+    (folder / "traffic.yaml").write_text(WAITING_TRAFFIC)
+    return case(str(folder / "traffic.yaml"))
+
+
+def host_bytes(case: Case, flow: Flow, interval: int, payload: int) -> bytes:
+    """Build a UDP frame of a talker, shorter than its trailer lets it look."""
+    udp = struct.pack("!HHHH", 5000, 5001, 8 + payload, 0) + bytes(payload)
+    head = struct.pack(
+        "!BBHHHBBHII",
+        0x45,
+        flow.dscp(interval) << 2,
+        20 + len(udp),
+        interval,
+        0,
+        64,
+        17,
+        0,
+        case.wiring.host_ip(flow.talker),
+        case.wiring.host_ip(flow.listener),
+    )
+    total = sum(struct.unpack("!10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    head = head[:10] + struct.pack("!H", 0xFFFF ^ (total + (total >> 16)) & 0xFFFF) + head[12:]
+    addresses = flow.mac.to_bytes(6, "big") + case.wiring.host_mac(flow.talker).to_bytes(6, "big")
+    return addresses + struct.pack("!H", IPV4) + head + udp + TRAILER
+
+
+def all_but(*down: int) -> Callable[[int], bool]:
+    """Say of a switch's ports that all are up but these."""
+    return lambda port: port not in down

@@ -1,0 +1,141 @@
+"""Tier lockstep: real switches, the real controller, virtual time to the picosecond."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qnet.check.verdict import judge
+from qnet.emulate.controller import missing as missing_controller
+from qnet.emulate.fabric import BRIDGE, Fabric
+from qnet.emulate.lockstep import Cut, Lockstep, emulate
+from qnet.emulate.ovs import missing as missing_switch
+from qnet.model.emulation import Emulation
+from qnet.model.write import to_json
+from tests.asking import Answer, ask
+
+REASON = missing_switch() or missing_controller()
+pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def _emulate(
+    answer: Answer, frames: int = 60, meddle: Callable[[Fabric], None] | None = None
+) -> Emulation:
+    case = answer.scenario
+    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=frames)
+    result, _ = emulate(sampled, answer.proof, answer.observation, meddle=meddle)
+    return result
+
+
+def _left_behind() -> list[str]:
+    mine = f"qnet-{os.getpid()}-"
+    return [one.name for one in Path("/tmp").glob(f"{mine}*")]
+
+
+@pytest.mark.parametrize("interferers", [0, 3, 7])
+def test_the_beijing_loop_is_emulated_as_simulated(interferers: int) -> None:
+    settings = {"class": "reserved", "interferers": interferers}
+    answer = ask("ceni-beijing-loop", settings=settings, duration="30ms")
+    first = _emulate(answer)
+    assert not first.findings
+    assert first.streams[0].delivered > 0
+    assert {one.difference_ps for one in first.streams if one.delivered} == {0}
+    assert first.lateness.violations == 0
+    assert not _left_behind()
+    if interferers == 3:
+        assert to_json(_emulate(answer)) == to_json(first)
+
+
+@pytest.mark.parametrize("name", ["line", "two-paths", "demands-over-lag"])
+def test_all_frames_of_a_small_network_are_emulated_as_simulated(name: str) -> None:
+    answer = ask(GOLDEN / name / "traffic.yaml", duration="500us")
+    result = _emulate(answer, frames=10_000)
+    assert not result.findings
+    simulated = {one.name: one for one in answer.observation.streams}
+    for one in result.observation.streams:
+        assert one == simulated[one.name]
+
+
+def test_a_wrong_cycle_rewrite_is_found_and_named() -> None:
+    answer = ask(GOLDEN / "line" / "traffic.yaml", duration="500us")
+    wrong: list[str] = []
+
+    def meddle(fabric: Fabric) -> None:
+        """Let one row of switch c's cycle map say the next cycle but one."""
+        text = fabric.ovs("c").dump("flows", BRIDGE)
+        row = next(line for line in text.splitlines() if "table=1" in line and "mpls_tc=1" in line)
+        found, actions = row.strip().split(" actions=")
+        old = actions.split("->mpls_tc")[0].split(":")[1]
+        new = int(old) % 4 + 1
+        changed = actions.replace(f"set_field:{old}->mpls_tc", f"set_field:{new}->mpls_tc")
+        fabric.ovs("c").ofctl("add-flow", BRIDGE, f"{found},actions={changed}")
+        fabric.ovs("c").fence()
+        wrong.append(changed)
+
+    result = _emulate(answer, frames=10_000, meddle=meddle)
+    named = [words for words in result.findings if ": c: " in words]
+    assert any(wrong[0] in words for words in named), "the rule is named"
+    assert any("tagged for cycle" in words for words in named), "frames showed it"
+    stream = named[0].split(":")[0]
+    worst = next(one for one in result.streams if one.name == stream)
+    assert worst.difference_ps == answer.plan.cycle_ps, "it came a cycle later"
+    case = answer.scenario
+    verdict = judge(
+        case.topology, case.profile, answer.plan, answer.proof, [answer.observation], result
+    )
+    assert verdict.outcome == "fail"
+    assert any(stream in words and "disagree" in words for words in verdict.findings)
+
+
+def test_a_missing_rule_loses_frames_and_is_named() -> None:
+    answer = ask(GOLDEN / "line" / "traffic.yaml", duration="500us")
+
+    def meddle(fabric: Fabric) -> None:
+        fabric.ovs("b").ofctl("del-flows", BRIDGE, "in_port=2,mpls")
+        fabric.ovs("b").fence()
+
+    result = _emulate(answer, frames=10_000, meddle=meddle)
+    lost = {one.name: one.lost for one in result.streams}
+    assert lost["control"] > 0
+    assert any(words.startswith("control: b: not sent to b->c") for words in result.findings)
+    assert any("no rule matches" in words for words in result.findings)
+
+
+def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way() -> None:
+    answer = ask(GOLDEN / "two-paths" / "traffic.yaml")
+    case = answer.scenario
+    twice = next(one for one in answer.plan.streams if len(one.paths) == 2)
+    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=10_000)
+    cut = Cut(twice.paths[0].ports[0], 500_000_000)
+    result, wall_clock = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    assert not result.findings
+    replicated = next(one for one in result.observation.streams if one.name == twice.name)
+    unharmed = answer.seen(twice.name)
+    assert replicated.lost == 0
+    slowest_ps = unharmed.latency_ps_max or 0
+    assert replicated.received >= (2_000_000_000 - slowest_ps) // 100_000_000
+    assert replicated.copies < unharmed.copies
+    assert wall_clock["cut followed by all switches"] > 0
+    once = next(one for one in answer.plan.streams if len(one.paths) == 1)
+    cut = Cut(once.paths[0].ports[0], 500_000_000)
+    result, _ = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    harmed = next(one for one in result.observation.streams if one.name == once.name)
+    assert 0 < harmed.lost < harmed.sent
+    assert harmed.received + harmed.lost <= harmed.sent
+
+
+def test_a_demand_fails_over_to_another_port() -> None:
+    """Its first part, 24 of 40 Gb/s, is cut after a third of the time: the rest goes round."""
+    answer = ask(GOLDEN / "demands-over-lag" / "traffic.yaml", duration="600us")
+    case = answer.scenario
+    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=600)
+    cut = Cut("a->b/2", 200_000_000)
+    result, _ = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    mix = next(one for one in result.observation.demands if one.name == "mix")
+    assert not result.findings
+    assert 0.1 * mix.sent < mix.lost < 0.3 * mix.sent, "only what was on the wire"

@@ -1,0 +1,193 @@
+"""Tier `mininet`: real switches, hosts and wires, beside the simulator."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from qnet.check.plan import prove
+from qnet.emulate import cleanup, tier
+from qnet.emulate.lockstep import Lockstep
+from qnet.model.plan import Plan
+from qnet.model.read import Scenario, load
+from qnet.schedule.run import schedule
+from qnet.simulate.run import simulate
+
+REASON = tier.missing()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+
+LINE = """
+title: three switches in a line
+tcqf: {cycle: 10us, buffers: 4}
+defaults:
+  node: {processing: 2us..3us}
+nodes:
+  - {name: a, clock: {phase: 1us, error: 100ns, wander: 10ns}}
+  - {name: b, clock: {phase: 2us, error: 100ns, wander: 10ns}}
+  - {name: c, clock: {phase: 3us, error: 100ns, wander: 10ns}}
+links:
+  - {between: [a, b], rate: 10Gbps, length: 20km}
+  - {between: [b, c], rate: 10Gbps, length: 20km}
+"""
+
+TRAFFIC = """
+title: streams beside a load
+topology: line3
+simulation: {duration: 2ms, seed: 1}
+streams:
+  - {name: pair, from: a, to: c, interval: 100us, max-payload-size: 200B, max-pkts-per-interval: 2}
+  - {name: back, from: c, to: a, interval: 50us, max-payload-size: 300B}
+demands:
+  - {name: mix, from: a, to: c, rate: 8Gbps, arrival: poisson, sizes: imix}
+  - {name: bursts, from: b, to: c, rate: 1.5Gbps, arrival: bursts, burst: 20, sizes: 1518B}
+"""
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    folder = tmp_path_factory.mktemp("line3")
+    (folder / "line3.yaml").write_text(LINE)
+    (folder / "traffic.yaml").write_text(TRAFFIC)
+    return load(str(folder / "traffic.yaml"))
+
+
+@pytest.fixture(scope="module")
+def plan(scenario: Scenario) -> Plan:
+    return schedule(scenario.topology, scenario.profile, topology_sha256="", traffic_sha256="")
+
+
+def machine() -> tuple[str, set[str], set[str]]:
+    """Devices, named namespaces and run folders: what a run must leave as it was."""
+    devices = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
+    names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
+    runs = {path.name for path in cleanup.base().glob(f"{cleanup.PREFIX}*")}
+    lines = "\n".join(line.split()[1] for line in devices.stdout.splitlines())
+    return lines, set(names.stdout.split()), runs
+
+
+def descendants(process: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process:
+            child = int(stat.parent.name)
+            found += [child, *descendants(child)]
+    return found
+
+
+def test_what_comes_out_is_what_was_simulated(
+    scenario: Scenario, plan: Plan, tmp_path: Path
+) -> None:
+    before = machine()
+    topology, profile = scenario.topology, scenario.profile
+    strides = tier.choose_sample(topology, profile, plan, 4)
+    options = tier.Options(strides, dilation=1000, captures=tmp_path)
+    run = tier.emulate_mininet(topology, profile, plan, options)
+    assert machine() == before
+    assert run.void == ""
+    assert run.findings == ()
+    assert run.damaged == 0
+    assert (run.switches, run.lateness.strays, run.lateness.wrong_tags) == (3, 0, 0)
+    simulated = simulate(topology, profile, plan)
+    proof = prove(topology, profile, plan)
+    case = Lockstep(topology, profile, plan, strides=strides)
+    result = tier.witness(case, proof, simulated, run)
+    assert {one.name for one in result.streams} == {"pair", "back", "mix", "bursts"}
+    assert all(one.difference_ps == 0 for one in result.streams)
+    assert all(one.delivered > 20 for one in result.streams)
+    assert result.findings == ()
+    # Captures carry virtual time: the talkers' intervals and the latency, to the nanosecond.
+    assert [path.name for path in run.captures] == ["a.pcap", "c.pcap"]
+    if shutil.which("tshark"):
+        times = _times(tmp_path / "a.pcap")
+        by_source = defaultdict(list)
+        for source, number, latency_ps in run.latency_ps:
+            by_source[source].append((number, latency_ps))
+        assert len(times) == next(one.delivered for one in result.streams if one.name == "back")
+        assert sorted(times) == times
+
+
+def _times(path: Path) -> list[int]:
+    command = ["tshark", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch", "-Y", "udp"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [int(line.replace(".", "")) for line in done.stdout.split()]
+
+
+def test_a_wrong_cycle_rewrite_is_named(scenario: Scenario, plan: Plan) -> None:
+    topology, profile = scenario.topology, scenario.profile
+    strides = tier.choose_sample(topology, profile, plan, 4)
+    swap = tier.Meddling("b", "table=1,mpls,in_port=2", "set_field:4->mpls_tc,output:3")
+    options = tier.Options(strides, dilation=1000, meddling=(swap,))
+    run = tier.emulate_mininet(topology, profile, plan, options)
+    assert run.lateness.wrong_tags > 0
+    assert any(
+        one.startswith("pair: b: leaves for b->c tagged for cycle 3") for one in run.findings
+    )
+
+
+def test_hosts_reach_each_other_without_stretching(scenario: Scenario, plan: Plan) -> None:
+    if shutil.which("ping") is None or shutil.which("iperf3") is None:
+        pytest.skip("ping or iperf3 is not here: apt-get install iputils-ping iperf3")
+    commands = (
+        tier.HostCommand("a", "ping -c 3 -i 0.2 -W 2 10.0.0.3"),
+        tier.HostCommand("c", "iperf3 -s -1 -D"),
+        tier.HostCommand("a", "sleep 0.5; iperf3 -c 10.0.0.3 -t 1 -J"),
+    )
+    options = tier.Options({}, dilation=1, commands=commands, free_run=True)
+    run = tier.emulate_mininet(scenario.topology, scenario.profile, plan, options)
+    ping, _, iperf = run.commands
+    assert ping.exit_code == 0, ping.output
+    assert " 0% packet loss" in ping.output
+    assert iperf.exit_code == 0, iperf.output
+    assert '"sum_received"' in iperf.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "line3.yaml").write_text(LINE)
+    (tmp_path / "traffic.yaml").write_text(TRAFFIC)
+    before = machine()
+    command = [sys.executable, "-c", "from qnet.cli import main; main()"]
+    command += ["emulate", "traffic.yaml", "--exec", "a=sleep 60"]
+    child = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        give_up = time.monotonic() + 60
+        inside: list[int] = []
+        while time.monotonic() < give_up and child.poll() is None:
+            inside = descendants(child.pid)
+            if any("sleep 60" in _command(one) for one in inside):
+                break
+            time.sleep(0.1)
+        assert len(inside) > 5, "switches and hosts are running"
+        os.kill(child.pid, number)
+        child.wait(20)
+        give_up = time.monotonic() + 10
+        while any(cleanup.start_time(one) for one in inside) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        assert not [one for one in inside if cleanup.start_time(one)]
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    if number == signal.SIGKILL:
+        assert machine()[2] != before[2]
+        assert cleanup.cleanup()
+    assert machine() == before
+
+
+def _command(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
