@@ -38,8 +38,11 @@ HOPS_PER_STEP = 2_000_000
 
 HOPS_PER_TRACED_STEP = 100_000
 
-LONGEST_WINDOW = 4
+LONGEST_WINDOW = 8
 """Longest window, in shortest reaches: what is under way should stay in the caches."""
+
+INTERVALS_LEAST = 50
+"""Least intervals of a series; there are 100 where that leaves the windows whole."""
 
 EVEN = 1.05
 """Most work of a thread, in parts of the mean, for which a longer window is worth having."""
@@ -99,7 +102,10 @@ class Course:
         hop_ps = PS_PER_S / max(float(work.sum()), 1)
         self.step_ps = max(int(HOPS_PER_STEP * hop_ps) // window_ps, 1) * window_ps
         self.traced_step_ps = max(int(HOPS_PER_TRACED_STEP * hop_ps) // window_ps, 1) * window_ps
-        self.series = Series(len(topology.ports), self.end_ps)
+        # Intervals shorter than a window would cut every window; some there must be.
+        reach_ps = int(self.world.lanes.reach.min(initial=self.world.network.block))
+        least_ps = min(LONGEST_WINDOW * reach_ps, self.end_ps // INTERVALS_LEAST)
+        self.series = Series(len(topology.ports), self.end_ps, least_ps)
         self.port_of_ring = rings_of(self.world, self.parts, len(topology.ports))
 
     @property
@@ -233,9 +239,9 @@ def _more_blocks(tally: k.Tally) -> k.Tally:
     """Double the room for histograms where it is used up."""
     counts = tally.port
     room, used, base = (counts[:, i].copy() for i in (k.BLOCK_ROOM, k.BLOCKS, k.BLOCK_BASE))
-    full = used == room
-    if not full.any():
+    if not (used == room).any():
         return tally
+    full = used * 8 > room * 7
     counts[:, k.BLOCK_ROOM] = np.where(full, 2 * room, room)
     counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
     bins = np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64)

@@ -25,8 +25,8 @@ class Series:
     queue of the interval. All intervals are alike but the last, which ends with the run.
     """
 
-    def __init__(self, ports: int, end_ps: int) -> None:
-        self.step_ps = ceil_div(end_ps, SAMPLES)
+    def __init__(self, ports: int, end_ps: int, least_ps: int) -> None:
+        self.step_ps = max(ceil_div(end_ps, SAMPLES), least_ps)
         self.rows: Ints = np.zeros((ceil_div(end_ps, self.step_ps), ports, 4), dtype=np.int64)
         self.end_ps: Ints = np.zeros(len(self.rows), dtype=np.int64)
         self.count = 0

@@ -299,8 +299,8 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     counts[:, k.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
     stations = max(ports, int(hops.port.max(initial=0)) + 1)
     tally = np.zeros((stations, 16), dtype=np.int64)
-    # Two octaves for each owner to begin with; more are made when they are needed.
-    room = 2 * np.bincount(hops.port[hops.last], minlength=stations) + 1
+    # Four octaves for each owner to begin with; more are made when they are needed.
+    room = 4 * np.bincount(hops.port[hops.last], minlength=stations) + 8
     tally[:, k.BLOCK_ROOM] = room
     tally[:, k.BLOCK_BASE] = np.cumsum(room) - room
     order, position = positions(hops)
@@ -479,8 +479,10 @@ def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     feeder = hops.lane_feeder
     at_listener = hops.lane_target >= network.rate.size
     reach = network.propagation[feeder] + np.where(at_listener, 0, network.processing_low[feeder])
-    stay = reach + network.processing_span[feeder] + 2 * reach.min(initial=network.block)
-    held = (frames_per_s * stay / PS_PER_S * 1.05).astype(np.int64) + 64
+    # A port may be a window ahead of the next one: eight of the shortest ways at most.
+    ahead = 9 * reach.min(initial=network.block)
+    stay = reach + network.processing_span[feeder] + ahead
+    held = (frames_per_s * stay / PS_PER_S * 1.25).astype(np.int64) + 64
     sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
     receiver = np.zeros((feeder.size, 8), dtype=np.int64)
     receiver[:, k.NEXT_ARRIVAL] = k.NEVER
