@@ -128,6 +128,7 @@ class Waiting:
         """Yield what was on the wire, with the first parts of frames that were cut."""
         whole = sorted(_Piece(one.begin, one.end, i) for i, one in enumerate(self.others))
         yield from whole
+        whole = sorted([*whole, _Piece(self.mine.begin, self.mine.end, -1)])
         yield from self._first_parts(self.mine, -1, whole)
         for i, one in enumerate(self.others):
             yield from self._first_parts(one, i, whole)
