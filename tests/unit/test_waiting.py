@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,7 +104,7 @@ def test_a_frame_that_is_cut_counts_its_first_parts() -> None:
     assert any("on the wire, but cut by express frames" in one for one in journey_lines(journey))
 
 
-def _log_of(case: Case) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]]:
+def _log_of(case: Case) -> tuple[set[Any], set[Any]]:
     """Return the trace of a run and the slow twin's log."""
     recorder = Recorder(10**6)
     seen = simulate(*case, threads=1, recorder=recorder)
