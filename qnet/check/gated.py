@@ -245,6 +245,17 @@ def gated_bound(topology: Topology, one: GatedStream) -> tuple[int, int]:
     return one.hold_ps - error_ps, one.hold_ps + error_ps
 
 
+def apart_ps(one: GatedStream) -> int:
+    """Return how far apart the copies of a frame can arrive; each has a start of its own."""
+    low, high = _arrivals(one)
+    starts = list(zip(*(path.starts_ps for path in one.paths), strict=False))
+    return (
+        high
+        - low
+        + max((max(f[0] for f in frame) - min(f[0] for f in frame) for frame in starts), default=0)
+    )
+
+
 def _arrivals(one: GatedStream) -> tuple[int, int]:
     """Return the least and the largest time from a talker's start to arrival, over all paths.
 

@@ -12,9 +12,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import lcm
 
+from qnet.check.conditions import check_recovery, unproven
 from qnet.check.cycles import (
     CQF_BUFFERS,
     Reservation,
+    arrivals,
     bound,
     check_capacity,
     check_mappings,
@@ -24,6 +26,7 @@ from qnet.check.cycles import (
 from qnet.check.findings import Findings, exact_number, exact_time
 from qnet.check.gated import (
     GatedStream,
+    apart_ps,
     check_frames,
     check_gate_lists,
     gated_bound,
@@ -84,19 +87,23 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     check_egress(topology, profile, plan, (stream_plans, demand_plans), findings)
     check_claims(plan, [(one.stream, len(one.paths)) for one in reservations], findings)
 
+    untouchable = unproven(topology, profile, stream_plans, findings)
     touched = _touched_streams(topology, stream_plans, broken_streams, overfull)
     certain = mappings_hold and plan.cycle_ps == topology.tcqf.cycle_ps
     found = {one.stream.name: bound(topology, one) for one in reservations if certain}
     found.update({one.stream.name: gated_bound(topology, one) for one in gated})
-    bounds = {name: pair for name, pair in found.items() if name not in touched}
+    bounds = {name: pair for name, pair in found.items() if name not in touched | untouchable}
     for one in reservations:
         _check_promises(one.stream, bound(topology, one), findings)
         ports_of = [[hop.port for hop in path] for path in one.paths]
         check_disjoint(topology, one.stream, ports_of, findings)
+        low, high = arrivals(topology, one)
+        check_recovery(one.stream, high - low, findings)
     for other in gated:
         _check_promises(other.stream, gated_bound(topology, other), findings)
         ports_of = [[hop.port for hop in path.hops] for path in other.paths]
         check_disjoint(topology, other.stream, ports_of, findings)
+        check_recovery(other.stream, apart_ps(other), findings)
     return Proof(
         streams=tuple(_stream_proof(stream, bounds) for stream in profile.every_stream),
         ports=ports,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
+from qnet.check.conditions import may_lose
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
@@ -113,7 +114,7 @@ def judge(
         {run.witness: run for run in observations},
     )
     findings = [
-        *_disagreements(profile, proof, seen),
+        *_disagreements(topology, profile, plan, proof, seen),
         *_emulated_findings(emulation),
         *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
     ]
@@ -141,7 +142,9 @@ def judge(
 # Findings: a witness saw what the proof excludes
 
 
-def _disagreements(profile: Profile, proof: Proof, seen: _Seen) -> list[str]:
+def _disagreements(
+    topology: Topology, profile: Profile, plan: Plan, proof: Proof, seen: _Seen
+) -> list[str]:
     proofs = {one.name: one for one in proof.streams}
     found = []
     for witness, traffic in seen.streams.items():
@@ -150,7 +153,9 @@ def _disagreements(profile: Profile, proof: Proof, seen: _Seen) -> list[str]:
             if account is not None and bounds is not None and _is_proven(bounds):
                 found += [
                     f"witnesses disagree: {stream.name}: {words}"
-                    for words in _excluded(witness, bounds, account)
+                    for words in _excluded(
+                        witness, bounds, account, may_lose(topology, plan, stream)
+                    )
                 ]
     return found
 
@@ -175,7 +180,7 @@ def _is_proven(bounds: StreamProof) -> bool:
     return bounds.latency_ps_min is not None and bounds.latency_ps_max is not None
 
 
-def _excluded(witness: str, bounds: StreamProof, account: Traffic) -> Iterable[str]:
+def _excluded(witness: str, bounds: StreamProof, account: Traffic, lossy: bool) -> Iterable[str]:
     high, most = account.latency_ps_max, bounds.latency_ps_max
     if high is not None and most is not None and high > most:
         yield f"{witness} latency of {high} ps, proven at most {most} ps"
@@ -184,7 +189,7 @@ def _excluded(witness: str, bounds: StreamProof, account: Traffic) -> Iterable[s
         yield f"{witness} latency of {low} ps, proven at least {least} ps"
     if account.late:
         yield f"{witness} {account.late} late events, proven none"
-    if account.lost:
+    if account.lost and not lossy:
         yield f"{witness} {account.lost} of {account.sent} frames lost, proven none"
 
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from qnet.model.fields import Noun
-from qnet.model.topology import Link, Node, Tcqf, Topology
+from qnet.model.topology import Link, Node, Sync, Tcqf, Topology
 from qnet.model.traffic import (
     BEST_EFFORT,
     RESERVED,
@@ -109,6 +109,11 @@ def check_topology(draft: Draft[Topology]) -> None:
     tcqf = draft.part("tcqf", Tcqf)
     if tcqf is not None:
         _check_clocks(source, nodes, tcqf.cycle_ps)
+    master = draft.part("sync", Sync) if "sync" in draft.data else None
+    if master is not None and master.grandmaster not in known:
+        hint = source.guess(master.grandmaster, known)
+        message = f"no node {describe(master.grandmaster)}{hint}"
+        source.fault(("sync", "grandmaster"), message)
 
 
 def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, Node]) -> None:
@@ -189,12 +194,14 @@ def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:
 
 
 def _check_classes(source: Source, classes: Mapping[int, TrafficClass]) -> None:
-    first: dict[int, str] = {}
+    first: dict[int, TrafficClass] = {}
     for index, one in classes.items():
-        if one.priority in first:
-            message = f"{one.priority} again; class '{first[one.priority]}' has it already"
+        twin = first.get(one.priority)
+        if twin is not None and (one.weight is None or twin.weight is None):
+            message = f"{one.priority} again; class '{twin.name}' has it already"
             source.fault(("classes", index, "priority"), message)
-        first.setdefault(one.priority, one.name)
+        first.setdefault(one.priority, one)
+    _check_express(source, classes)
     cyclic = {index: one for index, one in classes.items() if one.takes_cycles}
     gated = {index: one for index, one in classes.items() if one.gated}
     for index in list(cyclic)[1:]:
@@ -211,6 +218,27 @@ def _check_classes(source: Source, classes: Mapping[int, TrafficClass]) -> None:
             what = f"{one.mechanism} needs the highest priority"
             message = f"class '{higher[0].name}' goes before; {what}"
             source.fault(("classes", index, "priority"), message)
+
+
+def _check_express(source: Source, classes: Mapping[int, TrafficClass]) -> None:
+    for index, one in classes.items():
+        below = [
+            other
+            for other in classes.values()
+            if not other.preemptable and other.priority <= one.priority and other is not one
+        ]
+        if one.preemptable and below:
+            message = (
+                f"class '{below[0].name}' is served after it and is not preemptable; "
+                "preemptable classes have the lowest priorities"
+            )
+            source.fault(("classes", index, "preemptable"), message)
+        if one.preemptable and any(other.gated for other in classes.values()):
+            message = "preemption is not simulated beside gates; leave it out"
+            source.fault(("classes", index, "preemptable"), message)
+        if one.idle_slope_ppb and any(other.gated for other in classes.values()):
+            message = "a credit-based shaper is not simulated behind gates; leave it out"
+            source.fault(("classes", index, "idle-slope"), message)
 
 
 def _mechanisms(classes: Mapping[int, TrafficClass]) -> str:
@@ -242,6 +270,12 @@ def _check_class_use(
             message = (
                 f"class '{demand.traffic_class}' reserves {what}; a demand has none to reserve"
             )
+            source.fault(("demands", index, "class"), message)
+    shaped = {one.name for one in classes.values() if one.residence_ps is not None}
+    for index, demand in demands.items():
+        if demand.traffic_class in shaped:
+            what = f"class '{demand.traffic_class}' shapes streams by their committed rates"
+            message = f"{what}; a demand has none"
             source.fault(("demands", index, "class"), message)
     for index, stream in streams.items():
         if stream.paths == 2 and mechanisms.get(stream.traffic_class) == "strict-priority":

@@ -23,6 +23,8 @@ Rule = Literal[
     "queue",
     "gates",
     "limit",
+    "clock",
+    "recovery",
 ]
 
 

@@ -60,7 +60,7 @@ class Clock(Noun):
         "nothing corrects the clock: without 'sync', or after its grandmaster is lost",
     )
     granularity_ps: TimeOrZero = Field(
-        0, alias="granularity", description="step of the clock's counter: errors are rounded up"
+        0, alias="granularity", description="step of the clock's counter: errors are whole steps"
     )
 
 
@@ -68,7 +68,9 @@ class Sync(Noun):
     """Time from one grandmaster, hop by hop over the shortest way (IEEE 802.1AS).
 
     Every hop adds an error of its own to that of the node before; the way's asymmetry adds to it.
-    After the grandmaster is lost each clock runs on with its own frequency offset.
+    A clock follows by at most its 'wander' in a millisecond. After the grandmaster is lost each
+    clock runs on with its own frequency offset. A node's 'error' is the bound that plans are made
+    for, whether or not it is kept.
     """
 
     grandmaster: Name = Field(description="node whose clock all others follow")
@@ -255,7 +257,7 @@ class Topology(Noun):
                             link.rate_bps,
                             link.reservable_bps or link.rate_bps,
                             self.propagation_ps(link)
-                            + (link.asymmetry_ps // 2) * (1 if source == link.between[0] else -1),
+                            + link.asymmetry_ps // 2 * (1 if source == link.between[0] else -1),
                         )
                     )
         return tuple(ports)
@@ -274,6 +276,28 @@ class Topology(Noun):
                 frozenset(link.between)
             )
         return frozenset(name for name, pairs in ends.items() if len(pairs) > 1)
+
+    @cached_property
+    def sync_ways(self) -> Mapping[str, tuple[int, ...]]:
+        """For each node that the grandmaster's time reaches: the ports it comes over, in order.
+
+        The shortest way in links; the first in the file among equals.
+        """
+        if self.sync is None:
+            return {}
+        ways: dict[str, tuple[int, ...]] = {self.sync.grandmaster: ()}
+        waiting = [self.sync.grandmaster]
+        for name in waiting:
+            for port in self.ports:
+                if port.source == name and port.target not in ways:
+                    ways[port.target] = (*ways[name], port.number)
+                    waiting.append(port.target)
+        return ways
+
+    def asymmetry_ps(self, port: Port) -> int:
+        """Return how much longer than the mean of both directions the way of a port is."""
+        link = self.links[port.link]
+        return link.asymmetry_ps // 2 * (1 if port.source == link.between[0] else -1)
 
     def link_name(self, link: Link) -> str:
         """Return the link's name, or its two ends when it has none, or both when it needs both.

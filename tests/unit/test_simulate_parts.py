@@ -1,0 +1,273 @@
+"""Each part of a general port against a case worked by hand, and what the checker says of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qnet.check.plan import prove
+from qnet.model.gates import GateEntry, GateList
+from qnet.model.observation import Observation
+from qnet.model.plan import PathPlan, Plan, StreamPlan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.schedule.run import schedule
+from qnet.simulate.ports import kernels as g
+from qnet.simulate.ports.setup import chances
+from qnet.simulate.run import simulate
+from qnet.simulate.setup import clock_walk
+
+pytestmark = pytest.mark.twin
+
+LINE = 12_304_000
+"""1518 bytes and 20 more at 1 Gb/s."""
+
+WAY = 1_000_000
+
+
+def _net(**link: Any) -> Topology:
+    both = {"between": ("a", "b"), "rate": "1Gbps", "delay": "1us"} | link
+    return Topology.model_validate(
+        {"title": "t", "nodes": [{"name": "a"}, {"name": "b"}], "links": [both]}
+    )
+
+
+def _profile(classes: list[dict[str, Any]], *streams: dict[str, Any], last: str = "1ms") -> Profile:
+    kind = {"mechanism": "strict-priority"}
+    usual = {"from": "a", "to": "b", "interval": "200us", "max-payload-size": "1500B"}
+    return Profile.model_validate(
+        {
+            "title": "p",
+            "topology": "t",
+            "classes": [kind | one for one in classes],
+            "streams": [usual | {"name": f"s{i}"} | one for i, one in enumerate(streams)],
+            "simulation": {"duration": last},
+        }
+    )
+
+
+def _run(topology: Topology, profile: Profile, plan: Plan | None = None) -> Observation:
+    if plan is None:
+        path = PathPlan(ports=("a->b",))
+        streams = [
+            StreamPlan(name=one.name, status="routed", paths=(path,)) for one in profile.streams
+        ]
+        plan = _plan(*streams)
+    return simulate(topology, profile, plan, threads=1)
+
+
+def _plan(*streams: StreamPlan, gates: tuple[GateList, ...] = (), cycle: int = 100) -> Plan:
+    return Plan(
+        qnet_version="0",
+        topology_sha256="",
+        traffic_sha256="",
+        cycle_ps=10_000_000,
+        buffers=4,
+        hypercycle=12,
+        gate_cycle_ps=cycle * 10**6,
+        gates=gates,
+        streams=streams,
+        demands=(),
+        egress=(),
+    )
+
+
+def test_credit_makes_the_second_frame_wait_for_a_third_of_the_first() -> None:
+    """Idle slope 75 %: a frame costs a quarter of its line time, which takes a third to earn."""
+    profile = _profile(
+        [{"name": "av", "priority": 5, "idle-slope": "75%"}],
+        {"class": "av", "max-pkts-per-interval": 2},
+    )
+    (seen,) = _run(_net(), profile).streams
+    assert seen.latency_ps_min == LINE + WAY
+    assert seen.latency_ps_max == LINE + -(-LINE // 3) + LINE + WAY
+
+
+def test_a_shaped_burst_leaves_at_its_committed_rate() -> None:
+    """A bucket of one frame at 100 Mb/s: the next frame is eligible ten line times later."""
+    shaped = {"class": "ats", "committed-rate": "100Mbps", "committed-burst": "1538B"}
+    profile = _profile(
+        [{"name": "ats", "priority": 5, "max-residence": "125us"}],
+        shaped | {"interval": "400us", "max-pkts-per-interval": 3},
+        last="400us",
+    )
+    seen = _run(_net(), profile)
+    (one,) = seen.streams
+    assert one.latency_ps_max == 10 * LINE + LINE + WAY
+    # The third would wait twenty line times, longer than any frame may stay.
+    assert one.lost * 3 == one.sent
+    assert {drop.cause for drop in seen.drops} == {"beyond the longest residence"}
+
+
+def test_a_meter_drops_what_is_beyond_the_reservation() -> None:
+    profile = _profile(
+        [{"name": "one", "priority": 5}],
+        {"class": "one", "max-pkts-per-interval": 2, "excess-pkts-per-interval": 3, "police": True},
+    )
+    seen = _run(_net(), profile)
+    assert seen.streams[0].sent == 25
+    assert seen.streams[0].received == 10
+    assert [(drop.cause, drop.frames) for drop in seen.drops] == [("beyond the committed rate", 15)]
+
+
+def test_weights_share_the_line_two_to_one() -> None:
+    profile = _profile(
+        [{"name": "two", "priority": 3, "weight": 2}, {"name": "one", "priority": 3, "weight": 1}],
+        *({"class": name, "max-pkts-per-interval": 100, "interval": "2ms"} for name in ("two", "one")),
+        last="3ms",
+    )  # fmt: skip
+    two, one = _run(_net(), profile).streams
+    # The last frame of the light class leaves after all, that of the heavy one after three quarters.
+    assert two.latency_ps_max is not None
+    assert one.latency_ps_max is not None
+    later = one.latency_ps_max - WAY
+    assert abs(two.latency_ps_max - WAY - 150 * LINE) < 100 * LINE
+    assert 150 * LINE < later <= 200 * LINE
+
+
+@pytest.mark.parametrize(
+    ("waited", "rest", "cut"),
+    [
+        (4_000_000, 1518, 492),  # 500 bytes of time, 8 of them preamble
+        (1_000, 1518, 60),  # at once, but a fragment has 60 bytes and its check
+        (4_000_000, 492 + 64, 492),
+        (4_000_000, 492 + 63, 0),  # less than 64 bytes would be left
+        (1_000, 123, 0),  # the longest frame that is never cut
+        (1_000, 124, 60),
+    ],
+)
+def test_where_a_frame_is_cut(waited: int, rest: int, cut: int) -> None:
+    """IEEE 802.3 clause 99.4, at 1 Gb/s."""
+    assert g.cut_after(waited, rest, 10**9) == cut
+
+
+def test_sequence_recovery_follows_the_standard() -> None:
+    """Copies, a late first copy, one beyond the history, the end of the numbers, a reset."""
+    state = np.zeros((1, 16), dtype=np.int64)
+    state[0, [g.LENGTH, g.PATIENCE, g.TAKE_ANY]] = 4, 1000, 1
+    remembered = np.zeros((1, 4), dtype=np.int64)
+    steps = [
+        (65534, True), (65534, False), (1, True), (0, True), (65535, True), (65535, False),
+        (5, False), (4, True), (0, False),
+    ]  # fmt: skip
+    for number, passed in steps:
+        assert g.first_copy(0, number, 10, state, remembered) == passed
+    assert state[0, g.ROGUE] == 2  # 5 is four ahead of 1, 0 four behind 4
+    assert g.first_copy(0, 300, 1010, state, remembered)
+    assert state[0, g.RESETS] == 1
+
+
+def _gated(*begins_ns: int, fixed: bool = False, bytes_: int = 1500) -> Observation:
+    """Queue 7 is open from 10 us to 30 us of each 100 us; frames are handed over at `begins_ns`."""
+    guard = "fixed" if fixed else "length-aware"
+    profile = _profile(
+        [{"name": "tt", "priority": 7, "mechanism": "qbv", "guard": guard}],
+        {"class": "tt", "max-payload-size": f"{bytes_}B"},
+        last="350us",
+    )
+    starts = tuple((1000 * one,) for one in begins_ns)
+    path = PathPlan(ports=("a->b",), queues=(7,), starts_ps=starts)
+    entries = (
+        GateEntry(10_000_000, 0), GateEntry(5_000_000, 128), GateEntry(15_000_000, 255),
+        GateEntry(70_000_000, 127),
+    )  # fmt: skip
+    plan = _plan(
+        StreamPlan(name="s0", status="admitted", paths=(path,)),
+        gates=(GateList(port="a->b", entries=entries),),
+    )
+    return _run(_net(), profile, plan)
+
+
+def test_a_frame_waits_for_its_gate_and_must_end_before_it_closes() -> None:
+    (seen,) = _gated(4_000).streams
+    assert (seen.latency_ps_min, seen.latency_ps_max) == (6_000_000 + LINE + WAY,) * 2
+    # 30 us - 12.304 us is the last begin; a nanosecond later it waits for the next window.
+    (seen,) = _gated(17_696).streams
+    assert seen.latency_ps_max == LINE + WAY
+    (seen,) = _gated(17_697).streams
+    assert seen.latency_ps_min == 92_303_000 + LINE + WAY
+    # With fixed guards the list alone keeps windows apart: a frame begins in an open gate.
+    (seen,) = _gated(17_697, fixed=True).streams
+    assert seen.latency_ps_max == LINE + WAY
+
+
+def test_chances_of_loss_follow_the_bit_error_ratio() -> None:
+    table = chances(0, 10**6)  # 1e-12
+    for size in (64, 1518):
+        assert abs(table[size] / 2**63 / (size * 8e-12) - 1) < 1e-6
+    assert abs(chances(10**7, 0)[64] / 2**63 - 0.01) < 1e-12
+
+
+def test_a_lossy_link_loses_its_share() -> None:
+    profile = _profile(
+        [{"name": "one", "priority": 5}],
+        {"class": "one", "max-pkts-per-interval": 10, "max-payload-size": "46B"},
+        last="40ms",
+    )
+    (seen,) = _run(_net(loss="10%"), profile).streams
+    assert abs(seen.lost - 0.1 * seen.sent) < 5 * (0.09 * seen.sent) ** 0.5
+
+
+def _chain(**sync: str) -> Topology:
+    clock = {"error": "100ns", "wander": "5ns", "granularity": "4ns", "frequency-offset": "1ppm"}
+    nodes = [{"name": f"n{i}", "clock": clock} for i in range(5)]
+    links = [
+        {"between": (f"n{i}", f"n{i + 1}"), "rate": "1Gbps", "delay": "5us", "asymmetry": "8ns"}
+        for i in range(4)
+    ]
+    kept = {"grandmaster": "n0", "hop-error": "5ns", "interval": "10ms"} | sync
+    return Topology.model_validate({"title": "t", "nodes": nodes, "links": links, "sync": kept})
+
+
+def test_the_error_of_clocks_grows_from_hop_to_hop_and_after_the_grandmaster_is_lost() -> None:
+    kept, lost = _chain(), _chain(**{"lost-at": "20ms"})
+    assert clock_walk(kept, "n0", 60, 1) == [0] * 60
+    for hops in range(1, 5):
+        walk = clock_walk(kept, f"n{hops}", 60, 1)
+        # Half of the asymmetry of 8 ns at each hop, 5 ns more or less, and steps of 4 ns.
+        assert all(4000 * hops - 5000 * hops - 4000 <= one <= 9000 * hops for one in walk)
+        assert all(one % 4000 == 0 for one in walk)
+        assert all(abs(b - a) <= 5000 for a, b in zip(walk, walk[1:], strict=False))
+        alone = clock_walk(lost, f"n{hops}", 60, 1)
+        assert alone[:21] == walk[:21]
+        pace = (alone[59] - alone[20]) / 39
+        assert abs(pace) <= 1000 + 4000 / 39  # 1 ppm is 1 ns in a millisecond
+    assert any(clock_walk(lost, f"n{i}", 60, 1)[59] != clock_walk(kept, f"n{i}", 60, 1)[59] for i in range(5))  # fmt: skip
+
+
+def test_the_two_ways_of_an_asymmetric_link_differ_by_it() -> None:
+    there, back = _chain().ports[0], _chain().ports[1]
+    assert (there.propagation_ps, back.propagation_ps) == (5_004_000, 4_996_000)
+
+
+# What the checker says
+
+
+def _proof(topology: Topology, **stream: Any) -> tuple[set[str], int | None]:
+    profile = Profile.model_validate(
+        {
+            "title": "p",
+            "topology": "t",
+            "streams": [
+                {"name": "s", "from": "n0", "to": "n2", "interval": "100us",
+                 "max-payload-size": "500B"} | stream
+            ],
+        }
+    )  # fmt: skip
+    proof = prove(
+        topology, profile, schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    )
+    return {one.rule for one in proof.findings}, proof.streams[0].latency_ps_max
+
+
+def test_the_checker_takes_nothing_for_granted() -> None:
+    rules, bound = _proof(_chain())
+    assert rules == set()
+    assert bound is not None
+    # Clocks that can leave their bound, talkers that do not keep to it.
+    assert _proof(_chain(**{"hop-error": "50ns"})) == ({"clock"}, None)
+    assert _proof(_chain(), **{"excess-pkts-per-interval": 1}) == ({"ingress"}, None)
+    held = {"excess-pkts-per-interval": 1, "police": True}
+    assert _proof(_chain(), **held) == (set(), None)
