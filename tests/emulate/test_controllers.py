@@ -157,6 +157,7 @@ def test_switches_converge_and_stay(
                 **{name: (0, 0, count[name]) for name in ("south-1", "south-2", "listener")},
             }
             app.wait(lambda one: one["event"] == "cleared", SECONDS)
+            running.fence()  # the switch answers a barrier before its flow cache has followed
             assert network.carry(1) == 3
             (left,) = network.wrong(two_paths)
             assert "cookie=0x77" in left
