@@ -33,20 +33,33 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the plan there.",
 )
-def gates(problem_file: str, as_json: bool, seed: int, routes: int, output: Path | None) -> None:
+@click.option("--plan", "plan_file", metavar="FILE", help="Judge this plan instead of making one.")
+def gates(
+    problem_file: str,
+    as_json: bool,
+    seed: int,
+    routes: int,
+    output: Path | None,
+    plan_file: str | None,
+) -> None:
     """Schedule 802.1Qbv gates for a problem and judge the result; exit 1 if a stream is left out.
 
-    PROBLEM is a file from 'qnet import tsnkit'.
+    PROBLEM is a file from 'qnet import tsnkit'. A plan that another program made comes from
+    'qnet import tsnkit-schedule'.
     """
     from qnet.check.gates import check_gates
-    from qnet.model.read import read_gate_problem
+    from qnet.model.read import read_gate_plan, read_gate_problem
     from qnet.model.write import to_json, write_text
     from qnet.report.gates import gate_plan_lines
-    from qnet.schedule.qbv.solve import schedule_gates
 
     problem = read_gate_problem(problem_file)
-    with progress_bar("gates"):
-        made = schedule_gates(problem, seed=seed, routes=routes)
+    if plan_file is not None:
+        made = read_gate_plan(plan_file)
+    else:
+        from qnet.schedule.qbv.solve import schedule_gates
+
+        with progress_bar("gates"):
+            made = schedule_gates(problem, seed=seed, routes=routes)
     proof = check_gates(problem, made)
     if output is not None:
         write_text(output, to_json(made))
@@ -86,6 +99,43 @@ def import_tsnkit(task: str, network: str, output: Path | None) -> None:
         click.echo(to_json(problem), nl=False)
     else:
         write_text(output, to_json(problem))
+
+
+@import_.command("tsnkit-schedule")
+@click.argument("problem_file", metavar="PROBLEM")
+@click.argument("prefix", metavar="PREFIX")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the plan there instead of to standard output.",
+)
+def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) -> None:
+    """Read PREFIX-GCL.csv, -OFFSET.csv, -ROUTE.csv and -QUEUE.csv; 'qnet gates --plan' judges them.
+
+    PROBLEM is what 'qnet import tsnkit' made of the problem that they are for.
+    """
+    from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
+    from qnet.model.read import read_gate_problem, read_text
+    from qnet.model.write import to_json, write_text
+
+    problem = read_gate_problem(problem_file)
+    names = {kind: f"{prefix}-{kind}" for kind in COLUMNS}
+    faults: list[Problem] = []
+    texts = {}
+    for kind, name in names.items():
+        try:
+            texts[kind] = read_text(name)
+        except InputError as error:
+            faults += error.problems
+    if faults:
+        raise InputError(faults)
+    text = to_json(read_schedule(problem, texts, names))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(output, text)
 
 
 @main.group("export")
