@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qnet.cli.door import main
-from qnet.cli.options import Command
+from qnet.cli.options import Command, scenario_arguments
 from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import InputError, Problem
 
@@ -163,8 +163,8 @@ def _gate_files(command: Command) -> Command:
 
 
 _problem = click.argument("problem_file", metavar="PROBLEM")
-_what = click.argument("what", metavar="WHAT")
-_profile = click.argument("profile")
+_what = scenario_arguments("what", metavar="WHAT")
+_profile = scenario_arguments("profile")
 _base_time = click.option(
     "--base-time",
     type=click.IntRange(0, 2**63 - 1),
@@ -191,11 +191,18 @@ def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> No
 @_what
 @_gate_files
 @_base_time
-def export_yang(what: str, plan_file: str, out: Path, base_time: int) -> None:
+def export_yang(
+    what: str,
+    plan_file: str,
+    out: Path,
+    base_time: int,
+    topology: str | None,
+    settings: dict[str, str],
+) -> None:
     """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
     from qnet.exchange.bridges import gate_parameter_tables
 
-    texts = gate_parameter_tables(_tables(what, plan_file), base_time)
+    texts = gate_parameter_tables(_tables(what, plan_file, topology, settings), base_time)
     _write_all(out, {f"{node}.json": text for node, text in texts.items()})
 
 
@@ -203,53 +210,74 @@ def export_yang(what: str, plan_file: str, out: Path, base_time: int) -> None:
 @_what
 @_gate_files
 @_base_time
-def export_taprio(what: str, plan_file: str, out: Path, base_time: int) -> None:
+def export_taprio(
+    what: str,
+    plan_file: str,
+    out: Path,
+    base_time: int,
+    topology: str | None,
+    settings: dict[str, str],
+) -> None:
     """Write 'tc qdisc replace ... taprio' lines, one file a node."""
     from qnet.exchange.bridges import taprio_lines
 
-    texts = taprio_lines(_tables(what, plan_file), base_time)
+    texts = taprio_lines(_tables(what, plan_file, topology, settings), base_time)
     _write_all(out, {f"{node}.sh": text for node, text in texts.items()})
 
 
 @export.command("srv6")
 @_profile
 @_gate_files
-def export_srv6(profile: str, plan_file: str, out: Path) -> None:
+def export_srv6(
+    profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
+) -> None:
     """Write the SRv6 segment lists of streams whose class has 'mechanism: csqf'."""
     from qnet.exchange.segments import segment_lists
 
-    _write_all(out, {"srv6.json": segment_lists(*_proven(profile, plan_file), "srv6")})
+    made = _proven(profile, plan_file, topology, settings)
+    _write_all(out, {"srv6.json": segment_lists(*made, "srv6")})
 
 
 @export.command("mpls")
 @_profile
 @_gate_files
-def export_mpls(profile: str, plan_file: str, out: Path) -> None:
+def export_mpls(
+    profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
+) -> None:
     """Write the MPLS label stacks of streams whose class has 'mechanism: csqf'."""
     from qnet.exchange.segments import segment_lists
 
-    _write_all(out, {"mpls.json": segment_lists(*_proven(profile, plan_file), "mpls")})
+    made = _proven(profile, plan_file, topology, settings)
+    _write_all(out, {"mpls.json": segment_lists(*made, "mpls")})
 
 
-def _tables(what: str, plan_file: str) -> list[GateTable]:
+def _tables(
+    what: str, plan_file: str, topology: str | None, settings: dict[str, str]
+) -> list[GateTable]:
     """Return the gate tables of a problem's plan, or of a profile's."""
     from qnet.exchange.bridges import tables_of_plan, tables_of_problem
 
     if what.endswith(".json"):
+        asked = ["--topology"] * (topology is not None) + ["--set"] * bool(settings)
+        if asked:
+            message = f"{what} is a problem; this goes with a profile"
+            raise InputError(Problem(option, 0, 0, "", message) for option in asked)
         return tables_of_problem(*_judged(what, plan_file))
-    topology, _, made = _proven(what, plan_file)
+    network, _, made = _proven(what, plan_file, topology, settings)
     if not made.gates:
         message = "has no gates; they come from a class with 'mechanism: qbv'"
         raise InputError([Problem(plan_file, 0, 0, "", message)])
-    return tables_of_plan(topology, made)
+    return tables_of_plan(network, made)
 
 
-def _proven(profile: str, plan_file: str) -> tuple[Topology, Profile, Plan]:
+def _proven(
+    profile: str, plan_file: str, topology: str | None, settings: dict[str, str]
+) -> tuple[Topology, Profile, Plan]:
     """Read a profile and its plan; raises InputError with every rule that the plan breaks."""
     from qnet.check.plan import prove
     from qnet.model.read import read_plan
 
-    scenario, made = load_scenario(profile, None, {}), read_plan(plan_file)
+    scenario, made = load_scenario(profile, topology, settings), read_plan(plan_file)
     findings = prove(scenario.topology, scenario.profile, made).findings
     if findings:
         raise InputError(Problem(plan_file, 0, 0, one.subject, one.message) for one in findings)

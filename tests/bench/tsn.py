@@ -52,11 +52,12 @@ with contextlib.redirect_stdout(out):
         answer["seconds"] = time.perf_counter() - begin
         answer["result"] = stat.result.name
         if stat.result.name == "schedulable":
-            delays = test.output()._delay
+            made = test.output()
+            if len(sys.argv) > 4:
+                made.to_csv("peer", sys.argv[4])
+            delays = made._delay
             lines = {int(s): s.t_trans * 100 for s in test.task.streams}
             answer["delay_ns"] = max(int(row[2]) + lines[int(row[0])] for row in delays)
-            if len(sys.argv) > 4:
-                test.output().to_csv("peer", sys.argv[4])
     except Exception as error:
         answer["error"] = repr(error)
 print(json.dumps(answer))
@@ -187,8 +188,8 @@ def main() -> None:
         for entry in index:
             files = [options.data / f"{entry['id']}_{kind}.csv" for kind in ("task", "topo")]
             for method in methods:
-                words = judge(options.tsnkit, method, *files, options.limit)
-                print(entry["id"], method, words, flush=True)  # noqa: T201
+                answer = judge(options.tsnkit, method, files[0], files[1], options.limit)
+                print(entry["id"], method, answer, flush=True)  # noqa: T201
         return
     first = index[0]["id"]
     ours(options.data / f"{first}_task.csv", options.data / f"{first}_topo.csv")
