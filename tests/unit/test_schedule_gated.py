@@ -222,7 +222,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.model.write import to_json
 from qnet.schedule import schedule
-topology, profile = map(json.loads, sys.argv[1:3])
+topology, profile = json.load(sys.stdin)
 made = schedule(Topology.model_validate(topology), Profile.model_validate(profile),
                 topology_sha256="", traffic_sha256="")
 sys.stdout.write(to_json(made))
@@ -233,10 +233,10 @@ sys.stdout.write(to_json(made))
 def test_the_same_plan_bytes_at_any_thread_count_and_hash_seed(mechanism: str) -> None:
     """More streams than fit, so that searching, refusing and giving reasons are in it."""
     names = ["a", "b", "c", "d"]
-    wires = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")]
+    wires = [("a", "b"), ("b", "c"), ("c", "d")]
     topology = {
         "title": "t",
-        **({"tcqf": {"cycle": "20us", "hypercycle": 10}} if mechanism == "cqf" else {}),
+        "tcqf": {"cycle": "50us"},
         "nodes": [{"name": name, "processing": "1us"} for name in names],
         "links": [{"between": list(ends), "rate": "1Gbps", "delay": "500ns"} for ends in wires],
     }
@@ -257,7 +257,8 @@ def test_the_same_plan_bytes_at_any_thread_count_and_hash_seed(mechanism: str) -
     plans = []
     for threads, hashes in (("1", "0"), ("2", "7")):
         done = subprocess.run(
-            [sys.executable, "-c", SAME, json.dumps(topology), json.dumps(wanted)],
+            [sys.executable, "-c", SAME],
+            input=json.dumps([topology, wanted]).encode(),
             check=True,
             capture_output=True,
             timeout=120,
