@@ -231,9 +231,9 @@ sys.stdout.write(to_json(made))
 
 @pytest.mark.parametrize("mechanism", ["qbv", "cqf"])
 def test_the_same_plan_bytes_at_any_thread_count_and_hash_seed(mechanism: str) -> None:
-    """More streams than fit, so that searching, refusing and giving reasons are in it."""
+    """A ring that is nearly full, and one stream that cannot be had."""
     names = ["a", "b", "c", "d"]
-    wires = [("a", "b"), ("b", "c"), ("c", "d")]
+    wires = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")]
     topology = {
         "title": "t",
         "tcqf": {"cycle": "50us"},
@@ -248,10 +248,10 @@ def test_the_same_plan_bytes_at_any_thread_count_and_hash_seed(mechanism: str) -
             "to": names[(number + 2) % 4],
             "interval": "200us",
             "max-payload-size": f"{962 + 97 * (number % 5)}B",
-            "rank": number % 3,
         }
         for number in range(60)
     ]
+    streams.append({**streams[0], "name": "far", "max-latency": "1us"})
     classes = [{"name": "reserved", "priority": 6, "mechanism": mechanism}]
     wanted = {"title": "p", "topology": "t", "classes": classes, "streams": streams}
     plans = []
