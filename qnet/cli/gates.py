@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qnet.cli.door import main
-from qnet.cli.options import Command
+from qnet.cli.options import Command, scenario_arguments
 from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import InputError, Problem
 
@@ -33,20 +33,33 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the plan there.",
 )
-def gates(problem_file: str, as_json: bool, seed: int, routes: int, output: Path | None) -> None:
+@click.option("--plan", "plan_file", metavar="FILE", help="Judge this plan instead of making one.")
+def gates(
+    problem_file: str,
+    as_json: bool,
+    seed: int,
+    routes: int,
+    output: Path | None,
+    plan_file: str | None,
+) -> None:
     """Schedule 802.1Qbv gates for a problem and judge the result; exit 1 if a stream is left out.
 
-    PROBLEM is a file from 'qnet import tsnkit'.
+    PROBLEM is a file from 'qnet import tsnkit'. A plan that another program made comes from
+    'qnet import tsnkit-schedule'.
     """
     from qnet.check.gates import check_gates
-    from qnet.model.read import read_gate_problem
+    from qnet.model.read import read_gate_plan, read_gate_problem
     from qnet.model.write import to_json, write_text
     from qnet.report.gates import gate_plan_lines
-    from qnet.schedule.qbv.solve import schedule_gates
 
     problem = read_gate_problem(problem_file)
-    with progress_bar("gates"):
-        made = schedule_gates(problem, seed=seed, routes=routes)
+    if plan_file is not None:
+        made = read_gate_plan(plan_file)
+    else:
+        from qnet.schedule.qbv.solve import schedule_gates
+
+        with progress_bar("gates"):
+            made = schedule_gates(problem, seed=seed, routes=routes)
     proof = check_gates(problem, made)
     if output is not None:
         write_text(output, to_json(made))
@@ -88,6 +101,43 @@ def import_tsnkit(task: str, network: str, output: Path | None) -> None:
         write_text(output, to_json(problem))
 
 
+@import_.command("tsnkit-schedule")
+@click.argument("problem_file", metavar="PROBLEM")
+@click.argument("prefix", metavar="PREFIX")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the plan there instead of to standard output.",
+)
+def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) -> None:
+    """Read PREFIX-GCL.csv, -OFFSET.csv, -ROUTE.csv and -QUEUE.csv; 'qnet gates --plan' judges them.
+
+    PROBLEM is what 'qnet import tsnkit' made of the problem that they are for.
+    """
+    from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
+    from qnet.model.read import read_gate_problem, read_text
+    from qnet.model.write import to_json, write_text
+
+    problem = read_gate_problem(problem_file)
+    names = {kind: f"{prefix}-{kind}" for kind in COLUMNS}
+    faults: list[Problem] = []
+    texts = {}
+    for kind, name in names.items():
+        try:
+            texts[kind] = read_text(name)
+        except InputError as error:
+            faults += error.problems
+    if faults:
+        raise InputError(faults)
+    text = to_json(read_schedule(problem, texts, names))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(output, text)
+
+
 @main.group("export")
 def export() -> None:
     """Turn a plan into files of other programs; one that breaks a rule is refused.
@@ -113,8 +163,8 @@ def _gate_files(command: Command) -> Command:
 
 
 _problem = click.argument("problem_file", metavar="PROBLEM")
-_what = click.argument("what", metavar="WHAT")
-_profile = click.argument("profile")
+_what = scenario_arguments("what", metavar="WHAT")
+_profile = scenario_arguments("profile")
 _base_time = click.option(
     "--base-time",
     type=click.IntRange(0, 2**63 - 1),
@@ -141,11 +191,18 @@ def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> No
 @_what
 @_gate_files
 @_base_time
-def export_yang(what: str, plan_file: str, out: Path, base_time: int) -> None:
+def export_yang(
+    what: str,
+    plan_file: str,
+    out: Path,
+    base_time: int,
+    topology: str | None,
+    settings: dict[str, str],
+) -> None:
     """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
     from qnet.exchange.bridges import gate_parameter_tables
 
-    texts = gate_parameter_tables(_tables(what, plan_file), base_time)
+    texts = gate_parameter_tables(_tables(what, plan_file, topology, settings), base_time)
     _write_all(out, {f"{node}.json": text for node, text in texts.items()})
 
 
@@ -153,53 +210,74 @@ def export_yang(what: str, plan_file: str, out: Path, base_time: int) -> None:
 @_what
 @_gate_files
 @_base_time
-def export_taprio(what: str, plan_file: str, out: Path, base_time: int) -> None:
+def export_taprio(
+    what: str,
+    plan_file: str,
+    out: Path,
+    base_time: int,
+    topology: str | None,
+    settings: dict[str, str],
+) -> None:
     """Write 'tc qdisc replace ... taprio' lines, one file a node."""
     from qnet.exchange.bridges import taprio_lines
 
-    texts = taprio_lines(_tables(what, plan_file), base_time)
+    texts = taprio_lines(_tables(what, plan_file, topology, settings), base_time)
     _write_all(out, {f"{node}.sh": text for node, text in texts.items()})
 
 
 @export.command("srv6")
 @_profile
 @_gate_files
-def export_srv6(profile: str, plan_file: str, out: Path) -> None:
+def export_srv6(
+    profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
+) -> None:
     """Write the SRv6 segment lists of streams whose class has 'mechanism: csqf'."""
     from qnet.exchange.segments import segment_lists
 
-    _write_all(out, {"srv6.json": segment_lists(*_proven(profile, plan_file), "srv6")})
+    made = _proven(profile, plan_file, topology, settings)
+    _write_all(out, {"srv6.json": segment_lists(*made, "srv6")})
 
 
 @export.command("mpls")
 @_profile
 @_gate_files
-def export_mpls(profile: str, plan_file: str, out: Path) -> None:
+def export_mpls(
+    profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
+) -> None:
     """Write the MPLS label stacks of streams whose class has 'mechanism: csqf'."""
     from qnet.exchange.segments import segment_lists
 
-    _write_all(out, {"mpls.json": segment_lists(*_proven(profile, plan_file), "mpls")})
+    made = _proven(profile, plan_file, topology, settings)
+    _write_all(out, {"mpls.json": segment_lists(*made, "mpls")})
 
 
-def _tables(what: str, plan_file: str) -> list[GateTable]:
+def _tables(
+    what: str, plan_file: str, topology: str | None, settings: dict[str, str]
+) -> list[GateTable]:
     """Return the gate tables of a problem's plan, or of a profile's."""
     from qnet.exchange.bridges import tables_of_plan, tables_of_problem
 
     if what.endswith(".json"):
+        asked = ["--topology"] * (topology is not None) + ["--set"] * bool(settings)
+        if asked:
+            message = f"{what} is a problem; this goes with a profile"
+            raise InputError(Problem(option, 0, 0, "", message) for option in asked)
         return tables_of_problem(*_judged(what, plan_file))
-    topology, _, made = _proven(what, plan_file)
+    network, _, made = _proven(what, plan_file, topology, settings)
     if not made.gates:
         message = "has no gates; they come from a class with 'mechanism: qbv'"
         raise InputError([Problem(plan_file, 0, 0, "", message)])
-    return tables_of_plan(topology, made)
+    return tables_of_plan(network, made)
 
 
-def _proven(profile: str, plan_file: str) -> tuple[Topology, Profile, Plan]:
+def _proven(
+    profile: str, plan_file: str, topology: str | None, settings: dict[str, str]
+) -> tuple[Topology, Profile, Plan]:
     """Read a profile and its plan; raises InputError with every rule that the plan breaks."""
     from qnet.check.plan import prove
     from qnet.model.read import read_plan
 
-    scenario, made = load_scenario(profile, None, {}), read_plan(plan_file)
+    scenario, made = load_scenario(profile, topology, settings), read_plan(plan_file)
     findings = prove(scenario.topology, scenario.profile, made).findings
     if findings:
         raise InputError(Problem(plan_file, 0, 0, one.subject, one.message) for one in findings)

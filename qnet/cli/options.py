@@ -26,23 +26,34 @@ def _settings(context: click.Context, _: click.Parameter, pairs: Sequence[str]) 
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def scenario_arguments(name: str, metavar: str | None = None) -> Callable[[Command], Command]:
+    """Add what says which files are meant; the profile is given as `name`."""
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                callback=_settings,
+                help="Set a parameter of the traffic file; may be repeated.",
+            ),
+            click.option(
+                "--topology", metavar="NAME|FILE", help="Another topology for the traffic."
+            ),
+            click.argument(name, metavar=metavar),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
 def scenario_options(command: Command) -> Command:
     """Add what says which files are meant, and --json."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
-        click.option(
-            "--set",
-            "settings",
-            multiple=True,
-            metavar="NAME=VALUE",
-            callback=_settings,
-            help="Set a parameter of the traffic file; may be repeated.",
-        ),
-        click.option("--topology", metavar="NAME|FILE", help="Another topology for the traffic."),
-        click.argument("profile"),
-    ):
-        command = option(command)
-    return command
+    json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+    return scenario_arguments("profile")(json(command))
 
 
 def simulation_options(command: Command) -> Command:

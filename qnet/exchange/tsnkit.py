@@ -19,7 +19,7 @@ from qnet.errors import Infeasible, InputError, Problem
 from qnet.model.gates import GatePlan, GatePort, GateProblem, GateStream
 from qnet.units import PS_PER_NS
 
-_LINK = re.compile(r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)")
+LINK = re.compile(r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)")
 _LISTENER = re.compile(r"\[\s*(\d{1,9})\s*\]")
 _WHOLE = re.compile(r"\d{1,15}(?:\.0*)?")
 
@@ -27,7 +27,7 @@ _STREAM_COLUMNS = ("src", "dst", "size", "period", "deadline", "jitter")
 _LINK_COLUMNS = ("link", "q_num", "rate", "t_proc", "t_prop")
 
 
-class _Rows:
+class Rows:
     """The rows of one CSV file, and the faults found in it."""
 
     def __init__(self, name: str, text: str, columns: Iterable[str]) -> None:
@@ -51,6 +51,7 @@ class _Rows:
             self.fault(2, "", "no rows below the first line")
 
     def fault(self, line: int, where: str, message: str) -> None:
+        """Note what is wrong in a line, to be raised with all the rest."""
         self.problems.append(Problem(self.name, line, 1, where, message))
 
     def whole(self, line: int, row: Mapping[str, str], column: str, least: int) -> int:
@@ -73,7 +74,7 @@ def read_problem(
 
     Raises InputError with all faults of both, each at its line.
     """
-    links = _Rows(network_name, network, _LINK_COLUMNS)
+    links = Rows(network_name, network, _LINK_COLUMNS)
     ports: dict[str, GatePort] = {}
     for line, row in links.rows:
         port = _port(links, line, row)
@@ -82,7 +83,7 @@ def read_problem(
         elif port is not None:
             ports[port.name] = port
     nodes = {node for port in ports.values() for node in (port.source, port.target)}
-    tasks = _Rows(task_name, task, _STREAM_COLUMNS)
+    tasks = Rows(task_name, task, _STREAM_COLUMNS)
     streams: dict[str, GateStream] = {}
     for number, (line, row) in enumerate(tasks.rows):
         stream = _stream(tasks, line, row, number, nodes)
@@ -101,8 +102,8 @@ def read_problem(
     )
 
 
-def _port(rows: _Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
-    match = _LINK.fullmatch(row.get("link", ""))
+def _port(rows: Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
+    match = LINK.fullmatch(row.get("link", ""))
     if match is None:
         found = row.get("link", "")[:40]
         rows.fault(line, "link", f"'{found}' is not a link; write it like '(0, 1)'")
@@ -122,7 +123,7 @@ def _port(rows: _Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
     )
 
 
-def _rate(rows: _Rows, line: int, text: str) -> int:
+def _rate(rows: Rows, line: int, text: str) -> int:
     """Read bits per nanosecond, such as 1 or 0.1."""
     try:
         rate = Fraction(Decimal(text)) * 10**9
@@ -135,7 +136,7 @@ def _rate(rows: _Rows, line: int, text: str) -> int:
 
 
 def _stream(
-    rows: _Rows, line: int, row: Mapping[str, str], number: int, nodes: set[str]
+    rows: Rows, line: int, row: Mapping[str, str], number: int, nodes: set[str]
 ) -> GateStream | None:
     listener = _LISTENER.fullmatch(row.get("dst", ""))
     if listener is None:

@@ -2,6 +2,7 @@
 
     python tests/bench/tsn.py DATA [--tsnkit PYTHON] [--methods dt,ls,smt_wa] [--limit 10]
     python tests/bench/tsn.py DATA --tsnkit PYTHON --replay
+    python tests/bench/tsn.py DATA --tsnkit PYTHON --judge [--methods dt,ls] [--limit 10]
 
 DATA has `index.csv` (id, series, topo, num_sw, num_stream) and `NNN_task.csv`, `NNN_topo.csv`.
 Seconds are wall time of the whole of `schedule_gates` (routes, bounds, search, gate lists), with
@@ -11,6 +12,8 @@ their word that they succeeded is taken.
 
 With --replay, tsnkit's simulator plays two cycles of each schedule instead (it assumes 1 Gb/s and
 2 us of processing, and has steps of 100 ns); every frame must arrive at the planned nanosecond.
+
+With --judge, the schedules of tsnkit's methods are read back and our checker's findings counted.
 """
 
 from __future__ import annotations
@@ -20,14 +23,16 @@ import csv
 import json
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import NamedTuple
 
 from qnet.check.gates import check_gates
+from qnet.errors import InputError
 from qnet.exchange.tsnkit import read_problem, write_schedule
+from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
 from qnet.schedule.qbv.solve import schedule_gates
 
 PEER = """
@@ -47,7 +52,10 @@ with contextlib.redirect_stdout(out):
         answer["seconds"] = time.perf_counter() - begin
         answer["result"] = stat.result.name
         if stat.result.name == "schedulable":
-            delays = test.output()._delay
+            made = test.output()
+            if len(sys.argv) > 4:
+                made.to_csv("peer", sys.argv[4])
+            delays = made._delay
             lines = {int(s): s.t_trans * 100 for s in test.task.streams}
             answer["delay_ns"] = max(int(row[2]) + lines[int(row[0])] for row in delays)
     except Exception as error:
@@ -84,9 +92,12 @@ def ours(task: Path, topo: Path) -> Row:
     return Row(result, seconds, worst / 1e6)
 
 
-def peer(python: str, method: str, task: Path, topo: Path, limit: float) -> Row:
-    """Run one method of tsnkit on one problem in a process of its own."""
+def peer(
+    python: str, method: str, task: Path, topo: Path, limit: float, folder: str | None = None
+) -> Row:
+    """Run one method of tsnkit on one problem in a process of its own; keep what it made."""
     command = [python, "-W", "ignore", "-c", PEER, method, str(task), str(topo)]
+    command += [f"{folder}/"] if folder else []
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
@@ -128,6 +139,32 @@ def replay(python: str, task: Path, topo: Path) -> str:
     return f"{due} frames due, {wrong} not at their time"
 
 
+def judge(python: str, method: str, task: Path, topo: Path, limit: float) -> str:
+    """Have a method of tsnkit make a schedule, read it back and count what our checker finds."""
+    with TemporaryDirectory() as folder:
+        found = peer(python, method, task, topo, limit, folder)
+        if found.result != "solved":
+            return found.result
+        names = {kind: f"{folder}/peer-{kind}" for kind in COLUMNS}
+        texts = {kind: Path(name).read_text() for kind, name in names.items()}
+    problem = read_problem(task.read_text(), topo.read_text())
+    try:
+        plan = read_schedule(problem, texts, names)
+    except InputError as error:
+        return f"cannot be read: {error.problems[0]}"
+    refused = [made for made in plan.streams if made.status == "refused"]
+    findings = check_gates(problem, plan).findings
+    count = Counter(one.rule for one in findings)
+    words = [f"{count[rule]} {rule}" for rule in sorted(count)]
+    words += [f"{len(refused)} streams have no way: {refused[0].reason}"] if refused else []
+    words += [
+        next(f"({one.subject}: {one.message})" for one in findings if one.rule == rule)
+        for rule in sorted(count)
+        if rule != "queue"
+    ]
+    return ", ".join(words) or "nothing found"
+
+
 def main() -> None:
     """Print one line a problem as it comes, then the table."""
     parser = argparse.ArgumentParser()
@@ -136,6 +173,7 @@ def main() -> None:
     parser.add_argument("--methods", default="dt,ls,smt_wa")
     parser.add_argument("--limit", type=float, default=10)
     parser.add_argument("--replay", action="store_true")
+    parser.add_argument("--judge", action="store_true")
     options = parser.parse_args()
     methods = options.methods.split(",") if options.tsnkit else []
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -145,6 +183,13 @@ def main() -> None:
         for entry in index:
             files = [options.data / f"{entry['id']}_{kind}.csv" for kind in ("task", "topo")]
             print(entry["id"], replay(options.tsnkit, *files), flush=True)  # noqa: T201
+        return
+    if options.judge:
+        for entry in index:
+            files = [options.data / f"{entry['id']}_{kind}.csv" for kind in ("task", "topo")]
+            for method in methods:
+                answer = judge(options.tsnkit, method, files[0], files[1], options.limit)
+                print(entry["id"], method, answer, flush=True)  # noqa: T201
         return
     first = index[0]["id"]
     ours(options.data / f"{first}_task.csv", options.data / f"{first}_topo.csv")

@@ -17,7 +17,12 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.mark.parametrize(
     ("stride", "name"),
-    [(1, "line"), (3, "line"), (1, "two-paths"), (1, "demands-over-lag")],
+    [
+        (1, "line"),
+        (3, "line"),
+        pytest.param(1, "two-paths", marks=pytest.mark.twin),
+        (1, "demands-over-lag"),
+    ],
 )
 def test_frames_followed_arrive_as_simulated(stride: int, name: str) -> None:
     answer = ask(GOLDEN / name / "traffic.yaml")

@@ -15,7 +15,8 @@ from qnet.cli import main
 from qnet.errors import Infeasible, InputError
 from qnet.exchange.bridges import gate_parameter_tables, tables_of_problem, taprio_lines
 from qnet.exchange.tsnkit import read_problem, write_problem, write_schedule
-from qnet.model.gates import GateProblem
+from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
+from qnet.model.gates import GatePlan, GateProblem
 from qnet.model.plan import Plan
 from qnet.schedule.qbv.solve import schedule_gates
 
@@ -238,3 +239,143 @@ def test_tsnkit_gets_the_problem_beside_the_schedule(tmp_path: Path) -> None:
     again = read_problem((out / "qnet-task.csv").read_text(), (out / "qnet-topo.csv").read_text())
     assert again.streams == problem_of("029").streams
     assert again.ports == problem_of("029").ports
+
+
+NAMES = {kind: kind for kind in COLUMNS}
+
+
+def golden(name: str) -> dict[str, str]:
+    return {kind: (DATA / "expected" / f"{name}-{kind}").read_text() for kind in COLUMNS}
+
+
+@pytest.mark.parametrize("name", ["001", "029", "047"])
+def test_a_schedule_is_read_as_it_was_written(name: str) -> None:
+    problem = problem_of(name)
+    plan = schedule_gates(problem)
+    again = read_schedule(problem, write_schedule(problem, plan), NAMES)
+    assert again.streams == plan.streams
+    assert again.gates == plan.gates
+    assert again.cycle_ps == plan.cycle_ps
+    # Neither the order of the rows nor '.0' means anything.
+    texts = {}
+    for kind, text in write_schedule(problem, plan).items():
+        head, *rows = text.splitlines()
+        texts[kind] = "\n".join([head, *(f"{row}.0" for row in reversed(rows))])
+    texts["ROUTE.csv"] = texts["ROUTE.csv"].replace(".0", "")
+    assert read_schedule(problem, texts, NAMES).streams == plan.streams
+
+
+def two_talkers(gcl: str, offsets: str = "0,0,0\n1,0,0\n", period: int = 100_000) -> GatePlan:
+    """Two frames of 1000 B that meet in bridge 8; both are there at 10 us."""
+    task = TASK + f"0,1,[9],1000,{period},{period},{period}\n1,2,[9],1000,100000,100000,100000\n"
+    topo = TOPO + '"(1, 8)",8,1,0,0\n"(2, 8)",8,1,0,0\n"(8, 9)",8,1,2000,0\n'
+    cycle = max(period, 100_000)
+    texts = {
+        "GCL.csv": "link,queue,start,end,cycle\n" + gcl.replace("CYCLE", str(cycle)),
+        "OFFSET.csv": "stream,frame,offset\n" + offsets,
+        "ROUTE.csv": 'stream,link\n0,"(8, 9)"\n0,"(1, 8)"\n1,"(2, 8)"\n1,"(8, 9)"\n',
+        "QUEUE.csv": "stream,frame,link,queue\n"
+        + "".join(f'{s},0,"({s + 1}, 8)",0\n{s},0,"(8, 9)",{q}\n' for s, q in ((0, 3), (1, 5))),
+    }
+    return read_schedule(read_problem(task, topo), texts, NAMES)
+
+
+TALKERS = '"(1, 8)",0,0,8000,CYCLE\n"(2, 8)",0,0,8000,CYCLE\n'
+
+
+def test_frames_follow_queues_and_gates() -> None:
+    """By hand: 8 us on the first wire and 2 us in the bridge; the higher queue goes first."""
+    both = '"(8, 9)",3,10000,30000,CYCLE\n"(8, 9)",5,10000,30000,CYCLE\n'
+    plan = two_talkers(TALKERS + both)
+    assert [made.starts_ps for made in plan.streams] == [((0, 18_000_000),), ((0, 10_000_000),)]
+    # The gate of queue 5 opens 7 us after 10 us, then from 5 us before the end of the cycle on.
+    around = '"(8, 9)",3,0,100000,CYCLE\n"(8, 9)",5,10000,17000,CYCLE\n'
+    plan = two_talkers(TALKERS + around + '"(8, 9)",5,95000,103000,CYCLE\n')
+    assert [made.starts_ps for made in plan.streams] == [((0, 10_000_000),), ((0, 95_000_000),)]
+    plan = two_talkers(TALKERS + around)
+    assert plan.streams[0].status == "scheduled"
+    reason = "frame 0 never leaves queue 5 of 8->9: no gate opens for it"
+    assert plan.streams[1].reason == reason
+    # Two frames each cycle through a window for one: the queue grows.
+    once = '"(8, 9)",3,50000,58000,CYCLE\n"(8, 9)",5,10000,18000,CYCLE\n'
+    plan = two_talkers(TALKERS + once, period=200_000)
+    reason = "frame 0 leaves queue 5 of 8->9 at another time in each cycle"
+    assert plan.streams[1].reason == reason
+
+
+def test_faults_of_a_schedule_come_all_at_once() -> None:
+    problem = problem_of("029")
+    texts = golden("029")
+    for kind, rows in {
+        "GCL.csv": '"(0, 1)",9,0,100,800000\n"(0, 99)",0,0,100,800000\n"(0, 1)",0,9,9,7\n',
+        "OFFSET.csv": "0,0,5\n77,0,0\n",
+        "ROUTE.csv": '1,"(14, 6)"\n1,(8;0)\n',
+        "QUEUE.csv": '0,0,"(11, 3)",2\nx,0,"(11, 3)",2\n',
+    }.items():
+        texts[kind] = texts[kind].splitlines()[0] + "\n" + rows
+    with pytest.raises(InputError) as caught:
+        read_schedule(problem, texts, NAMES)
+    places = {(one.file, one.line, one.where) for one in caught.value.problems}
+    assert places == {
+        ("GCL.csv", 2, "queue"),
+        ("GCL.csv", 3, "link"),
+        ("GCL.csv", 4, "cycle"),
+        ("GCL.csv", 4, "end"),
+        ("OFFSET.csv", 3, "stream"),
+        ("ROUTE.csv", 3, "link"),
+        ("QUEUE.csv", 3, "stream"),
+    }
+    texts = golden("029")
+    texts["ROUTE.csv"] = texts["ROUTE.csv"].replace('0,"(11, 3)"\n', "", 1)
+    texts["OFFSET.csv"] = "stream,frame,offset\n0,0,0\n"
+    with pytest.raises(InputError) as caught:
+        read_schedule(problem, texts, NAMES)
+    said = str(caught.value)
+    assert "is no way of stream 0 from 11 to 15" in said
+    assert "stream 1 has 1 frames in a cycle; offsets are given for none" in said
+
+
+def test_the_judge_of_another_programs_schedule(tmp_path: Path) -> None:
+    problem, plan = str(tmp_path / "problem.json"), str(tmp_path / "plan.json")
+    task, topo = str(DATA / "029_task.csv"), str(DATA / "029_topo.csv")
+    run_ok("import", "tsnkit", task, topo, "-o", problem)
+    for kind, text in golden("029").items():
+        (tmp_path / f"other-{kind}").write_text(text)
+    prefix = str(tmp_path / "other")
+    run_ok("import", "tsnkit-schedule", problem, prefix, "-o", plan)
+    assert run_ok("gates", problem, "--plan", plan).startswith("PASS: 10 of 10 streams scheduled")
+    late = (tmp_path / "other-OFFSET.csv").read_text().splitlines()
+    stream, frame, offset = late[1].split(",")
+    late[1] = f"{stream},{frame},{int(offset) + 100}"
+    (tmp_path / "other-OFFSET.csv").write_text("\n".join(late))
+    run_ok("import", "tsnkit-schedule", problem, prefix, "-o", plan)
+    result = CliRunner().invoke(main, ["gates", problem, "--plan", plan])
+    assert result.exit_code == 1
+    assert "broken gates: " in result.output
+    (tmp_path / "other-GCL.csv").unlink()
+    (tmp_path / "other-QUEUE.csv").unlink()
+    result = CliRunner().invoke(main, ["import", "tsnkit-schedule", problem, prefix])
+    assert result.exit_code == 2
+    assert "2 problems" in result.output
+
+
+def test_export_takes_the_options_of_a_scenario(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(
+        "title: t\nnodes: [{name: a}, {name: b}]\n"
+        "links: [{between: [a, b], rate: 1Gbps, length: 1km}]\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "title: p\ntopology: no-such\nparameters:\n  load: 9B\n"
+        "classes: [{name: r, priority: 6, mechanism: csqf}]\n"
+        "streams:\n  - {name: s, from: a, to: b, class: r, interval: 30us,\n"
+        "     max-payload-size: '${load}'}\n"
+    )
+    said = ["--topology", str(tmp_path / "t.yaml"), "--set", "load=100B"]
+    profile, plan = str(tmp_path / "p.yaml"), str(tmp_path / "plan.json")
+    run_ok("plan", profile, *said, "-o", plan)
+    run_ok("export", "mpls", profile, plan, *said, "--out", str(tmp_path))
+    assert CliRunner().invoke(main, ["export", "mpls", profile, plan, "--out", "x"]).exit_code == 2
+    words = ["export", "yang", "set.json", plan, *said, "--out", "x"]
+    result = CliRunner().invoke(main, words)
+    assert "--set: set.json is a problem" in result.output
+    assert "--topology: set.json is a problem" in result.output

@@ -1,16 +1,22 @@
 """Gates and CQF from topology and traffic: who goes before, what is refused and why."""
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from qnet.check.plan import prove
 from qnet.errors import InputError
+from qnet.model.gates import GatePort, GateProblem, GateStream
 from qnet.model.plan import Plan
 from qnet.model.read import load
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
+from qnet.schedule.qbv.solve import schedule_gates
 
 
 def network(**more: Any) -> Topology:
@@ -161,3 +167,104 @@ def test_files_that_ask_for_what_cannot_be_are_refused(tmp_path: Any) -> None:
     assert "'waiting' goes with 'mechanism: qbv' only" in found
     assert "1.5ns is not a whole number of nanoseconds" in found
     assert "class 'g' reserves gates; a demand has none to reserve" in found
+
+
+def over_two_ports(entries_max: int | None, frame_bytes: int, count: int) -> GateProblem:
+    return GateProblem(
+        overhead_bytes=0,
+        ports=tuple(
+            GatePort(name=f"{a}->{b}", source=a, target=b, rate_bps=10**9, entries_max=entries_max)
+            for a, b in (("a", "s"), ("s", "t"))
+        ),
+        streams=tuple(
+            GateStream(
+                name=str(number),
+                source="a",
+                target="t",
+                frame_bytes=frame_bytes,
+                period_ps=10**8,
+                deadline_ps=10**8,
+                jitter_ps=0,
+            )
+            for number in range(count)
+        ),
+    )
+
+
+def test_a_limit_of_entries_is_named_where_it_binds_and_only_there() -> None:
+    """Frames of 8 us or 32 us in a cycle of 100 us."""
+    refused = [made.reason for made in schedule_gates(over_two_ports(3, 1000, 3)).streams]
+    assert refused.count(None) == 2
+    (why,) = filter(None, refused)
+    assert "its gate list holds 3 entries; where a gap and a queue were found" in why
+    assert "it would need 4" in why
+    # Without the limit that one has a place too; with little room it is not the limit that binds.
+    assert schedule_gates(over_two_ports(None, 1000, 3)).complete
+    (why,) = filter(
+        None, (made.reason for made in schedule_gates(over_two_ports(9, 4000, 4)).streams)
+    )
+    assert "32.0 % of its time needed, 4.0 % free" in why
+    assert "gate list" not in why
+
+
+def test_a_profile_names_the_limit_of_a_node_too() -> None:
+    limited = [{"name": name, "processing": "1us", "gate-entries": 3} for name in "abc"]
+    streams = [{"name": f"s{number}", "interval": "100us"} for number in range(4)]
+    made = plan(network(nodes=limited), profile("qbv", streams))
+    why = [reason for reason in reasons(made).values() if reason]
+    assert why
+    assert all("its gate list holds 3 entries" in reason for reason in why)
+
+
+SAME = """
+import json, sys
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.model.write import to_json
+from qnet.schedule import schedule
+topology, profile = json.load(sys.stdin)
+made = schedule(Topology.model_validate(topology), Profile.model_validate(profile),
+                topology_sha256="", traffic_sha256="")
+sys.stdout.write(to_json(made))
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["qbv", "cqf"])
+def test_the_same_plan_bytes_at_any_thread_count_and_hash_seed(mechanism: str) -> None:
+    """A ring that is nearly full, and one stream that cannot be had."""
+    names = ["a", "b", "c", "d"]
+    wires = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")]
+    topology = {
+        "title": "t",
+        "tcqf": {"cycle": "50us"},
+        "nodes": [{"name": name, "processing": "1us"} for name in names],
+        "links": [{"between": list(ends), "rate": "1Gbps", "delay": "500ns"} for ends in wires],
+    }
+    streams = [
+        {
+            "name": f"s{number}",
+            "class": "reserved",
+            "from": names[number % 4],
+            "to": names[(number + 2) % 4],
+            "interval": "200us",
+            "max-payload-size": f"{962 + 97 * (number % 5)}B",
+        }
+        for number in range(60)
+    ]
+    streams.append({**streams[0], "name": "far", "max-latency": "1us"})
+    classes = [{"name": "reserved", "priority": 6, "mechanism": mechanism}]
+    wanted = {"title": "p", "topology": "t", "classes": classes, "streams": streams}
+    plans = []
+    for threads, hashes in (("1", "0"), ("2", "7")):
+        done = subprocess.run(
+            [sys.executable, "-c", SAME],
+            input=json.dumps([topology, wanted]).encode(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+            env={**os.environ, "NUMBA_NUM_THREADS": threads, "PYTHONHASHSEED": hashes},
+        )
+        plans.append(done.stdout)
+    assert plans[0] == plans[1]
+    assert b'"admitted"' in plans[0]
+    assert b'"refused"' in plans[0]

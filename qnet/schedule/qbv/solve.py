@@ -9,7 +9,7 @@ seed gives the same plan on any machine.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from math import lcm
@@ -64,7 +64,7 @@ def schedule_gates(
     bounds = bound(problem, Router(problem.ports, routes))
     chosen = [choice for choice in bounds.choices if choice.routes]
     if not chosen:
-        return _plan(problem, cycle, seed, bounds, None, None)
+        return _plan(problem, cycle, seed, bounds, None, None, {})
     arrays = _arrays(problem, cycle, chosen)
     case = _Case(problem, cycle, arrays, chosen, seed)
     ranks = sorted({problem.streams[choice.stream].rank for choice in chosen})
@@ -77,7 +77,8 @@ def schedule_gates(
         best = min(best, alone, key=lambda one: [one.lost[rank] for rank in ranks])
         if alone.lost[rank]:
             break
-    return _plan(problem, cycle, seed, bounds, arrays, best.places)
+    held = _held_by_lists(case, best)
+    return _plan(problem, cycle, seed, bounds, arrays, best.places, held)
 
 
 class _Case(NamedTuple):
@@ -95,10 +96,13 @@ class _Case(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """Where the streams are, and how many of each rank are nowhere."""
+    """Where the streams are, how many of each rank are nowhere, and what trying more takes."""
 
     places: kernels.Places
     lost: Counter[int]
+    spans: kernels.Spans
+    rules: kernels.Rules
+    work: kernels.Work
 
 
 def _best(case: _Case, rank: int, restarts: int, overloaded: bool) -> _Attempt:
@@ -164,7 +168,37 @@ def _attempt(case: _Case, rank: int, attempt: int, steps: int) -> _Attempt:
         quiet = rules._replace(steps=0)
         kernels.solve(arrays.streams, arrays.ports, spans, places, quiet, _int64s(others), work)
     lost = Counter(case.rank(index) for index in order if places.route[index] < 0)
-    return _Attempt(places, lost)
+    return _Attempt(places, lost, spans, rules, work)
+
+
+def _held_by_lists(case: _Case, best: _Attempt) -> dict[int, tuple[int, int, int]]:
+    """Find the streams that have a place but for the limits of gate lists.
+
+    Return, by number of the stream, the port whose list would be the most too long, how many
+    entries it would need by the count of the search, and how many it holds. A stream that has a
+    place within the limits after all, now that others have moved, is placed.
+    """
+    arrays = case.arrays
+    found: dict[int, tuple[int, int, int]] = {}
+    limits = arrays.ports.entries
+    if not limits.any():
+        return found
+    ports = arrays.ports._replace(entries=np.zeros_like(limits))
+    rules, spans, places = best.rules._replace(steps=0), best.spans, best.places
+    for index, choice in enumerate(case.chosen):
+        if places.route[index] >= 0:
+            continue
+        order = _int64s([index])
+        if kernels.solve(arrays.streams, ports, spans, places, rules, order, best.work):
+            continue
+        number = int(places.route[index]) - int(arrays.streams.route_offset[index])
+        needs = [(kernels.gate_entries(spans, ports, port), port) for port in choice.routes[number]]
+        long = [(count - int(limits[port]), port, count) for count, port in needs if limits[port]]
+        most, port, count = max(long, default=(0, 0, 0))
+        if most > 0:
+            found[choice.stream] = port, count, int(limits[port])
+            kernels.lift(arrays.streams, ports, spans, places, index)
+    return found
 
 
 def _order(problem: GateProblem, chosen: list[Choice], attempt: int) -> list[int]:
@@ -277,6 +311,7 @@ def _plan(
     bounds: Bounds,
     arrays: Arrays | None,
     places: kernels.Places | None,
+    held: Mapping[int, tuple[int, int, int]],
 ) -> GatePlan:
     """Turn the kernel's arrays into a plan."""
     made: list[GateStreamPlan] = []
@@ -315,15 +350,18 @@ def _plan(
         cycle_ps=cycle,
         proof=bounds.proof,
         bound=len(problem.streams) - bounds.left_out,
-        streams=tuple(_with_reasons(problem, bounds, made)),
+        streams=tuple(_with_reasons(problem, bounds, made, held)),
         gates=gate_lists(problem, tuple(made), cycle),
     )
 
 
 def _with_reasons(
-    problem: GateProblem, bounds: Bounds, made: list[GateStreamPlan]
+    problem: GateProblem,
+    bounds: Bounds,
+    made: list[GateStreamPlan],
+    held: Mapping[int, tuple[int, int, int]],
 ) -> Iterator[GateStreamPlan]:
-    """Say of streams without room what binds: a port's time where it does, else the fullest."""
+    """Say of streams without room what binds: a gate list, a port's time, else the fullest port."""
     number = {port.name: index for index, port in enumerate(problem.ports)}
     taken = [Fraction(0)] * len(problem.ports)
     for stream, plan in zip(problem.streams, made, strict=True):
@@ -334,6 +372,14 @@ def _with_reasons(
         if plan.status == "scheduled" or plan.reason is not None:
             yield plan
             continue
+        if choice.stream in held:
+            longest, needed, holds = held[choice.stream]
+            reason = (
+                f"port {problem.ports[longest].name}: its gate list holds {holds} entries; where a "
+                f"gap and a queue were found it would need {needed}, counting every window"
+            )
+            yield plan.model_copy(update={"reason": reason})
+            continue
         fullest = []
         for route in choice.routes:
             lines = zip(route, lines_ps(problem, stream, route), strict=True)
@@ -343,12 +389,12 @@ def _with_reasons(
         share, port = min(fullest)
         need = Fraction(problem.window_ps(stream, problem.ports[port]), stream.period_ps)
         count = f"{len(fullest)} route{'' if len(fullest) == 1 else 's'} tried"
-        held = f"port {problem.ports[port].name}: {_percent(need)} of its time needed"
+        full = f"port {problem.ports[port].name}: {_percent(need)} of its time needed"
         if share > 1:
-            reason = f"{held}, {_percent(1 - share + need)} free; {count}"
+            reason = f"{full}, {_percent(1 - share + need)} free; {count}"
         else:
             left = f"{_percent(1 - share + need)} free"
-            reason = f"{held}, {left}, but no start with a gap and a queue was found; {count}"
+            reason = f"{full}, {left}, but no start with a gap and a queue was found; {count}"
         if port in bounds.overloaded_ports:
             whole = _percent(bounds.overloaded_ports[port])
             reason += f"; those that cannot avoid it need {whole} of it"
