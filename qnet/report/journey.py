@@ -83,6 +83,7 @@ def _reason(wait: Wait, hop: Hop, birth_ps: int) -> str:
             "gate": f"its gate is closed, or not open for long enough, until {over}",
             "credit": f"the credit of its queue is negative until {over}",
             "cut": f"on the wire, but cut by express frames; goes on at {over}",
+            "wire": "waits for a frame, on the wire already and not done when the run ends",
             "arriving": f"not all of it is in until {over}",
             "held": "held: it would not end in time",
         }[wait.cause]

@@ -67,6 +67,15 @@ class Waiting:
         parts = self.course.parts
         return parts is not None and parts.port[self.port.number, g.WHAT] == g.GENERAL
 
+    @property
+    def _cuts(self) -> bool:
+        """Tell whether frames are cut at this port."""
+        parts = self.course.parts
+        if parts is None or not self._is_general:
+            return False
+        row = parts.port[self.port.number]
+        return bool(row[g.PREEMPTABLE] < row[g.LAST])
+
     def cycle_begins(self, begin: int, *, missed: bool) -> None:
         """Until its cycle begins, a frame waits for that and for nothing else."""
         self.begin = min(max(begin, self.queued), self.started)
@@ -180,7 +189,10 @@ class Waiting:
             return "gate"
         if self.owner.traffic_class.idle_slope_ppb is not None:
             return "credit"
-        return "shaper" if self.owner.traffic_class.residence_ps is not None else "held"
+        if self.owner.traffic_class.residence_ps is not None:
+            return "shaper"
+        # A frame that was cut goes on before others of its kind, or when the run is over.
+        return "wire" if self._cuts and not self.owner.cycles else "held"
 
     def _idle(self, begin: int, end: int) -> Iterator[tuple[Cause, int, int]]:
         """Yield the causes of a pause in which nothing was on the wire: cause, end, time."""
