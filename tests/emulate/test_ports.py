@@ -10,9 +10,46 @@ import pytest
 from qnet.emulate.kernels import TIME
 from qnet.emulate.ports import Ports, Want
 from qnet.simulate.setup import owners
-from tests.asking import ask
+from tests.asking import Answer, ask
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+TOPOLOGY = """
+title: Three bridges, one link of which loses frames
+nodes:
+  - {name: a, processing: 1us..2us}
+  - {name: b, processing: 1us..2us, buffer: 100kB}
+  - {name: c, processing: 1us..2us}
+links:
+  - {between: [a, b], rate: 1Gbps, length: 1km}
+  - {between: [b, c], rate: 1Gbps, length: 1km, loss: 1%}
+"""
+TRAFFIC = """
+title: Shaped, metered, weighted and cut
+topology: topology
+classes:
+  - {name: audio, priority: 6, mechanism: strict-priority, idle-slope: 30%}
+  - {name: control, priority: 5, mechanism: strict-priority, max-residence: 1ms}
+  - {name: gold, priority: 2, mechanism: strict-priority, weight: 3}
+  - {name: silver, priority: 2, mechanism: strict-priority, weight: 1}
+  - {name: bulk, priority: 0, mechanism: strict-priority, preemptable: true}
+simulation: {duration: 4ms, seed: 5}
+streams:
+  - {name: voice, from: a, to: c, class: audio, interval: 125us, max-payload-size: 600B}
+  - {name: valve, from: a, to: c, class: control, interval: 100us, max-payload-size: 200B,
+     max-pkts-per-interval: 2, excess-pkts-per-interval: 1, police: true}
+demands:
+  - {name: rich, from: a, to: c, class: gold, rate: 500Mbps}
+  - {name: poor, from: b, to: c, class: silver, rate: 300Mbps}
+  - {name: rest, from: a, to: c, class: bulk, rate: 90Mbps, sizes: 1518B}
+"""
+
+
+def test_frames_through_every_part_of_a_general_port_arrive_as_simulated(tmp_path: Path) -> None:
+    (tmp_path / "topology.yaml").write_text(TOPOLOGY)
+    (tmp_path / "traffic.yaml").write_text(TRAFFIC)
+    _follow(1, ask(tmp_path / "traffic.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -20,7 +57,14 @@ GOLDEN = Path(__file__).parents[1] / "golden"
     [(1, "line"), (3, "line"), (1, "two-paths"), (1, "demands-over-lag")],
 )
 def test_frames_followed_arrive_as_simulated(stride: int, name: str) -> None:
-    answer = ask(GOLDEN / name / "traffic.yaml")
+    _follow(stride, ask(GOLDEN / name / "traffic.yaml"))
+
+
+def test_frames_through_gates_arrive_as_simulated() -> None:
+    _follow(1, ask("factory", duration="4ms"))
+
+
+def _follow(stride: int, answer: Answer) -> None:
     case, plan, seen = answer.scenario, answer.plan, answer.observation
     found = owners(case.topology, case.profile, plan)
     want = [Want(source, first=0, stride=stride) for source in range(len(found))]
