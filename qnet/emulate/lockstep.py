@@ -36,7 +36,7 @@ from qnet.emulate.ports import Passage, Ports, Want
 from qnet.emulate.rules import rules_of
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.model.emulation import Emulation, Lateness, Witnesses
-from qnet.model.histogram import BIN_COUNT
+from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
@@ -759,8 +759,12 @@ def _account(
         steady += sum(int(sizes[n]) + 20 for n in got if walk.arrival_ps[n] >= network.steady_from)
         late += _late(member, ports)
     bins = np.zeros(BIN_COUNT, dtype=np.int64)
-    for one in latencies:
-        bins[bin_of(one - floor)] += 1
+    for member, trip in zip(members, trips, strict=True):
+        # As the simulator merges them: those of longer routes are moved up by the difference.
+        own = int(ports.world.tally.owner[member.source, FLOOR])
+        for latency, _ in trip:
+            index = bin_of(latency - own)
+            bins[bin_of(bin_low_ps(index) + own - floor) if own > floor else index] += 1
     return Traffic(
         name=name,
         service=service[name],

@@ -2,8 +2,8 @@
 
 `qnet.simulate.kernels.serve` serves one port up to a virtual time, or `serve_port` of
 `qnet.simulate.ports.kernels` where the port has gates, shapers, meters, preemption or losses: rate,
-priority, cycles and buffers are their arithmetic, and there is no second one. This module adds to the simulator's
-world what an emulator needs to hand frames in and to see them leave:
+priority, cycles and buffers are their arithmetic, and there is no second one. This module adds to
+the simulator's world what an emulator needs to hand frames in and to see them leave:
 
 - an *input lane* into every port, for frames that a switch or a host hands to it, in order of
   arrival (after all other lanes when times are equal);
@@ -196,14 +196,12 @@ class Ports:
     def _serve(self, until: int) -> None:
         block = self.world.network.block
         while self.now_ps < until:
+            now, order, group_of = self.now_ps, self._order, self._group_of
             if self.parts is None:
-                self.now_ps = k.run_windows(
-                    self.now_ps, until, block, self._order, self._group_of, *self.world, None
-                )
+                self.now_ps = k.run_windows(now, until, block, order, group_of, *self.world, None)
             else:
                 self.now_ps = g.run_windows(
-                    *(self.now_ps, until, block, self._order, self._group_of),
-                    *(*self.world, None, self.parts),
+                    now, until, block, order, group_of, *self.world, None, self.parts
                 )
             if self.now_ps < until:
                 self.world = make_room(self.world)
@@ -364,7 +362,7 @@ def _births(
     mine = timed.copy()
     timetable = nothing if parts is None else parts.timetable
     span = np.zeros((source_count, 2), dtype=np.int64)
-    parts = [np.empty((0, 4), dtype=np.int64)]
+    rows_of = [np.empty((0, 4), dtype=np.int64)]
     total = 0
     for one in sorted(want):
         rows = 1024
@@ -372,17 +370,16 @@ def _births(
             noted = np.empty((min(rows, one.most), 4), dtype=np.int64)
             sources.state[one.source] = world.sources.state[one.source]
             mine[one.source] = timed[one.source]
-            count = own.births(
-                *(one.source, one.first, one.stride, int(world.network.end)),
-                *(sources, mine, timetable, world.network, noted),
-            )
+            until = int(world.network.end)
+            span_of = one.source, one.first, one.stride, until
+            count = own.births(*span_of, sources, mine, timetable, world.network, noted)
             if count < rows:
                 break
             rows *= 8
         span[one.source] = total, total + count
         total += count
-        parts.append(noted[:count])
-    return np.concatenate(parts), span
+        rows_of.append(noted[:count])
+    return np.concatenate(rows_of), span
 
 
 def _with_strays(parts: g.Parts, world: k.World, ranks: int) -> g.Parts:
