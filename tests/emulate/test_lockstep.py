@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def _emulate(
-    answer: Answer, frames: int = 60, meddle: Callable[[Fabric], None] | None = None
+    answer: Answer, frames: int = 40, meddle: Callable[[Fabric], None] | None = None
 ) -> Emulation:
     case = answer.scenario
     sampled = Lockstep(case.topology, case.profile, answer.plan, frames=frames)
@@ -53,8 +53,8 @@ def test_the_beijing_loop_is_emulated_as_simulated(interferers: int) -> None:
 
 @pytest.mark.parametrize("name", ["line", "two-paths", "demands-over-lag"])
 def test_all_frames_of_a_small_network_are_emulated_as_simulated(name: str) -> None:
-    answer = ask(GOLDEN / name / "traffic.yaml", duration="500us")
-    result = _emulate(answer, frames=10_000)
+    answer = ask(GOLDEN / name / "traffic.yaml", duration="400us")
+    result = _emulate(answer, frames=2000)
     assert not result.findings
     simulated = {one.name: one for one in answer.observation.streams}
     for one in result.observation.streams:

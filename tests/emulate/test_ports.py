@@ -54,7 +54,12 @@ def test_frames_through_every_part_of_a_general_port_arrive_as_simulated(tmp_pat
 
 @pytest.mark.parametrize(
     ("stride", "name"),
-    [(1, "line"), (3, "line"), (1, "two-paths"), (1, "demands-over-lag")],
+    [
+        (1, "line"),
+        (3, "line"),
+        pytest.param(1, "two-paths", marks=pytest.mark.twin),
+        (1, "demands-over-lag"),
+    ],
 )
 def test_frames_followed_arrive_as_simulated(stride: int, name: str) -> None:
     _follow(stride, ask(GOLDEN / name / "traffic.yaml"))
