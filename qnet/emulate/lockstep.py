@@ -480,6 +480,10 @@ class _Run:
     def _astray(self, real: _Real, port: Port, time_ps: int, turn: int) -> None:
         """Queue a frame at a port where the simulator does not have it."""
         real.astray = True
+        if not self.ports.has_queue(port.number):
+            real.gone = True
+            self.walk.lost.add(real.number)
+            return
         position = self.ports.position(port.number, real.member.rank)
         time_ps = max(time_ps, self.ports.now_ps)
         label = position << 16 | real.frame_bytes

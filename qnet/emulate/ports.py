@@ -158,6 +158,12 @@ class Ports:
         """Return the position of a frame of a rank that no planned route brings to a port."""
         return self.stray_positions + port * self.ranks + rank
 
+    def has_queue(self, port: int) -> bool:
+        """Tell whether strays can wait at a port: none can where all is gated and no route goes."""
+        network = self.world.network
+        is_general = self.parts is not None and self.parts.port[port, g.WHAT] == g.GENERAL
+        return bool(is_general or network.cycle_buffers + network.classes)
+
     def put(self, port: int, time_ps: int, frame: int, label: int, turn: int = 0) -> None:
         """Hand a real frame to a port: `label` is `position << 16 | frame bytes`.
 
@@ -394,7 +400,7 @@ def _with_strays(parts: g.Parts, world: k.World, ranks: int) -> g.Parts:
     ring = np.repeat(port[:, g.LAST] - 1, ranks)
     takes_cycles = np.repeat(port[:, g.QUEUES] > port[:, g.FIRST], ranks)
     takes_cycles &= np.tile(np.arange(ranks) == 0, len(port))
-    takes_cycles |= np.repeat(port[:, g.QUEUES] == port[:, g.LAST], ranks)
+    takes_cycles |= np.repeat(port[:, g.QUEUES] == port[:, g.LAST], ranks)  # it has no other queue
     stray[:, g.RING] = np.where(takes_cycles, -1, ring)
     return parts._replace(
         port=port,
@@ -431,7 +437,9 @@ def _with_ends(world: k.World, ranks: int) -> k.World:
     stray = np.zeros((ports * ranks, 2), dtype=routes.hop.dtype)
     stray[:, k.LANE] = np.repeat(outputs, ranks)
     stray[:, k.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
-    rank = np.tile(np.arange(ranks, dtype=routes.rank.dtype), ports)
+    # Where nothing reserves cycles there are no cycle buffers: strays go with the first class.
+    lowest = 0 if network.cycle_buffers else min(1, network.classes)
+    rank = np.tile(np.maximum(np.arange(ranks, dtype=routes.rank.dtype), lowest), ports)
     nothing = np.zeros_like(rank)
     hop = np.concatenate((planned, real, stray))
     return world._replace(

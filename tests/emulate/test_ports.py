@@ -46,10 +46,14 @@ demands:
 """
 
 
+@pytest.mark.twin
 def test_frames_through_every_part_of_a_general_port_arrive_as_simulated(tmp_path: Path) -> None:
     (tmp_path / "topology.yaml").write_text(TOPOLOGY)
     (tmp_path / "traffic.yaml").write_text(TRAFFIC)
-    _follow(1, ask(tmp_path / "traffic.yaml"))
+    answer = ask(tmp_path / "traffic.yaml")
+    causes = {one.cause for one in answer.observation.drops}
+    assert causes >= {"beyond the committed rate", "lost or damaged on the link"}
+    _follow(1, answer)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,22 @@ def test_frames_followed_arrive_as_simulated(stride: int, name: str) -> None:
 
 def test_frames_through_gates_arrive_as_simulated() -> None:
     _follow(1, ask("factory", duration="4ms"))
+
+
+def test_frames_astray_pass_every_port_of_a_network_with_gates() -> None:
+    answer = ask("factory", duration="1ms")
+    case = answer.scenario
+    ports = Ports(case.topology, case.profile, answer.plan, loaded=False)
+    count = len(case.topology.ports)
+    for port in range(count):
+        ports.put(port, 1000 * port, port, ports.position(port, port % ports.ranks) << 16 | 100)
+    left = {}
+    while not ports.done:
+        left.update({one.frame: one for one in ports.serve_window()})
+    assert {frame: one.port for frame, one in left.items()} == {one: one for one in range(count)}
+    for frame, one in left.items():
+        crossing_ps = 120 * 8000 + case.topology.ports[frame].propagation_ps  # at 1 Gb/s
+        assert one.time_ps >= 1000 * frame + crossing_ps
 
 
 def _follow(stride: int, answer: Answer) -> None:
