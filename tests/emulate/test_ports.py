@@ -46,7 +46,6 @@ demands:
 """
 
 
-@pytest.mark.twin
 def test_frames_through_every_part_of_a_general_port_arrive_as_simulated(tmp_path: Path) -> None:
     (tmp_path / "topology.yaml").write_text(TOPOLOGY)
     (tmp_path / "traffic.yaml").write_text(TRAFFIC)
