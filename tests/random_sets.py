@@ -16,6 +16,26 @@ from qnet.simulate.draws import integers
 from qnet.simulate.run import simulate
 
 
+class Kind(NamedTuple):
+    """What the sets of a mechanism are made of."""
+
+    cycles_us: tuple[int, int, int] = (10, 20, 50)
+    in_phase: bool = False
+    metres: tuple[int, int] = (100, 9000)
+    streams: int = 24
+    packets: int = 6
+
+
+KINDS = {
+    "tcqf": Kind(),
+    "csqf": Kind(),
+    # A frame must be received within the cycle in which it is sent.
+    "cqf": Kind(cycles_us=(20, 50, 100), in_phase=True, metres=(200, 1500)),
+    # The search for gates is quick where there is room, and takes seconds where there is none.
+    "qbv": Kind(cycles_us=(50, 100, 200), streams=8, packets=3),
+}
+
+
 class Dice:
     """Draws of one set, each by its name."""
 
@@ -64,16 +84,15 @@ class Outcome(NamedTuple):
 def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
     """Draw a network, its clocks, and as many streams as a port can carry, or nearly so."""
     dice = Dice(mechanism, number)
-    # Cycles of CQF agree in phase and reach the next port within a cycle.
-    in_phase = mechanism == "cqf"
+    kind = KINDS[mechanism]
     count = dice.between(2, 6)
-    cycle_us = (10, 20, 50)[dice.below(3)]
+    cycle_us = kind.cycles_us[dice.below(3)]
     nodes = [
         {
             "name": f"n{i}",
             "processing": "0ps" if dice.below(3) == 0 else f"1us..{dice.between(1000, 3000)}ns",
             "clock": {
-                "phase": f"{0 if in_phase else dice.below(cycle_us * 1000)}ns",
+                "phase": f"{0 if kind.in_phase else dice.below(cycle_us * 1000)}ns",
                 "error": f"{dice.below(3) * dice.below(200)}ns",
                 "wander": f"{dice.below(20)}ns",
             },
@@ -86,7 +105,7 @@ def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
         pairs.append((0, count - 1))
     rate = ("1Gbps", "10Gbps", "100Gbps")[dice.below(3)]
     links = [
-        {"between": (f"n{a}", f"n{b}"), "rate": rate, "length": f"{dice.between(100, 9000)}m"}
+        {"between": (f"n{a}", f"n{b}"), "rate": rate, "length": f"{dice.between(*kind.metres)}m"}
         for a, b in pairs
     ]
     topology = {
@@ -96,7 +115,7 @@ def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
         "links": links,
     }
     streams = []
-    for i in range(dice.between(1, 24)):
+    for i in range(dice.between(1, kind.streams)):
         talker = dice.below(count)
         listener = (talker + dice.between(1, count - 1)) % count
         streams.append(
@@ -106,7 +125,7 @@ def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
                 "to": f"n{listener}",
                 "class": "reserved",
                 "interval": f"{cycle_us * (1, 2, 4, 8)[dice.below(4)]}us",
-                "max-pkts-per-interval": dice.between(1, 6),
+                "max-pkts-per-interval": dice.between(1, kind.packets),
                 "max-payload-size": f"{dice.between(46, 1500)}B",
             }
         )

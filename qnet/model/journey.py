@@ -6,23 +6,33 @@ from typing import Literal
 
 from qnet.model.fields import Noun
 
-Cause = Literal["cycle", "turn", "wire", "priority", "ahead", "held"]
+Cause = Literal[
+    "cycle", "turn", "wire", "priority", "ahead", "weight", "shaper", "gate", "credit", "cut",
+    "arriving", "held",
+]  # fmt: skip
 """Why a frame waits in a queue.
 
 cycle: its cycle has not begun. turn: it has missed its cycle and waits for a later turn of its
 buffer. wire: a frame was on the wire when it came, or when its cycle began. priority: frames of
-higher classes go first. ahead: frames of its own queue are before it. held: the wire is free for it
-but the frame may not go, since it would not end within its cycle, or a gate or a shaper holds it.
+higher classes go first. ahead: frames of its own queue are before it. weight: it is the turn of
+another class of the same priority. shaper: it is not eligible yet. gate: its gate is closed, or
+closes before it would end. credit: its queue has spent more than its share. cut: a first part of it
+is on the wire, until an express frame cuts it. arriving: not all of it is in yet (cut-through).
+held: the wire is free for it but it would not end within its cycle.
 """
 
 
 class Wait(Noun):
-    """A part of a wait: for so many frames of one stream or demand, or for no frame at all."""
+    """A part of a wait: for so many frames of one stream or demand, or for no frame at all.
+
+    Where it is for no frame, `until_ps` is when it was last over.
+    """
 
     cause: Cause
     wait_ps: int
     of: str | None = None
     frames: int = 0
+    until_ps: int | None = None
 
 
 class Hop(Noun):

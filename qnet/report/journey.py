@@ -23,7 +23,7 @@ def journey_lines(journey: Journey) -> list[str]:
     ]
     for hop in journey.hops:
         lines.append(f"{hop.port}, from {show_time(hop.queued_ps - journey.birth_ps, 6)} on")
-        lines += [f"{_ns(amount):>18}  {what}" for amount, what in _parts(hop)]
+        lines += [f"{_ns(amount):>18}  {what}" for amount, what in _parts(hop, journey.birth_ps)]
     if journey.loss is not None:
         loss = journey.loss
         lines += [
@@ -42,8 +42,8 @@ def _ns(time_ps: int) -> str:
     return f"{time_ps // PS_PER_NS:,}.{time_ps % PS_PER_NS:03d} ns"
 
 
-def _parts(hop: Hop) -> Iterator[tuple[int, str]]:
-    yield from _waits(hop)
+def _parts(hop: Hop, birth_ps: int) -> Iterator[tuple[int, str]]:
+    yield from _waits(hop, birth_ps)
     yield hop.ended_ps - hop.started_ps, "on the wire" + _cycle(hop)
     yield hop.propagation_ps, "propagation"
     if hop.processing_ps:
@@ -60,10 +60,10 @@ def _cycle(hop: Hop) -> str:
     return f", in cycle {hop.cycle:,}, late: {hop.planned_cycle:,} was planned"
 
 
-def _waits(hop: Hop) -> Iterator[tuple[int, str]]:
+def _waits(hop: Hop, birth_ps: int) -> Iterator[tuple[int, str]]:
     shown, rest = hop.waits[:WAITS_SHOWN], hop.waits[WAITS_SHOWN:]
     for wait in shown:
-        yield wait.wait_ps, _reason(wait, hop)
+        yield wait.wait_ps, _reason(wait, hop, birth_ps)
     if rest:
         yield (
             sum(wait.wait_ps for wait in rest),
@@ -71,18 +71,30 @@ def _waits(hop: Hop) -> Iterator[tuple[int, str]]:
         )
 
 
-def _reason(wait: Wait, hop: Hop) -> str:
+def _reason(wait: Wait, hop: Hop, birth_ps: int) -> str:
     if wait.cause == "cycle":
         return f"waits for cycle {hop.cycle:,} to begin"
     if wait.cause == "turn":
         return f"has missed cycle {hop.planned_cycle:,} and waits for the buffer's next turn"
     if wait.of is None:
-        return "held: it would not end in time, or a gate or shaper holds it"
+        over = show_time((wait.until_ps or birth_ps) - birth_ps, 6)
+        return {
+            "shaper": f"is shaped, eligible at {over}",
+            "gate": f"its gate is closed, or not open for long enough, until {over}",
+            "credit": f"the credit of its queue is negative until {over}",
+            "cut": f"on the wire, but cut by express frames; goes on at {over}",
+            "arriving": f"not all of it is in until {over}",
+            "held": "held: it would not end in time",
+        }[wait.cause]
     frames = f"{_frames(wait.frames)} of {wait.of}"
     return {
         "wire": f"waits for {frames}, on the wire already",
         "priority": f"waits for {frames}, of a higher class",
         "ahead": f"waits for {frames}, ahead in the queue",
+        "weight": f"waits for {frames}, whose turn it is",
+        "gate": f"its gate is closed, or not open for long enough, while {frames} pass",
+        "credit": f"the credit of its queue is negative while {frames} pass",
+        "shaper": f"is shaped while {frames} pass",
         "held": f"held while {frames} pass",
     }[wait.cause]
 

@@ -18,19 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible, InputError, Problem
-from qnet.model.journey import Cause, Hop, Journey, Loss, Wait
+from qnet.model.journey import Hop, Journey, Loss, Wait
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
-from qnet.model.topology import Topology
+from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.ports.kernels import TIMED, emit_next
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner, owners
-from qnet.simulate.tracing import Rows, play
+from qnet.simulate.tracing import play
+from qnet.simulate.waiting import Waiting
 from qnet.units import serialisation_ps
 
 Ints = NDArray[np.int64]
+
+CUT_FRAMES = 64
+"""A frame that was cut is looked for among what leaves in the time of so many longest frames."""
+
 Which = Literal["worst", "best", "lost"] | int
 
 
@@ -317,12 +322,14 @@ class _Replay:
             step.port: (
                 step.row[k.QUEUED]
                 - serialisation_ps(FRAME_BYTES_HIGHEST, ports[step.port].rate_bps),
-                step.row[k.STARTED],
+                step.row[k.STARTED] + self._later_ps(ports[step.port]),
             )
             for step in sent
             if step.row[k.STARTED] > step.row[k.QUEUED]
         }
-        tallies = {step.port: _Waiting(self.found, number, step.row) for step in sent}
+        tallies = {
+            step.port: Waiting(self.begin, number, ports[step.port], step.row) for step in sent
+        }
         over = max((until for _, until in watch.values()), default=0)
         if owner.cycles:
             self._begin_cycles(owner, sent, tallies)
@@ -335,8 +342,14 @@ class _Replay:
                     break
         return [tallies[step.port].parts() for step in sent]
 
+    def _later_ps(self, port: Port) -> int:
+        """Return how much later a frame that was cut before may be done, at a port with such."""
+        if any(one.preemptable for one in self.case.profile.classes):
+            return CUT_FRAMES * serialisation_ps(FRAME_BYTES_HIGHEST, port.rate_bps)
+        return 0
+
     def _begin_cycles(
-        self, owner: Owner, sent: Sequence[Step], tallies: dict[int, _Waiting]
+        self, owner: Owner, sent: Sequence[Step], tallies: dict[int, Waiting]
     ) -> None:
         """Tell when the cycle began in which the frame left each port."""
         network = Course(*self.case, threads=1).world.network
@@ -347,59 +360,3 @@ class _Replay:
             error = int(network.clock_error[network.clock[step.port], block])
             begin = int(network.phase[step.port]) + error + step.row[k.LEFT_IN] * network.cycle
             tallies[step.port].cycle_begins(begin, missed=step.row[k.LEFT_IN] != planned)
-
-
-class _Waiting:
-    """Shares out the time that one frame waits at one port."""
-
-    def __init__(self, found: Sequence[Owner], number: int, row: Sequence[int]) -> None:
-        self.found = found
-        self.rank = found[number].rank
-        self.queued, self.started = row[k.QUEUED], row[k.STARTED]
-        self.begin = self.queued
-        self.first: Cause | None = None
-        self.time: dict[tuple[Cause, str], int] = defaultdict(int)
-        self.frames: dict[tuple[Cause, str], int] = defaultdict(int)
-
-    def cycle_begins(self, begin: int, *, missed: bool) -> None:
-        """Until its cycle begins, a frame waits for that and for nothing else."""
-        self.begin = min(max(begin, self.queued), self.started)
-        self.first = "turn" if missed else "cycle"
-
-    def add(self, rows: Rows) -> None:
-        """Add what was on the wire meanwhile."""
-        started, ended = rows.rows[:, k.STARTED], rows.rows[:, k.ENDED]
-        shared = np.minimum(ended, self.started) - np.maximum(started, self.begin)
-        for i in np.flatnonzero((shared > 0) & (started != k.REFUSED)).tolist():
-            other = self.found[int(rows.owner[i])]
-            key = self._cause(other.rank, int(started[i])), other.name
-            self.time[key] += int(shared[i])
-            self.frames[key] += 1
-
-    def _cause(self, rank: int, started: int) -> Cause:
-        if started < self.begin:
-            return "wire"
-        if rank == self.rank:
-            return "ahead"
-        return "priority" if rank < self.rank else "held"
-
-    def parts(self) -> tuple[Wait, ...]:
-        """Return the parts of the wait, which sum up to all of it."""
-        waits = []
-        if self.begin > self.queued:
-            assert self.first is not None
-            waits.append(Wait(cause=self.first, wait_ps=self.begin - self.queued))
-        waits += [
-            Wait(cause=cause, wait_ps=time, of=name, frames=self.frames[cause, name])
-            for (cause, name), time in sorted(self.time.items(), key=_longest_first)
-        ]
-        rest = self.started - self.begin - sum(self.time.values())
-        assert rest >= 0, "frames of one port are on the wire one after the other"
-        if rest:
-            waits.append(Wait(cause="held", wait_ps=rest))
-        return tuple(waits)
-
-
-def _longest_first(item: tuple[tuple[Cause, str], int]) -> tuple[int, str, str]:
-    (cause, name), time = item
-    return -time, cause, name

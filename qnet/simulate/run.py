@@ -94,6 +94,7 @@ class Course:
         self.world, self.parts = add_parts(
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
+        self.queue_by_class = profile.queue_by_class
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
         work = hops_per_s(self.found, len(self.world.tally.port))

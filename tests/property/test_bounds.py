@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.random_sets import judge
-
-MECHANISMS = ("tcqf", "csqf")
+from tests.random_sets import KINDS, judge
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("mechanism", KINDS)
 def test_no_frame_comes_later_than_proven_and_some_nearly_as_late(mechanism: str) -> None:
     outcomes = [judge(mechanism, number) for number in range(50)]
     assert [fault for one in outcomes for fault in one.broken] == []

@@ -16,6 +16,10 @@ from click.testing import CliRunner
 
 from qnet.cli import main
 from qnet.errors import InputError, Interrupted
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.schedule.run import schedule
 from qnet.simulate import checkpoint
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.run import Course, simulate
@@ -51,6 +55,62 @@ def test_a_run_in_pieces_is_the_run_in_one(tmp_path: Path, threads: int) -> None
     assert at == sorted(set(at))
     assert len(at) > 2
     assert [one.name for one in tmp_path.iterdir()] == ["kept"]
+
+
+def _general_case() -> tuple[Topology, Profile, Plan]:
+    """Draw credit, preemption, a meter, loss and weights: state of every part is on its way."""
+    ends = [("a", "b"), ("b", "c")]
+    topology = Topology.model_validate(
+        {
+            "title": "t",
+            "nodes": [{"name": name, "processing": "1us..2us"} for name in "abc"],
+            "links": [
+                {"between": pair, "rate": "1Gbps", "length": "300m", "loss": "5%"} for pair in ends
+            ],
+        }
+    )
+    classes = [
+        {"name": "av", "priority": 5, "idle-slope": "40%"},
+        {"name": "ats", "priority": 4, "max-residence": "1ms"},
+        {"name": "one", "priority": 2, "weight": 2},
+        {"name": "two", "priority": 2, "weight": 1},
+        {"name": "slow", "priority": 1, "preemptable": True},
+    ]
+    streams = [
+        {"name": one["name"], "class": one["name"], "from": "a", "to": "c", "interval": "50us",
+         "max-pkts-per-interval": 2, "max-payload-size": "600B", "police": one["name"] == "one",
+         "excess-pkts-per-interval": int(one["name"] == "one")}
+        for one in classes
+    ]  # fmt: skip
+    profile = Profile.model_validate(
+        {
+            "title": "p",
+            "topology": "t",
+            "classes": [{"mechanism": "strict-priority"} | one for one in classes],
+            "streams": streams,
+            "simulation": {"duration": "500us"},
+        }
+    )
+    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    return topology, profile, plan
+
+
+@pytest.mark.twin
+def test_general_ports_go_on_where_they_were(tmp_path: Path) -> None:
+    case = _general_case()
+    whole = simulate(*case, threads=1)
+    causes = {drop.cause for drop in whole.drops}
+    assert {"beyond the committed rate", "lost or damaged on the link"} <= causes
+    path = tmp_path / "kept"
+    pieces = 0
+    seen = None
+    while seen is None:
+        try:
+            seen = simulate(*case, threads=1 + pieces % 2, checkpoint=stop_after(13, path))
+        except Interrupted:
+            pieces += 1
+    assert seen.model_dump_json() == whole.model_dump_json()
+    assert pieces > 2
 
 
 def test_it_is_saved_as_often_as_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,235 @@
+"""What one frame waits for at one port.
+
+Other frames on the wire come first. What is left of a wait is shared out by the rules of the port:
+a shaper, a gate, credit, or a part of a frame that was cut and is known by its last part only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from qnet.model.journey import Cause, Wait
+from qnet.model.topology import Port
+from qnet.simulate import kernels as k
+from qnet.simulate.ports import kernels as g
+from qnet.simulate.run import Course
+from qnet.simulate.setup import Owner
+from qnet.simulate.tracing import Rows
+from qnet.units import PS_PER_S, serialisation_ps
+
+ABOVE_ALL = 8
+"""Stands for the queue of frames that have cycles: no gated frame goes before them."""
+
+_FRAGMENT_MORE = 4
+"""Bytes of the check at the end of a part that was cut off."""
+
+
+class _Piece(NamedTuple):
+    """A frame, or one part of it, on the wire."""
+
+    begin: int
+    end: int
+    frame: int
+    """Place in the list of frames; -1 stands for the frame that is asked about."""
+
+
+class _Sent(NamedTuple):
+    """A frame that left the port; `begin` is that of its last part."""
+
+    begin: int
+    end: int
+    frame_bytes: int
+    owner: int
+
+
+class Waiting:
+    """Shares out the time that one frame waits at one port."""
+
+    def __init__(self, course: Course, number: int, port: Port, row: Sequence[int]) -> None:
+        self.course, self.port = course, port
+        self.owner = course.found[number]
+        self.mine = _Sent(row[k.STARTED], row[k.ENDED], row[k.TRACED_LABEL] & 0xFFFF, number)
+        self.row = tuple(row)
+        self.queued, self.started = row[k.QUEUED], row[k.STARTED]
+        self.begin = self.eligible = self.queued
+        self.first: Cause | None = None
+        self.others: list[_Sent] = []
+        one = self.owner.traffic_class
+        if self._is_general and not self.owner.cycles and not one.preemptable:
+            self.eligible = min(row[k.LEFT_IN], self.started)
+            if one.residence_ps is not None and self.eligible > self.queued:
+                self.begin, self.first = self.eligible, "shaper"
+
+    @property
+    def _is_general(self) -> bool:
+        parts = self.course.parts
+        return parts is not None and parts.port[self.port.number, g.WHAT] == g.GENERAL
+
+    def cycle_begins(self, begin: int, *, missed: bool) -> None:
+        """Until its cycle begins, a frame waits for that and for nothing else."""
+        self.begin = min(max(begin, self.queued), self.started)
+        self.first = "turn" if missed else "cycle"
+
+    def add(self, rows: Rows) -> None:
+        """Add what left the port meanwhile."""
+        for row, owner in zip(rows.rows.tolist(), rows.owner.tolist(), strict=True):
+            if row[k.STARTED] == k.REFUSED or tuple(row) == self.row:
+                continue
+            size = row[k.TRACED_LABEL] & 0xFFFF
+            self.others.append(_Sent(row[k.STARTED], row[k.ENDED], size, owner))
+
+    def parts(self) -> tuple[Wait, ...]:
+        """Return the parts of the wait, which sum up to all of it."""
+        waits = []
+        if self.begin > self.queued:
+            assert self.first is not None
+            waits.append(
+                Wait(cause=self.first, wait_ps=self.begin - self.queued, until_ps=self.begin)
+            )
+        pieces = sorted(self._pieces())
+        passed: dict[tuple[Cause, str], int] = defaultdict(int)
+        frames: dict[tuple[Cause, str], set[int]] = defaultdict(set)
+        alone: dict[Cause, int] = defaultdict(int)
+        until: dict[Cause, int] = {}
+        for piece in pieces:
+            shared = min(piece.end, self.started) - max(piece.begin, self.begin)
+            if shared <= 0:
+                continue
+            if piece.frame < 0:
+                alone["cut"] += shared
+                until["cut"] = self.started
+                continue
+            other = self.course.found[self.others[piece.frame].owner]
+            key = self._cause(other, piece.begin), other.name
+            passed[key] += shared
+            frames[key].add(piece.frame)
+        ends = [self.begin, *(min(one.end, self.started) for one in pieces)]
+        begins = [*(min(one.begin, self.started) for one in pieces), self.started]
+        for end, begin in zip(ends, begins, strict=True):
+            for cause, stop, time in self._idle(max(end, self.begin), begin):
+                alone[cause] += time
+                until[cause] = stop
+        waits += [
+            Wait(cause=cause, wait_ps=time, of=name, frames=len(frames[cause, name]))
+            for (cause, name), time in sorted(passed.items(), key=_longest_first)
+        ]
+        waits += [
+            Wait(cause=cause, wait_ps=time, until_ps=until[cause])
+            for cause, time in sorted(alone.items(), key=lambda item: (-item[1], item[0]))
+        ]
+        assert sum(one.wait_ps for one in waits) == self.started - self.queued, (
+            "frames of one port are on the wire one after the other"
+        )
+        return tuple(waits)
+
+    def _pieces(self) -> Iterator[_Piece]:
+        """Yield what was on the wire, with the first parts of frames that were cut."""
+        whole = sorted(_Piece(one.begin, one.end, i) for i, one in enumerate(self.others))
+        yield from whole
+        whole = sorted([*whole, _Piece(self.mine.begin, self.mine.end, -1)])
+        yield from self._first_parts(self.mine, -1, whole)
+        for i, one in enumerate(self.others):
+            yield from self._first_parts(one, i, whole)
+
+    def _first_parts(self, sent: _Sent, frame: int, whole: Sequence[_Piece]) -> Iterator[_Piece]:
+        """Yield the parts before the last of a frame that was cut, the latest first.
+
+        From its first bit on, nothing but express frames interrupt it, and each begins when a part
+        ends: so its parts fill the pauses before its last part, as far as its bytes go.
+        """
+        rate = self.port.rate_bps
+        left = sent.frame_bytes - _bytes_in(sent.end - sent.begin, rate)
+        cursor = sent.begin
+        before = [one for one in whole if one.end <= sent.begin]
+        while left > 0:
+            while before and before[-1].end == cursor:
+                cursor = before.pop().begin
+            begin = cursor - serialisation_ps(left + _FRAGMENT_MORE, rate)
+            if before and before[-1].end > begin:
+                begin = before[-1].end
+            size = _bytes_in(cursor - begin, rate) - _FRAGMENT_MORE
+            if size < g.FRAGMENT_LEAST:
+                return
+            yield _Piece(begin, cursor, frame)
+            left -= size
+            cursor = begin
+
+    def _level(self, owner: Owner) -> tuple[bool, int, int]:
+        """Return what frames are served by at this port, the lowest first."""
+        queue = ABOVE_ALL
+        if owner.queues:
+            queue = owner.queues[owner.ports.index(self.port)]
+        return owner.traffic_class.preemptable, owner.rank, -queue
+
+    def _cause(self, other: Owner, began: int) -> Cause:
+        if began < self.begin:
+            return "wire"
+        here, there = self._level(self.owner), self._level(other)
+        if here == there:
+            return "ahead"
+        mine, one = self.owner.traffic_class, other.traffic_class
+        if mine.weight is not None and one.weight is not None and mine.priority == one.priority:
+            return "weight"
+        return "priority" if there < here else self._held(began)
+
+    def _held(self, now: int) -> Cause:
+        """Say why the frame may not go at a time."""
+        if self._gate(now) > now:
+            return "gate"
+        if self.owner.traffic_class.idle_slope_ppb is not None:
+            return "credit"
+        return "shaper" if self.owner.traffic_class.residence_ps is not None else "held"
+
+    def _idle(self, begin: int, end: int) -> Iterator[tuple[Cause, int, int]]:
+        """Yield the causes of a pause in which nothing was on the wire: cause, end, time."""
+        if begin < min(end, self.eligible):
+            stop = min(end, self.eligible)
+            yield "arriving", stop, stop - begin
+            begin = stop
+        while begin < end:
+            stop = min(self._gate(begin), end)
+            cause = self._held(begin)
+            if stop == begin:
+                stop = end
+            yield cause, stop, stop - begin
+            begin = stop
+
+    def _gate(self, now: int) -> int:
+        """Return when to ask the frame's gate again, or `now` where it may begin."""
+        parts, network = self.course.parts, self.course.world.network
+        if parts is None or not self._is_general:
+            return now
+        row = parts.port[self.port.number]
+        if row[g.GATE_FIRST] == row[g.GATE_LAST]:
+            return now
+        block = now // network.block
+        error = network.clock_error[network.clock[self.port.number], block]
+        if self.owner.queues:
+            gate = self.owner.queues[self.owner.ports.index(self.port)]
+        else:
+            gate = self.course.queue_by_class[self.owner.traffic_class.name]
+        ready = g.gate_ready(
+            now,
+            serialisation_ps(self.mine.frame_bytes, self.port.rate_bps),
+            gate,
+            int(row[g.GATE_FIRST]),
+            int(row[g.GATE_LAST]),
+            int(row[g.FIXED]),
+            int(network.phase[self.port.number] + error),
+            parts.gate_end,
+            parts.gate_change,
+        )
+        # At the next full millisecond the clock, and with it the gate, may be somewhere else.
+        return min(int(ready), (block + 1) * network.block)
+
+
+def _bytes_in(line_ps: int, rate_bps: int) -> int:
+    """Return the bytes of the frame that holds the line so long, with preamble and gap."""
+    return line_ps * rate_bps // (8 * PS_PER_S) - 20
+
+
+def _longest_first(item: tuple[tuple[Cause, str], int]) -> tuple[int, str, str]:
+    (cause, name), time = item
+    return -time, cause, name
