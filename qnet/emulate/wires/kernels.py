@@ -126,6 +126,7 @@ FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = r
 COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
 MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
+BUSY_NS = 29
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
@@ -1037,6 +1038,7 @@ def run(
             if law[FREE_RUN] == 0:
                 done = wall(messages.clock)
                 count[BUSY_LONGEST] = max(count[BUSY_LONGEST], done - now)
+                count[BUSY_NS] += done - now
                 if until >= law[END_PS]:
                     return FINISHED
                 continue

@@ -138,6 +138,8 @@ class Lateness:
     margin_least_ns: int
     busy_longest_ns: int
     """Longest time that one window took to serve."""
+    busy_ns: int
+    """Time that all windows took together."""
     held_ns: int
     holds: int
     """For how long, and how often, virtual time was held for frames, or for the emulator."""
@@ -466,6 +468,16 @@ class Emulator:
             break
         self._fetch()
 
+    @property
+    def reached_ps(self) -> int:
+        """Up to when all ports have been served."""
+        return int(self.pool.counts[w.COMPLETE])
+
+    def end_here(self) -> None:
+        """Let virtual time go no further; frames that have left their last port still arrive."""
+        self.wires.law[w.END_PS] = self.reached_ps
+        self.finished = True
+
     def positions(self, source: int) -> Ints:
         """Return the positions of a source's route, in order."""
         hops = hops_of(self.found)
@@ -478,23 +490,25 @@ class Emulator:
         """Return how many frames have left their last port and not yet come out to their hosts."""
         live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
         rows = self.pool.slot[live]
-        leaving = (rows[:, w.EXPECTED] < 0) & (rows[:, w.OWNER] >= 0)
-        return int(leaving.sum())
+        return int(self._leaving(rows).sum())
+
+    def _leaving(self, rows: Ints) -> NDArray[np.bool_]:
+        in_time = rows[:, w.VIRTUAL] <= self.wires.law[w.END_PS]
+        leaving: NDArray[np.bool_] = (rows[:, w.EXPECTED] < 0) & (rows[:, w.OWNER] >= 0) & in_time
+        return leaving
 
     def drain(self, longest_ns: int) -> None:
         """After the end, wait for the frames that have left their last port."""
         give_up = time.monotonic_ns() + longest_ns
         while self.on_its_way() and time.monotonic_ns() < give_up:
             self.step(time.monotonic_ns() + STEP_NS // 10)
-        live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]].copy()
-        for slot in live:
-            row = self.pool.slot[slot]
-            if row[w.EXPECTED] < 0 and row[w.OWNER] >= 0:
-                self.pool.counts[w.VIOLATIONS] += 1
-                w.note_fault(
-                    w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
-                    self.pool,
-                )  # fmt: skip
+        rows = self.pool.slot[self.pool.live[: self.pool.counts[w.LIVE_COUNT]]]
+        for row in rows[self._leaving(rows)]:
+            self.pool.counts[w.VIOLATIONS] += 1
+            w.note_fault(
+                w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
+                self.pool,
+            )  # fmt: skip
 
     def _fetch(self) -> None:
         count = self.pool.counts
@@ -540,6 +554,7 @@ class Emulator:
             free_late=int(count[w.FREE_LATE]),
             margin_least_ns=int(count[w.MARGIN_LEAST]),
             busy_longest_ns=int(count[w.BUSY_LONGEST]),
+            busy_ns=int(count[w.BUSY_NS]),
             held_ns=int(count[w.HELD_NS]),
             holds=int(count[w.HOLDS]),
             inside=_pairs(self.pool.histogram[w.INSIDE]),
