@@ -195,7 +195,7 @@ class Run:
         self.say("start the link emulator (the first time it is compiled)")
         sample = self._emulator(net, CALIBRATION_DILATION)
         sample.open(net.namespace)
-        quick = be_quick()
+        be_quick()
         try:
             sample.start()
             begun_ns = time.monotonic_ns()
@@ -207,8 +207,7 @@ class Run:
                 if sample.lateness().came_out >= CALIBRATION_FRAMES:
                     break
         finally:
-            if quick:
-                as_usual()
+            as_usual()
             sample.close()
         late = sample.lateness()
         stay_ns = (quantile_ps(late.inside, MOST_PPB) or 0) // 1000
@@ -283,7 +282,7 @@ class Run:
         title = f"emulate at dilation {emulator.dilation}"
         self.say("hosts are at work" if stop is not None else title, 0, emulator.end_ps)
         give_up = math.inf if budget_s is None else time.monotonic() + budget_s
-        quick = be_quick()
+        be_quick()
         try:
             try:
                 emulator.start()
@@ -299,8 +298,7 @@ class Run:
             if stop is None:
                 emulator.drain(DRAIN_NS)
         finally:
-            if quick:
-                as_usual()
+            as_usual()
 
     # The result
 

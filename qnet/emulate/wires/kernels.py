@@ -90,6 +90,7 @@ _recvmmsg = libc(
 )
 _sendmmsg = libc("sendmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32)
 _ppoll = libc("ppoll", types.int32, types.intp, types.uint64, types.intp, types.intp)
+_memcpy = libc("memcpy", types.intp, types.intp, types.intp, types.intp)
 _clock_gettime = libc("clock_gettime", types.int32, types.int32, types.intp)
 
 DONT_WAIT = 0x40
@@ -240,6 +241,12 @@ def virtual_of(wall_ns: int, law: Ints) -> int:
 
 
 @kernel
+def copy(target: int, source: int, length: int) -> None:
+    """Copy bytes from one address to another; compiled slices go byte by byte."""
+    _memcpy(target, source, length)
+
+
+@kernel
 def write(data: Bytes, row: int, first: int, length: int, value: int) -> None:
     """Write a number into a row of bytes, most significant byte first."""
     for i in range(length):
@@ -385,7 +392,7 @@ def note_arrival(slot: int, end: int, data: Bytes, row: int, length: int, pool: 
     first = pool.counts[CAPTURE_BYTES]
     record[at, RECORD_AT] = first
     record[at, RECORD_BYTES] = length
-    pool.capture[first : first + length] = data[row, :length]
+    copy(pool.capture.ctypes.data + first, data.ctypes.data + row * data.shape[1], length)
     pool.counts[CAPTURE_BYTES] = first + length
     pool.counts[RECORD_COUNT] = at + 1
 
@@ -429,7 +436,8 @@ def start_planned(
             row = other
     length = wires.pattern[row, PATTERN_BYTES]
     one[slot, BYTES_HELD] = length
-    pool.frames[slot, :length] = wires.template[row, :length]
+    stride = wires.law[STRIDE]
+    copy(pool.frames.ctypes.data + slot * stride, wires.template.ctypes.data + row * stride, length)
     write(pool.frames, slot, STAMP, 4, source)
     write(pool.frames, slot, STAMP + 4, 4, made)
     tally.owner[own, FLOOR] = 0
@@ -598,6 +606,13 @@ def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, 
 
 
 @kernel
+def keep_bytes(slot: int, row: int, length: int, pool: Pool, messages: Messages) -> None:
+    """Keep the bytes of a frame that has come in."""
+    stride = pool.frames.shape[1]
+    copy(pool.frames.ctypes.data + slot * stride, messages.data.ctypes.data + row * stride, length)
+
+
+@kernel
 def came_out(
     end: int, row: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
     routes: Routes, lanes: Lanes, tally: Tally,
@@ -628,7 +643,7 @@ def came_out(
         return
     one[slot, BYTES_HELD] = length
     one[slot, VIRTUAL] = virtual
-    pool.frames[slot, :length] = data[row, :length]
+    keep_bytes(slot, row, length, pool, messages)
     if kind == SWITCH_END:
         insert_free(slot, port, wires, pool, routes, lanes, tally)
     elif kind == EDGE_END:
@@ -674,7 +689,7 @@ def came_out_planned(
         if peer < 0:
             drop_slot(slot, pool)
             return
-        pool.frames[slot, :length] = data[row, :length]
+        keep_bytes(slot, row, length, pool, messages)
         one[slot, BYTES_HELD] = length
         one[slot, OWNER] = -1
         count[TO_HOSTS] += 1
@@ -694,7 +709,7 @@ def came_out_planned(
     margin = wall_of(until, law) + law[LAG_NS] - now
     count[MARGIN_LEAST] = min(count[MARGIN_LEAST], margin)
     pool.histogram[MARGIN, bin_of(max(margin, 0) * 1000)] += 1
-    pool.frames[slot, :length] = data[row, :length]
+    keep_bytes(slot, row, length, pool, messages)
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
     if routes.rank[one[slot, BASE]] == 0:

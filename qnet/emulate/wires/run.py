@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import os
 import socket
 import struct
@@ -562,18 +564,21 @@ class Emulator:
         )
 
 
-def be_quick() -> bool:
-    """Run the calling thread before ordinary ones, where that is permitted; say whether it is."""
-    try:
+def be_quick() -> None:
+    """Run the calling thread before ordinary ones, where that is permitted.
+
+    No garbage is collected meanwhile: what arrives is kept, and looking through it takes time.
+    """
+    gc.disable()
+    with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-    except (PermissionError, OSError):
-        return False
-    return True
 
 
 def as_usual() -> None:
     """Take back `be_quick`."""
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    gc.enable()
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _pairs(bins: Ints) -> tuple[tuple[int, int], ...]:
