@@ -42,7 +42,7 @@ SAMPLE = 12
 FRAMES_EACH = 400
 """Real frames of each sampled source, unless it sends fewer."""
 
-BUDGET_S = 50.0
+BUDGET_S = 45.0
 """Wall-clock time of the emulation proper, where the dilation is not given."""
 
 PROGRESS = "progress"

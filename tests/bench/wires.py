@@ -104,7 +104,7 @@ def main() -> None:
     late = one.lateness()
     passages = late.came_out - before
     latencies = {arrival.time_ps - arrival.born_ps for arrival in one.arrivals}
-    print(
+    sys.stdout.write(
         json.dumps(
             {
                 "frame_bytes": frame_bytes,

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -125,6 +126,43 @@ def test_what_comes_out_is_what_was_simulated(
             by_source[source].append((number, latency_ps))
         assert len(times) == next(one.delivered for one in result.streams if one.name == "back")
         assert sorted(times) == times
+
+
+def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan: Plan) -> None:
+    topology, profile = scenario.topology, scenario.profile
+    strides = tier.choose_sample(topology, profile, plan, 4)
+    said: set[str] = set()
+    run = tier.emulate_mininet(
+        topology,
+        profile,
+        plan,
+        tier.Options(strides, budget_s=0.1),
+        lambda title, *_: said.add(title.split()[0]),
+    )
+    assert 0 < run.reached_ps < profile.simulation.duration_ps
+    assert "emulate" in said or "calibrate" in said
+    assert run.calibrated
+    case = tier.case_of(topology, profile, plan, strides, run)
+    simulated = simulate(topology, profile, plan)
+    result = tier.witness(case, prove(topology, profile, plan), simulated, run)
+    assert result.findings == ()
+    assert result.observation.duration_ps == run.reached_ps
+    assert sum(one.delivered for one in result.streams) > 20
+    assert all(one.difference_ps == 0 for one in result.streams if one.delivered)
+
+
+def test_folders_of_dead_processes_are_removed() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    dead = Path(tempfile.mkdtemp(prefix=f"qnet-{child.pid}-"))
+    mine = Path(tempfile.mkdtemp(prefix=cleanup.private_prefix()))
+    try:
+        cleanup.cleanup()
+        assert not dead.exists()
+        assert mine.exists()
+    finally:
+        shutil.rmtree(dead, ignore_errors=True)
+        mine.rmdir()
 
 
 def _times(path: Path) -> list[int]:

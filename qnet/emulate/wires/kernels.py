@@ -127,7 +127,7 @@ FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = r
 COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
 MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
-BUSY_NS = 29
+BUSY_NS, AWAITED = 29, 30
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
@@ -828,14 +828,26 @@ def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
 
 
 @kernel
-def awaited(until: int, pool: Pool) -> bool:
-    """Say whether a frame is still in a switch, or on its way there, that must be served now."""
+def is_awaited(slot: int, until: int, pool: Pool) -> bool:
+    """Say whether the frame of a slot is in a switch, or on its way, and must be served now."""
     one = pool.slot
+    if one[slot, STATE] != WAITING and one[slot, STATE] != AWAY:
+        return False
+    planned = one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0
+    return planned and one[slot, VIRTUAL] < until
+
+
+@kernel
+def awaited(until: int, pool: Pool) -> bool:
+    """Say whether a frame is still in a switch, or on its way there, that must be served now.
+
+    The one found last is looked at first: it is asked time and again while it is not there.
+    """
+    if is_awaited(pool.counts[AWAITED], until, pool):
+        return True
     for i in range(pool.counts[LIVE_COUNT]):
-        slot = pool.live[i]
-        state = one[slot, STATE]
-        planned = one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0
-        if planned and one[slot, VIRTUAL] < until and state in (WAITING, AWAY):
+        if is_awaited(pool.live[i], until, pool):
+            pool.counts[AWAITED] = pool.live[i]
             return True
     return False
 
@@ -850,9 +862,7 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
         slot = pool.live[i]
         state = one[slot, STATE]
-        if one[slot, OWNER] < 0 or one[slot, EXPECTED] < 0:
-            continue
-        if one[slot, VIRTUAL] < until and state in (WAITING, AWAY):
+        if is_awaited(slot, until, pool):
             count[VIOLATIONS] += 1
             note_fault(
                 LATE_OR_LOST, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
