@@ -83,6 +83,7 @@ class Reconciler(App):
         self.lock = threading.RLock()
         self._wanted: dict[int, Switch] = {}
         self._made: dict[int, dict[_Key, bytes]] = {}
+        self._connected: dict[int, Any] = {}
         self._works: dict[int, _Work] = {}
         self._laid: set[int] = set()
 
@@ -102,17 +103,20 @@ class Reconciler(App):
         with self.lock:
             self._wanted, self._made = wanted, made
             self._laid.clear()
-            for work in list(self._works.values()):
-                self._begin(work.datapath)
+            self._works.clear()
+            for datapath in self._connected.values():
+                self._begin(datapath)
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [handler.MAIN_DISPATCHER, handler.DEAD_DISPATCHER])
     def _state(self, event: Any) -> None:
         datapath = event.datapath
         with self.lock:
             if event.state == handler.MAIN_DISPATCHER:
+                self._connected[datapath.id] = datapath
                 self._begin(datapath)
-            elif datapath.id in self._works and self._works[datapath.id].datapath is datapath:
-                del self._works[datapath.id]
+            elif datapath in self._connected.values():
+                del self._connected[datapath.id]
+                self._works.pop(datapath.id, None)
                 self._laid.discard(datapath.id)
                 tell("gone", datapath_id=datapath.id)
 

@@ -240,7 +240,7 @@ class Fabric:
                 )
             self.pump(0.05)
 
-    def wait_quiet(self, quiet_s: float = 0.3, most_s: float = CONNECT_S) -> None:
+    def wait_quiet(self, quiet_s: float = 1.0, most_s: float = CONNECT_S) -> None:
         """Wait until the controller has left all tables alone for a while of wall-clock time."""
         end = time.monotonic() + most_s
         before, since = -1, time.monotonic()

@@ -165,6 +165,24 @@ def test_switches_converge_and_stay(
         network.close()
 
 
+def test_switches_that_came_before_their_rules_get_them(
+    framework: Framework, running: ovs.Ovs, two_paths: Case, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text(to_text([]))
+    numbers = [one.datapath_id for one in two_paths.switches]
+    with framework.start("reservation", rules_file=rules) as app:
+        network = Network(running, two_paths, app.target)
+        try:
+            for _ in numbers:
+                app.wait(lambda one: one["event"] == "unknown", SECONDS)
+            rules.write_text(to_text(two_paths.switches))
+            app.wait_converged(numbers, SECONDS)
+            assert network.wrong(two_paths) == []
+        finally:
+            network.close()
+
+
 def test_a_new_plan_is_laid_beside_the_old_one_and_no_frame_is_lost(
     framework: Framework, running: ovs.Ovs, two_paths: Case, tmp_path: Path
 ) -> None:
