@@ -24,9 +24,27 @@ from qnet.emulate.hosts import host_frame, is_whole, write_captures
 from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
 from qnet.emulate.rules import rules_of
-from qnet.emulate.tier import JOB, PROGRESS, RESULT, CommandResult, Emulated, HostCommand, Options
+from qnet.emulate.tier import (
+    JOB,
+    PROGRESS,
+    RESULT,
+    CommandResult,
+    Cut,
+    Emulated,
+    HostCommand,
+    Options,
+)
 from qnet.emulate.wires import kernels as w
-from qnet.emulate.wires.run import Arrival, Emulator, Fault, Probe, as_usual, be_quick
+from qnet.emulate.wires.run import (
+    PATIENCE_NS,
+    STEP_NS,
+    Arrival,
+    Emulator,
+    Fault,
+    Probe,
+    as_usual,
+    be_quick,
+)
 from qnet.emulate.wiring import Wiring
 from qnet.errors import QnetError
 from qnet.model.histogram import BIN_COUNT, quantile_ps
@@ -75,6 +93,7 @@ class Run:
         self.wiring = Wiring(topology)
         self.seconds: dict[str, float] = {}
         self.calibrated = ""
+        self.failover_s = 0.0
         self._since = time.monotonic()
         members = [source for source, owner in enumerate(self.found) if owner.name in names]
         lanes = [(flow, lane) for flow in self.flows for lane in flow.lanes]
@@ -249,10 +268,10 @@ class Run:
         commands: tuple[CommandResult, ...] = ()
         try:
             if not (self.options.free_run or self.options.cli or self.options.commands):
-                self._follow(emulator, budget_s=budget_s)
+                self._follow(emulator, net, budget_s=budget_s)
                 return emulator, commands
             begun, stop = threading.Event(), threading.Event()
-            thread = threading.Thread(target=self._follow, args=(emulator, begun, stop))
+            thread = threading.Thread(target=self._follow, args=(emulator, net, begun, stop))
             thread.start()
             begun.wait()
             try:
@@ -271,6 +290,7 @@ class Run:
     def _follow(
         self,
         emulator: Emulator,
+        net: Net,
         begun: threading.Event | None = None,
         stop: threading.Event | None = None,
         budget_s: float | None = None,
@@ -281,6 +301,7 @@ class Run:
         """
         title = f"emulate at dilation {emulator.dilation}"
         self.say("hosts are at work" if stop is not None else title, 0, emulator.end_ps)
+        cuts = sorted(self.options.cuts, key=lambda one: -one.at_ps)
         give_up = math.inf if budget_s is None else time.monotonic() + budget_s
         be_quick()
         try:
@@ -290,7 +311,11 @@ class Run:
                 if begun is not None:
                     begun.set()
             while not emulator.finished and not (stop is not None and stop.is_set()):
-                emulator.step()
+                if cuts and emulator.entered_ns(cuts[-1].at_ps) <= time.monotonic_ns():
+                    self._take_down(net, emulator, cuts.pop())
+                due_ns = emulator.entered_ns(cuts[-1].at_ps) if cuts else None
+                soon_ns = time.monotonic_ns() + STEP_NS
+                emulator.step(None if due_ns is None else min(due_ns, soon_ns))
                 if stop is None:
                     self.say(title, emulator.reached_ps, emulator.end_ps)
                 if time.monotonic() > give_up:
@@ -299,6 +324,17 @@ class Run:
                 emulator.drain(DRAIN_NS)
         finally:
             as_usual()
+
+    def _take_down(self, net: Net, emulator: Emulator, cut: Cut) -> None:
+        """Take a wire's devices down when all frames before it are out of the switches.
+
+        Virtual time is held until both switches have seen it; how long that took is wall-clock.
+        """
+        emulator.settle(PATIENCE_NS)
+        port = self.topology.port_by_name[cut.port]
+        begun = time.perf_counter()
+        net.take_down(port)
+        self.failover_s = max(self.failover_s, time.perf_counter() - begun)
 
     # The result
 
@@ -338,12 +374,19 @@ class Run:
             dilation=dilation,
             attempts=attempts,
             reached_ps=reached_ps,
+            cut_ps=min((one.at_ps for one in self.options.cuts), default=None),
+            failover_s=self.failover_s,
             calibrated=self.calibrated,
             switches=len(net.nodes),
             rules=sum(len(one.rules) for one in self.rules),
             damaged=len(damaged),
             findings=self._findings(
-                [one for one in emulator.faults() if void or one.kind != w.LATE_OR_LOST]
+                [
+                    one
+                    for one in emulator.faults()
+                    if (void or one.kind != w.LATE_OR_LOST)
+                    and not (self.options.cuts and one.kind == w.CUT_OFF)
+                ]
             ),
             void=void,
             commands=commands,

@@ -122,8 +122,9 @@ class Emulated:
     """What a run gave. `latency_ps` has one entry per delivered frame: source, number, latency.
 
     `reached_ps` is where virtual time ended: the profile's duration, unless the budget was used up.
-    `calibrated` says from what the dilation was chosen, `void` why the run does not count; both may
-    be empty. `seconds` are wall-clock times of stages.
+    `cut_ps` is the time of the first cut, and `failover_s` how long, on the wall, the switches took
+    at most to see a cut. `calibrated` says from what the dilation was chosen, `void` why the run
+    does not count; both may be empty. `seconds` are wall-clock times of stages.
     """
 
     observation: Observation
@@ -132,6 +133,8 @@ class Emulated:
     dilation: int
     attempts: int
     reached_ps: int
+    cut_ps: int | None
+    failover_s: float
     calibrated: str
     switches: int
     rules: int
@@ -149,6 +152,14 @@ class Emulated:
         stages = ", ".join(f"{what} {spent:.1f} s" for what, spent in self.seconds.items())
         return [
             f"wall clock, not virtual: {stages}",
+            *(
+                [
+                    f"cut seen by the switches within {self.failover_s * 1e3:.1f} ms; they sent "
+                    f"{late.rerouted} frames another way, {late.cut} were lost on the wire"
+                ]
+                if self.cut_ps is not None
+                else []
+            ),
             *([self.calibrated] if self.calibrated else []),
             f"dilation {self.dilation}: frames were in a switch for {inside[0] / 1e9:.2f} ms "
             f"(median), {inside[1] / 1e9:.2f} ms (99.9 %)",
@@ -291,7 +302,8 @@ def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated)
     """Put a run beside what was proven and simulated, frame by frame.
 
     `case` is that of `case_of`. Frames that were late for their window have no latency to
-    compare, as long as they are few enough for the run to count.
+    compare, as long as they are few enough for the run to count. After a cut the simulator's course
+    is no measure: frames that it delivers before are compared, the others counted.
     """
     plain, ports = case.walk(None)
     walk = Walk(hops=run.lateness.came_out)
@@ -299,6 +311,8 @@ def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated)
     for source, sequence, latency_ps in run.latency_ps:
         number = int(ports.span[source, 0]) + sequence // stride[source]
         walk.arrival_ps[number] = int(ports.frames[number, TIME]) + latency_ps
+    if run.cut_ps is not None:
+        plain.arrival_ps = {n: at for n, at in plain.arrival_ps.items() if at < run.cut_ps}
     absent = set(plain.arrival_ps) - set(walk.arrival_ps)
     if len(absent) <= run.lateness.violations:
         for number in absent:

@@ -127,7 +127,7 @@ FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = r
 COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
 MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
-BUSY_NS, AWAITED = 29, 30
+BUSY_NS, AWAITED, REROUTED = 29, 30, 31
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
@@ -696,10 +696,14 @@ def came_out_planned(
         send_free(slot, peer, now, one[slot, VIRTUAL], wires, pool)
         return
     if one[slot, EXPECTED] != port:
-        count[STRAYS] += 1
-        note_fault(
-            WRONG_PORT, owner, one[slot, EXPECTED], end, one[slot, HOP], one[slot, VIRTUAL], pool
-        )
+        if is_cut(slot, wires, pool):
+            count[REROUTED] += 1
+        else:
+            count[STRAYS] += 1
+            note_fault(
+                WRONG_PORT, owner, one[slot, EXPECTED], end, one[slot, HOP], one[slot, VIRTUAL],
+                pool,
+            )  # fmt: skip
         take_out(slot, wires, pool, lanes)
         drop_slot(slot, pool)
         return
@@ -838,15 +842,23 @@ def is_awaited(slot: int, until: int, pool: Pool) -> bool:
 
 
 @kernel
-def awaited(until: int, pool: Pool) -> bool:
+def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
+    """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
+    down, port = wires.down, pool.slot[slot, EXPECTED]
+    return down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]
+
+
+@kernel
+def awaited(until: int, wires: Wires, pool: Pool) -> bool:
     """Say whether a frame is still in a switch, or on its way there, that must be served now.
 
     The one found last is looked at first: it is asked time and again while it is not there.
     """
-    if is_awaited(pool.counts[AWAITED], until, pool):
+    last = pool.counts[AWAITED]
+    if is_awaited(last, until, pool) and not is_cut(last, wires, pool):
         return True
     for i in range(pool.counts[LIVE_COUNT]):
-        if is_awaited(pool.live[i], until, pool):
+        if is_awaited(pool.live[i], until, pool) and not is_cut(pool.live[i], wires, pool):
             pool.counts[AWAITED] = pool.live[i]
             return True
     return False
@@ -863,9 +875,14 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
         slot = pool.live[i]
         state = one[slot, STATE]
         if is_awaited(slot, until, pool):
-            count[VIOLATIONS] += 1
+            kind = LATE_OR_LOST
+            if is_cut(slot, wires, pool):
+                kind = CUT_OFF
+                count[CUT] += 1
+            else:
+                count[VIOLATIONS] += 1
             note_fault(
-                LATE_OR_LOST, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
+                kind, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
             )  # fmt: skip
             place = lanes.base[one[slot, IN_LANE]]
@@ -923,13 +940,14 @@ def follow(
                 one[slot, STATE] = WAITING
                 one[slot, TARGET] = wires.into[port]
                 leaves = cells[place, ARRIVAL] - network.propagation[port]
-                if wires.down[port, 0] <= leaves < wires.down[port, 1]:
+                enters = cells[place, ARRIVAL] - network.processing_low[port]
+                # What is on the wire is lost with it.
+                if wires.down[port, 0] <= enters and leaves < wires.down[port, 1]:
                     count[CUT] += 1
                     note_fault(CUT_OFF, owner, port, 0, 0, leaves, pool)
                     take_out(slot, wires, pool, lanes)
                     drop_slot(slot, pool)
                     continue
-                enters = cells[place, ARRIVAL] - network.processing_low[port]
                 heap_push(wall_of(enters, law), slot, pool)
             pool.scanned[lane] = tail
     # Frames that have left their last port, and those that found no room.
@@ -958,7 +976,8 @@ def follow(
         tally.owner[owner, LEAST] = NEVER
         tally.owner[owner, MOST] = -1
         port = one[slot, EXPECTED]
-        cut = wires.down[port, 0] <= leaves - network.propagation[port] < wires.down[port, 1]
+        begins = leaves - network.propagation[port]
+        cut = wires.down[port, 0] <= leaves and begins < wires.down[port, 1]
         if cut or wires.into[port] < 0:
             count[CUT] += 1
             note_fault(CUT_OFF, one[slot, OWNER], port, 0, 0, leaves, pool)
@@ -1042,7 +1061,7 @@ def run(
             law[ORIGIN_NS] += behind
             if behind > HOLD_LEAST_NS:
                 count[HELD_NS] += behind
-            if count[WAITED_NS] < law[PATIENCE_NS] and awaited(until, pool):
+            if count[WAITED_NS] < law[PATIENCE_NS] and awaited(until, wires, pool):
                 count[HOLDS] += 1 if count[WAITED_NS] == 0 else 0
                 count[WAITED_NS] += 1 + min(behind, HOLD_ROUND_NS)
                 due = NEVER

@@ -133,6 +133,8 @@ class Lateness:
     strays: int
     wrong_tags: int
     cut: int
+    rerouted: int
+    """Frames that a switch sent by another port than planned, the planned one's wire being cut."""
     no_slot: int
     send_errors: int
     free_frames: int
@@ -431,8 +433,31 @@ class Emulator:
             self.socket = None
 
     def cut(self, port: int, from_ps: int, until_ps: int = k.NEVER) -> None:
-        """Cut a wire in one direction: what leaves the port in between is lost."""
+        """Cut a wire in one direction: what is on the wire in between is lost."""
         self.wires.down[port] = from_ps, until_ps
+
+    def entered_ns(self, virtual_ps: int) -> int:
+        """Return when all that enters switches before a virtual time has been put into them.
+
+        Windows are served whole, and with a lag. Virtual time may be held back yet.
+        """
+        law = self.wires.law
+        last_ps = virtual_ps + self.window_ps
+        return int(law[w.ORIGIN_NS] + law[w.LAG_NS]) + last_ps * self.dilation // 1000
+
+    def settle(self, longest_ns: int) -> None:
+        """Take in what switches still have, and put nothing more into them meanwhile."""
+        give_up = time.monotonic_ns() + longest_ns
+        while time.monotonic_ns() < give_up:
+            w.receive(
+                8, self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
+                self.world.tally,
+            )  # fmt: skip
+            live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
+            if not np.any(self.pool.slot[live, w.STATE] == w.AWAY):
+                break
+            time.sleep(0.0005)
+        self._fetch()
 
     def start(self, delay_ns: int = START_NS) -> None:
         """Set virtual time zero a little ahead and let the sources begin."""
@@ -550,6 +575,7 @@ class Emulator:
             strays=int(count[w.STRAYS]),
             wrong_tags=int(count[w.WRONG_TAGS]),
             cut=int(count[w.CUT]),
+            rerouted=int(count[w.REROUTED]),
             no_slot=int(count[w.NO_SLOT]),
             send_errors=int(count[w.SENT_ERRORS]),
             free_frames=int(count[w.FREE_FRAMES]),
