@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qnet.emulate.audit import audit
+from qnet.emulate.cleanup import private_prefix
 from qnet.emulate.controller import Controller
 from qnet.emulate.fabric import CONNECT_S, Entry, Fabric, Out
 from qnet.emulate.flows import Flow, Lane, flows_of
@@ -550,9 +551,9 @@ class _Run:
 
 
 @contextmanager
-def reservation(rules: Iterable[Switch]) -> Iterator[Controller]:
-    """Run the shipped reservation app with these rules."""
-    with TemporaryDirectory(prefix="qnet-rules-") as folder:
+def reservation(rules: Iterable[Switch], base: Path | None = None) -> Iterator[Controller]:
+    """Run the shipped reservation app with these rules, handed over in a folder in `base`."""
+    with TemporaryDirectory(prefix=private_prefix(), dir=base) as folder:
         path = Path(folder) / "rules.jsonl"
         path.write_text(to_text(rules), encoding="utf-8")
         with Controller(["reservation"], ["--rules-file", str(path)]) as controller:
@@ -684,7 +685,7 @@ def compare(
     observation = Observation(
         witness="emulated",
         duration_ps=case.profile.simulation.duration_ps,
-        steady_from_ps=simulated.steady_from_ps,
+        steady_from_ps=min(simulated.steady_from_ps, case.profile.simulation.duration_ps),
         seed=case.profile.simulation.seed,
         frames=sum(one.sent for one in (*streams, *demands)),
         frame_hops=walk.hops,
@@ -701,7 +702,7 @@ def compare(
         rules=0,
         frames=observation.frames,
         hops=walk.hops,
-        lateness=Lateness(frames=walk.hops, violations=0, latest_ps=0),
+        lateness=Lateness(frames=walk.hops, violations=0, holds=0, held_ps=0),
         findings=tuple(told),
         streams=tuple(rows),
         observation=observation,
