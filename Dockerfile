@@ -3,7 +3,7 @@
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        openvswitch-switch=3.1.* mininet=2.3.* iproute2 ethtool iperf3 tshark \
+        openvswitch-switch=3.1.* mininet=2.3.* iproute2 ethtool iperf3 iputils-ping tshark \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /qnet
 COPY . .

@@ -39,12 +39,12 @@ help:
 ryu: .venv-ryu/ready
 
 # Missing tools are no error: the tests that want them are skipped and say why.
-TOOLS := openvswitch-switch mininet iproute2 ethtool iperf3 tshark
+TOOLS := openvswitch-switch mininet iproute2 ethtool iperf3 iputils-ping tshark
 tools:
-	@if (for one in ovs-vswitchd mnexec tshark iperf3; do command -v $$one >/dev/null || exit 1; done); then \
+	@if (for one in ovs-vswitchd mnexec tshark iperf3 ping; do command -v $$one >/dev/null || exit 1; done); then \
 		echo "the emulation's tools are here"; \
 	elif ! command -v apt-get >/dev/null; then \
-		echo "no apt-get: install Open vSwitch, Mininet, iperf3 and tshark with your own system's tool"; \
+		echo "no apt-get: install Open vSwitch, Mininet, iperf3, ping and tshark with your own system's tool"; \
 	elif [ "$$(id -u)" != 0 ]; then \
 		echo "not root: sudo apt-get install $(TOOLS)"; \
 	else \

@@ -15,6 +15,7 @@ from qnet.check.findings import (
     quoted,
     round_up,
 )
+from qnet.check.hashing import check_hashing
 from qnet.check.routes import route_fault
 from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
@@ -65,6 +66,7 @@ def check_demands(
     placed_bps: Counter[int] = Counter()
     for demand, entry in pairs:
         _check_demand_sums(demand, entry, findings)
+        check_hashing(topology, demand, entry, findings)
         for part in entry.parts:
             ports = [topology.port_by_name.get(name) for name in part.ports]
             fault = route_fault(part.ports, ports, (demand.source, demand.target))

@@ -134,7 +134,7 @@ def judge(
             *(plan.reserved.lines() if plan.reserved else ()),
             *plan.gate_lines(),
             _note("simulated", seen.runs.get("simulated")),
-            *_emulation_notes(emulation, seen.runs.get("emulated")),
+            *_emulation_notes(emulation, seen.runs),
         ),
     )
 
@@ -474,11 +474,19 @@ def _note(witness: str, run: Observation | None) -> str:
     )
 
 
-def _emulation_notes(emulation: Emulation | None, run: Observation | None) -> tuple[str, ...]:
-    """Name tier, dilation and lateness of the emulation."""
+def _emulation_notes(
+    emulation: Emulation | None, runs: Mapping[str, Observation]
+) -> tuple[str, ...]:
+    """Name tier, dilation and lateness of the emulation, and where it ended before its time."""
     if emulation is None:
-        return (_note("emulated", run),)
+        return (_note("emulated", runs.get("emulated")),)
     late = emulation.lateness
+    reached_ps = emulation.observation.duration_ps
+    whole_ps = max(run.duration_ps for run in runs.values())
+    shorter = (
+        f"emulated: the first {show_time(reached_ps)} of {show_time(whole_ps)} only, "
+        "for its wall-clock time was used up",
+    )
     clock = (
         "the clock waits for every frame"
         if emulation.dilation is None
@@ -488,8 +496,10 @@ def _emulation_notes(emulation: Emulation | None, run: Observation | None) -> tu
         f"emulated ({emulation.tier}): {emulation.frames:,} frames through {emulation.switches} "
         f"real switches with {emulation.rules:,} rules of the {emulation.controller}, "
         f"{emulation.hops:,} times through a switch; the rest of the load simulated around them",
-        f"emulated: {clock}; {late.violations:,} of {late.frames:,} came after their virtual time, "
-        f"by at most {show_time(late.latest_ps)}; rounding {show_time(emulation.rounding_ps)}",
+        f"emulated: {clock}; {late.violations:,} of {late.frames:,} came too late; virtual time "
+        f"waited {late.holds:,} times, {show_time(late.held_ps)} in all; "
+        f"rounding {show_time(emulation.rounding_ps)}",
+        *(shorter if reached_ps < whole_ps else ()),
     )
 
 

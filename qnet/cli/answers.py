@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     "cuts",
     multiple=True,
     metavar="PORT@TIME",
-    help="lockstep: take the wire of a port down, as in 'a->b@10ms'; may be repeated.",
+    help="Take the wire of a port down while emulating, as in 'a->b@10ms'; may be repeated.",
 )
 def run(
     profile: str,

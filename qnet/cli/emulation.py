@@ -99,7 +99,13 @@ def emulate(
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
-    if (controller is None) == (not commands and not cli):
+    if controller is not None and (commands or cli):
+        words = (
+            "a controller of your own is judged in tier lockstep, which has no hosts: "
+            "leave out --exec and --cli"
+        )
+        raise InputError([Problem("--controller", 0, 0, controller, words)])
+    if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
     scenario = load_scenario(profile, topology, settings, **options)

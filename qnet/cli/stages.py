@@ -101,6 +101,27 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
+@contextmanager
+def stage_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is at work, with a bar on a terminal, and else a line when a stage begins."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = _console()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    last = ""
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("", total=None)
+
+        def show(title: str, done: int, total: int) -> None:
+            nonlocal last
+            bars.update(bar, description=title, completed=done, total=total or None)
+            if title != last and not console.is_terminal:
+                click.echo(f"{title} ...", err=True)
+            last = title
+
+        yield show
+
+
 def searching(scenario: Scenario, budget: str | None, rounds: int | None) -> Search | None:
     """Read how long to search; the clock decides how many rounds are made and nothing else."""
     from time import monotonic
@@ -346,20 +367,28 @@ def emulate_stretched(
     cuts: Sequence[str] = (),
 ) -> Emulation:
     """Send a sample through real switches and hosts in stretched time; say how real it was."""
-    from qnet.emulate.lockstep import Lockstep
-    from qnet.emulate.tier import SAMPLE, Cut, Options, choose_sample, emulate_mininet, witness
+    from qnet.emulate.tier import (
+        SAMPLE,
+        Cut,
+        Options,
+        case_of,
+        choose_sample,
+        emulate_mininet,
+        witness,
+    )
 
     topology, profile = scenario.topology, scenario.profile
     strides = choose_sample(topology, profile, plan, sample or SAMPLE)
     wanted = tuple(Cut(*_read_cut(scenario, one)) for one in cuts)
     options = Options(strides, dilation=dilation, captures=captures, cuts=wanted)
-    with progress_bar("emulate"):
-        run = emulate_mininet(topology, profile, plan, options)
+    with stage_bar() as show:
+        run = emulate_mininet(topology, profile, plan, options, show)
+        show("compare frame by frame", 0, 0)
+        case = case_of(topology, profile, plan, strides, run)
+        result = witness(case, proof, simulated, run)
     for line in run.told():
         click.echo(line, err=True)
-    case = Lockstep(topology, profile, plan, strides=strides)
-    with progress_bar("compare"):
-        return witness(case, proof, simulated, run)
+    return result
 
 
 def _read_cut(scenario: Scenario, text: str) -> Cut:

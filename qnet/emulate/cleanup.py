@@ -4,6 +4,7 @@ Each run has a folder of its own. Its `state.json` says which process the run be
 and start time, so that a number that was given to another process since is not mistaken for it.
 All else of a run (namespaces, devices, switches, hosts) lives in namespaces that the kernel ends
 with the run's first process, which in turn ends with the process that started the run.
+What needs no namespaces (tier `lockstep`) has folders with the process's number in their names.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -53,6 +55,11 @@ def new_run() -> Path:
     return folder
 
 
+def private_prefix() -> str:
+    """Return how the names of this process's temporary folders begin."""
+    return f"qnet-{os.getpid()}-"
+
+
 def note(folder: Path, process: int, role: str) -> None:
     """Write down a process of a run."""
     path = folder / STATE
@@ -76,6 +83,29 @@ def leftovers() -> list[Leftover]:
         alive = [one for one in known if start_time(one["pid"]) == one["start"] is not None]
         if not any(one["role"] == "owner" for one in alive):
             found.append(Leftover(folder, tuple(one["pid"] for one in alive)))
+    return [*found, *(Leftover(folder, ()) for folder in _private_leftovers())]
+
+
+def _private_leftovers() -> list[Path]:
+    """Find the temporary folders of this user whose process is gone.
+
+    A process that started after the folder was last changed has only inherited the number.
+    """
+    found = []
+    boot_s = next(
+        int(line.split()[1])
+        for line in Path("/proc/stat").read_text().splitlines()
+        if line.startswith("btime ")
+    )
+    for folder in sorted(Path(tempfile.gettempdir()).glob("qnet-*")):
+        named = re.fullmatch(r"qnet-(\d+)-.*", folder.name)
+        if named is None or not folder.is_dir() or folder.is_symlink():
+            continue
+        stat = folder.stat()
+        ticks = start_time(int(named[1]))
+        begun_s = None if ticks is None else boot_s + ticks / os.sysconf("SC_CLK_TCK")
+        if stat.st_uid == os.geteuid() and (begun_s is None or begun_s > stat.st_mtime + 2):
+            found.append(folder)
     return found
 
 

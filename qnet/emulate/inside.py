@@ -6,6 +6,7 @@ rules, calibrates, emulates, and writes the result into the folder.
 
 from __future__ import annotations
 
+import math
 import pickle
 import subprocess
 import sys
@@ -23,9 +24,27 @@ from qnet.emulate.hosts import host_frame, is_whole, write_captures
 from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
 from qnet.emulate.rules import rules_of
-from qnet.emulate.tier import JOB, RESULT, CommandResult, Emulated, HostCommand, Options
+from qnet.emulate.tier import (
+    JOB,
+    PROGRESS,
+    RESULT,
+    CommandResult,
+    Cut,
+    Emulated,
+    HostCommand,
+    Options,
+)
 from qnet.emulate.wires import kernels as w
-from qnet.emulate.wires.run import Arrival, Emulator, Fault, Probe, as_usual, be_quick
+from qnet.emulate.wires.run import (
+    PATIENCE_NS,
+    STEP_NS,
+    Arrival,
+    Emulator,
+    Fault,
+    Probe,
+    as_usual,
+    be_quick,
+)
 from qnet.emulate.wiring import Wiring
 from qnet.errors import QnetError
 from qnet.model.histogram import BIN_COUNT, quantile_ps
@@ -36,12 +55,26 @@ from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.setup import owners
 
-CALIBRATION_WINDOWS = 40
 CALIBRATION_DILATION = 2000
+CALIBRATION_NS = 6_000_000_000
+"""Wall-clock time of the calibration at most."""
+
+CALIBRATION_FRAMES = 2000
+"""Passages through a switch that are enough to choose a dilation from."""
+
 DILATIONS = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 
-SLACK_FACTOR = 3
-"""A window lasts this many times as long, on the wall, as nearly every frame is in a switch."""
+SLACK_FACTOR = 2
+"""A window lasts this many times as long, on the wall, as most frames are in a switch.
+
+Virtual time waits for the others, so a dilation too small costs waits, not truth.
+"""
+
+MOST_PPB, HALF_PPB = 950_000_000, 500_000_000
+"""How many frames, in a billion, are most, and half."""
+
+BUDGET_SHARE = 0.9
+"""How much of the wall-clock time is planned with; the rest is for when virtual time waits."""
 
 DRAIN_NS = 2_000_000_000
 
@@ -59,6 +92,8 @@ class Run:
         self.flows = flows_of(topology, profile, plan, sample=names)
         self.wiring = Wiring(topology)
         self.seconds: dict[str, float] = {}
+        self.calibrated = ""
+        self.failover_s = 0.0
         self._since = time.monotonic()
         members = [source for source, owner in enumerate(self.found) if owner.name in names]
         lanes = [(flow, lane) for flow in self.flows for lane in flow.lanes]
@@ -70,6 +105,12 @@ class Run:
         now = time.monotonic()
         self.seconds[what] = now - self._since
         self._since = now
+
+    def say(self, title: str, done: int = 0, total: int = 0) -> None:
+        """Tell the process that waits for the result what is at work."""
+        new = self.folder / (PROGRESS + ".new")
+        new.write_text(f"{title}\t{done}\t{total}")
+        new.replace(self.folder / PROGRESS)
 
     def go(self) -> Emulated:
         """Do all of it."""
@@ -91,11 +132,13 @@ class Run:
             for node in (self.topology.ports[number].source, self.topology.ports[number].target)
         }
         self.rules = [one for one in rules if one.name in touched]
+        self.say(f"build {len(self.rules)} switches and their hosts")
         with (
-            reservation(self.rules) as app,
+            reservation(self.rules, self.folder) as app,
             Net(self.topology, nodes, ports, self.folder, [app.target]) as net,
         ):
             self.lap("network")
+            self.say(f"lay {sum(len(one.rules) for one in self.rules)} rules")
             app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
             for one in self.options.meddling:
                 bridge = f"s{self.wiring.datapath_id(one.node)}"
@@ -108,19 +151,22 @@ class Run:
     def _emulate(self, net: Net) -> Emulated:
         free = self.options.free_run
         dilation = self.options.dilation or (1 if free else 0)
+        budget_s: float | None = None
         if not dilation:
             dilation = self._calibrate(net)
+            budget_s = self.options.budget_s
             self.lap("calibration")
         attempts = 0
         while True:
             attempts += 1
-            emulator, commands = self._attempt(net, dilation)
+            emulator, commands = self._attempt(net, dilation, budget_s)
             late = emulator.lateness()
             share_ppm = late.violations * 1_000_000 // max(late.put_in, 1)
             self.lap(f"emulation at {dilation}")
             if share_ppm <= self.options.violations_ppm or attempts == 2 or self.options.dilation:
                 break
             dilation *= 2
+            budget_s = self.options.budget_s / 2
         void = ""
         if share_ppm > self.options.violations_ppm:
             void = (
@@ -160,21 +206,46 @@ class Run:
         return probes
 
     def _calibrate(self, net: Net) -> int:
-        """Send the first frames very slowly; return the dilation that their stay asks for."""
-        window_ps = self._emulator(net, CALIBRATION_DILATION, None).window_ps
-        sample = self._emulator(net, CALIBRATION_DILATION, CALIBRATION_WINDOWS * window_ps)
-        sample.open(net.namespace)
-        try:
-            self._follow(sample)
-        finally:
-            sample.close()
-        stay_ps = quantile_ps(sample.lateness().inside, 999_000_000) or 0
-        busy_ns = int(sample.pool.counts[w.BUSY_LONGEST])
-        needed_ns = SLACK_FACTOR * stay_ps // 1000 + 2 * busy_ns
-        wanted = needed_ns * 1000 // sample.window_ps
-        return next((one for one in DILATIONS if one >= wanted), DILATIONS[-1])
+        """Send the first frames very slowly; return the dilation that their stay asks for.
 
-    def _emulator(self, net: Net, dilation: int, end_ps: int | None) -> Emulator:
+        A window is to last as long as it takes to serve one and as most frames are in a switch;
+        where there is no time for that, as half of them are.
+        """
+        self.say("start the link emulator (the first time it is compiled)")
+        sample = self._emulator(net, CALIBRATION_DILATION)
+        sample.open(net.namespace)
+        be_quick()
+        try:
+            sample.start()
+            begun_ns = time.monotonic_ns()
+            spent_ns = 0
+            while not sample.finished and spent_ns < CALIBRATION_NS:
+                sample.step()
+                spent_ns = time.monotonic_ns() - begun_ns
+                self.say("calibrate", spent_ns, CALIBRATION_NS)
+                if sample.lateness().came_out >= CALIBRATION_FRAMES:
+                    break
+        finally:
+            as_usual()
+            sample.close()
+        late = sample.lateness()
+        stay_ns = (quantile_ps(late.inside, MOST_PPB) or 0) // 1000
+        windows = max(sample.reached_ps // sample.window_ps, 1)
+        serve_ns = late.busy_ns // windows
+        median_ns = (quantile_ps(late.inside, HALF_PPB) or 0) // 1000
+        wanted = SLACK_FACTOR * (stay_ns + serve_ns) * 1000 // sample.window_ps
+        least = SLACK_FACTOR * (median_ns + serve_ns) * 1000 // sample.window_ps
+        afforded = int(BUDGET_SHARE * self.options.budget_s * 1e12) // sample.end_ps
+        wanted = max(min(wanted, afforded), least)
+        chosen = max((one for one in DILATIONS if one <= wanted), default=DILATIONS[0])
+        self.calibrated = (
+            f"calibration: of {late.came_out} passages {MOST_PPB // 10**7} % within "
+            f"{stay_ns / 1e6:.2f} ms, a window of {sample.window_ps / 1e6:.0f} us served in "
+            f"{serve_ns / 1e6:.2f} ms: dilation {chosen}"
+        )
+        return chosen
+
+    def _emulator(self, net: Net, dilation: int) -> Emulator:
         return Emulator(
             self.topology,
             self.profile,
@@ -182,12 +253,13 @@ class Run:
             net.ends,
             [] if self.options.free_run else self._probes(net),
             dilation=dilation,
-            end_ps=end_ps,
             free_run=self.options.free_run,
         )
 
-    def _attempt(self, net: Net, dilation: int) -> tuple[Emulator, tuple[CommandResult, ...]]:
-        emulator = self._emulator(net, dilation, None)
+    def _attempt(
+        self, net: Net, dilation: int, budget_s: float | None
+    ) -> tuple[Emulator, tuple[CommandResult, ...]]:
+        emulator = self._emulator(net, dilation)
         for cut in self.options.cuts:
             port = self.topology.port_by_name[cut.port]
             for one in (port, self.wiring.reverse[port.name]):
@@ -196,10 +268,10 @@ class Run:
         commands: tuple[CommandResult, ...] = ()
         try:
             if not (self.options.free_run or self.options.cli or self.options.commands):
-                self._follow(emulator)
+                self._follow(emulator, net, budget_s=budget_s)
                 return emulator, commands
             begun, stop = threading.Event(), threading.Event()
-            thread = threading.Thread(target=self._follow, args=(emulator, begun, stop))
+            thread = threading.Thread(target=self._follow, args=(emulator, net, begun, stop))
             thread.start()
             begun.wait()
             try:
@@ -215,14 +287,23 @@ class Run:
             emulator.close()
         return emulator, commands
 
-    @staticmethod
     def _follow(
+        self,
         emulator: Emulator,
+        net: Net,
         begun: threading.Event | None = None,
         stop: threading.Event | None = None,
+        budget_s: float | None = None,
     ) -> None:
-        """Emulate to the end, or until told to stop, before ordinary threads if permitted."""
-        quick = be_quick()
+        """Emulate to the end, or until told to stop, before ordinary threads if permitted.
+
+        When `budget_s` of wall-clock time is used up, the end is where virtual time is by then.
+        """
+        title = f"emulate at dilation {emulator.dilation}"
+        self.say("hosts are at work" if stop is not None else title, 0, emulator.end_ps)
+        cuts = sorted(self.options.cuts, key=lambda one: -one.at_ps)
+        give_up = math.inf if budget_s is None else time.monotonic() + budget_s
+        be_quick()
         try:
             try:
                 emulator.start()
@@ -230,12 +311,30 @@ class Run:
                 if begun is not None:
                     begun.set()
             while not emulator.finished and not (stop is not None and stop.is_set()):
-                emulator.step()
+                if cuts and emulator.entered_ns(cuts[-1].at_ps) <= time.monotonic_ns():
+                    self._take_down(net, emulator, cuts.pop())
+                due_ns = emulator.entered_ns(cuts[-1].at_ps) if cuts else None
+                soon_ns = time.monotonic_ns() + STEP_NS
+                emulator.step(None if due_ns is None else min(due_ns, soon_ns))
+                if stop is None:
+                    self.say(title, emulator.reached_ps, emulator.end_ps)
+                if time.monotonic() > give_up:
+                    emulator.end_here()
             if stop is None:
                 emulator.drain(DRAIN_NS)
         finally:
-            if quick:
-                as_usual()
+            as_usual()
+
+    def _take_down(self, net: Net, emulator: Emulator, cut: Cut) -> None:
+        """Take a wire's devices down when all frames before it are out of the switches.
+
+        Virtual time is held until both switches have seen it; how long that took is wall-clock.
+        """
+        emulator.settle(PATIENCE_NS)
+        port = self.topology.port_by_name[cut.port]
+        begun = time.perf_counter()
+        net.take_down(port)
+        self.failover_s = max(self.failover_s, time.perf_counter() - begun)
 
     # The result
 
@@ -248,9 +347,13 @@ class Run:
         void: str,
         commands: tuple[CommandResult, ...],
     ) -> Emulated:
+        reached_ps = emulator.end_ps if self.options.free_run else emulator.reached_ps
+        arrivals = [
+            one for one in emulator.arrivals if self.options.free_run or one.time_ps <= reached_ps
+        ]
         damaged = [
             one
-            for one in emulator.arrivals
+            for one in arrivals
             if not is_whole(self.flow_of[one.owner][0], one.frame)
             or int.from_bytes(one.frame[42:46], "big") not in self._copies(one.owner)
         ]
@@ -259,22 +362,31 @@ class Run:
             listeners = {place: node for node, place in net.edge.items()}
             captures = write_captures(
                 self.options.captures,
-                ((listeners[one.end], one) for one in emulator.arrivals),
+                ((listeners[one.end], one) for one in arrivals),
             )
         self.lap("result")
         return Emulated(
-            observation=self._observe(emulator),
+            observation=self._observe(emulator, arrivals, reached_ps),
             latency_ps=tuple(
-                (one.owner, one.sequence, one.time_ps - one.born_ps) for one in emulator.arrivals
+                (one.owner, one.sequence, one.time_ps - one.born_ps) for one in arrivals
             ),
             lateness=emulator.lateness(),
             dilation=dilation,
             attempts=attempts,
+            reached_ps=reached_ps,
+            cut_ps=min((one.at_ps for one in self.options.cuts), default=None),
+            failover_s=self.failover_s,
+            calibrated=self.calibrated,
             switches=len(net.nodes),
             rules=sum(len(one.rules) for one in self.rules),
             damaged=len(damaged),
             findings=self._findings(
-                [one for one in emulator.faults() if void or one.kind != w.LATE_OR_LOST]
+                [
+                    one
+                    for one in emulator.faults()
+                    if (void or one.kind != w.LATE_OR_LOST)
+                    and not (self.options.cuts and one.kind == w.CUT_OFF)
+                ]
             ),
             void=void,
             commands=commands,
@@ -316,12 +428,14 @@ class Run:
             return f"{name}: {to}: no room in its queue"
         return f"{name}: {where}: did not come out at {to} in time, or not at all"
 
-    def _observe(self, emulator: Emulator) -> Observation:
+    def _observe(
+        self, emulator: Emulator, arrivals: Sequence[Arrival], reached_ps: int
+    ) -> Observation:
         by_name: dict[str, list[int]] = defaultdict(list)
         for source in self.options.sample:
             by_name[self.found[source].name].append(source)
         arrived: dict[int, list[Arrival]] = defaultdict(list)
-        for one in emulator.arrivals:
+        for one in arrivals:
             arrived[one.owner].append(one)
         streams = {one.name: one for one in self.profile.every_stream}
         demands = {one.name: one for one in self.profile.demands}
@@ -339,10 +453,8 @@ class Run:
         counts = emulator.world.tally.port
         return Observation(
             witness="emulated",
-            duration_ps=self.profile.simulation.duration_ps,
-            steady_from_ps=min(
-                emulator.world.network.steady_from, self.profile.simulation.duration_ps
-            ),
+            duration_ps=reached_ps,
+            steady_from_ps=min(emulator.world.network.steady_from, reached_ps),
             seed=self.profile.simulation.seed,
             frames=int(emulator.pool.counts[w.MADE_REAL]),
             frame_hops=int(emulator.pool.counts[w.CAME_OUT]),

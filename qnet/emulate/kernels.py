@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from qnet.kernel import kernel
 from qnet.simulate import kernels as k
+from qnet.simulate.ports import kernels as g
 
 Ints = NDArray[np.int64]
 
@@ -20,12 +21,21 @@ NEXT, LAST, BIRTH, SEEN = 0, 1, 2, 3
 
 @kernel
 def births(
-    source: int, first: int, stride: int, until: int, sources: k.Sources, noted: Ints
+    source: int,
+    first: int,
+    stride: int,
+    until: int,
+    sources: k.Sources,
+    mine: Ints,
+    timetable: Ints,
+    network: k.Network,
+    noted: Ints,
 ) -> int:
     """Note birth, bytes, cycle and place among those of its birth of every `stride`-th frame.
 
     Counts from frame `first` to the last one born before `until`; returns how many were noted.
-    The source's row of `sources.state` is used up: give a copy.
+    The source's rows of `sources.state` and `mine`, what a timed source knows of its place in the
+    `timetable`, are used up: give copies.
     """
     state = sources.state
     count = 0
@@ -40,7 +50,19 @@ def births(
         frame_bytes = k.draw_size(
             source, state, sources.law, sources.size_bytes, sources.size_limit
         )
-        k.advance(source, frame_bytes, state, sources.law, sources.log_table)
+        if sources.law[source, k.KIND] == g.TIMED:
+            g.emit_next(
+                source,
+                frame_bytes,
+                state,
+                sources.law,
+                mine,
+                timetable,
+                network.clock_error,
+                network.block,
+            )
+        else:
+            k.advance(source, frame_bytes, state, sources.law, sources.log_table)
         if number >= first and (number - first) % stride == 0:
             noted[count, TIME] = birth
             noted[count, FRAME_BYTES] = frame_bytes

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, zip_longest
 from math import gcd
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qnet.emulate.audit import audit
+from qnet.emulate.cleanup import private_prefix
 from qnet.emulate.controller import Controller
 from qnet.emulate.fabric import CONNECT_S, Entry, Fabric, Out
 from qnet.emulate.flows import Flow, Lane, flows_of
@@ -36,7 +37,7 @@ from qnet.emulate.ports import Passage, Ports, Want
 from qnet.emulate.rules import rules_of
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.model.emulation import Emulation, Lateness, Witnesses
-from qnet.model.histogram import BIN_COUNT
+from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
@@ -239,9 +240,12 @@ class _Run:
                 self.real.append(
                     _Real(number, member, int(row[TIME]), int(row[FRAME_BYTES]), int(row[TURN]))
                 )
-        leaders = (one for one in self.real if one.member.lane is one.member.flow.lanes[0])
-        self.born = sorted(leaders, key=lambda one: (one.birth, one.number))[::-1]
         self.twins = self._twins()
+        self.born = sorted(
+            ((min(one.birth for one in twins), number) for number, twins in self.twins.items()),
+            reverse=True,
+        )
+        """When the talker's host hands over a frame, and the number of its first copy."""
         self.bodies: dict[tuple[int, int, int], bytes] = {}
         self.pending: list[tuple[int, int, int, Passage]] = []
         """Frames that have left a port, by when the next switch has them; a heap."""
@@ -251,7 +255,11 @@ class _Run:
         self.set_wire = set_wire
 
     def _twins(self) -> dict[int, list[_Real]]:
-        """Frames that the talker's switch makes of one: a copy for each path of its stream."""
+        """Frames that the talker's switch makes of one: a copy for each path of its stream.
+
+        Where gates give each copy a start of its own, the frame comes for the first one, and a
+        copy that would start after the run's end is missing.
+        """
         by_flow: dict[int, list[list[_Real]]] = defaultdict(list)
         last: Member | None = None
         for one in self.real:
@@ -260,9 +268,10 @@ class _Run:
                 last = one.member
             by_flow[one.member.flow.number][-1].append(one)
         return {
-            together[0].number: list(together)
+            together[0].number: together
             for rows in by_flow.values()
-            for together in zip(*rows, strict=True)
+            for copies in zip_longest(*rows)
+            for together in [[one for one in copies if one is not None]]
         }
 
     def window(self) -> None:
@@ -303,8 +312,8 @@ class _Run:
     def _ask(self, until: int) -> None:
         """Have the switches forward what comes to them before a time: from hosts, from wires."""
         entering = []
-        while self.born and self.born[-1].birth < until:
-            entering.append(self.born.pop())
+        while self.born and self.born[-1][0] < until:
+            entering.append(self.real[self.born.pop()[1]])
         crossed = []
         while self.pending and self.pending[0][0] < until:
             *_, one = heapq.heappop(self.pending)
@@ -358,7 +367,7 @@ class _Run:
         if key not in self.bodies:
             self.bodies[key] = host_frame(self.wiring, flow, one.frame_bytes, dscp)
         body = self.bodies[key]
-        return body[:42] + one.number.to_bytes(8, "big") + body[50:]
+        return body[:42] + self.twins_leader(one).to_bytes(8, "big") + body[50:]
 
     def _entered(self, leader: _Real, outs: Sequence[Out]) -> None:
         """Compare what the talker's switch made of a frame with the plan, path by path."""
@@ -380,7 +389,11 @@ class _Run:
                     self._finding(one, flow.talker, f"not sent to {port.name}")
                 one.gone = one.astray = True
                 self.walk.lost.add(one.number)
+        started = {one.member.lane.label for one in self.twins[leader.number]}
+        absent = {lane.ports[0] for lane in flow.lanes if lane.label not in started}
         for out in left:
+            if self._port_name(flow.talker, out.port) in absent:
+                continue
             if not self.cut_at:
                 to = self._port_name(flow.talker, out.port)
                 self._finding(leader, flow.talker, f"sent to {to}, which is not on its path")
@@ -468,6 +481,10 @@ class _Run:
     def _astray(self, real: _Real, port: Port, time_ps: int, turn: int) -> None:
         """Queue a frame at a port where the simulator does not have it."""
         real.astray = True
+        if not self.ports.has_queue(port.number):
+            real.gone = True
+            self.walk.lost.add(real.number)
+            return
         position = self.ports.position(port.number, real.member.rank)
         time_ps = max(time_ps, self.ports.now_ps)
         label = position << 16 | real.frame_bytes
@@ -534,9 +551,9 @@ class _Run:
 
 
 @contextmanager
-def reservation(rules: Iterable[Switch]) -> Iterator[Controller]:
-    """Run the shipped reservation app with these rules."""
-    with TemporaryDirectory(prefix="qnet-rules-") as folder:
+def reservation(rules: Iterable[Switch], base: Path | None = None) -> Iterator[Controller]:
+    """Run the shipped reservation app with these rules, handed over in a folder in `base`."""
+    with TemporaryDirectory(prefix=private_prefix(), dir=base) as folder:
         path = Path(folder) / "rules.jsonl"
         path.write_text(to_text(rules), encoding="utf-8")
         with Controller(["reservation"], ["--rules-file", str(path)]) as controller:
@@ -668,7 +685,7 @@ def compare(
     observation = Observation(
         witness="emulated",
         duration_ps=case.profile.simulation.duration_ps,
-        steady_from_ps=simulated.steady_from_ps,
+        steady_from_ps=min(simulated.steady_from_ps, case.profile.simulation.duration_ps),
         seed=case.profile.simulation.seed,
         frames=sum(one.sent for one in (*streams, *demands)),
         frame_hops=walk.hops,
@@ -685,7 +702,7 @@ def compare(
         rules=0,
         frames=observation.frames,
         hops=walk.hops,
-        lateness=Lateness(frames=walk.hops, violations=0, latest_ps=0),
+        lateness=Lateness(frames=walk.hops, violations=0, holds=0, held_ps=0),
         findings=tuple(told),
         streams=tuple(rows),
         observation=observation,
@@ -753,8 +770,12 @@ def _account(
         steady += sum(int(sizes[n]) + 20 for n in got if walk.arrival_ps[n] >= network.steady_from)
         late += _late(member, ports)
     bins = np.zeros(BIN_COUNT, dtype=np.int64)
-    for one in latencies:
-        bins[bin_of(one - floor)] += 1
+    for member, trip in zip(members, trips, strict=True):
+        # As the simulator merges them: those of longer routes are moved up by the difference.
+        own = int(ports.world.tally.owner[member.source, FLOOR])
+        for latency, _ in trip:
+            index = bin_of(latency - own)
+            bins[bin_of(bin_low_ps(index) + own - floor) if own > floor else index] += 1
     return Traffic(
         name=name,
         service=service[name],

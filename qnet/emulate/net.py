@@ -13,23 +13,27 @@ import fcntl
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from qnet.emulate.ovs import Bridge, Ovs, SwitchPort
+from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
 from qnet.emulate.wires.kernels import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.run import Inside, WireEnd
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.errors import EnvironmentMissing
-from qnet.model.topology import Topology
+from qnet.model.topology import Port, Topology
 
 MTU = 16_100
 """Between switches: the longest frame, labels and the trailer."""
 
 HOST_MTU = 1500
 """For what hosts send themselves; probes may be longer."""
+
+SEEN_S = 5.0
+"""How long a switch may take to see that a wire is down."""
 
 SIOCETHTOOL = 0x8946
 OFFLOADS = (0x1F, 0x24, 0x2C, 0x17)
@@ -122,6 +126,21 @@ class Net:
     def host(self, node: str) -> Any:
         """Return the Mininet host of a node."""
         return self.mininet.get(node)
+
+    def take_down(self, port: Port) -> None:
+        """Cut a port's wire, in both directions; returns when both switches have seen it."""
+        back = self.wiring.reverse[port.name]
+        batch(
+            [f"link set w{one.number} down" for one in (port, back)], self.mininet.get("wires").pid
+        )
+        give_up = time.monotonic() + SEEN_S
+        for one in (port, back):
+            bridge = f"s{self.wiring.datapath_id(one.source)}"
+            number = self.wiring.openflow_port[one.name]
+            while "LINK_DOWN" not in self.ovs.ofctl("dump-ports-desc", bridge, str(number)):
+                if time.monotonic() > give_up:
+                    raise SwitchFailure(f"{bridge} does not see that {one.name} is down")
+        self.ovs.fence()
 
     def _build(self) -> None:
         from mininet.net import Mininet  # noqa: PLC0415

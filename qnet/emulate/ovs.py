@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal
 
+from qnet.emulate.cleanup import private_prefix
 from qnet.errors import EnvironmentMissing, QnetError
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -129,7 +130,7 @@ class Ovs:
         if reason is not None:
             raise EnvironmentMissing(reason)
         if self.folder is None:
-            self.folder = Path(tempfile.mkdtemp(prefix=f"qnet-{os.getpid()}-"))
+            self.folder = Path(tempfile.mkdtemp(prefix=private_prefix()))
         try:
             self._start()
         except BaseException:

@@ -1,8 +1,9 @@
 """The egress ports of the emulated network: the simulator's own kernel around real frames.
 
-`qnet.simulate.kernels.serve` serves one port up to a virtual time: rate, priority, cycles, gates
-and buffers are its arithmetic, and there is no second one. This module adds to the simulator's
-world what an emulator needs to hand frames in and to see them leave:
+`qnet.simulate.kernels.serve` serves one port up to a virtual time, or `serve_port` of
+`qnet.simulate.ports.kernels` where the port has gates, shapers, meters, preemption or losses: rate,
+priority, cycles and buffers are their arithmetic, and there is no second one. This module adds to
+the simulator's world what an emulator needs to hand frames in and to see them leave:
 
 - an *input lane* into every port, for frames that a switch or a host hands to it, in order of
   arrival (after all other lanes when times are equal);
@@ -29,6 +30,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.ports import kernels as g
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.setup import build, owners
@@ -85,19 +87,17 @@ class Ports:
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
         if parts is not None:
-            raise Infeasible(
-                f"{profile.title}: gates, shapers, meters, sequence recovery and losses are "
-                "simulated, but not emulated yet"
-            )
+            _refuse(topology, profile, parts)
         if not loaded:
             simulated.sources.heap[:, k.TIME] = k.NEVER
-        self.frames, self.span = _births(simulated, want, len(self.found))
+        self.frames, self.span = _births(simulated, parts, want, len(self.found))
         """[frame]: birth, bytes and cycle of each real frame; [source]: first and last + 1."""
         port_count = len(topology.ports)
         self.ranks = simulated.network.classes + 1
         self.planned_positions = len(simulated.routes.hop)
         self.stray_positions = 2 * self.planned_positions
         self.world = _with_ends(simulated, self.ranks)
+        self.parts = parts if parts is None else _with_strays(parts, self.world, self.ranks)
         self.inputs = self.world.network.lane_first[1:] - 1
         """[port]: its input lane."""
         self.outputs = self.inputs[-1] + 1 + np.arange(port_count)
@@ -158,6 +158,12 @@ class Ports:
         """Return the position of a frame of a rank that no planned route brings to a port."""
         return self.stray_positions + port * self.ranks + rank
 
+    def has_queue(self, port: int) -> bool:
+        """Tell whether strays can wait at a port: none can where all is gated and no route goes."""
+        network = self.world.network
+        is_general = self.parts is not None and self.parts.port[port, g.WHAT] == g.GENERAL
+        return bool(is_general or network.cycle_buffers + network.classes)
+
     def put(self, port: int, time_ps: int, frame: int, label: int, turn: int = 0) -> None:
         """Hand a real frame to a port: `label` is `position << 16 | frame bytes`.
 
@@ -196,11 +202,13 @@ class Ports:
     def _serve(self, until: int) -> None:
         block = self.world.network.block
         while self.now_ps < until:
-            self.now_ps = int(
-                k.run_windows(
-                    self.now_ps, until, block, self._order, self._group_of, *self.world, None
+            now, order, group_of = self.now_ps, self._order, self._group_of
+            if self.parts is None:
+                self.now_ps = k.run_windows(now, until, block, order, group_of, *self.world, None)
+            else:
+                self.now_ps = g.run_windows(
+                    now, until, block, order, group_of, *self.world, None, self.parts
                 )
-            )
             if self.now_ps < until:
                 self.world = make_room(self.world)
 
@@ -262,6 +270,10 @@ class Ports:
         """Return the real frames that are in a queue or between two ports."""
         lanes, queues = self.world.lanes, self.world.queues
         found: set[int] = set()
+        if self.parts is not None:  # a frame that can be cut is on the wire until its last bit
+            wire = self.parts.wire
+            born = wire[wire[:, g.WIRE_IS] != g.NOTHING, g.W_BIRTH]
+            found.update((-1 - born[born < 0]).tolist())
         for rings, front, count, base, mask, cells in (
             (
                 lanes.base.size,
@@ -333,27 +345,69 @@ class Ports:
             yield from self._caught[:count].tolist()
 
 
-def _births(world: k.World, want: Sequence[Want], source_count: int) -> tuple[Ints, Ints]:
+def _refuse(topology: Topology, profile: Profile, parts: g.Parts) -> None:
+    """Raise Infeasible where what is simulated has no counterpart in real frames and switches."""
+    what = ""
+    if (parts.port[:, g.WHAT] == g.RECOVERY).any():
+        what = "sequence recovery"
+    elif any(one.cut_through_bytes for one in topology.nodes):
+        what = "cut-through"
+    elif any(one.mechanism == "cqf" for one in profile.classes):
+        what = "CQF"
+    if what:
+        raise Infeasible(f"{profile.title}: {what} is simulated, but not emulated yet")
+
+
+def _births(
+    world: k.World, parts: g.Parts | None, want: Sequence[Want], source_count: int
+) -> tuple[Ints, Ints]:
     """Return birth, bytes and cycle of all frames wanted, and which are whose."""
     sources = world.sources._replace(state=world.sources.state.copy())
+    nothing = np.zeros(0, dtype=np.int64)
+    timed = np.zeros((source_count, 8), dtype=np.int64) if parts is None else parts.source_state
+    mine = timed.copy()
+    timetable = nothing if parts is None else parts.timetable
     span = np.zeros((source_count, 2), dtype=np.int64)
-    parts = [np.empty((0, 4), dtype=np.int64)]
+    rows_of = [np.empty((0, 4), dtype=np.int64)]
     total = 0
     for one in sorted(want):
         rows = 1024
         while True:
             noted = np.empty((min(rows, one.most), 4), dtype=np.int64)
             sources.state[one.source] = world.sources.state[one.source]
-            count = own.births(
-                one.source, one.first, one.stride, int(world.network.end), sources, noted
-            )
+            mine[one.source] = timed[one.source]
+            until = int(world.network.end)
+            span_of = one.source, one.first, one.stride, until
+            count = own.births(*span_of, sources, mine, timetable, world.network, noted)
             if count < rows:
                 break
             rows *= 8
         span[one.source] = total, total + count
         total += count
-        parts.append(noted[:count])
-    return np.concatenate(parts), span
+        rows_of.append(noted[:count])
+    return np.concatenate(rows_of), span
+
+
+def _with_strays(parts: g.Parts, world: k.World, ranks: int) -> g.Parts:
+    """Give the positions of real frames the queues of planned ones, and strays a port's last one.
+
+    Strays of reserved classes take cycles where the port has any. A general port that no route
+    uses has no queues: it becomes a plain one.
+    """
+    port = parts.port.copy()
+    port[port[:, g.FIRST] == port[:, g.LAST], g.WHAT] = g.PLAIN
+    stray = np.full((len(port) * ranks, parts.position.shape[1]), -1, dtype=np.int64)
+    ring = np.repeat(port[:, g.LAST] - 1, ranks)
+    takes_cycles = np.repeat(port[:, g.QUEUES] > port[:, g.FIRST], ranks)
+    takes_cycles &= np.tile(np.arange(ranks) == 0, len(port))
+    takes_cycles |= np.repeat(port[:, g.QUEUES] == port[:, g.LAST], ranks)  # it has no other queue
+    stray[:, g.RING] = np.where(takes_cycles, -1, ring)
+    return parts._replace(
+        port=port,
+        position=np.concatenate((parts.position, parts.position, stray)),
+        dropped=np.zeros((len(world.routes.hop), parts.dropped.shape[1]), dtype=np.int64),
+        head=np.zeros(world.lanes.base.size, dtype=np.int64),
+    )
 
 
 def _with_ends(world: k.World, ranks: int) -> k.World:
@@ -383,7 +437,9 @@ def _with_ends(world: k.World, ranks: int) -> k.World:
     stray = np.zeros((ports * ranks, 2), dtype=routes.hop.dtype)
     stray[:, k.LANE] = np.repeat(outputs, ranks)
     stray[:, k.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
-    rank = np.tile(np.arange(ranks, dtype=routes.rank.dtype), ports)
+    # Where nothing reserves cycles there are no cycle buffers: strays go with the first class.
+    lowest = 0 if network.cycle_buffers else min(1, network.classes)
+    rank = np.tile(np.maximum(np.arange(ranks, dtype=routes.rank.dtype), lowest), ports)
     nothing = np.zeros_like(rank)
     hop = np.concatenate((planned, real, stray))
     return world._replace(

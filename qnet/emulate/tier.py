@@ -13,7 +13,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +41,17 @@ SAMPLE = 12
 
 FRAMES_EACH = 400
 """Real frames of each sampled source, unless it sends fewer."""
+
+BUDGET_S = 45.0
+"""Wall-clock time of the emulation proper, where the dilation is not given."""
+
+PROGRESS = "progress"
+"""File in a run's folder: a line for each step of a stage, its title, steps done, steps in all."""
+
+LOOK_S = 0.2
+"""How often the progress of the child is looked at."""
+
+Progress = Callable[[str, int, int], None]
 
 
 class TierFailure(QnetError):
@@ -78,7 +89,8 @@ class Cut(NamedTuple):
 class Options:
     """How to run. `sample` has every n-th frame of each source number made real.
 
-    `dilation` None has it chosen after a calibration. With `free_run` nothing of the profile is
+    `dilation` None has it chosen after a calibration; the run then takes `budget_s` of wall-clock
+    time at most and ends where virtual time is by then. With `free_run` nothing of the profile is
     sent: hosts' own frames only, forwarded over the shortest paths.
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
     """
@@ -92,6 +104,7 @@ class Options:
     captures: Path | None = None
     free_run: bool = False
     violations_ppm: int = 1000
+    budget_s: float = BUDGET_S
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,10 @@ class CommandResult:
 class Emulated:
     """What a run gave. `latency_ps` has one entry per delivered frame: source, number, latency.
 
-    `void` says why the run does not count, or is empty. `seconds` are wall-clock times of stages.
+    `reached_ps` is where virtual time ended: the profile's duration, unless the budget was used up.
+    `cut_ps` is the time of the first cut, and `failover_s` how long, on the wall, the switches took
+    at most to see a cut. `calibrated` says from what the dilation was chosen, `void` why the run
+    does not count; both may be empty. `seconds` are wall-clock times of stages.
     """
 
     observation: Observation
@@ -116,6 +132,10 @@ class Emulated:
     lateness: Lateness
     dilation: int
     attempts: int
+    reached_ps: int
+    cut_ps: int | None
+    failover_s: float
+    calibrated: str
     switches: int
     rules: int
     damaged: int
@@ -132,6 +152,15 @@ class Emulated:
         stages = ", ".join(f"{what} {spent:.1f} s" for what, spent in self.seconds.items())
         return [
             f"wall clock, not virtual: {stages}",
+            *(
+                [
+                    f"cut seen by the switches within {self.failover_s * 1e3:.1f} ms; they sent "
+                    f"{late.rerouted} frames another way, {late.cut} were lost on the wire"
+                ]
+                if self.cut_ps is not None
+                else []
+            ),
+            *([self.calibrated] if self.calibrated else []),
             f"dilation {self.dilation}: frames were in a switch for {inside[0] / 1e9:.2f} ms "
             f"(median), {inside[1] / 1e9:.2f} ms (99.9 %)",
             f"{late.violations} of {late.put_in} frames too late; virtual time held "
@@ -195,9 +224,16 @@ def choose_sample(
     }
 
 
-def emulate_mininet(topology: Topology, profile: Profile, plan: Plan, options: Options) -> Emulated:
+def emulate_mininet(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    options: Options,
+    progress: Progress | None = None,
+) -> Emulated:
     """Run the tier; returns when everything that it made is gone again.
 
+    `progress` is called with the title of the stage at work, how much of it is done, and of what.
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TierFailure, with what
     the child wrote last, when it did not come to an end.
     """
@@ -224,7 +260,7 @@ def emulate_mininet(topology: Topology, profile: Profile, plan: Plan, options: O
             )
             try:
                 cleanup.note(folder, child.pid, "namespaces")
-                code = child.wait()
+                code = _watch(child, folder / PROGRESS, progress)
             finally:
                 _end(child)
             if code != 0 or not (folder / RESULT).exists():
@@ -240,11 +276,34 @@ def emulate_mininet(topology: Topology, profile: Profile, plan: Plan, options: O
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _watch(child: subprocess.Popen[bytes], path: Path, progress: Progress | None) -> int:
+    """Wait for the child, telling what it says of its progress; return its exit code."""
+    last = ""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(LOOK_S if progress is not None else None)
+        line = path.read_text() if path.exists() else last
+        if progress is not None and line != last:
+            title, done, total = line.split("\t")
+            progress(title, int(done), int(total))
+        last = line
+
+
+def case_of(
+    topology: Topology, profile: Profile, plan: Plan, sample: Mapping[int, int], run: Emulated
+) -> Lockstep:
+    """Return the sample as the simulator has it, up to where the run's virtual time ended."""
+    simulation = profile.simulation.model_copy(update={"duration_ps": run.reached_ps})
+    shortened = profile.model_copy(update={"simulation": simulation})
+    return Lockstep(topology, shortened, plan, strides=sample)
+
+
 def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
     """Put a run beside what was proven and simulated, frame by frame.
 
-    `case` is that of the run's sample. Frames that were late for their window have no latency to
-    compare, as long as they are few enough for the run to count.
+    `case` is that of `case_of`. Frames that were late for their window have no latency to
+    compare, as long as they are few enough for the run to count. After a cut the simulator's course
+    is no measure: frames that it delivers before are compared, the others counted.
     """
     plain, ports = case.walk(None)
     walk = Walk(hops=run.lateness.came_out)
@@ -252,6 +311,8 @@ def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated)
     for source, sequence, latency_ps in run.latency_ps:
         number = int(ports.span[source, 0]) + sequence // stride[source]
         walk.arrival_ps[number] = int(ports.frames[number, TIME]) + latency_ps
+    if run.cut_ps is not None:
+        plain.arrival_ps = {n: at for n, at in plain.arrival_ps.items() if at < run.cut_ps}
     absent = set(plain.arrival_ps) - set(walk.arrival_ps)
     if len(absent) <= run.lateness.violations:
         for number in absent:
@@ -269,7 +330,8 @@ def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated)
             "lateness": Late(
                 frames=run.lateness.put_in,
                 violations=run.lateness.violations,
-                latest_ps=run.lateness.held_ns * 1000 // run.dilation,
+                holds=run.lateness.holds,
+                held_ps=run.lateness.held_ns * 1000 // run.dilation,
             ),
         }
     )

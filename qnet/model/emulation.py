@@ -36,15 +36,19 @@ class Witnesses(Noun):
 
 
 class Lateness(Noun):
-    """How far frames were behind the wall clock, in virtual picoseconds.
+    """How well switches kept up with virtual time, counted in passages through a switch.
 
-    A frame that comes after its virtual time has passed is a violation. Under `lockstep` the clock
-    waits for every frame, so there is none.
+    A frame that is still in a switch when its virtual time has come holds virtual time back; one
+    that is too long in coming is a violation and counts no more. Under `lockstep` the clock waits
+    for every frame, so there is neither.
     """
 
     frames: int
     violations: int
-    latest_ps: int
+    holds: int
+    """Times that virtual time was held back."""
+    held_ps: int
+    """For how long in all: wall-clock time, divided by the dilation."""
 
 
 class Emulation(Noun):

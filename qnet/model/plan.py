@@ -50,11 +50,30 @@ class StreamPlan(Noun):
     paths: tuple[PathPlan, ...] = ()
 
 
+class HashedPlan(Noun):
+    """Which microflows of a demand the plan sends over the links of a part's ports.
+
+    Those from `first` to `last - 1`; of them the hash sends `count` over these very wires.
+    """
+
+    first: int
+    last: int
+    count: int
+
+
 class DemandPart(Noun):
-    """The share of a demand that takes one route."""
+    """The share of a demand that takes one route.
+
+    For a demand of N microflows, microflow m has `rate // N` bit/s, and one more if m is less than
+    `rate % N`. The wire that it takes at a node with a link of k wires is the one of number
+    `mix(mix(K(demand) + m * 0x9E3779B97F4A7C15) ^ K(node)) % k`, from 0 on, where all is modulo
+    2**64, K(name) is the number that the first eight bytes of the name's SHA-256 are, the highest
+    first, and mix is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    """
 
     ports: tuple[str, ...]
     rate_bps: int
+    hashed: HashedPlan | None = None
 
 
 class DemandPlan(Noun):

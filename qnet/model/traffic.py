@@ -350,6 +350,15 @@ class Demand(Noun):
         description="frames back to back in one burst (arrival: bursts)",
     )
     sizes: FrameSizes = Field(IMIX, description="'imix' (64, 594, 1518 at 7:4:1) or one frame size")
+    microflows: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=1_000_000,
+        description="conversations of equal rate that it consists of; each keeps to one route, and "
+        "a hash picks its wire at every link of several (IEEE 802.1AX clause 6.2.4); default the "
+        "plan splits the demand at will",
+    )
     max_loss_ppb: Ratio | None = Field(
         None, alias="max-loss", description="largest share of frames lost"
     )
@@ -365,6 +374,10 @@ class Demand(Noun):
             raise ValueError(f"'from' and 'to' are both '{self.source}'; a demand needs two nodes")
         if self.burst_packets > 1 and self.arrival != "bursts":
             raise ValueError("'burst' goes with 'arrival: bursts' only")
+        if self.microflows is not None and self.rate_bps < self.microflows:
+            raise ValueError(
+                f"{self.microflows} microflows share {self.rate_bps} bit/s; each needs 1 bit/s"
+            )
         return self
 
 

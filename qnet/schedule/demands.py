@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qnet.model.plan import DemandPart, DemandPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile
 from qnet.schedule.flows import Pair, RouteRate, place_flows
+from qnet.schedule.microflows import Rooms, parts_of
 from qnet.schedule.routes import Graph, Route
 from qnet.units import ceil_div, show_rate
 
@@ -113,17 +114,36 @@ def place_demands(
     edge_free_bps = [sum(free_bps[port.number] for port in edge.ports) for edge in graph.edges]
     flow_bps = list(edge_free_bps)
     placed = place_flows(graph, edge_free_bps, wants)
-    wires = Wires(topology.ports, free_bps)
+    drawn = {
+        demand.name: _draw(placed[demand.source, demand.target], demand.rate_bps)
+        for demand in _by_priority(profile)
+    }
+    hashed = _hash(topology, profile, drawn, free_bps, edge_free_bps)
+    # The hash asks for no room: what may be split goes beside what it has put on each wire.
+    left_bps = list(free_bps)
+    for parts in hashed.values():
+        for part in parts:
+            for name in part.ports:
+                number = topology.port_by_name[name].number
+                left_bps[number] = max(left_bps[number] - part.rate_bps, 0)
+    wires = Wires(topology.ports, left_bps)
+    for name in hashed:
+        for route, rate_bps in drawn[name]:
+            for edge in route.edges:
+                flow_bps[edge.number] -= rate_bps
     for edge in graph.edges:
         wires.share(edge.ports, flow_bps[edge.number] - edge_free_bps[edge.number])
     plans: dict[str, DemandPlan] = {}
     for demand in _by_priority(profile):
-        routes = placed[demand.source, demand.target]
-        parts = [
-            part
-            for route, rate_bps in _draw(routes, demand.rate_bps)
-            for part in wires.assign(route, rate_bps)
-        ]
+        parts = (
+            hashed[demand.name]
+            if demand.name in hashed
+            else [
+                part
+                for route, rate_bps in drawn[demand.name]
+                for part in wires.assign(route, rate_bps)
+            ]
+        )
         placed_bps = sum(part.rate_bps for part in parts)
         plans[demand.name] = DemandPlan(
             name=demand.name,
@@ -132,9 +152,39 @@ def place_demands(
             parts=tuple(parts),
             reason=None
             if placed_bps == demand.rate_bps
+            else _why_not_whole(demand, placed_bps)
+            if placed_bps < sum(one.rate_bps for one in drawn[demand.name])
             else _why_not_all(graph, edge_free_bps, demand, placed_bps),
         )
     return [plans[demand.name] for demand in profile.demands]
+
+
+def _hash(
+    topology: Topology,
+    profile: Profile,
+    drawn: Mapping[str, Sequence[RouteRate]],
+    free_bps: Sequence[int],
+    edge_free_bps: Sequence[int],
+) -> dict[str, list[DemandPart]]:
+    """Give every microflow its links, and see on which wires the hash puts it."""
+    rooms = Rooms(free_bps, edge_free_bps)
+    return {
+        demand.name: [
+            part
+            for bundle in rooms.bundle(demand, drawn[demand.name])
+            for part in parts_of(demand, bundle)
+        ]
+        for demand in _by_priority(profile)
+        if demand.microflows is not None
+    }
+
+
+def _why_not_whole(demand: Demand, placed_bps: int) -> str:
+    assert demand.microflows is not None, "what can be split is placed as it was drawn"
+    return (
+        f"placed {show_rate(placed_bps)} of {show_rate(demand.rate_bps)}; no one route has room "
+        f"for another microflow of {show_rate(ceil_div(demand.rate_bps, demand.microflows))}"
+    )
 
 
 def _by_priority(profile: Profile) -> list[Demand]:

@@ -61,6 +61,18 @@ def test_all_frames_of_a_small_network_are_emulated_as_simulated(name: str) -> N
         assert one == simulated[one.name]
 
 
+def test_streams_behind_gates_are_emulated_as_simulated() -> None:
+    # Two copies of one frame have gates, and so starts, of their own.
+    answer = ask("factory", duration="2ms")
+    result = _emulate(answer, frames=10_000)
+    assert not result.findings
+    simulated = {one.name: one for one in answer.observation.streams}
+    assert {one.name for one in result.observation.streams} == set(simulated)
+    for one in result.observation.streams:
+        assert one == simulated[one.name]
+    assert max(one.received for one in result.observation.streams) > 0
+
+
 def test_a_wrong_cycle_rewrite_is_found_and_named() -> None:
     answer = ask(GOLDEN / "line" / "traffic.yaml", duration="500us")
     wrong: list[str] = []

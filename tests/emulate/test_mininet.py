@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -19,8 +20,10 @@ from qnet.model.plan import Plan
 from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
+from qnet.simulate.setup import owners
 
 REASON = tier.missing()
+GOLDEN = Path(__file__).parent.parent / "golden"
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 LINE = """
@@ -125,6 +128,69 @@ def test_what_comes_out_is_what_was_simulated(
             by_source[source].append((number, latency_ps))
         assert len(times) == next(one.delivered for one in result.streams if one.name == "back")
         assert sorted(times) == times
+
+
+def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan: Plan) -> None:
+    topology, profile = scenario.topology, scenario.profile
+    strides = tier.choose_sample(topology, profile, plan, 4)
+    said: set[str] = set()
+    run = tier.emulate_mininet(
+        topology,
+        profile,
+        plan,
+        tier.Options(strides, budget_s=0.1),
+        lambda title, *_: said.add(title.split()[0]),
+    )
+    assert 0 < run.reached_ps < profile.simulation.duration_ps
+    assert "emulate" in said or "calibrate" in said
+    assert run.calibrated
+    case = tier.case_of(topology, profile, plan, strides, run)
+    simulated = simulate(topology, profile, plan)
+    result = tier.witness(case, prove(topology, profile, plan), simulated, run)
+    assert result.findings == ()
+    assert result.observation.duration_ps == run.reached_ps
+    assert sum(one.delivered for one in result.streams) > 20
+    assert all(one.difference_ps == 0 for one in result.streams if one.delivered)
+
+
+def test_a_cut_is_seen_by_the_switches_and_replication_makes_up_for_it() -> None:
+    case = load(str(GOLDEN / "two-paths" / "traffic.yaml"))
+    topology, profile = case.topology, case.profile
+    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    twice = next(one for one in plan.streams if len(one.paths) == 2)
+    strides = tier.choose_sample(topology, profile, plan, 4)
+    cut = tier.Cut(twice.paths[0].ports[0], 500_000_000)
+    run = tier.emulate_mininet(
+        topology, profile, plan, tier.Options(strides, dilation=1000, cuts=(cut,))
+    )
+    assert (run.void, run.findings) == ("", ())
+    assert run.failover_s > 0
+    assert run.lateness.cut > 0
+    sources = [n for n, one in enumerate(owners(topology, profile, plan)) if one.name == twice.name]
+    came = {source: {n for s, n, _ in run.latency_ps if s == source} for source in sources}
+    first, second = (came[source] for source in sources)
+    assert len(first) < len(second)
+    assert first | second == set(range(max(second) + 1)), "every frame came by one path at least"
+    simulated = simulate(topology, profile, plan)
+    sample = tier.case_of(topology, profile, plan, strides, run)
+    result = tier.witness(sample, prove(topology, profile, plan), simulated, run)
+    assert result.findings == ()
+    replicated = next(one for one in result.streams if one.name == twice.name)
+    assert (replicated.lost, replicated.difference_ps) == (0, 0)
+
+
+def test_folders_of_dead_processes_are_removed() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    dead = Path(tempfile.mkdtemp(prefix=f"qnet-{child.pid}-"))
+    mine = Path(tempfile.mkdtemp(prefix=cleanup.private_prefix()))
+    try:
+        cleanup.cleanup()
+        assert not dead.exists()
+        assert mine.exists()
+    finally:
+        shutil.rmtree(dead, ignore_errors=True)
+        mine.rmdir()
 
 
 def _times(path: Path) -> list[int]:

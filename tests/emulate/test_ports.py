@@ -10,9 +10,49 @@ import pytest
 from qnet.emulate.kernels import TIME
 from qnet.emulate.ports import Ports, Want
 from qnet.simulate.setup import owners
-from tests.asking import ask
+from tests.asking import Answer, ask
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+TOPOLOGY = """
+title: Three bridges, one link of which loses frames
+nodes:
+  - {name: a, processing: 1us..2us}
+  - {name: b, processing: 1us..2us, buffer: 100kB}
+  - {name: c, processing: 1us..2us}
+links:
+  - {between: [a, b], rate: 1Gbps, length: 1km}
+  - {between: [b, c], rate: 1Gbps, length: 1km, loss: 1%}
+"""
+TRAFFIC = """
+title: Shaped, metered, weighted and cut
+topology: topology
+classes:
+  - {name: audio, priority: 6, mechanism: strict-priority, idle-slope: 30%}
+  - {name: control, priority: 5, mechanism: strict-priority, max-residence: 1ms}
+  - {name: gold, priority: 2, mechanism: strict-priority, weight: 3}
+  - {name: silver, priority: 2, mechanism: strict-priority, weight: 1}
+  - {name: bulk, priority: 0, mechanism: strict-priority, preemptable: true}
+simulation: {duration: 4ms, seed: 5}
+streams:
+  - {name: voice, from: a, to: c, class: audio, interval: 125us, max-payload-size: 600B}
+  - {name: valve, from: a, to: c, class: control, interval: 100us, max-payload-size: 200B,
+     max-pkts-per-interval: 2, excess-pkts-per-interval: 1, police: true}
+demands:
+  - {name: rich, from: a, to: c, class: gold, rate: 500Mbps}
+  - {name: poor, from: b, to: c, class: silver, rate: 300Mbps}
+  - {name: rest, from: a, to: c, class: bulk, rate: 90Mbps, sizes: 1518B}
+"""
+
+
+def test_frames_through_every_part_of_a_general_port_arrive_as_simulated(tmp_path: Path) -> None:
+    (tmp_path / "topology.yaml").write_text(TOPOLOGY)
+    (tmp_path / "traffic.yaml").write_text(TRAFFIC)
+    answer = ask(tmp_path / "traffic.yaml")
+    causes = {one.cause for one in answer.observation.drops}
+    assert causes >= {"beyond the committed rate", "lost or damaged on the link"}
+    _follow(1, answer)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +65,30 @@ GOLDEN = Path(__file__).parents[1] / "golden"
     ],
 )
 def test_frames_followed_arrive_as_simulated(stride: int, name: str) -> None:
-    answer = ask(GOLDEN / name / "traffic.yaml")
+    _follow(stride, ask(GOLDEN / name / "traffic.yaml"))
+
+
+def test_frames_through_gates_arrive_as_simulated() -> None:
+    _follow(1, ask("factory", duration="4ms"))
+
+
+def test_frames_astray_pass_every_port_of_a_network_with_gates() -> None:
+    answer = ask("factory", duration="1ms")
+    case = answer.scenario
+    ports = Ports(case.topology, case.profile, answer.plan, loaded=False)
+    count = len(case.topology.ports)
+    for port in range(count):
+        ports.put(port, 1000 * port, port, ports.position(port, port % ports.ranks) << 16 | 100)
+    left = {}
+    while not ports.done:
+        left.update({one.frame: one for one in ports.serve_window()})
+    assert {frame: one.port for frame, one in left.items()} == {one: one for one in range(count)}
+    for frame, one in left.items():
+        crossing_ps = 120 * 8000 + case.topology.ports[frame].propagation_ps  # at 1 Gb/s
+        assert one.time_ps >= 1000 * frame + crossing_ps
+
+
+def _follow(stride: int, answer: Answer) -> None:
     case, plan, seen = answer.scenario, answer.plan, answer.observation
     found = owners(case.topology, case.profile, plan)
     want = [Want(source, first=0, stride=stride) for source in range(len(found))]

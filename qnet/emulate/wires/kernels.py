@@ -90,6 +90,7 @@ _recvmmsg = libc(
 )
 _sendmmsg = libc("sendmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32)
 _ppoll = libc("ppoll", types.int32, types.intp, types.uint64, types.intp, types.intp)
+_memcpy = libc("memcpy", types.intp, types.intp, types.intp, types.intp)
 _clock_gettime = libc("clock_gettime", types.int32, types.int32, types.intp)
 
 DONT_WAIT = 0x40
@@ -126,6 +127,7 @@ FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = r
 COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
 MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
+BUSY_NS, AWAITED, REROUTED = 29, 30, 31
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
@@ -236,6 +238,12 @@ def wall_of(virtual: int, law: Ints) -> int:
 def virtual_of(wall_ns: int, law: Ints) -> int:
     """Return the virtual time of a wall time."""
     return (wall_ns - law[ORIGIN_NS]) * 1000 // law[DILATION]
+
+
+@kernel
+def copy(target: int, source: int, length: int) -> None:
+    """Copy bytes from one address to another; compiled slices go byte by byte."""
+    _memcpy(target, source, length)
 
 
 @kernel
@@ -384,7 +392,7 @@ def note_arrival(slot: int, end: int, data: Bytes, row: int, length: int, pool: 
     first = pool.counts[CAPTURE_BYTES]
     record[at, RECORD_AT] = first
     record[at, RECORD_BYTES] = length
-    pool.capture[first : first + length] = data[row, :length]
+    copy(pool.capture.ctypes.data + first, data.ctypes.data + row * data.shape[1], length)
     pool.counts[CAPTURE_BYTES] = first + length
     pool.counts[RECORD_COUNT] = at + 1
 
@@ -428,7 +436,8 @@ def start_planned(
             row = other
     length = wires.pattern[row, PATTERN_BYTES]
     one[slot, BYTES_HELD] = length
-    pool.frames[slot, :length] = wires.template[row, :length]
+    stride = wires.law[STRIDE]
+    copy(pool.frames.ctypes.data + slot * stride, wires.template.ctypes.data + row * stride, length)
     write(pool.frames, slot, STAMP, 4, source)
     write(pool.frames, slot, STAMP + 4, 4, made)
     tally.owner[own, FLOOR] = 0
@@ -597,6 +606,13 @@ def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, 
 
 
 @kernel
+def keep_bytes(slot: int, row: int, length: int, pool: Pool, messages: Messages) -> None:
+    """Keep the bytes of a frame that has come in."""
+    stride = pool.frames.shape[1]
+    copy(pool.frames.ctypes.data + slot * stride, messages.data.ctypes.data + row * stride, length)
+
+
+@kernel
 def came_out(
     end: int, row: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
     routes: Routes, lanes: Lanes, tally: Tally,
@@ -627,7 +643,7 @@ def came_out(
         return
     one[slot, BYTES_HELD] = length
     one[slot, VIRTUAL] = virtual
-    pool.frames[slot, :length] = data[row, :length]
+    keep_bytes(slot, row, length, pool, messages)
     if kind == SWITCH_END:
         insert_free(slot, port, wires, pool, routes, lanes, tally)
     elif kind == EDGE_END:
@@ -673,17 +689,21 @@ def came_out_planned(
         if peer < 0:
             drop_slot(slot, pool)
             return
-        pool.frames[slot, :length] = data[row, :length]
+        keep_bytes(slot, row, length, pool, messages)
         one[slot, BYTES_HELD] = length
         one[slot, OWNER] = -1
         count[TO_HOSTS] += 1
         send_free(slot, peer, now, one[slot, VIRTUAL], wires, pool)
         return
     if one[slot, EXPECTED] != port:
-        count[STRAYS] += 1
-        note_fault(
-            WRONG_PORT, owner, one[slot, EXPECTED], end, one[slot, HOP], one[slot, VIRTUAL], pool
-        )
+        if is_cut(slot, wires, pool):
+            count[REROUTED] += 1
+        else:
+            count[STRAYS] += 1
+            note_fault(
+                WRONG_PORT, owner, one[slot, EXPECTED], end, one[slot, HOP], one[slot, VIRTUAL],
+                pool,
+            )  # fmt: skip
         take_out(slot, wires, pool, lanes)
         drop_slot(slot, pool)
         return
@@ -693,7 +713,7 @@ def came_out_planned(
     margin = wall_of(until, law) + law[LAG_NS] - now
     count[MARGIN_LEAST] = min(count[MARGIN_LEAST], margin)
     pool.histogram[MARGIN, bin_of(max(margin, 0) * 1000)] += 1
-    pool.frames[slot, :length] = data[row, :length]
+    keep_bytes(slot, row, length, pool, messages)
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
     if routes.rank[one[slot, BASE]] == 0:
@@ -812,14 +832,34 @@ def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
 
 
 @kernel
-def awaited(until: int, pool: Pool) -> bool:
-    """Say whether a frame is still in a switch, or on its way there, that must be served now."""
+def is_awaited(slot: int, until: int, pool: Pool) -> bool:
+    """Say whether the frame of a slot is in a switch, or on its way, and must be served now."""
     one = pool.slot
+    if one[slot, STATE] != WAITING and one[slot, STATE] != AWAY:
+        return False
+    planned = one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0
+    return planned and one[slot, VIRTUAL] < until
+
+
+@kernel
+def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
+    """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
+    down, port = wires.down, pool.slot[slot, EXPECTED]
+    return down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]
+
+
+@kernel
+def awaited(until: int, wires: Wires, pool: Pool) -> bool:
+    """Say whether a frame is still in a switch, or on its way there, that must be served now.
+
+    The one found last is looked at first: it is asked time and again while it is not there.
+    """
+    last = pool.counts[AWAITED]
+    if is_awaited(last, until, pool) and not is_cut(last, wires, pool):
+        return True
     for i in range(pool.counts[LIVE_COUNT]):
-        slot = pool.live[i]
-        state = one[slot, STATE]
-        planned = one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0
-        if planned and one[slot, VIRTUAL] < until and state in (WAITING, AWAY):
+        if is_awaited(pool.live[i], until, pool) and not is_cut(pool.live[i], wires, pool):
+            pool.counts[AWAITED] = pool.live[i]
             return True
     return False
 
@@ -834,12 +874,15 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
         slot = pool.live[i]
         state = one[slot, STATE]
-        if one[slot, OWNER] < 0 or one[slot, EXPECTED] < 0:
-            continue
-        if one[slot, VIRTUAL] < until and state in (WAITING, AWAY):
-            count[VIOLATIONS] += 1
+        if is_awaited(slot, until, pool):
+            kind = LATE_OR_LOST
+            if is_cut(slot, wires, pool):
+                kind = CUT_OFF
+                count[CUT] += 1
+            else:
+                count[VIOLATIONS] += 1
             note_fault(
-                LATE_OR_LOST, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
+                kind, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
             )  # fmt: skip
             place = lanes.base[one[slot, IN_LANE]]
@@ -897,13 +940,14 @@ def follow(
                 one[slot, STATE] = WAITING
                 one[slot, TARGET] = wires.into[port]
                 leaves = cells[place, ARRIVAL] - network.propagation[port]
-                if wires.down[port, 0] <= leaves < wires.down[port, 1]:
+                enters = cells[place, ARRIVAL] - network.processing_low[port]
+                # What is on the wire is lost with it.
+                if wires.down[port, 0] <= enters and leaves < wires.down[port, 1]:
                     count[CUT] += 1
                     note_fault(CUT_OFF, owner, port, 0, 0, leaves, pool)
                     take_out(slot, wires, pool, lanes)
                     drop_slot(slot, pool)
                     continue
-                enters = cells[place, ARRIVAL] - network.processing_low[port]
                 heap_push(wall_of(enters, law), slot, pool)
             pool.scanned[lane] = tail
     # Frames that have left their last port, and those that found no room.
@@ -932,7 +976,8 @@ def follow(
         tally.owner[owner, LEAST] = NEVER
         tally.owner[owner, MOST] = -1
         port = one[slot, EXPECTED]
-        cut = wires.down[port, 0] <= leaves - network.propagation[port] < wires.down[port, 1]
+        begins = leaves - network.propagation[port]
+        cut = wires.down[port, 0] <= leaves and begins < wires.down[port, 1]
         if cut or wires.into[port] < 0:
             count[CUT] += 1
             note_fault(CUT_OFF, one[slot, OWNER], port, 0, 0, leaves, pool)
@@ -1016,7 +1061,7 @@ def run(
             law[ORIGIN_NS] += behind
             if behind > HOLD_LEAST_NS:
                 count[HELD_NS] += behind
-            if count[WAITED_NS] < law[PATIENCE_NS] and awaited(until, pool):
+            if count[WAITED_NS] < law[PATIENCE_NS] and awaited(until, wires, pool):
                 count[HOLDS] += 1 if count[WAITED_NS] == 0 else 0
                 count[WAITED_NS] += 1 + min(behind, HOLD_ROUND_NS)
                 due = NEVER
@@ -1037,6 +1082,7 @@ def run(
             if law[FREE_RUN] == 0:
                 done = wall(messages.clock)
                 count[BUSY_LONGEST] = max(count[BUSY_LONGEST], done - now)
+                count[BUSY_NS] += done - now
                 if until >= law[END_PS]:
                     return FINISHED
                 continue

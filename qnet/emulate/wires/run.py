@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import os
 import socket
 import struct
@@ -131,6 +133,8 @@ class Lateness:
     strays: int
     wrong_tags: int
     cut: int
+    rerouted: int
+    """Frames that a switch sent by another port than planned, the planned one's wire being cut."""
     no_slot: int
     send_errors: int
     free_frames: int
@@ -138,6 +142,8 @@ class Lateness:
     margin_least_ns: int
     busy_longest_ns: int
     """Longest time that one window took to serve."""
+    busy_ns: int
+    """Time that all windows took together."""
     held_ns: int
     holds: int
     """For how long, and how often, virtual time was held for frames, or for the emulator."""
@@ -427,8 +433,31 @@ class Emulator:
             self.socket = None
 
     def cut(self, port: int, from_ps: int, until_ps: int = k.NEVER) -> None:
-        """Cut a wire in one direction: what leaves the port in between is lost."""
+        """Cut a wire in one direction: what is on the wire in between is lost."""
         self.wires.down[port] = from_ps, until_ps
+
+    def entered_ns(self, virtual_ps: int) -> int:
+        """Return when all that enters switches before a virtual time has been put into them.
+
+        Windows are served whole, and with a lag. Virtual time may be held back yet.
+        """
+        law = self.wires.law
+        last_ps = virtual_ps + self.window_ps
+        return int(law[w.ORIGIN_NS] + law[w.LAG_NS]) + last_ps * self.dilation // 1000
+
+    def settle(self, longest_ns: int) -> None:
+        """Take in what switches still have, and put nothing more into them meanwhile."""
+        give_up = time.monotonic_ns() + longest_ns
+        while time.monotonic_ns() < give_up:
+            w.receive(
+                8, self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
+                self.world.tally,
+            )  # fmt: skip
+            live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
+            if not np.any(self.pool.slot[live, w.STATE] == w.AWAY):
+                break
+            time.sleep(0.0005)
+        self._fetch()
 
     def start(self, delay_ns: int = START_NS) -> None:
         """Set virtual time zero a little ahead and let the sources begin."""
@@ -466,6 +495,16 @@ class Emulator:
             break
         self._fetch()
 
+    @property
+    def reached_ps(self) -> int:
+        """Up to when all ports have been served."""
+        return int(self.pool.counts[w.COMPLETE])
+
+    def end_here(self) -> None:
+        """Let virtual time go no further; frames that have left their last port still arrive."""
+        self.wires.law[w.END_PS] = self.reached_ps
+        self.finished = True
+
     def positions(self, source: int) -> Ints:
         """Return the positions of a source's route, in order."""
         hops = hops_of(self.found)
@@ -478,23 +517,25 @@ class Emulator:
         """Return how many frames have left their last port and not yet come out to their hosts."""
         live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
         rows = self.pool.slot[live]
-        leaving = (rows[:, w.EXPECTED] < 0) & (rows[:, w.OWNER] >= 0)
-        return int(leaving.sum())
+        return int(self._leaving(rows).sum())
+
+    def _leaving(self, rows: Ints) -> NDArray[np.bool_]:
+        in_time = rows[:, w.VIRTUAL] <= self.wires.law[w.END_PS]
+        leaving: NDArray[np.bool_] = (rows[:, w.EXPECTED] < 0) & (rows[:, w.OWNER] >= 0) & in_time
+        return leaving
 
     def drain(self, longest_ns: int) -> None:
         """After the end, wait for the frames that have left their last port."""
         give_up = time.monotonic_ns() + longest_ns
         while self.on_its_way() and time.monotonic_ns() < give_up:
             self.step(time.monotonic_ns() + STEP_NS // 10)
-        live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]].copy()
-        for slot in live:
-            row = self.pool.slot[slot]
-            if row[w.EXPECTED] < 0 and row[w.OWNER] >= 0:
-                self.pool.counts[w.VIOLATIONS] += 1
-                w.note_fault(
-                    w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
-                    self.pool,
-                )  # fmt: skip
+        rows = self.pool.slot[self.pool.live[: self.pool.counts[w.LIVE_COUNT]]]
+        for row in rows[self._leaving(rows)]:
+            self.pool.counts[w.VIOLATIONS] += 1
+            w.note_fault(
+                w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
+                self.pool,
+            )  # fmt: skip
 
     def _fetch(self) -> None:
         count = self.pool.counts
@@ -534,12 +575,14 @@ class Emulator:
             strays=int(count[w.STRAYS]),
             wrong_tags=int(count[w.WRONG_TAGS]),
             cut=int(count[w.CUT]),
+            rerouted=int(count[w.REROUTED]),
             no_slot=int(count[w.NO_SLOT]),
             send_errors=int(count[w.SENT_ERRORS]),
             free_frames=int(count[w.FREE_FRAMES]),
             free_late=int(count[w.FREE_LATE]),
             margin_least_ns=int(count[w.MARGIN_LEAST]),
             busy_longest_ns=int(count[w.BUSY_LONGEST]),
+            busy_ns=int(count[w.BUSY_NS]),
             held_ns=int(count[w.HELD_NS]),
             holds=int(count[w.HOLDS]),
             inside=_pairs(self.pool.histogram[w.INSIDE]),
@@ -547,18 +590,21 @@ class Emulator:
         )
 
 
-def be_quick() -> bool:
-    """Run the calling thread before ordinary ones, where that is permitted; say whether it is."""
-    try:
+def be_quick() -> None:
+    """Run the calling thread before ordinary ones, where that is permitted.
+
+    No garbage is collected meanwhile: what arrives is kept, and looking through it takes time.
+    """
+    gc.disable()
+    with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-    except (PermissionError, OSError):
-        return False
-    return True
 
 
 def as_usual() -> None:
     """Take back `be_quick`."""
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    gc.enable()
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _pairs(bins: Ints) -> tuple[tuple[int, int], ...]:

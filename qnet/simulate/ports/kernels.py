@@ -502,6 +502,7 @@ def serve_port(
     cycle_length, buffers = network.cycle, network.cycle_buffers
     line_time = network.line_time[network.rate[port]]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    inner = network.lane_first[network.lane_first.size - 1]
     heap_base = sources.first[port]
     heap_size = sources.first[port + 1] - heap_base
     first, first_queue = parts.port[port, FIRST], parts.port[port, QUEUES]
@@ -725,7 +726,7 @@ def serve_port(
         arrives = leaves + network.propagation[port]
         following = int(routes.hop[position, NEXT])
         is_met = target >= 0 and parts.position[following, RING] == AT_LISTENER
-        if target >= 0 and not is_met:
+        if 0 <= target < inner and not is_met:
             arrives += network.processing_low[port]
             if network.processing_span[port] > 1:
                 arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
