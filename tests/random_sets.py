@@ -32,7 +32,7 @@ KINDS = {
     # A frame must be received within the cycle in which it is sent.
     "cqf": Kind(cycles_us=(20, 50, 100), in_phase=True, metres=(200, 1500)),
     # The search for gates is quick where there is room, and takes seconds where there is none.
-    "qbv": Kind(cycles_us=(50, 100, 200), streams=8, packets=3),
+    "qbv": Kind(cycles_us=(100, 200, 400), streams=6, packets=2),
 }
 
 
