@@ -166,6 +166,8 @@ def first_fit(
     spans: Spans, row: int, time: int, last: int, length: int, step: int, count: int
 ) -> int:
     """Return the earliest start from `time` to `last` that keeps the whole train clear, or -1."""
+    # All repeats after the hyperperiod; a stream without a deadline would search it forever.
+    last = min(last, time + spans.hyper - 1)
     clear = 0
     frame = 0
     while clear < count:
