@@ -118,6 +118,13 @@ def test_removing_an_owner_leaves_the_others_in_order(spans, owner):  # type: ig
     assert left == others == sorted(others)
 
 
+def test_a_start_that_is_never_free_is_not_looked_for_beyond_a_hyperperiod() -> None:
+    spans = empty()
+    insert(spans, 0, 0, HYPER - 2, 1)
+    assert first_fit(spans, 0, 0, 1 << 60, 3, 0, 1) == -1
+    assert first_fit(spans, 0, 0, 1 << 60, 2, 0, 1) == HYPER - 2
+
+
 def test_draws_are_the_published_sequence() -> None:
     """Lehmer's generator with 48271 ends at 399268537 after 10,000 words from seed 1 (C++ 11)."""
     seed = np.array([1], dtype=np.int64)
