@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Literal
 
 import qnet
+from qnet.emulate.child import end, tied
 from qnet.errors import EnvironmentMissing, QnetError
 
 START_S = 30.0
@@ -95,14 +96,11 @@ class Controller:
             raise EnvironmentMissing(reason)
         listen = ["--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(self.port)]
         command = [self.python, str(folder() / "run.py"), *self.apps, *listen, *self.arguments]
-        setpriv = shutil.which("setpriv")
-        if setpriv is not None:  # the controller must not outlive a qnet that is killed
-            command = [setpriv, "--pdeathsig", "TERM", *command]
         root = str(Path(qnet.__file__).parent.parent)
         environment = {**os.environ, "QNET_ROOT": root, "QNET_FRAMEWORK": self.framework}
         self._words = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
-            command,
+            tied(command),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -129,12 +127,7 @@ class Controller:
     def close(self) -> None:
         """End the process; may be called again."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end(self._process)
             self._process = None
         if self._words is not None:
             self._words.close()

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal
 
+from qnet.emulate.child import end, tied
 from qnet.emulate.cleanup import private_prefix
 from qnet.errors import EnvironmentMissing, QnetError
 
@@ -153,12 +154,7 @@ class Ovs:
             self._control = None
         while self._daemons:
             _, daemon = self._daemons.pop()
-            daemon.terminate()
-            try:
-                daemon.wait(5)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+            end(daemon)
         if self.folder is not None and self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = None
@@ -294,13 +290,9 @@ class Ovs:
             f"--log-file={folder}/{name}.log",
             "-vconsole:off",
         ]
-        # A daemon must not outlive a qnet that is killed, and must not see the terminal's Ctrl-C.
-        # (The signal comes when the starting thread ends: only the main thread is sure to last.)
-        setpriv = shutil.which("setpriv")
-        if setpriv and threading.current_thread() is threading.main_thread():
-            command = [setpriv, "--pdeathsig", "TERM", *command]
+        # In a session of its own, a daemon does not see the terminal's Ctrl-C.
         daemon = subprocess.Popen(
-            command,
+            tied(command),
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
