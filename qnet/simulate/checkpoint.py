@@ -125,7 +125,7 @@ def _code() -> str:
     """Hash the simulator's source: versions are numbered more seldom than it changes."""
     sources = sorted(
         (room, one.name, one.read_bytes())
-        for room in ("qnet.simulate", "qnet.simulate.ports")
+        for room in ("qnet.simulate", "qnet.simulate.clocks", "qnet.simulate.ports")
         for one in files(room).iterdir()
         if one.name.endswith(".py")
     )

@@ -27,9 +27,10 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
-from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, build, hops_of, owners
+from qnet.simulate.setup import Owner, build, hops_of, owners
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
