@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate import cleanup, net, ovs
+from qnet.emulate.case import Case
+from qnet.emulate.compare import compare
 from qnet.emulate.kernels import TIME
-from qnet.emulate.lockstep import Lockstep, Walk, compare
+from qnet.emulate.walk import Walk, walk
 from qnet.emulate.wires.run import Lateness
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
@@ -291,36 +293,36 @@ def _watch(child: subprocess.Popen[bytes], path: Path, progress: Progress | None
 
 def case_of(
     topology: Topology, profile: Profile, plan: Plan, sample: Mapping[int, int], run: Emulated
-) -> Lockstep:
+) -> Case:
     """Return the sample as the simulator has it, up to where the run's virtual time ended."""
     simulation = profile.simulation.model_copy(update={"duration_ps": run.reached_ps})
     shortened = profile.model_copy(update={"simulation": simulation})
-    return Lockstep(topology, shortened, plan, strides=sample)
+    return Case(topology, shortened, plan, strides=sample)
 
 
-def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
+def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
     """Put a run beside what was proven and simulated, frame by frame.
 
     `case` is that of `case_of`. Frames that were late for their window have no latency to
     compare, as long as they are few enough for the run to count. After a cut the simulator's course
     is no measure: frames that it delivers before are compared, the others counted.
     """
-    plain, ports = case.walk(None)
-    walk = Walk(hops=run.lateness.came_out)
+    plain, ports = walk(case, None)
+    emulated = Walk(hops=run.lateness.came_out)
     stride = {one.source: one.stride for one in case.members}
     for source, sequence, latency_ps in run.latency_ps:
         number = int(ports.span[source, 0]) + sequence // stride[source]
-        walk.arrival_ps[number] = int(ports.frames[number, TIME]) + latency_ps
+        emulated.arrival_ps[number] = int(ports.frames[number, TIME]) + latency_ps
     if run.cut_ps is not None:
         plain.arrival_ps = {n: at for n, at in plain.arrival_ps.items() if at < run.cut_ps}
-    absent = set(plain.arrival_ps) - set(walk.arrival_ps)
+    absent = set(plain.arrival_ps) - set(emulated.arrival_ps)
     if len(absent) <= run.lateness.violations:
         for number in absent:
             del plain.arrival_ps[number]
     findings = [*run.findings, *([f"the run is void: {run.void}"] if run.void else [])]
     if run.damaged:
         findings.append(f"{run.damaged} frames came out with another payload than was sent")
-    made = compare(case, proof, simulated, (walk, ports), plain, findings)
+    made = compare(case, proof, simulated, (emulated, ports), plain, findings)
     return made.model_copy(
         update={
             "tier": "mininet",

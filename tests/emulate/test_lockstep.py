@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from qnet.check.verdict import judge
+from qnet.emulate.case import Case
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.fabric import BRIDGE, Fabric
-from qnet.emulate.lockstep import Cut, Lockstep, emulate
+from qnet.emulate.lockstep import emulate
 from qnet.emulate.ovs import missing as missing_switch
+from qnet.emulate.walk import Cut
 from qnet.model.emulation import Emulation
 from qnet.model.write import to_json
 from tests.asking import Answer, ask
@@ -27,7 +29,7 @@ def _emulate(
     answer: Answer, frames: int = 40, meddle: Callable[[Fabric], None] | None = None
 ) -> Emulation:
     case = answer.scenario
-    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=frames)
+    sampled = Case(case.topology, case.profile, answer.plan, frames=frames)
     result, _ = emulate(sampled, answer.proof, answer.observation, meddle=meddle)
     return result
 
@@ -122,7 +124,7 @@ def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way()
     answer = ask(GOLDEN / "two-paths" / "traffic.yaml")
     case = answer.scenario
     twice = next(one for one in answer.plan.streams if len(one.paths) == 2)
-    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=10_000)
+    sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
     cut = Cut(twice.paths[0].ports[0], 500_000_000)
     result, wall_clock = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
     assert not result.findings
@@ -145,7 +147,7 @@ def test_a_demand_fails_over_to_another_port() -> None:
     """Its first part, 24 of 40 Gb/s, is cut after a third of the time: the rest goes round."""
     answer = ask(GOLDEN / "demands-over-lag" / "traffic.yaml", duration="600us")
     case = answer.scenario
-    sampled = Lockstep(case.topology, case.profile, answer.plan, frames=600)
+    sampled = Case(case.topology, case.profile, answer.plan, frames=600)
     cut = Cut("a->b/2", 200_000_000)
     result, _ = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
     mix = next(one for one in result.observation.demands if one.name == "mix")
