@@ -388,22 +388,29 @@ def _births(
     return np.concatenate(rows_of), span
 
 
-def _with_strays(parts: g.Parts, world: k.World, ranks: int) -> g.Parts:
-    """Give the positions of real frames the queues of planned ones, and strays a port's last one.
+def stray_rings(parts: g.Parts, ranks: int) -> tuple[g.Parts, Ints]:
+    """Return [port, rank]: the ring of a frame that no planned route brings to a general port.
 
-    Strays of reserved classes take cycles where the port has any. A general port that no route
-    uses has no queues: it becomes a plain one.
+    It is the port's last one, and -1, the cycle buffers, for reserved frames where there are any. A
+    general port that no route uses has no rings: it becomes a plain one.
     """
     port = parts.port.copy()
-    port[port[:, g.FIRST] == port[:, g.LAST], g.WHAT] = g.PLAIN
-    stray = np.full((len(port) * ranks, parts.position.shape[1]), -1, dtype=np.int64)
-    ring = np.repeat(port[:, g.LAST] - 1, ranks)
-    takes_cycles = np.repeat(port[:, g.QUEUES] > port[:, g.FIRST], ranks)
-    takes_cycles &= np.tile(np.arange(ranks) == 0, len(port))
-    takes_cycles |= np.repeat(port[:, g.QUEUES] == port[:, g.LAST], ranks)  # it has no other queue
-    stray[:, g.RING] = np.where(takes_cycles, -1, ring)
+    is_unused = (port[:, g.WHAT] == g.GENERAL) & (port[:, g.FIRST] == port[:, g.LAST])
+    port[is_unused, g.WHAT] = g.PLAIN
+    has_cycles = port[:, g.QUEUES] > port[:, g.FIRST]
+    has_queue = port[:, g.LAST] > port[:, g.QUEUES]
+    ring = np.repeat(np.where(has_queue, port[:, g.LAST] - 1, -1), ranks).reshape(-1, ranks)
+    ring[has_cycles, 0] = -1
+    return parts._replace(port=port), ring
+
+
+def _with_strays(parts: g.Parts, world: k.World, ranks: int) -> g.Parts:
+    """Give the positions of real frames the queues of planned ones, and strays a port's last one."""
+    parts, ring = stray_rings(parts, ranks)
+    ring = ring[: world.network.rate.size]
+    stray = np.full((ring.size, parts.position.shape[1]), -1, dtype=np.int64)
+    stray[:, g.RING] = ring.ravel()
     return parts._replace(
-        port=port,
         position=np.concatenate((parts.position, parts.position, stray)),
         dropped=np.zeros((len(world.routes.hop), parts.dropped.shape[1]), dtype=np.int64),
         head=np.zeros(world.lanes.base.size, dtype=np.int64),
