@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from qnet.model.observation import Observation, Traffic
 from qnet.model.proof import Proof
 from qnet.model.traffic import Profile
 from qnet.simulate.kernels import FLOOR, bin_of
+from qnet.simulate.ports.account import copies_at
 
 SHIPPED = "qnet reservation app"
 
@@ -43,7 +44,8 @@ def compare(
     for name, members in groups.items():
         account = _account(name, members, walk, ports, case.profile)
         (demands if members[0].flow.demand else streams).append(account)
-        worst = _largest_difference(members, walk, plain, ports)
+        went = _latencies(members, plain, ports), _latencies(members, walk, ports)
+        worst = _largest_difference(*went)
         proven, one = proofs.get(name), seen[name]
         rows.append(
             Witnesses(
@@ -62,7 +64,7 @@ def compare(
         )
         if worst is not None and worst[0] != worst[1]:
             told.append(f"{name}: a frame took {worst[1]} ps emulated and {worst[0]} ps simulated")
-        missed = _missed(members, walk, plain, ports)
+        missed = len(went[0].keys() - went[1].keys())
         if missed:
             told.append(f"{name}: {missed} frames came through simulated but not emulated")
     observation = Observation(
@@ -97,26 +99,30 @@ def _numbers(member: Member, ports: Ports) -> range:
     return range(first, last)
 
 
+def _latencies(members: Sequence[Member], walk: Walk, ports: Ports) -> dict[int, int]:
+    """Return the latency of every real frame that was delivered, by its number.
+
+    Where copies meet, the first one that was passed on is the frame's, whichever way it came.
+    """
+    meets = ports.found[members[0].source].meeting is not None
+    found: dict[int, tuple[int, int]] = {}
+    for member in members:
+        numbers = _numbers(member, ports)
+        for n in numbers:
+            if n in walk.arrival_ps:
+                arrival_ps = walk.arrival_ps[n]
+                one = arrival_ps, arrival_ps - int(ports.frames[n, TIME])
+                key = n - numbers.start if meets else n
+                found[key] = min(found.get(key, one), one)
+    return {key: latency for key, (_, latency) in found.items()}
+
+
 def _largest_difference(
-    members: Sequence[Member], walk: Walk, plain: Walk, ports: Ports
+    simulated: Mapping[int, int], emulated: Mapping[int, int]
 ) -> tuple[int, int] | None:
     """Return the simulated and the emulated latency of the frame for which they differ most."""
-    pairs = [
-        (plain.arrival_ps[n] - birth, walk.arrival_ps[n] - birth)
-        for member in members
-        for n in _numbers(member, ports)
-        if n in plain.arrival_ps and n in walk.arrival_ps
-        for birth in (int(ports.frames[n, TIME]),)
-    ]
+    pairs = [(latency, emulated[n]) for n, latency in simulated.items() if n in emulated]
     return max(pairs, key=lambda one: abs(one[1] - one[0]), default=None)
-
-
-def _missed(members: Sequence[Member], walk: Walk, plain: Walk, ports: Ports) -> int:
-    return sum(
-        n in plain.arrival_ps and n not in walk.arrival_ps
-        for member in members
-        for n in _numbers(member, ports)
-    )
 
 
 def _account(
@@ -124,10 +130,12 @@ def _account(
 ) -> Traffic:
     """Sum up the real frames of a stream's paths or a demand's parts.
 
-    A frame sent over two paths is received when one copy is, and lost when both are.
+    A frame sent over two paths is received when one copy is, and lost when both are. What recovery
+    counted is of all the stream's frames, simulated ones too.
     """
     copies = members[0].flow.demand is None
     once = max if copies else sum
+    recovery = copies_at(ports.parts, ports.found[members[0].source].meeting)
     service = {one.name: one.service for one in profile.every_stream}
     service |= {one.name: one.service for one in profile.demands}
     sent, received, late, sent_bytes, received_bytes, steady = [], [], 0, [], [], 0
@@ -163,12 +171,12 @@ def _account(
         name=name,
         service=service[name],
         sent=once(sent),
-        received=len(set.union(*came)) if copies else sum(received),
+        received=len(set.union(*came)) if copies and recovery is None else sum(received),
         copies=sum(received),
         lost=len(set.intersection(*gone)) if copies else sum(map(len, gone)),
         late=late,
         sent_bytes=once(sent_bytes),
-        received_bytes=once(received_bytes),
+        received_bytes=once(received_bytes) if recovery is None else sum(received_bytes),
         steady_bytes=steady,
         latency_ps_min=min(latencies, default=None),
         latency_ps_sum=sum(latencies),
@@ -177,6 +185,7 @@ def _account(
         histogram=tuple((int(i), int(bins[i])) for i in np.flatnonzero(bins)),
         best_birth_ps=_birth_of(min, trips),
         worst_birth_ps=_birth_of(max, trips),
+        recovery=recovery,
     )
 
 
@@ -192,5 +201,5 @@ def _birth_of(most: Callable[..., int], trips: Sequence[Sequence[tuple[int, int]
 def _late(member: Member, ports: Ports) -> int:
     """Count late events of real frames; at the first port those of the whole source."""
     late = ports.world.routes.late
-    way = ports.positions(member.source)
+    way = ports.stations(member.source)
     return int(late[way[0]] + sum(late[ports.planned_positions + one] for one in way))

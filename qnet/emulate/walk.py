@@ -59,6 +59,8 @@ class _Real:
     """It was seen to leave a port."""
     astray: bool = False
     gone: bool = False
+    met: bool = False
+    """Its listener's host has it; of the copies that meet there one is passed on."""
     hops: int = 0
 
 
@@ -69,6 +71,8 @@ class Walk:
     arrival_ps: dict[int, int] = field(default_factory=dict)
     """Frame number to the time at which its listener had it."""
     lost: set[int] = field(default_factory=set)
+    met: set[int] = field(default_factory=set)
+    """Frames that came to where copies meet, passed on or not."""
     findings: dict[tuple[str, str, str], str] = field(default_factory=dict)
     hops: int = 0
     cut_s: float = 0.0
@@ -169,8 +173,10 @@ class _Run:
         for one in self.ports.serve_window():
             real = self.real[one.frame]
             real.left = True
-            planned = one.label >> 16 < self.ports.stray_positions
-            if self.forward is None:
+            planned = one.position < self.ports.stray_positions
+            if self.ports.has_met(one):
+                self._deliver(real, one.time_ps)
+            elif self.forward is None:
                 if one.lane >= self.ports.outputs[0]:
                     self._deliver(real, one.time_ps)
             elif real.gone or (real.astray and planned):
@@ -182,7 +188,7 @@ class _Run:
         """Find what was lost: neither delivered nor under way."""
         under_way = self.ports.under_way() | {one.frame for *_, one in self.pending}
         for real in self.real:
-            if real.gone or real.number in under_way:
+            if real.gone or real.met or real.number in under_way:
                 continue
             # One that was not seen to leave its first port is in the queue there, or was dropped
             # if a later one of the same source was seen.
@@ -231,7 +237,13 @@ class _Run:
 
     def _is_cut_off(self, one: Passage) -> bool:
         """Tell whether the wire was down before a frame was over it and in the next switch."""
-        return one.time_ps >= self.cut_at.get(one.port, NEVER)
+        return self._whole_ps(one) >= self.cut_at.get(one.port, NEVER)
+
+    def _whole_ps(self, one: Passage) -> int:
+        real = self.real[one.frame]
+        if real.astray or self.ports.meets(one) or one.lane >= self.ports.outputs[0]:
+            return one.time_ps
+        return self.ports.whole_ps(one, real.member.source, real.hop)
 
     def _lose(self, one: Passage) -> None:
         self.real[one.frame].gone = True
@@ -294,13 +306,14 @@ class _Run:
         node = self.case.topology.ports[one.port].target
         if real.astray:
             self._on_its_own(real, one, node, outs)
-        elif one.lane >= self.ports.outputs[0]:
+        elif one.lane >= self.ports.outputs[0] or self.ports.meets(one):
             self._leave(real, one, node, outs)
         elif self._on_its_way(real, one, node, outs):
             self.ports.withdraw(one)
 
     def _on_its_way(self, real: _Real, one: Passage, node: str, outs: Sequence[Out]) -> bool:
         """Keep a frame in the lane to its next port; return whether it must be taken out of it."""
+        whole_ps = self._whole_ps(one)
         real.hop += 1
         port = real.member.ports[real.hop]
         number = self.wiring.openflow_port[port.name]
@@ -308,7 +321,7 @@ class _Run:
         if found is None:
             if port.number not in self.cut_at:
                 self._finding(real, node, f"not sent to {port.name}")
-            self._elsewhere(real, one.time_ps, node, outs)
+            self._elsewhere(real, whole_ps, node, outs)
             return True
         real.data = found.data
         turn = self._turn_at(real, port, read_frame(found.data), one.turn, one.time_ps)
@@ -326,16 +339,28 @@ class _Run:
         found = next((out for out in outs if out.port == HOST_PORT), None)
         if found is None:
             self._finding(real, node, "not sent to the listener's host")
+            self.ports.withdraw(one)
             self._elsewhere(real, one.time_ps, node, outs)
             return
         self._check_body(real, node, found)
-        self._deliver(real, one.time_ps)
+        if self.ports.meets(one):
+            self._meet(real)
+            self.ports.renumber(one, self._sequence(real, found.data))
+        else:
+            self._deliver(real, one.time_ps)
 
     def _on_its_own(self, real: _Real, one: Passage, node: str, outs: Sequence[Out]) -> None:
         """Follow a frame off its planned course."""
         if any(out.port == HOST_PORT for out in outs) and node == real.member.flow.listener:
-            self._check_body(real, node, next(out for out in outs if out.port == HOST_PORT))
-            self._deliver(real, one.time_ps)
+            found = next(out for out in outs if out.port == HOST_PORT)
+            self._check_body(real, node, found)
+            number = self._sequence(real, found.data)
+            if self.ports.meet(
+                real.member.source, one.time_ps, real.number, real.frame_bytes, number
+            ):
+                self._meet(real)
+            else:
+                self._deliver(real, one.time_ps)
         else:
             self._elsewhere(real, one.time_ps, node, outs, processing=True)
 
@@ -404,8 +429,21 @@ class _Run:
         span = self.ports.span
         return int(real.number - span[real.member.source, 0] + span[first.source, 0])
 
+    def _meet(self, real: _Real) -> None:
+        """Note that a copy is at the listener, where recovery passes it on or not."""
+        real.met = True
+        self.walk.met.add(real.number)
+
+    def _sequence(self, real: _Real, data: bytes) -> int:
+        """Return the sequence number of a frame that came to its host, by what it carries."""
+        if self.ports.found[real.member.source].meeting is None:
+            return 0
+        first = next(one for one in self.case.members if one.flow is real.member.flow)
+        place = int.from_bytes(data[42:50], "big") - int(self.ports.span[first.source, 0])
+        return self.ports.number_of(first.source, place * first.stride)
+
     def _deliver(self, real: _Real, time_ps: int) -> None:
-        arrival = self.ports.due_ps(real.member.source, real.birth, time_ps)
+        arrival = self.ports.hand_over(real.member.source, real.birth, time_ps)
         real.gone = True
         if arrival <= self.end_ps:
             self.walk.arrival_ps[real.number] = arrival
