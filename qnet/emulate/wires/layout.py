@@ -12,7 +12,7 @@ from qnet.emulate.ports import stray_rings
 from qnet.model.topology import Topology
 from qnet.simulate import kernels as k
 from qnet.simulate.ports import kernels as g
-from qnet.simulate.setup import CLOCK_BLOCK_PS, Hops, Owner, hops_of
+from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, hops_of
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
@@ -71,8 +71,7 @@ def with_edges(
     between = lanes.reach[hops.lane_target < ports]
     world = simulated._replace(
         network=network._replace(
-            lane_first=network.lane_first
-            + np.minimum(np.arange(network.lane_first.size), ports),
+            lane_first=network.lane_first + np.minimum(np.arange(network.lane_first.size), ports),
             only_rank=np.zeros_like(network.only_rank),
         ),
         routes=_routes(simulated.routes, moved, len(found), slots),
@@ -117,14 +116,6 @@ def with_room(edged: Edged, found: Sequence[Owner], ahead_ps: int) -> Edged:
         cells=np.empty((int(mask.sum()) + mask.size, 4), dtype=np.int64),
     )
     return edged._replace(world=edged.world._replace(lanes=lanes))
-
-
-def positions_of(hops: Hops, source: int, count: int) -> Ints:
-    """Return the positions of a source's route, in order."""
-    position = np.empty(hops.port.size, dtype=np.int64)
-    position[np.argsort(hops.port, kind="stable")] = np.arange(hops.port.size)
-    first = hops.first[source]
-    return position[first : first + count]
 
 
 def _routes(routes: k.Routes, moved: Ints, sources: int, slots: int) -> k.Routes:

@@ -1,4 +1,4 @@
-"""The bytes of a frame: the trailer that carries virtual time, and the cycle tag."""
+"""The bytes of a frame: the trailer that carries virtual time, the label and the cycle tag."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def has_trailer(data: Bytes, row: int, length: int) -> bool:
 
 
 @kernel
-def tag_of(data: Bytes, row: int, length: int) -> int:
-    """Return the cycle tag of a frame, or -1 where it has none.
+def label_of(data: Bytes, row: int, length: int) -> int:
+    """Return the top MPLS label and its traffic class (RFC 5462), or -1 where there is none.
 
-    It is the traffic class of the top MPLS label (RFC 5462) less one, behind VLAN tags, if any.
+    23 bits; it may be behind VLAN tags.
     """
     at = 12
     while at + 6 <= length:
@@ -67,7 +67,6 @@ def tag_of(data: Bytes, row: int, length: int) -> int:
             at += 4
             continue
         if ether_type == 0x8847:
-            tag: Any = ((np.int64(data[row, at + 4]) >> 1) & 7) - 1
-            return tag
+            return read(data, row, at + 2, 4) >> 9
         return -1
     return -1

@@ -8,13 +8,12 @@ import numpy as np
 
 from qnet.emulate.wires.kernels.arrivals import came_out
 from qnet.emulate.wires.kernels.frames import put_trailer
-from qnet.emulate.wires.kernels.slots import drop_slot, heap_pop
+from qnet.emulate.wires.kernels.slots import drop_slot, has_record_room, heap_pop
 from qnet.emulate.wires.kernels.system import DONT_WAIT, recvmmsg, sendmmsg, wall
 from qnet.emulate.wires.kernels.tables import (
     AWAY,
     BATCH,
     BYTES_HELD,
-    CAPTURE_BYTES,
     EXPECTED,
     FREE_SLOT,
     HEAP_COUNT,
@@ -23,7 +22,6 @@ from qnet.emulate.wires.kernels.tables import (
     LEAVING,
     OWNER,
     PUT_IN,
-    RECORD_COUNT,
     RELEASED,
     SENT_ERRORS,
     SOCKET,
@@ -53,9 +51,7 @@ def receive(
     socket = wires.law[SOCKET]
     total = 0
     for _ in range(rounds):
-        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0]:
-            break
-        if pool.counts[CAPTURE_BYTES] + batch * wires.law[STRIDE] > pool.capture.shape[0]:
+        if not has_record_room(wires, pool):
             break
         for i in range(batch):
             received[i, 1] = 32
