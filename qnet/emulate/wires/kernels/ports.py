@@ -39,7 +39,7 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
     wall_of,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     DONE,
@@ -65,7 +65,7 @@ from qnet.simulate.kernels import (
 from qnet.simulate.ports.kernels import Parts, serve_any
 
 
-@kernel
+@bare_kernel
 def is_awaited(slot: int, until: int, pool: Pool) -> bool:
     """Say whether the frame of a slot is in a switch, or on its way, and must be served now."""
     one = pool.slot
@@ -75,7 +75,7 @@ def is_awaited(slot: int, until: int, pool: Pool) -> bool:
     return planned and one[slot, VIRTUAL] < until
 
 
-@kernel
+@bare_kernel
 def awaited(until: int, wires: Wires, pool: Pool) -> bool:
     """Say whether a frame is still in a switch, or on its way there, that must be served now.
 
@@ -91,7 +91,7 @@ def awaited(until: int, wires: Wires, pool: Pool) -> bool:
     return False
 
 
-@kernel
+@bare_kernel
 def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Give up the frames that have not come back although their rows must be served now.
 
@@ -122,7 +122,7 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
                 forget(slot, pool)
 
 
-@kernel
+@bare_kernel
 def serve_one(
     port: int, until: int, network: Network, routes: Routes, lanes: Lanes, queues: Queues,
     sources: Sources, tally: Tally, parts: Parts | None,
@@ -137,7 +137,7 @@ def serve_one(
     return serve_any(port, until, network, routes, lanes, queues, sources, tally, None, parts)
 
 
-@kernel
+@bare_kernel
 def serve_window(
     until: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
     lanes: Lanes, queues: Queues, sources: Sources, tally: Tally, parts: Parts | None,
@@ -162,7 +162,7 @@ def serve_window(
     return status
 
 
-@kernel
+@bare_kernel
 def follow(
     wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally, network: Network
 ) -> None:

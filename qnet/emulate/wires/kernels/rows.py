@@ -26,7 +26,7 @@ from qnet.emulate.wires.kernels.tables import (
     Pool,
     Wires,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     BIRTH,
@@ -46,7 +46,7 @@ from qnet.simulate.kernels import (
 )
 
 
-@kernel
+@bare_kernel
 def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> None:
     """Let the slot's own position do what a position of its source's route does."""
     own = wires.law[BASE_POSITION] + slot
@@ -60,7 +60,7 @@ def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> 
     pool.slot[slot, EXPECTED] = wires.port_of[base]
 
 
-@kernel
+@bare_kernel
 def insert_free(
     slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally
 ) -> int:
@@ -116,7 +116,7 @@ def insert_free(
     return DONE
 
 
-@kernel
+@bare_kernel
 def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Take the row of a planned frame out of its lane."""
     one, cells = pool.slot, lanes.cells
@@ -135,7 +135,7 @@ def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     lanes.receiver[lane, HEAD] = head + 1
 
 
-@kernel
+@bare_kernel
 def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
     """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
     down, port = wires.down, pool.slot[slot, EXPECTED]

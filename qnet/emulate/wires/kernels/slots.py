@@ -41,13 +41,13 @@ from qnet.emulate.wires.kernels.tables import (
     VIRTUAL,
     Pool,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import settle
 
 Bytes = NDArray[np.uint8]
 
 
-@kernel
+@bare_kernel
 def take_slot(pool: Pool) -> int:
     """Return an unused slot, or -1."""
     count = pool.counts
@@ -68,7 +68,7 @@ def take_slot(pool: Pool) -> int:
     return slot
 
 
-@kernel
+@bare_kernel
 def drop_slot(slot: int, pool: Pool) -> None:
     """Give a slot back."""
     count = pool.counts
@@ -82,7 +82,7 @@ def drop_slot(slot: int, pool: Pool) -> None:
     count[FREE_COUNT] += 1
 
 
-@kernel
+@bare_kernel
 def heap_push(time: int, slot: int, pool: Pool) -> None:
     """Note that a frame is to be put into a switch at a wall time."""
     heap, count = pool.heap, pool.counts
@@ -97,7 +97,7 @@ def heap_push(time: int, slot: int, pool: Pool) -> None:
     heap[place, 0], heap[place, 1] = time, slot
 
 
-@kernel
+@bare_kernel
 def heap_pop(pool: Pool) -> int:
     """Take the slot with the earliest time off the heap."""
     heap, count = pool.heap, pool.counts
@@ -110,7 +110,7 @@ def heap_pop(pool: Pool) -> int:
     return slot
 
 
-@kernel
+@bare_kernel
 def forget(slot: int, pool: Pool) -> None:
     """Take a waiting frame off the heap and give its slot back."""
     heap, count = pool.heap, pool.counts
@@ -126,7 +126,7 @@ def forget(slot: int, pool: Pool) -> None:
     drop_slot(slot, pool)
 
 
-@kernel
+@bare_kernel
 def note_fault(
     kind: int, owner: int, port: int, found: int, wanted: int, time: int, pool: Pool
 ) -> None:
@@ -139,7 +139,7 @@ def note_fault(
         pool.counts[FAULT_COUNT] = at + 1
 
 
-@kernel
+@bare_kernel
 def note_arrival(slot: int, end: int, data: Bytes, row: int, length: int, pool: Pool) -> None:
     """Write down a frame that has come out to its host, and its bytes."""
     at = pool.counts[RECORD_COUNT]

@@ -42,7 +42,7 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
     wall_of,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     BIRTH,
@@ -69,7 +69,7 @@ from qnet.simulate.kernels import (
 )
 
 
-@kernel
+@bare_kernel
 def start_planned(
     slot: int, source: int, birth: int, frame_bytes: int, turn: int, wires: Wires, pool: Pool,
     routes: Routes, tally: Tally,
@@ -103,7 +103,7 @@ def start_planned(
     routes.damper_clock[own] = routes.damper_clock[source]
 
 
-@kernel
+@bare_kernel
 def pair(slot: int, source: int, pool: Pool, wires: Wires) -> None:
     """Join the two slots of a frame that the talker's switch sends over two paths."""
     one, twin, sequence = pool.slot, wires.probe[source, TWIN], wires.probe[source, MADE]
@@ -114,7 +114,7 @@ def pair(slot: int, source: int, pool: Pool, wires: Wires) -> None:
         one[slot, TWIN_SLOT] = other
 
 
-@kernel
+@bare_kernel
 def generate(
     until: int,
     wires: Wires,
