@@ -63,11 +63,11 @@ from qnet.emulate.wires.kernels.tables import (
     virtual_of,
     wall_of,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import CYCLE, Lanes, Routes, Tally, bin_of
 
 
-@kernel
+@bare_kernel
 def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, pool: Pool) -> None:
     """Have a free frame put into a switch, or handed to a host."""
     one = pool.slot
@@ -77,14 +77,14 @@ def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, 
     heap_push(at_wall, slot, pool)
 
 
-@kernel
+@bare_kernel
 def keep_bytes(slot: int, row: int, length: int, pool: Pool, messages: Messages) -> None:
     """Keep the bytes of a frame that has come in."""
     stride = pool.frames.shape[1]
     copy(pool.frames.ctypes.data + slot * stride, messages.data.ctypes.data + row * stride, length)
 
 
-@kernel
+@bare_kernel
 def give_to_host(slot: int, now: int, wires: Wires, pool: Pool) -> None:
     """Note a frame that is its listener's, and give it to the listener's host, if it has one."""
     end = wires.probe[pool.slot[slot, OWNER], EXIT]
@@ -99,7 +99,7 @@ def give_to_host(slot: int, now: int, wires: Wires, pool: Pool) -> None:
     send_free(slot, peer, now, pool.slot[slot, VIRTUAL], wires, pool)
 
 
-@kernel
+@bare_kernel
 def came_out(
     end: int, row: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
     routes: Routes, lanes: Lanes, tally: Tally,
@@ -144,7 +144,7 @@ def came_out(
         send_free(slot, wires.end[end, PEER], now, virtual, wires, pool)
 
 
-@kernel
+@bare_kernel
 def came_out_planned(
     end: int, row: int, length: int, now: int, slot: int, wires: Wires, pool: Pool,
     messages: Messages, routes: Routes, lanes: Lanes,

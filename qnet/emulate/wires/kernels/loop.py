@@ -39,12 +39,12 @@ from qnet.emulate.wires.kernels.tables import (
     wall_of,
 )
 from qnet.emulate.wires.kernels.talkers import generate
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import DONE, NEVER, Lanes, Network, Queues, Routes, Sources, Tally
 from qnet.simulate.ports.kernels import Parts
 
 
-@kernel
+@bare_kernel
 def run(
     stop_at: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
     lanes: Lanes, queues: Queues, idle: Sources, sources: Sources, tally: Tally,

@@ -36,11 +36,11 @@ from qnet.emulate.wires.kernels.tables import (
     Pool,
     Wires,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import Lanes, Routes, Tally
 
 
-@kernel
+@bare_kernel
 def receive(
     rounds: int, wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
     tally: Tally,
@@ -90,7 +90,7 @@ def receive(
     return total
 
 
-@kernel
+@bare_kernel
 def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
     """Put into switches, and hand to hosts, the frames whose wall time has come."""
     one, count, heap, law = pool.slot, pool.counts, pool.heap, wires.law

@@ -50,7 +50,7 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
     wall_of,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     DONE,
@@ -76,7 +76,7 @@ from qnet.simulate.kernels import (
 from qnet.simulate.ports.kernels import Parts, recover, serve_any
 
 
-@kernel
+@bare_kernel
 def is_awaited(slot: int, until: int, wires: Wires, pool: Pool) -> bool:
     """Say whether the frame of a slot is in a switch, or on its way, and must be served now."""
     one = pool.slot
@@ -90,7 +90,7 @@ def is_awaited(slot: int, until: int, wires: Wires, pool: Pool) -> bool:
     return meets and due and state in (WAITING, LEAVING)
 
 
-@kernel
+@bare_kernel
 def awaited(until: int, wires: Wires, pool: Pool) -> bool:
     """Say whether a frame is still in a switch, or on its way there, that must be served now.
 
@@ -107,7 +107,7 @@ def awaited(until: int, wires: Wires, pool: Pool) -> bool:
     return False
 
 
-@kernel
+@bare_kernel
 def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Give up the frames that have not come back although their rows must be served now.
 
@@ -139,7 +139,7 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
                 forget(slot, pool)
 
 
-@kernel
+@bare_kernel
 def serve_one(
     port: int, until: int, network: Network, routes: Routes, lanes: Lanes, queues: Queues,
     sources: Sources, tally: Tally, parts: Parts | None,
@@ -154,7 +154,7 @@ def serve_one(
     return serve_any(port, until, network, routes, lanes, queues, sources, tally, None, parts)
 
 
-@kernel
+@bare_kernel
 def serve_window(
     until: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
     lanes: Lanes, queues: Queues, sources: Sources, tally: Tally, parts: Parts | None,
@@ -180,7 +180,7 @@ def serve_window(
     return status if found == DONE else found
 
 
-@kernel
+@bare_kernel
 def let_meet(
     until: int, wires: Wires, network: Network, routes: Routes, lanes: Lanes, tally: Tally,
     parts: Parts | None,
@@ -199,7 +199,7 @@ def let_meet(
     return status
 
 
-@kernel
+@bare_kernel
 def follow(
     wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally, network: Network
 ) -> None:
@@ -233,7 +233,7 @@ def follow(
             drop_slot(slot, pool)
 
 
-@kernel
+@bare_kernel
 def follow_on(
     slot: int, port: int, lane: int, at: int, wires: Wires, pool: Pool, routes: Routes,
     lanes: Lanes, network: Network,
@@ -264,7 +264,7 @@ def follow_on(
     heap_push(wall_of(enters, wires.law), slot, pool)
 
 
-@kernel
+@bare_kernel
 def handed_over(slot: int, wires: Wires, pool: Pool, tally: Tally) -> int:
     """Return when the simulator has handed a frame over, and forget that it has."""
     owner = wires.law[BASE_OWNER] + slot
@@ -275,7 +275,7 @@ def handed_over(slot: int, wires: Wires, pool: Pool, tally: Tally) -> int:
     return when
 
 
-@kernel
+@bare_kernel
 def leave(slot: int, wires: Wires, pool: Pool, tally: Tally, network: Network) -> None:
     """Put a frame that has left its last port into the listener's switch; a free one anywhere."""
     one, count = pool.slot, pool.counts
@@ -299,7 +299,7 @@ def leave(slot: int, wires: Wires, pool: Pool, tally: Tally, network: Network) -
         send_free(slot, wires.into[port], wall_of(leaves, wires.law), virtual, wires, pool)
 
 
-@kernel
+@bare_kernel
 def note_drop(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
     """Lose a frame that its port has dropped, or the link behind it lost, and say why."""
     own = wires.law[BASE_POSITION] + slot

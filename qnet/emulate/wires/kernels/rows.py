@@ -26,7 +26,7 @@ from qnet.emulate.wires.kernels.tables import (
     Pool,
     Wires,
 )
-from qnet.kernel import inline_kernel, kernel
+from qnet.kernel import bare_kernel, inline_kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     BIRTH,
@@ -54,7 +54,7 @@ def slot_of(label: int, wires: Wires, pool: Pool) -> int:
     return place % pool.slot.shape[0] if place >= 0 else -1
 
 
-@kernel
+@bare_kernel
 def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> None:
     """Let the slot's own position do what a position of its source's route does."""
     own = wires.law[BASE_POSITION] + slot
@@ -75,7 +75,7 @@ def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> 
     pool.slot[slot, EXPECTED] = wires.port_of[base]
 
 
-@kernel
+@bare_kernel
 def insert_free(
     slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally
 ) -> int:
@@ -134,7 +134,7 @@ def insert_free(
     return DONE
 
 
-@kernel
+@bare_kernel
 def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Take the row of a planned frame out of its lane."""
     one, cells = pool.slot, lanes.cells
@@ -153,7 +153,7 @@ def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     lanes.receiver[lane, HEAD] = head + 1
 
 
-@kernel
+@bare_kernel
 def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
     """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
     down, port = wires.down, pool.slot[slot, EXPECTED]

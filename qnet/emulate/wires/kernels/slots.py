@@ -46,11 +46,11 @@ from qnet.emulate.wires.kernels.tables import (
     Pool,
     Wires,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import settle
 
 
-@kernel
+@bare_kernel
 def take_slot(pool: Pool) -> int:
     """Return an unused slot, or -1."""
     count = pool.counts
@@ -71,7 +71,7 @@ def take_slot(pool: Pool) -> int:
     return slot
 
 
-@kernel
+@bare_kernel
 def drop_slot(slot: int, pool: Pool) -> None:
     """Give a slot back."""
     count = pool.counts
@@ -85,7 +85,7 @@ def drop_slot(slot: int, pool: Pool) -> None:
     count[FREE_COUNT] += 1
 
 
-@kernel
+@bare_kernel
 def heap_push(time: int, slot: int, pool: Pool) -> None:
     """Note that a frame is to be put into a switch at a wall time."""
     heap, count = pool.heap, pool.counts
@@ -100,7 +100,7 @@ def heap_push(time: int, slot: int, pool: Pool) -> None:
     heap[place, 0], heap[place, 1] = time, slot
 
 
-@kernel
+@bare_kernel
 def heap_pop(pool: Pool) -> int:
     """Take the slot with the earliest time off the heap."""
     heap, count = pool.heap, pool.counts
@@ -113,7 +113,7 @@ def heap_pop(pool: Pool) -> int:
     return slot
 
 
-@kernel
+@bare_kernel
 def forget(slot: int, pool: Pool) -> None:
     """Take a waiting frame off the heap and give its slot back."""
     heap, count = pool.heap, pool.counts
@@ -129,7 +129,7 @@ def forget(slot: int, pool: Pool) -> None:
     drop_slot(slot, pool)
 
 
-@kernel
+@bare_kernel
 def note_fault(
     kind: int, owner: int, port: int, found: int, wanted: int, time: int, pool: Pool
 ) -> None:
@@ -142,7 +142,7 @@ def note_fault(
         pool.counts[FAULT_COUNT] = at + 1
 
 
-@kernel
+@bare_kernel
 def note_loss(slot: int, port: int, cause: int, pool: Pool) -> None:
     """Write down a real frame that is lost on its planned way, as long as there is room."""
     at = pool.counts[LOSS_COUNT]
@@ -154,7 +154,7 @@ def note_loss(slot: int, port: int, cause: int, pool: Pool) -> None:
         pool.counts[LOSS_COUNT] = at + 1
 
 
-@kernel
+@bare_kernel
 def has_record_room(wires: Wires, pool: Pool) -> bool:
     """Say whether a batch of arrivals can be written down."""
     batch, count = wires.law[BATCH], pool.counts
@@ -164,7 +164,7 @@ def has_record_room(wires: Wires, pool: Pool) -> bool:
     )
 
 
-@kernel
+@bare_kernel
 def note_arrival(slot: int, end: int, now: int, pool: Pool) -> None:
     """Write down a frame that has come out to its host, and its bytes."""
     at = pool.counts[RECORD_COUNT]

@@ -42,7 +42,7 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
     wall_of,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     BIRTH,
@@ -73,7 +73,7 @@ from qnet.simulate.kernels import (
 from qnet.simulate.ports.kernels import NUMBER, NUMBERED, TIMED, emit_next
 
 
-@kernel
+@bare_kernel
 def start_planned(
     slot: int, source: int, number: int, frame_bytes: int, wires: Wires, pool: Pool,
     routes: Routes, sources: Sources, tally: Tally,
@@ -93,7 +93,7 @@ def start_planned(
     pool.sequences[source, number & 1023] = slot
 
 
-@kernel
+@bare_kernel
 def fill_bytes(slot: int, turn: int, wires: Wires, pool: Pool) -> None:
     """Write the frame as the talker's host sends it, with its source and number."""
     one, probe, source = pool.slot, wires.probe, pool.slot[slot, OWNER]
@@ -112,7 +112,7 @@ def fill_bytes(slot: int, turn: int, wires: Wires, pool: Pool) -> None:
     write(pool.frames, slot, STAMP + 4, 4, one[slot, SEQUENCE])
 
 
-@kernel
+@bare_kernel
 def enter(
     source: int, number: int, birth: int, frame_bytes: int, turn: int, wires: Wires, pool: Pool,
     routes: Routes, sources: Sources, tally: Tally,
@@ -149,7 +149,7 @@ def enter(
     return slot
 
 
-@kernel
+@bare_kernel
 def generate(
     until: int,
     wires: Wires,
