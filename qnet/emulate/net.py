@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
-from qnet.emulate.wires.kernels import EDGE_END, HOST_END, SWITCH_END
+from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.run import Inside, WireEnd
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.errors import EnvironmentMissing
