@@ -80,6 +80,7 @@ def catch(
     source_after: Ints,
     relabel: Ints,
     wanted: Ints,
+    numbered: Ints,
     counted: Ints,
     following: Ints,
     caught: Ints,
@@ -88,8 +89,9 @@ def catch(
 
     `source_after[position]` is the source whose frames come to this position from their first
     port, where frames of it are wanted, else -1. A frame of it is real when its birth, and its
-    place among those of the same birth, are among wanted[following[source, FIRST]] to
-    wanted[following[source, LAST] - 1]. It then has -1 minus its number there in place of its
+    place among those of the same birth (the ORDER), are among wanted[following[source, FIRST]] to
+    wanted[following[source, LAST] - 1]; where `numbered[source]` is not 0, frames have a sequence
+    number, and that is their ORDER. It then has -1 minus its number there in place of its
     birth, by which it is known from then on, and `relabel[source]` added to its position.
     following[source, NEXT] is the number after the last one that has come or been overtaken, and
     `counted` the frames of a birth that have come, at the first number of that birth.
@@ -123,15 +125,13 @@ def catch(
                 if number < last and wanted[number, TIME] == birth:
                     order = counted[number]
                     counted[number] += 1
+                if numbered[source] > 0:
+                    order = (cells[place, k.LABEL] >> 48) & 0xFFFF
                 while number < last and (
-                    wanted[number, TIME] == birth and wanted[number, ORDER] < order
+                    wanted[number, TIME] == birth and wanted[number, ORDER] != order
                 ):
                     number += 1
-                if (
-                    number < last
-                    and wanted[number, TIME] == birth
-                    and wanted[number, ORDER] == order
-                ):
+                if number < last and wanted[number, TIME] == birth:
                     following[source, NEXT] = max(following[source, NEXT], number + 1)
                     cells[place, k.BIRTH] = -1 - number
                     cells[place, k.LABEL] += relabel[source] << 16

@@ -113,8 +113,14 @@ class Ports:
             np.full(stations, -1),
         )
         """[lane]: the station after it, or -1."""
-        self._first_number = None if parts is None else parts.source_state[:, g.NUMBER].copy()
-        """[source]: the sequence number of its first frame."""
+        self._numbered, self._first_number = _numbers(parts, len(self.found))
+        """[source]: whether its frames have sequence numbers, and that of the first one."""
+        for one in want:
+            if self._numbered[one.source]:
+                first, last = self.span[one.source].tolist()
+                place = one.first + one.stride * np.arange(last - first)
+                number = self._first_number[one.source] + place
+                self.frames[first:last, own.ORDER] = number & 0xFFFF
         self.now_ps = 0
         self.end_ps = int(self.world.network.end)
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
@@ -283,7 +289,7 @@ class Ports:
 
     def number_of(self, source: int, place: int) -> int:
         """Return the sequence number of a source's frame by its place among all of them."""
-        assert self._first_number is not None, "only copies that meet have numbers"
+        assert self._numbered[source], "only copies that meet have numbers"
         return int(self._first_number[source] + place)
 
     def renumber(self, passage: Passage, number: int) -> None:
@@ -403,6 +409,7 @@ class Ports:
                 self._source_after,
                 self._relabel,
                 self.frames,
+                self._numbered,
                 self._counted,
                 self._following,
                 self._caught,
@@ -438,6 +445,14 @@ def _births(
         total += count
         rows_of.append(noted[:count])
     return np.concatenate(rows_of), span
+
+
+def _numbers(parts: g.Parts | None, source_count: int) -> tuple[Ints, Ints]:
+    """Return which sources number their frames, and from which number on."""
+    if parts is None:
+        return np.zeros(source_count, dtype=np.int64), np.zeros(source_count, dtype=np.int64)
+    state = parts.source_state
+    return state[:, g.NUMBERED].copy(), state[:, g.NUMBER].copy()
 
 
 def _numbered(label: int, number: int) -> int:

@@ -185,7 +185,9 @@ class _Run:
                 heapq.heappush(self.pending, (one.time_ps, one.port, next(self.order), one))
 
     def finish(self) -> None:
-        """Find what was lost: neither delivered nor under way."""
+        """Hand over what came in time, and find what was lost: neither delivered nor under way."""
+        if self.forward is not None:
+            self._ask(self.end_ps + 1)
         under_way = self.ports.under_way() | {one.frame for *_, one in self.pending}
         for real in self.real:
             if real.gone or real.met or real.number in under_way:

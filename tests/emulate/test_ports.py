@@ -15,7 +15,8 @@ from qnet.model.observation import Observation
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from tests.asking import Answer, ask
-from tests.unit.test_simulate_ports import PARTS, Case, Drawing
+from tests.slow_case import Case
+from tests.unit.test_simulate_ports import PARTS, Drawing
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
