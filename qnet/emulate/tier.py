@@ -30,7 +30,7 @@ from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
 from qnet.model.emulation import Lateness as Late
 from qnet.model.histogram import quantile_ps
-from qnet.model.observation import Drop, Observation
+from qnet.model.observation import Copies, Drop, Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
@@ -140,6 +140,8 @@ class Emulated:
 
     A frame's number is its place among its source's; of copies over two paths it is the same.
 
+    `late` counts, by source, how often real frames came to a port too late or left it in another
+    cycle; `recovery` has, by name, the counts of the points where copies meet.
     `reached_ps` is where virtual time ended: the profile's duration, unless the budget was used up.
     `cut_ps` is the time of the first cut, and `failover_s` how long, on the wall, the switches took
     at most to see a cut. `calibrated` says from what the dilation was chosen, `void` why the run
@@ -148,6 +150,8 @@ class Emulated:
 
     latency_ps: tuple[tuple[int, int, int], ...]
     losses: tuple[LostFrame, ...]
+    late: Mapping[int, int]
+    recovery: Mapping[str, Copies]
     lateness: Lateness
     dilation: int
     attempts: int
@@ -343,7 +347,13 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
     if run.damaged:
         findings.append(f"{run.damaged} frames came out with another payload than was sent")
     made = compare(case, proof, simulated, (emulated, ports), plain, findings, until_ps)
-    seen = made.observation.model_copy(update={"drops": _drops(ports, run)})
+    seen = made.observation.model_copy(
+        update={
+            "streams": tuple(_counted(one, ports, run) for one in made.observation.streams),
+            "demands": tuple(_counted(one, ports, run) for one in made.observation.demands),
+            "drops": _drops(ports, run),
+        }
+    )
     return made.model_copy(
         update={
             "tier": "mininet",
@@ -358,6 +368,16 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
                 held_ps=run.lateness.held_ns * 1000 // run.dilation,
             ),
         }
+    )
+
+
+def _counted(account: Traffic, ports: Ports, run: Emulated) -> Traffic:
+    """Put what the run's own ports counted into an account."""
+    late = sum(
+        count for source, count in run.late.items() if ports.found[source].name == account.name
+    )
+    return account.model_copy(
+        update={"late": late, "recovery": run.recovery.get(account.name, account.recovery)}
     )
 
 

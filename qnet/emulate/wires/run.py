@@ -24,10 +24,12 @@ from qnet.emulate.wires.kernels.slots import note_fault
 from qnet.emulate.wires.kernels.talkers import generate
 from qnet.emulate.wires.layout import Edged, with_edges, with_room
 from qnet.model.histogram import BIN_COUNT
+from qnet.model.observation import Copies
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.ports.account import copies_at
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.setup import build, hops_of, owners
@@ -400,11 +402,19 @@ class Emulator:
             time.sleep(0.0005)
         self._fetch()
 
-    def start(self, delay_ns: int = START_NS) -> None:
-        """Set virtual time zero a little ahead and let the sources begin."""
+    def warm(self) -> None:
+        """Have everything compiled that runs once virtual time goes on.
+
+        The simulator's general server takes a minute; it is used only where a port needs it.
+        """
         self.wires.law[w.ORIGIN_NS] = k.NEVER >> 1
         self._generate(0)
-        self._run(0)  # so that nothing is compiled once virtual time goes on
+        self._run(0)
+        self._let_meet(0)
+
+    def start(self, delay_ns: int = START_NS) -> None:
+        """Set virtual time zero a little ahead and let the sources begin."""
+        self.warm()
         self.wires.law[w.ORIGIN_NS] = time.monotonic_ns() + delay_ns
         self._generate(min(int(self.wires.law[w.LEAD]) * self.window_ps, self.end_ps))
 
@@ -470,16 +480,16 @@ class Emulator:
                 w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
                 self.pool,
             )  # fmt: skip
-        self._let_meet()
+        self._let_meet(int(self.wires.law[w.END_PS]))
 
-    def _let_meet(self) -> None:
-        """Pass on the first of the copies that have come to their listeners to the very end."""
+    def _let_meet(self, until_ps: int) -> None:
+        """Pass on the first of the copies that have come to their listeners before a time."""
         if self.wires.meetings.size == 0:
             return
-        world, end_ps = self.world, int(self.wires.law[w.END_PS])
+        world = self.world
         while (
             let_meet(
-                end_ps, self.wires, world.network, world.routes, world.lanes, world.tally,
+                until_ps, self.wires, world.network, world.routes, world.lanes, world.tally,
                 self.parts,
             )
             != k.DONE
@@ -512,6 +522,14 @@ class Emulator:
         count[w.CAPTURE_BYTES] = 0
 
     # Afterwards
+
+    def late(self, source: int) -> int:
+        """Return how often a real frame of a source came to a port too late, or left it so."""
+        return int(self.wires.probe[source, w.LATE])
+
+    def recovery(self, source: int) -> Copies | None:
+        """Return the counters of the point where a source's copies meet others, if they do."""
+        return copies_at(self.parts, self.found[source].meeting)
 
     def faults(self) -> list[Fault]:
         """Return what went wrong, the first few thousand of it."""

@@ -30,6 +30,7 @@ from qnet.emulate.wires.kernels.tables import (
     FRAME,
     HOP,
     IN_LANE,
+    LATE,
     LATE_OR_LOST,
     LEAVING,
     LIVE_COUNT,
@@ -221,6 +222,7 @@ def follow(
         if pool.slot[slot, STATE] != QUEUED:
             continue
         if tally.owner[base_owner + slot, RECEIVED] > 0:
+            count_late(slot, wires, pool, routes)
             if pool.slot[slot, EXPECTED] >= 0:
                 leave(slot, wires, pool, tally, network)
             elif has_record_room(wires, pool):
@@ -242,6 +244,7 @@ def follow_on(
     one = pool.slot
     arrives = lanes.cells[lanes.base[lane] + (at & lanes.mask[lane]), ARRIVAL]
     owner = one[slot, OWNER]
+    count_late(slot, wires, pool, routes)
     plan_hop(slot, int(routes.hop[one[slot, BASE], NEXT]), wires, pool, routes)
     meets = one[slot, EXPECTED] >= wires.into.size
     if meets:
@@ -262,6 +265,16 @@ def follow_on(
         drop_slot(slot, pool)
         return
     heap_push(wall_of(enters, wires.law), slot, pool)
+
+
+@bare_kernel
+def count_late(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
+    """Add up, for its source, how often a real frame was late."""
+    own, source = wires.law[BASE_POSITION] + slot, pool.slot[slot, OWNER]
+    for position in (own, own + pool.slot.shape[0]):
+        if source >= 0:
+            wires.probe[source, LATE] += routes.late[position]
+        routes.late[position] = 0
 
 
 @bare_kernel
@@ -314,6 +327,7 @@ def note_drop(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
                 cause = NO_QUEUE_ROOM + 1 + column
     if cause < 0:
         return
+    count_late(slot, wires, pool, routes)
     if pool.slot[slot, OWNER] < 0:
         pool.counts[DROPPED_FREE] += 1
     else:
