@@ -113,6 +113,7 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Give up the frames that have not come back although their rows must be served now.
 
     The row goes on as one of a frame that is simulated only: those behind it see no difference.
+    That of a frame whose wire has been cut is taken out: another copy may make up for it.
     """
     one, count = pool.slot, pool.counts
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
@@ -123,16 +124,17 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
             if is_cut(slot, wires, pool):
                 kind = CUT_OFF
                 count[CUT] += 1
+                take_out(slot, wires, pool, lanes)
             else:
                 count[VIOLATIONS] += 1
+                place = lanes.base[one[slot, IN_LANE]]
+                place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
+                number = lanes.cells[place, LABEL] >> 48 << 48
+                lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME] | number
             note_fault(
                 kind, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
             )  # fmt: skip
-            place = lanes.base[one[slot, IN_LANE]]
-            place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
-            number = lanes.cells[place, LABEL] >> 48 << 48
-            lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME] | number
             if state != WAITING:
                 drop_slot(slot, pool)
             else:
