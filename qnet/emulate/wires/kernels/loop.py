@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qnet.emulate.wires.kernels.packets import receive, release
+from qnet.emulate.wires.kernels.packets import exchange
 from qnet.emulate.wires.kernels.ports import awaited, follow, serve_window
 from qnet.emulate.wires.kernels.system import POLL_IN, ppoll, wall
 from qnet.emulate.wires.kernels.tables import (
@@ -60,10 +60,9 @@ def run(
     law, count = wires.law, pool.counts
     batch = law[BATCH]
     while True:
-        receive(8, wires, pool, messages, routes, lanes, tally)
+        exchange(wall(messages.clock), wires, pool, messages, routes, lanes, tally)
         now = wall(messages.clock)
         count[TIME_NOW] = now
-        release(now, wires, pool, messages)
         if now >= stop_at:
             return RUNNING
         if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0] or (

@@ -140,8 +140,8 @@ def note_fault(
 
 
 @bare_kernel
-def note_arrival(slot: int, end: int, data: Bytes, row: int, length: int, pool: Pool) -> None:
-    """Write down a frame that has come out to its host, and its bytes."""
+def note_arrival(slot: int, end: int, source: int, length: int, pool: Pool) -> None:
+    """Write down a frame that has come out to its host, and its bytes, which are at an address."""
     at = pool.counts[RECORD_COUNT]
     one, record = pool.slot, pool.record
     record[at, RECORD_OWNER] = one[slot, OWNER]
@@ -153,6 +153,6 @@ def note_arrival(slot: int, end: int, data: Bytes, row: int, length: int, pool: 
     first = pool.counts[CAPTURE_BYTES]
     record[at, RECORD_AT] = first
     record[at, RECORD_BYTES] = length
-    copy(pool.capture.ctypes.data + first, data.ctypes.data + row * data.shape[1], length)
+    copy(pool.capture.ctypes.data + first, source, length)
     pool.counts[CAPTURE_BYTES] = first + length
     pool.counts[RECORD_COUNT] = at + 1

@@ -96,8 +96,8 @@ def start_planned(
     one[slot, BYTES_HELD] = length
     stride = wires.law[STRIDE]
     copy(pool.frames.ctypes.data + slot * stride, wires.template.ctypes.data + row * stride, length)
-    write(pool.frames, slot, STAMP, 4, source)
-    write(pool.frames, slot, STAMP + 4, 4, made)
+    write(pool.frames, slot * stride + STAMP, 4, source)
+    write(pool.frames, slot * stride + STAMP + 4, 4, made)
     tally.owner[own, FLOOR] = 0
     tally.owner[own, HOLD] = tally.owner[source, HOLD]
     routes.damper_clock[own] = routes.damper_clock[source]
