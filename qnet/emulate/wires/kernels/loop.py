@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qnet.emulate.wires.kernels.packets import receive, release
+from qnet.emulate.wires.kernels.packets import exchange
 from qnet.emulate.wires.kernels.ports import awaited, follow, serve_window
 from qnet.emulate.wires.kernels.slots import has_record_room
 from qnet.emulate.wires.kernels.system import POLL_IN, ppoll, wall
@@ -56,10 +56,9 @@ def run(
     """
     law, count = wires.law, pool.counts
     while True:
-        receive(8, wires, pool, messages, routes, lanes, tally)
+        exchange(wall(messages.clock), wires, pool, messages, routes, lanes, tally)
         now = wall(messages.clock)
         count[TIME_NOW] = now
-        release(now, wires, pool, messages)
         if now >= stop_at:
             return RUNNING
         if not has_record_room(wires, pool):

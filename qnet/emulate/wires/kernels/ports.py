@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnet.emulate.wires.kernels.arrivals import give_to_host, send_free
-from qnet.emulate.wires.kernels.packets import receive, release
+from qnet.emulate.wires.kernels.packets import exchange
 from qnet.emulate.wires.kernels.rows import is_cut, plan_hop, slot_of, take_out
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
@@ -176,8 +176,7 @@ def serve_window(
             status = found
         now = wall(messages.clock)
         if now > last + 500_000:
-            receive(4, wires, pool, messages, routes, lanes, tally)
-            release(now, wires, pool, messages)
+            exchange(now, wires, pool, messages, routes, lanes, tally)
             last = now
     found = let_meet(until - wires.law[MEETING_LAG_PS], wires, network, routes, lanes, tally, parts)
     return status if found == DONE else found

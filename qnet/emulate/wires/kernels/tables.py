@@ -133,12 +133,14 @@ class Pool(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """Arrays laid out as the C library's message headers, and what they point to."""
+    """Memory shared with the kernel: its ring of received frames, message headers for sendmmsg."""
 
-    received: Ints
-    names: Bytes
-    control: Bytes
-    data: Bytes
+    ring: Bytes
+    """[frame of the ring and byte]: header, link-layer address, frame (linux/if_packet.h)."""
+    words: Ints
+    """[frame of the ring, word]: the same memory."""
+    turn: Ints
+    """One number: the frame of the ring to be looked at next."""
     sent: Ints
     sent_vector: Ints
     addresses: Bytes

@@ -108,8 +108,8 @@ def fill_bytes(slot: int, turn: int, wires: Wires, pool: Pool) -> None:
     one[slot, BYTES_HELD] = length
     stride = wires.law[STRIDE]
     copy(pool.frames.ctypes.data + slot * stride, wires.template.ctypes.data + row * stride, length)
-    write(pool.frames, slot, STAMP, 4, source)
-    write(pool.frames, slot, STAMP + 4, 4, one[slot, SEQUENCE])
+    write(pool.frames, slot * stride + STAMP, 4, source)
+    write(pool.frames, slot * stride + STAMP + 4, 4, one[slot, SEQUENCE])
 
 
 @bare_kernel
