@@ -13,16 +13,18 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qnet.emulate.captures import HOST, Sight, write_captures
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
-from qnet.emulate.hosts import host_frame, is_whole, write_captures
+from qnet.emulate.hosts import HEADER_BYTES, host_frame, is_whole
 from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
+from qnet.emulate.ports import Ports, Want
 from qnet.emulate.rules import rules_of
 from qnet.emulate.tier import (
     JOB,
@@ -47,6 +49,7 @@ from qnet.emulate.wires.run import (
 )
 from qnet.emulate.wiring import Wiring
 from qnet.errors import QnetError
+from qnet.exchange.pcapng import INBOUND, OUTBOUND
 from qnet.model.histogram import BIN_COUNT, quantile_ps
 from qnet.model.observation import Observation, PortUse, Traffic
 from qnet.model.plan import Plan
@@ -359,11 +362,8 @@ class Run:
         ]
         captures: list[Path] = []
         if self.options.captures is not None:
-            listeners = {place: node for node, place in net.edge.items()}
-            captures = write_captures(
-                self.options.captures,
-                ((listeners[one.end], one) for one in arrivals),
-            )
+            sights = [*self._sent(reached_ps), *self._received(net, arrivals)]
+            captures = write_captures(self.options.captures, self.wiring, sights)
         self.lap("result")
         return Emulated(
             observation=self._observe(emulator, arrivals, reached_ps),
@@ -393,6 +393,35 @@ class Run:
             captures=tuple(captures),
             seconds=self.seconds,
         )
+
+    def _sent(self, until_ps: int) -> Iterator[Sight]:
+        """Yield the real frames that hosts sent, as `_probes` has them made."""
+        want = [Want(source, stride=every) for source, every in self.options.sample.items()]
+        ports = Ports(self.topology, self.profile, self.plan, want=want)
+        for source, every in self.options.sample.items():
+            flow, lane = self.flow_of[source]
+            if lane is not flow.lanes[0]:
+                continue  # the switch makes this copy
+            rows = ports.frames[slice(*ports.span[source])].tolist()
+            for place, (time_ps, size, turn, _) in enumerate(rows):
+                if time_ps > until_ps:
+                    break
+                dscp = dscp_of(turn % flow.buffers) if lane.cycles else 0
+                body = host_frame(self.wiring, flow, size, dscp)
+                number = source.to_bytes(4, "big") + (place * every).to_bytes(4, "big")
+                data = body[:HEADER_BYTES] + number + body[HEADER_BYTES + 8 :]
+                words = f"{flow.name}: frame {place * every}, sent at {time_ps} ps"
+                yield Sight(time_ps, flow.talker, HOST, OUTBOUND, data, words)
+
+    def _received(self, net: Net, arrivals: Sequence[Arrival]) -> Iterator[Sight]:
+        host_at = {place: node for node, place in net.edge.items()}
+        for one in arrivals:
+            flow, lane = self.flow_of[one.owner]
+            words = (
+                f"{flow.name}: frame {one.sequence} by path {flow.lanes.index(lane) + 1}, "
+                f"{one.time_ps - one.born_ps} ps after it was sent"
+            )
+            yield Sight(one.time_ps, host_at[one.end], HOST, INBOUND, one.frame, words)
 
     def _copies(self, source: int) -> set[int]:
         flow = self.flow_of[source][0]
