@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from qnet.check.verdict import judge
-from qnet.cli import stages
+from qnet.cli import main, stages
 from qnet.emulate.case import Case
 from qnet.emulate.openflow import Switch, set_field
 from qnet.model.emulation import Emulation
@@ -141,3 +142,18 @@ def test_differences_up_to_the_rounding_pass(answer: Answer, field: str) -> None
         )
         assert verdict.outcome == outcome
         assert bool(verdict.findings) == (outcome == "fail")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--captures", "x"], "--captures: goes with --emulate"),
+        (["--emulate", "lockstep", "--dilation", "7"], "goes with --emulate mininet"),
+        (["--emulate", "lockstep", "--capture-switches"], "and --captures DIR"),
+        (["--emulate", "mininet", "--captures", "x", "--capture-switches"], "--emulate lockstep"),
+    ],
+)
+def test_options_that_nothing_would_heed_are_refused(options: list[str], words: str) -> None:
+    done = CliRunner().invoke(main, ["run", str(LINE), *options])
+    assert done.exit_code == 2
+    assert words in done.output
