@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from qnet.check.verdict import judge
 from qnet.emulate.case import Case
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.fabric import BRIDGE, Fabric
-from qnet.emulate.lockstep import emulate
+from qnet.emulate.lockstep import Options, emulate
 from qnet.emulate.ovs import missing as missing_switch
 from qnet.emulate.walk import Cut
 from qnet.model.emulation import Emulation
@@ -97,7 +99,7 @@ def test_copies_that_meet_and_nodes_that_cut_through_are_emulated_as_simulated(
 
 
 def _match(answer: Answer, fabric: Fabric, name: str, node: str) -> str:
-    """Return the match of a node's rule for a stream that passes through it, as ovs-ofctl has it."""
+    """Return the match of a node's rule for a stream that passes there, as ovs-ofctl has it."""
     number = [one.name for one in answer.plan.streams].index(name) + 1
     rows = fabric.ovs(node).dump("flows", BRIDGE).splitlines()
     (row,) = (one for one in rows if f"cookie=0x514e{number:012x}" in one)
@@ -197,7 +199,7 @@ def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way()
     twice = next(one for one in answer.plan.streams if len(one.paths) == 2)
     sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
     cut = Cut(twice.paths[0].ports[0], 500_000_000)
-    result, wall_clock = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    result, wall_clock = emulate(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     assert not result.findings
     replicated = next(one for one in result.observation.streams if one.name == twice.name)
     unharmed = answer.seen(twice.name)
@@ -208,7 +210,7 @@ def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way()
     assert wall_clock["cut followed by all switches"] > 0
     once = next(one for one in answer.plan.streams if len(one.paths) == 1)
     cut = Cut(once.paths[0].ports[0], 500_000_000)
-    result, _ = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    result, _ = emulate(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     harmed = next(one for one in result.observation.streams if one.name == once.name)
     assert 0 < harmed.lost < harmed.sent
     assert harmed.received + harmed.lost <= harmed.sent
@@ -220,7 +222,68 @@ def test_a_demand_fails_over_to_another_port() -> None:
     case = answer.scenario
     sampled = Case(case.topology, case.profile, answer.plan, frames=600)
     cut = Cut("a->b/2", 200_000_000)
-    result, _ = emulate(sampled, answer.proof, answer.observation, cuts=[cut])
+    result, _ = emulate(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     mix = next(one for one in result.observation.demands if one.name == "mix")
     assert not result.findings
     assert 0.1 * mix.sent < mix.lost < 0.3 * mix.sent, "only what was on the wire"
+
+
+def _read(path: Path, *fields: str) -> list[list[str]]:
+    """Have tshark say what it reads in a capture."""
+    made = subprocess.run(
+        ["tshark", "-r", path, "-N", "n", "-T", "fields", *(f"-e{one}" for one in fields)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return [line.split("\t") for line in made.stdout.splitlines()]
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+def test_captures_are_read_by_tshark(tmp_path: Path) -> None:
+    answer = _round(tmp_path, "tcqf")
+    case = answer.scenario
+    sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
+    for folder in ("one", "two"):
+        options = Options(captures=tmp_path / folder, capture_switches=True)
+        result, _ = emulate(sampled, answer.proof, answer.observation, options)
+    files = sorted(one.relative_to(tmp_path / "one") for one in tmp_path.glob("one/**/*.pcapng"))
+    names = ["a.pcapng", "d.pcapng", *(f"switches/{node}.pcapng" for node in "abcd")]
+    assert [str(one) for one in files] == names
+    for one in files:
+        assert (tmp_path / "one" / one).read_bytes() == (tmp_path / "two" / one).read_bytes()
+
+    # Hosts: what a sent, what d got, when, and for which sample of a stream.
+    direction = "frame.packet_flags_direction"
+    fields = ("frame.time_epoch", direction, "frame.protocols", "ip.host", "frame.comment")
+    sent = _read(tmp_path / "one" / "a.pcapng", *fields)
+    got = _read(tmp_path / "one" / "d.pcapng", *fields)
+    assert {(row[1], row[2]) for row in sent} == {("0x00000002", "eth:ethertype:ip:udp:data")}
+    assert {(row[1], row[2]) for row in got} == {("0x00000001", "eth:ethertype:ip:udp:data")}
+    assert {row[3] for row in sent + got} == {"a,d"}, "addresses have names"
+    assert len(sent) == result.frames
+    twice = next(one for one in result.observation.streams if one.name == "twice")
+    assert twice.recovery is not None
+    came = [row for row in got if row[4].startswith("twice: ")]
+    discarded = [row for row in came if "discarded" in row[4]]
+    assert len(discarded) == twice.recovery.discarded > 0
+    assert len(came) - len(discarded) == twice.received
+    began = {row[4].split(",")[0]: _time_ns(row[0]) for row in sent}
+    kept = [row for row in came if "discarded" not in row[4]]
+    latencies = [_time_ns(row[0]) - began[row[4].split(" by ")[0]] for row in kept]
+    assert max(latencies) == (twice.latency_ps_max or 0) // 1000, "these times are whole"
+
+    # Between switches: labels, and the cycle in the traffic class as the plan has it.
+    fields = ("frame.interface_name", direction, "mpls.label", "mpls.exp", "frame.comment")
+    rows = _read(tmp_path / "one" / "switches" / "b.pcapng", *fields)
+    assert {row[0] for row in rows} == {"b->a", "b->d"}
+    path = answer.planned("twice").paths[0]
+    here = [row for row in rows if row[4].startswith("twice: frame 0 ")]
+    assert [row[0] for row in here] == ["b->a", "b->d"]
+    tags = [cycle % answer.plan.buffers + 1 for cycle in path.cycles]
+    assert [int(row[3]) for row in here] == tags
+    assert [row[1] for row in here] == ["0x00000001", "0x00000002"]
+    assert len({row[2] for row in rows if row[4].startswith("twice")}) == 1, "one label per path"
+
+
+def _time_ns(text: str) -> int:
+    seconds, fraction = text.split(".")
+    return int(seconds) * 10**9 + int(fraction[:9])

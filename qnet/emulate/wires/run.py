@@ -97,7 +97,8 @@ class Probe(NamedTuple):
     `templates` are (frame bytes, cycle tag or -1, the host's frame without check sequence). `twin`
     is the source whose frames are copies of this one's, or -1; the host sends one for both. `label`
     is that of its frames between switches, or -1. Frames that are `tagged` carry their cycle; the
-    talker's host says that of the first path, by so much `tag_ahead` of this one's.
+    talker's host says that of the first path, by so much `tag_ahead` of this one's. `leader` is the
+    source that frames are marked with, this one where it is -1.
     """
 
     source: int
@@ -109,6 +110,7 @@ class Probe(NamedTuple):
     label: int = -1
     tagged: bool = False
     tag_ahead: int = 0
+    leader: int = -1
 
 
 class Arrival(NamedTuple):
@@ -275,6 +277,7 @@ class Emulator:
             row[w.TEMPLATE], row[w.TEMPLATES] = len(templates), len(one.templates)
             row[w.TWIN], row[w.PATH] = one.twin, one.label
             row[w.TAGGED], row[w.TAG_AHEAD] = int(one.tagged), one.tag_ahead
+            row[w.LEADER] = one.leader if one.leader >= 0 else one.source
             patterns += [(len(data), size, tag) for size, tag, data in one.templates]
             templates += [data for _, _, data in one.templates]
         template = np.zeros((max(len(templates), 1), int(law[w.STRIDE])), dtype=np.uint8)
