@@ -239,7 +239,7 @@ def _read(path: Path, *fields: str) -> list[list[str]]:
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_captures_are_read_by_tshark(tmp_path: Path) -> None:
-    answer = _round(tmp_path, "tcqf")
+    answer = round_about(tmp_path, "tcqf")
     case = answer.scenario
     sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
     for folder in ("one", "two"):

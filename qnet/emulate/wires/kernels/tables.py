@@ -23,10 +23,8 @@ SWITCH_END, EDGE_END, HOST_END = 0, 1, 2
 """Ends at a switch's side of a link, at its side of a host's wire, and at the host's side."""
 
 # Columns of `Wires.probe`, one row per source.
-EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, MADE, PATH, TAGGED, TAG_AHEAD, LATE, LEADER = range(
-    12
-)
-
+EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADER, MADE = range(8)
+PATH, TAGGED, TAG_AHEAD, LATE = range(8, 12)
 # Columns of `Wires.pattern`.
 PATTERN_BYTES, PATTERN_FRAME, PATTERN_TAG = 0, 1, 2
 STAMP = 42
