@@ -258,6 +258,7 @@ class Run:
             [] if self.options.free_run else self._probes(net),
             dilation=dilation,
             free_run=self.options.free_run,
+            skips=not (self.options.cuts or self.options.commands or self.options.cli),
         )
 
     def _warm(self, emulator: Emulator) -> None:

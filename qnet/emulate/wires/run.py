@@ -186,9 +186,10 @@ class Lateness:
 class Emulator:
     """All wires and ports of a network, in virtual time stretched `dilation` times over the wall.
 
-    With `plan` None nothing is simulated and no probes are sent: frames of real hosts only, served
-    as they come (`free_run`). Sources of the profile that are no probes are simulated only. `end`
-    of virtual time is the profile's duration.
+    With `skips` virtual time is stretched only while a real frame is in a switch or about to go
+    into one. With `plan` None nothing is simulated and no probes are sent: frames of real hosts
+    only, served as they come (`free_run`). Sources of the profile that are no probes are simulated
+    only. `end` of virtual time is the profile's duration.
     """
 
     def __init__(  # noqa: PLR0913
@@ -203,6 +204,7 @@ class Emulator:
         lag_ns: int | None = None,
         end_ps: int | None = None,
         free_run: bool = False,
+        skips: bool = True,
         slots: int = SLOTS,
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
@@ -234,7 +236,7 @@ class Emulator:
         )
         stride = _stride(profile)
         base_position = len(simulated.routes.hop)
-        law = np.zeros(16, dtype=np.int64)
+        law = np.zeros(24, dtype=np.int64)
         law[w.DILATION] = dilation
         law[w.LAG_NS] = lag_ns
         law[w.LEAD] = lead
@@ -248,6 +250,7 @@ class Emulator:
         law[w.BATCH] = BATCH
         law[w.WINDOW_PS] = self.window_ps
         law[w.PATIENCE_NS] = PATIENCE_NS
+        law[w.SKIPS] = int(skips)
         law[w.MEETING_LAG_PS] = 2 * self.window_ps + MEETING_LAG_NS * 1000 // dilation
         self.wires = self._wires(law, edged, profile, probes)
         self.pool = _pool(slots, stride, len(self.found), edged)

@@ -28,6 +28,7 @@ from qnet.emulate.wires.kernels.tables import (
     ELIMINATED,
     EXPECTED,
     FRAME,
+    HEAP_COUNT,
     HOP,
     IN_LANE,
     LATE,
@@ -106,6 +107,15 @@ def awaited(until: int, wires: Wires, pool: Pool) -> bool:
             pool.counts[AWAITED] = slot
             return True
     return False
+
+
+@bare_kernel
+def is_idle(pool: Pool) -> bool:
+    """Say whether no frame is in a switch or about to go into one: the wall's time is for those."""
+    under_way = pool.counts[HEAP_COUNT]
+    for i in range(pool.counts[LIVE_COUNT]):
+        under_way += pool.slot[pool.live[i], STATE] != QUEUED
+    return under_way == 0
 
 
 @bare_kernel

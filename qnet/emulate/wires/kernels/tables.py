@@ -59,6 +59,7 @@ INSIDE, MARGIN = 0, 1
 # Entries of `Wires.law`.
 ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, MEETING_LAG_PS = range(8)
 FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH, WINDOW_PS, PATIENCE_NS = range(8, 16)
+SKIPS = 16
 
 HOLD_LEAST_NS = 200_000
 """What virtual time is held back by is counted from here on; less is the loop's own round."""
