@@ -42,6 +42,7 @@ from qnet.emulate.wires.run import (
     Emulator,
     Fault,
     Probe,
+    WireEnd,
     as_usual,
     be_quick,
 )
@@ -132,6 +133,9 @@ class Run:
             for node in (self.topology.ports[number].source, self.topology.ports[number].target)
         }
         self.rules = [one for one in rules if one.name in touched]
+        self.say("start the link emulator (the first time it is compiled)")
+        self._emulator([], [], 1).warm()
+        self.lap("kernels")
         self.say(f"build {len(self.rules)} switches and their hosts")
         with (
             reservation(self.rules, self.folder) as app,
@@ -211,8 +215,8 @@ class Run:
         A window is to last as long as it takes to serve one and as most frames are in a switch;
         where there is no time for that, as half of them are.
         """
-        self.say("start the link emulator (the first time it is compiled)")
-        sample = self._emulator(net, CALIBRATION_DILATION)
+        self.say("calibrate", 0, CALIBRATION_NS)
+        sample = self._emulator(net.ends, self._probes(net), CALIBRATION_DILATION)
         sample.open(net.namespace)
         be_quick()
         try:
@@ -245,13 +249,15 @@ class Run:
         )
         return chosen
 
-    def _emulator(self, net: Net, dilation: int) -> Emulator:
+    def _emulator(
+        self, ends: Sequence[WireEnd], probes: Sequence[Probe], dilation: int
+    ) -> Emulator:
         return Emulator(
             self.topology,
             self.profile,
             self.plan,
-            net.ends,
-            [] if self.options.free_run else self._probes(net),
+            ends,
+            probes,
             dilation=dilation,
             free_run=self.options.free_run,
         )
@@ -259,7 +265,8 @@ class Run:
     def _attempt(
         self, net: Net, dilation: int, budget_s: float | None
     ) -> tuple[Emulator, tuple[CommandResult, ...]]:
-        emulator = self._emulator(net, dilation)
+        probes = [] if self.options.free_run else self._probes(net)
+        emulator = self._emulator(net.ends, probes, dilation)
         for cut in self.options.cuts:
             port = self.topology.port_by_name[cut.port]
             for one in (port, self.wiring.reverse[port.name]):

@@ -467,21 +467,27 @@ class Emulator:
         """Take in what switches still have, and put nothing more into them meanwhile."""
         give_up = time.monotonic_ns() + longest_ns
         while time.monotonic_ns() < give_up:
-            receive(
-                self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
-                self.world.tally,
-            )  # fmt: skip
+            self._receive()
             live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
             if not np.any(self.pool.slot[live, w.STATE] == w.AWAY):
                 break
             time.sleep(0.0005)
         self._fetch()
 
-    def start(self, delay_ns: int = START_NS) -> None:
-        """Set virtual time zero a little ahead and let the sources begin."""
+    def warm(self) -> None:
+        """Have compiled what the loop needs, or read from the cache; nothing moves yet.
+
+        Compiling takes a minute of a core. It must not be done by a thread that goes before others
+        (`be_quick`), nor while switches and controllers wait.
+        """
         self.wires.law[w.ORIGIN_NS] = k.NEVER >> 1
         self._generate(0)
-        self._run(0)  # so that nothing is compiled once virtual time goes on
+        self._run(0)
+        self._receive()
+
+    def start(self, delay_ns: int = START_NS) -> None:
+        """Set virtual time zero a little ahead and let the sources begin."""
+        self.warm()
         self.wires.law[w.ORIGIN_NS] = time.monotonic_ns() + delay_ns
         self._generate(min(int(self.wires.law[w.LEAD]) * self.window_ps, self.end_ps))
 
@@ -491,6 +497,12 @@ class Emulator:
             self.world.sources, self.world.tally,
         ) != k.DONE:  # fmt: skip
             self.world = make_room(self.world)
+
+    def _receive(self) -> None:
+        receive(
+            self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
+            self.world.tally,
+        )  # fmt: skip
 
     def _run(self, stop_at_ns: int) -> int:
         return int(
