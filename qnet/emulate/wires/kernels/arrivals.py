@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnet.emulate.wires.kernels.frames import has_trailer, label_of, read
-from qnet.emulate.wires.kernels.rows import insert_free, is_cut, take_out
+from qnet.emulate.wires.kernels.rows import insert_free, is_cut, renumber, take_out
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
     heap_push,
@@ -42,6 +42,7 @@ from qnet.emulate.wires.kernels.tables import (
     REROUTED,
     SEQUENCE,
     STALE,
+    STAMP,
     STATE,
     STRAYS,
     STRIDE,
@@ -178,6 +179,7 @@ def came_out_planned(
         one[slot, BYTES_HELD] = length
         if one[slot, IN_LANE] >= 0:
             one[slot, STATE] = QUEUED
+            renumber(slot, read(data, at + STAMP + 4, 4), pool, lanes)
         else:
             give_to_host(slot, now, wires, pool)
         return
