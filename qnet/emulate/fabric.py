@@ -318,7 +318,7 @@ class Fabric:
             return
         if one.ovs.frames_seen() < one.sent:
             return
-        one.ovs.frames_seen()  # now the last of them is in the sockets
+        one.ovs.turn()
         while self._take(0):
             pass
         one.outstanding.clear()
@@ -328,7 +328,7 @@ class Fabric:
         for one in self._nodes.values():
             while one.ovs.frames_seen() < one.sent:
                 time.sleep(0.001)
-            one.ovs.frames_seen()
+            one.ovs.turn()
         while self._take(1):
             pass
         self.strays.sort()
