@@ -16,7 +16,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.model.verdict import Verdict
 from qnet.report.text import port_rate_bps
-from qnet.units import PPB, PS_PER_S, ceil_div, wire_bytes
+from qnet.units import PPB, PS_PER_S, ceil_div, show_time, wire_bytes
 
 Item = TypeVar("Item")
 
@@ -93,6 +93,16 @@ class Case:
     def status_count(self) -> Counter[str]:
         """Streams by what became of them."""
         return Counter(stream.status for stream in self.plan.streams)
+
+    @property
+    def loads_are(self) -> str:
+        """From where, and from when, the loads are."""
+        seen = self.observation
+        if seen is None:
+            return "as planned; nothing was simulated"
+        if seen.steady_from_ps < seen.duration_ps:
+            return f"as {seen.witness}, from {show_time(seen.steady_from_ps)} to the end of the run"
+        return f"as {seen.witness}, over the whole run, which was too short to settle"
 
     @cached_property
     def loads(self) -> Mapping[str, PortLoad]:

@@ -234,6 +234,6 @@ def inputs(case: Case) -> list[tuple[str, str]]:
         ("traffic", case.profile.title),
         ("traffic, SHA-256", plan.traffic_sha256),
         ("cycle", f"{show_time(plan.cycle_ps)}, {plan.buffers} buffers"),
-        ("hypercycle", f"{plan.hypercycle:,} cycles"),
+        ("hypercycle", f"{plan.hypercycle:,} cycle{'' if plan.hypercycle == 1 else 's'}"),
         ("seed", f"{seed}"),
     ]
