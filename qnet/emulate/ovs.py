@@ -251,15 +251,16 @@ class Ovs:
         Not its look-ups: there are two for a frame that is looked at again once a label is off.
         With the dummy datapath one thread forwards frames, answers this and writes to the sockets,
         in this order and round and round: what frames counted here have become is in the sockets
-        a turn later.
+        some turns later.
         """
         return sum(map(int, _RECEIVED.findall(self.appctl("dpif-netdev/pmd-stats-show"))))
 
     def turn(self) -> None:
-        """Wait until the main thread has gone round: what it had forwarded is in the sockets.
+        """Wait until the main thread has gone round and written to every socket that waits.
 
-        It answers up to ten questions of one connection in the same round, but a new connection it
-        takes up in a round that begins after this call.
+        In one round it writes one frame at most to a socket. It answers up to ten questions of one
+        connection in one round, but takes up a new connection in a round that begins after this
+        call: so between the answers of two calls there is a time when it writes.
         """
         try:
             with contextlib.closing(_Control(self._folder / "switch.ctl")) as control:

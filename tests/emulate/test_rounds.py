@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from qnet.emulate import ovs
+from qnet.emulate.fabric import OUTSTANDING
 
 pytestmark = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
 
@@ -52,6 +53,33 @@ def test_after_a_turn_what_was_counted_is_in_the_socket() -> None:
                     pass
                 running.turn()
                 assert far.recv(1 << 16)
+
+
+def test_frames_for_one_port_are_there_when_a_turn_brings_no_more() -> None:
+    frame = framed(ADDRESSES + b"\x08\x00" + PACKET)
+    with ovs.Ovs() as running:
+        running.add_bridges([ovs.Bridge("br0", 1, PORTS)])
+        running.ofctl("add-flow", "br0", "in_port=1,actions=output:2,output:2")
+        with running.connect("p1") as near, running.connect("p2") as far:
+            far.setblocking(False)
+            for burst in range(1, 21):
+                near.sendall(OUTSTANDING * frame)
+                while running.frames_seen() < burst * OUTSTANDING:
+                    pass
+                out = b""
+                running.turn()
+                while more := arrived(far):
+                    out += more
+                    running.turn()
+                assert out == 2 * OUTSTANDING * frame
+
+
+def arrived(end: socket.socket) -> bytes:
+    """Return what is in a socket by now."""
+    try:
+        return end.recv(1 << 16)
+    except BlockingIOError:
+        return b""
 
 
 def test_a_frame_that_is_looked_up_twice_is_counted_once() -> None:
