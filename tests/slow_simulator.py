@@ -242,7 +242,7 @@ class SlowSimulator:
         self.events: list[tuple[int, int, int, int, int, int, _Frame | None]] = []
         self.serial = 0
         self.wakes: set[tuple[int, int]] = set()
-        """Times and ports that are to be looked at then: once is enough."""
+        """Those among the events: a port that asks for several later times asks for each once."""
 
     def run(self) -> None:
         for number, source in enumerate(self.sources):
@@ -268,9 +268,10 @@ class SlowSimulator:
     def push(
         self, time: int, kind: int, port: int, who: int, number: int, frame: _Frame | None
     ) -> None:
-        if kind == 1 and (time, port) in self.wakes:
-            return
-        self.wakes |= {(time, port)} if kind == 1 else set()
+        if kind == 1:
+            if (time, port) in self.wakes:
+                return
+            self.wakes.add((time, port))
         self.serial += 1
         heapq.heappush(self.events, (time, kind, port, who, number, self.serial, frame))
 

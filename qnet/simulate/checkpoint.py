@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qnet import __version__
 from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
+from qnet.kernel import aligned
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -125,7 +126,12 @@ def _code() -> str:
     """Hash the simulator's source: versions are numbered more seldom than it changes."""
     sources = sorted(
         (room, one.name, one.read_bytes())
-        for room in ("qnet.simulate", "qnet.simulate.clocks", "qnet.simulate.ports")
+        for room in (
+            "qnet.simulate",
+            "qnet.simulate.clocks",
+            "qnet.simulate.ports",
+            "qnet.simulate.windows",
+        )
         for one in files(room).iterdir()
         if one.name.endswith(".py")
     )
@@ -152,8 +158,7 @@ def save(
     arrays: dict[str, Any] = {f"{part}.{field}": array for part, field, array in _parts(course)}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     arrays["now_ps"] = np.array([course.now_ps])
-    arrays["series.rows"] = course.series.rows[: course.series.count]
-    arrays["series.end_ps"] = course.series.end_ps[: course.series.count]
+    arrays["series.rows"] = course.series.counts.rows
     if recorder is not None:
         written = recorder.so_far()._asdict()
         arrays |= {f"trace.{field}": array for field, array in written.items()}
@@ -181,7 +186,7 @@ def restore(
         )
     changed: dict[str, dict[str, Ints]] = {}
     for part, field, old in _parts(course):
-        changed.setdefault(part, {})[field] = _like(old, f"{part}.{field}", arrays, path)
+        changed.setdefault(part, {})[field] = aligned(_like(old, f"{part}.{field}", arrays, path))
     if recorder is not None:
         none = recorder.so_far()
         written = {
@@ -196,10 +201,7 @@ def restore(
         **{part: getattr(course.world, part)._replace(**new) for part, new in changed.items()}
     )
     course.now_ps = int(arrays["now_ps"][0])
-    count = len(arrays["series.end_ps"])
-    course.series.rows[:count] = arrays["series.rows"]
-    course.series.end_ps[:count] = arrays["series.end_ps"]
-    course.series.count = count
+    course.series.counts.rows[:] = arrays["series.rows"]
 
 
 def _like(old: Ints, name: str, arrays: dict[str, Ints], path: Path) -> Ints:

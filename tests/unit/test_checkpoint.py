@@ -33,9 +33,9 @@ CASE = Path(__file__).parents[1] / "golden" / "demands-over-lag" / "traffic.yaml
 
 
 def stop_after(looks: int, path: Path) -> Checkpoint:
-    """Return a checkpoint that ends its run at a look, as Ctrl-C would."""
+    """Return a checkpoint that ends its run at a look, as Ctrl-C would; it looks every 10 us."""
     counter = itertools.count(1)
-    return Checkpoint(path, resume=True, asked=lambda: next(counter) >= looks)
+    return Checkpoint(path, 10 * US, resume=True, asked=lambda: next(counter) >= looks)
 
 
 @pytest.mark.twin
@@ -130,7 +130,7 @@ def test_a_trace_goes_on_where_it_was(
         again = None
         while again is None:
             recorder = Recorder(frames)
-            keep = stop_after(7, path)
+            keep = stop_after(4, path)
             try:
                 again = simulate(*case, threads=1, checkpoint=keep, recorder=recorder)
             except Interrupted:

@@ -17,6 +17,7 @@ from qnet.simulate import kernels, run
 from qnet.simulate.clocks import walks
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
+from qnet.simulate.windows import shares
 from tests.slow_case import Case, compare
 from tests.unit.test_simulate import CLOCK_BLOCK_PS, demand, moving, sync
 
@@ -45,7 +46,7 @@ def _plan(
     )
 
 
-class _Drawing:
+class Drawing:
     """Draws a ring of switches, streams both ways round it, and a plan that need not be right."""
 
     def __init__(self, draw: st.DrawFn, parts: set[str]) -> None:
@@ -265,7 +266,7 @@ PARTS = {
 @pytest.mark.parametrize("name", PARTS)
 def test_every_count_equals_the_slow_twins(name: str) -> None:
     @settings(max_examples=25)
-    @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
@@ -277,7 +278,7 @@ def test_every_count_equals_the_slow_twins(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles", "gates-and-all"]
 )
-def test_same_bytes_at_two_threads_and_with_other_rings(name: str) -> None:
+def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     """Rings of two frames at first: every kernel stops and is resumed, again and again."""
     made = add_parts
 
@@ -288,13 +289,14 @@ def test_same_bytes_at_two_threads_and_with_other_rings(name: str) -> None:
         return world, parts
 
     @settings(max_examples=6)
-    @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
             one = simulate(*case, threads=1).model_dump_json()
             patch.setattr(run, "add_parts", tight)
-            patch.setattr(run, "HOPS_PER_TASK", 1)
-            assert simulate(*case, threads=2).model_dump_json() == one
+            patch.setattr(shares, "HOPS_PER_TASK", 1)
+            for threads in (2, 3):
+                assert simulate(*case, threads=threads).model_dump_json() == one
 
     check()
