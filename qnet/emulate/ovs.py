@@ -250,10 +250,25 @@ class Ovs:
 
         With the dummy datapath one thread forwards frames, answers this and writes to the sockets,
         in this order and round and round: what frames counted here have become is in the sockets
-        when the next question is answered.
+        or waits for them (see `go_round`).
         """
         counts = _LOOKUPS.search(self.appctl("dpctl/show"))
         return sum(map(int, counts.groups())) if counts else 0
+
+    def go_round(self) -> None:
+        """Wait for the thread of `frames_seen` to answer in another round than before.
+
+        It writes one frame at most to each socket in a round, and answers up to ten questions on
+        a connection, but takes up new connections only before it answers.
+        """
+        control = _Control(self._folder / "switch.ctl")
+        try:
+            control.ask("version", ())
+        except OSError as error:
+            self.check()
+            raise SwitchFailure(f"ovs-vswitchd does not answer: {error}") from error
+        finally:
+            control.close()
 
     def check(self) -> None:
         """Raise SwitchFailure, with the end of its log, when a daemon has ended."""
