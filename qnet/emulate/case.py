@@ -32,6 +32,21 @@ class Member(NamedTuple):
     ports: tuple[Port, ...]
     rank: int
     stride: int
+    skipped: int = 0
+    """Frames of the flow that go only over other paths, since this one's would start too soon."""
+
+    @property
+    def first(self) -> int:
+        """Which frame of the source is the first real one: of all paths, the same ones are."""
+        return -self.skipped % self.stride
+
+    def number(self, place: int) -> int:
+        """Return the number in the flow of a real frame, by its place among those of the source."""
+        return self.skipped + self.first + place * self.stride
+
+    def place(self, number: int) -> int:
+        """Return a real frame's place among those of the source, by its number in the flow."""
+        return (number - self.skipped - self.first) // self.stride
 
 
 def sample(
@@ -88,7 +103,7 @@ class Case:
         self.rules = rules_of(topology, self.flows)
         self.members = self._members(found, set(names), strides)
         self.by_source = {one.source: one for one in self.members}
-        self.want = [Want(one.source, stride=one.stride) for one in self.members]
+        self.want = [Want(one.source, one.first, one.stride) for one in self.members]
 
     def _members(
         self, found: Sequence[Owner], names: set[str], strides: Mapping[int, int]
@@ -99,7 +114,9 @@ class Case:
         for source, (flow, lane) in zip(sources, lanes, strict=True):
             ports = found[source].ports
             assert tuple(port.name for port in ports) == lane.ports, "flows follow the owners"
-            made.append(Member(source, flow, lane, ports, found[source].rank, strides[source]))
+            skipped = found[source].law.first_step * found[source].law.packets
+            rank, stride = found[source].rank, strides[source]
+            made.append(Member(source, flow, lane, ports, rank, stride, skipped))
         return tuple(made)
 
     @property

@@ -16,7 +16,7 @@ from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
 from qnet.model.proof import Proof
 from qnet.model.traffic import Profile
-from qnet.simulate.kernels import FLOOR, bin_of
+from qnet.simulate.kernels import FLOOR, NEVER, bin_of
 from qnet.simulate.ports.account import copies_at
 
 SHIPPED = "qnet reservation app"
@@ -32,9 +32,14 @@ def compare(
     emulated: tuple[Walk, Ports],
     plain: Walk,
     findings: Sequence[str],
+    until_ps: int = NEVER,
 ) -> Emulation:
-    """Put what became of the real frames beside the simulator's own course, `plain`."""
+    """Put what became of the real frames beside the simulator's own course, `plain`.
+
+    Frames that one of both has before `until_ps` are compared, the others counted.
+    """
     walk, ports = emulated
+    walks = _before(until_ps, plain), _before(until_ps, walk)
     proofs = {one.name: one for one in proof.streams}
     seen = {one.name: one for one in (*simulated.streams, *simulated.demands)}
     rows: list[Witnesses] = []
@@ -47,7 +52,7 @@ def compare(
     for name, members in groups.items():
         account = _account(name, members, walk, ports, case.profile)
         (demands if members[0].flow.demand else streams).append(account)
-        went = _latencies(members, plain, ports), _latencies(members, walk, ports)
+        went = [_latencies(members, one, ports) for one in walks]
         pairs = [(latency, went[1][n]) for n, latency in went[0].items() if n in went[1]]
         worst = max(pairs, key=lambda one: abs(one[1] - one[0]), default=None)
         proven, one = proofs.get(name), seen[name]
@@ -72,6 +77,9 @@ def compare(
         missed = len(went[0].keys() - went[1].keys())
         if missed:
             told.append(f"{name}: {missed} frames came through simulated but not emulated")
+        added = len(went[1].keys() - went[0].keys())
+        if added:
+            told.append(f"{name}: {added} frames came through emulated but not simulated")
     observation = Observation(
         witness="emulated",
         duration_ps=case.profile.simulation.duration_ps,
@@ -97,6 +105,10 @@ def compare(
         streams=tuple(rows),
         observation=observation,
     )
+
+
+def _before(until_ps: int, walk: Walk) -> Walk:
+    return Walk(arrival_ps={n: at for n, at in walk.arrival_ps.items() if at < until_ps})
 
 
 def _numbers(member: Member, ports: Ports) -> range:

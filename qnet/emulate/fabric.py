@@ -322,14 +322,14 @@ class Fabric:
         one.outstanding.clear()
 
     def _drain(self, one: _Node) -> None:
-        """Read all that a switch still has for its sockets.
+        """Read all that a switch has for frames that it has counted.
 
-        When nothing has come after one round of its thread, and nothing after the next, the writing
-        between them wrote nothing, so that nothing is left.
+        What is written after one turn may be read with what was written before it. So nothing is
+        left when nothing has come after one turn, and nothing after the next.
         """
         idle = 0
         while idle < 2:
-            one.ovs.go_round()
+            one.ovs.turn()
             idle += 1
             while self._take(0):
                 idle = 0

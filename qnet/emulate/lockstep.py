@@ -128,8 +128,7 @@ def emulate(
     faults = audit(case.wiring, case.flows, tables)
     findings = [*map(str, faults), *emulated.findings.values()]
     first_cut_ps = min((one.at_ps for one in cuts), default=NEVER)
-    plain.arrival_ps = {n: at for n, at in plain.arrival_ps.items() if at < first_cut_ps}
-    result = compare(case, proof, simulated, (emulated, ports), plain, findings)
+    result = compare(case, proof, simulated, (emulated, ports), plain, findings, first_cut_ps)
     made = result.model_copy(
         update={
             "switches": len(node_ports),

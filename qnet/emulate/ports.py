@@ -35,7 +35,10 @@ from qnet.simulate import kernels as k
 from qnet.simulate.ports import kernels as g
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
+from qnet.simulate.series import Series
 from qnet.simulate.setup import build, owners
+from qnet.simulate.windows.shares import Shares
+from qnet.simulate.windows.threads import run_windows
 
 Ints = NDArray[np.int64]
 
@@ -124,8 +127,10 @@ class Ports:
         self.now_ps = 0
         self.end_ps = int(self.world.network.end)
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
-        self._order = np.array([[*range(stations), -1]], dtype=np.int64)
-        self._group_of = np.zeros(stations, dtype=np.int64)
+        order = np.array([[*range(stations), -1]], dtype=np.int64)
+        alone, none = np.zeros(stations, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
+        self._shares = Shares(self.end_ps, order, alone, none)
+        self._counts = Series(self.world, self.parts, samples=1).counts
         self._awaited = sorted((time_ps, True) for time_ps in self.frames[:, own.TIME].tolist())
         """When real frames will be at a station, and whether it has queues; a heap."""
         self._queued = 0
@@ -222,15 +227,10 @@ class Ports:
         assert not caught, "real frames leave ports in windows that are looked into"
 
     def _serve(self, until: int) -> None:
-        block = self.world.network.block
         while self.now_ps < until:
-            now, order, group_of = self.now_ps, self._order, self._group_of
-            if self.parts is None:
-                self.now_ps = k.run_windows(now, until, block, order, group_of, *self.world, None)
-            else:
-                self.now_ps = g.run_windows(
-                    now, until, block, order, group_of, *self.world, None, self.parts
-                )
+            self.now_ps = run_windows(
+                self.now_ps, until, self._shares, self.world, self._counts, None, self.parts
+            )
             if self.now_ps < until:
                 self.world = make_room(self.world)
 
@@ -464,26 +464,34 @@ def _numbered(label: int, number: int) -> int:
     return label & g.WHOLE | ((number & 0xFFFF ^ 0x8000) - 0x8000) << 48
 
 
+def stray_rings(parts: g.Parts, ranks: int) -> tuple[g.Parts, Ints]:
+    """Return [port, rank]: the ring of a frame that no planned route brings to a general port.
+
+    It is the port's last one, and -1, the cycle buffers, for reserved frames where there are any. A
+    general port that no route uses has no rings: it becomes a plain one.
+    """
+    port = parts.port.copy()
+    is_unused = (port[:, g.WHAT] == g.GENERAL) & (port[:, g.FIRST] == port[:, g.LAST])
+    port[is_unused, g.WHAT] = g.PLAIN
+    has_cycles = port[:, g.QUEUES] > port[:, g.FIRST]
+    has_queue = port[:, g.LAST] > port[:, g.QUEUES]
+    ring = np.repeat(np.where(has_queue, port[:, g.LAST] - 1, -1), ranks).reshape(-1, ranks)
+    ring[has_cycles, 0] = -1
+    return parts._replace(port=port), ring
+
+
 def _with_strays(parts: g.Parts, world: k.World, ranks: int, kept: Ints) -> g.Parts:
     """Give the positions of real frames the queues of planned ones, and strays a port's last one.
 
-    Strays of reserved classes take cycles where the port has any. A general port that no route
-    uses has no queues: it becomes a plain one. Lanes `kept` are the simulator's.
+    Lanes `kept` are the simulator's.
     """
-    every = parts.port.copy()
-    idle = (every[:, g.WHAT] == g.GENERAL) & (every[:, g.FIRST] == every[:, g.LAST])
-    every[idle, g.WHAT] = g.PLAIN
-    port = every[: world.network.rate.size]
-    stray = np.full((len(port) * ranks, parts.position.shape[1]), -1, dtype=np.int64)
-    ring = np.repeat(port[:, g.LAST] - 1, ranks)
-    takes_cycles = np.repeat(port[:, g.QUEUES] > port[:, g.FIRST], ranks)
-    takes_cycles &= np.tile(np.arange(ranks) == 0, len(port))
-    takes_cycles |= np.repeat(port[:, g.QUEUES] == port[:, g.LAST], ranks)  # it has no other queue
-    stray[:, g.RING] = np.where(takes_cycles, -1, ring)
+    parts, ring = stray_rings(parts, ranks)
+    ring = ring[: world.network.rate.size]
+    stray = np.full((ring.size, parts.position.shape[1]), -1, dtype=np.int64)
+    stray[:, g.RING] = ring.ravel()
     head = np.zeros(world.lanes.base.size, dtype=np.int64)
     head[kept] = parts.head
     return parts._replace(
-        port=every,
         position=np.concatenate((parts.position, parts.position, stray)),
         dropped=np.zeros((len(world.routes.hop), parts.dropped.shape[1]), dtype=np.int64),
         head=head,

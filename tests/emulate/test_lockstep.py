@@ -23,6 +23,7 @@ from qnet.model.emulation import Emulation
 from qnet.model.topology import Topology
 from qnet.model.write import to_json
 from tests.asking import Answer, ask
+from tests.emulate.networks import round_about
 
 REASON = missing_switch() or missing_controller()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
@@ -80,51 +81,11 @@ def test_streams_behind_gates_are_emulated_as_simulated() -> None:
     assert max(one.received for one in result.observation.streams) > 0
 
 
-RING = """
-title: Two ways round, the nodes between cut through
-tcqf: {cycle: 20us}
-defaults:
-  node: {processing: 500ns..1us}
-nodes:
-  - {name: a}
-  - {name: b, cut-through: 64B}
-  - {name: c, cut-through: 128B}
-  - {name: d}
-links:
-  - {between: [a, b], rate: 1Gbps, length: 100m}
-  - {between: [b, d], rate: 1Gbps, length: 200m}
-  - {between: [a, c], rate: 1Gbps, length: 300m}
-  - {between: [c, d], rate: 1Gbps, length: 400m}
-"""
-ROUND = """
-title: Copies that meet, beside frames that are sent on before they are all in
-topology: ring
-classes:
-  - {name: cyclic, priority: 6, mechanism: MECHANISM}
-  - {name: high, priority: 5, mechanism: strict-priority}
-  - {name: low, priority: 1, mechanism: strict-priority}
-simulation: {duration: 2ms, seed: 3}
-streams:
-  - {name: twice, from: a, to: d, class: cyclic, interval: 40us, max-payload-size: 100B, paths: 2,
-     max-pkts-per-interval: 2, recovery: {history: 16}}
-  - {name: once, from: a, to: d, class: cyclic, interval: 60us, max-payload-size: 200B}
-  - {name: early, from: a, to: d, class: high, interval: 70us, max-payload-size: 900B}
-demands:
-  - {name: load, from: a, to: d, class: low, rate: 100Mbps}
-"""
-
-
-def _round(folder: Path, mechanism: str) -> Answer:
-    (folder / "ring.yaml").write_text(RING)
-    (folder / "round.yaml").write_text(ROUND.replace("MECHANISM", mechanism))
-    return ask(folder / "round.yaml")
-
-
 @pytest.mark.parametrize("mechanism", ["cqf", "tcqf"])
 def test_copies_that_meet_and_nodes_that_cut_through_are_emulated_as_simulated(
     mechanism: str, tmp_path: Path
 ) -> None:
-    answer = _round(tmp_path, mechanism)
+    answer = round_about(tmp_path, mechanism)
     twice, early = answer.seen("twice"), answer.seen("early")
     assert twice.recovery is not None
     assert twice.recovery.discarded > 0, "copies are eliminated"
@@ -150,7 +111,7 @@ def _match(answer: Answer, fabric: Fabric, name: str, node: str) -> str:
 
 def test_a_wrong_rule_for_one_of_two_copies_is_found_and_named(tmp_path: Path) -> None:
     """The shorter way loses its copies: all come by the other one, and later than simulated."""
-    answer = _round(tmp_path, "cqf")
+    answer = round_about(tmp_path, "cqf")
 
     def meddle(fabric: Fabric) -> None:
         fabric.ovs("b").ofctl("del-flows", BRIDGE, _match(answer, fabric, "twice", "b"))
@@ -174,7 +135,7 @@ def test_a_wrong_rule_for_one_of_two_copies_is_found_and_named(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["once", "early"])
 def test_a_frame_sent_back_is_found_and_named(name: str, tmp_path: Path) -> None:
     """One stream has cycles by the time of arrival, the other is sent on before it is all in."""
-    answer = _round(tmp_path, "cqf")
+    answer = round_about(tmp_path, "cqf")
     wrong: list[str] = []
 
     def meddle(fabric: Fabric) -> None:
@@ -281,7 +242,7 @@ def _read(path: Path, *fields: str) -> list[list[str]]:
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_captures_are_read_by_tshark(tmp_path: Path) -> None:
-    answer = _round(tmp_path, "tcqf")
+    answer = round_about(tmp_path, "tcqf")
     case = answer.scenario
     sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
     for folder in ("one", "two"):

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
-
 import numpy as np
-from numba import config, types
+from numba import types
 from numpy.typing import NDArray
 
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel, libc
 
 Ints = NDArray[np.int64]
-
-
-def libc(name: str, result: Any, *arguments: Any) -> Any:
-    """Return a function of the C library that kernels can call.
-
-    Compiled code finds it by its name, so that it can be cached; the twin calls it by ctypes.
-    """
-    if config.DISABLE_JIT:
-        function = ctypes.CDLL(None, use_errno=True)[name]
-        function.argtypes = [ctypes.c_int64] * len(arguments)
-        return function
-    return types.ExternalFunction(name, result(*arguments))
 
 
 recvmmsg = libc(
@@ -39,14 +24,14 @@ POLL_IN = 1
 MONOTONIC = 1
 
 
-@kernel
+@bare_kernel
 def wall(clock: Ints) -> int:
     """Return the wall time."""
     clock_gettime(MONOTONIC, clock.ctypes.data)
     return clock[0] * 1_000_000_000 + clock[1]
 
 
-@kernel
+@bare_kernel
 def copy(target: int, source: int, length: int) -> None:
     """Copy bytes from one address to another; compiled slices go byte by byte."""
     memcpy(target, source, length)
