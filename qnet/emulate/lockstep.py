@@ -26,7 +26,7 @@ import numpy as np
 from qnet.emulate.audit import audit
 from qnet.emulate.cleanup import private_prefix
 from qnet.emulate.controller import Controller
-from qnet.emulate.fabric import CONNECT_S, Entry, Fabric, Out
+from qnet.emulate.fabric import Entry, Fabric, Out
 from qnet.emulate.flows import Flow, Lane, flows_of
 from qnet.emulate.frame import Frame, read_frame
 from qnet.emulate.hosts import host_frame, is_whole
@@ -598,13 +598,7 @@ def emulate(
                 Fabric(case.wiring, node_ports, controllers=[controller], carry_control=True)
             )
             fabric.wait_connected(controller)
-            # A slow controller may be quiet before it begins; what is as planned needs no wait.
-            end = time.monotonic() + CONNECT_S
-            fabric.wait_quiet(0.1)
-            while time.monotonic() < end and audit(
-                case.wiring, case.flows, [fabric.tables(node) for node in node_ports]
-            ):
-                fabric.wait_quiet(most_s=end - time.monotonic())
+            fabric.wait_as_planned(case.flows, list(node_ports))
             seconds = time.perf_counter() - start
         fabric.fence()
         if meddle is not None:

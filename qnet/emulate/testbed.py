@@ -14,7 +14,8 @@ from itertools import permutations
 from types import TracebackType
 from typing import NamedTuple
 
-from qnet.emulate.fabric import CONNECT_S, Entry, Fabric
+from qnet.emulate.attached import CONNECT_S
+from qnet.emulate.fabric import Entry, Fabric
 from qnet.emulate.openflow import ARP, IPV4, Switch
 from qnet.emulate.table import Difference, differences
 from qnet.emulate.wiring import HOST_PORT, Wiring
