@@ -102,9 +102,8 @@ def run(
     leave_run(out, scenario, observation, simulation["measure"])
     emulation = None
     if tier == "mininet":
-        emulation = emulate_stretched(
-            scenario, plan, proof, observation, sample, dilation, captures, cuts
-        )
+        how = {"dilation": dilation, "captures": captures}
+        emulation = emulate_stretched(scenario, plan, proof, observation, sample, cuts, **how)
     elif tier == "lockstep":
         emulation = emulate(scenario, plan, proof, observation, sample, cuts=cuts)
     answer(scenario, plan, proof, [observation], as_json, out, port, emulation)

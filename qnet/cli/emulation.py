@@ -16,6 +16,7 @@ from qnet.cli.stages import (
     answer,
     check_out,
     check_port,
+    emulate_stretched,
     load_scenario,
     make_plan,
     make_proof,
@@ -23,6 +24,7 @@ from qnet.cli.stages import (
 )
 from qnet.cli.stages import emulate as emulate_plan
 from qnet.errors import InputError, Problem
+from qnet.model.emulation import Tier
 from qnet.model.read import Scenario
 
 
@@ -66,22 +68,33 @@ def _target(context: click.Context, _: click.Parameter, value: str | None) -> st
     metavar="FILE",
     help="Write the rules that the plan wants there before switches connect (--against plan).",
 )
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Frames, or pairs of hosts.")
+@click.option(
+    "--tier",
+    type=click.Choice(["lockstep", "mininet"]),
+    default="lockstep",
+    help="What your controller is judged on: lockstep, without root (default), or mininet, with "
+    "hosts and devices, as root.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Pairs of hosts; against the plan frames, or in tier mininet streams and demands.",
+)
 @click.option(
     "--exec",
     "commands",
     multiple=True,
     metavar="HOST=COMMAND",
-    help="Run a shell command in the host of a node, without a controller of your own; several "
-    "run at once, those of one host one after the other. Needs root.",
+    help="Run a shell command in the host of a node, under your controller or else with qnet's "
+    "rules; several run at once, those of one host one after the other. Needs root.",
 )
 @click.option("--cli", is_flag=True, help="Open Mininet's command line there. Needs root.")
 @click.option(
     "--dilation",
     type=click.IntRange(1, 10**6),
-    default=1,
     metavar="D",
-    help="Stretch time for --exec and --cli; default 1.",
+    help="Stretch time so much in tier mininet; default 1 for --exec and --cli, else chosen.",
 )
 def emulate(
     profile: str,
@@ -89,6 +102,7 @@ def emulate(
     settings: dict[str, str],
     controller: str | None,
     against: str,
+    tier: Tier,
     sample: int | None,
     as_json: bool,
     **options: Any,
@@ -99,33 +113,37 @@ def emulate(
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
-    if controller is not None and (commands or cli):
-        words = (
-            "a controller of your own is judged in tier lockstep, which has no hosts: "
-            "leave out --exec and --cli"
-        )
-        raise InputError([Problem("--controller", 0, 0, controller, words)])
     if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
     scenario = load_scenario(profile, topology, settings, **options)
     check_port(scenario, port)
     check_out(out)
-    if controller is None:
-        _use_hosts(scenario, commands, cli, dilation, as_json)
+    if controller is None or commands or cli:
+        _use_hosts(scenario, commands, cli, dilation, controller, as_json)
         return
     if against == "reach":
-        _reach(scenario, controller, sample, as_json)
+        _reach(scenario, controller, tier, sample, as_json)
         return
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
     observation = observe(scenario, plan, options["threads"])
-    result = emulate_plan(scenario, plan, proof, observation, sample, controller, rules_file)
+    witnesses = (scenario, plan, proof, observation, sample)
+    if tier == "mininet":
+        how = {"dilation": dilation, "controller": controller, "rules_file": rules_file}
+        result = emulate_stretched(*witnesses, **how)
+    else:
+        result = emulate_plan(*witnesses, controller, rules_file)
     answer(scenario, plan, proof, [observation], as_json, out, port, result)
 
 
 def _use_hosts(
-    scenario: Scenario, commands: tuple[str, ...], cli: bool, dilation: int, as_json: bool
+    scenario: Scenario,
+    commands: tuple[str, ...],
+    cli: bool,
+    dilation: int | None,
+    controller: str | None,
+    as_json: bool,
 ) -> None:
     from qnet.emulate.tier import HostCommand, Options, emulate_mininet
 
@@ -138,7 +156,14 @@ def _use_hosts(
             raise InputError([Problem("--exec", 0, 0, "", words)])
         wanted.append(HostCommand(host, command))
     plan = make_plan(scenario)
-    options = Options({}, dilation=dilation, commands=tuple(wanted), cli=cli, free_run=True)
+    options = Options(
+        {},
+        dilation=dilation or 1,
+        commands=tuple(wanted),
+        cli=cli,
+        free_run=True,
+        controller=controller,
+    )
     run = emulate_mininet(scenario.topology, scenario.profile, plan, options)
     if as_json:
         told = [vars(one) for one in run.commands]
@@ -159,11 +184,13 @@ def cleanup() -> None:
         click.echo(words)
 
 
-def _reach(scenario: Scenario, controller: str, sample: int | None, as_json: bool) -> None:
+def _reach(
+    scenario: Scenario, controller: str, tier: Tier, sample: int | None, as_json: bool
+) -> None:
     from qnet.emulate.ovs import unwinding
     from qnet.emulate.testbed import PAIRS, Testbed, judge_reach
 
-    with unwinding(), Testbed(scenario.topology, controller) as testbed:
+    with unwinding(), Testbed(scenario.topology, controller, tier=tier) as testbed:
         found = judge_reach(testbed, most_pairs=sample or PAIRS)
     if as_json:
         click.echo(json.dumps(found._asdict(), ensure_ascii=False, indent=1))

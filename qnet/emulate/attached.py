@@ -13,11 +13,24 @@ from collections.abc import Iterable, Sequence
 from qnet.emulate.audit import audit
 from qnet.emulate.flows import Flow
 from qnet.emulate.openflow import Switch
+from qnet.emulate.ovs import Ovs
+from qnet.emulate.text import read_flows, read_groups, read_meters
 from qnet.emulate.wiring import Wiring
 from qnet.errors import EnvironmentMissing
 
 CONNECT_S = 20.0
 """Longest wait for a controller that somebody else started."""
+
+
+def read_switch(ovs: Ovs, bridge: str, node: str, datapath_id: int) -> Switch:
+    """Read what the bridge of a node has now: entries, groups and meters."""
+    return Switch(
+        node,
+        datapath_id,
+        read_flows(ovs.dump("flows", bridge)),
+        read_groups(ovs.dump("groups", bridge)),
+        read_meters(ovs.dump("meters", bridge)),
+    )
 
 
 class Attached(ABC):

@@ -19,10 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
-from qnet.emulate.attached import Attached
+from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
-from qnet.emulate.text import read_flows, read_groups, read_meters
 from qnet.emulate.wiring import HOST_PORT, Wiring
 
 MAGIC = b"qLST"
@@ -153,14 +152,7 @@ class Fabric(Attached):
 
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
-        ovs = self.ovs(node)
-        return Switch(
-            node,
-            self.wiring.datapath_id(node),
-            read_flows(ovs.dump("flows", BRIDGE)),
-            read_groups(ovs.dump("groups", BRIDGE)),
-            read_meters(ovs.dump("meters", BRIDGE)),
-        )
+        return read_switch(self.ovs(node), BRIDGE, node, self.wiring.datapath_id(node))
 
     def fence(self) -> None:
         """Make rule changes hold for every later frame, in all switches."""

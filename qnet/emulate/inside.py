@@ -14,15 +14,20 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qnet.emulate.audit import audit
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
 from qnet.emulate.hosts import host_frame, is_whole, write_captures
 from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
+from qnet.emulate.openflow import to_text
+from qnet.emulate.relay import SOCKET
 from qnet.emulate.rules import rules_of
 from qnet.emulate.tier import (
     JOB,
@@ -133,20 +138,47 @@ class Run:
         }
         self.rules = [one for one in rules if one.name in touched]
         self.say(f"build {len(self.rules)} switches and their hosts")
-        with (
-            reservation(self.rules, self.folder) as app,
-            Net(self.topology, nodes, ports, self.folder, [app.target]) as net,
-        ):
+        outside = self.options.controller
+        if self.options.rules_file is not None:
+            self.options.rules_file.write_text(to_text(self.rules), encoding="utf-8")
+        with ExitStack() as stack:
+            app = None
+            if outside is None:
+                app = stack.enter_context(reservation(self.rules, self.folder))
+            target = f"unix:{self.folder / SOCKET}" if app is None else app.target
+            net = stack.enter_context(
+                Net(self.topology, nodes, ports, self.folder, [target], hosts_ask=app is None)
+            )
             self.lap("network")
-            self.say(f"lay {sum(len(one.rules) for one in self.rules)} rules")
-            app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
+            if app is not None:
+                self.say(f"lay {sum(len(one.rules) for one in self.rules)} rules")
+                app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
+            elif outside is not None:
+                self.say(f"wait for the controller at {outside}")
+                net.wait_connected(outside)
+                if self.flows:
+                    net.wait_as_planned(self.flows, net.nodes)
+                else:
+                    net.wait_quiet()
             for one in self.options.meddling:
                 bridge = f"s{self.wiring.datapath_id(one.node)}"
                 net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
             net.ovs.fence()
             self.ends = net.ends
             self.lap("rules")
-            return self._emulate(net)
+            emulated = self._emulate(net)
+            return emulated if outside is None else self._judged(net, emulated, outside)
+
+    def _judged(self, net: Net, emulated: Emulated, controller: str) -> Emulated:
+        """Judge the rules that a stranger's controller has laid, by themselves."""
+        tables = [net.tables(node) for node in net.nodes]
+        faults = audit(self.wiring, self.flows, tables)
+        return replace(
+            emulated,
+            controller=controller,
+            rules=sum(len(one.rules) for one in tables),
+            findings=(*map(str, faults), *emulated.findings),
+        )
 
     def _emulate(self, net: Net) -> Emulated:
         free = self.options.free_run
@@ -276,9 +308,7 @@ class Run:
             begun.wait()
             try:
                 if self.options.cli:
-                    from mininet.cli import CLI  # noqa: PLC0415
-
-                    CLI(net.mininet)
+                    _open_command_line(net)
                 commands = _run_commands(net, self.options.commands)
             finally:
                 stop.set()
@@ -528,6 +558,14 @@ class Run:
         return len(arrival.frame) + 8
 
 
+def _open_command_line(net: Net) -> None:
+    """Let the user at Mininet's command line until he leaves it."""
+    from mininet.cli import CLI  # noqa: PLC0415
+
+    CLI.readlineInited = True  # else it would leave a history in the user's home
+    CLI(net.mininet)
+
+
 def _run_commands(net: Net, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:
     """Run hosts' commands, all at once but for those of one host, which follow each other."""
     by_host: dict[str, list[HostCommand]] = defaultdict(list)
@@ -566,6 +604,8 @@ def main() -> None:
         result = Run(folder, topology, profile, plan, options).go()
     except QnetError as error:
         result = error
+    except KeyboardInterrupt:
+        sys.exit(130)
     new = folder / (RESULT + ".new")
     with new.open("wb") as file:
         pickle.dump(result, file)

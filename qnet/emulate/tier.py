@@ -8,19 +8,22 @@ in its namespaces; a folder is all that a killed run can leave (`qnet.emulate.cl
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import termios
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qnet.emulate import cleanup, net, ovs
+from qnet.emulate import apart, cleanup, ovs
 from qnet.emulate.kernels import TIME
-from qnet.emulate.lockstep import Lockstep, Walk, compare
+from qnet.emulate.lockstep import SHIPPED, Lockstep, Walk, compare
+from qnet.emulate.relay import Relay
 from qnet.emulate.wires.run import Lateness
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
@@ -50,6 +53,8 @@ PROGRESS = "progress"
 
 LOOK_S = 0.2
 """How often the progress of the child is looked at."""
+
+missing = apart.missing
 
 Progress = Callable[[str, int, int], None]
 
@@ -93,6 +98,8 @@ class Options:
     time at most and ends where virtual time is by then. With `free_run` nothing of the profile is
     sent: hosts' own frames only, forwarded over the shortest paths.
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
+    `controller` is one of somebody's own, outside, as in tcp:127.0.0.1:6653, instead of the shipped
+    one; the rules that the plan wants of it are written to `rules_file` before switches connect.
     """
 
     sample: Mapping[int, int]
@@ -104,6 +111,8 @@ class Options:
     captures: Path | None = None
     free_run: bool = False
     violations_ppm: int = 1000
+    controller: str | None = None
+    rules_file: Path | None = None
     budget_s: float = BUDGET_S
 
 
@@ -143,6 +152,7 @@ class Emulated:
     void: str
     commands: tuple[CommandResult, ...] = ()
     captures: tuple[Path, ...] = ()
+    controller: str = SHIPPED
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def told(self) -> list[str]:
@@ -166,16 +176,6 @@ class Emulated:
             f"{late.violations} of {late.put_in} frames too late; virtual time held "
             f"{late.holds} times, {late.held_ns / 1e9:.2f} s in all",
         ]
-
-
-def missing() -> str | None:
-    """Say what keeps the tier from running here, or None when nothing does."""
-    if os.geteuid() != 0:
-        return "the mininet tier makes network namespaces and devices: run it as root"
-    for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
-        if shutil.which(name) is None:
-            return f"{name} is not here; it comes with: apt-get install {package}"
-    return ovs.missing() or net.missing()
 
 
 def choose_sample(
@@ -244,28 +244,23 @@ def emulate_mininet(
     try:
         with (folder / JOB).open("wb") as file:
             pickle.dump((topology, profile, plan, options), file)
-        command = [
-            *("setpriv", "--pdeathsig", "KILL"),
-            *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
-            *(sys.executable, "-m", "qnet.emulate.inside", str(folder)),
-        ]
-        quiet = None if options.cli else subprocess.DEVNULL
-        with (folder / "words").open("w+") as words, ovs.unwinding():
-            child = subprocess.Popen(
-                command,
-                stdin=quiet,
-                stdout=None if options.cli else words,
-                stderr=None if options.cli else words,
-                start_new_session=not options.cli,
-            )
+        with ExitStack() as stack:
+            words = stack.enter_context((folder / "words").open("w+"))
+            stack.enter_context(ovs.unwinding())
+            if options.controller is not None:
+                stack.enter_context(Relay(folder, options.controller))
+            interrupts: Sequence[int] = ()
+            if options.cli:
+                interrupts = stack.enter_context(lent_terminal())
+            child = apart.start("qnet.emulate.inside", folder, words, terminal=options.cli)
             try:
-                cleanup.note(folder, child.pid, "namespaces")
                 code = _watch(child, folder / PROGRESS, progress)
             finally:
-                _end(child)
+                apart.end(child)
+            if code != 0 and interrupts:
+                raise KeyboardInterrupt
             if code != 0 or not (folder / RESULT).exists():
-                words.seek(0)
-                last = "\n".join(words.read().strip().splitlines()[-12:])
+                last = apart.last_words(words)
                 raise TierFailure(f"the emulation ended early (exit code {code})\n{last}")
         with (folder / RESULT).open("rb") as file:
             result: Emulated | QnetError = pickle.load(file)
@@ -274,6 +269,23 @@ def emulate_mininet(
         return result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def lent_terminal() -> Iterator[Sequence[int]]:
+    """Leave Ctrl-C and the terminal to a child for a while; its settings are as before then.
+
+    The list has an entry for each Ctrl-C.
+    """
+    interrupts: list[int] = []
+    before = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+    usual = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if before is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _watch(child: subprocess.Popen[bytes], path: Path, progress: Progress | None) -> int:
@@ -324,6 +336,7 @@ def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated)
     return made.model_copy(
         update={
             "tier": "mininet",
+            "controller": run.controller,
             "dilation": run.dilation,
             "switches": run.switches,
             "rules": run.rules,
@@ -335,12 +348,3 @@ def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated)
             ),
         }
     )
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and, by the kernel, all that is in its namespaces; nothing if it has ended."""
-    if child.poll() is None:
-        # The first process inside ends with `unshare`; it is asked first, for a clean shutdown.
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        child.wait()
