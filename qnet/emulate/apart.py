@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,22 +39,26 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Run a module with a run's folder as its argument; what it writes goes to `words`.
 
-    With `terminal` it has this process's terminal instead, and its Ctrl-C. File descriptors that
-    it inherits are further arguments, and keep their numbers.
+    With `terminal` it has this process's terminal instead, and begins with SIGINT blocked. File
+    descriptors that it inherits are further arguments, and keep their numbers.
     """
     command = [
         *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
         *(sys.executable, "-m", module, str(folder), *map(str, inherited)),
     ]
-    child = subprocess.Popen(
-        command,
-        stdin=None if terminal else subprocess.DEVNULL,
-        stdout=None if terminal else words,
-        stderr=None if terminal else words,
-        start_new_session=not terminal,
-        pass_fds=inherited,
-    )
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if terminal else ())
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=None if terminal else subprocess.DEVNULL,
+            stdout=None if terminal else words,
+            stderr=None if terminal else words,
+            start_new_session=not terminal,
+            pass_fds=inherited,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
     cleanup.note(folder, child.pid, "namespaces")
     return child
 

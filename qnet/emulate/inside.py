@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ from qnet.emulate.rules import rules_of
 from qnet.emulate.tier import (
     JOB,
     PROGRESS,
+    PROMPT,
     RESULT,
     CommandResult,
     Cut,
@@ -308,7 +310,7 @@ class Run:
             begun.wait()
             try:
                 if self.options.cli:
-                    _open_command_line(net)
+                    _open_command_line(net, self.folder / PROMPT)
                 commands = _run_commands(net, self.options.commands)
             finally:
                 stop.set()
@@ -558,12 +560,18 @@ class Run:
         return len(arrival.frame) + 8
 
 
-def _open_command_line(net: Net) -> None:
-    """Let the user at Mininet's command line until he leaves it."""
+def _open_command_line(net: Net, prompt: Path) -> None:
+    """Let the user at Mininet's command line until he leaves it; Ctrl-C is its own meanwhile."""
     from mininet.cli import CLI  # noqa: PLC0415
 
     CLI.readlineInited = True  # else it would leave a history in the user's home
-    CLI(net.mininet)
+    prompt.touch()
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        CLI(net.mininet)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        prompt.unlink()
 
 
 def _run_commands(net: Net, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:
@@ -599,13 +607,15 @@ def main() -> None:
     folder = Path(sys.argv[1])
     with (folder / JOB).open("rb") as file:
         topology, profile, plan, options = pickle.load(file)
+    if options.cli:
+        # It was blocked up to here. What is started from now on hears it again.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     result: Emulated | QnetError
     try:
         result = Run(folder, topology, profile, plan, options).go()
     except QnetError as error:
         result = error
-    except KeyboardInterrupt:
-        sys.exit(130)
     new = folder / (RESULT + ".new")
     with new.open("wb") as file:
         pickle.dump(result, file)

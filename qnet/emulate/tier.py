@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,9 @@ FRAMES_EACH = 400
 
 BUDGET_S = 45.0
 """Wall-clock time of the emulation proper, where the dilation is not given."""
+
+PROMPT = "prompt"
+"""File in a run's folder: there while its command line has the terminal."""
 
 PROGRESS = "progress"
 """File in a run's folder: a line for each step of a stage, its title, steps done, steps in all."""
@@ -249,16 +252,13 @@ def emulate_mininet(
             stack.enter_context(ovs.unwinding())
             if options.controller is not None:
                 stack.enter_context(Relay(folder, options.controller))
-            interrupts: Sequence[int] = ()
             if options.cli:
-                interrupts = stack.enter_context(lent_terminal())
+                stack.enter_context(lent_terminal(folder / PROMPT))
             child = apart.start("qnet.emulate.inside", folder, words, terminal=options.cli)
             try:
                 code = _watch(child, folder / PROGRESS, progress)
             finally:
                 apart.end(child)
-            if code != 0 and interrupts:
-                raise KeyboardInterrupt
             if code != 0 or not (folder / RESULT).exists():
                 last = apart.last_words(words)
                 raise TierFailure(f"the emulation ended early (exit code {code})\n{last}")
@@ -272,20 +272,31 @@ def emulate_mininet(
 
 
 @contextmanager
-def lent_terminal() -> Iterator[Sequence[int]]:
-    """Leave Ctrl-C and the terminal to a child for a while; its settings are as before then.
+def lent_terminal(prompt: Path) -> Iterator[None]:
+    """Leave Ctrl-C to a child while the file `prompt` is there; the terminal is as before then.
 
-    The list has an entry for each Ctrl-C.
+    A terminal that is closed ends the run.
     """
-    interrupts: list[int] = []
+
+    def interrupt(*_: object) -> None:
+        if not prompt.exists():
+            raise KeyboardInterrupt
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
     before = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
-    usual = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    usual = [(one, signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGHUP)]
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGHUP, leave)
     try:
-        yield interrupts
+        yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for one, handler in usual:
+            signal.signal(one, handler)
         if before is not None:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            with contextlib.suppress(termios.error):  # it is closed
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _watch(child: subprocess.Popen[bytes], path: Path, progress: Progress | None) -> int:

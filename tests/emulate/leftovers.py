@@ -1,0 +1,48 @@
+"""What runs of tier mininet may not leave: devices, namespaces, processes, folders."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+from qnet.emulate import cleanup
+
+
+def machine() -> tuple[str, set[str]]:
+    """Devices and named namespaces: what a run must leave as it was."""
+    devices = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
+    names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
+    lines = "\n".join(line.split()[1] for line in devices.stdout.splitlines())
+    return lines, set(names.stdout.split())
+
+
+def folders(process: int) -> list[Path]:
+    """Return the folders of a process's runs; other runs on the machine have theirs."""
+    found = []
+    for folder in cleanup.base().glob(f"{cleanup.PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if f'"pid": {process},' in (folder / cleanup.STATE).read_text():
+                found.append(folder)
+    return found
+
+
+def descendants(process: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process:
+            child = int(stat.parent.name)
+            found += [child, *descendants(child)]
+    return found
+
+
+def command_of(process: int) -> str:
+    """Return the command line of a process."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
