@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import re
 import socket
 import struct
 import subprocess
@@ -169,13 +170,20 @@ class Net(Attached):
         give_up = time.monotonic() + SEEN_S
         for one in both:
             bridge = self.bridge(one.source)
-            number = str(self.wiring.openflow_port[one.name])
-            while (state == "down") != (
-                "LINK_DOWN" in self.ovs.ofctl("dump-ports-desc", bridge, number)
-            ):
+            number = self.wiring.openflow_port[one.name]
+            while self._link_is_down(bridge, number) != (state == "down"):
                 if time.monotonic() > give_up:
                     raise SwitchFailure(f"{bridge} does not see that {one.name} is {state}")
         self.ovs.fence()
+
+    def _link_is_down(self, bridge: str, number: int) -> bool:
+        """Say what a switch says of a port; it tells of all its ports, whichever is asked for."""
+        text = self.ovs.ofctl("dump-ports-desc", bridge)
+        found = re.search(
+            rf"^ {number}\(.*?^ +state: +(?P<state>.*?)$", text, re.MULTILINE | re.DOTALL
+        )
+        assert found is not None, f"{bridge} has no port {number}"
+        return "LINK_DOWN" in found["state"]
 
     def _build(self) -> None:
         from mininet.net import Mininet  # noqa: PLC0415
