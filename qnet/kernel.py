@@ -1,8 +1,8 @@
 """The one place that says how inner loops are compiled.
 
-Kernels live in modules called `kernels.py`, take named tuples of contiguous int64 arrays, write
-into arrays they are given and return an integer status. With NUMBA_DISABLE_JIT=1 the same source
-runs as plain Python: the twin that the tests use.
+Kernels live in modules or packages called `kernels`, take named tuples of contiguous int64 arrays,
+write into arrays they are given and return an integer status. With NUMBA_DISABLE_JIT=1 the same
+source runs as plain Python: the twin that the tests use.
 """
 
 from __future__ import annotations

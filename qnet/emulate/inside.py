@@ -41,7 +41,7 @@ from qnet.emulate.tier import (
     HostCommand,
     Options,
 )
-from qnet.emulate.wires import kernels as w
+from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.run import (
     PATIENCE_NS,
     STEP_NS,

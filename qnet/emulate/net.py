@@ -23,7 +23,7 @@ from typing import Any
 from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
-from qnet.emulate.wires.kernels import EDGE_END, HOST_END, SWITCH_END
+from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.run import Inside, WireEnd
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.errors import EnvironmentMissing

@@ -15,7 +15,7 @@ import time
 
 from qnet.emulate.flows import flows_of
 from qnet.emulate.hosts import host_frame
-from qnet.emulate.wires import kernels as w
+from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.run import Emulator, Probe, WireEnd, as_usual, be_quick
 from qnet.emulate.wiring import Wiring
 from qnet.model.histogram import quantile_ps

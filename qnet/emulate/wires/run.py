@@ -16,7 +16,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.emulate.wires import kernels as w
+from qnet.emulate.wires.kernels import tables as w
+from qnet.emulate.wires.kernels.loop import run
+from qnet.emulate.wires.kernels.packets import receive
+from qnet.emulate.wires.kernels.slots import note_fault
+from qnet.emulate.wires.kernels.talkers import generate
 from qnet.errors import Infeasible
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.plan import Plan
@@ -276,6 +280,7 @@ class Emulator:
                 "the mininet tier carries cycles and strict priority; for gates, shapers, meters, "
                 "losses and recovery use 'qnet simulate'"
             )
+        self.parts = parts
         if free_run:
             still = simulated.sources.heap.copy()
             still[:, k.TIME] = k.NEVER
@@ -449,7 +454,7 @@ class Emulator:
         """Take in what switches still have, and put nothing more into them meanwhile."""
         give_up = time.monotonic_ns() + longest_ns
         while time.monotonic_ns() < give_up:
-            w.receive(
+            receive(
                 8, self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
                 self.world.tally,
             )  # fmt: skip
@@ -468,7 +473,7 @@ class Emulator:
         self._generate(min(int(self.wires.law[w.LEAD]) * self.window_ps, self.end_ps))
 
     def _generate(self, until_ps: int) -> None:
-        while not self.wires.law[w.FREE_RUN] and w.generate(
+        while not self.wires.law[w.FREE_RUN] and generate(
             until_ps, self.wires, self.pool, self.world.routes, self.world.lanes,
             self.world.sources, self.world.tally,
         ) != k.DONE:  # fmt: skip
@@ -476,10 +481,10 @@ class Emulator:
 
     def _run(self, stop_at_ns: int) -> int:
         return int(
-            w.run(
+            run(
                 stop_at_ns, self.wires, self.pool, self.messages, self.world.network,
                 self.world.routes, self.world.lanes, self.world.queues, self.idle,
-                self.world.sources, self.world.tally,
+                self.world.sources, self.world.tally, self.parts,
             )
         )  # fmt: skip
 
@@ -532,7 +537,7 @@ class Emulator:
         rows = self.pool.slot[self.pool.live[: self.pool.counts[w.LIVE_COUNT]]]
         for row in rows[self._leaving(rows)]:
             self.pool.counts[w.VIOLATIONS] += 1
-            w.note_fault(
+            note_fault(
                 w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
                 self.pool,
             )  # fmt: skip

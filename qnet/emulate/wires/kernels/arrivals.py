@@ -1,0 +1,199 @@
+"""What a frame means that has come out of a switch or a host."""
+
+from __future__ import annotations
+
+from qnet.emulate.wires.kernels.frames import has_trailer, read, tag_of
+from qnet.emulate.wires.kernels.rows import insert_free, is_cut, take_out
+from qnet.emulate.wires.kernels.slots import (
+    drop_slot,
+    heap_push,
+    note_arrival,
+    note_fault,
+    take_slot,
+)
+from qnet.emulate.wires.kernels.system import copy
+from qnet.emulate.wires.kernels.tables import (
+    AWAY,
+    BASE,
+    BUFFERS,
+    BYTES_HELD,
+    CAME_OUT,
+    COUNTER,
+    DELIVERED,
+    EDGE_END,
+    EXIT,
+    EXPECTED,
+    FREE_FRAMES,
+    FREE_SLOT,
+    HOP,
+    HOST_END,
+    IN_LANE,
+    INSIDE,
+    KIND,
+    LAG_NS,
+    LEAVING,
+    MARGIN,
+    MARGIN_LEAST,
+    OWNER,
+    PEER,
+    PORT,
+    QUEUED,
+    RELEASED,
+    REROUTED,
+    SEQUENCE,
+    STALE,
+    STATE,
+    STRAYS,
+    SWITCH_END,
+    TARGET,
+    TO_HOSTS,
+    TRAILER_BYTES,
+    TURN,
+    TWIN_SLOT,
+    VIRTUAL,
+    WAITING,
+    WRONG_PORT,
+    WRONG_TAG,
+    WRONG_TAGS,
+    Messages,
+    Pool,
+    Wires,
+    virtual_of,
+    wall_of,
+)
+from qnet.kernel import kernel
+from qnet.simulate.kernels import CYCLE, Lanes, Routes, Tally, bin_of
+
+
+@kernel
+def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, pool: Pool) -> None:
+    """Have a free frame put into a switch, or handed to a host."""
+    one = pool.slot
+    one[slot, STATE] = WAITING
+    one[slot, TARGET] = target
+    one[slot, VIRTUAL] = virtual
+    heap_push(at_wall, slot, pool)
+
+
+@kernel
+def keep_bytes(slot: int, row: int, length: int, pool: Pool, messages: Messages) -> None:
+    """Keep the bytes of a frame that has come in."""
+    stride = pool.frames.shape[1]
+    copy(pool.frames.ctypes.data + slot * stride, messages.data.ctypes.data + row * stride, length)
+
+
+@kernel
+def came_out(
+    end: int, row: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
+    routes: Routes, lanes: Lanes, tally: Tally,
+) -> None:  # fmt: skip
+    """Take in one frame that has come out of a switch or a host; its bytes are `data[row]`."""
+    data, count, one, law = messages.data, pool.counts, pool.slot, wires.law
+    kind = wires.end[end, KIND]
+    trailed = has_trailer(data, row, length) and kind != HOST_END
+    slot = FREE_SLOT
+    virtual = virtual_of(now, law)
+    if trailed:
+        length -= TRAILER_BYTES
+        virtual = read(data, row, length + 8, 8)
+        slot = read(data, row, length + 16, 4)
+    if slot != FREE_SLOT:
+        turn = read(data, row, length + 20, 4)
+        if slot >= one.shape[0] or one[slot, TURN] != turn:
+            count[STALE] += 1
+            return
+        came_out_planned(end, row, length, now, slot, wires, pool, messages, routes, lanes)
+        return
+    count[FREE_FRAMES] += 1
+    port = wires.end[end, PORT]
+    if kind == SWITCH_END and port < 0:
+        return
+    slot = take_slot(pool)
+    if slot < 0:
+        return
+    one[slot, BYTES_HELD] = length
+    one[slot, VIRTUAL] = virtual
+    keep_bytes(slot, row, length, pool, messages)
+    if kind == SWITCH_END:
+        insert_free(slot, port, wires, pool, routes, lanes, tally)
+    elif kind == EDGE_END:
+        if wires.end[end, PEER] < 0:
+            drop_slot(slot, pool)
+        else:
+            send_free(
+                slot, wires.end[end, PEER], max(now, wall_of(virtual, law)), virtual, wires, pool
+            )
+    else:
+        send_free(slot, wires.end[end, PEER], now, virtual, wires, pool)
+
+
+@kernel
+def came_out_planned(
+    end: int, row: int, length: int, now: int, slot: int, wires: Wires, pool: Pool,
+    messages: Messages, routes: Routes, lanes: Lanes,
+) -> None:  # fmt: skip
+    """Confirm the row of a planned frame, or note where the frame has come out instead."""
+    data, count, one, law = messages.data, pool.counts, pool.slot, wires.law
+    port = wires.end[end, PORT]
+    twin = one[slot, TWIN_SLOT]
+    if twin >= 0 and one[slot, EXPECTED] != port and port >= 0:
+        same = one[twin, TWIN_SLOT] == slot and one[twin, SEQUENCE] == one[slot, SEQUENCE]
+        if same and one[twin, EXPECTED] == port and one[twin, HOP] == 0:
+            slot = twin
+    if one[slot, STATE] != AWAY and one[slot, STATE] != LEAVING:
+        count[STALE] += 1
+        return
+    inside = now - one[slot, RELEASED]
+    owner = one[slot, OWNER]
+    if one[slot, STATE] == LEAVING:
+        if end != wires.probe[owner, EXIT]:
+            count[STRAYS] += 1
+            note_fault(WRONG_PORT, owner, -1, end, -1, one[slot, VIRTUAL], pool)
+            drop_slot(slot, pool)
+            return
+        count[CAME_OUT] += 1
+        count[DELIVERED] += 1
+        pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
+        note_arrival(slot, end, data, row, length, pool)
+        peer = wires.end[end, PEER]
+        if peer < 0:
+            drop_slot(slot, pool)
+            return
+        keep_bytes(slot, row, length, pool, messages)
+        one[slot, BYTES_HELD] = length
+        one[slot, OWNER] = -1
+        count[TO_HOSTS] += 1
+        send_free(slot, peer, now, one[slot, VIRTUAL], wires, pool)
+        return
+    if one[slot, EXPECTED] != port:
+        if is_cut(slot, wires, pool):
+            count[REROUTED] += 1
+        else:
+            count[STRAYS] += 1
+            note_fault(
+                WRONG_PORT, owner, one[slot, EXPECTED], end, one[slot, HOP], one[slot, VIRTUAL],
+                pool,
+            )  # fmt: skip
+        take_out(slot, wires, pool, lanes)
+        drop_slot(slot, pool)
+        return
+    count[CAME_OUT] += 1
+    pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
+    until = one[slot, VIRTUAL]
+    margin = wall_of(until, law) + law[LAG_NS] - now
+    count[MARGIN_LEAST] = min(count[MARGIN_LEAST], margin)
+    pool.histogram[MARGIN, bin_of(max(margin, 0) * 1000)] += 1
+    keep_bytes(slot, row, length, pool, messages)
+    one[slot, BYTES_HELD] = length
+    one[slot, STATE] = QUEUED
+    if routes.rank[one[slot, BASE]] == 0:
+        lane = one[slot, IN_LANE]
+        place = lanes.base[lane] + (one[slot, COUNTER] & lanes.mask[lane])
+        turn = lanes.cells[place, CYCLE]
+        tag = tag_of(data, row, length)
+        wanted = turn % law[BUFFERS]
+        if tag != wanted:
+            count[WRONG_TAGS] += 1
+            note_fault(WRONG_TAG, owner, port, tag, wanted, one[slot, VIRTUAL], pool)
+            if tag >= 0:
+                lanes.cells[place, CYCLE] = turn + (tag - wanted) % law[BUFFERS]

@@ -1,0 +1,124 @@
+"""The loop: frames in, frames out, and a window when its end has come on the wall."""
+
+from __future__ import annotations
+
+from qnet.emulate.wires.kernels.packets import receive, release
+from qnet.emulate.wires.kernels.ports import awaited, follow, serve_window
+from qnet.emulate.wires.kernels.system import POLL_IN, ppoll, wall
+from qnet.emulate.wires.kernels.tables import (
+    BATCH,
+    BUSY_LONGEST,
+    BUSY_NS,
+    CAPTURE_BYTES,
+    COMPLETE,
+    END_PS,
+    FINISHED,
+    FREE_RUN,
+    HEAP_COUNT,
+    HELD_NS,
+    HOLD_LEAST_NS,
+    HOLD_ROUND_NS,
+    HOLDS,
+    LAG_NS,
+    LEAD,
+    LIVE_COUNT,
+    NO_ROOM,
+    ORIGIN_NS,
+    PATIENCE_NS,
+    RECORD_COUNT,
+    RECORDS_FULL,
+    RUNNING,
+    SERVED,
+    SOCKET,
+    SPIN_NS,
+    STRIDE,
+    TIME_NOW,
+    WAITED_NS,
+    WINDOW_PS,
+    Messages,
+    Pool,
+    Wires,
+    virtual_of,
+    wall_of,
+)
+from qnet.emulate.wires.kernels.talkers import generate
+from qnet.kernel import kernel
+from qnet.simulate.kernels import DONE, NEVER, Lanes, Network, Queues, Routes, Sources, Tally
+from qnet.simulate.ports.kernels import Parts
+
+
+@kernel
+def run(
+    stop_at: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
+    lanes: Lanes, queues: Queues, idle: Sources, sources: Sources, tally: Tally,
+    parts: Parts | None,
+) -> int:  # fmt: skip
+    """Emulate until a wall time; return RUNNING, FINISHED, NO_ROOM or RECORDS_FULL.
+
+    `idle` are the sources as `serve` sees them: none. `sources` send ahead, see `generate`.
+    """
+    law, count = wires.law, pool.counts
+    batch = law[BATCH]
+    while True:
+        receive(8, wires, pool, messages, routes, lanes, tally)
+        now = wall(messages.clock)
+        count[TIME_NOW] = now
+        release(now, wires, pool, messages)
+        if now >= stop_at:
+            return RUNNING
+        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0] or (
+            pool.counts[CAPTURE_BYTES] + batch * law[STRIDE] > pool.capture.shape[0]
+        ):
+            return RECORDS_FULL
+        if law[FREE_RUN] == 1:
+            until = max(virtual_of(now - law[LAG_NS], law), count[SERVED])
+            due = now
+            wake = stop_at
+            if count[LIVE_COUNT] > count[HEAP_COUNT]:
+                wake = min(wake, now + 20_000)
+        else:
+            served = count[COMPLETE]
+            until = min(
+                served + law[WINDOW_PS], (served // network.block + 1) * network.block, law[END_PS]
+            )
+            due = wall_of(until, law) + law[LAG_NS] if served < law[END_PS] else NEVER
+            wake = min(due, stop_at)
+        if now >= due and law[FREE_RUN] == 0:
+            # Virtual time waits for frames that a switch still has, and for this loop itself.
+            behind = now - due
+            law[ORIGIN_NS] += behind
+            if behind > HOLD_LEAST_NS:
+                count[HELD_NS] += behind
+            if count[WAITED_NS] < law[PATIENCE_NS] and awaited(until, wires, pool):
+                count[HOLDS] += 1 if count[WAITED_NS] == 0 else 0
+                count[WAITED_NS] += 1 + min(behind, HOLD_ROUND_NS)
+                due = NEVER
+                wake = min(now + HOLD_ROUND_NS, stop_at)
+        if now >= due:
+            if law[FREE_RUN] == 0:
+                count[WAITED_NS] = 0
+                ahead = min(until + law[LEAD] * law[WINDOW_PS], law[END_PS])
+                if generate(ahead, wires, pool, routes, lanes, sources, tally) != DONE:
+                    return NO_ROOM
+            status = serve_window(
+                until, wires, pool, messages, network, routes, lanes, queues, idle, tally, parts
+            )
+            if status != DONE:
+                return NO_ROOM
+            follow(wires, pool, routes, lanes, tally, network)
+            count[COMPLETE] = until
+            if law[FREE_RUN] == 0:
+                done = wall(messages.clock)
+                count[BUSY_LONGEST] = max(count[BUSY_LONGEST], done - now)
+                count[BUSY_NS] += done - now
+                if until >= law[END_PS]:
+                    return FINISHED
+                continue
+        if count[HEAP_COUNT] > 0:
+            wake = min(wake, pool.heap[0, 0])
+        rest = wake - wall(messages.clock) - law[SPIN_NS]
+        if rest > 0:
+            messages.poll[0] = law[SOCKET] | (POLL_IN << 32)
+            messages.clock[2] = rest // 1_000_000_000
+            messages.clock[3] = rest % 1_000_000_000
+            ppoll(messages.poll.ctypes.data, 1, messages.clock.ctypes.data + 16, 0)

@@ -1,0 +1,142 @@
+"""The rows that stand for real frames in the lanes of the simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qnet.emulate.wires.kernels.frames import read
+from qnet.emulate.wires.kernels.slots import drop_slot
+from qnet.emulate.wires.kernels.tables import (
+    BASE,
+    BASE_OWNER,
+    BASE_POSITION,
+    BORN,
+    BYTES_HELD,
+    COUNTER,
+    DROPPED_FREE,
+    EXPECTED,
+    FREE_LATE,
+    IN_LANE,
+    QUEUED,
+    SERVED,
+    STATE,
+    VIRTUAL,
+    Pool,
+    Wires,
+)
+from qnet.kernel import kernel
+from qnet.simulate.kernels import (
+    ARRIVAL,
+    BIRTH,
+    CYCLE,
+    DONE,
+    FLOOR,
+    HEAD,
+    HOLD,
+    LABEL,
+    LANE,
+    LANE_FULL,
+    NEXT,
+    TAIL,
+    Lanes,
+    Routes,
+    Tally,
+)
+
+
+@kernel
+def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> None:
+    """Let the slot's own position do what a position of its source's route does."""
+    own = wires.law[BASE_POSITION] + slot
+    hop = routes.hop
+    delivers = hop[base, LANE] < 0
+    hop[own, LANE] = hop[base, LANE]
+    hop[own, NEXT] = wires.law[BASE_OWNER] + slot if delivers else own
+    routes.rank[own] = routes.rank[base]
+    routes.shift[own] = routes.shift[base]
+    pool.slot[slot, BASE] = base
+    pool.slot[slot, EXPECTED] = wires.port_of[base]
+
+
+@kernel
+def insert_free(
+    slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally
+) -> int:
+    """Put the row of a free frame into the edge lane of a port, in order of arrival."""
+    lane = wires.edge_lane[port]
+    one, cells = pool.slot, lanes.cells
+    tail = lanes.sender[lane, TAIL]
+    head = lanes.receiver[lane, HEAD]
+    if tail - head > lanes.mask[lane]:
+        pool.counts[DROPPED_FREE] += 1
+        drop_slot(slot, pool)
+        return LANE_FULL
+    arrival = one[slot, VIRTUAL]
+    if arrival < pool.counts[SERVED]:
+        arrival = pool.counts[SERVED]
+        pool.counts[FREE_LATE] += 1
+    own = wires.law[BASE_POSITION] + slot
+    owner = wires.law[BASE_OWNER] + slot
+    priority: Any = 0
+    ether_type = read(pool.frames, slot, 12, 2)
+    if ether_type in (0x8100, 0x88A8):
+        priority = np.int64(pool.frames[slot, 14]) >> 5
+    routes.hop[own, LANE] = -1
+    routes.hop[own, NEXT] = owner
+    routes.rank[own] = wires.rank_of[priority]
+    routes.shift[own] = 0
+    tally.owner[owner, FLOOR] = 0
+    tally.owner[owner, HOLD] = -1
+    at = tail
+    while at > head:
+        before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
+        if cells[before, ARRIVAL] <= arrival:
+            break
+        place = lanes.base[lane] + (at & lanes.mask[lane])
+        for column in range(4):
+            cells[place, column] = cells[before, column]
+        moved = (cells[place, LABEL] >> 16) - wires.law[BASE_POSITION]
+        if moved >= 0:
+            one[moved, COUNTER] += 1
+        at -= 1
+    place = lanes.base[lane] + (at & lanes.mask[lane])
+    cells[place, ARRIVAL] = arrival
+    cells[place, BIRTH] = arrival
+    cells[place, LABEL] = (own << 16) | max(one[slot, BYTES_HELD] + 4, 64)
+    cells[place, CYCLE] = 0
+    lanes.sender[lane, TAIL] = tail + 1
+    pool.scanned[lane] = tail + 1
+    one[slot, STATE] = QUEUED
+    one[slot, IN_LANE] = lane
+    one[slot, COUNTER] = at
+    one[slot, BORN] = arrival
+    one[slot, EXPECTED] = port
+    return DONE
+
+
+@kernel
+def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
+    """Take the row of a planned frame out of its lane."""
+    one, cells = pool.slot, lanes.cells
+    lane = one[slot, IN_LANE]
+    at = one[slot, COUNTER]
+    head = lanes.receiver[lane, HEAD]
+    while at > head:
+        place = lanes.base[lane] + (at & lanes.mask[lane])
+        before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
+        for column in range(4):
+            cells[place, column] = cells[before, column]
+        moved = (cells[place, LABEL] >> 16) - wires.law[BASE_POSITION]
+        if moved >= 0:
+            one[moved, COUNTER] += 1
+        at -= 1
+    lanes.receiver[lane, HEAD] = head + 1
+
+
+@kernel
+def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
+    """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
+    down, port = wires.down, pool.slot[slot, EXPECTED]
+    return down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]

@@ -1,0 +1,52 @@
+"""What the kernels call of the C library."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numba import config, types
+from numpy.typing import NDArray
+
+from qnet.kernel import kernel
+
+Ints = NDArray[np.int64]
+
+
+def libc(name: str, result: Any, *arguments: Any) -> Any:
+    """Return a function of the C library that kernels can call.
+
+    Compiled code finds it by its name, so that it can be cached; the twin calls it by ctypes.
+    """
+    if config.DISABLE_JIT:
+        function = ctypes.CDLL(None, use_errno=True)[name]
+        function.argtypes = [ctypes.c_int64] * len(arguments)
+        return function
+    return types.ExternalFunction(name, result(*arguments))
+
+
+recvmmsg = libc(
+    "recvmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32, types.intp
+)
+sendmmsg = libc("sendmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32)
+ppoll = libc("ppoll", types.int32, types.intp, types.uint64, types.intp, types.intp)
+memcpy = libc("memcpy", types.intp, types.intp, types.intp, types.intp)
+clock_gettime = libc("clock_gettime", types.int32, types.int32, types.intp)
+
+DONT_WAIT = 0x40
+POLL_IN = 1
+MONOTONIC = 1
+
+
+@kernel
+def wall(clock: Ints) -> int:
+    """Return the wall time."""
+    clock_gettime(MONOTONIC, clock.ctypes.data)
+    return clock[0] * 1_000_000_000 + clock[1]
+
+
+@kernel
+def copy(target: int, source: int, length: int) -> None:
+    """Copy bytes from one address to another; compiled slices go byte by byte."""
+    memcpy(target, source, length)
