@@ -28,7 +28,7 @@ from qnet.emulate.fabric import MAGIC, PATIENCE_MS, TRAILER_BYTES, Entry, Out
 from qnet.emulate.net import Net
 from qnet.emulate.relay import SOCKET
 from qnet.emulate.tier import JOB
-from qnet.emulate.wires.kernels import HOST_END, SWITCH_END
+from qnet.emulate.wires.kernels.tables import HOST_END, SWITCH_END
 from qnet.emulate.wires.run import (
     ETH_P_ALL,
     PACKET_AUXDATA,
