@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ def _target(context: click.Context, _: click.Parameter, value: str | None) -> st
 )
 @click.option("--cli", is_flag=True, help="Open Mininet's command line there. Needs root.")
 @click.option(
+    "--arp",
+    is_flag=True,
+    help="Give hosts each other's addresses from the start, as 'mn --arp' does; under your own "
+    "controller they ask otherwise.",
+)
+@click.option(
     "--dilation",
     type=click.IntRange(1, 10**6),
     metavar="D",
@@ -113,6 +120,7 @@ def emulate(
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
+    hosts = {"commands": commands, "cli": cli, "arp": options.pop("arp"), "controller": controller}
     if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
@@ -120,7 +128,7 @@ def emulate(
     check_port(scenario, port)
     check_out(out)
     if controller is None or commands or cli:
-        _use_hosts(scenario, commands, cli, dilation, controller, as_json)
+        _use_hosts(scenario, hosts, dilation or 1, as_json)
         return
     if against == "reach":
         _reach(scenario, controller, tier, sample, as_json)
@@ -137,33 +145,21 @@ def emulate(
     answer(scenario, plan, proof, [observation], as_json, out, port, result)
 
 
-def _use_hosts(
-    scenario: Scenario,
-    commands: tuple[str, ...],
-    cli: bool,
-    dilation: int | None,
-    controller: str | None,
-    as_json: bool,
-) -> None:
+def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_json: bool) -> None:
+    """Have hosts run commands; `hosts` are fields of `qnet.emulate.tier.Options`."""
     from qnet.emulate.tier import HostCommand, Options, emulate_mininet
 
     wanted = []
     nodes = scenario.topology.node_by_name
-    for one in commands:
+    for one in hosts["commands"]:
         host, equals, command = one.partition("=")
         if not equals or host not in nodes:
             words = f"'{one}' names no host; write it like '{next(iter(nodes))}=ping -c 3 10.0.0.2'"
             raise InputError([Problem("--exec", 0, 0, "", words)])
         wanted.append(HostCommand(host, command))
     plan = make_plan(scenario)
-    options = Options(
-        {},
-        dilation=dilation or 1,
-        commands=tuple(wanted),
-        cli=cli,
-        free_run=True,
-        controller=controller,
-    )
+    chosen = {**hosts, "commands": tuple(wanted)}
+    options = Options({}, dilation=dilation, free_run=True, **chosen)
     run = emulate_mininet(scenario.topology, scenario.profile, plan, options)
     if as_json:
         told = [vars(one) for one in run.commands]

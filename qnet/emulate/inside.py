@@ -149,7 +149,14 @@ class Run:
                 app = stack.enter_context(reservation(self.rules, self.folder))
             target = f"unix:{self.folder / SOCKET}" if app is None else app.target
             net = stack.enter_context(
-                Net(self.topology, nodes, ports, self.folder, [target], hosts_ask=app is None)
+                Net(
+                    self.topology,
+                    nodes,
+                    ports,
+                    self.folder,
+                    [target],
+                    hosts_ask=app is None and not self.options.arp,
+                )
             )
             self.lap("network")
             if app is not None:

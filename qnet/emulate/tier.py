@@ -103,6 +103,7 @@ class Options:
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
     `controller` is one of somebody's own, outside, as in tcp:127.0.0.1:6653, instead of the shipped
     one; the rules that the plan wants of it are written to `rules_file` before switches connect.
+    Hosts under it find each other's addresses by themselves, unless `arp` gives them all of them.
     """
 
     sample: Mapping[int, int]
@@ -116,6 +117,7 @@ class Options:
     violations_ppm: int = 1000
     controller: str | None = None
     rules_file: Path | None = None
+    arp: bool = False
     budget_s: float = BUDGET_S
 
 
