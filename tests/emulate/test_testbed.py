@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from qnet.emulate.apart import missing as missing_namespaces
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.openflow import to_text
@@ -85,6 +87,26 @@ def test_a_project_writes_its_tests_in_ten_lines(pytester: pytest.Pytester) -> N
     known = pytester._request.config.pluginmanager.has_plugin("qnet")
     found = pytester.runpytest("-q", *([] if known else ["-p", "qnet.pytest_plugin"]))
     found.assert_outcomes(passed=1, failed=1)
+
+
+@pytest.mark.parametrize("tier", ["lockstep", "mininet"])
+def test_the_project_of_the_documents_runs_as_printed(tier: str, pytester: pytest.Pytester) -> None:
+    reason = missing_namespaces()
+    if tier == "mininet" and reason is not None:
+        pytest.skip(reason)
+    text = (Path(__file__).parents[2] / "docs" / "controllers.md").read_text()
+    files = re.findall(r"(?ms)^```\w+\n(# (\w+\.\w+)\n.*?)^```$", text)
+    names = ["line.yaml", "my_controller.py", "test_my_controller.py", "test_my_hosts.py"]
+    assert [name for _, name in files] == names
+    for words, name in files:
+        (pytester.path / name).write_text(words)
+    known = pytester._request.config.pluginmanager.has_plugin("qnet")
+    options = ["-q", f"--qnet-tier={tier}", *([] if known else ["-p", "qnet.pytest_plugin"])]
+    which = {
+        "lockstep": [names[2]],
+        "mininet": [f"{names[2]}::test_a_guest_is_isolated", names[3]],
+    }
+    pytester.runpytest(*options, *which[tier]).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
