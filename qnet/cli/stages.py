@@ -21,7 +21,7 @@ from qnet.errors import EnvironmentMissing, InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qnet.emulate.lockstep import Cut
+    from qnet.emulate.walk import Cut
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
@@ -337,10 +337,11 @@ def emulate(
     cuts: Sequence[str] = (),
 ) -> Emulation:
     """Send a sample of the frames through real switches; say wall-clock times on the side."""
-    from qnet.emulate.lockstep import SAMPLE, Lockstep, emulate
+    from qnet.emulate.case import SAMPLE, Case
+    from qnet.emulate.lockstep import emulate
 
     frames = SAMPLE if sample is None else sample
-    case = Lockstep(scenario.topology, scenario.profile, plan, frames=frames)
+    case = Case(scenario.topology, scenario.profile, plan, frames=frames)
     with progress_bar("emulate") as show:
         result, wall_clock = emulate(
             case,
@@ -395,7 +396,7 @@ def emulate_stretched(
 
 def _read_cut(scenario: Scenario, text: str) -> Cut:
     """Read PORT@TIME, such as 'a->b@10ms'."""
-    from qnet.emulate.lockstep import Cut
+    from qnet.emulate.walk import Cut
     from qnet.units import TIME, UnitError, parse
 
     port, _, when = text.rpartition("@")

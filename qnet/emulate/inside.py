@@ -18,9 +18,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from qnet.emulate.audit import audit
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
@@ -39,27 +36,27 @@ from qnet.emulate.tier import (
     Cut,
     Emulated,
     HostCommand,
+    LostFrame,
     Options,
 )
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.run import (
     PATIENCE_NS,
     STEP_NS,
-    Arrival,
     Emulator,
     Fault,
+    Loss,
     Probe,
     as_usual,
     be_quick,
 )
 from qnet.emulate.wiring import Wiring
 from qnet.errors import QnetError
-from qnet.model.histogram import BIN_COUNT, quantile_ps
-from qnet.model.observation import Observation, PortUse, Traffic
+from qnet.model.histogram import quantile_ps
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
+from qnet.simulate.ports.account import CAUSES, no_room
 from qnet.simulate.setup import owners
 
 CALIBRATION_DILATION = 2000
@@ -77,8 +74,8 @@ SLACK_FACTOR = 2
 Virtual time waits for the others, so a dilation too small costs waits, not truth.
 """
 
-MOST_PPB, HALF_PPB = 950_000_000, 500_000_000
-"""How many frames, in a billion, are most, and half."""
+MOST_PPB = 950_000_000
+"""How many frames, in a billion, are most."""
 
 BUDGET_SHARE = 0.9
 """How much of the wall-clock time is planned with; the rest is for when virtual time waits."""
@@ -222,7 +219,7 @@ class Run:
             owner = self.found[source]
             flow, lane = self.flow_of[source]
             first = flow.lanes[0]
-            tags = range(self.plan.buffers) if owner.cycles else [-1]
+            tags = range(flow.buffers) if lane.cycles else [-1]
             templates = [
                 (size, tag, host_frame(self.wiring, flow, size, 0 if tag < 0 else dscp_of(tag)))
                 for size, _ in owner.law.sizes
@@ -241,7 +238,9 @@ class Run:
                     net.edge[flow.listener],
                     templates,
                     twins[0] if twins else -1,
-                    lane is first,
+                    lane.label,
+                    bool(lane.cycles),
+                    first.cycles[0] - lane.cycles[0] if lane.cycles else 0,
                 )
             )
         return probes
@@ -249,12 +248,12 @@ class Run:
     def _calibrate(self, net: Net) -> int:
         """Send the first frames very slowly; return the dilation that their stay asks for.
 
-        A window is to last as long as it takes to serve one and as most frames are in a switch;
-        where there is no time for that, as half of them are.
+        A window is to last as long as it takes to serve one and as most frames are in a switch, as
+        far as there is time for that: virtual time waits for the others.
         """
-        self.say("start the link emulator (the first time it is compiled)")
         sample = self._emulator(net, CALIBRATION_DILATION)
         sample.open(net.namespace)
+        self._warm(sample)
         be_quick()
         try:
             sample.start()
@@ -273,11 +272,9 @@ class Run:
         stay_ns = (quantile_ps(late.inside, MOST_PPB) or 0) // 1000
         windows = max(sample.reached_ps // sample.window_ps, 1)
         serve_ns = late.busy_ns // windows
-        median_ns = (quantile_ps(late.inside, HALF_PPB) or 0) // 1000
         wanted = SLACK_FACTOR * (stay_ns + serve_ns) * 1000 // sample.window_ps
-        least = SLACK_FACTOR * (median_ns + serve_ns) * 1000 // sample.window_ps
         afforded = int(BUDGET_SHARE * self.options.budget_s * 1e12) // sample.end_ps
-        wanted = max(min(wanted, afforded), least)
+        wanted = min(wanted, afforded)
         chosen = max((one for one in DILATIONS if one <= wanted), default=DILATIONS[0])
         self.calibrated = (
             f"calibration: of {late.came_out} passages {MOST_PPB // 10**7} % within "
@@ -297,6 +294,12 @@ class Run:
             free_run=self.options.free_run,
         )
 
+    def _warm(self, emulator: Emulator) -> None:
+        """Have the emulator compiled, at leisure, before its clock starts."""
+        minute = ", which takes a minute" if emulator.parts is not None else ""
+        self.say(f"start the link emulator (the first time it is compiled{minute})")
+        emulator.warm()
+
     def _attempt(
         self, net: Net, dilation: int, budget_s: float | None
     ) -> tuple[Emulator, tuple[CommandResult, ...]]:
@@ -306,6 +309,7 @@ class Run:
             for one in (port, self.wiring.reverse[port.name]):
                 emulator.cut(one.number, cut.at_ps)
         emulator.open(net.namespace)
+        self._warm(emulator)
         commands: tuple[CommandResult, ...] = ()
         try:
             if not (self.options.free_run or self.options.cli or self.options.commands):
@@ -395,6 +399,7 @@ class Run:
             for one in arrivals
             if not is_whole(self.flow_of[one.owner][0], one.frame)
             or int.from_bytes(one.frame[42:46], "big") not in self._copies(one.owner)
+            or int.from_bytes(one.frame[46:50], "big") != one.sequence
         ]
         captures: list[Path] = []
         if self.options.captures is not None:
@@ -405,10 +410,17 @@ class Run:
             )
         self.lap("result")
         return Emulated(
-            observation=self._observe(emulator, arrivals, reached_ps),
             latency_ps=tuple(
                 (one.owner, one.sequence, one.time_ps - one.born_ps) for one in arrivals
             ),
+            late={source: emulator.late(source) for source in self.options.sample},
+            recovery={
+                self.found[source].name: account
+                for source in self.options.sample
+                for account in (emulator.recovery(source),)
+                if account is not None
+            },
+            losses=tuple(self._lost(one) for one in emulator.losses),
             lateness=emulator.lateness(),
             dilation=dilation,
             attempts=attempts,
@@ -432,6 +444,12 @@ class Run:
             captures=tuple(captures),
             seconds=self.seconds,
         )
+
+    def _lost(self, loss: Loss) -> LostFrame:
+        cause = no_room(self.found[loss.owner])
+        if loss.cause != w.NO_QUEUE_ROOM:
+            cause = CAUSES[loss.cause - w.NO_QUEUE_ROOM - 1]
+        return LostFrame(loss.owner, loss.sequence, self.topology.ports[loss.port].name, cause)
 
     def _copies(self, source: int) -> set[int]:
         flow = self.flow_of[source][0]
@@ -463,108 +481,11 @@ class Run:
             return f"{name}: {where}: came out at {self.ends[fault.found].interface}, not at {to}"
         if fault.kind == w.CUT_OFF:
             return f"{name}: {to}: lost on a wire that was cut"
-        if fault.kind == w.OVERFLOW:
-            return f"{name}: {to}: no room in its queue"
-        return f"{name}: {where}: did not come out at {to} in time, or not at all"
-
-    def _observe(
-        self, emulator: Emulator, arrivals: Sequence[Arrival], reached_ps: int
-    ) -> Observation:
-        by_name: dict[str, list[int]] = defaultdict(list)
-        for source in self.options.sample:
-            by_name[self.found[source].name].append(source)
-        arrived: dict[int, list[Arrival]] = defaultdict(list)
-        for one in arrivals:
-            arrived[one.owner].append(one)
-        streams = {one.name: one for one in self.profile.every_stream}
-        demands = {one.name: one for one in self.profile.demands}
-        rows = {
-            name: self._traffic(
-                name,
-                (streams.get(name) or demands[name]).service,
-                sources,
-                arrived,
-                emulator,
-                copies=name in streams,
+        if fault.kind == w.WRONG_LABEL:
+            return (
+                f"{name}: {where}: leaves for {to} with label {fault.found}, planned {fault.wanted}"
             )
-            for name, sources in by_name.items()
-        }
-        counts = emulator.world.tally.port
-        return Observation(
-            witness="emulated",
-            duration_ps=reached_ps,
-            steady_from_ps=min(emulator.world.network.steady_from, reached_ps),
-            seed=self.profile.simulation.seed,
-            frames=int(emulator.pool.counts[w.MADE_REAL]),
-            frame_hops=int(emulator.pool.counts[w.CAME_OUT]),
-            streams=tuple(rows[name] for name in streams if name in rows),
-            demands=tuple(rows[name] for name in demands if name in rows),
-            ports=tuple(
-                PortUse(
-                    port=port.name,
-                    sent_frames=int(row[k.FRAMES]),
-                    sent_bytes=int(row[k.WIRE_BYTES]),
-                    steady_bytes=int(row[k.STEADY]),
-                    queue_bytes_max=int(row[k.DEEPEST]),
-                    dropped=int(row[k.DROPPED]),
-                )
-                for port, row in zip(self.topology.ports, counts, strict=True)
-            ),
-        )
-
-    def _traffic(
-        self,
-        name: str,
-        service: str,
-        sources: Sequence[int],
-        arrived: dict[int, list[Arrival]],
-        emulator: Emulator,
-        *,
-        copies: bool,
-    ) -> Traffic:
-        """Sum up the real frames of a stream's paths or a demand's parts."""
-        once: Any = max if copies else sum
-        routes = emulator.world.routes
-        late, lost = 0, []
-        for source in sources:
-            places = emulator.positions(source)
-            late += int(routes.late[places].sum())
-            lost.append(int(routes.lost[places].sum()))
-        floor = int(emulator.world.tally.owner[list(sources), k.FLOOR].min())
-        got = [list(arrived[source]) for source in sources]
-        latencies = [one.time_ps - one.born_ps for rows in got for one in rows]
-        bins = np.zeros(BIN_COUNT, dtype=np.int64)
-        for latency in latencies:
-            bins[k.bin_of(max(latency - floor, 0))] += 1
-        sent = [
-            -(-int(emulator.wires.probe[source, w.MADE]) // self.options.sample[source])
-            for source in sources
-        ]
-        sizes = [max(size for size, _ in self.found[source].law.sizes) for source in sources]
-        steady = emulator.world.network.steady_from
-        return Traffic(
-            name=name,
-            service=service,
-            sent=once(sent),
-            received=once(len(rows) for rows in got),
-            copies=len(latencies),
-            lost=(min if copies else sum)(lost),
-            late=late,
-            sent_bytes=once(a * b for a, b in zip(sent, sizes, strict=True)),
-            received_bytes=once(sum(self._bytes(one) for one in rows) for rows in got),
-            steady_bytes=sum(
-                self._bytes(one) + 20 for rows in got for one in rows if one.time_ps >= steady
-            ),
-            latency_ps_min=min(latencies, default=None),
-            latency_ps_sum=sum(latencies),
-            latency_ps_max=max(latencies, default=None),
-            floor_ps=floor,
-            histogram=tuple((int(i), int(bins[i])) for i in np.flatnonzero(bins)),
-        )
-
-    @staticmethod
-    def _bytes(arrival: Arrival) -> int:
-        return len(arrival.frame) + 8
+        return f"{name}: {where}: did not come out at {to} in time, or not at all"
 
 
 def _open_command_line(net: Net, prompt: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.emulate import cleanup, tier
-from qnet.emulate.lockstep import Lockstep
+from qnet.emulate.case import Case
 from qnet.model.plan import Plan
 from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
@@ -82,7 +82,7 @@ def test_what_comes_out_is_what_was_simulated(
     assert (run.switches, run.lateness.strays, run.lateness.wrong_tags) == (3, 0, 0)
     simulated = simulate(topology, profile, plan)
     proof = prove(topology, profile, plan)
-    case = Lockstep(topology, profile, plan, strides=strides)
+    case = Case(topology, profile, plan, strides=strides)
     result = tier.witness(case, proof, simulated, run)
     assert {one.name for one in result.streams} == {"pair", "back", "mix", "bursts"}
     assert all(one.difference_ps == 0 for one in result.streams)

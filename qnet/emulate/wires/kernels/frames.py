@@ -1,4 +1,4 @@
-"""The bytes of a frame: the trailer that carries virtual time, and the cycle tag."""
+"""The bytes of a frame: the trailer that carries virtual time, the label and the cycle tag."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.emulate.wires.kernels.tables import TRAILER_BYTES
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 
 Bytes = NDArray[np.uint8]
 
@@ -17,14 +17,14 @@ MAGIC = 0x716E6574
 VERSION = 1
 
 
-@kernel
+@bare_kernel
 def write(data: Bytes, row: int, first: int, length: int, value: int) -> None:
     """Write a number into a row of bytes, most significant byte first."""
     for i in range(length):
         data[row, first + i] = (value >> (8 * (length - 1 - i))) & 0xFF
 
 
-@kernel
+@bare_kernel
 def read(data: Bytes, row: int, first: int, length: int) -> int:
     """Read a number from a row of bytes, most significant byte first."""
     value: Any = 0
@@ -33,7 +33,7 @@ def read(data: Bytes, row: int, first: int, length: int) -> int:
     return value
 
 
-@kernel
+@bare_kernel
 def put_trailer(data: Bytes, row: int, length: int, virtual: int, slot: int, turn: int) -> int:
     """Write the trailer behind a frame; return the new length."""
     write(data, row, length, 4, MAGIC)
@@ -45,7 +45,7 @@ def put_trailer(data: Bytes, row: int, length: int, virtual: int, slot: int, tur
     return length + TRAILER_BYTES
 
 
-@kernel
+@bare_kernel
 def has_trailer(data: Bytes, row: int, length: int) -> bool:
     """Say whether a frame ends with a trailer."""
     first = length - TRAILER_BYTES
@@ -54,11 +54,11 @@ def has_trailer(data: Bytes, row: int, length: int) -> bool:
     return read(data, row, first, 4) == MAGIC and read(data, row, first + 4, 2) == VERSION
 
 
-@kernel
-def tag_of(data: Bytes, row: int, length: int) -> int:
-    """Return the cycle tag of a frame, or -1 where it has none.
+@bare_kernel
+def label_of(data: Bytes, row: int, length: int) -> int:
+    """Return the top MPLS label and its traffic class (RFC 5462), or -1 where there is none.
 
-    It is the traffic class of the top MPLS label (RFC 5462) less one, behind VLAN tags, if any.
+    23 bits; it may be behind VLAN tags.
     """
     at = 12
     while at + 6 <= length:
@@ -67,7 +67,6 @@ def tag_of(data: Bytes, row: int, length: int) -> int:
             at += 4
             continue
         if ether_type == 0x8847:
-            tag: Any = ((np.int64(data[row, at + 4]) >> 1) & 7) - 1
-            return tag
+            return read(data, row, at + 2, 4) >> 9
         return -1
     return -1

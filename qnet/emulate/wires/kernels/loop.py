@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from qnet.emulate.wires.kernels.packets import receive, release
 from qnet.emulate.wires.kernels.ports import awaited, follow, serve_window
+from qnet.emulate.wires.kernels.slots import has_record_room
 from qnet.emulate.wires.kernels.system import POLL_IN, ppoll, wall
 from qnet.emulate.wires.kernels.tables import (
-    BATCH,
     BUSY_LONGEST,
     BUSY_NS,
-    CAPTURE_BYTES,
     COMPLETE,
     END_PS,
     FINISHED,
@@ -25,13 +24,11 @@ from qnet.emulate.wires.kernels.tables import (
     NO_ROOM,
     ORIGIN_NS,
     PATIENCE_NS,
-    RECORD_COUNT,
     RECORDS_FULL,
     RUNNING,
     SERVED,
     SOCKET,
     SPIN_NS,
-    STRIDE,
     TIME_NOW,
     WAITED_NS,
     WINDOW_PS,
@@ -42,12 +39,12 @@ from qnet.emulate.wires.kernels.tables import (
     wall_of,
 )
 from qnet.emulate.wires.kernels.talkers import generate
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import DONE, NEVER, Lanes, Network, Queues, Routes, Sources, Tally
 from qnet.simulate.ports.kernels import Parts
 
 
-@kernel
+@bare_kernel
 def run(
     stop_at: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
     lanes: Lanes, queues: Queues, idle: Sources, sources: Sources, tally: Tally,
@@ -58,7 +55,6 @@ def run(
     `idle` are the sources as `serve` sees them: none. `sources` send ahead, see `generate`.
     """
     law, count = wires.law, pool.counts
-    batch = law[BATCH]
     while True:
         receive(8, wires, pool, messages, routes, lanes, tally)
         now = wall(messages.clock)
@@ -66,9 +62,7 @@ def run(
         release(now, wires, pool, messages)
         if now >= stop_at:
             return RUNNING
-        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0] or (
-            pool.counts[CAPTURE_BYTES] + batch * law[STRIDE] > pool.capture.shape[0]
-        ):
+        if not has_record_room(wires, pool):
             return RECORDS_FULL
         if law[FREE_RUN] == 1:
             until = max(virtual_of(now - law[LAG_NS], law), count[SERVED])
@@ -98,7 +92,7 @@ def run(
             if law[FREE_RUN] == 0:
                 count[WAITED_NS] = 0
                 ahead = min(until + law[LEAD] * law[WINDOW_PS], law[END_PS])
-                if generate(ahead, wires, pool, routes, lanes, sources, tally) != DONE:
+                if generate(ahead, wires, pool, network, routes, lanes, sources, tally) != DONE:
                     return NO_ROOM
             status = serve_window(
                 until, wires, pool, messages, network, routes, lanes, queues, idle, tally, parts

@@ -8,13 +8,12 @@ import numpy as np
 
 from qnet.emulate.wires.kernels.arrivals import came_out
 from qnet.emulate.wires.kernels.frames import put_trailer
-from qnet.emulate.wires.kernels.slots import drop_slot, heap_pop
+from qnet.emulate.wires.kernels.slots import drop_slot, has_record_room, heap_pop
 from qnet.emulate.wires.kernels.system import DONT_WAIT, recvmmsg, sendmmsg, wall
 from qnet.emulate.wires.kernels.tables import (
     AWAY,
     BATCH,
     BYTES_HELD,
-    CAPTURE_BYTES,
     EXPECTED,
     FREE_SLOT,
     HEAP_COUNT,
@@ -23,7 +22,6 @@ from qnet.emulate.wires.kernels.tables import (
     LEAVING,
     OWNER,
     PUT_IN,
-    RECORD_COUNT,
     RELEASED,
     SENT_ERRORS,
     SOCKET,
@@ -38,11 +36,11 @@ from qnet.emulate.wires.kernels.tables import (
     Pool,
     Wires,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import Lanes, Routes, Tally
 
 
-@kernel
+@bare_kernel
 def receive(
     rounds: int, wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
     tally: Tally,
@@ -53,9 +51,7 @@ def receive(
     socket = wires.law[SOCKET]
     total = 0
     for _ in range(rounds):
-        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0]:
-            break
-        if pool.counts[CAPTURE_BYTES] + batch * wires.law[STRIDE] > pool.capture.shape[0]:
+        if not has_record_room(wires, pool):
             break
         for i in range(batch):
             received[i, 1] = 32
@@ -94,7 +90,7 @@ def receive(
     return total
 
 
-@kernel
+@bare_kernel
 def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
     """Put into switches, and hand to hosts, the frames whose wall time has come."""
     one, count, heap, law = pool.slot, pool.counts, pool.heap, wires.law

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qnet.emulate.wires.kernels.system import copy
 from qnet.emulate.wires.kernels.tables import (
+    BATCH,
     BORN,
+    BYTES_HELD,
     CAPTURE_BYTES,
     EXPECTED,
     FAULT_COUNT,
@@ -21,6 +20,11 @@ from qnet.emulate.wires.kernels.tables import (
     HEAP_COUNT,
     IN_LANE,
     LIVE_COUNT,
+    LOSS_CAUSE,
+    LOSS_COUNT,
+    LOSS_OWNER,
+    LOSS_PORT,
+    LOSS_SEQUENCE,
     NO_SLOT,
     OWNER,
     RECORD_AT,
@@ -34,20 +38,19 @@ from qnet.emulate.wires.kernels.tables import (
     RECORD_WALL,
     SEQUENCE,
     STATE,
-    TIME_NOW,
+    STRIDE,
     TURN,
     TWIN_SLOT,
     UNUSED,
     VIRTUAL,
     Pool,
+    Wires,
 )
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import settle
 
-Bytes = NDArray[np.uint8]
 
-
-@kernel
+@bare_kernel
 def take_slot(pool: Pool) -> int:
     """Return an unused slot, or -1."""
     count = pool.counts
@@ -68,7 +71,7 @@ def take_slot(pool: Pool) -> int:
     return slot
 
 
-@kernel
+@bare_kernel
 def drop_slot(slot: int, pool: Pool) -> None:
     """Give a slot back."""
     count = pool.counts
@@ -82,7 +85,7 @@ def drop_slot(slot: int, pool: Pool) -> None:
     count[FREE_COUNT] += 1
 
 
-@kernel
+@bare_kernel
 def heap_push(time: int, slot: int, pool: Pool) -> None:
     """Note that a frame is to be put into a switch at a wall time."""
     heap, count = pool.heap, pool.counts
@@ -97,7 +100,7 @@ def heap_push(time: int, slot: int, pool: Pool) -> None:
     heap[place, 0], heap[place, 1] = time, slot
 
 
-@kernel
+@bare_kernel
 def heap_pop(pool: Pool) -> int:
     """Take the slot with the earliest time off the heap."""
     heap, count = pool.heap, pool.counts
@@ -110,7 +113,7 @@ def heap_pop(pool: Pool) -> int:
     return slot
 
 
-@kernel
+@bare_kernel
 def forget(slot: int, pool: Pool) -> None:
     """Take a waiting frame off the heap and give its slot back."""
     heap, count = pool.heap, pool.counts
@@ -126,7 +129,7 @@ def forget(slot: int, pool: Pool) -> None:
     drop_slot(slot, pool)
 
 
-@kernel
+@bare_kernel
 def note_fault(
     kind: int, owner: int, port: int, found: int, wanted: int, time: int, pool: Pool
 ) -> None:
@@ -139,20 +142,46 @@ def note_fault(
         pool.counts[FAULT_COUNT] = at + 1
 
 
-@kernel
-def note_arrival(slot: int, end: int, data: Bytes, row: int, length: int, pool: Pool) -> None:
+@bare_kernel
+def note_loss(slot: int, port: int, cause: int, pool: Pool) -> None:
+    """Write down a real frame that is lost on its planned way, as long as there is room."""
+    at = pool.counts[LOSS_COUNT]
+    if at < pool.loss.shape[0]:
+        pool.loss[at, LOSS_OWNER] = pool.slot[slot, OWNER]
+        pool.loss[at, LOSS_SEQUENCE] = pool.slot[slot, SEQUENCE]
+        pool.loss[at, LOSS_PORT] = port
+        pool.loss[at, LOSS_CAUSE] = cause
+        pool.counts[LOSS_COUNT] = at + 1
+
+
+@bare_kernel
+def has_record_room(wires: Wires, pool: Pool) -> bool:
+    """Say whether a batch of arrivals can be written down."""
+    batch, count = wires.law[BATCH], pool.counts
+    bytes_left = pool.capture.shape[0] - count[CAPTURE_BYTES]
+    return pool.record.shape[0] - count[RECORD_COUNT] >= batch and (
+        bytes_left >= batch * wires.law[STRIDE]
+    )
+
+
+@bare_kernel
+def note_arrival(slot: int, end: int, now: int, pool: Pool) -> None:
     """Write down a frame that has come out to its host, and its bytes."""
     at = pool.counts[RECORD_COUNT]
-    one, record = pool.slot, pool.record
+    one, record, length = pool.slot, pool.record, pool.slot[slot, BYTES_HELD]
     record[at, RECORD_OWNER] = one[slot, OWNER]
     record[at, RECORD_SEQUENCE] = one[slot, SEQUENCE]
     record[at, RECORD_BORN] = one[slot, BORN]
     record[at, RECORD_TIME] = one[slot, VIRTUAL]
-    record[at, RECORD_WALL] = pool.counts[TIME_NOW]
+    record[at, RECORD_WALL] = now
     record[at, RECORD_END] = end
     first = pool.counts[CAPTURE_BYTES]
     record[at, RECORD_AT] = first
     record[at, RECORD_BYTES] = length
-    copy(pool.capture.ctypes.data + first, data.ctypes.data + row * data.shape[1], length)
+    copy(
+        pool.capture.ctypes.data + first,
+        pool.frames.ctypes.data + slot * pool.frames.shape[1],
+        length,
+    )
     pool.counts[CAPTURE_BYTES] = first + length
     pool.counts[RECORD_COUNT] = at + 1

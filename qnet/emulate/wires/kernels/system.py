@@ -9,7 +9,7 @@ import numpy as np
 from numba import config, types
 from numpy.typing import NDArray
 
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 
 Ints = NDArray[np.int64]
 
@@ -39,14 +39,14 @@ POLL_IN = 1
 MONOTONIC = 1
 
 
-@kernel
+@bare_kernel
 def wall(clock: Ints) -> int:
     """Return the wall time."""
     clock_gettime(MONOTONIC, clock.ctypes.data)
     return clock[0] * 1_000_000_000 + clock[1]
 
 
-@kernel
+@bare_kernel
 def copy(target: int, source: int, length: int) -> None:
     """Copy bytes from one address to another; compiled slices go byte by byte."""
     memcpy(target, source, length)
