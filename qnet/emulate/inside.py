@@ -26,7 +26,7 @@ from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
 from qnet.emulate.openflow import to_text
 from qnet.emulate.relay import SOCKET
-from qnet.emulate.rules import rules_of
+from qnet.emulate.rules import alternatives, rules_of
 from qnet.emulate.tier import (
     JOB,
     PROGRESS,
@@ -161,15 +161,21 @@ class Run:
                 app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
             elif outside is not None:
                 self.say(f"wait for the controller at {outside}")
-                net.wait_connected(outside)
+                net.wait_connected(outside, self.options.connect_s)
                 if self.flows:
-                    net.wait_as_planned(self.flows, net.nodes)
+                    net.wait_as_planned(self.flows, net.nodes, self.options.connect_s)
                 else:
                     net.wait_quiet()
             for one in self.options.meddling:
                 bridge = f"s{self.wiring.datapath_id(one.node)}"
                 net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
             net.ovs.fence()
+            laid = self.rules if outside is None else [net.tables(node) for node in net.nodes]
+            self.change_over = {
+                one.name
+                for one in laid
+                if any(group.kind == "fast_failover" for group in one.groups)
+            }
             self.ends = net.ends
             self.lap("rules")
             emulated = self._emulate(net)
@@ -241,9 +247,17 @@ class Run:
                     lane.label,
                     bool(lane.cycles),
                     first.cycles[0] - lane.cycles[0] if lane.cycles else 0,
+                    self._beside(flow),
                 )
             )
         return probes
+
+    def _beside(self, flow: Flow) -> int:
+        """Return the port by which a flow's frames leave their talker when their own is down."""
+        other = alternatives(self.flows).get(flow.name)
+        if other is None or flow.talker not in self.change_over:
+            return -1
+        return self.topology.port_by_name[other.lanes[0].ports[0]].number
 
     def _calibrate(self, net: Net) -> int:
         """Send the first frames very slowly; return the dilation that their stay asks for.
@@ -447,7 +461,9 @@ class Run:
 
     def _lost(self, loss: Loss) -> LostFrame:
         cause = no_room(self.found[loss.owner])
-        if loss.cause != w.NO_QUEUE_ROOM:
+        if loss.cause == w.WIRE_CUT:
+            cause = "the wire was cut"
+        elif loss.cause != w.NO_QUEUE_ROOM:
             cause = CAUSES[loss.cause - w.NO_QUEUE_ROOM - 1]
         return LostFrame(loss.owner, loss.sequence, self.topology.ports[loss.port].name, cause)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate import apart, cleanup, ovs
+from qnet.emulate.attached import CONNECT_S
 from qnet.emulate.case import Case
 from qnet.emulate.compare import SHIPPED, compare
 from qnet.emulate.kernels import TIME
@@ -108,7 +109,8 @@ class Options:
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
     `controller` is one of somebody's own, outside, as in tcp:127.0.0.1:6653, instead of the shipped
     one; the rules that the plan wants of it are written to `rules_file` before switches connect.
-    Hosts under it find each other's addresses by themselves, unless `arp` gives them all of them.
+    It has `connect_s` to answer all switches, and as long to lay what the plan wants. Hosts under
+    it find each other's addresses by themselves, unless `arp` gives them all of them.
     """
 
     sample: Mapping[int, int]
@@ -123,6 +125,7 @@ class Options:
     controller: str | None = None
     rules_file: Path | None = None
     arp: bool = False
+    connect_s: float = CONNECT_S
     budget_s: float = BUDGET_S
 
 
@@ -138,6 +141,8 @@ class CommandResult:
 
 class LostFrame(NamedTuple):
     """A real frame that a port dropped or a link lost, as the simulator's own kernel had it.
+
+    What a cut took is among them.
 
     `number` is its place among its source's frames. `port` is where, and behind which, it was lost.
     """
@@ -193,7 +198,8 @@ class Emulated:
             *(
                 [
                     f"cut seen by the switches within {self.failover_s * 1e3:.1f} ms; they sent "
-                    f"{late.rerouted} frames another way, {late.cut} were lost on the wire"
+                    f"{late.rerouted} frames another way, {late.followed} of them on another "
+                    f"path of the plan; {late.cut} were lost on the wire"
                 ]
                 if self.cut_ps is not None
                 else []
