@@ -141,7 +141,10 @@ def emulate(
         how = {"dilation": dilation, "controller": controller, "rules_file": rules_file}
         result = emulate_stretched(*witnesses, **how)
     else:
-        result = emulate_plan(*witnesses, controller, rules_file)
+        from qnet.emulate.lockstep import Options
+
+        wanted = Options(controller=controller, rules_file=rules_file)
+        result = emulate_plan(*witnesses, wanted)
     answer(scenario, plan, proof, [observation], as_json, out, port, result)
 
 

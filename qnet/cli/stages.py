@@ -21,6 +21,7 @@ from qnet.errors import EnvironmentMissing, InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qnet.emulate.lockstep import Options
     from qnet.emulate.walk import Cut
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
@@ -332,9 +333,7 @@ def emulate(
     proof: Proof,
     simulated: Observation,
     sample: int | None,
-    controller: str | None = None,
-    rules_file: Path | None = None,
-    cuts: Sequence[str] = (),
+    options: Options,
 ) -> Emulation:
     """Send a sample of the frames through real switches; say wall-clock times on the side."""
     from qnet.emulate.case import SAMPLE, Case
@@ -343,15 +342,7 @@ def emulate(
     frames = SAMPLE if sample is None else sample
     case = Case(scenario.topology, scenario.profile, plan, frames=frames)
     with progress_bar("emulate") as show:
-        result, wall_clock = emulate(
-            case,
-            proof,
-            simulated,
-            controller=controller,
-            rules_file=rules_file,
-            cuts=[_read_cut(scenario, text) for text in cuts],
-            progress=show,
-        )
+        result, wall_clock = emulate(case, proof, simulated, options, progress=show)
     for what, seconds in wall_clock.items():
         click.echo(f"wall clock, not virtual: {what} in {seconds:.3f} s", err=True)
     return result
@@ -363,7 +354,7 @@ def emulate_stretched(
     proof: Proof,
     simulated: Observation,
     sample: int | None,
-    cuts: Sequence[str] = (),
+    cuts: Sequence[Cut] = (),
     **how: Any,
 ) -> Emulation:
     """Send a sample through real switches and hosts in stretched time; say how real it was.
@@ -382,7 +373,7 @@ def emulate_stretched(
 
     topology, profile = scenario.topology, scenario.profile
     strides = choose_sample(topology, profile, plan, sample or SAMPLE)
-    wanted = tuple(Cut(*_read_cut(scenario, one)) for one in cuts)
+    wanted = tuple(Cut(*one) for one in cuts)
     options = Options(strides, cuts=wanted, **how)
     with stage_bar() as show:
         run = emulate_mininet(topology, profile, plan, options, show)
@@ -394,7 +385,7 @@ def emulate_stretched(
     return result
 
 
-def _read_cut(scenario: Scenario, text: str) -> Cut:
+def read_cut(scenario: Scenario, text: str) -> Cut:
     """Read PORT@TIME, such as 'a->b@10ms'."""
     from qnet.emulate.walk import Cut
     from qnet.units import TIME, UnitError, parse

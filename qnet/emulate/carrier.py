@@ -31,7 +31,6 @@ from qnet.emulate.tier import JOB
 from qnet.emulate.wires.kernels.tables import HOST_END, SWITCH_END
 from qnet.emulate.wires.run import (
     ETH_P_ALL,
-    PACKET_AUXDATA,
     PACKET_IGNORE_OUTGOING,
     SOL_PACKET,
     Inside,
@@ -39,6 +38,9 @@ from qnet.emulate.wires.run import (
 from qnet.emulate.wiring import HOST_PORT
 from qnet.errors import QnetError
 from qnet.model.topology import Topology
+
+PACKET_AUXDATA = 8
+"""linux/if_packet.h"""
 
 LONGEST_BYTES = 1 << 16
 

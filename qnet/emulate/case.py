@@ -40,6 +40,10 @@ class Member(NamedTuple):
         """Which frame of the source is the first real one: of all paths, the same ones are."""
         return -self.skipped % self.stride
 
+    def number(self, place: int) -> int:
+        """Return the number in the flow of a real frame, by its place among those of the source."""
+        return self.skipped + self.first + place * self.stride
+
     def place(self, number: int) -> int:
         """Return a real frame's place among those of the source, by its number in the flow."""
         return (number - self.skipped - self.first) // self.stride

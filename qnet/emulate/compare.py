@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from qnet.simulate.kernels import FLOOR, NEVER, bin_of
 from qnet.simulate.ports.account import copies_at
 
 SHIPPED = "qnet reservation app"
+
+ROUNDING_PS = 0
+"""Queues are served by the simulator's own arithmetic, in both tiers."""
 
 
 def compare(
@@ -50,7 +53,8 @@ def compare(
         account = _account(name, members, walk, ports, case.profile)
         (demands if members[0].flow.demand else streams).append(account)
         went = [_latencies(members, one, ports) for one in walks]
-        worst = _largest_difference(*went)
+        pairs = [(latency, went[1][n]) for n, latency in went[0].items() if n in went[1]]
+        worst = max(pairs, key=lambda one: abs(one[1] - one[0]), default=None)
         proven, one = proofs.get(name), seen[name]
         rows.append(
             Witnesses(
@@ -65,9 +69,10 @@ def compare(
                 emulated_latency_ps_max=account.latency_ps_max,
                 emulated_variation_ps=account.variation_ps,
                 difference_ps=None if worst is None else abs(worst[1] - worst[0]),
+                variation_difference_ps=_variation_difference(pairs),
             )
         )
-        if worst is not None and worst[0] != worst[1]:
+        if worst is not None and abs(worst[1] - worst[0]) > ROUNDING_PS:
             told.append(f"{name}: a frame took {worst[1]} ps emulated and {worst[0]} ps simulated")
         missed = len(went[0].keys() - went[1].keys())
         if missed:
@@ -89,7 +94,7 @@ def compare(
     return Emulation(
         tier="lockstep",
         dilation=None,
-        rounding_ps=0,
+        rounding_ps=ROUNDING_PS,
         controller=SHIPPED,
         switches=0,
         rules=0,
@@ -129,12 +134,12 @@ def _latencies(members: Sequence[Member], walk: Walk, ports: Ports) -> dict[int,
     return {key: latency for key, (_, latency) in found.items()}
 
 
-def _largest_difference(
-    simulated: Mapping[int, int], emulated: Mapping[int, int]
-) -> tuple[int, int] | None:
-    """Return the simulated and the emulated latency of the frame for which they differ most."""
-    pairs = [(latency, emulated[n]) for n, latency in simulated.items() if n in emulated]
-    return max(pairs, key=lambda one: abs(one[1] - one[0]), default=None)
+def _variation_difference(pairs: Sequence[tuple[int, int]]) -> int | None:
+    """Compare the variations of simulated and emulated latencies of the same frames."""
+    if not pairs:
+        return None
+    simulated, emulated = ([pair[who] for pair in pairs] for who in (0, 1))
+    return abs((max(emulated) - min(emulated)) - (max(simulated) - min(simulated)))
 
 
 def _account(

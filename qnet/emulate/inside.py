@@ -14,17 +14,21 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from qnet.emulate.audit import audit
+from qnet.emulate.captures import HOST, Sight, write_captures
+from qnet.emulate.case import Case, Member
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
-from qnet.emulate.hosts import host_frame, is_whole, write_captures
+from qnet.emulate.hosts import HEADER_BYTES, host_frame, is_whole
+from qnet.emulate.kernels import TIME
 from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
 from qnet.emulate.openflow import to_text
+from qnet.emulate.ports import Ports
 from qnet.emulate.relay import SOCKET
 from qnet.emulate.rules import alternatives, rules_of
 from qnet.emulate.tier import (
@@ -43,6 +47,7 @@ from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.run import (
     PATIENCE_NS,
     STEP_NS,
+    Arrival,
     Emulator,
     Fault,
     Loss,
@@ -52,6 +57,7 @@ from qnet.emulate.wires.run import (
 )
 from qnet.emulate.wiring import Wiring
 from qnet.errors import QnetError
+from qnet.exchange.pcapng import INBOUND, OUTBOUND
 from qnet.model.histogram import quantile_ps
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
@@ -247,6 +253,7 @@ class Run:
                     lane.label,
                     bool(lane.cycles),
                     first.cycles[0] - lane.cycles[0] if lane.cycles else 0,
+                    self._leader(source),
                     self._beside(flow),
                 )
             )
@@ -306,6 +313,7 @@ class Run:
             [] if self.options.free_run else self._probes(net),
             dilation=dilation,
             free_run=self.options.free_run,
+            skips=not (self.options.cuts or self.options.commands or self.options.cli),
         )
 
     def _warm(self, emulator: Emulator) -> None:
@@ -412,16 +420,13 @@ class Run:
             one
             for one in arrivals
             if not is_whole(self.flow_of[one.owner][0], one.frame)
-            or int.from_bytes(one.frame[42:46], "big") not in self._copies(one.owner)
+            or int.from_bytes(one.frame[42:46], "big") != self._leader(one.owner)
             or int.from_bytes(one.frame[46:50], "big") != one.sequence
         ]
         captures: list[Path] = []
         if self.options.captures is not None:
-            listeners = {place: node for node, place in net.edge.items()}
-            captures = write_captures(
-                self.options.captures,
-                ((listeners[one.end], one) for one in arrivals),
-            )
+            sights = [*self._sent(reached_ps), *self._received(net, arrivals)]
+            captures = write_captures(self.options.captures, self.wiring, sights)
         self.lap("result")
         return Emulated(
             latency_ps=tuple(
@@ -466,6 +471,42 @@ class Run:
         elif loss.cause != w.NO_QUEUE_ROOM:
             cause = CAUSES[loss.cause - w.NO_QUEUE_ROOM - 1]
         return LostFrame(loss.owner, loss.sequence, self.topology.ports[loss.port].name, cause)
+
+    def _sent(self, until_ps: int) -> Iterator[Sight]:
+        """Yield the real frames that hosts sent, as `_probes` has them made."""
+        case = Case(self.topology, self.profile, self.plan, strides=self.options.sample)
+        ports = Ports(self.topology, self.profile, self.plan, want=case.want)
+        rows: dict[tuple[int, int], list[tuple[list[int], Member]]] = defaultdict(list)
+        for member in case.members:
+            for place, row in enumerate(ports.frames[slice(*ports.span[member.source])].tolist()):
+                rows[member.flow.number, member.number(place)].append((row, member))
+        for (_, number), copies in rows.items():
+            # The switch makes the other copy, if there is one; it may be due first.
+            time_ps = min(row[TIME] for row, _ in copies)
+            (_, size, turn, _), member = copies[0]
+            flow = member.flow
+            if time_ps > until_ps:
+                continue
+            dscp = dscp_of(turn % flow.buffers) if member.lane.cycles else 0
+            body = host_frame(self.wiring, flow, size, dscp)
+            stamp = self._leader(member.source).to_bytes(4, "big") + number.to_bytes(4, "big")
+            data = body[:HEADER_BYTES] + stamp + body[HEADER_BYTES + 8 :]
+            words = f"{flow.name}: frame {number}, sent at {time_ps} ps"
+            yield Sight(time_ps, flow.talker, HOST, OUTBOUND, data, words)
+
+    def _received(self, net: Net, arrivals: Sequence[Arrival]) -> Iterator[Sight]:
+        host_at = {place: node for node, place in net.edge.items()}
+        for one in arrivals:
+            flow, lane = self.flow_of[one.owner]
+            words = (
+                f"{flow.name}: frame {one.sequence} by path {flow.lanes.index(lane) + 1}, "
+                f"{one.time_ps - one.born_ps} ps after it was sent"
+            )
+            yield Sight(one.time_ps, host_at[one.end], HOST, INBOUND, one.frame, words)
+
+    def _leader(self, source: int) -> int:
+        """Return the source in the payload of a frame: that of the first path."""
+        return min(self._copies(source))
 
     def _copies(self, source: int) -> set[int]:
         flow = self.flow_of[source][0]

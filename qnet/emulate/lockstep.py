@@ -8,12 +8,14 @@ out: what a switch does with a frame depends on its rules alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from qnet.emulate.audit import audit
+from qnet.emulate.captures import write_captures
 from qnet.emulate.case import Case
 from qnet.emulate.cleanup import private_prefix
 from qnet.emulate.compare import SHIPPED, compare
@@ -21,13 +23,33 @@ from qnet.emulate.controller import Controller
 from qnet.emulate.fabric import Fabric
 from qnet.emulate.openflow import Switch, to_text
 from qnet.emulate.ovs import unwinding
-from qnet.emulate.walk import Cut, walk
+from qnet.emulate.walk import Cut, Watch, walk
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.proof import Proof
 from qnet.simulate.kernels import NEVER
 
 CONVERGE_S = 60.0
+
+
+class Options(NamedTuple):
+    """How to run.
+
+    The shipped reservation app lays the rules, or a `controller` that listens at an address such as
+    tcp:127.0.0.1:6653; the rules wanted of it are written to `rules_file` first. With `cuts`,
+    frames that the simulator has delivered before the first one are compared, the others counted.
+    `captures` is a folder for what hosts, and with `capture_switches` switches too, have of real
+    frames.
+    """
+
+    controller: str | None = None
+    rules_file: Path | None = None
+    cuts: tuple[Cut, ...] = ()
+    captures: Path | None = None
+    capture_switches: bool = False
+
+
+DEFAULTS = Options()
 
 
 @contextmanager
@@ -44,27 +66,23 @@ def emulate(
     case: Case,
     proof: Proof,
     simulated: Observation,
+    options: Options = DEFAULTS,
     *,
-    controller: str | None = None,
-    rules_file: Path | None = None,
-    cuts: Sequence[Cut] = (),
     progress: Callable[[int, int], None] | None = None,
     meddle: Callable[[Fabric], None] | None = None,
 ) -> tuple[Emulation, dict[str, float]]:
     """Run the tier; return the result and wall-clock seconds of the control plane.
 
-    `simulated` is the simulator's observation of the same plan. The shipped reservation app lays
-    the rules, or a `controller` that listens at an address such as tcp:127.0.0.1:6653; the rules
-    wanted of it are written to `rules_file` first. `meddle` is called with the switches when they
-    have their rules and nothing has been sent. With `cuts`, frames that the simulator has
-    delivered before the first one are compared, the others counted.
+    `simulated` is the simulator's observation of the same plan. `meddle` is called with the
+    switches when they have their rules and nothing has been sent.
     Raises EnvironmentMissing without Open vSwitch or a controller.
     """
+    controller, cuts = options.controller, options.cuts
     node_ports = case.node_ports
     rules = [one for one in case.rules if one.name in node_ports]
     plain, _ = walk(case, None)
-    if rules_file is not None:
-        rules_file.write_text(to_text(rules), encoding="utf-8")
+    if options.rules_file is not None:
+        options.rules_file.write_text(to_text(rules), encoding="utf-8")
     with ExitStack() as stack:
         stack.enter_context(unwinding())
         start = time.perf_counter()
@@ -88,7 +106,10 @@ def emulate(
             fabric.set_wire(name, up=False)
             fabric.fence()
 
-        emulated, ports = walk(case, fabric.forward, progress, cuts, set_wire)
+        watch: Watch = "nothing"
+        if options.captures is not None:
+            watch = "switches" if options.capture_switches else "hosts"
+        emulated, ports = walk(case, fabric.forward, progress, cuts, set_wire, watch)
         fabric.settle()
         for stray in fabric.strays:
             words = f"also sent to OpenFlow port {stray.out.port}"
@@ -96,6 +117,8 @@ def emulate(
                 ("", stray.entry.node, words), f"{stray.entry.node}: {words}"
             )
         tables = [fabric.tables(node) for node in node_ports]
+    if options.captures is not None:
+        write_captures(options.captures, case.wiring, emulated.sights)
     faults = audit(case.wiring, case.flows, tables)
     findings = [*map(str, faults), *emulated.findings.values()]
     first_cut_ps = min((one.at_ps for one in cuts), default=NEVER)

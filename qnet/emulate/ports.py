@@ -369,15 +369,19 @@ class Ports:
 
         One that comes after that is counted as late.
         """
-        network, routes = self.world.network, self.world.routes
-        hold = int(self.world.tally.owner[source, k.HOLD])
+        due_ps = self.due_ps(source, birth)
+        if 0 <= due_ps < arrival_ps:
+            last = self.planned_positions + self.stations(source)[-1]
+            self.world.routes.late[last] += 1
+        return max(arrival_ps, due_ps)
+
+    def due_ps(self, source: int, birth: int) -> int:
+        """Return when the damper of a source's listener hands over a frame; -1 without a damper."""
+        network, hold = self.world.network, int(self.world.tally.owner[source, k.HOLD])
         if hold < 0:
-            return arrival_ps
-        due = k.damper_due(
-            source, birth, hold, routes.damper_clock, network.clock_error, network.block
-        )
-        routes.late[self.planned_positions + self.stations(source)[-1]] += arrival_ps > due
-        return max(arrival_ps, int(due))
+            return -1
+        clock = self.world.routes.damper_clock
+        return int(k.damper_due(source, birth, hold, clock, network.clock_error, network.block))
 
     def _cell(self, lane: int, place: int) -> Ints:
         lanes = self.world.lanes

@@ -13,8 +13,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, zip_longest
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from qnet.emulate.captures import HOST, Sight
 from qnet.emulate.case import Case, Member
 from qnet.emulate.fabric import Entry, Out
 from qnet.emulate.frame import Frame, read_frame
@@ -22,12 +23,16 @@ from qnet.emulate.hosts import host_frame, is_whole
 from qnet.emulate.kernels import FRAME_BYTES, TIME, TURN
 from qnet.emulate.ports import Passage, Ports
 from qnet.emulate.wiring import HOST_PORT
+from qnet.exchange.pcapng import INBOUND, OUTBOUND
 from qnet.model.topology import Port
 from qnet.simulate.kernels import NEVER
 
 TTL = 64
 """Hops after which a frame that goes astray is given up."""
 
+
+Watch = Literal["nothing", "hosts", "switches"]
+"""Whose frames are kept for captures: no one's, those of hosts, or those of switches as well."""
 
 Forward = Callable[[Sequence[Entry]], Sequence[Sequence[Out]]]
 
@@ -74,6 +79,7 @@ class Walk:
     met: set[int] = field(default_factory=set)
     """Frames that came to where copies meet, passed on or not."""
     findings: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    sights: list[Sight] = field(default_factory=list)
     hops: int = 0
     cut_s: float = 0.0
     """Wall clock: longest time in which a cut was made and all switches had turned to it."""
@@ -85,13 +91,14 @@ def walk(
     progress: Callable[[int, int], None] | None = None,
     cuts: Sequence[Cut] = (),
     set_wire: Callable[[str], None] | None = None,
+    watch: Watch = "nothing",
 ) -> tuple[Walk, Ports]:
     """Run to the end. Without `forward` switches are left out: the simulator's own course.
 
     `set_wire` takes both ends of a wire down, by the name of a port of it.
     """
     ports = Ports(case.topology, case.profile, case.plan, want=case.want)
-    run = _Run(case, ports, forward, cuts, set_wire)
+    run = _Run(case, ports, forward, cuts, set_wire, watch)
     while not ports.done:
         run.window()
         if progress is not None:
@@ -110,7 +117,9 @@ class _Run:
         forward: Forward | None,
         cuts: Sequence[Cut] = (),
         set_wire: Callable[[str], None] | None = None,
+        watch: Watch = "nothing",
     ) -> None:
+        self.watch = watch
         self.case, self.ports, self.forward = case, ports, forward
         self.wiring = case.wiring
         self.walk = Walk()
@@ -196,12 +205,21 @@ class _Run:
             # if a later one of the same source was seen.
             if real.left or self.ports.overtaken(real.member.source, real.number):
                 self.walk.lost.add(real.number)
+        discarded = self.walk.met - self.walk.arrival_ps.keys()
+        self.walk.sights = [
+            one._replace(comment=f"{one.comment}, discarded: another copy was passed on")
+            if one.frame in discarded and (one.port, one.direction) == (HOST, INBOUND)
+            else one
+            for one in self.walk.sights
+        ]
 
     def _ask(self, until: int) -> None:
         """Have the switches forward what comes to them before a time: from hosts, from wires."""
-        entering = []
+        entering, times = [], []
         while self.born and self.born[-1][0] < until:
-            entering.append(self.real[self.born.pop()[1]])
+            time_ps, number = self.born.pop()
+            times.append(time_ps)
+            entering.append(self.real[number])
         crossed = []
         while self.pending and self.pending[0][0] < until:
             *_, one = heapq.heappop(self.pending)
@@ -222,10 +240,39 @@ class _Run:
         assert self.forward is not None
         outs_of = self.forward(entries)
         self.walk.hops += len(entries)
+        if self.watch != "nothing":
+            asked = [*entering, *(self.real[one.frame] for one in crossed)]
+            times += [one.time_ps for one in crossed]
+            for real, time_ps, entry, outs in zip(asked, times, entries, outs_of, strict=True):
+                self._see(real, time_ps, entry, outs)
         for leader, outs in zip(entering, outs_of, strict=False):
             self._entered(leader, outs)
         for one, outs in zip(crossed, outs_of[len(entering) :], strict=True):
             self._crossed(one, outs)
+
+    def _see(self, real: _Real, time_ps: int, entry: Entry, outs: Sequence[Out]) -> None:
+        """Keep for captures what hosts, and switches if asked for, have of a frame."""
+        member, node = real.member, entry.node
+        place = (real.number - int(self.ports.span[member.source, 0])) * member.stride
+        name = f"{member.flow.name}: frame {place}"
+        seen = []
+        if entry.port == HOST_PORT:
+            seen.append((time_ps, HOST, OUTBOUND, entry.data, f"{name}, sent at {time_ps} ps"))
+        else:
+            name += f" by path {member.flow.lanes.index(member.lane) + 1}"
+        seen.append((time_ps, entry.port, INBOUND, entry.data, name))
+        for out in outs:
+            seen.append((time_ps, out.port, OUTBOUND, out.data, name))
+            if out.port == HOST_PORT:
+                at_ps = time_ps
+                if node == member.flow.listener:
+                    at_ps = max(at_ps, self.ports.due_ps(member.source, real.birth))
+                words = f"{name}, {at_ps - real.birth} ps after it was sent"
+                seen.append((at_ps, HOST, INBOUND, out.data, words))
+        for at_ps, port, direction, data, words in seen:
+            if port == HOST or self.watch == "switches":
+                sight = Sight(at_ps, node, port, direction, data, words, real.number)
+                self.walk.sights.append(sight)
 
     # Cuts
 

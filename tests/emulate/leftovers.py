@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 from pathlib import Path
 
 from qnet.emulate import cleanup
 
 
-def machine() -> tuple[str, set[str]]:
-    """Devices and named namespaces: what a run must leave as it was."""
+def machine() -> set[str]:
+    """Devices and namespaces named as those of a run, which must leave none; others may come."""
     devices = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
     names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
-    lines = "\n".join(line.split()[1] for line in devices.stdout.splitlines())
-    return lines, set(names.stdout.split())
+    every = [line.split()[1].partition("@")[0].rstrip(":") for line in devices.stdout.splitlines()]
+    every += [line.split()[0] for line in names.stdout.splitlines()]
+    return {one for one in every if re.fullmatch(r"[ehsw]\d+(-\d+)?|.*qnet.*", one)}
 
 
 def folders(process: int) -> list[Path]:

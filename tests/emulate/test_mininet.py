@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -89,14 +88,13 @@ def test_what_comes_out_is_what_was_simulated(
     assert all(one.delivered > 20 for one in result.streams)
     assert result.findings == ()
     # Captures carry virtual time: the talkers' intervals and the latency, to the nanosecond.
-    assert [path.name for path in run.captures] == ["a.pcap", "c.pcap"]
+    assert [path.name for path in run.captures] == ["a.pcapng", "b.pcapng", "c.pcapng"]
     if shutil.which("tshark"):
-        times = _times(tmp_path / "a.pcap")
-        by_source = defaultdict(list)
-        for source, number, latency_ps in run.latency_ps:
-            by_source[source].append((number, latency_ps))
-        assert len(times) == next(one.delivered for one in result.streams if one.name == "back")
-        assert sorted(times) == times
+        by_name = {one.name: one for one in result.streams}
+        got, sent = (_times(tmp_path / "a.pcapng", direction) for direction in (1, 2))
+        assert len(got) == by_name["back"].delivered
+        assert len(sent) == by_name["pair"].frames + by_name["mix"].frames
+        assert (sorted(got), sorted(sent)) == (got, sent)
 
 
 def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan: Plan) -> None:
@@ -162,8 +160,9 @@ def test_folders_of_dead_processes_are_removed() -> None:
         mine.rmdir()
 
 
-def _times(path: Path) -> list[int]:
-    command = ["tshark", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch", "-Y", "udp"]
+def _times(path: Path, direction: int) -> list[int]:
+    wanted = f"udp and frame.packet_flags_direction == {direction}"
+    command = ["tshark", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch", "-Y", wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(line.replace(".", "")) for line in done.stdout.split()]
 

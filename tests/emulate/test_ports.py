@@ -15,47 +15,15 @@ from qnet.model.observation import Observation
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from tests.asking import Answer, ask
+from tests.emulate.networks import every_part
 from tests.slow_case import Case
 from tests.unit.test_simulate_ports import PARTS, Drawing
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-TOPOLOGY = """
-title: Three bridges, one link of which loses frames
-nodes:
-  - {name: a, processing: 1us..2us}
-  - {name: b, processing: 1us..2us, buffer: 100kB}
-  - {name: c, processing: 1us..2us}
-links:
-  - {between: [a, b], rate: 1Gbps, length: 1km}
-  - {between: [b, c], rate: 1Gbps, length: 1km, loss: 1%}
-"""
-TRAFFIC = """
-title: Shaped, metered, weighted and cut
-topology: topology
-classes:
-  - {name: audio, priority: 6, mechanism: strict-priority, idle-slope: 30%}
-  - {name: control, priority: 5, mechanism: strict-priority, max-residence: 1ms}
-  - {name: gold, priority: 2, mechanism: strict-priority, weight: 3}
-  - {name: silver, priority: 2, mechanism: strict-priority, weight: 1}
-  - {name: bulk, priority: 0, mechanism: strict-priority, preemptable: true}
-simulation: {duration: 4ms, seed: 5}
-streams:
-  - {name: voice, from: a, to: c, class: audio, interval: 125us, max-payload-size: 600B}
-  - {name: valve, from: a, to: c, class: control, interval: 100us, max-payload-size: 200B,
-     max-pkts-per-interval: 2, excess-pkts-per-interval: 1, police: true}
-demands:
-  - {name: rich, from: a, to: c, class: gold, rate: 500Mbps}
-  - {name: poor, from: b, to: c, class: silver, rate: 300Mbps}
-  - {name: rest, from: a, to: c, class: bulk, rate: 90Mbps, sizes: 1518B}
-"""
-
-
 def test_frames_through_every_part_of_a_general_port_arrive_as_simulated(tmp_path: Path) -> None:
-    (tmp_path / "topology.yaml").write_text(TOPOLOGY)
-    (tmp_path / "traffic.yaml").write_text(TRAFFIC)
-    answer = ask(tmp_path / "traffic.yaml")
+    answer = every_part(tmp_path)
     causes = {one.cause for one in answer.observation.drops}
     assert causes >= {"beyond the committed rate", "lost or damaged on the link"}
     _follow(1, answer)

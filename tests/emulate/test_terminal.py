@@ -85,7 +85,7 @@ def on_a_terminal(home: Path) -> Iterator[Terminal]:
             os.close(end)
 
 
-def is_gone(terminal: Terminal, inside: list[int], before: tuple[str, set[str]]) -> bool:
+def is_gone(terminal: Terminal, inside: list[int], before: set[str]) -> bool:
     """Say whether nothing of a run is left, once the kernel has had time to end its namespaces."""
     give_up = time.monotonic() + 10
     while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:

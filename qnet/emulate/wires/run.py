@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import mmap
 import os
 import socket
 import struct
@@ -40,6 +41,8 @@ SLOTS = 8192
 RECORDS = 1 << 16
 LOSSES = 1 << 14
 CAPTURE_BYTES = 64 << 20
+RING_FRAMES = 4096
+RING_BLOCK_BYTES = 1 << 16
 FAULTS = 4096
 BATCH = 64
 NAME_BYTES = 32
@@ -61,12 +64,15 @@ PATIENCE_NS = 300_000_000
 
 # linux/if_packet.h and linux/if_ether.h
 SOL_PACKET = 263
-PACKET_AUXDATA = 8
+PACKET_RX_RING = 5
+PACKET_VERSION = 10
 PACKET_QDISC_BYPASS = 20
 PACKET_IGNORE_OUTGOING = 23
-SO_RCVBUFFORCE = 33
 SO_SNDBUFFORCE = 32
 ETH_P_ALL = 3
+TPACKET_V2 = 1
+RING_HEADER_BYTES = 128
+"""More than what the kernel puts before a frame."""
 
 FIFO_PRIORITY = 10
 
@@ -91,8 +97,9 @@ class Probe(NamedTuple):
     `templates` are (frame bytes, cycle tag or -1, the host's frame without check sequence). `twin`
     is the source whose frames are copies of this one's, or -1; the host sends one for both. `label`
     is that of its frames between switches, or -1. Frames that are `tagged` carry their cycle; the
-    talker's host says that of the first path, by so much `tag_ahead` of this one's. `beside` is the
-    port by which the talker's switch sends them when their own is down, or -1.
+    talker's host says that of the first path, by so much `tag_ahead` of this one's. `leader` is the
+    source that frames are marked with, this one where it is -1. `beside` is the port by which the
+    talker's switch sends them when their own is down, or -1.
     """
 
     source: int
@@ -104,6 +111,7 @@ class Probe(NamedTuple):
     label: int = -1
     tagged: bool = False
     tag_ahead: int = 0
+    leader: int = -1
     beside: int = -1
 
 
@@ -182,9 +190,10 @@ class Lateness:
 class Emulator:
     """All wires and ports of a network, in virtual time stretched `dilation` times over the wall.
 
-    With `plan` None nothing is simulated and no probes are sent: frames of real hosts only, served
-    as they come (`free_run`). Sources of the profile that are no probes are simulated only. `end`
-    of virtual time is the profile's duration.
+    With `skips` virtual time is stretched only while a real frame is in a switch or about to go
+    into one. With `plan` None nothing is simulated and no probes are sent: frames of real hosts
+    only, served as they come (`free_run`). Sources of the profile that are no probes are simulated
+    only. `end` of virtual time is the profile's duration.
     """
 
     def __init__(  # noqa: PLR0913
@@ -199,6 +208,7 @@ class Emulator:
         lag_ns: int | None = None,
         end_ps: int | None = None,
         free_run: bool = False,
+        skips: bool = True,
         slots: int = SLOTS,
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
@@ -230,7 +240,7 @@ class Emulator:
         )
         stride = _stride(profile)
         base_position = len(simulated.routes.hop)
-        law = np.zeros(16, dtype=np.int64)
+        law = np.zeros(24, dtype=np.int64)
         law[w.DILATION] = dilation
         law[w.LAG_NS] = lag_ns
         law[w.LEAD] = lead
@@ -244,15 +254,15 @@ class Emulator:
         law[w.BATCH] = BATCH
         law[w.WINDOW_PS] = self.window_ps
         law[w.PATIENCE_NS] = PATIENCE_NS
+        law[w.SKIPS] = int(skips)
         law[w.MEETING_LAG_PS] = 2 * self.window_ps + MEETING_LAG_NS * 1000 // dilation
         self.wires = self._wires(law, edged, profile, probes)
         self.pool = _pool(slots, stride, len(self.found), edged)
-        self._keep: list[object] = []
-        self.messages = self._messages(stride)
+        self.messages = self._messages()
         self.socket: socket.socket | None = None
         self.finished = False
-        self.arrivals: list[Arrival] = []
-        self.losses: list[Loss] = []
+        self._arrived: list[tuple[Ints, bytes]] = []
+        self._lost: list[Ints] = []
 
     def _wires(self, law: Ints, edged: Edged, profile: Profile, probes: Sequence[Probe]) -> w.Wires:
         ports = self.topology.ports
@@ -274,6 +284,7 @@ class Emulator:
             row[w.TEMPLATE], row[w.TEMPLATES] = len(templates), len(one.templates)
             row[w.TWIN], row[w.PATH] = one.twin, one.label
             row[w.TAGGED], row[w.TAG_AHEAD] = int(one.tagged), one.tag_ahead
+            row[w.LEADER] = one.leader if one.leader >= 0 else one.source
             row[w.BESIDE] = one.beside
             patterns += [(len(data), size, tag) for size, tag, data in one.templates]
             templates += [data for _, _, data in one.templates]
@@ -330,27 +341,16 @@ class Emulator:
         ]
         return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
-    def _messages(self, stride: int) -> w.Messages:
-        names = np.zeros((BATCH, NAME_BYTES), dtype=np.uint8)
-        control = np.zeros((BATCH, 64), dtype=np.uint8)
-        data = np.zeros((BATCH, stride), dtype=np.uint8)
-        received = np.zeros((BATCH, 8), dtype=np.int64)
-        vector = np.zeros((BATCH, 2), dtype=np.int64)
+    def _messages(self) -> w.Messages:
         sent = np.zeros((BATCH, 8), dtype=np.int64)
         sent_vector = np.zeros((BATCH, 2), dtype=np.int64)
         addresses = np.zeros((max(len(self.ends), 1), NAME_BYTES), dtype=np.uint8)
         for i in range(BATCH):
-            vector[i] = data[i].ctypes.data, stride - 8
-            received[i, 0], received[i, 1] = names[i].ctypes.data, NAME_BYTES
-            received[i, 2], received[i, 3] = vector[i].ctypes.data, 1
-            received[i, 4], received[i, 5] = control[i].ctypes.data, 64
             sent[i, 1], sent[i, 2], sent[i, 3] = 20, sent_vector[i].ctypes.data, 1
-        self._keep.append(vector)
         return w.Messages(
-            received=received,
-            names=names,
-            control=control,
-            data=data,
+            ring=np.zeros(8, dtype=np.uint8),
+            words=np.zeros((1, 1), dtype=np.int64),
+            turn=np.zeros(1, dtype=np.int64),
             sent=sent,
             sent_vector=sent_vector,
             addresses=addresses,
@@ -367,11 +367,10 @@ class Emulator:
         with Inside(namespace):
             one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             try:
-                one.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
                 one.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
                 one.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
-                for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
-                    one.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+                one.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES)
+                ring = self._ring(one)
                 numbers = [socket.if_nametoindex(end.interface) for end in self.ends]
             except BaseException:
                 one.close()
@@ -383,12 +382,32 @@ class Emulator:
             address = struct.pack("=HHiHBB8x", socket.AF_PACKET, 0, number, 0, 0, 6)
             self.messages.addresses[place, :20] = np.frombuffer(address, dtype=np.uint8)
         self.wires = self.wires._replace(end_of=end_of)
+        view = np.frombuffer(ring, dtype=np.uint8)
+        self.messages = self.messages._replace(
+            ring=view, words=view.view(np.int64).reshape(RING_FRAMES, -1)
+        )
         self.wires.law[w.SOCKET] = one.fileno()
         self.socket = one
+
+    def _ring(self, one: socket.socket) -> mmap.mmap:
+        """Let the kernel put what it receives into memory that both see: no call for each frame.
+
+        Of version 2 of the ring, which shows every frame at once; version 3 keeps them for a while.
+        """
+        size = 1 << (int(self.wires.law[w.STRIDE]) + RING_HEADER_BYTES - 1).bit_length()
+        block = max(size, RING_BLOCK_BYTES)
+        total = size * RING_FRAMES
+        one.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
+        one.setsockopt(
+            SOL_PACKET, PACKET_RX_RING, struct.pack("=4I", block, total // block, size, RING_FRAMES)
+        )
+        return mmap.mmap(one.fileno(), total)
 
     def close(self) -> None:
         """Close the socket; may be called at any time, and again."""
         if self.socket is not None:
+            # The kernel keeps the socket for as long as its ring is mapped.
+            self.messages = self._messages()
             self.socket.close()
             self.socket = None
 
@@ -410,7 +429,7 @@ class Emulator:
         give_up = time.monotonic_ns() + longest_ns
         while time.monotonic_ns() < give_up:
             receive(
-                8, self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
+                self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
                 self.world.tally,
             )  # fmt: skip
             live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
@@ -516,29 +535,40 @@ class Emulator:
         self._fetch()
 
     def _fetch(self) -> None:
+        """Make room for records; what they mean is worked out when nothing waits for it."""
         count = self.pool.counts
-        rows = self.pool.record[: count[w.RECORD_COUNT]]
-        capture = self.pool.capture
-        for row in rows.tolist():
-            first = row[w.RECORD_AT]
-            self.arrivals.append(
-                Arrival(
-                    row[w.RECORD_OWNER],
-                    row[w.RECORD_SEQUENCE],
-                    row[w.RECORD_BORN],
-                    row[w.RECORD_TIME],
-                    row[w.RECORD_WALL],
-                    row[w.RECORD_END],
-                    capture[first : first + row[w.RECORD_BYTES]].tobytes(),
-                )
-            )
-        for row in self.pool.loss[: count[w.LOSS_COUNT]].tolist():
-            self.losses.append(Loss(*row[:4]))
+        if count[w.LOSS_COUNT]:
+            self._lost.append(self.pool.loss[: count[w.LOSS_COUNT]].copy())
+        if count[w.RECORD_COUNT]:
+            rows = self.pool.record[: count[w.RECORD_COUNT]].copy()
+            self._arrived.append((rows, self.pool.capture[: count[w.CAPTURE_BYTES]].tobytes()))
         count[w.LOSS_COUNT] = 0
         count[w.RECORD_COUNT] = 0
         count[w.CAPTURE_BYTES] = 0
 
     # Afterwards
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """Return the real frames that have come out to their hosts, in order."""
+        return [
+            Arrival(
+                row[w.RECORD_OWNER],
+                row[w.RECORD_SEQUENCE],
+                row[w.RECORD_BORN],
+                row[w.RECORD_TIME],
+                row[w.RECORD_WALL],
+                row[w.RECORD_END],
+                capture[row[w.RECORD_AT] : row[w.RECORD_AT] + row[w.RECORD_BYTES]],
+            )
+            for rows, capture in self._arrived
+            for row in rows.tolist()
+        ]
+
+    @property
+    def losses(self) -> list[Loss]:
+        """Return the real frames that ports dropped or links lost, in order."""
+        return [Loss(*row[:4]) for rows in self._lost for row in rows.tolist()]
 
     def late(self, source: int) -> int:
         """Return how often a real frame of a source came to a port too late, or left it so."""
@@ -619,7 +649,7 @@ def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
     count[w.MARGIN_LEAST] = k.NEVER
     return w.Pool(
         slot=np.zeros((slots, 16), dtype=np.int64),
-        frames=np.zeros((slots, stride), dtype=np.uint8),
+        frames=np.zeros(slots * stride, dtype=np.uint8),
         free=np.arange(slots, dtype=np.int64)[::-1].copy(),
         live=np.zeros(slots, dtype=np.int64),
         place=np.zeros(slots, dtype=np.int64),

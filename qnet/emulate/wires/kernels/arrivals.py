@@ -46,6 +46,7 @@ from qnet.emulate.wires.kernels.tables import (
     STALE,
     STATE,
     STRAYS,
+    STRIDE,
     SWITCH_END,
     TAGGED,
     TARGET,
@@ -80,17 +81,19 @@ def send_free(slot: int, target: int, at_wall: int, virtual: int, wires: Wires, 
 
 
 @bare_kernel
-def keep_bytes(slot: int, row: int, length: int, pool: Pool, messages: Messages) -> None:
+def keep_bytes(
+    slot: int, at: int, length: int, wires: Wires, pool: Pool, messages: Messages
+) -> None:
     """Keep the bytes of a frame that has come in."""
-    stride = pool.frames.shape[1]
-    copy(pool.frames.ctypes.data + slot * stride, messages.data.ctypes.data + row * stride, length)
+    own = slot * wires.law[STRIDE]
+    copy(pool.frames.ctypes.data + own, messages.ring.ctypes.data + at, length)
 
 
 @bare_kernel
 def give_to_host(slot: int, now: int, wires: Wires, pool: Pool) -> None:
     """Note a frame that is its listener's, and give it to the listener's host, if it has one."""
     end = wires.probe[pool.slot[slot, OWNER], EXIT]
-    note_arrival(slot, end, now, pool)
+    note_arrival(slot, end, now, wires, pool)
     pool.counts[DELIVERED] += 1
     peer = wires.end[end, PEER]
     if peer < 0:
@@ -103,25 +106,25 @@ def give_to_host(slot: int, now: int, wires: Wires, pool: Pool) -> None:
 
 @bare_kernel
 def came_out(
-    end: int, row: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
+    end: int, at: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
     routes: Routes, lanes: Lanes, tally: Tally,
 ) -> None:  # fmt: skip
-    """Take in one frame that has come out of a switch or a host; its bytes are `data[row]`."""
-    data, count, one, law = messages.data, pool.counts, pool.slot, wires.law
+    """Take in one frame that has come out of a switch or a host; its bytes begin at `ring[at]`."""
+    data, count, one, law = messages.ring, pool.counts, pool.slot, wires.law
     kind = wires.end[end, KIND]
-    trailed = has_trailer(data, row, length) and kind != HOST_END
+    trailed = has_trailer(data, at, length) and kind != HOST_END
     slot = FREE_SLOT
     virtual = virtual_of(now, law)
     if trailed:
         length -= TRAILER_BYTES
-        virtual = read(data, row, length + 8, 8)
-        slot = read(data, row, length + 16, 4)
+        virtual = read(data, at + length + 8, 8)
+        slot = read(data, at + length + 16, 4)
     if slot != FREE_SLOT:
-        turn = read(data, row, length + 20, 4)
+        turn = read(data, at + length + 20, 4)
         if slot >= one.shape[0] or one[slot, TURN] != turn:
             count[STALE] += 1
             return
-        came_out_planned(end, row, length, now, slot, wires, pool, messages, routes, lanes)
+        came_out_planned(end, at, length, now, slot, wires, pool, messages, routes, lanes)
         return
     count[FREE_FRAMES] += 1
     port = wires.end[end, PORT]
@@ -132,7 +135,7 @@ def came_out(
         return
     one[slot, BYTES_HELD] = length
     one[slot, VIRTUAL] = virtual
-    keep_bytes(slot, row, length, pool, messages)
+    keep_bytes(slot, at, length, wires, pool, messages)
     if kind == SWITCH_END:
         insert_free(slot, port, wires, pool, routes, lanes, tally)
     elif kind == EDGE_END:
@@ -148,11 +151,11 @@ def came_out(
 
 @bare_kernel
 def came_out_planned(
-    end: int, row: int, length: int, now: int, slot: int, wires: Wires, pool: Pool,
+    end: int, at: int, length: int, now: int, slot: int, wires: Wires, pool: Pool,
     messages: Messages, routes: Routes, lanes: Lanes,
 ) -> None:  # fmt: skip
     """Confirm the row of a planned frame, or note where the frame has come out instead."""
-    data, count, one, law = messages.data, pool.counts, pool.slot, wires.law
+    data, count, one, law = messages.ring, pool.counts, pool.slot, wires.law
     port = wires.end[end, PORT]
     released = one[slot, RELEASED]
     twin = one[slot, TWIN_SLOT]
@@ -173,7 +176,7 @@ def came_out_planned(
             return
         count[CAME_OUT] += 1
         pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
-        keep_bytes(slot, row, length, pool, messages)
+        keep_bytes(slot, at, length, wires, pool, messages)
         one[slot, BYTES_HELD] = length
         if one[slot, IN_LANE] >= 0:
             one[slot, STATE] = QUEUED
@@ -184,7 +187,7 @@ def came_out_planned(
         position = -1
         if is_cut(slot, wires, pool):
             count[REROUTED] += 1
-            position = way_on(label_of(data, row, length) >> 3, port, wires, routes)
+            position = way_on(label_of(data, at, length) >> 3, port, wires, routes)
         else:
             count[STRAYS] += 1
             note_fault(
@@ -198,15 +201,15 @@ def came_out_planned(
         count[FOLLOWED] += 1
         count[CAME_OUT] += 1
         pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
-        keep_bytes(slot, row, length, pool, messages)
+        keep_bytes(slot, at, length, wires, pool, messages)
         one[slot, BYTES_HELD] = length
         return
     count[CAME_OUT] += 1
     pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
-    keep_bytes(slot, row, length, pool, messages)
+    keep_bytes(slot, at, length, wires, pool, messages)
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
-    label = label_of(data, row, length)
+    label = label_of(data, at, length)
     # That of another source, where a cut has sent the frame another way.
     path = wires.probe[routes.owner[one[slot, BASE]], PATH]
     if path >= 0 and label >> 3 != path:

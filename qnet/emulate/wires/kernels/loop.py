@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qnet.emulate.wires.kernels.packets import receive, release
-from qnet.emulate.wires.kernels.ports import awaited, follow, serve_window
+from qnet.emulate.wires.kernels.packets import exchange
+from qnet.emulate.wires.kernels.ports import awaited, follow, is_idle, serve_window
 from qnet.emulate.wires.kernels.slots import has_record_room
 from qnet.emulate.wires.kernels.system import POLL_IN, ppoll, wall
 from qnet.emulate.wires.kernels.tables import (
@@ -27,6 +27,7 @@ from qnet.emulate.wires.kernels.tables import (
     RECORDS_FULL,
     RUNNING,
     SERVED,
+    SKIPS,
     SOCKET,
     SPIN_NS,
     TIME_NOW,
@@ -56,10 +57,9 @@ def run(
     """
     law, count = wires.law, pool.counts
     while True:
-        receive(8, wires, pool, messages, routes, lanes, tally)
+        exchange(wall(messages.clock), wires, pool, messages, routes, lanes, tally)
         now = wall(messages.clock)
         count[TIME_NOW] = now
-        release(now, wires, pool, messages)
         if now >= stop_at:
             return RUNNING
         if not has_record_room(wires, pool):
@@ -76,6 +76,9 @@ def run(
                 served + law[WINDOW_PS], (served // network.block + 1) * network.block, law[END_PS]
             )
             due = wall_of(until, law) + law[LAG_NS] if served < law[END_PS] else NEVER
+            if now < due < NEVER and law[SKIPS] == 1 and is_idle(pool):
+                law[ORIGIN_NS] -= due - now
+                due = now
             wake = min(due, stop_at)
         if now >= due and law[FREE_RUN] == 0:
             # Virtual time waits for frames that a switch still has, and for this loop itself.

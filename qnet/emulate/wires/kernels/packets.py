@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from qnet.emulate.wires.kernels.arrivals import came_out
-from qnet.emulate.wires.kernels.frames import put_trailer
+from qnet.emulate.wires.kernels.frames import put_trailer, write
 from qnet.emulate.wires.kernels.slots import drop_slot, has_record_room, heap_pop
-from qnet.emulate.wires.kernels.system import DONT_WAIT, recvmmsg, sendmmsg, wall
+from qnet.emulate.wires.kernels.system import DONT_WAIT, sendmmsg, wall
 from qnet.emulate.wires.kernels.tables import (
     AWAY,
     BATCH,
     BYTES_HELD,
+    DROPPED_FREE,
     EXPECTED,
     FREE_SLOT,
     HEAP_COUNT,
@@ -29,6 +26,7 @@ from qnet.emulate.wires.kernels.tables import (
     STRIDE,
     TARGET,
     TIME_NOW,
+    TRAILER_BYTES,
     TURN,
     VIRTUAL,
     WAITING,
@@ -39,102 +37,122 @@ from qnet.emulate.wires.kernels.tables import (
 from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import Lanes, Routes, Tally
 
+# Words of a place in the ring, and bits of its status: struct tpacket2_hdr and struct sockaddr_ll.
+RING_STATUS, RING_LENGTH, RING_TAGS, RING_ADDRESS = 0, 1, 3, 4
+RING_KERNEL, RING_USER, RING_TAG, RING_TAG_KIND = 0, 1, 16, 64
+
+ROUNDS = 8
+"""So many batches are taken in before anything else is looked at."""
+
 
 @bare_kernel
 def receive(
-    rounds: int, wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
+    wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
     tally: Tally,
 ) -> int:  # fmt: skip
-    """Take in the frames that wait at the socket; return how many."""
-    batch = wires.law[BATCH]
-    received, data, control = messages.received, messages.data, messages.control
-    socket = wires.law[SOCKET]
+    """Take in the frames that the kernel has put into the ring; return how many."""
+    batch, ring, words, turn = wires.law[BATCH], messages.ring, messages.words, messages.turn
+    places, size = words.shape[0], words.shape[1] * 8
+    longest = wires.law[STRIDE] - TRAILER_BYTES
     total = 0
-    for _ in range(rounds):
-        if not has_record_room(wires, pool):
+    for _ in range(ROUNDS):
+        if words[turn[0], RING_STATUS] & RING_USER == 0:
             break
-        for i in range(batch):
-            received[i, 1] = 32
-            received[i, 5] = 64
-            received[i, 7] = 0
-        got = recvmmsg(socket, received.ctypes.data, batch, DONT_WAIT, 0)
-        if got <= 0:
+        if not has_record_room(wires, pool):
             break
         now = wall(messages.clock)
         pool.counts[TIME_NOW] = now
-        for i in range(got):
-            length = received[i, 7] & 0xFFFFFFFF
-            interface: Any = 0
-            for j in range(4):
-                interface |= np.int64(messages.names[i, 4 + j]) << (8 * j)
-            if interface >= wires.end_of.size or wires.end_of[interface] < 0:
-                continue
-            # A VLAN tag that the kernel has taken off comes beside the frame.
-            status = np.int64(control[i, 16])
-            if received[i, 5] >= 36 and status & 16 and length >= 14:
-                for j in range(length - 1, 11, -1):
-                    data[i, j + 4] = data[i, j]
-                if status & 64:
-                    data[i, 12], data[i, 13] = control[i, 35], control[i, 34]
-                else:
-                    data[i, 12], data[i, 13] = 0x81, 0
-                data[i, 14], data[i, 15] = control[i, 33], control[i, 32]
+        for _ in range(batch):
+            place = turn[0]
+            status = words[place, RING_STATUS]
+            if status & RING_USER == 0:
+                break
+            length = words[place, RING_LENGTH] & 0xFFFFFFFF
+            at = place * size + ((words[place, RING_LENGTH] >> 32) & 0xFFFF)
+            interface = words[place, RING_ADDRESS] >> 32
+            if status & RING_TAG and length >= 14:
+                # A VLAN tag that the kernel has taken off comes beside the frame.
+                tags = words[place, RING_TAGS]
+                for i in range(12):
+                    ring[at - 4 + i] = ring[at + i]
+                kind = (tags >> 16) & 0xFFFF if status & RING_TAG_KIND else 0x8100
+                write(ring, at + 8, 4, (kind << 16) | (tags & 0xFFFF))
+                at -= 4
                 length += 4
-            came_out(
-                wires.end_of[interface], i, length, now, wires, pool, messages, routes, lanes,
-                tally,
-            )  # fmt: skip
-        total += got
-        if got < batch:
-            break
+            if length > longest:
+                pool.counts[DROPPED_FREE] += 1
+            elif interface < wires.end_of.size and wires.end_of[interface] >= 0:
+                came_out(
+                    wires.end_of[interface], at, length, now, wires, pool, messages, routes, lanes,
+                    tally,
+                )  # fmt: skip
+            words[place, RING_STATUS] = RING_KERNEL
+            turn[0] = (place + 1) % places
+            total += 1
     return total
 
 
 @bare_kernel
 def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
-    """Put into switches, and hand to hosts, the frames whose wall time has come."""
+    """Put into switches, and hand to hosts, frames whose wall time has come: a batch at most."""
     one, count, heap, law = pool.slot, pool.counts, pool.heap, wires.law
     batch = law[BATCH]
-    total = 0
-    while count[HEAP_COUNT] > 0 and heap[0, 0] <= now:
-        filled = 0
-        while filled < batch and count[HEAP_COUNT] > 0 and heap[0, 0] <= now:
-            slot = heap_pop(pool)
-            if one[slot, STATE] != WAITING:
-                continue
-            target = one[slot, TARGET]
-            length = one[slot, BYTES_HELD]
-            kind = wires.end[target, KIND]
-            if kind != HOST_END:
-                planned = one[slot, OWNER] >= 0
-                mark = slot if planned else FREE_SLOT
-                length = put_trailer(
-                    pool.frames, slot, length, one[slot, VIRTUAL], mark, one[slot, TURN]
-                )
-            messages.sent_vector[filled, 0] = messages.places[0] + slot * law[STRIDE]
-            messages.sent_vector[filled, 1] = length
-            messages.sent[filled, 0] = messages.places[1] + target * 32
-            messages.sent[filled, 7] = 0
-            messages.sending[filled] = slot
-            filled += 1
-        first = 0
-        while first < filled:
-            sent = sendmmsg(
-                law[SOCKET], messages.sent.ctypes.data + 64 * first, filled - first, DONT_WAIT
-            )
-            if sent <= 0:
-                # This one cannot go: the interface is down, or its queue is full.
-                count[SENT_ERRORS] += 1
-                sent = 1
-            first += sent
-        for i in range(filled):
-            slot = messages.sending[i]
-            if one[slot, OWNER] < 0:
-                drop_slot(slot, pool)
-                continue
-            count[PUT_IN] += 1
-            one[slot, RELEASED] = now
-            if one[slot, STATE] == WAITING:
-                one[slot, STATE] = LEAVING if one[slot, EXPECTED] < 0 else AWAY
-        total += filled
-    return total
+    filled = 0
+    while filled < batch and count[HEAP_COUNT] > 0 and heap[0, 0] <= now:
+        slot = heap_pop(pool)
+        if one[slot, STATE] != WAITING:
+            continue
+        target = one[slot, TARGET]
+        length = one[slot, BYTES_HELD]
+        kind = wires.end[target, KIND]
+        if kind != HOST_END:
+            planned = one[slot, OWNER] >= 0
+            mark = slot if planned else FREE_SLOT
+            put_trailer(
+                pool.frames, slot * law[STRIDE] + length, one[slot, VIRTUAL], mark,
+                one[slot, TURN],
+            )  # fmt: skip
+            length += TRAILER_BYTES
+        messages.sent_vector[filled, 0] = messages.places[0] + slot * law[STRIDE]
+        messages.sent_vector[filled, 1] = length
+        messages.sent[filled, 0] = messages.places[1] + target * 32
+        messages.sent[filled, 7] = 0
+        messages.sending[filled] = slot
+        filled += 1
+    if filled == 0:
+        return 0
+    begins = wall(messages.clock)
+    first = 0
+    while first < filled:
+        sent = sendmmsg(
+            law[SOCKET], messages.sent.ctypes.data + 64 * first, filled - first, DONT_WAIT
+        )
+        if sent <= 0:
+            # This one cannot go: the interface is down, or its queue is full.
+            count[SENT_ERRORS] += 1
+            sent = 1
+        first += sent
+    for i in range(filled):
+        slot = messages.sending[i]
+        if one[slot, OWNER] < 0:
+            drop_slot(slot, pool)
+            continue
+        count[PUT_IN] += 1
+        one[slot, RELEASED] = begins
+        if one[slot, STATE] == WAITING:
+            one[slot, STATE] = LEAVING if one[slot, EXPECTED] < 0 else AWAY
+    return filled
+
+
+@bare_kernel
+def exchange(
+    now: int, wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
+    tally: Tally,
+) -> None:  # fmt: skip
+    """Take in what has come out of switches, and put in what is due by then, in turns.
+
+    So the ring never has to hold much more than what was put in at once.
+    """
+    receive(wires, pool, messages, routes, lanes, tally)
+    while release(now, wires, pool, messages) > 0:
+        receive(wires, pool, messages, routes, lanes, tally)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnet.emulate.wires.kernels.arrivals import give_to_host, send_free
-from qnet.emulate.wires.kernels.packets import receive, release
+from qnet.emulate.wires.kernels.packets import exchange
 from qnet.emulate.wires.kernels.rows import is_hopeless, plan_hop, slot_of, take_out
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
@@ -28,6 +28,7 @@ from qnet.emulate.wires.kernels.tables import (
     ELIMINATED,
     EXPECTED,
     FRAME,
+    HEAP_COUNT,
     HOP,
     IN_LANE,
     LATE,
@@ -110,10 +111,20 @@ def awaited(until: int, wires: Wires, pool: Pool) -> bool:
 
 
 @bare_kernel
+def is_idle(pool: Pool) -> bool:
+    """Say whether no frame is in a switch or about to go into one: the wall's time is for those."""
+    under_way = pool.counts[HEAP_COUNT]
+    for i in range(pool.counts[LIVE_COUNT]):
+        under_way += pool.slot[pool.live[i], STATE] != QUEUED
+    return under_way == 0
+
+
+@bare_kernel
 def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Give up the frames that have not come back although their rows must be served now.
 
     The row goes on as one of a frame that is simulated only: those behind it see no difference.
+    That of a frame whose wire has been cut is taken out: another copy may make up for it.
     """
     one, count = pool.slot, pool.counts
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
@@ -125,16 +136,17 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
                 kind = CUT_OFF
                 count[CUT] += 1
                 note_loss(slot, one[slot, EXPECTED], WIRE_CUT, pool)
+                take_out(slot, wires, pool, lanes)
             else:
                 count[VIOLATIONS] += 1
+                place = lanes.base[one[slot, IN_LANE]]
+                place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
+                number = lanes.cells[place, LABEL] >> 48 << 48
+                lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME] | number
             note_fault(
                 kind, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
             )  # fmt: skip
-            place = lanes.base[one[slot, IN_LANE]]
-            place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
-            number = lanes.cells[place, LABEL] >> 48 << 48
-            lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME] | number
             if state != WAITING:
                 drop_slot(slot, pool)
             else:
@@ -176,8 +188,7 @@ def serve_window(
             status = found
         now = wall(messages.clock)
         if now > last + 500_000:
-            receive(4, wires, pool, messages, routes, lanes, tally)
-            release(now, wires, pool, messages)
+            exchange(now, wires, pool, messages, routes, lanes, tally)
             last = now
     found = let_meet(until - wires.law[MEETING_LAG_PS], wires, network, routes, lanes, tally, parts)
     return status if found == DONE else found

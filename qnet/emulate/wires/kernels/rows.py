@@ -26,6 +26,7 @@ from qnet.emulate.wires.kernels.tables import (
     QUEUED,
     SERVED,
     STATE,
+    STRIDE,
     TAGGED,
     VIRTUAL,
     WAY_LABEL,
@@ -101,9 +102,10 @@ def insert_free(
     own = wires.law[BASE_POSITION] + slot
     owner = wires.law[BASE_OWNER] + slot
     priority: Any = 0
-    ether_type = read(pool.frames, slot, 12, 2)
+    first = slot * wires.law[STRIDE]
+    ether_type = read(pool.frames, first + 12, 2)
     if ether_type in (0x8100, 0x88A8):
-        priority = np.int64(pool.frames[slot, 14]) >> 5
+        priority = np.int64(pool.frames[first + 14]) >> 5
     routes.hop[own, LANE] = -1
     routes.hop[own, NEXT] = owner
     routes.rank[own] = wires.rank_of[priority]

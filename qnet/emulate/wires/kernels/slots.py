@@ -165,7 +165,7 @@ def has_record_room(wires: Wires, pool: Pool) -> bool:
 
 
 @bare_kernel
-def note_arrival(slot: int, end: int, now: int, pool: Pool) -> None:
+def note_arrival(slot: int, end: int, now: int, wires: Wires, pool: Pool) -> None:
     """Write down a frame that has come out to its host, and its bytes."""
     at = pool.counts[RECORD_COUNT]
     one, record, length = pool.slot, pool.record, pool.slot[slot, BYTES_HELD]
@@ -175,13 +175,9 @@ def note_arrival(slot: int, end: int, now: int, pool: Pool) -> None:
     record[at, RECORD_TIME] = one[slot, VIRTUAL]
     record[at, RECORD_WALL] = now
     record[at, RECORD_END] = end
-    first = pool.counts[CAPTURE_BYTES]
+    first, stride = pool.counts[CAPTURE_BYTES], wires.law[STRIDE]
     record[at, RECORD_AT] = first
     record[at, RECORD_BYTES] = length
-    copy(
-        pool.capture.ctypes.data + first,
-        pool.frames.ctypes.data + slot * pool.frames.shape[1],
-        length,
-    )
+    copy(pool.capture.ctypes.data + first, pool.frames.ctypes.data + slot * stride, length)
     pool.counts[CAPTURE_BYTES] = first + length
     pool.counts[RECORD_COUNT] = at + 1

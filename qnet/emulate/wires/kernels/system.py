@@ -26,9 +26,6 @@ def libc(name: str, result: Any, *arguments: Any) -> Any:
     return types.ExternalFunction(name, result(*arguments))
 
 
-recvmmsg = libc(
-    "recvmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32, types.intp
-)
 sendmmsg = libc("sendmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32)
 ppoll = libc("ppoll", types.int32, types.intp, types.uint64, types.intp, types.intp)
 memcpy = libc("memcpy", types.intp, types.intp, types.intp, types.intp)

@@ -23,9 +23,8 @@ SWITCH_END, EDGE_END, HOST_END = 0, 1, 2
 """Ends at a switch's side of a link, at its side of a host's wire, and at the host's side."""
 
 # Columns of `Wires.probe`, one row per source.
-EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, MADE, PATH, TAGGED, TAG_AHEAD, LATE = range(11)
-BESIDE = 11
-"""Port by which the talker's switch sends the source's frames when their own is down, or -1."""
+EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADER, MADE = range(8)
+PATH, TAGGED, TAG_AHEAD, LATE, BESIDE = range(8, 13)
 
 # Columns of `Wires.ways`.
 WAY_LABEL, WAY_PORT, WAY_POSITION = range(3)
@@ -64,6 +63,7 @@ INSIDE, MARGIN = 0, 1
 # Entries of `Wires.law`.
 ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, MEETING_LAG_PS = range(8)
 FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH, WINDOW_PS, PATIENCE_NS = range(8, 16)
+SKIPS = 16
 
 HOLD_LEAST_NS = 200_000
 """What virtual time is held back by is counted from here on; less is the loop's own round."""
@@ -140,12 +140,14 @@ class Pool(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """Arrays laid out as the C library's message headers, and what they point to."""
+    """Memory shared with the kernel: its ring of received frames, message headers for sendmmsg."""
 
-    received: Ints
-    names: Bytes
-    control: Bytes
-    data: Bytes
+    ring: Bytes
+    """[frame of the ring and byte]: header, link-layer address, frame (linux/if_packet.h)."""
+    words: Ints
+    """[frame of the ring, word]: the same memory."""
+    turn: Ints
+    """One number: the frame of the ring to be looked at next."""
     sent: Ints
     sent_vector: Ints
     addresses: Bytes

@@ -19,6 +19,7 @@ from qnet.emulate.wires.kernels.tables import (
     FRAME,
     HOP,
     IN_LANE,
+    LEADER,
     MADE,
     MADE_REAL,
     OWNER,
@@ -108,8 +109,8 @@ def fill_bytes(slot: int, turn: int, wires: Wires, pool: Pool) -> None:
     one[slot, BYTES_HELD] = length
     stride = wires.law[STRIDE]
     copy(pool.frames.ctypes.data + slot * stride, wires.template.ctypes.data + row * stride, length)
-    write(pool.frames, slot, STAMP, 4, source)
-    write(pool.frames, slot, STAMP + 4, 4, one[slot, SEQUENCE])
+    write(pool.frames, slot * stride + STAMP, 4, probe[source, LEADER])
+    write(pool.frames, slot * stride + STAMP + 4, 4, one[slot, SEQUENCE])
 
 
 @bare_kernel
