@@ -124,12 +124,28 @@ def emulate(
     if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
+    uses_hosts = bool(commands or cli)
+    judged = "hosts" if uses_hosts else against
+    stretched = uses_hosts or (judged == "plan" and tier == "mininet")
+    _check_heeded(
+        ("--arp", hosts["arp"], uses_hosts, "goes with --exec or --cli"),
+        (
+            "--dilation",
+            dilation,
+            stretched,
+            "goes with hosts, or with --tier mininet --against plan",
+        ),
+        ("--rules-file", rules_file, judged == "plan", "goes with --against plan"),
+        ("--sample", sample, not uses_hosts, "is for judging: leave out --exec and --cli"),
+        ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
+    )
     scenario = load_scenario(profile, topology, settings, **options)
     check_port(scenario, port)
     check_out(out)
-    if controller is None or commands or cli:
+    if uses_hosts:
         _use_hosts(scenario, hosts, dilation or 1, as_json)
         return
+    assert controller is not None
     if against == "reach":
         _reach(scenario, controller, tier, sample, as_json)
         return
@@ -146,6 +162,17 @@ def emulate(
         wanted = Options(controller=controller, rules_file=rules_file)
         result = emulate_plan(*witnesses, wanted)
     answer(scenario, plan, proof, [observation], as_json, out, port, result)
+
+
+def _check_heeded(*options: tuple[str, object, bool, str]) -> None:
+    """Refuse options that are given and that nothing would heed: name, value, heeded, words."""
+    problems = [
+        Problem(name, 0, 0, "", words)
+        for name, value, heeded, words in options
+        if value and not heeded
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_json: bool) -> None:

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from qnet.cli import main
 from qnet.emulate.apart import missing as missing_namespaces
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
@@ -117,6 +119,24 @@ def test_an_address_that_is_none(address: str, words: str) -> None:
     done = command("emulate", "dual-node", "--controller", address)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--arp"], "--arp: goes with --exec or --cli"),
+        (["--dilation", "7"], "--dilation: goes with"),
+        (["--tier", "mininet", "--dilation", "7"], "--dilation: goes with"),
+        (["--rules-file", "x"], "--rules-file: goes with --against plan"),
+        (["--cli", "--against", "plan"], "--against: leave out"),
+        (["--exec", "a=true", "--sample", "3"], "--sample: is for judging"),
+    ],
+)
+def test_options_that_nothing_would_heed_are_refused(options: list[str], words: str) -> None:
+    asking = ["emulate", "dual-node", "--controller", "tcp:127.0.0.1:6653", *options]
+    done = CliRunner().invoke(main, asking)
+    assert done.exit_code == 2
+    assert words in done.output
 
 
 def test_the_command_judges_a_controller() -> None:
