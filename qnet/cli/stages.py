@@ -422,22 +422,13 @@ def answer(
     )
     observation = observations[0] if observations else None
     if out is not None:
+        from qnet.report.case import Case
         from qnet.report.files import write_report
 
+        topology, profile = scenario.topology, scenario.profile
         write_report(
-            out,
-            scenario.topology,
-            scenario.profile,
-            plan,
-            proof,
-            observation,
-            verdict,
-            port,
+            out, Case(topology, profile, plan, proof, observation, verdict, emulation), port
         )
-        if emulation is not None:
-            from qnet.model.write import to_json, write_text
-
-            write_text(out / "emulation.json", to_json(emulation))
     if as_json:
         whole = answer(verdict, plan, proof, observation, scenario.topology, emulation)
         click.echo(json.dumps(whole, ensure_ascii=False, indent=1))

@@ -52,6 +52,7 @@ from qnet.emulate.wires.run import (
     Fault,
     Loss,
     Probe,
+    WireEnd,
     as_usual,
     be_quick,
 )
@@ -142,6 +143,11 @@ class Run:
             for node in (self.topology.ports[number].source, self.topology.ports[number].target)
         }
         self.rules = [one for one in rules if one.name in touched]
+        emulator = self._emulator([], [], 1)
+        minutes = ", in minutes" if emulator.parts is not None else ""
+        self.say(f"start the link emulator (the first time it is compiled{minutes})")
+        emulator.warm()
+        self.lap("kernels")
         self.say(f"build {len(self.rules)} switches and their hosts")
         outside = self.options.controller
         if self.options.rules_file is not None:
@@ -272,9 +278,9 @@ class Run:
         A window is to last as long as it takes to serve one and as most frames are in a switch, as
         far as there is time for that: virtual time waits for the others.
         """
-        sample = self._emulator(net, CALIBRATION_DILATION)
+        self.say("calibrate", 0, CALIBRATION_NS)
+        sample = self._emulator(net.ends, self._probes(net), CALIBRATION_DILATION)
         sample.open(net.namespace)
-        self._warm(sample)
         be_quick()
         try:
             sample.start()
@@ -304,34 +310,30 @@ class Run:
         )
         return chosen
 
-    def _emulator(self, net: Net, dilation: int) -> Emulator:
+    def _emulator(
+        self, ends: Sequence[WireEnd], probes: Sequence[Probe], dilation: int
+    ) -> Emulator:
         return Emulator(
             self.topology,
             self.profile,
             self.plan,
-            net.ends,
-            [] if self.options.free_run else self._probes(net),
+            ends,
+            probes,
             dilation=dilation,
             free_run=self.options.free_run,
             skips=not (self.options.cuts or self.options.commands or self.options.cli),
         )
 
-    def _warm(self, emulator: Emulator) -> None:
-        """Have the emulator compiled, at leisure, before its clock starts."""
-        minute = ", which takes a minute" if emulator.parts is not None else ""
-        self.say(f"start the link emulator (the first time it is compiled{minute})")
-        emulator.warm()
-
     def _attempt(
         self, net: Net, dilation: int, budget_s: float | None
     ) -> tuple[Emulator, tuple[CommandResult, ...]]:
-        emulator = self._emulator(net, dilation)
+        probes = [] if self.options.free_run else self._probes(net)
+        emulator = self._emulator(net.ends, probes, dilation)
         for cut in self.options.cuts:
             port = self.topology.port_by_name[cut.port]
             for one in (port, self.wiring.reverse[port.name]):
                 emulator.cut(one.number, cut.at_ps)
         emulator.open(net.namespace)
-        self._warm(emulator)
         commands: tuple[CommandResult, ...] = ()
         try:
             if not (self.options.free_run or self.options.cli or self.options.commands):

@@ -371,9 +371,14 @@ def witnesses(row: Row) -> tuple[int | None, int | None, int | None, int | None]
 
 
 def port_rate_bps(use: PortUse, observation: Observation) -> int:
-    """Mean rate that a port sent, on the wire, over the steady part of a run."""
+    """Mean rate that a port sent, on the wire, over the steady part of a run.
+
+    A run too short to have one counts as a whole.
+    """
     steady_ps = observation.duration_ps - observation.steady_from_ps
-    return use.steady_bytes * 8 * PS_PER_S // steady_ps if steady_ps > 0 else 0
+    if steady_ps > 0:
+        return use.steady_bytes * 8 * PS_PER_S // steady_ps
+    return use.sent_bytes * 8 * PS_PER_S // max(observation.duration_ps, 1)
 
 
 def answer(

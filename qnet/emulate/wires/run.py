@@ -428,10 +428,7 @@ class Emulator:
         """Take in what switches still have, and put nothing more into them meanwhile."""
         give_up = time.monotonic_ns() + longest_ns
         while time.monotonic_ns() < give_up:
-            receive(
-                self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
-                self.world.tally,
-            )  # fmt: skip
+            self._receive()
             live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
             if not np.any(self.pool.slot[live, w.STATE] == w.AWAY):
                 break
@@ -439,14 +436,17 @@ class Emulator:
         self._fetch()
 
     def warm(self) -> None:
-        """Have everything compiled that runs once virtual time goes on.
+        """Have compiled what the loop needs, or read from the cache; nothing moves yet.
 
-        The simulator's general server takes a minute; it is used only where a port needs it.
+        Compiling takes a minute of a core, or two with the simulator's general server, which is
+        used only where a port needs it. It must not be done by a thread that goes before others
+        (`be_quick`), nor while switches and controllers wait.
         """
         self.wires.law[w.ORIGIN_NS] = k.NEVER >> 1
         self._generate(0)
         self._run(0)
         self._let_meet(0)
+        self._receive()
 
     def start(self, delay_ns: int = START_NS) -> None:
         """Set virtual time zero a little ahead and let the sources begin."""
@@ -460,6 +460,12 @@ class Emulator:
             self.world.lanes, self.world.sources, self.world.tally,
         ) != k.DONE:  # fmt: skip
             self.world = make_room(self.world)
+
+    def _receive(self) -> None:
+        receive(
+            self.wires, self.pool, self.messages, self.world.routes, self.world.lanes,
+            self.world.tally,
+        )  # fmt: skip
 
     def _run(self, stop_at_ns: int) -> int:
         return int(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from qnet.emulate.wires.kernels.frames import has_trailer, label_of, read
-from qnet.emulate.wires.kernels.rows import insert_free, is_cut, put_aside, take_out, way_on
+from qnet.emulate.wires.kernels.rows import (
+    insert_free,
+    is_cut,
+    put_aside,
+    renumber,
+    take_out,
+    way_on,
+)
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
     heap_push,
@@ -44,6 +51,7 @@ from qnet.emulate.wires.kernels.tables import (
     REROUTED,
     SEQUENCE,
     STALE,
+    STAMP,
     STATE,
     STRAYS,
     STRIDE,
@@ -180,6 +188,7 @@ def came_out_planned(
         one[slot, BYTES_HELD] = length
         if one[slot, IN_LANE] >= 0:
             one[slot, STATE] = QUEUED
+            renumber(slot, read(data, at + STAMP + 4, 4), pool, lanes)
         else:
             give_to_host(slot, now, wires, pool)
         return

@@ -53,7 +53,7 @@ from qnet.simulate.kernels import (
     Routes,
     Tally,
 )
-from qnet.simulate.ports.kernels import POSITIONS, RING
+from qnet.simulate.ports.kernels import POSITIONS, RING, WHOLE
 
 
 @inline_kernel
@@ -198,6 +198,15 @@ def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
             one[moved, COUNTER] += 1
         at -= 1
     lanes.receiver[lane, HEAD] = head + 1
+
+
+@bare_kernel
+def renumber(slot: int, number: int, pool: Pool, lanes: Lanes) -> None:
+    """Give a row the sequence number that its frame carries: 16 bits of it (802.1CB 7.4.1)."""
+    lane = pool.slot[slot, IN_LANE]
+    place = lanes.base[lane] + (pool.slot[slot, COUNTER] & lanes.mask[lane])
+    signed = (number & 0xFFFF ^ 0x8000) - 0x8000
+    lanes.cells[place, LABEL] = (lanes.cells[place, LABEL] & WHOLE) | (signed << 48)
 
 
 @bare_kernel
