@@ -7,15 +7,15 @@ source runs as plain Python: the twin that the tests use.
 
 from __future__ import annotations
 
-import os
+import ctypes
 from collections.abc import Callable
-from typing import TypeVar
-
-# A thread that has done its share of a window must sleep, not spin: when another process wants the
-# core, a spinning thread holds up the one it waits for by a whole time slice in every window.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from typing import Any, TypeVar
 
 import numba
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -39,6 +39,91 @@ def inline_kernel(function: Function) -> Function:
     return numba.njit(cache=True, nogil=True, inline="always")(function)  # type: ignore[no-any-return]
 
 
-def parallel_kernel(function: Function) -> Function:
-    """As `kernel`, with `numba.prange` loops spread over the threads of the run."""
-    return numba.njit(cache=True, nogil=True, parallel=True)(function)  # type: ignore[no-any-return]
+LINE_BYTES = 64
+"""A line of the cache."""
+
+
+def zeros(shape: tuple[int, ...], dtype: type[np.generic] = np.int64) -> NDArray[Any]:
+    """As numpy.zeros, beginning with a line of the cache.
+
+    NumPy's begin anywhere. Rows as long as a line then lie in two of them, and two threads with a
+    row each write into one line.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.zeros(size + LINE_BYTES, dtype=np.uint8)
+    first = -room.ctypes.data % LINE_BYTES
+    return room[first : first + size].view(dtype).reshape(shape)
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of an array that begins with a line of the cache."""
+    copy = zeros(array.shape, array.dtype.type)
+    copy[:] = array
+    return copy
+
+
+def libc(name: str, result: Any, *arguments: Any) -> Any:
+    """Return a function of the C library that kernels can call.
+
+    Compiled code finds it by its name, so that it can be cached; the twin calls it by ctypes.
+    """
+    if numba.config.DISABLE_JIT:
+        function = ctypes.CDLL(None, use_errno=True)[name]
+        function.argtypes = [ctypes.c_int64] * len(arguments)
+        return function
+    return types.ExternalFunction(name, result(*arguments))
+
+
+def _element(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """Return the address of an array's element."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _load_acquire(_: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _element(context, builder, signature.args[0], *arguments)
+        return builder.load_atomic(place, "acquire", align=8)
+
+    return types.int64(array, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _store_release(_: Any, array: Any, index: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, value = arguments
+        place = _element(context, builder, signature.args[0], array, index)
+        builder.store_atomic(value, place, "release", align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), generate
+
+
+if numba.config.DISABLE_JIT:
+
+    def read_shared(array: NDArray[np.int64], index: int) -> int:
+        """Read a number that another thread writes with `write_shared`.
+
+        What that thread had written before, anywhere, is then seen too.
+        """
+        return int(array[index])
+
+    def write_shared(array: NDArray[np.int64], index: int, value: int) -> None:
+        """Write a number for other threads to read with `read_shared`."""
+        array[index] = value
+
+else:
+
+    @kernel
+    def read_shared(array: NDArray[np.int64], index: int) -> int:
+        """Read a number that another thread writes with `write_shared`.
+
+        What that thread had written before, anywhere, is then seen too.
+        """
+        return _load_acquire(array, index)  # type: ignore[no-any-return]
+
+    @kernel
+    def write_shared(array: NDArray[np.int64], index: int, value: int) -> None:
+        """Write a number for other threads to read with `read_shared`."""
+        _store_release(array, index, value)

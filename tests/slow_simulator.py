@@ -205,6 +205,8 @@ class SlowSimulator:
         # Events: time, arrivals before wake-ups, sources before lanes, then by number.
         self.events: list[tuple[int, int, int, int, int, int, _Frame | None]] = []
         self.serial = 0
+        self.wakes: set[tuple[int, int]] = set()
+        """Those among the events: a port that asks for several later times asks for each once."""
 
     def run(self) -> None:
         for number, source in enumerate(self.sources):
@@ -227,11 +229,16 @@ class SlowSimulator:
                 self.arrive(time, port, frame)
                 self.push(time, 1, port, 0, 0, None)
             else:
+                self.wakes.discard((time, port))
                 self.wake(time, port)
 
     def push(
         self, time: int, kind: int, port: int, who: int, number: int, frame: _Frame | None
     ) -> None:
+        if kind == 1:
+            if (time, port) in self.wakes:
+                return
+            self.wakes.add((time, port))
         self.serial += 1
         heapq.heappush(self.events, (time, kind, port, who, number, self.serial, frame))
 

@@ -33,7 +33,10 @@ from qnet.simulate import kernels as k
 from qnet.simulate.ports import kernels as g
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
+from qnet.simulate.series import Series
 from qnet.simulate.setup import build, owners
+from qnet.simulate.windows.shares import Shares
+from qnet.simulate.windows.threads import run_windows
 
 Ints = NDArray[np.int64]
 
@@ -105,8 +108,10 @@ class Ports:
         self.now_ps = 0
         self.end_ps = int(self.world.network.end)
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
-        self._order = np.array([[*range(port_count), -1]], dtype=np.int64)
-        self._group_of = np.zeros(port_count, dtype=np.int64)
+        order = np.array([[*range(port_count), -1]], dtype=np.int64)
+        alone, none = np.zeros(port_count, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
+        self._shares = Shares(self.end_ps, order, alone, none)
+        self._counts = Series(self.world, self.parts, samples=1).counts
         self._awaited = sorted(self.frames[:, own.TIME].tolist())
         """When real frames will be queued at a port; a heap."""
         self._queued = 0
@@ -200,15 +205,10 @@ class Ports:
         assert not caught, "real frames leave ports in windows that are looked into"
 
     def _serve(self, until: int) -> None:
-        block = self.world.network.block
         while self.now_ps < until:
-            now, order, group_of = self.now_ps, self._order, self._group_of
-            if self.parts is None:
-                self.now_ps = k.run_windows(now, until, block, order, group_of, *self.world, None)
-            else:
-                self.now_ps = g.run_windows(
-                    now, until, block, order, group_of, *self.world, None, self.parts
-                )
+            self.now_ps = run_windows(
+                self.now_ps, until, self._shares, self.world, self._counts, None, self.parts
+            )
             if self.now_ps < until:
                 self.world = make_room(self.world)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qnet import __version__
 from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
+from qnet.kernel import aligned
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -116,7 +117,7 @@ def _code() -> str:
     """Hash the simulator's source: versions are numbered more seldom than it changes."""
     sources = sorted(
         (room, one.name, one.read_bytes())
-        for room in ("qnet.simulate", "qnet.simulate.ports")
+        for room in ("qnet.simulate", "qnet.simulate.ports", "qnet.simulate.windows")
         for one in files(room).iterdir()
         if one.name.endswith(".py")
     )
@@ -141,8 +142,7 @@ def save(path: Path, course: Course, about: dict[str, str]) -> None:
     arrays: dict[str, Any] = {f"{part}.{field}": array for part, field, array in _parts(course)}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     arrays["now_ps"] = np.array([course.now_ps])
-    arrays["series.rows"] = course.series.rows[: course.series.count]
-    arrays["series.end_ps"] = course.series.end_ps[: course.series.count]
+    arrays["series.rows"] = course.series.counts.rows
     with writing(path, durable=True) as file:
         np.savez(file, **arrays)
 
@@ -168,7 +168,7 @@ def restore(path: Path, course: Course, about: dict[str, str]) -> None:
         new = arrays.get(f"{part}.{field}")
         if new is None or new.dtype != old.dtype or new.ndim != old.ndim:
             raise _refused(path, f"damaged: {part}.{field} is missing or has another shape")
-        changed.setdefault(part, {})[field] = new
+        changed.setdefault(part, {})[field] = aligned(new)
     parts = changed.pop("parts", None)
     if parts is not None and course.parts is not None:
         course.parts = course.parts._replace(**parts)
@@ -176,10 +176,7 @@ def restore(path: Path, course: Course, about: dict[str, str]) -> None:
         **{part: getattr(course.world, part)._replace(**new) for part, new in changed.items()}
     )
     course.now_ps = int(arrays["now_ps"][0])
-    count = len(arrays["series.end_ps"])
-    course.series.rows[:count] = arrays["series.rows"]
-    course.series.end_ps[:count] = arrays["series.end_ps"]
-    course.series.count = count
+    course.series.counts.rows[:] = arrays["series.rows"]
 
 
 def _read(path: Path) -> dict[str, Ints]:

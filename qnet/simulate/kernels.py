@@ -5,9 +5,8 @@ order of arrival. (Lanes beyond those into the last port lead into none: in them
 what comes out of a wire, before the next node has had it.) What leaves a port at t reaches the
 next one no sooner than t and the lane's *reach* (propagation and least processing). So a port can
 be served, alone and at once, up to the earliest time that a port before it has come to, and that
-lane's reach: any order of serving that keeps this rule, on any thread, gives the same result.
-Groups of ports, one to a thread, work on their own within a *window* no longer than the shortest
-reach from one group to another.
+lane's reach: any order of serving that keeps this rule, on any thread, gives the same result
+(`qnet.simulate.windows.kernels` chooses one).
 
 A *source* hands the frames of one stream path or demand part to its first port. A *position* is
 one hop of one route; those of a port are consecutive, in the order of routes.
@@ -24,11 +23,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import bare_kernel, inline_kernel, parallel_kernel
+from qnet.kernel import bare_kernel, inline_kernel
 
 Ints = NDArray[np.int64]
 
@@ -58,9 +56,10 @@ TIME, SOURCE = 0, 1
 # Columns of `Queues.ring`.
 FRONT, COUNT, BYTES, BASE, MASK = 0, 1, 2, 3, 4
 
-# Columns of `Tally.port` and of `Tally.owner`. The port's blocks of bins begin at BLOCK_BASE.
+# Columns of `Tally.port` and of `Tally.owner`. The blocks of bins of a port begin at BLOCK_BASE; it
+# has noted its counts at the end of NOTED intervals.
 FRAMES, WIRE_BYTES, STEADY, DEEPEST, DROPPED = 0, 1, 2, 3, 4
-FREE_AT, STATUS, SERVED, BLOCK_BASE, BLOCKS, BLOCK_ROOM = 5, 6, 7, 8, 9, 10
+FREE_AT, SERVED, BLOCK_BASE, BLOCKS, BLOCK_ROOM, NOTED = 5, 6, 7, 8, 9, 10
 RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST, FLOOR, HOLD = 0, 1, 2, 3, 4, 5, 6, 7
 
 BLOCK_BINS = 16
@@ -109,7 +108,7 @@ class Network(NamedTuple):
     cycle_buffers: int
     classes: int
     block: int
-    """Clock errors change, and windows end, at multiples of this time."""
+    """Clock errors change at multiples of this time; no call of `serve` goes beyond one."""
     steady_from: int
     end: int
 
@@ -197,6 +196,20 @@ class Trace(NamedTuple):
     """[slot]: entries written."""
     rows: Ints
     """[slot, entry, column]"""
+
+
+class Counts(NamedTuple):
+    """What each port had done by the end of each interval."""
+
+    step: int
+    """Length of an interval; the last one ends with the run."""
+    end: int
+    rows: Ints
+    """[port, interval]: frames, wire bytes and drops since the run began, and the deepest queue
+    in the interval."""
+    ring_first: Ints
+    ring_last: Ints
+    """[port]: its queues are the rings ring_first[p] to ring_last[p] - 1."""
 
 
 class World(NamedTuple):
@@ -493,6 +506,31 @@ def write_down(
 
 
 @bare_kernel
+def note_ends(port: int, counts: Counts, tally: Tally) -> int:
+    """Return when the interval ends of which a port is to note its counts next."""
+    if tally.port[port, NOTED] == counts.rows.shape[1]:
+        return NEVER
+    return min((tally.port[port, NOTED] + 1) * counts.step, counts.end)
+
+
+@bare_kernel
+def note_counts(port: int, queues: Queues, tally: Tally, counts: Counts) -> None:
+    """Note a port's counts at the end of an interval, and begin the next."""
+    now = tally.port
+    row = counts.rows[port, now[port, NOTED]]
+    row[0] = now[port, FRAMES]
+    row[1] = now[port, WIRE_BYTES]
+    row[2] = now[port, DROPPED]
+    row[3] = now[port, DEEPEST]
+    # What waits over the end belongs to the next interval too.
+    deepest = 0
+    for ring in range(counts.ring_first[port], counts.ring_last[port]):
+        deepest = max(deepest, queues.ring[ring, BYTES])
+    now[port, DEEPEST] = deepest
+    now[port, NOTED] += 1
+
+
+@bare_kernel
 def serve(
     port: int,
     until: int,
@@ -502,6 +540,7 @@ def serve(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    counts: Counts | None,
     trace: Trace | None,
 ) -> int:
     """Serve one port up to a time; return DONE, or what there was no room in.
@@ -513,11 +552,17 @@ def serve(
     for lane in range(network.lane_first[port], network.lane_first[port + 1]):
         next_arrival(lane, lanes.base, lanes.mask, lanes.receiver, lanes.cells)
     if trace is None and network.only_rank[port] > 0:
-        status = serve_in_order(port, until, network, routes, lanes, queues, sources, tally)
-    else:
-        status = serve_classes(port, until, network, routes, lanes, queues, sources, tally, trace)
-    tally.port[port, STATUS] = status
-    return status
+        return serve_in_order(port, until, network, routes, lanes, queues, sources, tally, counts)
+    if counts is None:
+        return serve_classes(port, until, network, routes, lanes, queues, sources, tally, trace)
+    while True:
+        ends = note_ends(port, counts, tally)
+        status = serve_classes(
+            port, min(until, ends), network, routes, lanes, queues, sources, tally, trace
+        )
+        if status != DONE or ends > until:
+            return status
+        note_counts(port, queues, tally, counts)
 
 
 @inline_kernel
@@ -562,6 +607,7 @@ def serve_in_order(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    counts: Counts | None,
 ) -> int:
     """Serve a port that all frames leave in the order in which they came: one class, no cycles.
 
@@ -572,7 +618,7 @@ def serve_in_order(
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
-    counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
+    state_of, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
     hop, line_times, rate = routes.hop, network.line_time, network.rate[port]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
     inner = network.lane_first[network.lane_first.size - 1]
@@ -587,7 +633,7 @@ def serve_in_order(
     ring, cells = queues.ring, queues.cells
     base, mask = ring[queue, BASE], ring[queue, MASK]
     front, count, depth = ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES]
-    free_at, deepest = counts[port, FREE_AT], counts[port, DEEPEST]
+    free_at, deepest = state_of[port, FREE_AT], state_of[port, DEEPEST]
     frames, wire_bytes, steady = count, depth + 20 * count, 0
     status = DONE
     source_time = heap[top, TIME] if heap_size else NEVER
@@ -598,107 +644,127 @@ def serve_in_order(
         head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
         around, start = lane_mask[lane], lane_base[lane]
     here = start + (head & around)
-    while arrival < until:
-        # Who brings it, and is there room where it goes?
-        came = arrival
-        if lane >= 0:
-            birth = lane_cells[here, BIRTH]
-            label = lane_cells[here, LABEL]
-            position = label >> 16
-        else:
-            source = heap[top, SOURCE]
-            birth = came
-            position = law[source, START]
-        target = int(hop[position, LANE])
-        following = int(hop[position, NEXT])
-        status = room_ahead(port, target, sender, lane_mask, counts)
-        if count > mask and status == DONE:
-            front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
-            if count > mask:
-                status = QUEUE_FULL
-        if status != DONE:
-            break
+    noted, intervals, ends = 0, 0, NEVER
+    if counts is not None:
+        noted, intervals = state_of[port, NOTED], counts.rows.shape[1]
+        ends = note_ends(port, counts, tally)
+    while True:
+        stop = min(until, ends)
+        while arrival < stop:
+            # Who brings it, and is there room where it goes?
+            came = arrival
+            if lane >= 0:
+                birth = lane_cells[here, BIRTH]
+                label = lane_cells[here, LABEL]
+                position = label >> 16
+            else:
+                source = heap[top, SOURCE]
+                birth = came
+                position = law[source, START]
+            target = int(hop[position, LANE])
+            following = int(hop[position, NEXT])
+            status = room_ahead(port, target, sender, lane_mask, state_of)
+            if count > mask and status == DONE:
+                front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
+                if count > mask:
+                    status = QUEUE_FULL
+            if status != DONE:
+                break
 
-        # Take it in.
-        if lane >= 0:
-            frame_bytes = label & 0xFFFF
-            head += 1
-            here = start + (head & around)
-            arrival = lane_cells[here, ARRIVAL] if head < seen else NEVER
-        else:
-            frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
-            advance(source, frame_bytes, state, law, sources.log_table)
-            heap[top, TIME] = state[source, NEXT_TIME]
-            settle(heap, top, heap_size)
-            source_time = heap[top, TIME]
-            arrival = source_time
-        if arrival >= bound:
+            # Take it in.
             if lane >= 0:
-                receiver[lane, HEAD] = head
-                receiver[lane, NEXT_ARRIVAL] = arrival
-            lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
-            if lane >= 0:
-                head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
-                around, start = lane_mask[lane], lane_base[lane]
+                frame_bytes = label & 0xFFFF
+                head += 1
                 here = start + (head & around)
-        begins = max(free_at, came)
-        if free_at <= came:
-            count, depth = 0, 0
-        if begins - came > (deepest - frame_bytes) * byte_time:
-            front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
-            if depth + frame_bytes > limit:
-                counts[port, DROPPED] += 1
-                routes.lost[position] += 1
-                continue
-            deepest = max(deepest, depth + frame_bytes)
-        place = base + ((front + count) & mask)
-        cells[place, ARRIVAL] = begins
-        cells[place, LABEL] = frame_bytes
-        count += 1
-        depth += frame_bytes
+                arrival = lane_cells[here, ARRIVAL] if head < seen else NEVER
+            else:
+                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
+                advance(source, frame_bytes, state, law, sources.log_table)
+                heap[top, TIME] = state[source, NEXT_TIME]
+                settle(heap, top, heap_size)
+                source_time = heap[top, TIME]
+                arrival = source_time
+            if arrival >= bound:
+                if lane >= 0:
+                    receiver[lane, HEAD] = head
+                    receiver[lane, NEXT_ARRIVAL] = arrival
+                lane, arrival, bound = earliest_two(first_lane, last_lane, receiver, source_time)
+                if lane >= 0:
+                    head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
+                    around, start = lane_mask[lane], lane_base[lane]
+                    here = start + (head & around)
+            begins = max(free_at, came)
+            if free_at <= came:
+                count, depth = 0, 0
+            if begins - came > (deepest - frame_bytes) * byte_time:
+                front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
+                if depth + frame_bytes > limit:
+                    state_of[port, DROPPED] += 1
+                    routes.lost[position] += 1
+                    continue
+                deepest = max(deepest, depth + frame_bytes)
+            place = base + ((front + count) & mask)
+            cells[place, ARRIVAL] = begins
+            cells[place, LABEL] = frame_bytes
+            count += 1
+            depth += frame_bytes
 
-        # Send it on.
-        free_at = begins + line_times[rate, frame_bytes]
-        frames += 1
-        wire_bytes += frame_bytes + 20
-        if begins >= end:
-            continue
-        if begins >= steady_from:
-            steady += frame_bytes + 20
-        arrives = free_at + propagation
-        if target >= 0:
-            if target < inner:
-                arrives += processing
-                if span > 1:
-                    arrives += (draw(tally.port_dice, port, 0) * span) >> 32
-            label = following << 16 | frame_bytes
-            hand_on(target, arrives, birth, label, 0, sender, lane_base, lane_mask, lane_cells)
-            continue
-        hold = owners[following, HOLD]
-        if hold >= 0:
-            due = damper_due(
-                following, birth, hold, routes.damper_clock, network.clock_error, network.block
-            )
-            if arrives > due:
-                routes.late[position] += 1
-            arrives = max(arrives, due)
-        if arrives <= end:
-            excess = arrives - birth - owners[following, FLOOR]
-            counted = frame_bytes + 20 if arrives >= steady_from else 0
-            deliver(
-                port, following, excess, frame_bytes, counted, counts, owners, block, bins,
-                tally.birth, birth,
-            )  # fmt: skip
+            # Send it on.
+            free_at = begins + line_times[rate, frame_bytes]
+            frames += 1
+            wire_bytes += frame_bytes + 20
+            if begins >= end:
+                continue
+            if begins >= steady_from:
+                steady += frame_bytes + 20
+            arrives = free_at + propagation
+            if target >= 0:
+                if target < inner:
+                    arrives += processing
+                    if span > 1:
+                        arrives += (draw(tally.port_dice, port, 0) * span) >> 32
+                label = following << 16 | frame_bytes
+                hand_on(target, arrives, birth, label, 0, sender, lane_base, lane_mask, lane_cells)
+                continue
+            hold = owners[following, HOLD]
+            if hold >= 0:
+                due = damper_due(
+                    following, birth, hold, routes.damper_clock, network.clock_error, network.block
+                )
+                if arrives > due:
+                    routes.late[position] += 1
+                arrives = max(arrives, due)
+            if arrives <= end:
+                excess = arrives - birth - owners[following, FLOOR]
+                counted = frame_bytes + 20 if arrives >= steady_from else 0
+                deliver(
+                    port, following, excess, frame_bytes, counted, state_of, owners, block, bins,
+                    tally.birth, birth,
+                )  # fmt: skip
+
+        # What begins to leave later than this is not yet sent, as far as anybody can see.
+        front, count, depth = forget_sent(
+            min(arrival, stop), mask, base, front, count, depth, cells
+        )
+        if counts is None or status != DONE or ends > until:
+            break
+        row = counts.rows[port, noted]
+        row[0] = state_of[port, FRAMES] + frames - count
+        row[1] = state_of[port, WIRE_BYTES] + wire_bytes - depth - 20 * count
+        row[2] = state_of[port, DROPPED]
+        row[3] = deepest
+        deepest = depth
+        noted += 1
+        ends = min((noted + 1) * counts.step, counts.end) if noted < intervals else NEVER
     if lane >= 0:
         receiver[lane, HEAD] = head
         receiver[lane, NEXT_ARRIVAL] = arrival
-    # What begins to leave later than this is not yet sent, as far as anybody can see.
-    front, count, depth = forget_sent(min(arrival, until), mask, base, front, count, depth, cells)
     ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, depth
-    counts[port, FREE_AT], counts[port, DEEPEST] = free_at, deepest
-    counts[port, FRAMES] += frames - count
-    counts[port, WIRE_BYTES] += wire_bytes - depth - 20 * count
-    counts[port, STEADY] += steady
+    state_of[port, FREE_AT], state_of[port, DEEPEST] = free_at, deepest
+    state_of[port, FRAMES] += frames - count
+    state_of[port, WIRE_BYTES] += wire_bytes - depth - 20 * count
+    state_of[port, STEADY] += steady
+    state_of[port, NOTED] = noted
     return status
 
 
@@ -921,97 +987,3 @@ def serve_classes(
             )  # fmt: skip
     counts[port, FREE_AT] = now
     return status
-
-
-@bare_kernel
-def advance_group(
-    group: int,
-    until: int,
-    order: Ints,
-    group_of: Ints,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
-    trace: Trace | None,
-) -> None:
-    """Serve a group's ports, each as far as those before it allow, until all have come to `until`.
-
-    A port waits until it may go on by its shortest lane's reach; the one that is most behind
-    always may. Lanes from other groups hold all that arrives before `until` already.
-    """
-    served = tally.port[:, SERVED]
-    moving = True
-    while moving:
-        moving = False
-        for item in range(order.shape[1]):
-            port = order[group, item]
-            if port < 0 or served[port] >= until:
-                continue
-            goal = until
-            step = 0
-            first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
-            for lane in range(first_lane, last_lane):
-                feeder = lanes.feeder[lane]
-                if group_of[feeder] == group:
-                    goal = min(goal, served[feeder] + lanes.reach[lane])
-                    step = min(step, lanes.reach[lane]) if step else lanes.reach[lane]
-                    lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
-            moving = moving or goal < until
-            if goal < until and goal - served[port] < step:
-                continue
-            if serve(port, goal, network, routes, lanes, queues, sources, tally, trace) != DONE:
-                return
-            served[port] = goal
-            for lane in range(first_lane, last_lane):
-                if group_of[lanes.feeder[lane]] == group:
-                    lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
-
-
-@parallel_kernel
-def run_windows(
-    begin: int,
-    goal: int,
-    window: int,
-    order: Ints,
-    group_of: Ints,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
-    trace: Trace | None,
-) -> int:
-    """Run from `begin` to `goal`; return the time to go on from, `goal` when all is done.
-
-    `order[group]` lists the ports of one task, closed by -1; `group_of[port]` says the same.
-    `window` is no longer than the reach of any lane between two groups. Windows end with blocks.
-    (The parts of the world come one by one: the compiler does not spread nested tuples.)
-    """
-    while begin < goal:
-        until = min(begin + window, (begin // network.block + 1) * network.block, goal)
-        for lane in range(lanes.base.size):
-            lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
-            lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
-        for group in numba.prange(order.shape[0]):
-            advance_group(
-                group,
-                until,
-                order,
-                group_of,
-                network,
-                routes,
-                lanes,
-                queues,
-                sources,
-                tally,
-                trace,
-            )
-        for port in range(tally.port.shape[0]):
-            if tally.port[port, STATUS] != DONE:
-                return begin
-        begin = until
-    return begin

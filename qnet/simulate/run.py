@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.kernel import aligned, zeros
 from qnet.model.histogram import bin_low_ps
 from qnet.model.observation import Drop, Observation, PortUse, Traffic
 from qnet.model.plan import Plan
@@ -17,12 +17,13 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.checkpoint import Checkpoint, Keeper
-from qnet.simulate.ports.account import causes_at, copies_at, drops_of, rings_of
+from qnet.simulate.ports.account import causes_at, copies_at, drops_of
 from qnet.simulate.ports.kernels import Parts
-from qnet.simulate.ports.kernels import run_windows as run_general
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
+from qnet.simulate.windows.shares import share_out, work_per_s
+from qnet.simulate.windows.threads import run_windows
 from qnet.units import PS_PER_S
 
 if TYPE_CHECKING:
@@ -30,22 +31,10 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-HOPS_PER_TASK = 400
-"""Least frames sent in a window for a thread more; handing a window to it costs some 10 us."""
-
-HOPS_PER_STEP = 2_000_000
-"""Frames sent, or so, between two looks at the world: a fifth of a second at most."""
+HOPS_PER_STEP = 4_000_000
+"""Frames sent on, or as much work, between two looks at the world: some fifth of a second."""
 
 HOPS_PER_TRACED_STEP = 100_000
-
-LONGEST_WINDOW = 8
-"""Longest window, in shortest reaches: what is under way should stay in the caches."""
-
-INTERVALS_LEAST = 50
-"""Least intervals of a series; there are 100 where that leaves the windows whole."""
-
-EVEN = 1.05
-"""Most work of a thread, in parts of the mean, for which a longer window is worth having."""
 
 
 def simulate(
@@ -76,7 +65,7 @@ def simulate(
         if recorder is not None:
             recorder.go_on(course)
         else:
-            course.go_on()
+            course.go_on(until_ps=keeper.due_ps if keeper is not None else k.NEVER)
         if progress is not None:
             progress(course.now_ps, course.end_ps)
         if keeper is not None:
@@ -97,17 +86,13 @@ class Course:
         self.queue_by_class = profile.queue_by_class
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
-        work = hops_per_s(self.found, len(self.world.tally.port))
+        work = work_per_s(self.found, len(self.world.tally.port))
         self.shares = share_out(self.world, work, threads)
         window_ps = self.shares.window_ps
         hop_ps = PS_PER_S / max(float(work.sum()), 1)
         self.step_ps = max(int(HOPS_PER_STEP * hop_ps) // window_ps, 1) * window_ps
         self.traced_step_ps = max(int(HOPS_PER_TRACED_STEP * hop_ps) // window_ps, 1) * window_ps
-        # Intervals shorter than a window would cut every window; some there must be.
-        reach_ps = int(self.world.lanes.reach.min(initial=self.world.network.block))
-        least_ps = min(LONGEST_WINDOW * reach_ps, self.end_ps // INTERVALS_LEAST)
-        self.series = Series(len(topology.ports), self.end_ps, least_ps)
-        self.port_of_ring = rings_of(self.world, self.parts, len(topology.ports))
+        self.series = Series(self.world, self.parts)
 
     @property
     def is_done(self) -> bool:
@@ -115,105 +100,26 @@ class Course:
         return self.now_ps == self.end_ps
 
     def go_on(
-        self, trace: k.Trace | None = None, written: Callable[[k.Trace], None] | None = None
+        self,
+        trace: k.Trace | None = None,
+        written: Callable[[k.Trace], None] | None = None,
+        until_ps: int = k.NEVER,
     ) -> None:
-        """Run some windows; with a trace, `written` is to empty it whenever it is called."""
-        numba.set_num_threads(len(self.shares.order))
-        sample_ps = self.series.next_ps(self.now_ps)
+        """Run some windows, until `until_ps` at most.
+
+        With a trace, `written` is to empty it whenever it is called.
+        """
         # What is written down is held in memory until the step is over.
         step_ps = self.step_ps if trace is None else min(self.step_ps, self.traced_step_ps)
-        goal_ps = min(self.now_ps + step_ps, sample_ps, self.end_ps)
+        goal_ps = min(self.now_ps + step_ps, until_ps, self.end_ps)
         while self.now_ps < goal_ps:
-            window_ps, order, group_of = self.shares
-            if self.parts is None:
-                self.now_ps = k.run_windows(
-                    self.now_ps, goal_ps, window_ps, order, group_of, *self.world, trace
-                )
-            else:
-                self.now_ps = run_general(
-                    self.now_ps, goal_ps, window_ps, order, group_of, *self.world, trace, self.parts
-                )
+            self.now_ps = run_windows(
+                self.now_ps, goal_ps, self.shares, self.world, self.series.counts, trace, self.parts
+            )
             if trace is not None and written is not None:
                 written(trace)
             if self.now_ps < goal_ps:
                 self.world = make_room(self.world)
-        if goal_ps in (sample_ps, self.end_ps):
-            self.series.take(self.world, self.now_ps, self.port_of_ring)
-
-
-class Shares(NamedTuple):
-    """Which thread serves which port: see `kernels.run_windows`."""
-
-    window_ps: int
-    order: Ints
-    group_of: Ints
-
-
-def hops_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
-    """Return the mean number of frames that each port has to send in a second."""
-    pace = [owner.law.frames_per_s for owner in found for _ in owner.stations]
-    ports = np.array([number for owner in found for number in owner.stations], dtype=np.int64)
-    return np.asarray(np.bincount(ports, pace, port_count), dtype=np.float64)
-
-
-def share_out(world: k.World, work: NDArray[np.float64], threads: int | None) -> Shares:
-    """Share the ports among threads so that those of different threads are far from each other.
-
-    Ports with a short way between them stay together, for as long a way as leaves the shares even;
-    what is longer sets the window.
-    """
-    reach = world.lanes.reach
-    least = int(reach.min(initial=world.network.block))
-    most = min(threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS)
-    longest = LONGEST_WINDOW * least
-    per_window = float(work.sum()) * longest / PS_PER_S
-    groups = max(min(most, int(per_window) // HOPS_PER_TASK), 1)
-    ways = np.unique(np.minimum(reach, longest))
-    low, high = 0, ways.size - 1
-    window, group_of = least, _even(_together(world, 0), work, groups)
-    while low <= high:
-        middle = (low + high) // 2
-        shared = _even(_together(world, int(ways[middle])), work, groups)
-        load = np.bincount(shared, work, groups)
-        if load.max() <= EVEN * load.mean():
-            window, group_of = int(ways[middle]), shared
-            low = middle + 1
-        else:
-            high = middle - 1
-    lists = [np.flatnonzero((group_of == group) & (work > 0)) for group in range(groups)]
-    order = np.full((groups, max(map(len, lists)) + 1), -1, dtype=np.int64)
-    for row, ports in zip(order, lists, strict=True):
-        row[: len(ports)] = ports
-    return Shares(window, order, group_of)
-
-
-def _together(world: k.World, way: int) -> Ints:
-    """Return a number for each port, the same for those joined by lanes of a shorter reach."""
-    lanes, lane_first = world.lanes, world.network.lane_first
-    root = list(range(lane_first.size - 1))
-
-    def find(port: int) -> int:
-        while root[port] != port:
-            root[port] = root[root[port]]
-            port = root[port]
-        return port
-
-    near = np.flatnonzero(lanes.reach < way)
-    targets = np.searchsorted(lane_first, near, side="right") - 1
-    for one, other in zip(lanes.feeder[near].tolist(), targets.tolist(), strict=True):
-        root[find(one)] = find(other)
-    return np.array([find(port) for port in range(len(root))], dtype=np.int64)
-
-
-def _even(cluster: Ints, work: NDArray[np.float64], groups: int) -> Ints:
-    """Share clusters of ports among groups: the busiest first, each to the group with least."""
-    load = np.bincount(cluster, work, work.size)
-    group_of = np.zeros(work.size, dtype=np.int64)
-    shares = [0.0] * groups
-    for one in np.argsort(-load, kind="stable"):
-        group_of[one] = shares.index(min(shares))
-        shares[group_of[one]] += float(load[one])
-    return group_of[cluster]
 
 
 def make_room(world: k.World) -> k.World:
@@ -227,7 +133,7 @@ def make_room(world: k.World) -> k.World:
     world = world._replace(
         lanes=lanes._replace(base=base, mask=mask, cells=cells), tally=_more_blocks(world.tally)
     )
-    ring = queues.ring.copy()
+    ring = aligned(queues.ring)
     full = ring[:, k.COUNT] > ring[:, k.MASK]
     base, mask, cells = _regrow(
         ring[:, k.BASE], ring[:, k.MASK], ring[:, k.FRONT], ring[:, k.COUNT], full, queues.cells
@@ -245,7 +151,7 @@ def _more_blocks(tally: k.Tally) -> k.Tally:
     full = used * 8 > room * 7
     counts[:, k.BLOCK_ROOM] = np.where(full, 2 * room, room)
     counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
-    bins = np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64)
+    bins = zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS))
     for port in np.flatnonzero(used):
         begin = counts[port, k.BLOCK_BASE]
         bins[begin : begin + used[port]] = tally.bins[base[port] : base[port] + used[port]]
@@ -260,7 +166,7 @@ def _regrow(
         return base, mask, cells
     sizes = np.where(grow, 2 * (mask + 1), mask + 1)
     new_base = np.cumsum(sizes) - sizes
-    new_cells = np.empty((int(sizes.sum()), 4), dtype=np.int64)
+    new_cells = zeros((int(sizes.sum()), 4))
     for i in np.flatnonzero(count):
         turn = front[i] + np.arange(count[i])
         new_cells[new_base[i] + (turn & (sizes[i] - 1))] = cells[base[i] + (turn & mask[i])]
@@ -298,10 +204,12 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
                 queue_bytes_max=int(deepest),
                 dropped=int(row[k.DROPPED]),
             )
-            for port, row, deepest in zip(topology.ports, counts, series.deepest, strict=True)
+            for port, row, deepest in zip(
+                topology.ports, counts, series.deepest[: len(counts)], strict=True
+            )
         ),
         drops=_drops(topology, found, world, course.parts),
-        series_end_ps=tuple(series.end_ps[: series.count].tolist()),
+        series_end_ps=series.end_ps,
         series=series.by_port(topology.ports),
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
+from qnet.kernel import aligned, zeros
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Clock, Port, Sync, Topology
@@ -285,20 +286,20 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     network = _network(topology, profile, plan, found, hops)
     ports = len(topology.ports)
     rings = ports * (network.cycle_buffers + network.classes)
-    ring = np.zeros((rings, 8), dtype=np.int64)
+    ring = zeros((rings, 8))
     ring[:, k.BASE] = np.arange(rings) * 64
     ring[:, k.MASK] = 63
     stash = np.full((ports, 5), -1, dtype=np.int64)
     port_dice = np.array([dice(profile.simulation.seed, f"port {p.name}") for p in topology.ports])
     floor = floors_ps(topology, found, hops, network)
     network = network._replace(steady_from=int(floor.max(initial=0)) * 21 // 20)
-    counts = np.zeros((len(found), 8), dtype=np.int64)
+    counts = zeros((len(found), 8))
     counts[:, k.LEAST] = k.NEVER
     counts[:, k.MOST] = -1
     counts[:, k.FLOOR] = floor
     counts[:, k.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
     stations = max(ports, int(hops.port.max(initial=0)) + 1)
-    tally = np.zeros((stations, 16), dtype=np.int64)
+    tally = zeros((stations, 16))
     # Four octaves for each owner to begin with; more are made when they are needed.
     room = 4 * np.bincount(hops.port[hops.last], minlength=stations) + 8
     tally[:, k.BLOCK_ROOM] = room
@@ -308,14 +309,14 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
         network=network,
         routes=_routes(topology, found, hops, order, position),
         lanes=_lanes(found, hops, network),
-        queues=k.Queues(ring, np.zeros((rings * 64, 4), dtype=np.int64), stash),
+        queues=k.Queues(ring, zeros((rings * 64, 4)), stash),
         sources=_sources(profile, found, ports, position[hops.first]),
         tally=k.Tally(
             port=tally,
             port_dice=port_dice,
             owner=counts,
-            block=np.zeros((len(found), BIN_COUNT // k.BLOCK_BINS), dtype=np.int32),
-            bins=np.zeros((int(room.sum()), k.BLOCK_BINS), dtype=np.int64),
+            block=zeros((len(found), BIN_COUNT // k.BLOCK_BINS), np.int32),
+            bins=zeros((int(room.sum()), k.BLOCK_BINS)),
             birth=np.zeros((len(found), 2), dtype=np.int64),
         ),
     )
@@ -484,22 +485,22 @@ def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     stay = reach + network.processing_span[feeder] + ahead
     held = (frames_per_s * stay / PS_PER_S * 1.25).astype(np.int64) + 64
     sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
-    receiver = np.zeros((feeder.size, 8), dtype=np.int64)
+    receiver = zeros((feeder.size, 8))
     receiver[:, k.NEXT_ARRIVAL] = k.NEVER
     return k.Lanes(
         base=np.cumsum(sizes) - sizes,
         mask=sizes - 1,
-        sender=np.zeros((feeder.size, 8), dtype=np.int64),
+        sender=zeros((feeder.size, 8)),
         receiver=receiver,
-        cells=np.empty((int(sizes.sum()), 4), dtype=np.int64),
+        cells=zeros((int(sizes.sum()), 4)),
         feeder=feeder,
         reach=reach,
     )
 
 
 def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) -> k.Sources:
-    state = np.zeros((len(found), 16), dtype=np.int64)
-    law = np.zeros((len(found), 8), dtype=np.int64)
+    state = zeros((len(found), 16))
+    law = zeros((len(found), 8))
     sizes: dict[tuple[tuple[int, int], ...], int] = {}
     size_bytes: list[int] = []
     size_limit: list[int] = []
@@ -528,7 +529,7 @@ def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) 
     heap_first = np.searchsorted(np.sort(first_port), np.arange(ports + 1))
     return k.Sources(
         first=heap_first.astype(np.int64),
-        heap=np.column_stack((state[heap, k.NEXT_TIME], heap)).astype(np.int64),
+        heap=aligned(np.column_stack((state[heap, k.NEXT_TIME], heap))),
         state=state,
         law=law,
         size_bytes=_ints(size_bytes),

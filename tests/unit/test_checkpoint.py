@@ -31,9 +31,9 @@ CASE = Path(__file__).parents[1] / "golden" / "demands-over-lag" / "traffic.yaml
 
 
 def stop_after(looks: int, path: Path) -> Checkpoint:
-    """Return a checkpoint that ends its run at a look, as Ctrl-C would."""
+    """Return a checkpoint that ends its run at a look, as Ctrl-C would; it looks every 10 us."""
     counter = itertools.count(1)
-    return Checkpoint(path, resume=True, asked=lambda: next(counter) >= looks)
+    return Checkpoint(path, 10 * US, resume=True, asked=lambda: next(counter) >= looks)
 
 
 @pytest.mark.twin

@@ -16,6 +16,7 @@ from qnet.model.traffic import Profile
 from qnet.simulate import kernels, run
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
+from qnet.simulate.windows import shares
 from tests.slow_case import Case, compare
 
 pytestmark = pytest.mark.twin
@@ -232,7 +233,7 @@ def test_every_count_equals_the_slow_twins(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles"])
-def test_same_bytes_at_two_threads_and_with_other_rings(name: str) -> None:
+def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     """Rings of two frames at first: every kernel stops and is resumed, again and again."""
     made = add_parts
 
@@ -248,7 +249,8 @@ def test_same_bytes_at_two_threads_and_with_other_rings(name: str) -> None:
         one = simulate(*case, threads=1).model_dump_json()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run, "add_parts", tight)
-            patch.setattr(run, "HOPS_PER_TASK", 1)
-            assert simulate(*case, threads=2).model_dump_json() == one
+            patch.setattr(shares, "HOPS_PER_TASK", 1)
+            for threads in (2, 3):
+                assert simulate(*case, threads=threads).model_dump_json() == one
 
     check()

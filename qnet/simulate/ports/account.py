@@ -34,15 +34,17 @@ def causes_at(position: int, parts: g.Parts | None) -> Iterator[tuple[str, int]]
             yield cause, int(parts.dropped[position, column])
 
 
-def rings_of(world: k.World, parts: g.Parts | None, ports: int) -> Ints:
-    """Return the port of each ring."""
-    plain = ports * (world.network.cycle_buffers + world.network.classes)
-    port_of = np.zeros(world.queues.ring.shape[0], dtype=np.int64)
-    port_of[:plain] = np.arange(plain) // max(plain // max(ports, 1), 1)
+def rings_of(world: k.World, parts: g.Parts | None) -> tuple[Ints, Ints]:
+    """Return the first ring of each port, and the one after its last; none where copies meet."""
+    each = world.network.cycle_buffers + world.network.classes
+    stations, ports = len(world.tally.port), world.network.rate.size
+    first = np.minimum(np.arange(stations), ports) * each
+    last = np.minimum(np.arange(stations) + 1, ports) * each
     if parts is not None:
-        for port in np.flatnonzero(parts.port[:, g.WHAT] == g.GENERAL):
-            port_of[parts.port[port, g.FIRST] : parts.port[port, g.LAST]] = port
-    return port_of
+        general = parts.port[:, g.WHAT] == g.GENERAL
+        first[general] = parts.port[general, g.FIRST]
+        last[general] = parts.port[general, g.LAST]
+    return first, last
 
 
 def copies_at(parts: g.Parts | None, meeting: int | None) -> Copies | None:

@@ -20,11 +20,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import kernel, parallel_kernel
+from qnet.kernel import kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     BASE,
@@ -55,19 +54,15 @@ from qnet.simulate.kernels import (
     PACKETS,
     QUEUE_FULL,
     REFUSED,
-    ROOM_UNTIL,
-    SEEN_TAIL,
     SENT,
     SENT_BYTES,
-    SERVED,
     SOURCE,
     START,
-    STATUS,
     STEADY,
-    TAIL,
     TIME,
     TRACE_FULL,
     WIRE_BYTES,
+    Counts,
     Lanes,
     Network,
     Queues,
@@ -84,6 +79,8 @@ from qnet.simulate.kernels import (
     hand_on,
     is_nearly_full,
     next_arrival,
+    note_counts,
+    note_ends,
     room_ahead,
     serve,
     settle,
@@ -758,7 +755,6 @@ def serve_port(
                 port, owner, came, started, now, arrives, birth, label & WHOLE, left_in, trace
             )
     counts[port, FREE_AT] = now
-    counts[port, STATUS] = status
     return status
 
 
@@ -853,7 +849,6 @@ def recover(
                 tally.birth,
             )  # fmt: skip
         lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
-    counts[station, STATUS] = status
     return status
 
 
@@ -867,93 +862,28 @@ def serve_any(
     queues: Queues,
     sources: Sources,
     tally: Tally,
+    counts: Counts | None,
     trace: Trace | None,
-    parts: Parts,
+    parts: Parts | None,
 ) -> int:
-    """Serve a port, or a point of recovery, by what it is."""
+    """Serve a port, or a point of recovery, by what it is.
+
+    Without `parts` all ports are plain, and the general server is not even compiled: it takes a
+    minute.
+    """
+    if parts is None:
+        return serve(port, until, network, routes, lanes, queues, sources, tally, counts, trace)
     if parts.port[port, WHAT] == PLAIN:
-        return serve(port, until, network, routes, lanes, queues, sources, tally, trace)
-    if parts.port[port, WHAT] == GENERAL:
+        return serve(port, until, network, routes, lanes, queues, sources, tally, counts, trace)
+    if parts.port[port, WHAT] == RECOVERY:
+        return recover(port, until, network, routes, lanes, tally, parts)
+    if counts is None:
         return serve_port(port, until, network, routes, lanes, queues, sources, tally, trace, parts)
-    return recover(port, until, network, routes, lanes, tally, parts)
-
-
-@kernel
-def advance_group(
-    group: int,
-    until: int,
-    order: Ints,
-    group_of: Ints,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
-    trace: Trace | None,
-    parts: Parts,
-) -> None:
-    """As `qnet.simulate.kernels.advance_group`, with general ports and points of recovery."""
-    served = tally.port[:, SERVED]
-    moving = True
-    while moving:
-        moving = False
-        for item in range(order.shape[1]):
-            port = order[group, item]
-            if port < 0 or served[port] >= until:
-                continue
-            goal = until
-            step = 0
-            first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
-            for lane in range(first_lane, last_lane):
-                feeder = lanes.feeder[lane]
-                if group_of[feeder] == group:
-                    goal = min(goal, served[feeder] + lanes.reach[lane])
-                    step = min(step, lanes.reach[lane]) if step else lanes.reach[lane]
-                    lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
-            moving = moving or goal < until
-            if goal < until and goal - served[port] < step:
-                continue
-            status = serve_any(
-                port, goal, network, routes, lanes, queues, sources, tally, trace, parts
-            )
-            if status != DONE:
-                return
-            served[port] = goal
-            for lane in range(first_lane, last_lane):
-                if group_of[lanes.feeder[lane]] == group:
-                    lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
-
-
-@parallel_kernel
-def run_windows(
-    begin: int,
-    goal: int,
-    window: int,
-    order: Ints,
-    group_of: Ints,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
-    trace: Trace | None,
-    parts: Parts,
-) -> int:
-    """As `qnet.simulate.kernels.run_windows`, with general ports and points of recovery."""
-    while begin < goal:
-        until = min(begin + window, (begin // network.block + 1) * network.block, goal)
-        for lane in range(lanes.base.size):
-            lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
-            lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
-        for group in numba.prange(order.shape[0]):
-            advance_group(
-                group, until, order, group_of, network, routes, lanes, queues, sources, tally,
-                trace, parts,
-            )  # fmt: skip
-        for port in range(tally.port.shape[0]):
-            if tally.port[port, STATUS] != DONE:
-                return begin
-        begin = until
-    return begin
+    while True:
+        ends = note_ends(port, counts, tally)
+        status = serve_port(
+            port, min(until, ends), network, routes, lanes, queues, sources, tally, trace, parts
+        )
+        if status != DONE or ends > until:
+            return status
+        note_counts(port, queues, tally, counts)

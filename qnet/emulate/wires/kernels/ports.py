@@ -60,7 +60,6 @@ from qnet.simulate.kernels import (
     Routes,
     Sources,
     Tally,
-    serve,
 )
 from qnet.simulate.ports.kernels import Parts, serve_any
 
@@ -123,21 +122,6 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
 
 
 @bare_kernel
-def serve_one(
-    port: int, until: int, network: Network, routes: Routes, lanes: Lanes, queues: Queues,
-    sources: Sources, tally: Tally, parts: Parts | None,
-) -> int:  # fmt: skip
-    """Serve one port up to a virtual time, as the simulator does.
-
-    Without `parts` all ports are plain, and the general server is not even compiled: it takes a
-    minute.
-    """
-    if parts is None:
-        return serve(port, until, network, routes, lanes, queues, sources, tally, None)
-    return serve_any(port, until, network, routes, lanes, queues, sources, tally, None, parts)
-
-
-@bare_kernel
 def serve_window(
     until: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
     lanes: Lanes, queues: Queues, sources: Sources, tally: Tally, parts: Parts | None,
@@ -151,7 +135,9 @@ def serve_window(
     status = DONE
     last = wall(messages.clock)
     for port in wires.order:
-        found = serve_one(port, until, network, routes, lanes, queues, sources, tally, parts)
+        found = serve_any(
+            port, until, network, routes, lanes, queues, sources, tally, None, None, parts
+        )
         if found != DONE:
             status = found
         now = wall(messages.clock)

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
-
 import numpy as np
-from numba import config, types
+from numba import types
 from numpy.typing import NDArray
 
-from qnet.kernel import bare_kernel
+from qnet.kernel import bare_kernel, libc
 
 Ints = NDArray[np.int64]
-
-
-def libc(name: str, result: Any, *arguments: Any) -> Any:
-    """Return a function of the C library that kernels can call.
-
-    Compiled code finds it by its name, so that it can be cached; the twin calls it by ctypes.
-    """
-    if config.DISABLE_JIT:
-        function = ctypes.CDLL(None, use_errno=True)[name]
-        function.argtypes = [ctypes.c_int64] * len(arguments)
-        return function
-    return types.ExternalFunction(name, result(*arguments))
 
 
 sendmmsg = libc("sendmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32)

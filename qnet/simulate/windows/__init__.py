@@ -1,0 +1,1 @@
+"""Ports side by side, on as many threads as there are."""

@@ -1,0 +1,214 @@
+"""Ports side by side: which one may be served next, how far, and on which thread.
+
+Groups of ports, one to a thread, work on their own within a *window* no longer than the shortest
+reach of a lane from one group to another: what one group sends in a window reaches the others after
+it. After each window a group says how far it has filled and emptied the lanes that it shares with
+others (`posted`), and waits until all have. There are two copies of that, for windows by turns: a
+group reads what was posted in the window before while others post in this one already.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from qnet.kernel import bare_kernel, libc, read_shared, write_shared
+from qnet.simulate.kernels import (
+    DONE,
+    HEAD,
+    NEVER,
+    ROOM_UNTIL,
+    SEEN_TAIL,
+    SERVED,
+    TAIL,
+    Counts,
+    Lanes,
+    Network,
+    Queues,
+    Routes,
+    Sources,
+    Tally,
+    Trace,
+)
+from qnet.simulate.ports.kernels import Parts, serve_any
+
+Ints = NDArray[np.int64]
+
+FILLED, EMPTIED = 0, 1
+"""Rows of what is posted of a lane: its TAIL and its HEAD."""
+
+LINE = 8
+"""Numbers in a line of the cache: groups write into lines of their own."""
+
+STOPPED = NEVER
+"""In place of the number of windows done: the group cannot go on."""
+
+YIELD_AFTER, SLEEP_AFTER, SLEEP_US = 200, 2000, 50
+"""Looks at another group's progress before a thread that waits gives way, and before it sleeps."""
+
+_sched_yield = libc("sched_yield", types.int32)
+_usleep = libc("usleep", types.int32, types.uint32)
+
+
+@bare_kernel
+def advance_group(
+    group: int,
+    until: int,
+    order: Ints,
+    group_of: Ints,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    counts: Counts,
+    trace: Trace | None,
+    parts: Parts | None,
+) -> int:
+    """Serve a group's ports, each as far as those before it allow, until all have come to `until`.
+
+    A port waits until it may go on by its shortest lane's reach; the one that is most behind
+    always may. No port is served beyond a change of clocks at once. Lanes from other groups hold
+    all that arrives before `until` already. Return DONE, or what there was no room in.
+    """
+    served = tally.port[:, SERVED]
+    moving = True
+    while moving:
+        moving = False
+        for item in range(order.shape[1]):
+            port = order[group, item]
+            if port < 0 or served[port] >= until:
+                continue
+            goal = until
+            step = 0
+            first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+            for lane in range(first_lane, last_lane):
+                feeder = lanes.feeder[lane]
+                if group_of[feeder] == group:
+                    goal = min(goal, served[feeder] + lanes.reach[lane])
+                    step = min(step, lanes.reach[lane]) if step else lanes.reach[lane]
+                    lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+            if goal < until and goal - served[port] < step:
+                moving = True
+                continue
+            goal = min(goal, (served[port] // network.block + 1) * network.block)
+            moving = moving or goal < until
+            status = serve_any(
+                port, goal, network, routes, lanes, queues, sources, tally, counts, trace, parts
+            )
+            if status != DONE:
+                return status
+            served[port] = goal
+            for lane in range(first_lane, last_lane):
+                if group_of[lanes.feeder[lane]] == group:
+                    lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+    return DONE
+
+
+@bare_kernel
+def read_posted(group: int, crossing: Ints, posted: Ints, lanes: Lanes) -> None:
+    """Learn how far other groups have come with the lanes that they share with this one."""
+    for i in range(crossing.shape[0]):
+        lane = crossing[i, 0]
+        if crossing[i, 2] == group:
+            lanes.receiver[lane, SEEN_TAIL] = posted[FILLED, i]
+        elif crossing[i, 1] == group:
+            lanes.sender[lane, ROOM_UNTIL] = posted[EMPTIED, i]
+
+
+@bare_kernel
+def post(group: int, crossing: Ints, posted: Ints, lanes: Lanes) -> None:
+    """Tell the other groups how far this one has come with the lanes that it shares with them."""
+    for i in range(crossing.shape[0]):
+        lane = crossing[i, 0]
+        if crossing[i, 1] == group:
+            posted[FILLED, i] = lanes.sender[lane, TAIL]
+        elif crossing[i, 2] == group:
+            posted[EMPTIED, i] = lanes.receiver[lane, HEAD]
+
+
+@bare_kernel
+def await_others(own: int, window: int, progress: Ints) -> bool:
+    """Wait until all groups have done so many windows; False when one has stopped.
+
+    At first the wait keeps the core, then it gives it to any thread that wants it; a long one
+    sleeps.
+    """
+    for group in range(progress.size // LINE):
+        turns = 0
+        while group != own and read_shared(progress, group * LINE) < window:
+            if turns >= SLEEP_AFTER:
+                _usleep(SLEEP_US)
+            elif turns >= YIELD_AFTER:
+                _sched_yield()
+            turns += 1
+    for group in range(progress.size // LINE):
+        if read_shared(progress, group * LINE) == STOPPED:
+            return False
+    return True
+
+
+@bare_kernel
+def run_group(
+    group: int,
+    begin: int,
+    goal: int,
+    window: int,
+    order: Ints,
+    group_of: Ints,
+    crossing: Ints,
+    posted: Ints,
+    progress: Ints,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    counts: Counts,
+    trace: Trace | None,
+    parts: Parts | None,
+) -> int:
+    """Run one group from `begin` to `goal`, beside a thread for each other group.
+
+    Return the time to go on from: `goal` when all is done, else the begin of a window that some
+    group has not done, for lack of room. `order[group]` lists the ports of a group, closed by -1;
+    `group_of[port]` says the same. `crossing` has lane, group before it and group after it of those
+    between two groups; `window` is no longer than the reach of any of them. `posted` and `progress`
+    are as `open_lanes` left them.
+    """
+    number = 0
+    while begin < goal:
+        until = min(begin + window, goal)
+        read_posted(group, crossing, posted[1 - number % 2], lanes)
+        status = advance_group(
+            group, until, order, group_of, network, routes, lanes, queues, sources, tally, counts,
+            trace, parts,
+        )  # fmt: skip
+        if status != DONE:
+            write_shared(progress, group * LINE, STOPPED)
+            return begin
+        post(group, crossing, posted[number % 2], lanes)
+        number += 1
+        write_shared(progress, group * LINE, number)
+        if not await_others(group, number, progress):
+            # A third group may be a window ahead already, and wait for this one.
+            write_shared(progress, group * LINE, STOPPED)
+            return begin
+        begin = until
+    return goal
+
+
+@bare_kernel
+def open_lanes(crossing: Ints, posted: Ints, lanes: Lanes) -> None:
+    """Show every port what is in its lanes; no group may be at work."""
+    for lane in range(lanes.base.size):
+        lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+        lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+    for i in range(crossing.shape[0]):
+        lane = crossing[i, 0]
+        for turn in range(2):
+            posted[turn, FILLED, i] = lanes.sender[lane, TAIL]
+            posted[turn, EMPTIED, i] = lanes.receiver[lane, HEAD]

@@ -1,0 +1,120 @@
+"""Which thread serves which ports, and how far it may go before it looks at the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.simulate import kernels as k
+from qnet.simulate.setup import Owner
+from qnet.units import PS_PER_S
+
+Ints = NDArray[np.int64]
+
+HOPS_PER_TASK = 400
+"""Least frames sent in a window for a thread more; handing a window to it costs some 10 us."""
+
+SOURCE_WORK, DELIVERY_WORK = 5, 7
+"""What making a frame costs, and counting it at its listener, in frames sent on.
+
+By the times that two groups of ports took over random shares of `data/mesh60.txt`.
+"""
+
+LONGEST_WINDOW = 8
+"""Longest window, in shortest reaches: what is under way should stay in the caches."""
+
+EVEN = 1.05
+"""Most work of a thread, in parts of the mean, for which a longer window is worth having."""
+
+
+class Shares(NamedTuple):
+    """Which thread serves which port: see `kernels.run_group`."""
+
+    window_ps: int
+    order: Ints
+    group_of: Ints
+    crossing: Ints
+
+
+def work_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
+    """Return what each port has to do in a second: frames to send on, or work as long as that."""
+    pace = np.array([owner.law.frames_per_s for owner in found])
+    ports = np.array([number for owner in found for number in owner.stations], dtype=np.int64)
+    hops = np.array([len(owner.stations) for owner in found], dtype=np.int64)
+    work = np.ones(ports.size)
+    last = np.cumsum(hops) - 1
+    work[last - hops + 1] += SOURCE_WORK
+    work[last] += DELIVERY_WORK
+    return np.asarray(np.bincount(ports, work * np.repeat(pace, hops), port_count), np.float64)
+
+
+def share_out(world: k.World, work: NDArray[np.float64], threads: int | None) -> Shares:
+    """Share the ports among threads so that those of different threads are far from each other.
+
+    Ports with a short way between them stay together, for as long a way as leaves the shares even;
+    what is longer sets the window.
+    """
+    reach = world.lanes.reach
+    least = int(reach.min(initial=world.network.block))
+    most = threads or len(os.sched_getaffinity(0))
+    longest = LONGEST_WINDOW * least
+    per_window = float(work.sum()) * longest / PS_PER_S
+    groups = max(min(most, int(per_window) // HOPS_PER_TASK), 1)
+    ways = np.unique(np.minimum(reach, longest))
+    low, high = 0, ways.size - 1
+    window, group_of = least, _even(_together(world, 0), work, groups)
+    while low <= high:
+        middle = (low + high) // 2
+        shared = _even(_together(world, int(ways[middle])), work, groups)
+        load = np.bincount(shared, work, groups)
+        if load.max() <= EVEN * load.mean():
+            window, group_of = int(ways[middle]), shared
+            low = middle + 1
+        else:
+            high = middle - 1
+    lists = [np.flatnonzero((group_of == group) & (work > 0)) for group in range(groups)]
+    order = np.full((groups, max(map(len, lists)) + 1), -1, dtype=np.int64)
+    for row, ports in zip(order, lists, strict=True):
+        row[: len(ports)] = ports
+    return Shares(window, order, group_of, crossing(world, group_of))
+
+
+def crossing(world: k.World, group_of: Ints) -> Ints:
+    """Return lane, group before it and group after it of all lanes between two groups."""
+    after = np.repeat(np.arange(group_of.size), np.diff(world.network.lane_first))
+    before = world.lanes.feeder[: after.size]
+    ends = np.column_stack((np.arange(after.size), group_of[before], group_of[after]))
+    return np.asarray(ends[ends[:, 1] != ends[:, 2]])
+
+
+def _together(world: k.World, way: int) -> Ints:
+    """Return a number for each port, the same for those joined by lanes of a shorter reach."""
+    lanes, lane_first = world.lanes, world.network.lane_first
+    root = list(range(lane_first.size - 1))
+
+    def find(port: int) -> int:
+        while root[port] != port:
+            root[port] = root[root[port]]
+            port = root[port]
+        return port
+
+    near = np.flatnonzero(lanes.reach < way)
+    targets = np.searchsorted(lane_first, near, side="right") - 1
+    for one, other in zip(lanes.feeder[near].tolist(), targets.tolist(), strict=True):
+        root[find(one)] = find(other)
+    return np.array([find(port) for port in range(len(root))], dtype=np.int64)
+
+
+def _even(cluster: Ints, work: NDArray[np.float64], groups: int) -> Ints:
+    """Share clusters of ports among groups: the busiest first, each to the group with least."""
+    load = np.bincount(cluster, work, work.size)
+    group_of = np.zeros(work.size, dtype=np.int64)
+    shares = [0.0] * groups
+    for one in np.argsort(-load, kind="stable"):
+        group_of[one] = shares.index(min(shares))
+        shares[group_of[one]] += float(load[one])
+    return group_of[cluster]
