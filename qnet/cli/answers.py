@@ -108,9 +108,8 @@ def run(
     leave_run(out, scenario, observation, simulation["measure"])
     emulation = None
     if tier == "mininet":
-        emulation = emulate_stretched(
-            scenario, plan, proof, observation, sample, dilation, captures, cuts
-        )
+        how = {"dilation": dilation, "captures": captures}
+        emulation = emulate_stretched(scenario, plan, proof, observation, sample, cuts, **how)
     elif tier == "lockstep":
         from qnet.emulate.lockstep import Options
 

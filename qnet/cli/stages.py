@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -349,11 +349,13 @@ def emulate_stretched(
     proof: Proof,
     simulated: Observation,
     sample: int | None,
-    dilation: int | None,
-    captures: Path | None,
     cuts: Sequence[Cut] = (),
+    **how: Any,
 ) -> Emulation:
-    """Send a sample through real switches and hosts in stretched time; say how real it was."""
+    """Send a sample through real switches and hosts in stretched time; say how real it was.
+
+    `how` are fields of `qnet.emulate.tier.Options`.
+    """
     from qnet.emulate.tier import (
         SAMPLE,
         Cut,
@@ -367,7 +369,7 @@ def emulate_stretched(
     topology, profile = scenario.topology, scenario.profile
     strides = choose_sample(topology, profile, plan, sample or SAMPLE)
     wanted = tuple(Cut(*one) for one in cuts)
-    options = Options(strides, dilation=dilation, captures=captures, cuts=wanted)
+    options = Options(strides, cuts=wanted, **how)
     with stage_bar() as show:
         run = emulate_mininet(topology, profile, plan, options, show)
         show("compare frame by frame", 0, 0)

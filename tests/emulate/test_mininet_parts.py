@@ -14,8 +14,8 @@ from qnet.emulate.wiring import Wiring
 from qnet.model.emulation import Emulation
 from qnet.simulate.setup import owners
 from tests.asking import Answer, ask
+from tests.emulate.leftovers import folders, machine
 from tests.emulate.networks import every_part, round_about
-from tests.emulate.test_mininet import folders, machine
 
 REASON = tier.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -52,6 +52,7 @@ def check_as_simulated(answer: Answer, result: Emulation) -> None:
     assert {one.difference_ps for one in result.streams if one.delivered} == {0}
 
 
+@pytest.mark.twin
 def test_frames_are_shaped_metered_weighted_cut_and_lost_as_simulated(tmp_path: Path) -> None:
     answer = every_part(tmp_path)
     run, result = emulate(answer)
@@ -76,7 +77,7 @@ def test_frames_wait_for_their_gates_as_simulated() -> None:
     assert len(result.streams) == 31
 
 
-@pytest.mark.parametrize("mechanism", ["cqf", "tcqf"])
+@pytest.mark.parametrize("mechanism", [pytest.param("cqf", marks=pytest.mark.twin), "tcqf"])
 def test_copies_meet_and_nodes_cut_through_as_simulated(mechanism: str, tmp_path: Path) -> None:
     answer = round_about(tmp_path, mechanism)
     twice = answer.seen("twice")
