@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from qnet.model.gates import (
+    HELD,
     GateList,
     GatePlan,
     GatePort,
@@ -48,6 +49,9 @@ WIRE_COUNT = 4
 
 NO_DEADLINE_PS = 10**15
 SEED = 1
+
+UNCUT_BYTES = 123
+"""The longest frame, or rest of one, that is never cut (IEEE 802.3 clause 99.4)."""
 
 
 class Gated(NamedTuple):
@@ -487,7 +491,7 @@ class _Case:
         """Return what other classes may send at a port beside its windows, on average.
 
         Of every pause the longest of their frames is taken off: bridges hold it back where it
-        would not end in time.
+        would not end in time; or what a port needs to be idle when frames are held that can be cut.
         """
         port = self._topology.ports[number]
         gates = next(one for one in lists if one.port == port.name)
@@ -495,8 +499,12 @@ class _Case:
         lost_ps = 0
         if self._class.guard == "length-aware" and self._others:
             lost_ps = serialisation_ps(self._guard_bytes(), port.rate_bps)
+        if self._profile.held_queues:
+            lost_ps = max(lost_ps, serialisation_ps(UNCUT_BYTES, port.rate_bps))
         open_ps = sum(
-            max(entry.interval_ps - lost_ps, 0) for entry in gates.entries if entry.states & others
+            max(entry.interval_ps - lost_ps, 0)
+            for entry in gates.entries
+            if entry.states & others and not entry.states & HELD
         )
         cycle_ps = sum(entry.interval_ps for entry in gates.entries)
         reserved_bps = sum((_mean_bps(one.stream) for one, _ in kept), Fraction(0))
