@@ -8,8 +8,9 @@ RUN apt-get update \
 WORKDIR /qnet
 COPY . .
 RUN pip install --no-cache-dir '.[emulate]' 'os-ken==4.2.2' 'scapy==2.8.0'
-# Compiled kernels are kept where any user may write.
-ENV NUMBA_CACHE_DIR=/tmp/qnet-cache
+# Compiled kernels are kept where any user may write; a volume there keeps them from run to run.
+RUN mkdir --mode 1777 /var/cache/qnet
+ENV NUMBA_CACHE_DIR=/var/cache/qnet HOME=/tmp
 USER 65534
 WORKDIR /out
 ENTRYPOINT ["qnet"]

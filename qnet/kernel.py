@@ -8,7 +8,12 @@ source runs as plain Python: the twin that the tests use.
 from __future__ import annotations
 
 import ctypes
+import re
+import sys
 from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -19,10 +24,12 @@ from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+_IMPORTED = re.compile(r"^from (qnet[.\w]*) import (\w*)", re.MULTILINE)
+
 
 def kernel(function: Function) -> Function:
     """Compile one function, cached on disk, callable without the interpreter lock."""
-    return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+    return _compiled(function)
 
 
 def bare_kernel(function: Function) -> Function:
@@ -31,12 +38,37 @@ def bare_kernel(function: Function) -> Function:
     Numba counts the users of an array at every use of a field of a named tuple, in loops too; where
     all arrays outlive the call, that is for nothing, and it is half of the time.
     """
-    return numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
+    return _compiled(function, _nrt=False)
 
 
 def inline_kernel(function: Function) -> Function:
     """As `kernel`, for a few lines that are copied into their caller."""
-    return numba.njit(cache=True, nogil=True, inline="always")(function)  # type: ignore[no-any-return]
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: Function, **options: object) -> Function:
+    made: Any = numba.njit(cache=True, nogil=True, **options)(function)
+    if made is not function:  # the compiler is on
+        # Numba compiles a function anew when its own file has changed; what it calls, and the
+        # numbers that it imports, are compiled into it as well.
+        made._cache._cache_file._source_stamp = _stamp(function.__module__)
+    return made  # type: ignore[no-any-return]
+
+
+@cache
+def _stamp(module: str) -> str:
+    """Tell the sources of a module, and of all of qnet that it imports, from any others."""
+    seen: dict[str, bytes] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            source = Path(str(sys.modules[name].__file__)).read_bytes()
+            seen[name] = source
+            for package, first in _IMPORTED.findall(source.decode()):
+                inner = f"{package}.{first}"
+                waiting += [package, *([inner] if inner in sys.modules else [])]
+    return sha256(b"".join(seen[name] for name in sorted(seen))).hexdigest()
 
 
 LINE_BYTES = 64

@@ -173,6 +173,15 @@ def _emulated_findings(emulation: Emulation | None) -> list[str]:
         for one in emulation.streams
         if one.difference_ps is not None and one.difference_ps > emulation.rounding_ps
     ]
+    # Each end of a variation may be rounded.
+    found += [
+        f"witnesses disagree: {one.name}: the variations of the same frames, emulated and "
+        f"simulated, differ by {one.variation_difference_ps} ps, of which "
+        f"{2 * emulation.rounding_ps} ps may be rounding"
+        for one in emulation.streams
+        if one.variation_difference_ps is not None
+        and one.variation_difference_ps > 2 * emulation.rounding_ps
+    ]
     return found
 
 

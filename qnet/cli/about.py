@@ -73,7 +73,7 @@ def schema(kind: Literal["topology", "traffic"]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can do, what it cannot, and why."""
-    from qnet.report.doctor import examine
+    from qnet.report.doctor import advice, examine
 
     findings = examine()
     if as_json:
@@ -83,5 +83,7 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             mark = "ok     " if finding.good else "missing" if finding.needed else "absent "
             click.echo(f"{mark} {finding.what}: {finding.detail}")
+        for line in advice(findings):
+            click.echo(line)
     if any(finding.needed and not finding.good for finding in findings):
         sys.exit(3)

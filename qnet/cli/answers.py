@@ -27,6 +27,7 @@ from qnet.cli.stages import (
     plan_to_keep,
     ports_down,
     progress_bar,
+    read_cut,
     searching,
 )
 from qnet.errors import InputError, Problem
@@ -63,7 +64,12 @@ if TYPE_CHECKING:
     "--captures",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="mininet: write what each host got there, with virtual time stamps (pcap).",
+    help="Write what each host sent and got there, with virtual time stamps (pcapng).",
+)
+@click.option(
+    "--capture-switches",
+    is_flag=True,
+    help="lockstep: write what crossed the ports of each switch too, with labels and cycle tags.",
 )
 @click.option(
     "--cut",
@@ -86,11 +92,11 @@ def run(
     """Plan, prove, simulate, emulate if asked and judge; exit code 1 when a promise is not kept."""
     tier, sample, cuts = (simulation.pop(name) for name in ("tier", "sample", "cuts"))
     dilation, captures = simulation.pop("dilation"), simulation.pop("captures")
-    if tier is None and (cuts or sample is not None):
-        raise InputError(
-            [Problem("--cut" if cuts else "--sample", 0, 0, "", "goes with --emulate")]
-        )
+    switches = simulation.pop("capture_switches")
+    options = {"--cut": cuts, "--sample": sample, "--captures": captures, "--dilation": dilation}
+    _check_emulation(tier, [name for name, value in options.items() if value], switches)
     scenario = load_scenario(profile, topology, settings, **simulation)
+    cuts = tuple(read_cut(scenario, one) for one in cuts)
     check_port(scenario, port)
     check_out(out)
     check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
@@ -106,8 +112,25 @@ def run(
             scenario, plan, proof, observation, sample, dilation, captures, cuts
         )
     elif tier == "lockstep":
-        emulation = emulate(scenario, plan, proof, observation, sample, cuts=cuts)
+        from qnet.emulate.lockstep import Options
+
+        wanted = Options(cuts=cuts, captures=captures, capture_switches=switches)
+        emulation = emulate(scenario, plan, proof, observation, sample, wanted)
     answer(scenario, plan, proof, [observation], as_json, out, port, emulation)
+
+
+def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None:
+    """Refuse options of an emulation that is not asked for, or cannot heed them."""
+    problems = []
+    if tier is None:
+        problems += [Problem(name, 0, 0, "", "goes with --emulate") for name in given]
+    elif tier != "mininet" and "--dilation" in given:
+        problems.append(Problem("--dilation", 0, 0, "", "goes with --emulate mininet"))
+    if switches and (tier != "lockstep" or "--captures" not in given):
+        words = "goes with --emulate lockstep and --captures DIR"
+        problems.append(Problem("--capture-switches", 0, 0, "", words))
+    if problems:
+        raise InputError(problems)
 
 
 @main.command()

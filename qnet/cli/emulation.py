@@ -120,7 +120,10 @@ def emulate(
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
     observation = observe(scenario, plan, options["threads"])
-    result = emulate_plan(scenario, plan, proof, observation, sample, controller, rules_file)
+    from qnet.emulate.lockstep import Options
+
+    wanted = Options(controller=controller, rules_file=rules_file)
+    result = emulate_plan(scenario, plan, proof, observation, sample, wanted)
     answer(scenario, plan, proof, [observation], as_json, out, port, result)
 
 

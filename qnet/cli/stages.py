@@ -21,7 +21,8 @@ from qnet.errors import EnvironmentMissing, InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qnet.emulate.lockstep import Cut
+    from qnet.emulate.lockstep import Options
+    from qnet.emulate.walk import Cut
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
@@ -332,25 +333,16 @@ def emulate(
     proof: Proof,
     simulated: Observation,
     sample: int | None,
-    controller: str | None = None,
-    rules_file: Path | None = None,
-    cuts: Sequence[str] = (),
+    options: Options,
 ) -> Emulation:
     """Send a sample of the frames through real switches; say wall-clock times on the side."""
-    from qnet.emulate.lockstep import SAMPLE, Lockstep, emulate
+    from qnet.emulate.case import SAMPLE, Case
+    from qnet.emulate.lockstep import emulate
 
     frames = SAMPLE if sample is None else sample
-    case = Lockstep(scenario.topology, scenario.profile, plan, frames=frames)
+    case = Case(scenario.topology, scenario.profile, plan, frames=frames)
     with progress_bar("emulate") as show:
-        result, wall_clock = emulate(
-            case,
-            proof,
-            simulated,
-            controller=controller,
-            rules_file=rules_file,
-            cuts=[_read_cut(scenario, text) for text in cuts],
-            progress=show,
-        )
+        result, wall_clock = emulate(case, proof, simulated, options, progress=show)
     for what, seconds in wall_clock.items():
         click.echo(f"wall clock, not virtual: {what} in {seconds:.3f} s", err=True)
     return result
@@ -364,7 +356,7 @@ def emulate_stretched(
     sample: int | None,
     dilation: int | None,
     captures: Path | None,
-    cuts: Sequence[str] = (),
+    cuts: Sequence[Cut] = (),
 ) -> Emulation:
     """Send a sample through real switches and hosts in stretched time; say how real it was."""
     from qnet.emulate.tier import (
@@ -379,7 +371,7 @@ def emulate_stretched(
 
     topology, profile = scenario.topology, scenario.profile
     strides = choose_sample(topology, profile, plan, sample or SAMPLE)
-    wanted = tuple(Cut(*_read_cut(scenario, one)) for one in cuts)
+    wanted = tuple(Cut(*one) for one in cuts)
     options = Options(strides, dilation=dilation, captures=captures, cuts=wanted)
     with stage_bar() as show:
         run = emulate_mininet(topology, profile, plan, options, show)
@@ -391,9 +383,9 @@ def emulate_stretched(
     return result
 
 
-def _read_cut(scenario: Scenario, text: str) -> Cut:
+def read_cut(scenario: Scenario, text: str) -> Cut:
     """Read PORT@TIME, such as 'a->b@10ms'."""
-    from qnet.emulate.lockstep import Cut
+    from qnet.emulate.walk import Cut
     from qnet.units import TIME, UnitError, parse
 
     port, _, when = text.rpartition("@")
@@ -428,22 +420,13 @@ def answer(
     )
     observation = observations[0] if observations else None
     if out is not None:
+        from qnet.report.case import Case
         from qnet.report.files import write_report
 
+        topology, profile = scenario.topology, scenario.profile
         write_report(
-            out,
-            scenario.topology,
-            scenario.profile,
-            plan,
-            proof,
-            observation,
-            verdict,
-            port,
+            out, Case(topology, profile, plan, proof, observation, verdict, emulation), port
         )
-        if emulation is not None:
-            from qnet.model.write import to_json, write_text
-
-            write_text(out / "emulation.json", to_json(emulation))
     if as_json:
         whole = answer(verdict, plan, proof, observation, scenario.topology, emulation)
         click.echo(json.dumps(whole, ensure_ascii=False, indent=1))

@@ -318,17 +318,19 @@ class Fabric:
             return
         if one.ovs.frames_seen() < one.sent:
             return
-        one.ovs.frames_seen()  # now the last of them is in the sockets
-        while self._take(0):
-            pass
+        self._drain(one)
         one.outstanding.clear()
+
+    def _drain(self, one: _Node) -> None:
+        """Read all that a switch has for frames that it has counted."""
+        one.ovs.turn()
+        while self._take(0):
+            one.ovs.turn()
 
     def settle(self) -> None:
         """Read copies that nobody expected, out of all switches; they are in `strays` then."""
         for one in self._nodes.values():
             while one.ovs.frames_seen() < one.sent:
                 time.sleep(0.001)
-            one.ovs.frames_seen()
-        while self._take(1):
-            pass
+            self._drain(one)
         self.strays.sort()

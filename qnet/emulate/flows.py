@@ -29,7 +29,7 @@ BUFFERS_HIGHEST = 7
 class Lane(NamedTuple):
     """One path of a flow: its label, its ports and the planned cycle at each of them.
 
-    `cycles` is as in the plan, and empty for what reserves nothing.
+    `cycles` is as in the plan, and empty where frames carry no cycle: what reserves none, and CQF.
     """
 
     label: int
@@ -117,8 +117,14 @@ def flows_of(
             continue
         stream = streams[planned.name]
         priority = profile.class_by_name[stream.traffic_class].priority
+        # In CQF a frame's time of arrival says its cycle, and nothing in the frame does.
+        tagged = profile.class_by_name[stream.traffic_class].mechanism != "cqf"
         lanes = tuple(
-            Lane(priority << LABEL_PATH_BITS | next(labels), path.ports, path.cycles)
+            Lane(
+                priority << LABEL_PATH_BITS | next(labels),
+                path.ports,
+                path.cycles if tagged else (),
+            )
             for path in planned.paths
         )
         reserves = bool(lanes[0].cycles)

@@ -1,20 +1,13 @@
-"""What hosts send and get: probe frames built with scapy, captures that tshark reads."""
+"""What hosts send and get: probe frames, built with scapy."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qnet.emulate.flows import Flow
 from qnet.emulate.openflow import show_ipv4, show_mac
 from qnet.emulate.wiring import Wiring
 
-if TYPE_CHECKING:
-    from qnet.emulate.wires.run import Arrival
-
-PROBE_PORT = 5000
-"""UDP port of probe frames; any not in use."""
+PROBE_PORT = 49_152
+"""UDP port of probe frames: a dynamic one (RFC 6335), which no protocol that tshark knows uses."""
 
 HEADER_BYTES = 42
 """Ethernet, IPv4 and UDP."""
@@ -51,26 +44,3 @@ def is_whole(flow: Flow, frame: bytes) -> bool:
     """Say whether the payload that came out is the one that was sent."""
     body = frame[HEADER_BYTES + 8 :]
     return body == bytes((one * 7 + flow.number) & 0xFF for one in range(len(body)))
-
-
-def write_captures(folder: Path, arrivals: Iterable[tuple[str, Arrival]]) -> list[Path]:
-    """Write one capture for each host, with virtual time stamps to the nanosecond.
-
-    `arrivals` are hosts and what came out to them. Returns the files, in order of hosts.
-    """
-    from scapy.utils import PcapWriter  # noqa: PLC0415
-
-    folder.mkdir(parents=True, exist_ok=True)
-    by_host: dict[str, list[Arrival]] = {}
-    for host, arrival in arrivals:
-        by_host.setdefault(host, []).append(arrival)
-    written = []
-    for host, frames in sorted(by_host.items()):
-        path = folder / f"{host}.pcap"
-        with PcapWriter(str(path), linktype=1, nano=True) as writer:
-            writer.write_header(None)
-            for one in sorted(frames, key=lambda one: one.time_ps):
-                seconds, rest_ps = divmod(one.time_ps, 10**12)
-                writer.write_packet(one.frame, sec=seconds, usec=rest_ps // 1000)
-        written.append(path)
-    return written

@@ -13,16 +13,17 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from qnet.emulate.captures import HOST, Sight, write_captures
+from qnet.emulate.case import Case, Member
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
-from qnet.emulate.hosts import host_frame, is_whole, write_captures
+from qnet.emulate.hosts import HEADER_BYTES, host_frame, is_whole
+from qnet.emulate.kernels import TIME
 from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
+from qnet.emulate.ports import Ports
 from qnet.emulate.rules import rules_of
 from qnet.emulate.tier import (
     JOB,
@@ -32,6 +33,7 @@ from qnet.emulate.tier import (
     Cut,
     Emulated,
     HostCommand,
+    LostFrame,
     Options,
 )
 from qnet.emulate.wires.kernels import tables as w
@@ -41,6 +43,7 @@ from qnet.emulate.wires.run import (
     Arrival,
     Emulator,
     Fault,
+    Loss,
     Probe,
     WireEnd,
     as_usual,
@@ -48,12 +51,12 @@ from qnet.emulate.wires.run import (
 )
 from qnet.emulate.wiring import Wiring
 from qnet.errors import QnetError
-from qnet.model.histogram import BIN_COUNT, quantile_ps
-from qnet.model.observation import Observation, PortUse, Traffic
+from qnet.exchange.pcapng import INBOUND, OUTBOUND
+from qnet.model.histogram import quantile_ps
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
+from qnet.simulate.ports.account import CAUSES, no_room
 from qnet.simulate.setup import owners
 
 CALIBRATION_DILATION = 2000
@@ -71,8 +74,8 @@ SLACK_FACTOR = 2
 Virtual time waits for the others, so a dilation too small costs waits, not truth.
 """
 
-MOST_PPB, HALF_PPB = 950_000_000, 500_000_000
-"""How many frames, in a billion, are most, and half."""
+MOST_PPB = 950_000_000
+"""How many frames, in a billion, are most."""
 
 BUDGET_SHARE = 0.9
 """How much of the wall-clock time is planned with; the rest is for when virtual time waits."""
@@ -133,8 +136,10 @@ class Run:
             for node in (self.topology.ports[number].source, self.topology.ports[number].target)
         }
         self.rules = [one for one in rules if one.name in touched]
-        self.say("start the link emulator (the first time it is compiled)")
-        self._emulator([], [], 1).warm()
+        emulator = self._emulator([], [], 1)
+        minutes = ", in minutes" if emulator.parts is not None else ""
+        self.say(f"start the link emulator (the first time it is compiled{minutes})")
+        emulator.warm()
         self.lap("kernels")
         self.say(f"build {len(self.rules)} switches and their hosts")
         with (
@@ -185,7 +190,7 @@ class Run:
             owner = self.found[source]
             flow, lane = self.flow_of[source]
             first = flow.lanes[0]
-            tags = range(self.plan.buffers) if owner.cycles else [-1]
+            tags = range(flow.buffers) if lane.cycles else [-1]
             templates = [
                 (size, tag, host_frame(self.wiring, flow, size, 0 if tag < 0 else dscp_of(tag)))
                 for size, _ in owner.law.sizes
@@ -204,7 +209,10 @@ class Run:
                     net.edge[flow.listener],
                     templates,
                     twins[0] if twins else -1,
-                    lane is first,
+                    lane.label,
+                    bool(lane.cycles),
+                    first.cycles[0] - lane.cycles[0] if lane.cycles else 0,
+                    self._leader(source),
                 )
             )
         return probes
@@ -212,8 +220,8 @@ class Run:
     def _calibrate(self, net: Net) -> int:
         """Send the first frames very slowly; return the dilation that their stay asks for.
 
-        A window is to last as long as it takes to serve one and as most frames are in a switch;
-        where there is no time for that, as half of them are.
+        A window is to last as long as it takes to serve one and as most frames are in a switch, as
+        far as there is time for that: virtual time waits for the others.
         """
         self.say("calibrate", 0, CALIBRATION_NS)
         sample = self._emulator(net.ends, self._probes(net), CALIBRATION_DILATION)
@@ -236,11 +244,9 @@ class Run:
         stay_ns = (quantile_ps(late.inside, MOST_PPB) or 0) // 1000
         windows = max(sample.reached_ps // sample.window_ps, 1)
         serve_ns = late.busy_ns // windows
-        median_ns = (quantile_ps(late.inside, HALF_PPB) or 0) // 1000
         wanted = SLACK_FACTOR * (stay_ns + serve_ns) * 1000 // sample.window_ps
-        least = SLACK_FACTOR * (median_ns + serve_ns) * 1000 // sample.window_ps
         afforded = int(BUDGET_SHARE * self.options.budget_s * 1e12) // sample.end_ps
-        wanted = max(min(wanted, afforded), least)
+        wanted = min(wanted, afforded)
         chosen = max((one for one in DILATIONS if one <= wanted), default=DILATIONS[0])
         self.calibrated = (
             f"calibration: of {late.came_out} passages {MOST_PPB // 10**7} % within "
@@ -260,6 +266,7 @@ class Run:
             probes,
             dilation=dilation,
             free_run=self.options.free_run,
+            skips=not (self.options.cuts or self.options.commands or self.options.cli),
         )
 
     def _attempt(
@@ -362,21 +369,26 @@ class Run:
             one
             for one in arrivals
             if not is_whole(self.flow_of[one.owner][0], one.frame)
-            or int.from_bytes(one.frame[42:46], "big") not in self._copies(one.owner)
+            or int.from_bytes(one.frame[42:46], "big") != self._leader(one.owner)
+            or int.from_bytes(one.frame[46:50], "big") != one.sequence
         ]
         captures: list[Path] = []
         if self.options.captures is not None:
-            listeners = {place: node for node, place in net.edge.items()}
-            captures = write_captures(
-                self.options.captures,
-                ((listeners[one.end], one) for one in arrivals),
-            )
+            sights = [*self._sent(reached_ps), *self._received(net, arrivals)]
+            captures = write_captures(self.options.captures, self.wiring, sights)
         self.lap("result")
         return Emulated(
-            observation=self._observe(emulator, arrivals, reached_ps),
             latency_ps=tuple(
                 (one.owner, one.sequence, one.time_ps - one.born_ps) for one in arrivals
             ),
+            late={source: emulator.late(source) for source in self.options.sample},
+            recovery={
+                self.found[source].name: account
+                for source in self.options.sample
+                for account in (emulator.recovery(source),)
+                if account is not None
+            },
+            losses=tuple(self._lost(one) for one in emulator.losses),
             lateness=emulator.lateness(),
             dilation=dilation,
             attempts=attempts,
@@ -400,6 +412,48 @@ class Run:
             captures=tuple(captures),
             seconds=self.seconds,
         )
+
+    def _lost(self, loss: Loss) -> LostFrame:
+        cause = no_room(self.found[loss.owner])
+        if loss.cause != w.NO_QUEUE_ROOM:
+            cause = CAUSES[loss.cause - w.NO_QUEUE_ROOM - 1]
+        return LostFrame(loss.owner, loss.sequence, self.topology.ports[loss.port].name, cause)
+
+    def _sent(self, until_ps: int) -> Iterator[Sight]:
+        """Yield the real frames that hosts sent, as `_probes` has them made."""
+        case = Case(self.topology, self.profile, self.plan, strides=self.options.sample)
+        ports = Ports(self.topology, self.profile, self.plan, want=case.want)
+        rows: dict[tuple[int, int], list[tuple[list[int], Member]]] = defaultdict(list)
+        for member in case.members:
+            for place, row in enumerate(ports.frames[slice(*ports.span[member.source])].tolist()):
+                rows[member.flow.number, member.number(place)].append((row, member))
+        for (_, number), copies in rows.items():
+            # The switch makes the other copy, if there is one; it may be due first.
+            time_ps = min(row[TIME] for row, _ in copies)
+            (_, size, turn, _), member = copies[0]
+            flow = member.flow
+            if time_ps > until_ps:
+                continue
+            dscp = dscp_of(turn % flow.buffers) if member.lane.cycles else 0
+            body = host_frame(self.wiring, flow, size, dscp)
+            stamp = self._leader(member.source).to_bytes(4, "big") + number.to_bytes(4, "big")
+            data = body[:HEADER_BYTES] + stamp + body[HEADER_BYTES + 8 :]
+            words = f"{flow.name}: frame {number}, sent at {time_ps} ps"
+            yield Sight(time_ps, flow.talker, HOST, OUTBOUND, data, words)
+
+    def _received(self, net: Net, arrivals: Sequence[Arrival]) -> Iterator[Sight]:
+        host_at = {place: node for node, place in net.edge.items()}
+        for one in arrivals:
+            flow, lane = self.flow_of[one.owner]
+            words = (
+                f"{flow.name}: frame {one.sequence} by path {flow.lanes.index(lane) + 1}, "
+                f"{one.time_ps - one.born_ps} ps after it was sent"
+            )
+            yield Sight(one.time_ps, host_at[one.end], HOST, INBOUND, one.frame, words)
+
+    def _leader(self, source: int) -> int:
+        """Return the source in the payload of a frame: that of the first path."""
+        return min(self._copies(source))
 
     def _copies(self, source: int) -> set[int]:
         flow = self.flow_of[source][0]
@@ -431,108 +485,11 @@ class Run:
             return f"{name}: {where}: came out at {self.ends[fault.found].interface}, not at {to}"
         if fault.kind == w.CUT_OFF:
             return f"{name}: {to}: lost on a wire that was cut"
-        if fault.kind == w.OVERFLOW:
-            return f"{name}: {to}: no room in its queue"
-        return f"{name}: {where}: did not come out at {to} in time, or not at all"
-
-    def _observe(
-        self, emulator: Emulator, arrivals: Sequence[Arrival], reached_ps: int
-    ) -> Observation:
-        by_name: dict[str, list[int]] = defaultdict(list)
-        for source in self.options.sample:
-            by_name[self.found[source].name].append(source)
-        arrived: dict[int, list[Arrival]] = defaultdict(list)
-        for one in arrivals:
-            arrived[one.owner].append(one)
-        streams = {one.name: one for one in self.profile.every_stream}
-        demands = {one.name: one for one in self.profile.demands}
-        rows = {
-            name: self._traffic(
-                name,
-                (streams.get(name) or demands[name]).service,
-                sources,
-                arrived,
-                emulator,
-                copies=name in streams,
+        if fault.kind == w.WRONG_LABEL:
+            return (
+                f"{name}: {where}: leaves for {to} with label {fault.found}, planned {fault.wanted}"
             )
-            for name, sources in by_name.items()
-        }
-        counts = emulator.world.tally.port
-        return Observation(
-            witness="emulated",
-            duration_ps=reached_ps,
-            steady_from_ps=min(emulator.world.network.steady_from, reached_ps),
-            seed=self.profile.simulation.seed,
-            frames=int(emulator.pool.counts[w.MADE_REAL]),
-            frame_hops=int(emulator.pool.counts[w.CAME_OUT]),
-            streams=tuple(rows[name] for name in streams if name in rows),
-            demands=tuple(rows[name] for name in demands if name in rows),
-            ports=tuple(
-                PortUse(
-                    port=port.name,
-                    sent_frames=int(row[k.FRAMES]),
-                    sent_bytes=int(row[k.WIRE_BYTES]),
-                    steady_bytes=int(row[k.STEADY]),
-                    queue_bytes_max=int(row[k.DEEPEST]),
-                    dropped=int(row[k.DROPPED]),
-                )
-                for port, row in zip(self.topology.ports, counts, strict=True)
-            ),
-        )
-
-    def _traffic(
-        self,
-        name: str,
-        service: str,
-        sources: Sequence[int],
-        arrived: dict[int, list[Arrival]],
-        emulator: Emulator,
-        *,
-        copies: bool,
-    ) -> Traffic:
-        """Sum up the real frames of a stream's paths or a demand's parts."""
-        once: Any = max if copies else sum
-        routes = emulator.world.routes
-        late, lost = 0, []
-        for source in sources:
-            places = emulator.positions(source)
-            late += int(routes.late[places].sum())
-            lost.append(int(routes.lost[places].sum()))
-        floor = int(emulator.world.tally.owner[list(sources), k.FLOOR].min())
-        got = [list(arrived[source]) for source in sources]
-        latencies = [one.time_ps - one.born_ps for rows in got for one in rows]
-        bins = np.zeros(BIN_COUNT, dtype=np.int64)
-        for latency in latencies:
-            bins[k.bin_of(max(latency - floor, 0))] += 1
-        sent = [
-            -(-int(emulator.wires.probe[source, w.MADE]) // self.options.sample[source])
-            for source in sources
-        ]
-        sizes = [max(size for size, _ in self.found[source].law.sizes) for source in sources]
-        steady = emulator.world.network.steady_from
-        return Traffic(
-            name=name,
-            service=service,
-            sent=once(sent),
-            received=once(len(rows) for rows in got),
-            copies=len(latencies),
-            lost=(min if copies else sum)(lost),
-            late=late,
-            sent_bytes=once(a * b for a, b in zip(sent, sizes, strict=True)),
-            received_bytes=once(sum(self._bytes(one) for one in rows) for rows in got),
-            steady_bytes=sum(
-                self._bytes(one) + 20 for rows in got for one in rows if one.time_ps >= steady
-            ),
-            latency_ps_min=min(latencies, default=None),
-            latency_ps_sum=sum(latencies),
-            latency_ps_max=max(latencies, default=None),
-            floor_ps=floor,
-            histogram=tuple((int(i), int(bins[i])) for i in np.flatnonzero(bins)),
-        )
-
-    @staticmethod
-    def _bytes(arrival: Arrival) -> int:
-        return len(arrival.frame) + 8
+        return f"{name}: {where}: did not come out at {to} in time, or not at all"
 
 
 def _run_commands(net: Net, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:

@@ -16,7 +16,7 @@ TIME, FRAME_BYTES, TURN, ORDER = 0, 1, 2, 3
 LANE, PLACE = 0, 1
 
 # Columns of `following`.
-NEXT, LAST, BIRTH, SEEN = 0, 1, 2, 3
+FIRST, LAST, NEXT = 0, 1, 2
 
 
 @kernel
@@ -80,6 +80,8 @@ def catch(
     source_after: Ints,
     relabel: Ints,
     wanted: Ints,
+    numbered: Ints,
+    counted: Ints,
     following: Ints,
     caught: Ints,
 ) -> int:
@@ -87,9 +89,12 @@ def catch(
 
     `source_after[position]` is the source whose frames come to this position from their first
     port, where frames of it are wanted, else -1. A frame of it is real when its birth, and its
-    place among those of the same birth, are the next ones of wanted[following[source, NEXT]] to
-    wanted[following[source, LAST] - 1]. It then has -1 minus its number there in place of its
+    place among those of the same birth (the ORDER), are among wanted[following[source, FIRST]] to
+    wanted[following[source, LAST] - 1]; where `numbered[source]` is not 0, frames have a sequence
+    number, and that is their ORDER. It then has -1 minus its number there in place of its
     birth, by which it is known from then on, and `relabel[source]` added to its position.
+    following[source, NEXT] is the number after the last one that has come or been overtaken, and
+    `counted` the frames of a birth that have come, at the first number of that birth.
     When `caught` is full there may be more: call again.
     """
     base, mask, sender, cells = lanes.base, lanes.mask, lanes.sender, lanes.cells
@@ -103,25 +108,31 @@ def catch(
             place = base[lane] + (turn & mask[lane])
             birth = cells[place, k.BIRTH]
             if birth >= 0:
-                source = source_after[cells[place, k.LABEL] >> 16]
+                source = source_after[(cells[place, k.LABEL] >> 16) & g.POSITIONS]
                 if source < 0:
                     continue
-                order = following[source, SEEN] + 1 if birth == following[source, BIRTH] else 0
-                following[source, BIRTH] = birth
-                following[source, SEEN] = order
-                number = following[source, NEXT]
-                while number < following[source, LAST] and (
-                    wanted[number, TIME] < birth
-                    or (wanted[number, TIME] == birth and wanted[number, ORDER] < order)
+                # By its birth, for frames that miss their cycle are overtaken by later ones.
+                number, high = following[source, FIRST], following[source, LAST]
+                while number < high:
+                    middle = (number + high) >> 1
+                    if wanted[middle, TIME] < birth:
+                        number = middle + 1
+                    else:
+                        high = middle
+                last = following[source, LAST]
+                following[source, NEXT] = max(following[source, NEXT], number)
+                order = 0
+                if number < last and wanted[number, TIME] == birth:
+                    order = counted[number]
+                    counted[number] += 1
+                if numbered[source] > 0:
+                    order = (cells[place, k.LABEL] >> 48) & 0xFFFF
+                while number < last and (
+                    wanted[number, TIME] == birth and wanted[number, ORDER] != order
                 ):
                     number += 1
-                following[source, NEXT] = number
-                if (
-                    number < following[source, LAST]
-                    and wanted[number, TIME] == birth
-                    and wanted[number, ORDER] == order
-                ):
-                    following[source, NEXT] = number + 1
+                if number < last and wanted[number, TIME] == birth:
+                    following[source, NEXT] = max(following[source, NEXT], number + 1)
                     cells[place, k.BIRTH] = -1 - number
                     cells[place, k.LABEL] += relabel[source] << 16
                 elif relabel[source] > 0:

@@ -1,14 +1,17 @@
 """The egress ports of the emulated network: the simulator's own kernel around real frames.
 
 `qnet.simulate.kernels.serve` serves one port up to a virtual time, or `serve_port` of
-`qnet.simulate.ports.kernels` where the port has gates, shapers, meters, preemption or losses: rate,
-priority, cycles and buffers are their arithmetic, and there is no second one. This module adds to
-the simulator's world what an emulator needs to hand frames in and to see them leave:
+`qnet.simulate.ports.kernels` where the port has gates, CQF, shapers, meters, preemption, losses or
+a node that cuts through; `recover` is the point at a listener where the copies of a stream meet.
+Rate, priority, cycles, buffers and recovery are their arithmetic, and there is no second one. This
+module adds to the simulator's world what an emulator needs to hand frames in and to see them leave.
+A *station* is a port or such a point, numbered on from the ports:
 
-- an *input lane* into every port, for frames that a switch or a host hands to it, in order of
+- an *input lane* into every station, for frames that a switch or a host hands to it, in order of
   arrival (after all other lanes when times are equal);
-- an *output lane* out of every port, its wire's far end: what leaves the port is there with the
-  time of its last bit, without the processing of the node it comes to;
+- an *output lane* out of every station: what leaves a port is there with the time of its last bit
+  at the far end of its wire, without the processing of the node it comes to; what a point of
+  recovery passes on is there at once;
 - a *position* for every port and rank, for frames that no planned route brought there: they leave
   over the output lane.
 
@@ -25,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.emulate import kernels as own
-from qnet.errors import Infeasible
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -54,8 +56,9 @@ class Passage(NamedTuple):
     """A real frame on its way from one port to the next node.
 
     `lane` and `place` say where it is kept, `time_ps` when it will be queued at the port of that
-    lane or, in an output lane, when its last bit reaches the end of the wire; `turn` is the cycle
-    for which it is meant there.
+    lane or, in an output lane, when its last bit reaches the end of the wire. A node that cuts
+    through queues a frame before its last bit is there. `port` is the station before the lane, and
+    `turn` the cycle for which the frame is meant after it.
     """
 
     time_ps: int
@@ -65,6 +68,11 @@ class Passage(NamedTuple):
     place: int
     label: int
     turn: int
+
+    @property
+    def position(self) -> int:
+        """Where it is on its route."""
+        return self.label >> 16 & g.POSITIONS
 
 
 class Ports:
@@ -89,37 +97,48 @@ class Ports:
         simulated, parts = add_parts(
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
-        if parts is not None:
-            _refuse(topology, profile, parts)
         if not loaded:
             simulated.sources.heap[:, k.TIME] = k.NEVER
         self.frames, self.span = _births(simulated, parts, want, len(self.found))
         """[frame]: birth, bytes and cycle of each real frame; [source]: first and last + 1."""
-        port_count = len(topology.ports)
+        stations = simulated.network.lane_first.size - 1
         self.ranks = simulated.network.classes + 1
         self.planned_positions = len(simulated.routes.hop)
         self.stray_positions = 2 * self.planned_positions
-        self.world = _with_ends(simulated, self.ranks)
-        self.parts = parts if parts is None else _with_strays(parts, self.world, self.ranks)
+        self.world, kept = _with_ends(simulated, self.ranks)
+        self.parts = parts if parts is None else _with_strays(parts, self.world, self.ranks, kept)
         self.inputs = self.world.network.lane_first[1:] - 1
-        """[port]: its input lane."""
-        self.outputs = self.inputs[-1] + 1 + np.arange(port_count)
-        """[port]: its output lane."""
+        """[station]: its input lane."""
+        self.outputs = self.inputs[-1] + 1 + np.arange(stations)
+        """[station]: its output lane."""
+        self._into = np.append(
+            np.repeat(np.arange(stations), np.diff(self.world.network.lane_first)),
+            np.full(stations, -1),
+        )
+        """[lane]: the station after it, or -1."""
+        self._numbered, self._first_number = _numbers(parts, len(self.found))
+        """[source]: whether its frames have sequence numbers, and that of the first one."""
+        for one in want:
+            if self._numbered[one.source]:
+                first, last = self.span[one.source].tolist()
+                place = one.first + one.stride * np.arange(last - first)
+                number = self._first_number[one.source] + place
+                self.frames[first:last, own.ORDER] = number & 0xFFFF
         self.now_ps = 0
         self.end_ps = int(self.world.network.end)
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
-        order = np.array([[*range(port_count), -1]], dtype=np.int64)
-        alone, none = np.zeros(port_count, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
+        order = np.array([[*range(stations), -1]], dtype=np.int64)
+        alone, none = np.zeros(stations, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
         self._shares = Shares(self.end_ps, order, alone, none)
         self._counts = Series(self.world, self.parts, samples=1).counts
-        self._awaited = sorted(self.frames[:, own.TIME].tolist())
-        """When real frames will be queued at a port; a heap."""
+        self._awaited = sorted((time_ps, True) for time_ps in self.frames[:, own.TIME].tolist())
+        """When real frames will be at a station, and whether it has queues; a heap."""
         self._queued = 0
         """Real frames that are in a queue, or were and have been dropped."""
         self._seen = np.zeros(self.world.lanes.base.size, dtype=np.int64)
         self._caught = np.empty((1024, 2), dtype=np.int64)
-        self._following = np.full((len(self.found), 4), -1, dtype=np.int64)
-        self._following[:, :2] = self.span
+        self._counted = np.zeros(len(self.frames), dtype=np.int64)
+        self._following = self.span[:, [0, 1, 0]]
         self._source_after, self._relabel = self._mark()
 
     def _mark(self) -> tuple[Ints, Ints]:
@@ -130,8 +149,8 @@ class Ports:
         for source, (first, last) in enumerate(self.span.tolist()):
             if first == last:
                 continue
-            way = self.positions(source)
-            output = int(self.outputs[self.found[source].ports[-1].number])
+            way = self.stations(source)
+            output = int(self.outputs[self.found[source].stations[-1]])
             hop[planned + way[-1]] = output, planned + way[-1]
             if len(way) > 1:
                 source_after[way[1]] = source
@@ -143,9 +162,13 @@ class Ports:
 
     def positions(self, source: int) -> list[int]:
         """Return the planned positions of a source; its real frames have them further on."""
+        return self.stations(source)[: len(self.found[source].ports)]
+
+    def stations(self, source: int) -> list[int]:
+        """Return the positions of a source and, where its copies meet others, that after them."""
         hop = self.world.routes.hop
         way = [int(self.world.sources.law[source, k.START])]
-        while len(way) < len(self.found[source].ports):
+        while len(way) < len(self.found[source].stations):
             way.append(int(hop[way[-1], k.NEXT]))
         return way
 
@@ -190,16 +213,15 @@ class Ports:
         cells[base + (turn_at & mask)] = (time_ps, -1 - frame, label, turn)
         lanes.sender[lane, k.TAIL] = tail + 1
         self._seen[lane] = tail + 1
-        heapq.heappush(self._awaited, time_ps)
+        heapq.heappush(self._awaited, (time_ps, port < len(self.topology.ports)))
 
     def skip(self, until_ps: int) -> None:
         """Serve what comes before `until_ps` and before any real frame can leave a port."""
-        while self._awaited and self._awaited[0] < self.now_ps:
-            heapq.heappop(self._awaited)
-            self._queued += 1
+        while self._awaited and self._awaited[0][0] < self.now_ps:
+            self._queued += heapq.heappop(self._awaited)[1]
         if self._queued:
             return
-        next_ps = self._awaited[0] if self._awaited else k.NEVER
+        next_ps = self._awaited[0][0] if self._awaited else k.NEVER
         self._serve(min(next_ps, until_ps, self.end_ps))
         caught = self._collect()
         assert not caught, "real frames leave ports in windows that are looked into"
@@ -220,9 +242,9 @@ class Ports:
         self._serve(self.window_end_ps())
         found = self._collect()
         for one in found:
-            self._queued -= 1
+            self._queued -= not self.has_met(one)
             if one.lane < self.outputs[0]:
-                heapq.heappush(self._awaited, one.time_ps)
+                heapq.heappush(self._awaited, (one.time_ps, not self.meets(one)))
         found.sort(key=lambda one: (one.time_ps, one.port, one.place))
         return found
 
@@ -254,6 +276,50 @@ class Ports:
     def retag(self, passage: Passage, turn: int) -> None:
         """Give a frame on its way to a port another cycle there."""
         self._cell(passage.lane, self._place(passage))[k.CYCLE] = turn
+
+    # Copies that meet
+
+    def meets(self, passage: Passage) -> bool:
+        """Tell whether a frame is on its last wire, to where copies of its stream meet."""
+        return bool(self._into[passage.lane] >= len(self.topology.ports))
+
+    def has_met(self, passage: Passage) -> bool:
+        """Tell whether a frame has been passed on by the point where copies of its stream meet."""
+        return passage.port >= len(self.topology.ports)
+
+    def number_of(self, source: int, place: int) -> int:
+        """Return the sequence number of a source's frame by its place among all of them."""
+        assert self._numbered[source], "only copies that meet have numbers"
+        return int(self._first_number[source] + place)
+
+    def renumber(self, passage: Passage, number: int) -> None:
+        """Give a frame on its way to where copies meet the sequence number that it carries."""
+        cell = self._cell(passage.lane, self._place(passage))
+        cell[k.LABEL] = _numbered(int(cell[k.LABEL]), number)
+
+    def meet(self, source: int, time_ps: int, frame: int, frame_bytes: int, number: int) -> bool:
+        """Hand a frame that came off its route to where copies of its stream meet, if they do."""
+        meeting = self.found[source].meeting
+        if meeting is None:
+            return False
+        position = self.planned_positions + self.stations(source)[-1]
+        self.put(meeting, time_ps, frame, _numbered(position << 16 | frame_bytes, number))
+        return True
+
+    def whole_ps(self, passage: Passage, source: int, hop: int) -> int:
+        """Return when the last bit of a frame of a source, that left its port `hop`, is in.
+
+        As `time_ps`, but where the next node queues frames before.
+        """
+        parts, network = self.parts, self.world.network
+        if parts is None or parts.head[passage.lane] == 0:
+            return passage.time_ps
+        ring = parts.position[self.positions(source)[hop], g.RING]
+        port = parts.port[passage.port]
+        if not port[g.QUEUES] <= ring < port[g.PREEMPTABLE]:
+            return passage.time_ps
+        line_ps = network.line_time[network.rate[passage.port], passage.label & 0xFFFF]
+        return passage.time_ps + max(int(line_ps - parts.head[passage.lane]), 0)
 
     def _place(self, passage: Passage) -> int:
         """Return where a frame is in its lane; those before it may have been withdrawn."""
@@ -298,16 +364,24 @@ class Ports:
                 found.update((-1 - born[born < 0]).tolist())
         return found
 
-    def due_ps(self, source: int, birth: int, arrival_ps: int) -> int:
-        """Return when a frame that reaches its listener's node is handed over: see the damper."""
-        network, routes = self.world.network, self.world.routes
-        hold = int(self.world.tally.owner[source, k.HOLD])
+    def hand_over(self, source: int, birth: int, arrival_ps: int) -> int:
+        """Return when a frame that reaches its listener's node is handed over by its damper.
+
+        One that comes after that is counted as late.
+        """
+        due_ps = self.due_ps(source, birth)
+        if 0 <= due_ps < arrival_ps:
+            last = self.planned_positions + self.stations(source)[-1]
+            self.world.routes.late[last] += 1
+        return max(arrival_ps, due_ps)
+
+    def due_ps(self, source: int, birth: int) -> int:
+        """Return when the damper of a source's listener hands over a frame; -1 without a damper."""
+        network, hold = self.world.network, int(self.world.tally.owner[source, k.HOLD])
         if hold < 0:
-            return arrival_ps
-        due = k.damper_due(
-            source, birth, hold, routes.damper_clock, network.clock_error, network.block
-        )
-        return max(arrival_ps, int(due))
+            return -1
+        clock = self.world.routes.damper_clock
+        return int(k.damper_due(source, birth, hold, clock, network.clock_error, network.block))
 
     def _cell(self, lane: int, place: int) -> Ints:
         lanes = self.world.lanes
@@ -315,8 +389,8 @@ class Ports:
 
     def _deliver(self, time_ps: int, birth: int, label: int) -> None:
         """Count a frame of a single hop, which the port cannot tell from the real ones there."""
-        source = int(self._source_after[label >> 16])
-        arrival = self.due_ps(source, birth, time_ps)
+        source = int(self._source_after[label >> 16 & g.POSITIONS])
+        arrival = self.hand_over(source, birth, time_ps)
         if arrival > self.end_ps:
             return
         port = self.found[source].ports[0].number
@@ -339,23 +413,12 @@ class Ports:
                 self._source_after,
                 self._relabel,
                 self.frames,
+                self._numbered,
+                self._counted,
                 self._following,
                 self._caught,
             )
             yield from self._caught[:count].tolist()
-
-
-def _refuse(topology: Topology, profile: Profile, parts: g.Parts) -> None:
-    """Raise Infeasible where what is simulated has no counterpart in real frames and switches."""
-    what = ""
-    if (parts.port[:, g.WHAT] == g.RECOVERY).any():
-        what = "sequence recovery"
-    elif any(one.cut_through_bytes for one in topology.nodes):
-        what = "cut-through"
-    elif any(one.mechanism == "cqf" for one in profile.classes):
-        what = "CQF"
-    if what:
-        raise Infeasible(f"{profile.title}: {what} is simulated, but not emulated yet")
 
 
 def _births(
@@ -388,42 +451,71 @@ def _births(
     return np.concatenate(rows_of), span
 
 
-def _with_strays(parts: g.Parts, world: k.World, ranks: int) -> g.Parts:
-    """Give the positions of real frames the queues of planned ones, and strays a port's last one.
+def _numbers(parts: g.Parts | None, source_count: int) -> tuple[Ints, Ints]:
+    """Return which sources number their frames, and from which number on."""
+    if parts is None:
+        return np.zeros(source_count, dtype=np.int64), np.zeros(source_count, dtype=np.int64)
+    state = parts.source_state
+    return state[:, g.NUMBERED].copy(), state[:, g.NUMBER].copy()
 
-    Strays of reserved classes take cycles where the port has any. A general port that no route
-    uses has no queues: it becomes a plain one.
+
+def _numbered(label: int, number: int) -> int:
+    """Return a label with a sequence number of 16 bits, as the sources write it."""
+    return label & g.WHOLE | ((number & 0xFFFF ^ 0x8000) - 0x8000) << 48
+
+
+def stray_rings(parts: g.Parts, ranks: int) -> tuple[g.Parts, Ints]:
+    """Return [port, rank]: the ring of a frame that no planned route brings to a general port.
+
+    It is the port's last one, and -1, the cycle buffers, for reserved frames where there are any. A
+    general port that no route uses has no rings: it becomes a plain one.
     """
     port = parts.port.copy()
-    port[port[:, g.FIRST] == port[:, g.LAST], g.WHAT] = g.PLAIN
-    stray = np.full((len(port) * ranks, parts.position.shape[1]), -1, dtype=np.int64)
-    ring = np.repeat(port[:, g.LAST] - 1, ranks)
-    takes_cycles = np.repeat(port[:, g.QUEUES] > port[:, g.FIRST], ranks)
-    takes_cycles &= np.tile(np.arange(ranks) == 0, len(port))
-    takes_cycles |= np.repeat(port[:, g.QUEUES] == port[:, g.LAST], ranks)  # it has no other queue
-    stray[:, g.RING] = np.where(takes_cycles, -1, ring)
+    is_unused = (port[:, g.WHAT] == g.GENERAL) & (port[:, g.FIRST] == port[:, g.LAST])
+    port[is_unused, g.WHAT] = g.PLAIN
+    has_cycles = port[:, g.QUEUES] > port[:, g.FIRST]
+    has_queue = port[:, g.LAST] > port[:, g.QUEUES]
+    ring = np.repeat(np.where(has_queue, port[:, g.LAST] - 1, -1), ranks).reshape(-1, ranks)
+    ring[has_cycles, 0] = -1
+    return parts._replace(port=port), ring
+
+
+def _with_strays(parts: g.Parts, world: k.World, ranks: int, kept: Ints) -> g.Parts:
+    """Give the positions of real frames the queues of planned ones, and strays a port's last one.
+
+    Lanes `kept` are the simulator's.
+    """
+    parts, ring = stray_rings(parts, ranks)
+    ring = ring[: world.network.rate.size]
+    stray = np.full((ring.size, parts.position.shape[1]), -1, dtype=np.int64)
+    stray[:, g.RING] = ring.ravel()
+    head = np.zeros(world.lanes.base.size, dtype=np.int64)
+    head[kept] = parts.head
     return parts._replace(
-        port=port,
         position=np.concatenate((parts.position, parts.position, stray)),
         dropped=np.zeros((len(world.routes.hop), parts.dropped.shape[1]), dtype=np.int64),
-        head=np.zeros(world.lanes.base.size, dtype=np.int64),
+        head=head,
     )
 
 
-def _with_ends(world: k.World, ranks: int) -> k.World:
-    """Add an input lane to every port, an output lane after it, and positions for real frames."""
+def _with_ends(world: k.World, ranks: int) -> tuple[k.World, Ints]:
+    """Add an input lane to every station, an output lane after it, and positions for real frames.
+
+    Returns with them the new numbers of the lanes that were there.
+    """
     network, routes, lanes = world.network, world.routes, world.lanes
-    ports = network.rate.size
-    lane_first = network.lane_first + np.arange(ports + 1)
-    into = np.repeat(np.arange(ports), np.diff(network.lane_first))
+    ports, stations = network.rate.size, network.lane_first.size - 1
+    lane_first = network.lane_first + np.arange(stations + 1)
+    into = np.repeat(np.arange(stations), np.diff(network.lane_first))
     kept = np.arange(into.size) + into
-    total = int(lane_first[-1]) + ports
-    inputs, outputs = lane_first[1:] - 1, int(lane_first[-1]) + np.arange(ports)
+    total = int(lane_first[-1]) + stations
+    inputs, outputs = lane_first[1:] - 1, int(lane_first[-1]) + np.arange(stations)
 
     mask = np.full(total, 63, dtype=np.int64)
     mask[kept] = lanes.mask
     feeder = np.empty(total, dtype=np.int64)
-    feeder[kept], feeder[inputs], feeder[outputs] = lanes.feeder, np.arange(ports), np.arange(ports)
+    feeder[kept] = lanes.feeder
+    feeder[inputs] = feeder[outputs] = np.arange(stations)
     reach = np.full(total, network.block, dtype=np.int64)
     reach[kept] = lanes.reach
     receiver = np.zeros((total, 8), dtype=np.int64)
@@ -435,14 +527,14 @@ def _with_ends(world: k.World, ranks: int) -> k.World:
     real = planned.copy()
     real[on, k.NEXT] += len(planned)
     stray = np.zeros((ports * ranks, 2), dtype=routes.hop.dtype)
-    stray[:, k.LANE] = np.repeat(outputs, ranks)
+    stray[:, k.LANE] = np.repeat(outputs[:ports], ranks)
     stray[:, k.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
     # Where nothing reserves cycles there are no cycle buffers: strays go with the first class.
     lowest = 0 if network.cycle_buffers else min(1, network.classes)
     rank = np.tile(np.maximum(np.arange(ranks, dtype=routes.rank.dtype), lowest), ports)
     nothing = np.zeros_like(rank)
     hop = np.concatenate((planned, real, stray))
-    return world._replace(
+    made = world._replace(
         network=network._replace(lane_first=lane_first, only_rank=np.zeros_like(network.only_rank)),
         routes=routes._replace(
             hop=hop,
@@ -462,3 +554,4 @@ def _with_ends(world: k.World, ranks: int) -> k.World:
             reach=reach,
         ),
     )
+    return made, kept

@@ -13,24 +13,29 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate import cleanup, net, ovs
+from qnet.emulate.case import Case
+from qnet.emulate.compare import compare
 from qnet.emulate.kernels import TIME
-from qnet.emulate.lockstep import Lockstep, Walk, compare
+from qnet.emulate.ports import Ports
+from qnet.emulate.walk import Walk, walk
 from qnet.emulate.wires.run import Lateness
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
 from qnet.model.emulation import Lateness as Late
 from qnet.model.histogram import quantile_ps
-from qnet.model.observation import Observation
+from qnet.model.observation import Copies, Drop, Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate.kernels import NEVER
 from qnet.simulate.setup import owners
 
 JOB = "job.pickle"
@@ -117,18 +122,36 @@ class CommandResult:
     output: str
 
 
+class LostFrame(NamedTuple):
+    """A real frame that a port dropped or a link lost, as the simulator's own kernel had it.
+
+    `number` is its place among its source's frames. `port` is where, and behind which, it was lost.
+    """
+
+    source: int
+    number: int
+    port: str
+    cause: str
+
+
 @dataclass(frozen=True)
 class Emulated:
     """What a run gave. `latency_ps` has one entry per delivered frame: source, number, latency.
 
+    A frame's number is its place among its source's; of copies over two paths it is the same.
+
+    `late` counts, by source, how often real frames came to a port too late or left it in another
+    cycle; `recovery` has, by name, the counts of the points where copies meet.
     `reached_ps` is where virtual time ended: the profile's duration, unless the budget was used up.
     `cut_ps` is the time of the first cut, and `failover_s` how long, on the wall, the switches took
     at most to see a cut. `calibrated` says from what the dilation was chosen, `void` why the run
     does not count; both may be empty. `seconds` are wall-clock times of stages.
     """
 
-    observation: Observation
     latency_ps: tuple[tuple[int, int, int], ...]
+    losses: tuple[LostFrame, ...]
+    late: Mapping[int, int]
+    recovery: Mapping[str, Copies]
     lateness: Lateness
     dilation: int
     attempts: int
@@ -291,39 +314,50 @@ def _watch(child: subprocess.Popen[bytes], path: Path, progress: Progress | None
 
 def case_of(
     topology: Topology, profile: Profile, plan: Plan, sample: Mapping[int, int], run: Emulated
-) -> Lockstep:
+) -> Case:
     """Return the sample as the simulator has it, up to where the run's virtual time ended."""
     simulation = profile.simulation.model_copy(update={"duration_ps": run.reached_ps})
     shortened = profile.model_copy(update={"simulation": simulation})
-    return Lockstep(topology, shortened, plan, strides=sample)
+    return Case(topology, shortened, plan, strides=sample)
 
 
-def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
+def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
     """Put a run beside what was proven and simulated, frame by frame.
 
     `case` is that of `case_of`. Frames that were late for their window have no latency to
     compare, as long as they are few enough for the run to count. After a cut the simulator's course
     is no measure: frames that it delivers before are compared, the others counted.
     """
-    plain, ports = case.walk(None)
-    walk = Walk(hops=run.lateness.came_out)
-    stride = {one.source: one.stride for one in case.members}
-    for source, sequence, latency_ps in run.latency_ps:
-        number = int(ports.span[source, 0]) + sequence // stride[source]
-        walk.arrival_ps[number] = int(ports.frames[number, TIME]) + latency_ps
-    if run.cut_ps is not None:
-        plain.arrival_ps = {n: at for n, at in plain.arrival_ps.items() if at < run.cut_ps}
-    absent = set(plain.arrival_ps) - set(walk.arrival_ps)
+    plain, ports = walk(case, None)
+    emulated = Walk(hops=run.lateness.came_out)
+
+    def frame(source: int, number: int) -> int:
+        return int(ports.span[source, 0]) + case.by_source[source].place(number)
+
+    for source, number, latency_ps in run.latency_ps:
+        one = frame(source, number)
+        emulated.arrival_ps[one] = int(ports.frames[one, TIME]) + latency_ps
+    emulated.lost = {frame(one.source, one.number) for one in run.losses}
+    until_ps = NEVER if run.cut_ps is None else run.cut_ps
+    absent = set(plain.arrival_ps) - set(emulated.arrival_ps)
     if len(absent) <= run.lateness.violations:
         for number in absent:
             del plain.arrival_ps[number]
     findings = [*run.findings, *([f"the run is void: {run.void}"] if run.void else [])]
     if run.damaged:
         findings.append(f"{run.damaged} frames came out with another payload than was sent")
-    made = compare(case, proof, simulated, (walk, ports), plain, findings)
+    made = compare(case, proof, simulated, (emulated, ports), plain, findings, until_ps)
+    seen = made.observation.model_copy(
+        update={
+            "streams": tuple(_counted(one, ports, run) for one in made.observation.streams),
+            "demands": tuple(_counted(one, ports, run) for one in made.observation.demands),
+            "drops": _drops(ports, run),
+        }
+    )
     return made.model_copy(
         update={
             "tier": "mininet",
+            "observation": seen,
             "dilation": run.dilation,
             "switches": run.switches,
             "rules": run.rules,
@@ -334,6 +368,25 @@ def witness(case: Lockstep, proof: Proof, simulated: Observation, run: Emulated)
                 held_ps=run.lateness.held_ns * 1000 // run.dilation,
             ),
         }
+    )
+
+
+def _counted(account: Traffic, ports: Ports, run: Emulated) -> Traffic:
+    """Put what the run's own ports counted into an account."""
+    late = sum(
+        count for source, count in run.late.items() if ports.found[source].name == account.name
+    )
+    return account.model_copy(
+        update={"late": late, "recovery": run.recovery.get(account.name, account.recovery)}
+    )
+
+
+def _drops(ports: Ports, run: Emulated) -> tuple[Drop, ...]:
+    """List which real frames were lost where, by port and name."""
+    count = Counter((one.port, ports.found[one.source].name, one.cause) for one in run.losses)
+    return tuple(
+        Drop(port=port, name=name, cause=cause, frames=frames)
+        for (port, name, cause), frames in sorted(count.items())
     )
 
 

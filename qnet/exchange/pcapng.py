@@ -1,4 +1,4 @@
-"""Captures in pcapng (draft-ietf-opsawg-pcapng): one interface per port, times in picoseconds.
+"""Captures in pcapng (draft-ietf-opsawg-pcapng), with times in picoseconds.
 
 A library for this exists (Scapy's writer), which knows neither an interface's name and speed nor
 times finer than microseconds; the blocks are few and plain, so they are written here.
@@ -7,93 +7,107 @@ times finer than microseconds; the blocks are few and plain, so they are written
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 ETHERNET = 1
-LOCAL_EXPERIMENTAL = 0x88B5
-"""The EtherType that IEEE 802 leaves for experiments: frames carry nothing but their own story."""
 
-SNAPPED_BYTES = 64
 FCS_BYTES = 4
 PS_PER_SECOND_DIGITS = 12
 
-COMMENT, NAME, SPEED, RESOLUTION, APPLICATION = 1, 2, 8, 9, 4
+INBOUND, OUTBOUND = 1, 2
+"""Directions, as in the flags of a packet."""
+
+SECTION, INTERFACE, NAMES, PACKET = 0x0A0D0D0A, 1, 4, 6
+"""Kinds of block."""
+
+COMMENT = 1
+APPLICATION = 4
+NAME, DESCRIPTION, SPEED, RESOLUTION, CHECK_BYTES = 2, 3, 8, 9, 13
+FLAGS = 2
+"""Codes of options; those of an interface and of a packet are counted apart."""
 
 
 class Interface(NamedTuple):
-    """A port as a capture shows it."""
+    """A port as a capture shows it; a rate of 0 is not known."""
 
     name: str
     rate_bps: int
+    description: str = ""
 
 
 class Packet(NamedTuple):
-    """A frame whose first bit left at a time; `number` says of which stream it is."""
+    """A frame seen at an interface: its bytes, or the first of them, without check sequence."""
 
     interface: int
     time_ps: int
-    source: int
-    target: int
-    """Numbers of the nodes, which make the addresses."""
-    frame_bytes: int
-    number: int
-    birth_ps: int
-    comment: str
+    data: bytes
+    length: int
+    """Bytes of the whole frame, without check sequence."""
+    comment: str = ""
+    direction: int = 0
+    """INBOUND, OUTBOUND, or 0 where it is not said."""
 
 
 def capture(
-    application: str, interfaces: Sequence[Interface], packets: Iterable[Packet]
+    application: str,
+    interfaces: Sequence[Interface],
+    packets: Iterable[Packet],
+    *,
+    comment: str = "",
+    hosts: Mapping[int, str] | None = None,
+    longest: int = 0,
 ) -> Iterator[bytes]:
-    """Yield the blocks of a capture. Frames are cut to their first 64 bytes, and have no FCS."""
+    """Yield the blocks of a capture.
+
+    `hosts` are names by IPv4 address. Frames are cut to `longest` bytes by the caller; 0 is none.
+    """
     byte_order, length_unknown = 0x1A2B3C4D, -1
     yield _block(
-        0x0A0D0D0A,
+        SECTION,
         struct.pack("<IHHq", byte_order, 1, 0, length_unknown)
-        + _options((APPLICATION, application.encode())),
+        + _options((COMMENT, comment.encode()), (APPLICATION, application.encode())),
     )
     for interface in interfaces:
         yield _block(
-            1,
-            struct.pack("<HHI", ETHERNET, 0, SNAPPED_BYTES)
+            INTERFACE,
+            struct.pack("<HHI", ETHERNET, 0, longest)
             + _options(
                 (NAME, interface.name.encode()),
-                (SPEED, struct.pack("<Q", interface.rate_bps)),
+                (DESCRIPTION, interface.description.encode()),
+                (SPEED, struct.pack("<Q", interface.rate_bps) if interface.rate_bps else b""),
                 (RESOLUTION, bytes([PS_PER_SECOND_DIGITS])),
+                (CHECK_BYTES, b"\0"),
             ),
         )
+    if hosts:
+        yield _block(NAMES, b"".join(_name(*one) for one in sorted(hosts.items())) + b"\0\0\0\0")
     for packet in packets:
-        data = _frame(packet)
-        length = packet.frame_bytes - FCS_BYTES
         head = struct.pack(
             "<IIIII",
             packet.interface,
             packet.time_ps >> 32,
             packet.time_ps & 0xFFFFFFFF,
-            len(data),
-            length,
+            len(packet.data),
+            packet.length,
         )
-        comment = _options((COMMENT, packet.comment.encode()))
-        yield _block(6, head + _padded(data) + comment)
+        options = _options(
+            (COMMENT, packet.comment.encode()),
+            (FLAGS, struct.pack("<I", packet.direction) if packet.direction else b""),
+        )
+        yield _block(PACKET, head + _padded(packet.data) + options)
 
 
-def _frame(packet: Packet) -> bytes:
-    """Return the first bytes of a frame: addresses of the two nodes, birth, stream, zeros."""
-    head = (
-        _address(packet.target)
-        + _address(packet.source)
-        + struct.pack(">HQI", LOCAL_EXPERIMENTAL, packet.birth_ps, packet.number)
-    )
-    return head.ljust(min(packet.frame_bytes - FCS_BYTES, SNAPPED_BYTES), b"\0")
-
-
-def _address(node: int) -> bytes:
-    """Return a locally administered address: node 1 is 02:00:00:00:00:01."""
-    return b"\x02" + node.to_bytes(5, "big")
+def _name(address: int, name: str) -> bytes:
+    value = address.to_bytes(4, "big") + name.encode() + b"\0"
+    return struct.pack("<HH", 1, len(value)) + _padded(value)
 
 
 def _options(*options: tuple[int, bytes]) -> bytes:
-    parts = [struct.pack("<HH", code, len(value)) + _padded(value) for code, value in options]
+    """Write the options that have a value, and the end of them."""
+    parts = [
+        struct.pack("<HH", code, len(value)) + _padded(value) for code, value in options if value
+    ]
     return b"".join(parts) + b"\0\0\0\0"
 
 

@@ -18,7 +18,8 @@ class Witnesses(Noun):
 
     `simulated_*` are of every frame of the simulation, `emulated_*` of the frames that went through
     the real switches. `difference_ps` is the largest difference between the emulated and the
-    simulated latency of one frame; None where no frame came through both.
+    simulated latency of one frame, and `variation_difference_ps` that between the variations of
+    the frames that came through both; None where none did.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Witnesses(Noun):
     emulated_latency_ps_max: int | None
     emulated_variation_ps: int | None
     difference_ps: int | None
+    variation_difference_ps: int | None = None
 
 
 class Lateness(Noun):

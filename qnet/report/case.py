@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
+from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, PortUse, Traffic
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof, StreamProof
@@ -15,7 +16,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.model.verdict import Verdict
 from qnet.report.text import port_rate_bps
-from qnet.units import PPB, PS_PER_S, wire_bytes
+from qnet.units import PPB, PS_PER_S, ceil_div, show_time, wire_bytes
 
 Item = TypeVar("Item")
 
@@ -45,6 +46,13 @@ class PortLoad(NamedTuple):
     sent_frames: int | None = None
 
     @property
+    def drain_ps(self) -> int | None:
+        """How long the wire would need for the deepest queue; gaps between frames apart."""
+        if self.queue_bytes_max is None:
+            return None
+        return ceil_div(self.queue_bytes_max * 8 * PS_PER_S, self.port.rate_bps)
+
+    @property
     def level(self) -> int:
         """Colour: 0 is idle, then below 25, 50, 75 and 90 %, and 5 is above."""
         steps = (0, 25, 50, 75, 90)
@@ -61,6 +69,7 @@ class Case:
     proof: Proof
     observation: Observation | None
     verdict: Verdict
+    emulation: Emulation | None = None
 
     @cached_property
     def stream_by_name(self) -> Mapping[str, Stream]:
@@ -84,6 +93,16 @@ class Case:
     def status_count(self) -> Counter[str]:
         """Streams by what became of them."""
         return Counter(stream.status for stream in self.plan.streams)
+
+    @property
+    def loads_are(self) -> str:
+        """From where, and from when, the loads are."""
+        seen = self.observation
+        if seen is None:
+            return "as planned; nothing was simulated"
+        if seen.steady_from_ps < seen.duration_ps:
+            return f"as {seen.witness}, from {show_time(seen.steady_from_ps)} to the end of the run"
+        return f"as {seen.witness}, over the whole run, which was too short to settle"
 
     @cached_property
     def loads(self) -> Mapping[str, PortLoad]:

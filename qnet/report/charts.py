@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from math import ceil, floor, log10
 from typing import NamedTuple
 
@@ -22,16 +24,20 @@ CHART_HEIGHT = 140.0
 CHART_COLUMNS = 92
 CHART_TOP = 34.0
 LOG_FROM = 30
+QUANTILES_PPB = (PPB // 2, PPB // 100 * 99, PPB // 1000 * 999)
+FAR = 3
+"""A promise so many times farther away than all else is named at the edge of a chart."""
 
 
 class Line(NamedTuple):
-    """A bound drawn across a chart."""
+    """A bound drawn across a chart, or only named at its edge when it lies beyond."""
 
     kind: str
     label: str
     x: float
     y: float
     anchor: str
+    beyond: bool = False
 
 
 class Chart(NamedTuple):
@@ -59,6 +65,21 @@ class Service(NamedTuple):
     """Promises, beyond the strictest few, that have no chart."""
 
 
+class ServiceSummary(NamedTuple):
+    """Frames of one service, and how long they took.
+
+    `latencies_ps`: least, mean, up to which 50, 99 and 99.9 % of the frames came, most.
+    """
+
+    name: str
+    what: str
+    classes: str
+    sent: int
+    lost: int
+    late: int
+    latencies_ps: Sequence[int | None]
+
+
 class Mass(NamedTuple):
     """Frames somewhere between two latencies."""
 
@@ -67,10 +88,10 @@ class Mass(NamedTuple):
     frames: int
 
 
-def services(case: Case) -> Listed[Service]:
-    """Chart each service, those that were harmed first."""
+def _by_service(case: Case) -> list[tuple[str, bool, list[Traffic]]]:
+    """Group what was carried by service, and streams apart from demands; the harmed first."""
     if case.observation is None:
-        return Listed((), 0)
+        return []
     grouped: dict[tuple[str, bool], list[Traffic]] = defaultdict(list)
     for is_demand, every in ((False, case.observation.streams), (True, case.observation.demands)):
         for traffic in every:
@@ -81,16 +102,56 @@ def services(case: Case) -> Listed[Service]:
         sent, lost, late = _sums(carried[key])
         return lost + late == 0, key[1], -sent
 
-    keys = sorted(carried, key=harmed_first)
-    charted = [_service(case, *key, carried[key]) for key in keys[:SERVICES_CHARTED]]
-    return Listed(charted, len(keys))
+    return [(*key, carried[key]) for key in sorted(carried, key=harmed_first)]
+
+
+def services(case: Case) -> Listed[Service]:
+    """Chart each service, those that were harmed first."""
+    every = _by_service(case)
+    return Listed([_service(case, *one) for one in every[:SERVICES_CHARTED]], len(every))
+
+
+def summaries(case: Case) -> list[ServiceSummary]:
+    """Sum up each service, in the order of the charts."""
+    class_of = {stream.name: stream.traffic_class for stream in case.profile.every_stream}
+    class_of |= {demand.name: demand.traffic_class for demand in case.profile.demands}
+    return [
+        ServiceSummary(
+            name,
+            _members(is_demand, members),
+            ", ".join(sorted({class_of[one.name] for one in members})),
+            *_sums(members),
+            _spread(members),
+        )
+        for name, is_demand, members in _by_service(case)
+    ]
+
+
+def _members(is_demand: bool, members: Sequence[Traffic]) -> str:
+    noun = "demand" if is_demand else "stream"
+    return f"{len(members):,} {noun}{'' if len(members) == 1 else 's'}"
+
+
+def _spread(members: Sequence[Traffic]) -> list[int | None]:
+    """Return least, mean, quantiles and most; a quantile is the upper end of its bin."""
+    seen = [one for one in members if one.copies]
+    if not seen:
+        return [None] * (3 + len(QUANTILES_PPB))
+    copies = sum(one.copies for one in seen)
+    masses = sorted(_latencies(seen), key=lambda mass: mass.high_ps)
+    reached = list(accumulate(mass.frames for mass in masses))
+    return [
+        _least(one.latency_ps_min for one in seen),
+        sum(one.latency_ps_sum for one in seen) // copies,
+        *(masses[bisect_left(reached, -(-reached[-1] * q // PPB))].high_ps for q in QUANTILES_PPB),
+        _most(one.latency_ps_max for one in seen),
+    ]
 
 
 def _service(case: Case, name: str, is_demand: bool, members: Sequence[Traffic]) -> Service:
-    noun = "demand" if is_demand else "stream"
-    what = f"{len(members):,} {noun}{'' if len(members) == 1 else 's'}"
+    what = _members(is_demand, members)
     seen = [one for one in members if one.copies]
-    figures = _quantiles(seen) if seen else []
+    figures = _waits(seen) if seen else []
     if is_demand or not seen:
         charts = [_chart("latency, end to end", _latencies(seen), None, None)] if seen else []
         return Service(name, what, *_sums(members), figures, charts, 0)
@@ -132,21 +193,15 @@ def _sums(members: Sequence[Traffic]) -> tuple[int, int, int]:
     )
 
 
-def _quantiles(seen: Sequence[Traffic]) -> list[tuple[str, str]]:
-    copies = sum(one.copies for one in seen)
+def _waits(seen: Sequence[Traffic]) -> list[tuple[str, str]]:
+    """Say how much longer than their routes ask for frames took."""
     excess: Counter[int] = Counter()
     for one in seen:
         excess.update(dict(one.histogram))
     above = sorted(excess.items())
     return [
-        ("least", show_time(_least(one.latency_ps_min for one in seen))),
-        ("mean", show_time(sum(one.latency_ps_sum for one in seen) // copies)),
-        ("most", show_time(_most(one.latency_ps_max for one in seen))),
-        (
-            "above the route's least, half of the frames up to",
-            show_time(quantile_ps(above, PPB // 2)),
-        ),
-        ("99.9 % up to", show_time(quantile_ps(above, PPB // 1000 * 999))),
+        (f"{share / PPB * 100:g} %", show_time(quantile_ps(above, share)))
+        for share in QUANTILES_PPB
     ]
 
 
@@ -215,7 +270,10 @@ def _chart(
     start: int | None = None,
 ) -> Chart:
     values = [mass.low_ps for mass in masses] + [mass.high_ps for mass in masses]
-    bounds = [value for value in (promised, proven) if value is not None]
+    values += [proven] if proven is not None else []
+    reach = max(values) - (min(values) if start is None else start)
+    is_far = promised is not None and promised - max(values) > FAR * max(reach, PS_PER_NS)
+    bounds = [promised] if promised is not None and not is_far else []
     low = min(values + bounds) if start is None else start
     high = max(values + bounds)
     logarithmic = 0 < low * LOG_FROM < high
@@ -225,11 +283,11 @@ def _chart(
         high * 5 // 4 if logarithmic else high + pad,
         logarithmic,
     )
-    lines = [
-        _line(kind, f"{kind} {show_time(value)}", scale.x(value), level)
-        for level, (kind, value) in enumerate((("promised", promised), ("proven", proven)))
-        if value is not None
-    ]
+    lines = []
+    if promised is not None:
+        lines.append(_beyond(promised) if is_far else _line("promised", promised, scale, 0))
+    if proven is not None:
+        lines.append(_line("proven", proven, scale, 1))
     heights = _heights(masses, scale)
     y_ticks = _share_ticks(max(heights), sum(heights))
     return Chart(title, _columns(heights), scale.ticks(), y_ticks, lines, logarithmic)
@@ -252,14 +310,23 @@ class _Scale(NamedTuple):
         if self.logarithmic:
             powers = range(ceil(log10(self.low_ps)), floor(log10(self.high_ps)) + 1)
             return [(show_time(10**power, 0), self.x(10**power)) for power in powers]
-        step = round_step(self.high_ps - self.low_ps, 5)
-        first = -(-self.low_ps // step) * step
-        unit, unit_ps = _unit(self.high_ps)
-        digits = max(0, ceil(log10(unit_ps / step)))
-        return [
-            (f"{value / unit_ps:.{digits}f} {unit}", self.x(value))
-            for value in range(first, self.high_ps + 1, step)
-        ]
+        return [(text, self.x(value)) for text, value in _round_times(self.low_ps, self.high_ps)]
+
+
+def _round_times(low_ps: int, high_ps: int) -> list[tuple[str, int]]:
+    """Return round times between two, all in one unit."""
+    step = round_step(high_ps - low_ps, 5)
+    unit, unit_ps = _unit(high_ps)
+    digits = max(0, ceil(log10(unit_ps / step)))
+    first = -(-low_ps // step) * step
+    return [
+        (f"{value / unit_ps:.{digits}f} {unit}", value) for value in range(first, high_ps + 1, step)
+    ]
+
+
+def time_ticks(end_ps: int, width: float) -> list[tuple[str, float]]:
+    """Return round times from 0 to the end of a chart `width` wide."""
+    return [(text, value * width / end_ps) for text, value in _round_times(0, end_ps)]
 
 
 def _unit(time_ps: int) -> tuple[str, int]:
@@ -279,8 +346,15 @@ def round_step(extent: int, most: int) -> int:
         power *= 10
 
 
-def _line(kind: str, label: str, x: float, level: int) -> Line:
-    return Line(kind, label, x, 11.0 + 12 * level, "end" if x > CHART_WIDTH / 2 else "start")
+def _line(kind: str, time_ps: int, scale: _Scale, level: int) -> Line:
+    x = scale.x(time_ps)
+    anchor = "end" if x > CHART_WIDTH / 2 else "start"
+    return Line(kind, f"{kind} {show_time(time_ps)}", x, 11.0 + 12 * level, anchor)
+
+
+def _beyond(promised: int) -> Line:
+    label = f"promised {show_time(promised)} \u2192"
+    return Line("promised", label, CHART_WIDTH, 11.0, "end", beyond=True)
 
 
 def _heights(masses: Sequence[Mass], scale: _Scale) -> list[float]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -26,12 +28,17 @@ MEMORY_BYTES_WANTED = 4 * 2**30
 
 
 class Finding(NamedTuple):
-    """One thing looked at. `needed`: without it the main job does not run."""
+    """One thing looked at. `needed`: without it the main job does not run.
+
+    `apt` and `pip` are packages that would help.
+    """
 
     what: str
     good: bool
     needed: bool
     detail: str
+    apt: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
 
 
 def examine() -> list[Finding]:
@@ -57,7 +64,7 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, True, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, False, True, f"not installed; pip install {name}")
+        return Finding(name, False, True, "not installed", pip=(name,))
 
 
 def _memory() -> Finding:
@@ -86,12 +93,40 @@ def _kernel_cache() -> Finding:
 
 
 def _tier(report: TierReport) -> Finding:
-    return Finding(f"emulate {report.name}", report.good, False, report.detail)
+    name = f"emulate {report.name}"
+    return Finding(name, report.good, False, report.detail, report.apt, report.pip)
 
 
 def _noise() -> Finding:
-    """Say how quiet the machine is; the emulator's virtual time does not depend on it."""
+    """Say how quiet the machine is."""
     floor = noise_floor()
-    detail = f"a busy loop is held up by {floor.p99_ns / 1000:.1f} us in a hundredth of its steps, "
-    detail += f"by {floor.most_ns / 1000:,.0f} us at most"
+    detail = (
+        f"a busy loop is held up by {floor.p99_ns / 1000:.1f} us and more in a hundredth of its "
+        f"steps, by {floor.most_ns / 1000:,.0f} us at most; latencies in reports are virtual and "
+        "free of it, a noisy machine only makes tier mininet slower"
+    )
     return Finding("noise floor", True, False, detail)
+
+
+def advice(findings: Sequence[Finding]) -> list[str]:
+    """Sum up what runs here, what does not, and the commands that would change it."""
+    whole = all(finding.good for finding in findings if finding.needed)
+    tiers = [finding for finding in findings if finding.what.startswith("emulate ")]
+    runs = ["plan, prove and simulate"] if whole else []
+    runs += [tier.what for tier in tiers if tier.good and whole]
+    fails = [] if whole else ["plan, prove and simulate"]
+    fails += [tier.what for tier in tiers if not (tier.good and whole)]
+    lines = [f"runs here: {', '.join(runs) or 'nothing'}"]
+    if fails:
+        lines.append(f"does not: {', '.join(fails)}")
+    apt = dict.fromkeys(package for finding in findings for package in finding.apt)
+    pip = dict.fromkeys(package for finding in findings for package in finding.pip)
+    if apt:
+        sudo = "" if os.geteuid() == 0 else "sudo "
+        command = f"{sudo}apt-get install {' '.join(apt)}"
+        other = "" if shutil.which("apt-get") else "   (Debian's names; there is no apt-get here)"
+        lines.append(f"to install: {command}{other}")
+    if pip:
+        names = " ".join(f"'{name}'" if "[" in name else name for name in pip)
+        lines.append(f"to install: {sys.executable} -m pip install {names}")
+    return lines

@@ -65,8 +65,8 @@ def network(case: Case) -> tuple[Drawing | None, Listed[Panel]]:
     """Draw the map, and one diagram for each place of several nodes."""
     places = _places(case.topology)
     if not places:
-        groups: list[tuple[str, ...]] = [(node.name,) for node in case.topology.nodes]
-        note = "No node has a position: the nodes stand on a circle, in the order of the file."
+        groups: list[tuple[str, ...]] = [(name,) for name in _around(case.topology)]
+        note = "No node has a position: the nodes stand on a circle, each beside what it hangs on."
         return _circle(case, groups, note), Listed((), 0)
     groups = _groups(places)
     several = _joined(case.topology, groups)
@@ -152,6 +152,26 @@ def _graticule(
             continue
         lines.append((label, at, 0.0) if scale > 0 else (label, 0.0, at))
     return lines
+
+
+def _around(topology: Topology) -> list[str]:
+    """Order the nodes: those with fewer neighbours than all of these stand around the first."""
+    neighbours: dict[str, set[str]] = {node.name: set() for node in topology.nodes}
+    for port in topology.ports:
+        neighbours[port.source].add(port.target)
+    hung: dict[str, list[str]] = {}
+    for node in topology.nodes:
+        near = [other.name for other in topology.nodes if other.name in neighbours[node.name]]
+        if near and all(len(neighbours[one]) > len(near) for one in near):
+            hung.setdefault(near[0], []).append(node.name)
+    leaves = {name for names in hung.values() for name in names}
+    order: list[str] = []
+    for node in topology.nodes:
+        around = hung.get(node.name, [])
+        half = len(around) // 2
+        if node.name not in leaves:
+            order += [*around[:half], node.name, *around[half:]]
+    return order
 
 
 def _circle(case: Case, groups: Sequence[Sequence[str]], note: str) -> Drawing:

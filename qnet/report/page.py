@@ -12,67 +12,64 @@ from importlib.resources import files
 import jinja2
 
 from qnet.errors import InputError, Problem
-from qnet.model.observation import Observation
-from qnet.model.plan import Plan
-from qnet.model.proof import Proof
-from qnet.model.topology import Topology
-from qnet.model.traffic import Profile
-from qnet.model.verdict import Verdict
-from qnet.report.case import Case, by_load, listed
-from qnet.report.charts import services
+from qnet.report.case import Case, listed
+from qnet.report.charts import services, summaries
 from qnet.report.cycles import cycles
 from qnet.report.drawing import px
 from qnet.report.gate_chart import gate_chart
 from qnet.report.map import network
+from qnet.report.sheets import (
+    drop_sheet,
+    port_sheet,
+    refused_sheet,
+    service_sheet,
+    stream_sheet,
+    witness_sheet,
+    worst_sheet,
+)
 from qnet.report.tables import (
     assumptions,
     demands,
     egress_lines,
     inputs,
-    refused,
     requirement_table,
     show_load,
-    streams,
     tiles,
 )
 from qnet.report.text import fill_ppb, headline, printable
-from qnet.report.timeline import timelines, worst_frames
+from qnet.report.timeline import timelines
 from qnet.units import show_rate, show_size, show_time
 
-PORTS_LISTED = 20
+ROWS_SHOWN = 20
+"""Rows of a long table that stand in the page before the reader asks for more."""
 
 
-def page(
-    topology: Topology,
-    profile: Profile,
-    plan: Plan,
-    proof: Proof,
-    observation: Observation | None,
-    verdict: Verdict,
-    port: str | None = None,
-) -> str:
+def page(case: Case, port: str | None = None) -> str:
     """Write the page. `port` is the one whose cycles or gates are shown, by default the fullest."""
-    case = Case(topology, profile, plan, proof, observation, verdict)
     chosen = _chosen_port(case, port)
     map_, panels = network(case)
     return _template().render(
+        rows_shown=ROWS_SHOWN,
         case=case,
-        headline=headline(verdict),
+        headline=headline(case.verdict),
         tiles=tiles(case),
         requirements=requirement_table(case),
-        findings=listed(verdict.findings),
+        findings=listed(case.verdict.findings),
         map=map_,
         panels=panels,
         services=services(case),
-        worst=worst_frames(case),
+        summary=service_sheet(summaries(case)),
+        witnesses=witness_sheet(case.emulation) if case.emulation else None,
+        worst=worst_sheet(case),
+        drops=drop_sheet(case),
         timelines=timelines(case),
         cycles=cycles(case, chosen) if chosen else None,
         gates=gate_chart(case, _gated_port(case, port)),
-        ports=listed(sorted(case.loads.values(), key=by_load), PORTS_LISTED),
+        ports=port_sheet(case),
         egress=egress_lines(case),
         demands=listed(demands(case)),
-        refused=listed(refused(case)),
-        streams=listed(streams(case)),
+        refused=refused_sheet(case),
+        streams=stream_sheet(case),
         assumptions=assumptions(case),
         inputs=inputs(case),
     )
@@ -86,6 +83,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if isinstance(value, str) else value,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters.update(
         time=show_time, rate=show_rate, load=show_load, size=show_size, px=px
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -142,6 +143,12 @@ class StreamLine(NamedTuple):
         return max(used, default=0.0)
 
 
+def in_order(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key by which 'camera-2' comes before 'camera-10'."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((int(part), "") if part.isdecimal() else (0, part) for part in parts)
+
+
 def streams(case: Case) -> list[StreamLine]:
     """List the streams, those nearest to their promise first."""
     lines = [
@@ -155,9 +162,9 @@ def streams(case: Case) -> list[StreamLine]:
         if planned.status != "refused"
     ]
 
-    def worst_first(line: StreamLine) -> tuple[bool, float, str]:
+    def worst_first(line: StreamLine) -> tuple[bool, float, tuple[tuple[int, str], ...]]:
         harmed = line.seen is not None and line.seen.lost + line.seen.late > 0
-        return not harmed, -line.pressure, line.planned.name
+        return not harmed, -line.pressure, in_order(line.planned.name)
 
     return sorted(lines, key=worst_first)
 
@@ -227,6 +234,6 @@ def inputs(case: Case) -> list[tuple[str, str]]:
         ("traffic", case.profile.title),
         ("traffic, SHA-256", plan.traffic_sha256),
         ("cycle", f"{show_time(plan.cycle_ps)}, {plan.buffers} buffers"),
-        ("hypercycle", f"{plan.hypercycle:,} cycles"),
+        ("hypercycle", f"{plan.hypercycle:,} cycle{'' if plan.hypercycle == 1 else 's'}"),
         ("seed", f"{seed}"),
     ]

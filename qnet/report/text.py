@@ -26,7 +26,8 @@ BUSY_PPB = PPB // 2
 ROWS_SHOWN = 60
 """Lines of the table on a terminal; the failing ones are the first."""
 
-WITNESSES_SHOWN = 12
+WITNESSES_SHOWN = 128
+"""Streams and demands in the table of witnesses: all that the usual sample takes."""
 
 COLUMNS = ("promised", "proven", "simulated", "emulated")
 MARGIN = "      "
@@ -179,8 +180,13 @@ WITNESS_COLUMNS = ("frames", "", "proven", "simulated", "emulated", "difference"
 
 
 def print_witnesses(emulation: Emulation, console: Console) -> None:
-    """Print what each witness has of every sampled stream; the difference is of single frames."""
+    """Print what each witness has of every sampled stream, those that differ most first.
+
+    Differences are between the emulated and the simulated course of the same frames.
+    """
     rows: list[tuple[str, ...]] = []
+    styles: list[str] = []
+    rounding_ps = emulation.rounding_ps
     for one in sorted(emulation.streams, key=lambda one: -(one.difference_ps or 0)):
         latency = (
             one.proven_latency_ps_max,
@@ -193,18 +199,29 @@ def print_witnesses(emulation: Emulation, console: Console) -> None:
             one.emulated_variation_ps,
         )
         got = f"{one.delivered}/{one.frames}"
+        lost = f"{one.lost} lost" if one.lost else ""
+        styles += [
+            OUTCOME_STYLE["fail" if (difference_ps or 0) > allowed_ps else "pass"]
+            for difference_ps, allowed_ps in (
+                (one.difference_ps, rounding_ps),
+                (one.variation_difference_ps, 2 * rounding_ps),
+            )
+        ]
         rows.append(
             (one.name, got, "latency", *map(show_time, latency), show_time(one.difference_ps))
         )
-        rows.append(("", "", "variation", *map(show_time, variation), ""))
+        rows.append(
+            ("", lost, "variation", *map(show_time, variation),
+             show_time(one.variation_difference_ps))
+        )  # fmt: skip
     shown = rows[: 2 * WITNESSES_SHOWN]
     columns = zip(WITNESS_COLUMNS, *(row[1:] for row in shown), strict=True)
     widths = [max(map(cell_len, column)) for column in columns]
     first = min(max(map(cell_len, ["emulated", *(row[0] for row in shown)])), 40)
     console.print()
     _print_cells(console, ("emulated", *WITNESS_COLUMNS), (first, *widths), "bold")
-    for row in shown:
-        _print_cells(console, (_one_line(row[0]), *row[1:]), (first, *widths), "")
+    for row, style in zip(shown, styles, strict=False):
+        _print_cells(console, (_one_line(row[0]), *row[1:]), (first, *widths), style)
     if len(rows) > len(shown):
         rest = len(rows) // 2 - WITNESSES_SHOWN
         _print(console, Text(f"and {rest:,} more: see --json or --out DIR"))
@@ -354,9 +371,14 @@ def witnesses(row: Row) -> tuple[int | None, int | None, int | None, int | None]
 
 
 def port_rate_bps(use: PortUse, observation: Observation) -> int:
-    """Mean rate that a port sent, on the wire, over the steady part of a run."""
+    """Mean rate that a port sent, on the wire, over the steady part of a run.
+
+    A run too short to have one counts as a whole.
+    """
     steady_ps = observation.duration_ps - observation.steady_from_ps
-    return use.steady_bytes * 8 * PS_PER_S // steady_ps if steady_ps > 0 else 0
+    if steady_ps > 0:
+        return use.steady_bytes * 8 * PS_PER_S // steady_ps
+    return use.sent_bytes * 8 * PS_PER_S // max(observation.duration_ps, 1)
 
 
 def answer(

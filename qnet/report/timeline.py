@@ -1,18 +1,18 @@
-"""The busiest ports over time, and the frames that had the worst of it."""
+"""Load, queue and losses of ports over time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qnet.model.observation import PortSeries, Traffic
-from qnet.report.case import Case, Listed, PortLoad, by_load, listed
+from qnet.model.observation import PortSeries
+from qnet.report.case import Case, Listed, PortLoad, by_load
+from qnet.report.charts import time_ticks
 from qnet.report.drawing import px
-from qnet.report.tables import streams
-from qnet.units import PS_PER_S, show_size, show_time
+from qnet.units import PS_PER_S, show_size
 
-PORTS_CHARTED = 4
-FRAMES_LISTED = 20
+PORTS_CHARTED = 8
+DEEPEST_CHARTED = 2
 WIDTH, HEIGHT = 460.0, 60.0
 
 
@@ -28,20 +28,17 @@ class Timeline(NamedTuple):
     ticks: Sequence[tuple[str, float]]
 
 
-class WorstFrame(NamedTuple):
-    """The frame of one stream or demand that took longest, and the one that was quickest."""
-
-    seen: Traffic
-    is_demand: bool
-
-
 def timelines(case: Case) -> Listed[Timeline]:
-    """Chart the fullest ports that have a series."""
+    """Chart the ports with the most losses, then the fullest, and those with the longest queues."""
     if case.observation is None or not case.observation.series:
         return Listed((), 0)
     series = {one.port: one for one in case.observation.series}
     loads = [load for load in sorted(case.loads.values(), key=by_load) if load.port.name in series]
-    shown = [_timeline(case, load, series[load.port.name]) for load in loads[:PORTS_CHARTED]]
+    loads.sort(key=lambda load: -(load.dropped or 0))
+    rest = PORTS_CHARTED - DEEPEST_CHARTED
+    deepest = sorted(loads[rest:], key=lambda load: -(load.drain_ps or 0))
+    chosen = [*loads[:rest], *deepest[:DEEPEST_CHARTED]]
+    shown = [_timeline(case, load, series[load.port.name]) for load in chosen]
     return Listed(shown, len(loads))
 
 
@@ -67,7 +64,7 @@ def _timeline(case: Case, load: PortLoad, series: PortSeries) -> Timeline:
         queue_path=_steps(edges, depths),
         queue_label=show_size(deepest),
         drop_marks=[edge for edge, count in zip(edges, series.dropped, strict=True) if count],
-        ticks=[(show_time(end_ps * i // 4, 1), WIDTH * i / 4) for i in range(5)],
+        ticks=time_ticks(end_ps, WIDTH),
     )
 
 
@@ -77,17 +74,3 @@ def _steps(edges: Sequence[float], heights: Sequence[float]) -> str:
     for edge, height in zip(edges, heights, strict=True):
         parts.append(f"V{px(HEIGHT * (1 - height))}H{px(edge)}")
     return "".join([*parts, f"V{px(HEIGHT)}z"])
-
-
-def worst_frames(case: Case) -> Listed[WorstFrame]:
-    """List streams, nearest to their promise first, then demands, slowest first."""
-    if case.observation is None:
-        return Listed((), 0)
-    found = [
-        WorstFrame(line.seen, False)
-        for line in streams(case)
-        if line.seen is not None and line.seen.worst_birth_ps is not None
-    ]
-    demands = [one for one in case.observation.demands if one.worst_birth_ps is not None]
-    demands.sort(key=lambda one: (-(one.latency_ps_max or 0), one.name))
-    return listed([*found, *(WorstFrame(one, True) for one in demands)], FRAMES_LISTED)

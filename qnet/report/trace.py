@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qnet import __version__
-from qnet.exchange.pcapng import Interface, Packet, capture
+from qnet.exchange.pcapng import FCS_BYTES, Interface, Packet, capture
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -17,6 +18,12 @@ from qnet.simulate.setup import Owner, owners
 
 if TYPE_CHECKING:
     from qnet.simulate.tracing import Recording
+
+
+LOCAL_EXPERIMENTAL = 0x88B5
+"""The EtherType that IEEE 802 leaves for experiments: frames carry nothing but their own story."""
+
+SNAPPED_BYTES = 64
 
 
 def write_trace(
@@ -29,13 +36,13 @@ def write_trace(
         return
     interfaces = [Interface(port.name, port.rate_bps) for port in topology.ports]
     packets = _packets(topology, found, recording)
-    write_bytes(path, capture(f"qnet {__version__}", interfaces, packets))
+    write_bytes(path, capture(f"qnet {__version__}", interfaces, packets, longest=SNAPPED_BYTES))
 
 
 def _packets(
     topology: Topology, found: tuple[Owner, ...], recording: Recording
 ) -> Iterator[Packet]:
-    """Yield the frames that were on a wire; those without room never were."""
+    """Yield the frames that were on a wire, when their first bit left; the others never were."""
     node_number = {node.name: i for i, node in enumerate(topology.nodes, 1)}
     for number, owner_number, row in zip(
         recording.port.tolist(), recording.owner.tolist(), recording.rows.tolist(), strict=True
@@ -44,16 +51,21 @@ def _packets(
             continue
         port, owner = topology.ports[number], found[owner_number]
         cycle = f", cycle {row[k.LEFT_IN]}" if owner.cycles else ""
+        length = (row[k.TRACED_LABEL] & 0xFFFF) - FCS_BYTES
+        ends = _address(node_number[port.target]) + _address(node_number[port.source])
+        story = ends + struct.pack(">HQI", LOCAL_EXPERIMENTAL, row[k.BORN], owner_number)
         yield Packet(
             interface=number,
             time_ps=row[k.STARTED],
-            source=node_number[port.source],
-            target=node_number[port.target],
-            frame_bytes=row[k.TRACED_LABEL] & 0xFFFF,
-            number=owner_number,
-            birth_ps=row[k.BORN],
+            data=story.ljust(min(length, SNAPPED_BYTES), b"\0"),
+            length=length,
             comment=f"{owner.name}{cycle}, born {row[k.BORN]} ps, queued {row[k.QUEUED]} ps",
         )
+
+
+def _address(node: int) -> bytes:
+    """Return a locally administered address: node 1 is 02:00:00:00:00:01."""
+    return b"\x02" + node.to_bytes(5, "big")
 
 
 def _write_table(

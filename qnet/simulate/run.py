@@ -17,7 +17,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.checkpoint import Checkpoint, Keeper
-from qnet.simulate.ports.account import causes_at, copies_at, drops_of
+from qnet.simulate.ports.account import causes_at, copies_at, drops_of, no_room
 from qnet.simulate.ports.kernels import Parts
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
@@ -224,8 +224,8 @@ def _drops(
     for position in np.flatnonzero(drops_of(world, parts)).tolist():
         owner = found[world.routes.owner[position]]
         port = topology.ports[port_of[position]]
-        no_room = "cycle buffer full" if owner.cycles else "class buffer full"
-        count[port.number, port.name, owner.name, no_room] += int(world.routes.lost[position])
+        lost = int(world.routes.lost[position])
+        count[port.number, port.name, owner.name, no_room(owner)] += lost
         for cause, frames in causes_at(position, parts):
             count[port.number, port.name, owner.name, cause] += frames
     return tuple(

@@ -16,6 +16,7 @@ from qnet.model.read import load
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
+from tests.asking import Answer, ask
 
 TRAILER = bytes(range(200, 224))
 """What the link emulator puts behind a frame, as long as it may be."""
@@ -129,3 +130,82 @@ def host_bytes(case: Case, flow: Flow, interval: int, payload: int) -> bytes:
 def all_but(*down: int) -> Callable[[int], bool]:
     """Say of a switch's ports that all are up but these."""
     return lambda port: port not in down
+
+
+RING = """
+title: Two ways round, the nodes between cut through
+tcqf: {cycle: 20us}
+defaults:
+  node: {processing: 500ns..1us}
+nodes:
+  - {name: a}
+  - {name: b, cut-through: 64B}
+  - {name: c, cut-through: 128B}
+  - {name: d}
+links:
+  - {between: [a, b], rate: 1Gbps, length: 100m}
+  - {between: [b, d], rate: 1Gbps, length: 200m}
+  - {between: [a, c], rate: 1Gbps, length: 300m}
+  - {between: [c, d], rate: 1Gbps, length: 400m}
+"""
+ROUND = """
+title: Copies that meet, beside frames that are sent on before they are all in
+topology: ring
+classes:
+  - {name: cyclic, priority: 6, mechanism: MECHANISM}
+  - {name: high, priority: 5, mechanism: strict-priority}
+  - {name: low, priority: 1, mechanism: strict-priority}
+simulation: {duration: 2ms, seed: 3}
+streams:
+  - {name: twice, from: a, to: d, class: cyclic, interval: 40us, max-payload-size: 100B, paths: 2,
+     max-pkts-per-interval: 2, recovery: {history: 16}}
+  - {name: once, from: a, to: d, class: cyclic, interval: 60us, max-payload-size: 200B}
+  - {name: early, from: a, to: d, class: high, interval: 70us, max-payload-size: 900B}
+demands:
+  - {name: load, from: a, to: d, class: low, rate: 100Mbps}
+"""
+
+
+def round_about(folder: Path, mechanism: str) -> Answer:
+    """Ask about two copies that meet, behind nodes that cut through, in cycles of a mechanism."""
+    (folder / "ring.yaml").write_text(RING)
+    (folder / "round.yaml").write_text(ROUND.replace("MECHANISM", mechanism))
+    return ask(folder / "round.yaml")
+
+
+BRIDGES = """
+title: Three bridges, one link of which loses frames
+nodes:
+  - {name: a, processing: 1us..2us}
+  - {name: b, processing: 1us..2us, buffer: 100kB}
+  - {name: c, processing: 1us..2us}
+links:
+  - {between: [a, b], rate: 1Gbps, length: 1km}
+  - {between: [b, c], rate: 1Gbps, length: 1km, loss: 1%}
+"""
+EVERY_PART = """
+title: Shaped, metered, weighted and cut
+topology: topology
+classes:
+  - {name: audio, priority: 6, mechanism: strict-priority, idle-slope: 30%}
+  - {name: control, priority: 5, mechanism: strict-priority, max-residence: 1ms}
+  - {name: gold, priority: 2, mechanism: strict-priority, weight: 3}
+  - {name: silver, priority: 2, mechanism: strict-priority, weight: 1}
+  - {name: bulk, priority: 0, mechanism: strict-priority, preemptable: true}
+simulation: {duration: 4ms, seed: 5}
+streams:
+  - {name: voice, from: a, to: c, class: audio, interval: 125us, max-payload-size: 600B}
+  - {name: valve, from: a, to: c, class: control, interval: 100us, max-payload-size: 200B,
+     max-pkts-per-interval: 2, excess-pkts-per-interval: 1, police: true}
+demands:
+  - {name: rich, from: a, to: c, class: gold, rate: 500Mbps}
+  - {name: poor, from: b, to: c, class: silver, rate: 300Mbps}
+  - {name: rest, from: a, to: c, class: bulk, rate: 90Mbps, sizes: 1518B}
+"""
+
+
+def every_part(folder: Path) -> Answer:
+    """Ask about shapers, meters, weights, preemption and a link that loses frames."""
+    (folder / "topology.yaml").write_text(BRIDGES)
+    (folder / "traffic.yaml").write_text(EVERY_PART)
+    return ask(folder / "traffic.yaml")

@@ -2,20 +2,20 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from qnet.check.plan import prove
 from qnet.emulate import cleanup, tier
-from qnet.emulate.lockstep import Lockstep
+from qnet.emulate.case import Case
 from qnet.model.plan import Plan
 from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
@@ -66,12 +66,13 @@ def plan(scenario: Scenario) -> Plan:
     return schedule(scenario.topology, scenario.profile, topology_sha256="", traffic_sha256="")
 
 
-def machine() -> tuple[str, set[str]]:
-    """Devices and named namespaces: what a run must leave as it was."""
+def machine() -> set[str]:
+    """Devices and namespaces named as those of a run, which must leave none; others may come."""
     devices = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
     names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
-    lines = "\n".join(line.split()[1] for line in devices.stdout.splitlines())
-    return lines, set(names.stdout.split())
+    every = [line.split()[1].partition("@")[0].rstrip(":") for line in devices.stdout.splitlines()]
+    every += [line.split()[0] for line in names.stdout.splitlines()]
+    return {one for one in every if re.fullmatch(r"[ehsw]\d+(-\d+)?|.*qnet.*", one)}
 
 
 def folders(process: int) -> list[Path]:
@@ -113,21 +114,20 @@ def test_what_comes_out_is_what_was_simulated(
     assert (run.switches, run.lateness.strays, run.lateness.wrong_tags) == (3, 0, 0)
     simulated = simulate(topology, profile, plan)
     proof = prove(topology, profile, plan)
-    case = Lockstep(topology, profile, plan, strides=strides)
+    case = Case(topology, profile, plan, strides=strides)
     result = tier.witness(case, proof, simulated, run)
     assert {one.name for one in result.streams} == {"pair", "back", "mix", "bursts"}
     assert all(one.difference_ps == 0 for one in result.streams)
     assert all(one.delivered > 20 for one in result.streams)
     assert result.findings == ()
     # Captures carry virtual time: the talkers' intervals and the latency, to the nanosecond.
-    assert [path.name for path in run.captures] == ["a.pcap", "c.pcap"]
+    assert [path.name for path in run.captures] == ["a.pcapng", "b.pcapng", "c.pcapng"]
     if shutil.which("tshark"):
-        times = _times(tmp_path / "a.pcap")
-        by_source = defaultdict(list)
-        for source, number, latency_ps in run.latency_ps:
-            by_source[source].append((number, latency_ps))
-        assert len(times) == next(one.delivered for one in result.streams if one.name == "back")
-        assert sorted(times) == times
+        by_name = {one.name: one for one in result.streams}
+        got, sent = (_times(tmp_path / "a.pcapng", direction) for direction in (1, 2))
+        assert len(got) == by_name["back"].delivered
+        assert len(sent) == by_name["pair"].frames + by_name["mix"].frames
+        assert (sorted(got), sorted(sent)) == (got, sent)
 
 
 def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan: Plan) -> None:
@@ -193,8 +193,9 @@ def test_folders_of_dead_processes_are_removed() -> None:
         mine.rmdir()
 
 
-def _times(path: Path) -> list[int]:
-    command = ["tshark", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch", "-Y", "udp"]
+def _times(path: Path, direction: int) -> list[int]:
+    wanted = f"udp and frame.packet_flags_direction == {direction}"
+    command = ["tshark", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch", "-Y", wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(line.replace(".", "")) for line in done.stdout.split()]
 

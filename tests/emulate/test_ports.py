@@ -6,50 +6,24 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qnet.emulate.kernels import TIME
 from qnet.emulate.ports import Ports, Want
+from qnet.model.observation import Observation
+from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from tests.asking import Answer, ask
+from tests.emulate.networks import every_part
+from tests.slow_case import Case
+from tests.unit.test_simulate_ports import PARTS, Drawing
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-TOPOLOGY = """
-title: Three bridges, one link of which loses frames
-nodes:
-  - {name: a, processing: 1us..2us}
-  - {name: b, processing: 1us..2us, buffer: 100kB}
-  - {name: c, processing: 1us..2us}
-links:
-  - {between: [a, b], rate: 1Gbps, length: 1km}
-  - {between: [b, c], rate: 1Gbps, length: 1km, loss: 1%}
-"""
-TRAFFIC = """
-title: Shaped, metered, weighted and cut
-topology: topology
-classes:
-  - {name: audio, priority: 6, mechanism: strict-priority, idle-slope: 30%}
-  - {name: control, priority: 5, mechanism: strict-priority, max-residence: 1ms}
-  - {name: gold, priority: 2, mechanism: strict-priority, weight: 3}
-  - {name: silver, priority: 2, mechanism: strict-priority, weight: 1}
-  - {name: bulk, priority: 0, mechanism: strict-priority, preemptable: true}
-simulation: {duration: 4ms, seed: 5}
-streams:
-  - {name: voice, from: a, to: c, class: audio, interval: 125us, max-payload-size: 600B}
-  - {name: valve, from: a, to: c, class: control, interval: 100us, max-payload-size: 200B,
-     max-pkts-per-interval: 2, excess-pkts-per-interval: 1, police: true}
-demands:
-  - {name: rich, from: a, to: c, class: gold, rate: 500Mbps}
-  - {name: poor, from: b, to: c, class: silver, rate: 300Mbps}
-  - {name: rest, from: a, to: c, class: bulk, rate: 90Mbps, sizes: 1518B}
-"""
-
-
 def test_frames_through_every_part_of_a_general_port_arrive_as_simulated(tmp_path: Path) -> None:
-    (tmp_path / "topology.yaml").write_text(TOPOLOGY)
-    (tmp_path / "traffic.yaml").write_text(TRAFFIC)
-    answer = ask(tmp_path / "traffic.yaml")
+    answer = every_part(tmp_path)
     causes = {one.cause for one in answer.observation.drops}
     assert causes >= {"beyond the committed rate", "lost or damaged on the link"}
     _follow(1, answer)
@@ -88,11 +62,26 @@ def test_frames_astray_pass_every_port_of_a_network_with_gates() -> None:
         assert one.time_ps >= 1000 * frame + crossing_ps
 
 
+@pytest.mark.parametrize("name", PARTS)
+def test_frames_of_random_networks_arrive_as_simulated(name: str) -> None:
+    @settings(max_examples=20)
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
+    def check(case: Case) -> None:
+        _follow_all(1, case, simulate(*case, threads=1))
+
+    check()
+
+
 def _follow(stride: int, answer: Answer) -> None:
-    case, plan, seen = answer.scenario, answer.plan, answer.observation
-    found = owners(case.topology, case.profile, plan)
+    case = answer.scenario
+    _follow_all(stride, (case.topology, case.profile, answer.plan), answer.observation)
+
+
+def _follow_all(stride: int, case: Case, seen: Observation) -> None:
+    topology, profile, plan = case
+    found = owners(topology, profile, plan)
     want = [Want(source, first=0, stride=stride) for source in range(len(found))]
-    ports = Ports(case.topology, case.profile, plan, want=want)
+    ports = Ports(topology, profile, plan, want=want)
     latencies = defaultdict(list)
     source_of = {n: i for i, (a, b) in enumerate(ports.span.tolist()) for n in range(a, b)}
     while not ports.done:
@@ -100,7 +89,7 @@ def _follow(stride: int, answer: Answer) -> None:
             if one.lane >= ports.outputs[0]:
                 source = source_of[one.frame]
                 birth = int(ports.frames[one.frame, TIME])
-                arrival = ports.due_ps(source, birth, one.time_ps)
+                arrival = ports.hand_over(source, birth, one.time_ps)
                 if arrival <= ports.world.network.end:
                     latencies[found[source].name].append(arrival - birth)
     for account in (*seen.streams, *seen.demands):
@@ -108,8 +97,8 @@ def _follow(stride: int, answer: Answer) -> None:
         if stride == 1:
             assert len(got) == account.copies
             assert sum(got) == account.latency_ps_sum
-            assert min(got) == account.latency_ps_min
-            assert max(got) == account.latency_ps_max
+            assert min(got, default=None) == account.latency_ps_min
+            assert max(got, default=None) == account.latency_ps_max
         else:
             assert account.latency_ps_min is not None
             assert account.latency_ps_max is not None

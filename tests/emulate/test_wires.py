@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qnet.emulate import tier
 from qnet.emulate.wires.kernels import tables as w
-from qnet.emulate.wires.kernels.frames import has_trailer, put_trailer, read, tag_of
+from qnet.emulate.wires.kernels.frames import has_trailer, label_of, put_trailer, read
 from qnet.emulate.wires.run import Emulator, WireEnd
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -59,15 +59,15 @@ def test_the_trailer_is_what_the_page_says(
     label=st.integers(0, 2**20 - 1),
     traffic_class=st.integers(0, 7),
 )
-def test_the_cycle_is_the_class_of_the_label_less_one(
+def test_label_and_traffic_class_are_read_behind_tags(
     tags: list[tuple[int, int]], kind: int, label: int, traffic_class: int
 ) -> None:
     entry = label << 12 | traffic_class << 9 | 1 << 8 | 64
     stack = b"".join(struct.pack(">HH", *tag) for tag in tags)
     frame = bytes(12) + stack + struct.pack(">HI", kind, entry)
-    wanted = traffic_class - 1 if kind == 0x8847 else -1
+    wanted = label << 3 | traffic_class if kind == 0x8847 else -1
     data = np.frombuffer(bytes(5) + frame, dtype=np.uint8).copy()
-    assert tag_of(data, 5, len(frame)) == wanted
+    assert label_of(data, 5, len(frame)) == wanted
 
 
 def emulator() -> Emulator:

@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
 from qnet.errors import InputError
-from qnet.model.observation import Observation
+from qnet.model.emulation import Emulation, Lateness, Witnesses
+from qnet.model.observation import Drop, Observation, PortSeries
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.report.page import page
-from tests.unit.report_case import Case, case, profile, proof, topology, verdict
+from qnet.report import case as report
+from qnet.report.charts import summaries
+from qnet.report.page import page as render
+from qnet.report.tables import in_order
+from tests.unit.report_case import MS, US, Case, case, profile, proof, topology, verdict
+
+
+def page(*parts: Any, port: str | None = None) -> str:
+    return render(report.Case(*parts), port)
 
 
 class Outline(HTMLParser):
@@ -248,6 +258,168 @@ def test_thousands_of_streams_stay_small() -> None:
             observation=whole.observation.model_copy(update={"streams": seen, "demands": ()}),
         )
     )
-    assert len(text.encode()) < 500_000
-    assert "200 of 6,000 streams shown." in text
+    assert len(text.encode()) < 1_200_000
+    assert "20 of 6,000 streams shown." in text
+    assert "The page holds the first 1,000" in text
     assert "16 of 6,000 services shown." in text
+
+
+def sheets(text: str) -> dict[str, list[list[str]]]:
+    """Return the rows that the page's tables hold, by what their rows are."""
+    found = re.findall(
+        r'data-noun="([^"]*)">.*?<script type="application/json">(.*?)</script>', text, re.DOTALL
+    )
+    return {noun: json.loads(rows) for noun, rows in found}
+
+
+def witnesses(name: str, difference_ps: int | None, lost: int = 0) -> Witnesses:
+    return Witnesses(
+        name=name,
+        frames=10,
+        delivered=10 - lost,
+        lost=lost,
+        proven_latency_ps_max=3 * MS,
+        proven_variation_ps=20 * US,
+        simulated_latency_ps_max=2 * MS,
+        simulated_variation_ps=10 * US,
+        emulated_latency_ps_max=2 * MS + (difference_ps or 0),
+        emulated_variation_ps=9 * US,
+        difference_ps=difference_ps,
+    )
+
+
+def emulation(*streams: Witnesses) -> Emulation:
+    observation = case().observation
+    assert observation is not None
+    return Emulation(
+        tier="lockstep",
+        dilation=None,
+        rounding_ps=0,
+        controller="the <reservation> app",
+        switches=18,
+        rules=1234,
+        frames=30,
+        hops=150,
+        lateness=Lateness(frames=150, violations=0, holds=0, held_ps=0),
+        findings=(),
+        streams=streams,
+        observation=observation,
+    )
+
+
+def test_witnesses_of_every_sampled_stream_the_largest_difference_first() -> None:
+    one = emulation(
+        witnesses("power-grid-10", 0),
+        witnesses("power-grid-2", 0),
+        witnesses("surgery-1", 7_000),
+        witnesses("video part 1", None, lost=2),
+    )
+    text = page(*case(), one)
+    Outline(text)
+    assert "Witnesses side by side" in text
+    assert "the &lt;reservation&gt; app" in text
+    rows = sheets(text)["sampled streams"]
+    assert [row[0] for row in rows] == [
+        "surgery-1", "video part 1", "power-grid-2", "power-grid-10",
+    ]  # fmt: skip
+    assert rows[0] == [
+        "surgery-1", "10", "10", "0", "3.000 ms", "2.000 ms", "2.000 ms", "20.000 us", "10.000 us",
+        "9.000 us", "7.000 ns",
+    ]  # fmt: skip
+    assert rows[1][-1] == "-"
+    assert '<td class="fault fail">7.000 ns</td>' in text
+    assert '<td class="fault">0 ns</td>' in text
+    assert "Witnesses side by side" not in page(*case())
+
+
+def test_every_stream_is_on_the_page() -> None:
+    whole = case()
+    rows = sheets(page(*whole))["streams"]
+    planned = {one.name for one in whole.plan.streams if one.status != "refused"}
+    assert {row[0] for row in rows} == planned
+
+
+def test_names_with_numbers_are_in_the_order_of_the_numbers() -> None:
+    names = ["camera-10", "camera-2", "camera", "7-up", "camera-2-b"]
+    assert sorted(names, key=in_order) == ["7-up", "camera", "camera-2", "camera-2-b", "camera-10"]
+
+
+def test_lost_frames_have_port_and_cause() -> None:
+    whole = case()
+    assert whole.observation is not None
+    port = whole.topology.ports[0].name
+    drops = (
+        Drop(port=port, name="video", cause="class buffer full", frames=2),
+        Drop(port=port, name="backup", cause="frame damaged", frames=30),
+    )
+    text = page(*whole._replace(observation=whole.observation.model_copy(update={"drops": drops})))
+    Outline(text)
+    assert "<h2>Lost frames</h2>" in text
+    assert sheets(text)["places and causes"] == [
+        [port, "backup", "frame damaged", "30"],
+        [port, "video", "class buffer full", "2"],
+    ]
+    assert "No port lost a frame." not in text
+    assert "No port lost a frame." in page(*whole)
+
+
+def test_ports_that_lose_frames_are_charted_before_fuller_ones() -> None:
+    whole = case()
+    assert whole.observation is not None
+    uses = whole.observation.ports
+    quiet = min(uses, key=lambda use: use.steady_bytes)
+    series = tuple(
+        PortSeries(
+            port=use.port,
+            sent_frames=(1, 1),
+            sent_bytes=(1000, 1000),
+            queue_bytes_max=(0, 500),
+            dropped=(0, 3) if use == quiet else (0, 0),
+        )
+        for use in uses
+    )
+    ports = tuple(
+        use.model_copy(update={"dropped": 3 if use == quiet else 0, "queue_bytes_max": 500})
+        for use in uses
+    )
+    seen = whole.observation.model_copy(
+        update={"series": series, "series_end_ps": (MS, 2 * MS), "ports": ports}
+    )
+    text = page(*whole._replace(observation=seen))
+    Outline(text)
+    drawn = re.findall(r'aria-label="([^"]*) over time"', text)
+    assert drawn[0] == quiet.port.replace(">", "&gt;")
+    assert len(drawn) == 8
+    assert text.count('class="lost" x1=') == 2
+
+
+def test_a_run_too_short_to_settle_counts_as_a_whole() -> None:
+    whole = case()
+    assert whole.observation is not None
+    short = whole.observation.model_copy(update={"steady_from_ps": whole.observation.duration_ps})
+    text = page(*whole._replace(observation=short))
+    assert "over the whole run, which was too short to settle" in text
+    loads = [float(row[2].split()[0]) for row in sheets(text)["ports"]]
+    assert max(loads) > 0
+
+
+def test_a_promise_far_away_is_named_at_the_edge() -> None:
+    whole = case()
+    asked = profile()
+    far = asked.streams[0].model_copy(update={"max_latency_ps": 10**12})
+    text = page(
+        *whole._replace(profile=asked.model_copy(update={"streams": (far, *asked.streams[1:])}))
+    )
+    assert "promised 1.000 s \u2192" in text
+
+
+def test_quantiles_lie_between_least_and_most() -> None:
+    whole = case()
+    rows = sheets(page(*whole))["services"]
+    assert {row[0] for row in rows} >= {"surgery", "power-grid", "bulk"}
+    for one in summaries(report.Case(*whole)):
+        least, _, *rising = one.latencies_ps
+        assert least is not None
+        times = [time for time in (least, *rising) if time is not None]
+        assert times == sorted(times)
+        assert len(times) == len(rising) + 1

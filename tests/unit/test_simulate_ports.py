@@ -43,7 +43,7 @@ def _plan(
     )
 
 
-class _Drawing:
+class Drawing:
     """Draws a ring of switches, streams both ways round it, and a plan that need not be right."""
 
     def __init__(self, draw: st.DrawFn, parts: set[str]) -> None:
@@ -225,7 +225,7 @@ PARTS = {
 @pytest.mark.parametrize("name", PARTS)
 def test_every_count_equals_the_slow_twins(name: str) -> None:
     @settings(max_examples=25)
-    @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         compare(case, simulate(*case, threads=1))
 
@@ -244,7 +244,7 @@ def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
         return world, parts
 
     @settings(max_examples=6)
-    @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         one = simulate(*case, threads=1).model_dump_json()
         with pytest.MonkeyPatch.context() as patch:

@@ -20,7 +20,7 @@ from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
 from tests.slow_case import slow_run
 from tests.unit.test_simulate_parts import LINE, _net, _plan, _profile
-from tests.unit.test_simulate_ports import PARTS, _Drawing
+from tests.unit.test_simulate_ports import PARTS, Drawing
 
 pytestmark = pytest.mark.twin
 
@@ -129,7 +129,7 @@ def test_every_wait_has_a_cause_and_the_trace_is_the_slow_twins_log(name: str) -
     causes: set[str] = set()
 
     @settings(max_examples=8)
-    @given(st.composite(lambda draw: _Drawing(draw, PARTS[name]).case())())
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(drawn: tuple[Topology, Profile, Plan]) -> None:
         case = Case(*drawn)
         made, log = _log_of(case)

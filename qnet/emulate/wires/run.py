@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +20,26 @@ from numpy.typing import NDArray
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.loop import run
 from qnet.emulate.wires.kernels.packets import receive
+from qnet.emulate.wires.kernels.ports import follow, let_meet
 from qnet.emulate.wires.kernels.slots import note_fault
 from qnet.emulate.wires.kernels.talkers import generate
-from qnet.errors import Infeasible
+from qnet.emulate.wires.layout import Edged, with_edges, with_room
 from qnet.model.histogram import BIN_COUNT
+from qnet.model.observation import Copies
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.ports.account import copies_at
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
-from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, build, hops_of, owners
-from qnet.units import PS_PER_S
+from qnet.simulate.setup import build, hops_of, owners
 
 Ints = NDArray[np.int64]
-Number = TypeVar("Number", np.int32, np.int64)
-
-RING = 64
-"""Rows of an edge lane at first; a power of two."""
 
 SLOTS = 8192
 RECORDS = 1 << 16
+LOSSES = 1 << 14
 CAPTURE_BYTES = 64 << 20
 RING_FRAMES = 4096
 RING_BLOCK_BYTES = 1 << 16
@@ -56,6 +55,9 @@ START_NS = 50_000_000
 """From the first call to virtual time zero."""
 
 SPIN_NS = 30_000
+
+MEETING_LAG_NS = 5_000_000
+"""How long, on the wall, the points where copies meet are behind the ports, and two windows."""
 
 PATIENCE_NS = 300_000_000
 """How long virtual time is held for a frame that a switch has; then it is a violation."""
@@ -93,7 +95,10 @@ class Probe(NamedTuple):
 
     `entry` and `exit` are the places of the edge ends at the talker's and the listener's switch.
     `templates` are (frame bytes, cycle tag or -1, the host's frame without check sequence). `twin`
-    is the source whose frames are copies of this one's, or -1; only the one that leads is sent.
+    is the source whose frames are copies of this one's, or -1; the host sends one for both. `label`
+    is that of its frames between switches, or -1. Frames that are `tagged` carry their cycle; the
+    talker's host says that of the first path, by so much `tag_ahead` of this one's. `leader` is the
+    source that frames are marked with, this one where it is -1.
     """
 
     source: int
@@ -102,7 +107,10 @@ class Probe(NamedTuple):
     exit: int
     templates: Sequence[tuple[int, int, bytes]]
     twin: int = -1
-    leads: bool = True
+    label: int = -1
+    tagged: bool = False
+    tag_ahead: int = 0
+    leader: int = -1
 
 
 class Arrival(NamedTuple):
@@ -128,6 +136,18 @@ class Fault(NamedTuple):
     time_ps: int
 
 
+class Loss(NamedTuple):
+    """A real frame that a port dropped, or that was lost behind it, as the simulator has it.
+
+    `cause` is NO_QUEUE_ROOM, or one more than a column of `Parts.dropped`.
+    """
+
+    owner: int
+    sequence: int
+    port: int
+    cause: int
+
+
 @dataclass(frozen=True)
 class Lateness:
     """How real the run was: counts of frames, and histograms of wall time.
@@ -145,6 +165,8 @@ class Lateness:
     cut: int
     rerouted: int
     """Frames that a switch sent by another port than planned, the planned one's wire being cut."""
+    eliminated: int
+    """Copies that came to their listener's switch after the first one of their frame."""
     no_slot: int
     send_errors: int
     free_frames: int
@@ -161,104 +183,13 @@ class Lateness:
     margin: tuple[tuple[int, int], ...]
 
 
-class Edged(NamedTuple):
-    """The simulator's world with an edge lane into every port and a position for every slot."""
-
-    world: k.World
-    edge_lane: Ints
-    out_first: Ints
-    out_lane: Ints
-
-
-def with_edges(
-    simulated: k.World, topology: Topology, found: Sequence[Owner], slots: int, ahead_ps: int
-) -> Edged:
-    """Add the lanes, positions and owners that real frames need.
-
-    There is room for what the sources of a port send in `ahead_ps`.
-    The edge lane of a port comes before its others: of frames that arrive together, the simulator
-    takes those of the port's sources first.
-    """
-    ports = len(topology.ports)
-    hops = hops_of(found)
-    network, lanes, routes, tally = (
-        simulated.network, simulated.lanes, simulated.routes, simulated.tally,
-    )  # fmt: skip
-    moved = np.arange(hops.lane_target.size) + hops.lane_target + 1
-    edge_lane = network.lane_first[:-1] + np.arange(ports)
-    count = moved.size + ports
-    rows = np.full(ports, RING, dtype=np.float64)
-    for owner in found:
-        ahead = owner.law.frames_per_s * ahead_ps / PS_PER_S
-        rows[owner.ports[0].number] += 1.3 * ahead + 2 * owner.law.packets
-    mask = np.empty(count, dtype=np.int64)
-    mask[edge_lane] = [(1 << int(one).bit_length()) - 1 for one in rows]
-    mask[moved] = lanes.mask
-    feeder, reach = np.empty(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    feeder[edge_lane] = np.arange(ports)
-    feeder[moved], reach[moved] = lanes.feeder, lanes.reach
-    receiver = np.zeros((count, lanes.receiver.shape[1]), dtype=np.int64)
-    receiver[:, k.NEXT_ARRIVAL] = k.NEVER
-    by_feeder = np.argsort(hops.lane_feeder, kind="stable")
-    hop = routes.hop.copy()
-    onward = hop[:, k.LANE] >= 0
-    hop[onward, k.LANE] = moved[hop[onward, k.LANE]]
-    # Real frames take the first block of every port for their latencies: nobody reads it.
-    counts = tally.port.copy()
-    counts[:, k.BLOCK_ROOM] += 1
-    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
-    counts[:, k.BLOCKS] = 1
-    block = np.concatenate(
-        (tally.block, np.ones((slots, tally.block.shape[1]), dtype=tally.block.dtype))
-    )
-    return Edged(
-        world=simulated._replace(
-            network=network._replace(
-                lane_first=network.lane_first + np.arange(ports + 1),
-                only_rank=np.zeros_like(network.only_rank),
-            ),
-            routes=k.Routes(
-                hop=_longer(hop, slots),
-                rank=_longer(routes.rank, slots),
-                shift=_longer(routes.shift, slots),
-                owner=_longer(routes.owner, slots),
-                lost=_longer(routes.lost, slots),
-                late=_longer(routes.late, slots),
-                damper_clock=_longer(routes.damper_clock, slots),
-            ),
-            lanes=k.Lanes(
-                base=np.cumsum(mask + 1) - (mask + 1),
-                mask=mask,
-                sender=np.zeros((count, lanes.sender.shape[1]), dtype=np.int64),
-                receiver=receiver,
-                cells=np.empty((int(mask.sum()) + count, 4), dtype=np.int64),
-                feeder=feeder,
-                reach=reach,
-            ),
-            tally=tally._replace(
-                port=counts,
-                owner=_longer(tally.owner, slots),
-                block=block,
-                birth=_longer(tally.birth, slots),
-                bins=np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64),
-            ),
-        ),
-        edge_lane=edge_lane,
-        out_first=np.searchsorted(hops.lane_feeder[by_feeder], np.arange(ports + 1)),
-        out_lane=moved[by_feeder],
-    )
-
-
-def _longer(array: NDArray[Number], more: int, value: int = 0) -> NDArray[Number]:
-    return np.concatenate((array, np.full((more, *array.shape[1:]), value, array.dtype)))
-
-
 class Emulator:
     """All wires and ports of a network, in virtual time stretched `dilation` times over the wall.
 
-    With `plan` None nothing is simulated and no probes are sent: frames of real hosts only, served
-    as they come (`free_run`). Sources of the profile that are no probes are simulated only. `end`
-    of virtual time is the profile's duration.
+    With `skips` virtual time is stretched only while a real frame is in a switch or about to go
+    into one. With `plan` None nothing is simulated and no probes are sent: frames of real hosts
+    only, served as they come (`free_run`). Sources of the profile that are no probes are simulated
+    only. `end` of virtual time is the profile's duration.
     """
 
     def __init__(  # noqa: PLR0913
@@ -273,6 +204,7 @@ class Emulator:
         lag_ns: int | None = None,
         end_ps: int | None = None,
         free_run: bool = False,
+        skips: bool = True,
         slots: int = SLOTS,
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
@@ -281,12 +213,6 @@ class Emulator:
         simulated, parts = add_parts(
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
-        if parts is not None:
-            raise Infeasible(
-                "the mininet tier carries cycles and strict priority; for gates, shapers, meters, "
-                "losses and recovery use 'qnet simulate'"
-            )
-        self.parts = parts
         if free_run:
             still = simulated.sources.heap.copy()
             still[:, k.TIME] = k.NEVER
@@ -297,25 +223,25 @@ class Emulator:
         self.ends = tuple(ends)
         self.dilation = dilation
         self.end_ps = min(end_ps or profile.simulation.duration_ps, profile.simulation.duration_ps)
-        self.window_ps = min(int(simulated.lanes.reach.min(initial=CLOCK_BLOCK_PS)), CLOCK_BLOCK_PS)
+        edged = with_edges(simulated, parts, topology, self.found, slots)
+        self.window_ps = edged.window_ps
         window_ns = self.window_ps * dilation // 1000
         if lag_ns is None:
             lag_ns = 0 if free_run else window_ns // 2
         lead = 3 + lag_ns // max(window_ns, 1)
-        edged = with_edges(simulated, topology, self.found, slots, (lead + 2) * self.window_ps)
-        self.world = edged.world
+        edged = with_room(edged, self.found, (lead + 2) * self.window_ps)
+        self.world, self.parts = edged.world, edged.parts
         self.idle = edged.world.sources._replace(
             first=np.zeros(len(topology.ports) + 1, dtype=np.int64)
         )
         stride = _stride(profile)
         base_position = len(simulated.routes.hop)
-        law = np.zeros(17, dtype=np.int64)
+        law = np.zeros(24, dtype=np.int64)
         law[w.DILATION] = dilation
         law[w.LAG_NS] = lag_ns
         law[w.LEAD] = lead
         law[w.BASE_POSITION] = base_position
         law[w.BASE_OWNER] = len(self.found)
-        law[w.FREE_RANK] = simulated.network.classes
         law[w.FREE_RUN] = int(free_run)
         law[w.SPIN_NS] = SPIN_NS
         law[w.BUFFERS] = max(plan.buffers, 1)
@@ -325,12 +251,15 @@ class Emulator:
         law[w.WINDOW_PS] = self.window_ps
         law[w.PATIENCE_NS] = PATIENCE_NS
         law[w.RING_WORDS] = (1 << (stride + RING_HEADER_BYTES - 1).bit_length()) // 8
+        law[w.SKIPS] = int(skips)
+        law[w.MEETING_LAG_PS] = 2 * self.window_ps + MEETING_LAG_NS * 1000 // dilation
         self.wires = self._wires(law, edged, profile, probes)
         self.pool = _pool(slots, stride, len(self.found), edged)
         self.messages = self._messages()
         self.socket: socket.socket | None = None
         self.finished = False
         self._arrived: list[tuple[Ints, bytes]] = []
+        self._lost: list[Ints] = []
 
     def _wires(self, law: Ints, edged: Edged, profile: Profile, probes: Sequence[Probe]) -> w.Wires:
         ports = self.topology.ports
@@ -341,15 +270,18 @@ class Emulator:
         order = sorted(used | set(end_of_port))
         if law[w.FREE_RUN]:
             order = sorted(end_of_port)
-        probe = np.zeros((len(self.found), 8), dtype=np.int64)
+        probe = np.zeros((len(self.found), 16), dtype=np.int64)
         probe[:, w.TWIN] = -1
+        probe[:, w.MADE] = [one.law.first_step * one.law.packets for one in self.found]
         patterns: list[tuple[int, int, int]] = []
         templates: list[bytes] = []
         for one in probes:
             row = probe[one.source]
             row[w.EVERY], row[w.ENTRY], row[w.EXIT] = one.every, one.entry, one.exit
             row[w.TEMPLATE], row[w.TEMPLATES] = len(templates), len(one.templates)
-            row[w.TWIN], row[w.LEADS] = one.twin, int(one.leads)
+            row[w.TWIN], row[w.PATH] = one.twin, one.label
+            row[w.TAGGED], row[w.TAG_AHEAD] = int(one.tagged), one.tag_ahead
+            row[w.LEADER] = one.leader if one.leader >= 0 else one.source
             patterns += [(len(data), size, tag) for size, tag, data in one.templates]
             templates += [data for _, _, data in one.templates]
         template = np.zeros((max(len(templates), 1), int(law[w.STRIDE])), dtype=np.uint8)
@@ -359,9 +291,15 @@ class Emulator:
             (one for one in profile.classes if not one.reserves), key=lambda one: -one.priority
         )
         rank_of = [
-            max((i + 1 for i, one in enumerate(strict) if one.priority >= priority), default=1)
+            max(
+                (i + 1 for i, one in enumerate(strict) if one.priority >= priority),
+                default=min(1, len(strict)),
+            )
             for priority in range(8)
         ]
+        parts = edged.parts
+        none = np.zeros((0, 0), dtype=np.int64)
+        stations = {owner.meeting for owner in self.found if owner.meeting is not None}
         return w.Wires(
             law=law,
             end=np.array(
@@ -374,11 +312,17 @@ class Emulator:
             edge_lane=edged.edge_lane,
             port_of=np.sort(hops_of(self.found).port),
             order=np.array(order, dtype=np.int64),
+            meetings=np.array(sorted(stations), dtype=np.int64),
             probe=probe,
             pattern=np.array(patterns or [(0, 0, 0)], dtype=np.int64),
             template=template,
             rank_of=np.array(rank_of, dtype=np.int64),
             down=np.full((len(ports), 2), k.NEVER, dtype=np.int64),
+            ring_of=edged.ring_of,
+            general=none if parts is None else parts.position,
+            dropped=none if parts is None else parts.dropped,
+            timer=np.zeros_like(probe) if parts is None else parts.source_state,
+            timetable=np.zeros(0, dtype=np.int64) if parts is None else parts.timetable,
         )
 
     def _messages(self) -> w.Messages:
@@ -476,12 +420,14 @@ class Emulator:
     def warm(self) -> None:
         """Have compiled what the loop needs, or read from the cache; nothing moves yet.
 
-        Compiling takes a minute of a core. It must not be done by a thread that goes before others
+        Compiling takes a minute of a core, or two with the simulator's general server, which is
+        used only where a port needs it. It must not be done by a thread that goes before others
         (`be_quick`), nor while switches and controllers wait.
         """
         self.wires.law[w.ORIGIN_NS] = k.NEVER >> 1
         self._generate(0)
         self._run(0)
+        self._let_meet(0)
         self._receive()
 
     def start(self, delay_ns: int = START_NS) -> None:
@@ -492,8 +438,8 @@ class Emulator:
 
     def _generate(self, until_ps: int) -> None:
         while not self.wires.law[w.FREE_RUN] and generate(
-            until_ps, self.wires, self.pool, self.world.routes, self.world.lanes,
-            self.world.sources, self.world.tally,
+            until_ps, self.wires, self.pool, self.world.network, self.world.routes,
+            self.world.lanes, self.world.sources, self.world.tally,
         ) != k.DONE:  # fmt: skip
             self.world = make_room(self.world)
 
@@ -534,14 +480,6 @@ class Emulator:
         self.wires.law[w.END_PS] = self.reached_ps
         self.finished = True
 
-    def positions(self, source: int) -> Ints:
-        """Return the positions of a source's route, in order."""
-        hops = hops_of(self.found)
-        position = np.empty(hops.port.size, dtype=np.int64)
-        position[np.argsort(hops.port, kind="stable")] = np.arange(hops.port.size)
-        first = hops.first[source]
-        return position[first : first + len(self.found[source].ports)]
-
     def on_its_way(self) -> int:
         """Return how many frames have left their last port and not yet come out to their hosts."""
         live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
@@ -550,7 +488,8 @@ class Emulator:
 
     def _leaving(self, rows: Ints) -> NDArray[np.bool_]:
         in_time = rows[:, w.VIRTUAL] <= self.wires.law[w.END_PS]
-        leaving: NDArray[np.bool_] = (rows[:, w.EXPECTED] < 0) & (rows[:, w.OWNER] >= 0) & in_time
+        inside = (rows[:, w.EXPECTED] < 0) & (rows[:, w.STATE] != w.QUEUED)
+        leaving: NDArray[np.bool_] = inside & (rows[:, w.OWNER] >= 0) & in_time
         return leaving
 
     def drain(self, longest_ns: int) -> None:
@@ -565,13 +504,33 @@ class Emulator:
                 w.LATE_OR_LOST, row[w.OWNER], -1, row[w.STATE], row[w.HOP], row[w.VIRTUAL],
                 self.pool,
             )  # fmt: skip
+        self._let_meet(int(self.wires.law[w.END_PS]))
+
+    def _let_meet(self, until_ps: int) -> None:
+        """Pass on the first of the copies that have come to their listeners before a time."""
+        if self.wires.meetings.size == 0:
+            return
+        world = self.world
+        while (
+            let_meet(
+                until_ps, self.wires, world.network, world.routes, world.lanes, world.tally,
+                self.parts,
+            )
+            != k.DONE
+        ):  # fmt: skip
+            world = self.world = make_room(world)
+        follow(self.wires, self.pool, world.routes, world.lanes, world.tally, world.network)
+        self._fetch()
 
     def _fetch(self) -> None:
         """Make room for records; what they mean is worked out when nothing waits for it."""
         count = self.pool.counts
+        if count[w.LOSS_COUNT]:
+            self._lost.append(self.pool.loss[: count[w.LOSS_COUNT]].copy())
         if count[w.RECORD_COUNT]:
             rows = self.pool.record[: count[w.RECORD_COUNT]].copy()
             self._arrived.append((rows, self.pool.capture[: count[w.CAPTURE_BYTES]].tobytes()))
+        count[w.LOSS_COUNT] = 0
         count[w.RECORD_COUNT] = 0
         count[w.CAPTURE_BYTES] = 0
 
@@ -594,6 +553,19 @@ class Emulator:
             for row in rows.tolist()
         ]
 
+    @property
+    def losses(self) -> list[Loss]:
+        """Return the real frames that ports dropped or links lost, in order."""
+        return [Loss(*row[:4]) for rows in self._lost for row in rows.tolist()]
+
+    def late(self, source: int) -> int:
+        """Return how often a real frame of a source came to a port too late, or left it so."""
+        return int(self.wires.probe[source, w.LATE])
+
+    def recovery(self, source: int) -> Copies | None:
+        """Return the counters of the point where a source's copies meet others, if they do."""
+        return copies_at(self.parts, self.found[source].meeting)
+
     def faults(self) -> list[Fault]:
         """Return what went wrong, the first few thousand of it."""
         count = int(self.pool.counts[w.FAULT_COUNT])
@@ -611,6 +583,7 @@ class Emulator:
             wrong_tags=int(count[w.WRONG_TAGS]),
             cut=int(count[w.CUT]),
             rerouted=int(count[w.REROUTED]),
+            eliminated=int(count[w.ELIMINATED]),
             no_slot=int(count[w.NO_SLOT]),
             send_errors=int(count[w.SENT_ERRORS]),
             free_frames=int(count[w.FREE_FRAMES]),
@@ -658,7 +631,7 @@ def _stride(profile: Profile) -> int:
 
 
 def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
-    count = np.zeros(32, dtype=np.int64)
+    count = np.zeros(40, dtype=np.int64)
     count[w.FREE_COUNT] = slots
     count[w.MARGIN_LEAST] = k.NEVER
     return w.Pool(
@@ -674,6 +647,7 @@ def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
         record=np.zeros((RECORDS, 8), dtype=np.int64),
         capture=np.zeros(CAPTURE_BYTES, dtype=np.uint8),
         fault=np.zeros((FAULTS, 8), dtype=np.int64),
+        loss=np.zeros((LOSSES, 4), dtype=np.int64),
         histogram=np.zeros((2, BIN_COUNT), dtype=np.int64),
     )
 

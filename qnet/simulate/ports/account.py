@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qnet.model.observation import Copies
 from qnet.simulate import kernels as k
 from qnet.simulate.ports import kernels as g
+from qnet.simulate.setup import Owner
 
 Ints = NDArray[np.int64]
 
@@ -18,6 +19,11 @@ CAUSES = {
     g.RESIDENCE: "beyond the longest residence",
     g.LINK: "lost or damaged on the link",
 }
+
+
+def no_room(owner: Owner) -> str:
+    """Return the cause of a frame's being dropped that found its queue full."""
+    return "cycle buffer full" if owner.cycles else "class buffer full"
 
 
 def drops_of(world: k.World, parts: g.Parts | None) -> Ints:

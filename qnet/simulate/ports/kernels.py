@@ -825,7 +825,10 @@ def recover(
     tally: Tally,
     parts: Parts,
 ) -> int:
-    """Merge the copies of a stream's frames at its listener; pass on the first of each."""
+    """Merge the copies of a stream's frames at its listener; pass on the first of each.
+
+    What is passed on is handed over, or goes into the lane of its position where that has one.
+    """
     receiver, cells, counts = lanes.receiver, lanes.cells, tally.port
     first_lane, last_lane = network.lane_first[station], network.lane_first[station + 1]
     point = parts.port[station, FIRST]
@@ -834,19 +837,26 @@ def recover(
     lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
     status = DONE
     while arrival < until:
-        status = room_ahead(station, -1, lanes.sender, lanes.mask, counts)
+        place = lanes.base[lane] + (receiver[lane, HEAD] & lanes.mask[lane])
+        label, birth, turn = cells[place, LABEL], cells[place, BIRTH], cells[place, CYCLE]
+        position = (label >> 16) & POSITIONS
+        target = int(routes.hop[position, LANE])
+        status = room_ahead(station, target, lanes.sender, lanes.mask, counts)
         if status != DONE:
             break
-        place = lanes.base[lane] + (receiver[lane, HEAD] & lanes.mask[lane])
-        label, birth = cells[place, LABEL], cells[place, BIRTH]
         receiver[lane, HEAD] += 1
         next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
-        if first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
+        if not first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
+            pass
+        elif target >= 0:
+            hand_on(
+                target, arrival, birth, label, turn, lanes.sender, lanes.base, lanes.mask, cells
+            )
+        else:
             hand_over(
-                station, (label >> 16) & POSITIONS, birth, arrival, label & 0xFFFF, routes.late,
-                routes.owner, routes.damper_clock, network.clock_error, network.block,
-                network.steady_from, network.end, counts, tally.owner, tally.block, tally.bins,
-                tally.birth,
+                station, position, birth, arrival, label & 0xFFFF, routes.late, routes.owner,
+                routes.damper_clock, network.clock_error, network.block, network.steady_from,
+                network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
             )  # fmt: skip
         lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
     return status

@@ -18,7 +18,8 @@ Virtual time is in picoseconds, wall time in nanoseconds; `wall = origin + virtu
 A window, no longer than the shortest way from one port to the next, is served at the wall time of
 its end plus a lag; sources run ahead of it, so that their frames have been through the first switch
 by then. When a frame is not back in time, virtual time is held, for a while, and so it is when this
-loop itself is late: the origin moves.
+loop itself is late: the origin moves. It moves the other way while no frame is in a switch or about
+to go into one.
 
 `tables` says what is kept where; `loop` is the loop. It takes what waits at the socket (`packets`),
 which `arrivals` holds against the plan, lets talkers send ahead (`talkers`) and has a window served

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qnet.emulate.wires.kernels.frames import has_trailer, read, tag_of
-from qnet.emulate.wires.kernels.rows import insert_free, is_cut, take_out
+from qnet.emulate.wires.kernels.frames import has_trailer, label_of, read
+from qnet.emulate.wires.kernels.rows import insert_free, is_cut, renumber, take_out
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
     heap_push,
@@ -14,7 +14,6 @@ from qnet.emulate.wires.kernels.slots import (
 from qnet.emulate.wires.kernels.system import copy
 from qnet.emulate.wires.kernels.tables import (
     AWAY,
-    BASE,
     BUFFERS,
     BYTES_HELD,
     CAME_OUT,
@@ -35,6 +34,7 @@ from qnet.emulate.wires.kernels.tables import (
     MARGIN,
     MARGIN_LEAST,
     OWNER,
+    PATH,
     PEER,
     PORT,
     QUEUED,
@@ -42,10 +42,12 @@ from qnet.emulate.wires.kernels.tables import (
     REROUTED,
     SEQUENCE,
     STALE,
+    STAMP,
     STATE,
     STRAYS,
     STRIDE,
     SWITCH_END,
+    TAGGED,
     TARGET,
     TO_HOSTS,
     TRAILER_BYTES,
@@ -53,6 +55,7 @@ from qnet.emulate.wires.kernels.tables import (
     TWIN_SLOT,
     VIRTUAL,
     WAITING,
+    WRONG_LABEL,
     WRONG_PORT,
     WRONG_TAG,
     WRONG_TAGS,
@@ -83,6 +86,21 @@ def keep_bytes(
     """Keep the bytes of a frame that has come in."""
     own = slot * wires.law[STRIDE]
     copy(pool.frames.ctypes.data + own, messages.ring.ctypes.data + at, length)
+
+
+@bare_kernel
+def give_to_host(slot: int, now: int, wires: Wires, pool: Pool) -> None:
+    """Note a frame that is its listener's, and give it to the listener's host, if it has one."""
+    end = wires.probe[pool.slot[slot, OWNER], EXIT]
+    note_arrival(slot, end, now, wires, pool)
+    pool.counts[DELIVERED] += 1
+    peer = wires.end[end, PEER]
+    if peer < 0:
+        drop_slot(slot, pool)
+        return
+    pool.slot[slot, OWNER] = -1
+    pool.counts[TO_HOSTS] += 1
+    send_free(slot, peer, now, pool.slot[slot, VIRTUAL], wires, pool)
 
 
 @bare_kernel
@@ -138,6 +156,7 @@ def came_out_planned(
     """Confirm the row of a planned frame, or note where the frame has come out instead."""
     data, count, one, law = messages.ring, pool.counts, pool.slot, wires.law
     port = wires.end[end, PORT]
+    released = one[slot, RELEASED]
     twin = one[slot, TWIN_SLOT]
     if twin >= 0 and one[slot, EXPECTED] != port and port >= 0:
         same = one[twin, TWIN_SLOT] == slot and one[twin, SEQUENCE] == one[slot, SEQUENCE]
@@ -146,7 +165,7 @@ def came_out_planned(
     if one[slot, STATE] != AWAY and one[slot, STATE] != LEAVING:
         count[STALE] += 1
         return
-    inside = now - one[slot, RELEASED]
+    inside = now - released
     owner = one[slot, OWNER]
     if one[slot, STATE] == LEAVING:
         if end != wires.probe[owner, EXIT]:
@@ -155,18 +174,14 @@ def came_out_planned(
             drop_slot(slot, pool)
             return
         count[CAME_OUT] += 1
-        count[DELIVERED] += 1
         pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
-        note_arrival(slot, end, data.ctypes.data + at, length, pool)
-        peer = wires.end[end, PEER]
-        if peer < 0:
-            drop_slot(slot, pool)
-            return
         keep_bytes(slot, at, length, wires, pool, messages)
         one[slot, BYTES_HELD] = length
-        one[slot, OWNER] = -1
-        count[TO_HOSTS] += 1
-        send_free(slot, peer, now, one[slot, VIRTUAL], wires, pool)
+        if one[slot, IN_LANE] >= 0:
+            one[slot, STATE] = QUEUED
+            renumber(slot, read(data, at + STAMP + 4, 4), pool, lanes)
+        else:
+            give_to_host(slot, now, wires, pool)
         return
     if one[slot, EXPECTED] != port:
         if is_cut(slot, wires, pool):
@@ -182,18 +197,23 @@ def came_out_planned(
         return
     count[CAME_OUT] += 1
     pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
-    until = one[slot, VIRTUAL]
-    margin = wall_of(until, law) + law[LAG_NS] - now
-    count[MARGIN_LEAST] = min(count[MARGIN_LEAST], margin)
-    pool.histogram[MARGIN, bin_of(max(margin, 0) * 1000)] += 1
     keep_bytes(slot, at, length, wires, pool, messages)
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
-    if routes.rank[one[slot, BASE]] == 0:
-        lane = one[slot, IN_LANE]
+    label = label_of(data, at, length)
+    path = wires.probe[owner, PATH]
+    if path >= 0 and label >> 3 != path:
+        note_fault(WRONG_LABEL, owner, port, label >> 3, path, one[slot, VIRTUAL], pool)
+    lane = one[slot, IN_LANE]
+    if lane < 0:  # a second copy, long before it is due
+        return
+    margin = wall_of(one[slot, VIRTUAL], law) + law[LAG_NS] - now
+    count[MARGIN_LEAST] = min(count[MARGIN_LEAST], margin)
+    pool.histogram[MARGIN, bin_of(max(margin, 0) * 1000)] += 1
+    if wires.probe[owner, TAGGED] > 0:
         place = lanes.base[lane] + (one[slot, COUNTER] & lanes.mask[lane])
         turn = lanes.cells[place, CYCLE]
-        tag = tag_of(data, at, length)
+        tag = (label & 7) - 1 if label >= 0 else -1
         wanted = turn % law[BUFFERS]
         if tag != wanted:
             count[WRONG_TAGS] += 1

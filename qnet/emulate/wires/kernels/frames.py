@@ -1,4 +1,4 @@
-"""The bytes of a frame: the trailer that carries virtual time, and the cycle tag."""
+"""The bytes of a frame: the trailer that carries virtual time, the label and the cycle tag."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def has_trailer(data: Bytes, at: int, length: int) -> bool:
 
 
 @bare_kernel
-def tag_of(data: Bytes, at: int, length: int) -> int:
-    """Return the cycle tag of the frame at a place, or -1 where it has none.
+def label_of(data: Bytes, at: int, length: int) -> int:
+    """Return the top MPLS label and traffic class (RFC 5462) of a frame, or -1 without one.
 
-    It is the traffic class of the top MPLS label (RFC 5462) less one, behind VLAN tags, if any.
+    23 bits; it may be behind VLAN tags.
     """
     end = at + length
     at += 12
@@ -67,7 +67,6 @@ def tag_of(data: Bytes, at: int, length: int) -> int:
             at += 4
             continue
         if ether_type == 0x8847:
-            tag: Any = ((np.int64(data[at + 4]) >> 1) & 7) - 1
-            return tag
+            return read(data, at + 2, 4) >> 9
         return -1
     return -1

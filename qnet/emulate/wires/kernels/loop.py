@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from qnet.emulate.wires.kernels.packets import exchange
-from qnet.emulate.wires.kernels.ports import awaited, follow, serve_window
+from qnet.emulate.wires.kernels.ports import awaited, follow, is_idle, serve_window
+from qnet.emulate.wires.kernels.slots import has_record_room
 from qnet.emulate.wires.kernels.system import POLL_IN, ppoll, wall
 from qnet.emulate.wires.kernels.tables import (
-    BATCH,
     BUSY_LONGEST,
     BUSY_NS,
-    CAPTURE_BYTES,
     COMPLETE,
     END_PS,
     FINISHED,
@@ -25,13 +24,12 @@ from qnet.emulate.wires.kernels.tables import (
     NO_ROOM,
     ORIGIN_NS,
     PATIENCE_NS,
-    RECORD_COUNT,
     RECORDS_FULL,
     RUNNING,
     SERVED,
+    SKIPS,
     SOCKET,
     SPIN_NS,
-    STRIDE,
     TIME_NOW,
     WAITED_NS,
     WINDOW_PS,
@@ -58,16 +56,13 @@ def run(
     `idle` are the sources as `serve` sees them: none. `sources` send ahead, see `generate`.
     """
     law, count = wires.law, pool.counts
-    batch = law[BATCH]
     while True:
         exchange(wall(messages.clock), wires, pool, messages, routes, lanes, tally)
         now = wall(messages.clock)
         count[TIME_NOW] = now
         if now >= stop_at:
             return RUNNING
-        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0] or (
-            pool.counts[CAPTURE_BYTES] + batch * law[STRIDE] > pool.capture.shape[0]
-        ):
+        if not has_record_room(wires, pool):
             return RECORDS_FULL
         if law[FREE_RUN] == 1:
             until = max(virtual_of(now - law[LAG_NS], law), count[SERVED])
@@ -81,6 +76,9 @@ def run(
                 served + law[WINDOW_PS], (served // network.block + 1) * network.block, law[END_PS]
             )
             due = wall_of(until, law) + law[LAG_NS] if served < law[END_PS] else NEVER
+            if now < due < NEVER and law[SKIPS] == 1 and is_idle(pool):
+                law[ORIGIN_NS] -= due - now
+                due = now
             wake = min(due, stop_at)
         if now >= due and law[FREE_RUN] == 0:
             # Virtual time waits for frames that a switch still has, and for this loop itself.
@@ -97,7 +95,7 @@ def run(
             if law[FREE_RUN] == 0:
                 count[WAITED_NS] = 0
                 ahead = min(until + law[LEAD] * law[WINDOW_PS], law[END_PS])
-                if generate(ahead, wires, pool, routes, lanes, sources, tally) != DONE:
+                if generate(ahead, wires, pool, network, routes, lanes, sources, tally) != DONE:
                     return NO_ROOM
             status = serve_window(
                 until, wires, pool, messages, network, routes, lanes, queues, idle, tally, parts

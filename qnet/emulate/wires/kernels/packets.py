@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from qnet.emulate.wires.kernels.arrivals import came_out
 from qnet.emulate.wires.kernels.frames import put_trailer, write
-from qnet.emulate.wires.kernels.slots import drop_slot, heap_pop
+from qnet.emulate.wires.kernels.slots import drop_slot, has_record_room, heap_pop
 from qnet.emulate.wires.kernels.system import DONT_WAIT, sendmmsg, wall
 from qnet.emulate.wires.kernels.tables import (
     AWAY,
     BATCH,
     BYTES_HELD,
-    CAPTURE_BYTES,
     DROPPED_FREE,
     EXPECTED,
     FREE_SLOT,
@@ -20,7 +19,6 @@ from qnet.emulate.wires.kernels.tables import (
     LEAVING,
     OWNER,
     PUT_IN,
-    RECORD_COUNT,
     RELEASED,
     RING_WORDS,
     SENT_ERRORS,
@@ -62,9 +60,7 @@ def receive(
     for _ in range(ROUNDS):
         if read_shared(words, turn[0] * step + RING_STATUS) & RING_USER == 0:
             break
-        if pool.counts[RECORD_COUNT] + batch > pool.record.shape[0]:
-            break
-        if pool.counts[CAPTURE_BYTES] + batch * wires.law[STRIDE] > pool.capture.shape[0]:
+        if not has_record_room(wires, pool):
             break
         now = wall(messages.clock)
         pool.counts[TIME_NOW] = now

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from qnet.emulate.wires.kernels.arrivals import send_free
+from qnet.emulate.wires.kernels.arrivals import give_to_host, send_free
 from qnet.emulate.wires.kernels.packets import exchange
-from qnet.emulate.wires.kernels.rows import is_cut, plan_hop, take_out
-from qnet.emulate.wires.kernels.slots import drop_slot, forget, heap_push, note_fault
+from qnet.emulate.wires.kernels.rows import is_cut, plan_hop, slot_of, take_out
+from qnet.emulate.wires.kernels.slots import (
+    drop_slot,
+    forget,
+    has_record_room,
+    heap_push,
+    note_fault,
+    note_loss,
+)
 from qnet.emulate.wires.kernels.system import wall
 from qnet.emulate.wires.kernels.tables import (
     AWAITED,
@@ -18,18 +25,24 @@ from qnet.emulate.wires.kernels.tables import (
     CUT,
     CUT_OFF,
     DROPPED_FREE,
+    ELIMINATED,
     EXPECTED,
     FRAME,
+    HEAP_COUNT,
     HOP,
     IN_LANE,
+    LATE,
     LATE_OR_LOST,
+    LEAVING,
     LIVE_COUNT,
-    OVERFLOW,
+    MEETING_LAG_PS,
+    NO_QUEUE_ROOM,
     OWNER,
     QUEUED,
     SERVED,
     STATE,
     TARGET,
+    TIME_NOW,
     UNUSED,
     VIOLATIONS,
     VIRTUAL,
@@ -61,17 +74,21 @@ from qnet.simulate.kernels import (
     Sources,
     Tally,
 )
-from qnet.simulate.ports.kernels import Parts, serve_any
+from qnet.simulate.ports.kernels import Parts, recover, serve_any
 
 
 @bare_kernel
-def is_awaited(slot: int, until: int, pool: Pool) -> bool:
+def is_awaited(slot: int, until: int, wires: Wires, pool: Pool) -> bool:
     """Say whether the frame of a slot is in a switch, or on its way, and must be served now."""
     one = pool.slot
-    if one[slot, STATE] != WAITING and one[slot, STATE] != AWAY:
+    state = one[slot, STATE]
+    if one[slot, OWNER] < 0:
         return False
-    planned = one[slot, OWNER] >= 0 and one[slot, EXPECTED] >= 0
-    return planned and one[slot, VIRTUAL] < until
+    if one[slot, EXPECTED] >= 0:
+        return state in (WAITING, AWAY) and one[slot, VIRTUAL] < until
+    meets = one[slot, IN_LANE] >= 0
+    due = one[slot, VIRTUAL] < until - wires.law[MEETING_LAG_PS]
+    return meets and due and state in (WAITING, LEAVING)
 
 
 @bare_kernel
@@ -81,13 +98,23 @@ def awaited(until: int, wires: Wires, pool: Pool) -> bool:
     The one found last is looked at first: it is asked time and again while it is not there.
     """
     last = pool.counts[AWAITED]
-    if is_awaited(last, until, pool) and not is_cut(last, wires, pool):
+    if is_awaited(last, until, wires, pool) and not is_cut(last, wires, pool):
         return True
     for i in range(pool.counts[LIVE_COUNT]):
-        if is_awaited(pool.live[i], until, pool) and not is_cut(pool.live[i], wires, pool):
-            pool.counts[AWAITED] = pool.live[i]
+        slot = pool.live[i]
+        if is_awaited(slot, until, wires, pool) and not is_cut(slot, wires, pool):
+            pool.counts[AWAITED] = slot
             return True
     return False
+
+
+@bare_kernel
+def is_idle(pool: Pool) -> bool:
+    """Say whether no frame is in a switch or about to go into one: the wall's time is for those."""
+    under_way = pool.counts[HEAP_COUNT]
+    for i in range(pool.counts[LIVE_COUNT]):
+        under_way += pool.slot[pool.live[i], STATE] != QUEUED
+    return under_way == 0
 
 
 @bare_kernel
@@ -95,26 +122,29 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Give up the frames that have not come back although their rows must be served now.
 
     The row goes on as one of a frame that is simulated only: those behind it see no difference.
+    That of a frame whose wire has been cut is taken out: another copy may make up for it.
     """
     one, count = pool.slot, pool.counts
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
         slot = pool.live[i]
         state = one[slot, STATE]
-        if is_awaited(slot, until, pool):
+        if is_awaited(slot, until, wires, pool):
             kind = LATE_OR_LOST
             if is_cut(slot, wires, pool):
                 kind = CUT_OFF
                 count[CUT] += 1
+                take_out(slot, wires, pool, lanes)
             else:
                 count[VIOLATIONS] += 1
+                place = lanes.base[one[slot, IN_LANE]]
+                place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
+                number = lanes.cells[place, LABEL] >> 48 << 48
+                lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME] | number
             note_fault(
                 kind, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
             )  # fmt: skip
-            place = lanes.base[one[slot, IN_LANE]]
-            place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
-            lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME]
-            if state == AWAY:
+            if state != WAITING:
                 drop_slot(slot, pool)
             else:
                 one[slot, STATE] = UNUSED
@@ -144,6 +174,26 @@ def serve_window(
         if now > last + 500_000:
             exchange(now, wires, pool, messages, routes, lanes, tally)
             last = now
+    found = let_meet(until - wires.law[MEETING_LAG_PS], wires, network, routes, lanes, tally, parts)
+    return status if found == DONE else found
+
+
+@bare_kernel
+def let_meet(
+    until: int, wires: Wires, network: Network, routes: Routes, lanes: Lanes, tally: Tally,
+    parts: Parts | None,
+) -> int:  # fmt: skip
+    """Pass on the first of the copies that have come to their listeners before a virtual time.
+
+    Nothing waits for the points where copies meet, so they may be behind the ports: by so much that
+    their frames have been through the last switch.
+    """
+    status = DONE
+    if parts is not None:
+        for station in wires.meetings:
+            found = recover(station, until, network, routes, lanes, tally, parts)
+            if found != DONE:
+                status = found
     return status
 
 
@@ -152,80 +202,131 @@ def follow(
     wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally, network: Network
 ) -> None:
     """After a window: send on the frames that ports have sent, and note those they dropped."""
-    one, count, law, cells = pool.slot, pool.counts, wires.law, lanes.cells
-    base_position, base_owner = law[BASE_POSITION], law[BASE_OWNER]
-    # Frames on their way to the next port: new rows of lanes.
     for port in wires.order:
         for item in range(wires.out_first[port], wires.out_first[port + 1]):
             lane = wires.out_lane[item]
             tail = lanes.sender[lane, TAIL]
             for at in range(pool.scanned[lane], tail):
                 place = lanes.base[lane] + (at & lanes.mask[lane])
-                position = cells[place, LABEL] >> 16
-                if position < base_position:
-                    continue
-                slot = position - base_position
-                owner = one[slot, OWNER]
-                one[slot, HOP] += 1
-                routes.late[one[slot, BASE]] += routes.late[position]
-                routes.late[position] = 0
-                plan_hop(slot, int(routes.hop[one[slot, BASE], NEXT]), wires, pool, routes)
-                one[slot, VIRTUAL] = cells[place, ARRIVAL]
-                one[slot, IN_LANE] = lane
-                one[slot, COUNTER] = at
-                one[slot, STATE] = WAITING
-                one[slot, TARGET] = wires.into[port]
-                leaves = cells[place, ARRIVAL] - network.propagation[port]
-                enters = cells[place, ARRIVAL] - network.processing_low[port]
-                # What is on the wire is lost with it.
-                if wires.down[port, 0] <= enters and leaves < wires.down[port, 1]:
-                    count[CUT] += 1
-                    note_fault(CUT_OFF, owner, port, 0, 0, leaves, pool)
-                    take_out(slot, wires, pool, lanes)
-                    drop_slot(slot, pool)
-                    continue
-                heap_push(wall_of(enters, law), slot, pool)
+                slot = slot_of(lanes.cells[place, LABEL], wires, pool)
+                if slot >= 0:
+                    follow_on(slot, port, lane, at, wires, pool, routes, lanes, network)
             pool.scanned[lane] = tail
-    # Frames that have left their last port, and those that found no room.
+    count, base_owner = pool.counts, wires.law[BASE_OWNER]
+    now = count[TIME_NOW]
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
         slot = pool.live[i]
-        if one[slot, STATE] != QUEUED:
+        if pool.slot[slot, STATE] != QUEUED:
             continue
-        own = base_position + slot
-        owner = base_owner + slot
-        if routes.lost[own] > 0:
-            routes.lost[own] = 0
-            routes.late[own] = 0
-            if one[slot, OWNER] >= 0:
-                routes.lost[one[slot, BASE]] += 1
-                note_fault(
-                    OVERFLOW, one[slot, OWNER], one[slot, EXPECTED], 0, 0, one[slot, VIRTUAL], pool
-                )
-            else:
-                count[DROPPED_FREE] += 1
+        if tally.owner[base_owner + slot, RECEIVED] > 0:
+            count_late(slot, wires, pool, routes)
+            if pool.slot[slot, EXPECTED] >= 0:
+                leave(slot, wires, pool, tally, network)
+            elif has_record_room(wires, pool):
+                pool.slot[slot, VIRTUAL] = handed_over(slot, wires, pool, tally)
+                give_to_host(slot, now, wires, pool)
+        elif pool.slot[slot, EXPECTED] >= 0:
+            note_drop(slot, wires, pool, routes)
+        elif pool.slot[slot, COUNTER] < lanes.receiver[pool.slot[slot, IN_LANE], HEAD]:
+            count[ELIMINATED] += 1
             drop_slot(slot, pool)
-            continue
-        if tally.owner[owner, RECEIVED] == 0:
-            continue
-        leaves = one[slot, BORN] + tally.owner[owner, EXCESS]
-        tally.owner[owner, RECEIVED : MOST + 1] = 0
-        tally.owner[owner, LEAST] = NEVER
-        tally.owner[owner, MOST] = -1
-        port = one[slot, EXPECTED]
-        begins = leaves - network.propagation[port]
-        cut = wires.down[port, 0] <= leaves and begins < wires.down[port, 1]
-        if cut or wires.into[port] < 0:
-            count[CUT] += 1
-            note_fault(CUT_OFF, one[slot, OWNER], port, 0, 0, leaves, pool)
-            drop_slot(slot, pool)
-        elif one[slot, OWNER] >= 0:
-            routes.late[one[slot, BASE]] += routes.late[own]
-            routes.late[own] = 0
-            one[slot, EXPECTED] = -1
-            one[slot, STATE] = WAITING
-            one[slot, TARGET] = wires.into[port]
-            one[slot, VIRTUAL] = leaves
-            heap_push(wall_of(leaves, law), slot, pool)
-        else:
-            virtual = leaves + network.processing_low[port]
-            send_free(slot, wires.into[port], wall_of(leaves, law), virtual, wires, pool)
+
+
+@bare_kernel
+def follow_on(
+    slot: int, port: int, lane: int, at: int, wires: Wires, pool: Pool, routes: Routes,
+    lanes: Lanes, network: Network,
+) -> None:  # fmt: skip
+    """Put a frame that has left a port into the next switch when it is over the wire."""
+    one = pool.slot
+    arrives = lanes.cells[lanes.base[lane] + (at & lanes.mask[lane]), ARRIVAL]
+    owner = one[slot, OWNER]
+    count_late(slot, wires, pool, routes)
+    plan_hop(slot, int(routes.hop[one[slot, BASE], NEXT]), wires, pool, routes)
+    meets = one[slot, EXPECTED] >= wires.into.size
+    if meets:
+        one[slot, EXPECTED] = -1
+    one[slot, HOP] += 1
+    one[slot, VIRTUAL] = arrives
+    one[slot, IN_LANE] = lane
+    one[slot, COUNTER] = at
+    one[slot, STATE] = WAITING
+    one[slot, TARGET] = wires.into[port]
+    leaves = arrives - network.propagation[port]
+    enters = arrives if meets else arrives - network.processing_low[port]
+    # What is on the wire is lost with it.
+    if wires.down[port, 0] <= enters and leaves < wires.down[port, 1]:
+        pool.counts[CUT] += 1
+        note_fault(CUT_OFF, owner, port, 0, 0, leaves, pool)
+        take_out(slot, wires, pool, lanes)
+        drop_slot(slot, pool)
+        return
+    heap_push(wall_of(enters, wires.law), slot, pool)
+
+
+@bare_kernel
+def count_late(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
+    """Add up, for its source, how often a real frame was late."""
+    own, source = wires.law[BASE_POSITION] + slot, pool.slot[slot, OWNER]
+    for position in (own, own + pool.slot.shape[0]):
+        if source >= 0:
+            wires.probe[source, LATE] += routes.late[position]
+        routes.late[position] = 0
+
+
+@bare_kernel
+def handed_over(slot: int, wires: Wires, pool: Pool, tally: Tally) -> int:
+    """Return when the simulator has handed a frame over, and forget that it has."""
+    owner = wires.law[BASE_OWNER] + slot
+    when = pool.slot[slot, BORN] + tally.owner[owner, EXCESS]
+    tally.owner[owner, RECEIVED : MOST + 1] = 0
+    tally.owner[owner, LEAST] = NEVER
+    tally.owner[owner, MOST] = -1
+    return when
+
+
+@bare_kernel
+def leave(slot: int, wires: Wires, pool: Pool, tally: Tally, network: Network) -> None:
+    """Put a frame that has left its last port into the listener's switch; a free one anywhere."""
+    one, count = pool.slot, pool.counts
+    leaves = handed_over(slot, wires, pool, tally)
+    port = one[slot, EXPECTED]
+    begins = leaves - network.propagation[port]
+    cut = wires.down[port, 0] <= leaves and begins < wires.down[port, 1]
+    if cut or wires.into[port] < 0:
+        count[CUT] += 1
+        note_fault(CUT_OFF, one[slot, OWNER], port, 0, 0, leaves, pool)
+        drop_slot(slot, pool)
+    elif one[slot, OWNER] >= 0:
+        one[slot, EXPECTED] = -1
+        one[slot, IN_LANE] = -1
+        one[slot, STATE] = WAITING
+        one[slot, TARGET] = wires.into[port]
+        one[slot, VIRTUAL] = leaves
+        heap_push(wall_of(leaves, wires.law), slot, pool)
+    else:
+        virtual = leaves + network.processing_low[port]
+        send_free(slot, wires.into[port], wall_of(leaves, wires.law), virtual, wires, pool)
+
+
+@bare_kernel
+def note_drop(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
+    """Lose a frame that its port has dropped, or the link behind it lost, and say why."""
+    own = wires.law[BASE_POSITION] + slot
+    cause = -1
+    if routes.lost[own] > 0:
+        routes.lost[own] = 0
+        cause = NO_QUEUE_ROOM
+    if wires.dropped.shape[0] > 0:
+        for column in range(wires.dropped.shape[1]):
+            if wires.dropped[own, column] > 0:
+                wires.dropped[own, column] = 0
+                cause = NO_QUEUE_ROOM + 1 + column
+    if cause < 0:
+        return
+    count_late(slot, wires, pool, routes)
+    if pool.slot[slot, OWNER] < 0:
+        pool.counts[DROPPED_FREE] += 1
+    else:
+        note_loss(slot, pool.slot[slot, EXPECTED], cause, pool)
+    drop_slot(slot, pool)

@@ -27,7 +27,7 @@ from qnet.emulate.wires.kernels.tables import (
     Pool,
     Wires,
 )
-from qnet.kernel import bare_kernel
+from qnet.kernel import bare_kernel, inline_kernel
 from qnet.simulate.kernels import (
     ARRIVAL,
     BIRTH,
@@ -45,18 +45,33 @@ from qnet.simulate.kernels import (
     Routes,
     Tally,
 )
+from qnet.simulate.ports.kernels import POSITIONS, RING, WHOLE
+
+
+@inline_kernel
+def slot_of(label: int, wires: Wires, pool: Pool) -> int:
+    """Return the slot of the frame that a row stands for, or -1 where it is simulated only."""
+    place = ((label >> 16) & POSITIONS) - wires.law[BASE_POSITION]
+    return place % pool.slot.shape[0] if place >= 0 else -1
 
 
 @bare_kernel
 def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> None:
     """Let the slot's own position do what a position of its source's route does."""
     own = wires.law[BASE_POSITION] + slot
-    hop = routes.hop
-    delivers = hop[base, LANE] < 0
+    hop, ports = routes.hop, wires.into.size
+    following = own
+    if hop[base, LANE] < 0:
+        following = wires.law[BASE_OWNER] + slot
+    elif wires.port_of[hop[base, NEXT]] >= ports:
+        following = own + pool.slot.shape[0]
     hop[own, LANE] = hop[base, LANE]
-    hop[own, NEXT] = wires.law[BASE_OWNER] + slot if delivers else own
+    hop[own, NEXT] = following
     routes.rank[own] = routes.rank[base]
     routes.shift[own] = routes.shift[base]
+    if wires.general.shape[0] > 0:
+        for column in range(wires.general.shape[1]):
+            wires.general[own, column] = wires.general[base, column]
     pool.slot[slot, BASE] = base
     pool.slot[slot, EXPECTED] = wires.port_of[base]
 
@@ -91,6 +106,9 @@ def insert_free(
     routes.shift[own] = 0
     tally.owner[owner, FLOOR] = 0
     tally.owner[owner, HOLD] = -1
+    if wires.general.shape[0] > 0:
+        wires.general[own, :] = -1
+        wires.general[own, RING] = wires.ring_of[port, routes.rank[own]]
     at = tail
     while at > head:
         before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
@@ -99,7 +117,7 @@ def insert_free(
         place = lanes.base[lane] + (at & lanes.mask[lane])
         for column in range(4):
             cells[place, column] = cells[before, column]
-        moved = (cells[place, LABEL] >> 16) - wires.law[BASE_POSITION]
+        moved = slot_of(cells[place, LABEL], wires, pool)
         if moved >= 0:
             one[moved, COUNTER] += 1
         at -= 1
@@ -130,7 +148,7 @@ def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
         before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
         for column in range(4):
             cells[place, column] = cells[before, column]
-        moved = (cells[place, LABEL] >> 16) - wires.law[BASE_POSITION]
+        moved = slot_of(cells[place, LABEL], wires, pool)
         if moved >= 0:
             one[moved, COUNTER] += 1
         at -= 1
@@ -138,7 +156,16 @@ def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
 
 
 @bare_kernel
+def renumber(slot: int, number: int, pool: Pool, lanes: Lanes) -> None:
+    """Give a row the sequence number that its frame carries: 16 bits of it (802.1CB 7.4.1)."""
+    lane = pool.slot[slot, IN_LANE]
+    place = lanes.base[lane] + (pool.slot[slot, COUNTER] & lanes.mask[lane])
+    signed = (number & 0xFFFF ^ 0x8000) - 0x8000
+    lanes.cells[place, LABEL] = (lanes.cells[place, LABEL] & WHOLE) | (signed << 48)
+
+
+@bare_kernel
 def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
     """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
     down, port = wires.down, pool.slot[slot, EXPECTED]
-    return down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]
+    return port >= 0 and down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]

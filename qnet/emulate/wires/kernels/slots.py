@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qnet.emulate.wires.kernels.system import copy
 from qnet.emulate.wires.kernels.tables import (
+    BATCH,
     BORN,
+    BYTES_HELD,
     CAPTURE_BYTES,
     EXPECTED,
     FAULT_COUNT,
@@ -21,6 +20,11 @@ from qnet.emulate.wires.kernels.tables import (
     HEAP_COUNT,
     IN_LANE,
     LIVE_COUNT,
+    LOSS_CAUSE,
+    LOSS_COUNT,
+    LOSS_OWNER,
+    LOSS_PORT,
+    LOSS_SEQUENCE,
     NO_SLOT,
     OWNER,
     RECORD_AT,
@@ -34,17 +38,16 @@ from qnet.emulate.wires.kernels.tables import (
     RECORD_WALL,
     SEQUENCE,
     STATE,
-    TIME_NOW,
+    STRIDE,
     TURN,
     TWIN_SLOT,
     UNUSED,
     VIRTUAL,
     Pool,
+    Wires,
 )
 from qnet.kernel import bare_kernel
 from qnet.simulate.kernels import settle
-
-Bytes = NDArray[np.uint8]
 
 
 @bare_kernel
@@ -140,19 +143,41 @@ def note_fault(
 
 
 @bare_kernel
-def note_arrival(slot: int, end: int, source: int, length: int, pool: Pool) -> None:
-    """Write down a frame that has come out to its host, and its bytes, which are at an address."""
+def note_loss(slot: int, port: int, cause: int, pool: Pool) -> None:
+    """Write down a real frame that is lost on its planned way, as long as there is room."""
+    at = pool.counts[LOSS_COUNT]
+    if at < pool.loss.shape[0]:
+        pool.loss[at, LOSS_OWNER] = pool.slot[slot, OWNER]
+        pool.loss[at, LOSS_SEQUENCE] = pool.slot[slot, SEQUENCE]
+        pool.loss[at, LOSS_PORT] = port
+        pool.loss[at, LOSS_CAUSE] = cause
+        pool.counts[LOSS_COUNT] = at + 1
+
+
+@bare_kernel
+def has_record_room(wires: Wires, pool: Pool) -> bool:
+    """Say whether a batch of arrivals can be written down."""
+    batch, count = wires.law[BATCH], pool.counts
+    bytes_left = pool.capture.shape[0] - count[CAPTURE_BYTES]
+    return pool.record.shape[0] - count[RECORD_COUNT] >= batch and (
+        bytes_left >= batch * wires.law[STRIDE]
+    )
+
+
+@bare_kernel
+def note_arrival(slot: int, end: int, now: int, wires: Wires, pool: Pool) -> None:
+    """Write down a frame that has come out to its host, and its bytes."""
     at = pool.counts[RECORD_COUNT]
-    one, record = pool.slot, pool.record
+    one, record, length = pool.slot, pool.record, pool.slot[slot, BYTES_HELD]
     record[at, RECORD_OWNER] = one[slot, OWNER]
     record[at, RECORD_SEQUENCE] = one[slot, SEQUENCE]
     record[at, RECORD_BORN] = one[slot, BORN]
     record[at, RECORD_TIME] = one[slot, VIRTUAL]
-    record[at, RECORD_WALL] = pool.counts[TIME_NOW]
+    record[at, RECORD_WALL] = now
     record[at, RECORD_END] = end
-    first = pool.counts[CAPTURE_BYTES]
+    first, stride = pool.counts[CAPTURE_BYTES], wires.law[STRIDE]
     record[at, RECORD_AT] = first
     record[at, RECORD_BYTES] = length
-    copy(pool.capture.ctypes.data + first, source, length)
+    copy(pool.capture.ctypes.data + first, pool.frames.ctypes.data + slot * stride, length)
     pool.counts[CAPTURE_BYTES] = first + length
     pool.counts[RECORD_COUNT] = at + 1

@@ -23,8 +23,8 @@ SWITCH_END, EDGE_END, HOST_END = 0, 1, 2
 """Ends at a switch's side of a link, at its side of a host's wire, and at the host's side."""
 
 # Columns of `Wires.probe`, one row per source.
-EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADS, MADE = range(8)
-
+EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADER, MADE = range(8)
+PATH, TAGGED, TAG_AHEAD, LATE = range(8, 12)
 # Columns of `Wires.pattern`.
 PATTERN_BYTES, PATTERN_FRAME, PATTERN_TAG = 0, 1, 2
 STAMP = 42
@@ -41,21 +41,25 @@ FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = r
 COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
 MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
-BUSY_NS, AWAITED, REROUTED = 29, 30, 31
+BUSY_NS, AWAITED, REROUTED, LOSS_COUNT, ELIMINATED = range(29, 34)
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
 RECORD_WALL, RECORD_END = 6, 7
 FAULT_KIND, FAULT_OWNER, FAULT_PORT, FAULT_FOUND, FAULT_WANTED, FAULT_TIME = range(6)
-LATE_OR_LOST, WRONG_PORT, WRONG_TAG, CUT_OFF, OVERFLOW = range(5)
+LATE_OR_LOST, WRONG_PORT, WRONG_TAG, CUT_OFF, WRONG_LABEL = range(5)
+
+# Columns of `Pool.loss`. The causes are this one, and those of `Parts.dropped` from 1 on.
+LOSS_OWNER, LOSS_SEQUENCE, LOSS_PORT, LOSS_CAUSE = range(4)
+NO_QUEUE_ROOM = 0
 
 # Rows of `Pool.histogram`: nanoseconds of wall time, counted as thousands of picoseconds.
 INSIDE, MARGIN = 0, 1
 
 # Entries of `Wires.law`.
-ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, FREE_RANK = range(8)
+ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, MEETING_LAG_PS = range(8)
 FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH, WINDOW_PS, PATIENCE_NS = range(8, 16)
-RING_WORDS = 16
+SKIPS, RING_WORDS = 16, 17
 
 HOLD_LEAST_NS = 200_000
 """What virtual time is held back by is counted from here on; less is the loop's own round."""
@@ -85,6 +89,8 @@ class Wires(NamedTuple):
     """[position]: the port of the position."""
     order: Ints
     """Ports to serve."""
+    meetings: Ints
+    """Points of recovery, in the numbers that follow those of the ports."""
     probe: Ints
     pattern: Ints
     """[template]: its bytes, the frame bytes and the cycle tag for which it is used (-1: any)."""
@@ -93,6 +99,14 @@ class Wires(NamedTuple):
     """[priority code point]: rank of a free frame."""
     down: Ints
     """[port]: from and until when the wire is cut, in virtual time."""
+    ring_of: Ints
+    """[port, rank]: ring of a free frame at a general port."""
+    general: Ints
+    """`Parts.position`; without general ports it has no rows, and neither have the next two."""
+    dropped: Ints
+    timer: Ints
+    """`Parts.source_state`."""
+    timetable: Ints
 
 
 class Pool(NamedTuple):
@@ -114,6 +128,8 @@ class Pool(NamedTuple):
     record: Ints
     capture: Bytes
     fault: Ints
+    loss: Ints
+    """Frames that a port dropped or a link lost, and why."""
     histogram: Ints
 
 

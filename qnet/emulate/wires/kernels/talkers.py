@@ -19,7 +19,7 @@ from qnet.emulate.wires.kernels.tables import (
     FRAME,
     HOP,
     IN_LANE,
-    LEADS,
+    LEADER,
     MADE,
     MADE_REAL,
     OWNER,
@@ -31,6 +31,7 @@ from qnet.emulate.wires.kernels.tables import (
     STAMP,
     STATE,
     STRIDE,
+    TAG_AHEAD,
     TARGET,
     TEMPLATE,
     TEMPLATES,
@@ -51,8 +52,10 @@ from qnet.simulate.kernels import (
     FLOOR,
     HEAD,
     HOLD,
+    KIND,
     LABEL,
     LANE_FULL,
+    NEVER,
     NEXT_CYCLE,
     NEXT_TIME,
     SOURCE,
@@ -60,6 +63,7 @@ from qnet.simulate.kernels import (
     TAIL,
     TIME,
     Lanes,
+    Network,
     Routes,
     Sources,
     Tally,
@@ -67,51 +71,83 @@ from qnet.simulate.kernels import (
     draw_size,
     settle,
 )
+from qnet.simulate.ports.kernels import NUMBER, NUMBERED, TIMED, emit_next
 
 
 @bare_kernel
 def start_planned(
-    slot: int, source: int, birth: int, frame_bytes: int, turn: int, wires: Wires, pool: Pool,
-    routes: Routes, tally: Tally,
+    slot: int, source: int, number: int, frame_bytes: int, wires: Wires, pool: Pool,
+    routes: Routes, sources: Sources, tally: Tally,
 ) -> None:  # fmt: skip
-    """Fill the slot of a frame that a source has just made."""
+    """Fill the slot of a frame that a source makes, or will make, as its one of that number."""
     one, probe, own = pool.slot, wires.probe, wires.law[BASE_OWNER] + slot
-    made = probe[source, MADE]
-    pool.counts[MADE_REAL] += wires.probe[source, LEADS]
-    one[slot, STATE] = WAITING
     one[slot, OWNER] = source
     one[slot, HOP] = 0
-    one[slot, BORN] = birth
-    one[slot, VIRTUAL] = birth
+    one[slot, VIRTUAL] = NEVER
     one[slot, FRAME] = frame_bytes
     one[slot, TARGET] = probe[source, ENTRY]
-    one[slot, SEQUENCE] = made
+    one[slot, SEQUENCE] = number
+    tally.owner[own, FLOOR] = 0
+    tally.owner[own, HOLD] = tally.owner[source, HOLD]
+    routes.damper_clock[own] = routes.damper_clock[source]
+    plan_hop(slot, sources.law[source, START], wires, pool, routes)
+    pool.sequences[source, number & 1023] = slot
+
+
+@bare_kernel
+def fill_bytes(slot: int, turn: int, wires: Wires, pool: Pool) -> None:
+    """Write the frame as the talker's host sends it, with its source and number."""
+    one, probe, source = pool.slot, wires.probe, pool.slot[slot, OWNER]
     row = probe[source, TEMPLATE]
-    tag = turn % wires.law[BUFFERS]
+    tag = (turn + probe[source, TAG_AHEAD]) % wires.law[BUFFERS]
     for other in range(row, row + probe[source, TEMPLATES]):
         wanted = wires.pattern[other, PATTERN_TAG]
-        if wires.pattern[other, PATTERN_FRAME] == frame_bytes and (wanted < 0 or wanted == tag):
+        fits = wires.pattern[other, PATTERN_FRAME] == one[slot, FRAME]
+        if fits and (wanted < 0 or wanted == tag):
             row = other
     length = wires.pattern[row, PATTERN_BYTES]
     one[slot, BYTES_HELD] = length
     stride = wires.law[STRIDE]
     copy(pool.frames.ctypes.data + slot * stride, wires.template.ctypes.data + row * stride, length)
-    write(pool.frames, slot * stride + STAMP, 4, source)
-    write(pool.frames, slot * stride + STAMP + 4, 4, made)
-    tally.owner[own, FLOOR] = 0
-    tally.owner[own, HOLD] = tally.owner[source, HOLD]
-    routes.damper_clock[own] = routes.damper_clock[source]
+    write(pool.frames, slot * stride + STAMP, 4, probe[source, LEADER])
+    write(pool.frames, slot * stride + STAMP + 4, 4, one[slot, SEQUENCE])
 
 
 @bare_kernel
-def pair(slot: int, source: int, pool: Pool, wires: Wires) -> None:
-    """Join the two slots of a frame that the talker's switch sends over two paths."""
-    one, twin, sequence = pool.slot, wires.probe[source, TWIN], wires.probe[source, MADE]
-    pool.sequences[source, sequence & 1023] = slot
-    other = pool.sequences[twin, sequence & 1023]
-    if other >= 0 and one[other, OWNER] == twin and one[other, SEQUENCE] == sequence:
-        one[other, TWIN_SLOT] = slot
-        one[slot, TWIN_SLOT] = other
+def enter(
+    source: int, number: int, birth: int, frame_bytes: int, turn: int, wires: Wires, pool: Pool,
+    routes: Routes, sources: Sources, tally: Tally,
+) -> int:  # fmt: skip
+    """Return the slot of a real frame that a source has just made, or -1 without a free one.
+
+    Of a frame that goes over two paths the talker's host sends one, when the first copy is due at
+    its port; the switch makes the second. That one may come out long before it is due: it has a
+    slot from the beginning.
+    """
+    one, twin = pool.slot, wires.probe[source, TWIN]
+    slot = pool.sequences[source, number & 1023]
+    known = slot >= 0 and one[slot, OWNER] == source and one[slot, SEQUENCE] == number
+    if not known or one[slot, VIRTUAL] != NEVER:
+        slot = take_slot(pool)
+        if slot < 0:
+            return -1
+        start_planned(slot, source, number, frame_bytes, wires, pool, routes, sources, tally)
+        fill_bytes(slot, turn, wires, pool)
+        one[slot, STATE] = WAITING
+        pool.counts[MADE_REAL] += 1
+        enters = wall_of(birth, wires.law)
+        heap_push(enters, slot, pool)
+        if twin >= 0 and wires.probe[twin, MADE] <= number:
+            other = take_slot(pool)
+            if other >= 0:
+                start_planned(other, twin, number, frame_bytes, wires, pool, routes, sources, tally)
+                one[other, STATE] = AWAY
+                one[other, RELEASED] = enters
+                one[other, TWIN_SLOT] = slot
+                one[slot, TWIN_SLOT] = other
+    one[slot, BORN] = birth
+    one[slot, VIRTUAL] = birth
+    return slot
 
 
 @bare_kernel
@@ -119,6 +155,7 @@ def generate(
     until: int,
     wires: Wires,
     pool: Pool,
+    network: Network,
     routes: Routes,
     lanes: Lanes,
     sources: Sources,
@@ -129,7 +166,8 @@ def generate(
     Every n-th frame of a probe is real: it gets a slot, and is put into the talker's switch at
     its wall time. The others are rows only. Return DONE or LANE_FULL.
     """
-    heap, law, state, probe = sources.heap, sources.law, sources.state, wires.probe
+    heap, law, state = sources.heap, sources.law, sources.state
+    probe, timer = wires.probe, wires.timer
     for port in wires.order:
         base = sources.first[port]
         size = sources.first[port + 1] - base
@@ -142,36 +180,33 @@ def generate(
             birth = heap[base, TIME]
             frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
             turn = state[source, NEXT_CYCLE]
-            position = law[source, START]
-            advance(source, frame_bytes, state, law, sources.log_table)
+            if law[source, KIND] == TIMED:
+                emit_next(
+                    source, frame_bytes, state, law, timer, wires.timetable, network.clock_error,
+                    network.block,
+                )  # fmt: skip
+            else:
+                advance(source, frame_bytes, state, law, sources.log_table)
             heap[base, TIME] = state[source, NEXT_TIME]
             settle(heap, base, size)
-            every = probe[source, EVERY]
-            if every > 0:
-                if probe[source, MADE] % every == 0:
-                    slot = take_slot(pool)
-                    if slot >= 0:
-                        start_planned(
-                            slot, source, birth, frame_bytes, turn, wires, pool, routes, tally
-                        )
-                        plan_hop(slot, position, wires, pool, routes)
-                        one = pool.slot
-                        one[slot, IN_LANE] = lane
-                        one[slot, COUNTER] = tail
-                        position = wires.law[BASE_POSITION] + slot
-                        enters = wall_of(birth, wires.law)
-                        if probe[source, TWIN] >= 0:
-                            pair(slot, source, pool, wires)
-                        if probe[source, LEADS] == 1:
-                            heap_push(enters, slot, pool)
-                        else:
-                            one[slot, STATE] = AWAY
-                            one[slot, RELEASED] = enters
-                probe[source, MADE] += 1
+            label = (law[source, START] << 16) | frame_bytes
+            number = probe[source, MADE]
+            if probe[source, EVERY] > 0 and number % probe[source, EVERY] == 0:
+                slot = enter(
+                    source, number, birth, frame_bytes, turn, wires, pool, routes, sources, tally
+                )
+                if slot >= 0:
+                    pool.slot[slot, IN_LANE] = lane
+                    pool.slot[slot, COUNTER] = tail
+                    label = ((wires.law[BASE_POSITION] + slot) << 16) | frame_bytes
+            probe[source, MADE] += 1
+            if timer[source, NUMBERED] > 0:
+                label |= ((timer[source, NUMBER] & 0xFFFF ^ 0x8000) - 0x8000) << 48
+                timer[source, NUMBER] += 1
             place = lanes.base[lane] + (tail & lanes.mask[lane])
             lanes.cells[place, ARRIVAL] = birth
             lanes.cells[place, BIRTH] = birth
-            lanes.cells[place, LABEL] = (position << 16) | frame_bytes
+            lanes.cells[place, LABEL] = label
             lanes.cells[place, CYCLE] = turn
             lanes.sender[lane, TAIL] = tail + 1
             pool.scanned[lane] = tail + 1

@@ -1,0 +1,163 @@
+"""The simulator's world as the link emulator needs it: room for real frames among the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.emulate.ports import stray_rings
+from qnet.model.topology import Topology
+from qnet.simulate import kernels as k
+from qnet.simulate.ports import kernels as g
+from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, hops_of
+from qnet.units import PS_PER_S
+
+Ints = NDArray[np.int64]
+Number = TypeVar("Number", np.int32, np.int64)
+
+RING = 64
+"""Rows of an edge lane at first; a power of two."""
+
+
+class Edged(NamedTuple):
+    """The world with an edge lane into every port, and two positions and an owner for every slot.
+
+    A slot's first position is that of its frame at the port where it is, the second that at the
+    point where copies of its stream meet.
+    """
+
+    world: k.World
+    parts: g.Parts | None
+    edge_lane: Ints
+    """[port]: the lane for frames that come from no port."""
+    out_first: Ints
+    out_lane: Ints
+    """[port]: the lanes out of port p are out_lane[out_first[p]:out_first[p + 1]]."""
+    ring_of: Ints
+    """[port, rank]: ring of a frame that no planned route brings; empty without general ports."""
+    window_ps: int
+    """Shortest way from one port to the next."""
+
+
+def with_edges(
+    simulated: k.World,
+    parts: g.Parts | None,
+    topology: Topology,
+    found: Sequence[Owner],
+    slots: int,
+) -> Edged:
+    """Add the lanes, positions and owners that real frames need.
+
+    The edge lane of a port comes before its others: of frames that arrive together, the simulator
+    takes those of the port's sources first. `with_room` gives it the room that it needs.
+    """
+    ports = len(topology.ports)
+    hops = hops_of(found)
+    network, lanes = simulated.network, simulated.lanes
+    moved = np.arange(hops.lane_target.size) + np.minimum(hops.lane_target + 1, ports)
+    edge_lane = network.lane_first[:ports] + np.arange(ports)
+    count = moved.size + ports
+    mask = np.full(count, RING - 1, dtype=np.int64)
+    mask[moved] = lanes.mask
+    feeder, reach = np.empty(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    feeder[edge_lane] = np.arange(ports)
+    feeder[moved], reach[moved] = lanes.feeder, lanes.reach
+    receiver = np.zeros((count, lanes.receiver.shape[1]), dtype=np.int64)
+    receiver[:, k.NEXT_ARRIVAL] = k.NEVER
+    by_feeder = np.argsort(hops.lane_feeder, kind="stable")
+    between = lanes.reach[hops.lane_target < ports]
+    world = simulated._replace(
+        network=network._replace(
+            lane_first=network.lane_first + np.minimum(np.arange(network.lane_first.size), ports),
+            only_rank=np.zeros_like(network.only_rank),
+        ),
+        routes=_routes(simulated.routes, moved, len(found), slots),
+        lanes=k.Lanes(
+            base=np.cumsum(mask + 1) - (mask + 1),
+            mask=mask,
+            sender=np.zeros((count, lanes.sender.shape[1]), dtype=np.int64),
+            receiver=receiver,
+            cells=np.empty((int(mask.sum()) + count, 4), dtype=np.int64),
+            feeder=feeder,
+            reach=reach,
+        ),
+        tally=_tally(simulated.tally, slots),
+    )
+    ring_of = np.zeros((0, 0), dtype=np.int64)
+    if parts is not None:
+        parts, ring_of = stray_rings(parts, network.classes + 1)
+        parts = _parts(parts, moved, count, slots)
+    return Edged(
+        world,
+        parts,
+        edge_lane,
+        np.searchsorted(hops.lane_feeder[by_feeder], np.arange(ports + 1)),
+        moved[by_feeder],
+        ring_of,
+        min(int(between.min(initial=CLOCK_BLOCK_PS)), CLOCK_BLOCK_PS),
+    )
+
+
+def with_room(edged: Edged, found: Sequence[Owner], ahead_ps: int) -> Edged:
+    """Make room in the edge lanes for what the sources of a port send in `ahead_ps`."""
+    rows = np.full(edged.edge_lane.size, RING, dtype=np.float64)
+    for owner in found:
+        ahead = owner.law.frames_per_s * ahead_ps / PS_PER_S
+        rows[owner.ports[0].number] += 1.3 * ahead + 2 * owner.law.packets
+    lanes = edged.world.lanes
+    mask = lanes.mask.copy()
+    mask[edged.edge_lane] = [(1 << int(one).bit_length()) - 1 for one in rows]
+    lanes = lanes._replace(
+        base=np.cumsum(mask + 1) - (mask + 1),
+        mask=mask,
+        cells=np.empty((int(mask.sum()) + mask.size, 4), dtype=np.int64),
+    )
+    return edged._replace(world=edged.world._replace(lanes=lanes))
+
+
+def _routes(routes: k.Routes, moved: Ints, sources: int, slots: int) -> k.Routes:
+    hop = routes.hop.copy()
+    onward = hop[:, k.LANE] >= 0
+    hop[onward, k.LANE] = moved[hop[onward, k.LANE]]
+    owner = sources + np.arange(slots)
+    # All that there is to know of the second positions: the frame is handed over there.
+    meeting = np.column_stack((np.full(slots, -1), owner)).astype(hop.dtype)
+    return k.Routes(
+        hop=np.concatenate((_longer(hop, slots), meeting)),
+        rank=_longer(routes.rank, 2 * slots),
+        shift=_longer(routes.shift, 2 * slots),
+        owner=np.concatenate((routes.owner, owner, owner)),
+        lost=_longer(routes.lost, 2 * slots),
+        late=_longer(routes.late, 2 * slots),
+        damper_clock=_longer(routes.damper_clock, slots),
+    )
+
+
+def _tally(tally: k.Tally, slots: int) -> k.Tally:
+    # Real frames take the first block of every port for their latencies: nobody reads it.
+    counts = tally.port.copy()
+    counts[:, k.BLOCK_ROOM] += 1
+    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
+    counts[:, k.BLOCKS] = 1
+    return tally._replace(
+        port=counts,
+        owner=_longer(tally.owner, slots),
+        block=_longer(tally.block, slots, 1),
+        birth=_longer(tally.birth, slots),
+        bins=np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64),
+    )
+
+
+def _parts(parts: g.Parts, moved: Ints, lanes: int, slots: int) -> g.Parts:
+    position = _longer(parts.position, 2 * slots, -1)
+    position[-slots:, g.RING] = g.AT_LISTENER
+    head = np.zeros(lanes, dtype=np.int64)
+    head[moved] = parts.head
+    return parts._replace(position=position, dropped=_longer(parts.dropped, 2 * slots), head=head)
+
+
+def _longer(array: NDArray[Number], more: int, value: int = 0) -> NDArray[Number]:
+    return np.concatenate((array, np.full((more, *array.shape[1:]), value, array.dtype)))

@@ -1,0 +1,57 @@
+"""The way of real frames, over switches that do what the tables say: no Open vSwitch is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from qnet.check.plan import prove
+from qnet.emulate.case import Case
+from qnet.emulate.compare import compare
+from qnet.emulate.openflow import Switch
+from qnet.emulate.walk import walk
+from qnet.model.emulation import Emulation
+from qnet.model.observation import Observation
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.schedule.run import schedule
+from qnet.simulate.run import simulate
+from tests.emulate.ideal import IdealSwitches
+from tests.unit.test_simulate_ports import PARTS, Drawing
+
+
+def emulated(
+    case: Case, simulated: Observation, switches: Sequence[Switch] | None = None
+) -> Emulation:
+    """Emulate a sample over ideal switches with the case's rules, or others."""
+    plain, _ = walk(case, None)
+    ideal = IdealSwitches(case.rules if switches is None else switches)
+    course = walk(case, ideal.forward)
+    proof = prove(case.topology, case.profile, case.plan)
+    return compare(case, proof, simulated, course, plain, tuple(course[0].findings.values()))
+
+
+@pytest.mark.parametrize("name", ["cqf", "cut-through", "copies", "copies-and-gates"])
+def test_random_networks_are_emulated_as_simulated(name: str) -> None:
+    @settings(max_examples=20, phases=[Phase.explicit, Phase.generate])
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())(), st.integers(1, 3))
+    def check(drawn: tuple[Topology, Profile, Plan], stride: int) -> None:
+        topology, profile, _ = drawn
+        plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+        assume(any(one.paths for one in plan.streams))
+        simulated = simulate(topology, profile, plan, threads=1)
+        everything = Case(topology, profile, plan, frames=1 << 20)
+        strides = dict.fromkeys((one.source for one in everything.members), stride)
+        result = emulated(Case(topology, profile, plan, strides=strides), simulated)
+        assert result.findings == ()
+        assert {one.difference_ps for one in result.streams} <= {0, None}
+        seen = {one.name: one for one in simulated.streams}
+        for one in result.observation.streams:
+            if stride == 1:
+                assert one == seen[one.name].model_copy(update={"lost": one.lost})
+
+    check()
