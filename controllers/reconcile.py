@@ -101,7 +101,7 @@ class Reconciler(App):
             }
             for number, one in wanted.items()
         }
-        # Rules are many and lie still: collecting garbage looks through all of them, time and again.
+        # Rules are many and lie still: collecting garbage would look through all, time and again.
         gc.collect()
         gc.freeze()
         with self.lock:
