@@ -5,9 +5,11 @@
         assert qnet_testbed.reaches("a", "c")
 
 `topology` is a topology file, beside the test or by its whole path, or a bundled name. The
-controller is one of `app`, the name of a module that os-ken can load, started for the test (with
-`framework="ryu"` and `python=...` under Ryu); `controller`, such as tcp:127.0.0.1:6653; or the one
-that --qnet-controller names. Tests are skipped where the machine has no Open vSwitch.
+controller is one of `app`, a module beside the test or any that os-ken can load, started for the
+test (with `framework="ryu"` and `python=...` under Ryu, and with `arguments=[...]`); `controller`,
+such as tcp:127.0.0.1:6653; or the one that --qnet-controller names. `tier="mininet"`, or
+--qnet-tier=mininet for all tests that do not say, gives real hosts and needs root. Tests are
+skipped where the machine lacks what their tier needs.
 """
 
 from __future__ import annotations
@@ -23,11 +25,18 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --qnet-controller."""
-    parser.getgroup("qnet").addoption(
+    """Add --qnet-controller and --qnet-tier."""
+    group = parser.getgroup("qnet")
+    group.addoption(
         "--qnet-controller",
         metavar="tcp:HOST:PORT",
         help="controller for tests that use qnet_testbed and name none",
+    )
+    group.addoption(
+        "--qnet-tier",
+        choices=["lockstep", "mininet"],
+        default="lockstep",
+        help="tier for tests that use qnet_testbed and name none (mininet needs root)",
     )
 
 
@@ -35,15 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Say what the marker is for."""
     config.addinivalue_line(
         "markers",
-        "qnet(topology, app=None, controller=None, framework='os_ken', python=None): "
-        "the network and the controller of qnet_testbed",
+        "qnet(topology, app=None, arguments=(), controller=None, framework='os_ken', python=None, "
+        "tier=None): the network and the controller of qnet_testbed",
     )
 
 
 @pytest.fixture
 def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     """Real switches of the marked topology, connected to the marked controller."""
-    from qnet.emulate import ovs  # noqa: PLC0415
     from qnet.emulate.controller import Controller  # noqa: PLC0415
     from qnet.emulate.controller import missing as missing_controller  # noqa: PLC0415
     from qnet.emulate.testbed import Testbed  # noqa: PLC0415
@@ -53,7 +61,12 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     values: dict[str, Any] = dict(marker.kwargs) if marker else {}
     if "topology" not in values:
         pytest.fail("qnet_testbed needs @pytest.mark.qnet(topology=...)")
-    reason = ovs.missing()
+    tier = values.get("tier") or request.config.getoption("--qnet-tier")
+    if tier == "mininet":
+        from qnet.emulate.apart import missing  # noqa: PLC0415
+    else:
+        from qnet.emulate.ovs import missing  # noqa: PLC0415
+    reason = missing()
     if reason is not None:
         pytest.skip(reason)
     beside = request.path.parent / values["topology"]
@@ -65,9 +78,13 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
             lacking = missing_controller(**chosen)
             if lacking:
                 pytest.skip(lacking)
-            target = stack.enter_context(Controller([values["app"]], **chosen)).target
+            arguments = values.get("arguments", ())
+            beside_test = Controller(
+                [values["app"]], arguments, modules=request.path.parent, **chosen
+            )
+            target = stack.enter_context(beside_test).target
         if not target:
             pytest.fail(
                 "no controller: give the marker 'app' or 'controller', or --qnet-controller"
             )
-        yield stack.enter_context(Testbed(topology, target))
+        yield stack.enter_context(Testbed(topology, target, tier=tier))

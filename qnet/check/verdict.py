@@ -490,6 +490,8 @@ def _emulation_notes(
     if emulation is None:
         return (_note("emulated", runs.get("emulated")),)
     late = emulation.lateness
+    whose = emulation.controller
+    whose = f"controller at {whose}" if whose.startswith("tcp:") else whose
     reached_ps = emulation.observation.duration_ps
     whole_ps = max(run.duration_ps for run in runs.values())
     shorter = (
@@ -503,7 +505,7 @@ def _emulation_notes(
     )
     return (
         f"emulated ({emulation.tier}): {emulation.frames:,} frames through {emulation.switches} "
-        f"real switches with {emulation.rules:,} rules of the {emulation.controller}, "
+        f"real switches with {emulation.rules:,} rules of the {whose}, "
         f"{emulation.hops:,} times through a switch; the rest of the load simulated around them",
         f"emulated: {clock}; {late.violations:,} of {late.frames:,} came too late; virtual time "
         f"waited {late.holds:,} times, {show_time(late.held_ps)} in all; "

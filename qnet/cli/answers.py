@@ -99,7 +99,7 @@ def run(
     cuts = tuple(read_cut(scenario, one) for one in cuts)
     check_port(scenario, port)
     check_out(out)
-    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    check_measure(out, simulation["measure"], simulation["trace"])
     traced = simulation["trace"], simulation["trace_frames"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         plan = make_plan(scenario, search=searching(scenario, budget, rounds))
@@ -108,9 +108,8 @@ def run(
     leave_run(out, scenario, observation, simulation["measure"])
     emulation = None
     if tier == "mininet":
-        emulation = emulate_stretched(
-            scenario, plan, proof, observation, sample, dilation, captures, cuts
-        )
+        how = {"dilation": dilation, "captures": captures}
+        emulation = emulate_stretched(scenario, plan, proof, observation, sample, cuts, **how)
     elif tier == "lockstep":
         from qnet.emulate.lockstep import Options
 
@@ -236,7 +235,7 @@ def simulate(
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    check_measure(out, simulation["measure"], simulation["trace"])
     traced = simulation["trace"], simulation["trace_frames"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)

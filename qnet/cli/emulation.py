@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from qnet.cli.stages import (
     answer,
     check_out,
     check_port,
+    emulate_stretched,
     load_scenario,
     make_plan,
     make_proof,
@@ -23,6 +25,7 @@ from qnet.cli.stages import (
 )
 from qnet.cli.stages import emulate as emulate_plan
 from qnet.errors import InputError, Problem
+from qnet.model.emulation import Tier
 from qnet.model.read import Scenario
 
 
@@ -66,22 +69,39 @@ def _target(context: click.Context, _: click.Parameter, value: str | None) -> st
     metavar="FILE",
     help="Write the rules that the plan wants there before switches connect (--against plan).",
 )
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Frames, or pairs of hosts.")
+@click.option(
+    "--tier",
+    type=click.Choice(["lockstep", "mininet"]),
+    default="lockstep",
+    help="What your controller is judged on: lockstep, without root (default), or mininet, with "
+    "hosts and devices, as root.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Pairs of hosts; against the plan frames, or in tier mininet streams and demands.",
+)
 @click.option(
     "--exec",
     "commands",
     multiple=True,
     metavar="HOST=COMMAND",
-    help="Run a shell command in the host of a node, without a controller of your own; several "
-    "run at once, those of one host one after the other. Needs root.",
+    help="Run a shell command in the host of a node, under your controller or else with qnet's "
+    "rules; several run at once, those of one host one after the other. Needs root.",
 )
 @click.option("--cli", is_flag=True, help="Open Mininet's command line there. Needs root.")
 @click.option(
+    "--arp",
+    is_flag=True,
+    help="Give hosts each other's addresses from the start, as 'mn --arp' does; under your own "
+    "controller they ask otherwise.",
+)
+@click.option(
     "--dilation",
     type=click.IntRange(1, 10**6),
-    default=1,
     metavar="D",
-    help="Stretch time for --exec and --cli; default 1.",
+    help="Stretch time so much in tier mininet; default 1 for --exec and --cli, else chosen.",
 )
 def emulate(
     profile: str,
@@ -89,6 +109,7 @@ def emulate(
     settings: dict[str, str],
     controller: str | None,
     against: str,
+    tier: Tier,
     sample: int | None,
     as_json: bool,
     **options: Any,
@@ -99,49 +120,76 @@ def emulate(
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
-    if controller is not None and (commands or cli):
-        words = (
-            "a controller of your own is judged in tier lockstep, which has no hosts: "
-            "leave out --exec and --cli"
-        )
-        raise InputError([Problem("--controller", 0, 0, controller, words)])
+    hosts = {"commands": commands, "cli": cli, "arp": options.pop("arp"), "controller": controller}
     if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
+    uses_hosts = bool(commands or cli)
+    judged = "hosts" if uses_hosts else against
+    stretched = uses_hosts or (judged == "plan" and tier == "mininet")
+    _check_heeded(
+        ("--arp", hosts["arp"], uses_hosts, "goes with --exec or --cli"),
+        (
+            "--dilation",
+            dilation,
+            stretched,
+            "goes with hosts, or with --tier mininet --against plan",
+        ),
+        ("--rules-file", rules_file, judged == "plan", "goes with --against plan"),
+        ("--sample", sample, not uses_hosts, "is for judging: leave out --exec and --cli"),
+        ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
+    )
     scenario = load_scenario(profile, topology, settings, **options)
     check_port(scenario, port)
     check_out(out)
-    if controller is None:
-        _use_hosts(scenario, commands, cli, dilation, as_json)
+    if uses_hosts:
+        _use_hosts(scenario, hosts, dilation or 1, as_json)
         return
+    assert controller is not None
     if against == "reach":
-        _reach(scenario, controller, sample, as_json)
+        _reach(scenario, controller, tier, sample, as_json)
         return
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
     observation = observe(scenario, plan, options["threads"])
-    from qnet.emulate.lockstep import Options
+    witnesses = (scenario, plan, proof, observation, sample)
+    if tier == "mininet":
+        how = {"dilation": dilation, "controller": controller, "rules_file": rules_file}
+        result = emulate_stretched(*witnesses, **how)
+    else:
+        from qnet.emulate.lockstep import Options
 
-    wanted = Options(controller=controller, rules_file=rules_file)
-    result = emulate_plan(scenario, plan, proof, observation, sample, wanted)
+        wanted = Options(controller=controller, rules_file=rules_file)
+        result = emulate_plan(*witnesses, wanted)
     answer(scenario, plan, proof, [observation], as_json, out, port, result)
 
 
-def _use_hosts(
-    scenario: Scenario, commands: tuple[str, ...], cli: bool, dilation: int, as_json: bool
-) -> None:
+def _check_heeded(*options: tuple[str, object, bool, str]) -> None:
+    """Refuse options that are given and that nothing would heed: name, value, heeded, words."""
+    problems = [
+        Problem(name, 0, 0, "", words)
+        for name, value, heeded, words in options
+        if value and not heeded
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_json: bool) -> None:
+    """Have hosts run commands; `hosts` are fields of `qnet.emulate.tier.Options`."""
     from qnet.emulate.tier import HostCommand, Options, emulate_mininet
 
     wanted = []
     nodes = scenario.topology.node_by_name
-    for one in commands:
+    for one in hosts["commands"]:
         host, equals, command = one.partition("=")
         if not equals or host not in nodes:
             words = f"'{one}' names no host; write it like '{next(iter(nodes))}=ping -c 3 10.0.0.2'"
             raise InputError([Problem("--exec", 0, 0, "", words)])
         wanted.append(HostCommand(host, command))
     plan = make_plan(scenario)
-    options = Options({}, dilation=dilation, commands=tuple(wanted), cli=cli, free_run=True)
+    chosen = {**hosts, "commands": tuple(wanted)}
+    options = Options({}, dilation=dilation, free_run=True, **chosen)
     run = emulate_mininet(scenario.topology, scenario.profile, plan, options)
     if as_json:
         told = [vars(one) for one in run.commands]
@@ -162,11 +210,13 @@ def cleanup() -> None:
         click.echo(words)
 
 
-def _reach(scenario: Scenario, controller: str, sample: int | None, as_json: bool) -> None:
+def _reach(
+    scenario: Scenario, controller: str, tier: Tier, sample: int | None, as_json: bool
+) -> None:
     from qnet.emulate.ovs import unwinding
     from qnet.emulate.testbed import PAIRS, Testbed, judge_reach
 
-    with unwinding(), Testbed(scenario.topology, controller) as testbed:
+    with unwinding(), Testbed(scenario.topology, controller, tier=tier) as testbed:
         found = judge_reach(testbed, most_pairs=sample or PAIRS)
     if as_json:
         click.echo(json.dumps(found._asdict(), ensure_ascii=False, indent=1))

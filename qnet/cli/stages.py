@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -245,18 +245,13 @@ def observe(
     return observation
 
 
-def check_measure(
-    out: Path | None, measure: bool, trace: Path | None, checkpoint: Path | None
-) -> None:
+def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:
     """Refuse to measure where there is no place for it, or nothing to write it with."""
     from importlib.util import find_spec
 
     if measure and out is None:
         raise InputError([Problem("--measure", 0, 0, "", "needs '--out DIR'")])
     if trace is not None:
-        if checkpoint is not None:
-            what = "begins with the run, so it cannot be had with '--checkpoint'"
-            raise InputError([Problem("--trace", 0, 0, "", what)])
         check_out(trace.parent)
     in_parquet = measure or (trace is not None and trace.suffix == ".parquet")
     if in_parquet and find_spec("pyarrow") is None:
@@ -354,11 +349,13 @@ def emulate_stretched(
     proof: Proof,
     simulated: Observation,
     sample: int | None,
-    dilation: int | None,
-    captures: Path | None,
     cuts: Sequence[Cut] = (),
+    **how: Any,
 ) -> Emulation:
-    """Send a sample through real switches and hosts in stretched time; say how real it was."""
+    """Send a sample through real switches and hosts in stretched time; say how real it was.
+
+    `how` are fields of `qnet.emulate.tier.Options`.
+    """
     from qnet.emulate.tier import (
         SAMPLE,
         Cut,
@@ -372,7 +369,7 @@ def emulate_stretched(
     topology, profile = scenario.topology, scenario.profile
     strides = choose_sample(topology, profile, plan, sample or SAMPLE)
     wanted = tuple(Cut(*one) for one in cuts)
-    options = Options(strides, dilation=dilation, captures=captures, cuts=wanted)
+    options = Options(strides, cuts=wanted, **how)
     with stage_bar() as show:
         run = emulate_mininet(topology, profile, plan, options, show)
         show("compare frame by frame", 0, 0)

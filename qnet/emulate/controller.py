@@ -62,7 +62,8 @@ class Controller:
     """Controller apps in a process of their own; a context manager.
 
     `apps` are names of modules: shipped ones ('reservation'), or any that the framework can load.
-    `arguments` are their options. `port` 0 takes a free one. Raises ControllerFailure when the
+    `arguments` are their options, `modules` is a folder where modules are looked for first.
+    `port` 0 takes a free one. Raises ControllerFailure when the
     process ends, with the end of what it wrote.
     """
 
@@ -74,7 +75,9 @@ class Controller:
         port: int = 0,
         python: str = sys.executable,
         framework: Literal["os_ken", "ryu"] = "os_ken",
+        modules: Path | None = None,
     ) -> None:
+        self.modules = modules
         self.apps = tuple(apps)
         self.arguments = tuple(arguments)
         self.port = port or _free_port()
@@ -98,6 +101,9 @@ class Controller:
         command = [self.python, str(folder() / "run.py"), *self.apps, *listen, *self.arguments]
         root = str(Path(qnet.__file__).parent.parent)
         environment = {**os.environ, "QNET_ROOT": root, "QNET_FRAMEWORK": self.framework}
+        if self.modules is not None:
+            known = environment.get("PYTHONPATH", "")
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(self.modules), known]))
         self._words = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
             tied(command),

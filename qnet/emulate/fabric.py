@@ -19,11 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
+from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
-from qnet.emulate.text import read_flows, read_groups, read_meters
 from qnet.emulate.wiring import HOST_PORT, Wiring
-from qnet.errors import EnvironmentMissing
 
 MAGIC = b"qLST"
 TRAILER_BYTES = 12
@@ -36,9 +35,6 @@ PATIENCE_MS = 3
 
 KEPT = 4096
 """Frames after which copies that nobody expected are looked for, and the rest is forgotten."""
-
-CONNECT_S = 20.0
-"""Longest wait for a controller that somebody else started."""
 
 BRIDGE = "br0"
 
@@ -78,7 +74,7 @@ class _Node:
         self.waiting: deque[int] = deque()
 
 
-class Fabric:
+class Fabric(Attached):
     """The switches of some nodes, each connected to the controller; a context manager."""
 
     def __init__(
@@ -156,14 +152,7 @@ class Fabric:
 
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
-        ovs = self.ovs(node)
-        return Switch(
-            node,
-            self.wiring.datapath_id(node),
-            read_flows(ovs.dump("flows", BRIDGE)),
-            read_groups(ovs.dump("groups", BRIDGE)),
-            read_meters(ovs.dump("meters", BRIDGE)),
-        )
+        return read_switch(self.ovs(node), BRIDGE, node, self.wiring.datapath_id(node))
 
     def fence(self) -> None:
         """Make rule changes hold for every later frame, in all switches."""
@@ -229,31 +218,14 @@ class Fabric:
             pass
         return [sorted(self._entries[key][1]) for key in keys]
 
-    def wait_connected(self, controller: str, most_s: float = CONNECT_S) -> None:
-        """Wait for every switch's connection; raises EnvironmentMissing when one gets none."""
-        end = time.monotonic() + most_s
-        while absent := self.disconnected():
-            if time.monotonic() > end:
-                raise EnvironmentMissing(
-                    f"{len(absent)} of {len(self._nodes)} switches got no answer from a controller "
-                    f"at {controller} in {most_s:.0f} s (OpenFlow 1.3): start it first"
-                )
-            self.pump(0.05)
-
-    def wait_quiet(self, quiet_s: float = 1.0, most_s: float = CONNECT_S) -> None:
-        """Wait until the controller has left all tables alone for a while of wall-clock time."""
-        end = time.monotonic() + most_s
-        before, since = -1, time.monotonic()
-        while time.monotonic() - since < quiet_s and time.monotonic() < end:
-            self.pump(0.05)
-            flows = (one.ovs.appctl("bridge/dump-flows", BRIDGE) for one in self._nodes.values())
-            now = sum(text.count("\n") for text in flows)
-            if now != before:
-                before, since = now, time.monotonic()
-
     def disconnected(self) -> list[str]:
         """Return the switches that have no connection to a controller."""
-        return [name for name, one in self._nodes.items() if not one.ovs.is_connected()]
+        return [name for name, one in self._nodes.items() if BRIDGE not in one.ovs.connected()]
+
+    def entry_count(self) -> int:
+        """Return how many entries all tables have together."""
+        flows = (one.ovs.appctl("bridge/dump-flows", BRIDGE) for one in self._nodes.values())
+        return sum(text.count("\n") for text in flows)
 
     def _hopeful(self, busy: Iterable[_Node]) -> bool:
         """Tell whether a frame whose number of copies is known is still to come out."""
@@ -322,10 +294,17 @@ class Fabric:
         one.outstanding.clear()
 
     def _drain(self, one: _Node) -> None:
-        """Read all that a switch has for frames that it has counted."""
-        one.ovs.turn()
-        while self._take(0):
+        """Read all that a switch has for frames that it has counted.
+
+        What is written after one turn may be read with what was written before it. So nothing is
+        left when nothing has come after one turn, and nothing after the next.
+        """
+        idle = 0
+        while idle < 2:
             one.ovs.turn()
+            idle += 1
+            while self._take(0):
+                idle = 0
 
     def settle(self) -> None:
         """Read copies that nobody expected, out of all switches; they are in `strays` then."""

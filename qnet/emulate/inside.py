@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 import pickle
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from qnet.emulate.audit import audit
 from qnet.emulate.captures import HOST, Sight, write_captures
 from qnet.emulate.case import Case, Member
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
@@ -23,11 +27,14 @@ from qnet.emulate.hosts import HEADER_BYTES, host_frame, is_whole
 from qnet.emulate.kernels import TIME
 from qnet.emulate.lockstep import CONVERGE_S, reservation
 from qnet.emulate.net import Net
+from qnet.emulate.openflow import to_text
 from qnet.emulate.ports import Ports
-from qnet.emulate.rules import rules_of
+from qnet.emulate.relay import SOCKET
+from qnet.emulate.rules import alternatives, rules_of
 from qnet.emulate.tier import (
     JOB,
     PROGRESS,
+    PROMPT,
     RESULT,
     CommandResult,
     Cut,
@@ -142,20 +149,60 @@ class Run:
         emulator.warm()
         self.lap("kernels")
         self.say(f"build {len(self.rules)} switches and their hosts")
-        with (
-            reservation(self.rules, self.folder) as app,
-            Net(self.topology, nodes, ports, self.folder, [app.target]) as net,
-        ):
+        outside = self.options.controller
+        if self.options.rules_file is not None:
+            self.options.rules_file.write_text(to_text(self.rules), encoding="utf-8")
+        with ExitStack() as stack:
+            app = None
+            if outside is None:
+                app = stack.enter_context(reservation(self.rules, self.folder))
+            target = f"unix:{self.folder / SOCKET}" if app is None else app.target
+            net = stack.enter_context(
+                Net(
+                    self.topology,
+                    nodes,
+                    ports,
+                    self.folder,
+                    [target],
+                    hosts_ask=app is None and not self.options.arp,
+                )
+            )
             self.lap("network")
-            self.say(f"lay {sum(len(one.rules) for one in self.rules)} rules")
-            app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
+            if app is not None:
+                self.say(f"lay {sum(len(one.rules) for one in self.rules)} rules")
+                app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
+            elif outside is not None:
+                self.say(f"wait for the controller at {outside}")
+                net.wait_connected(outside, self.options.connect_s)
+                if self.flows:
+                    net.wait_as_planned(self.flows, net.nodes, self.options.connect_s)
+                else:
+                    net.wait_quiet()
             for one in self.options.meddling:
                 bridge = f"s{self.wiring.datapath_id(one.node)}"
                 net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
             net.ovs.fence()
+            laid = self.rules if outside is None else [net.tables(node) for node in net.nodes]
+            self.change_over = {
+                one.name
+                for one in laid
+                if any(group.kind == "fast_failover" for group in one.groups)
+            }
             self.ends = net.ends
             self.lap("rules")
-            return self._emulate(net)
+            emulated = self._emulate(net)
+            return emulated if outside is None else self._judged(net, emulated, outside)
+
+    def _judged(self, net: Net, emulated: Emulated, controller: str) -> Emulated:
+        """Judge the rules that a stranger's controller has laid, by themselves."""
+        tables = [net.tables(node) for node in net.nodes]
+        faults = audit(self.wiring, self.flows, tables)
+        return replace(
+            emulated,
+            controller=controller,
+            rules=sum(len(one.rules) for one in tables),
+            findings=(*map(str, faults), *emulated.findings),
+        )
 
     def _emulate(self, net: Net) -> Emulated:
         free = self.options.free_run
@@ -213,9 +260,17 @@ class Run:
                     bool(lane.cycles),
                     first.cycles[0] - lane.cycles[0] if lane.cycles else 0,
                     self._leader(source),
+                    self._beside(flow),
                 )
             )
         return probes
+
+    def _beside(self, flow: Flow) -> int:
+        """Return the port by which a flow's frames leave their talker when their own is down."""
+        other = alternatives(self.flows).get(flow.name)
+        if other is None or flow.talker not in self.change_over:
+            return -1
+        return self.topology.port_by_name[other.lanes[0].ports[0]].number
 
     def _calibrate(self, net: Net) -> int:
         """Send the first frames very slowly; return the dilation that their stay asks for.
@@ -290,9 +345,7 @@ class Run:
             begun.wait()
             try:
                 if self.options.cli:
-                    from mininet.cli import CLI  # noqa: PLC0415
-
-                    CLI(net.mininet)
+                    _open_command_line(net, self.folder / PROMPT)
                 commands = _run_commands(net, self.options.commands)
             finally:
                 stop.set()
@@ -415,7 +468,9 @@ class Run:
 
     def _lost(self, loss: Loss) -> LostFrame:
         cause = no_room(self.found[loss.owner])
-        if loss.cause != w.NO_QUEUE_ROOM:
+        if loss.cause == w.WIRE_CUT:
+            cause = "the wire was cut"
+        elif loss.cause != w.NO_QUEUE_ROOM:
             cause = CAUSES[loss.cause - w.NO_QUEUE_ROOM - 1]
         return LostFrame(loss.owner, loss.sequence, self.topology.ports[loss.port].name, cause)
 
@@ -492,6 +547,20 @@ class Run:
         return f"{name}: {where}: did not come out at {to} in time, or not at all"
 
 
+def _open_command_line(net: Net, prompt: Path) -> None:
+    """Let the user at Mininet's command line until he leaves it; Ctrl-C is its own meanwhile."""
+    from mininet.cli import CLI  # noqa: PLC0415
+
+    CLI.readlineInited = True  # else it would leave a history in the user's home
+    prompt.touch()
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        CLI(net.mininet)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        prompt.unlink()
+
+
 def _run_commands(net: Net, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:
     """Run hosts' commands, all at once but for those of one host, which follow each other."""
     by_host: dict[str, list[HostCommand]] = defaultdict(list)
@@ -525,6 +594,10 @@ def main() -> None:
     folder = Path(sys.argv[1])
     with (folder / JOB).open("rb") as file:
         topology, profile, plan, options = pickle.load(file)
+    if options.cli:
+        # It was blocked up to here. What is started from now on hears it again.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     result: Emulated | QnetError
     try:
         result = Run(folder, topology, profile, plan, options).go()

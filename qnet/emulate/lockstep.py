@@ -20,7 +20,7 @@ from qnet.emulate.case import Case
 from qnet.emulate.cleanup import private_prefix
 from qnet.emulate.compare import SHIPPED, compare
 from qnet.emulate.controller import Controller
-from qnet.emulate.fabric import CONNECT_S, Fabric
+from qnet.emulate.fabric import Fabric
 from qnet.emulate.openflow import Switch, to_text
 from qnet.emulate.ovs import unwinding
 from qnet.emulate.walk import Cut, Watch, walk
@@ -96,13 +96,7 @@ def emulate(
                 Fabric(case.wiring, node_ports, controllers=[controller], carry_control=True)
             )
             fabric.wait_connected(controller)
-            # A slow controller may be quiet before it begins; what is as planned needs no wait.
-            end = time.monotonic() + CONNECT_S
-            fabric.wait_quiet(0.1)
-            while time.monotonic() < end and audit(
-                case.wiring, case.flows, [fabric.tables(node) for node in node_ports]
-            ):
-                fabric.wait_quiet(most_s=end - time.monotonic())
+            fabric.wait_as_planned(case.flows, list(node_ports))
             seconds = time.perf_counter() - start
         fabric.fence()
         if meddle is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import re
 import socket
 import struct
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from qnet.emulate.attached import Attached, read_switch
+from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.run import Inside, WireEnd
@@ -53,10 +56,11 @@ def missing() -> str | None:
     return None
 
 
-class Net:
+class Net(Attached):
     """Switches, hosts and wire ends of the nodes in `nodes`, with the wires in `ports`; a context.
 
     `ports` are numbers of the topology's ports; the other direction of each comes with it.
+    With `hosts_ask`, hosts find each other's addresses by ARP, else they know them.
     Raises EnvironmentMissing where Mininet is not installed.
     """
 
@@ -67,8 +71,11 @@ class Net:
         ports: Collection[int],
         folder: Path,
         controllers: Sequence[str] = (),
+        *,
+        hosts_ask: bool = False,
     ) -> None:
         """Choose what takes part; nothing is built yet."""
+        self.hosts_ask = hosts_ask
         self.topology = topology
         self.wiring = Wiring(topology)
         wanted = {
@@ -127,20 +134,56 @@ class Net:
         """Return the Mininet host of a node."""
         return self.mininet.get(node)
 
+    def bridge(self, node: str) -> str:
+        """Return the name of a node's switch."""
+        return f"s{self.wiring.datapath_id(node)}"
+
+    def disconnected(self) -> list[str]:
+        """Return the nodes whose switches have no connection to a controller."""
+        connected = self.ovs.connected()
+        return [node for node in self.nodes if self.bridge(node) not in connected]
+
+    def entry_count(self) -> int:
+        """Return how many entries all tables have together."""
+        bridges = (self.bridge(node) for node in self.nodes)
+        return sum(self.ovs.appctl("bridge/dump-flows", one).count("\n") for one in bridges)
+
+    def tables(self, node: str) -> Switch:
+        """Read what a switch has now: entries, groups and meters."""
+        return read_switch(self.ovs, self.bridge(node), node, self.wiring.datapath_id(node))
+
+    def pump(self, seconds: float) -> None:
+        """Let switches and controller talk for a while of wall-clock time."""
+        time.sleep(seconds)
+
     def take_down(self, port: Port) -> None:
         """Cut a port's wire, in both directions; returns when both switches have seen it."""
-        back = self.wiring.reverse[port.name]
-        batch(
-            [f"link set w{one.number} down" for one in (port, back)], self.mininet.get("wires").pid
-        )
+        self._set_wire(port, "down")
+
+    def bring_up(self, port: Port) -> None:
+        """Mend a port's wire; returns when both switches have seen it."""
+        self._set_wire(port, "up")
+
+    def _set_wire(self, port: Port, state: str) -> None:
+        both = (port, self.wiring.reverse[port.name])
+        batch([f"link set w{one.number} {state}" for one in both], self.mininet.get("wires").pid)
         give_up = time.monotonic() + SEEN_S
-        for one in (port, back):
-            bridge = f"s{self.wiring.datapath_id(one.source)}"
+        for one in both:
+            bridge = self.bridge(one.source)
             number = self.wiring.openflow_port[one.name]
-            while "LINK_DOWN" not in self.ovs.ofctl("dump-ports-desc", bridge, str(number)):
+            while self._link_is_down(bridge, number) != (state == "down"):
                 if time.monotonic() > give_up:
-                    raise SwitchFailure(f"{bridge} does not see that {one.name} is down")
+                    raise SwitchFailure(f"{bridge} does not see that {one.name} is {state}")
         self.ovs.fence()
+
+    def _link_is_down(self, bridge: str, number: int) -> bool:
+        """Say what a switch says of a port; it tells of all its ports, whichever is asked for."""
+        text = self.ovs.ofctl("dump-ports-desc", bridge)
+        found = re.search(
+            rf"^ {number}\(.*?^ +state: +(?P<state>.*?)$", text, re.MULTILINE | re.DOTALL
+        )
+        assert found is not None, f"{bridge} has no port {number}"
+        return "LINK_DOWN" in found["state"]
 
     def _build(self) -> None:
         from mininet.net import Mininet  # noqa: PLC0415
@@ -191,7 +234,7 @@ class Net:
             self._equip(node, host)
         self.ovs.add_bridges(
             Bridge(
-                f"s{self.wiring.datapath_id(node)}",
+                self.bridge(node),
                 self.wiring.datapath_id(node),
                 tuple(mine[node]),
                 self.controllers,
@@ -201,17 +244,18 @@ class Net:
         )
 
     def _equip(self, node: str, host: Any) -> None:
-        """Give a host its addresses, and its neighbours' without asking; no offload, no IPv6."""
+        """Give a host its addresses, and others' unless it asks for them; no offload, no IPv6."""
         lines = [
             "link set lo up",
             f"link set eth0 address {mac_text(self.wiring.host_mac(node))} up",
             f"address add {ip_text(self.wiring.host_ip(node))}/8 dev eth0 noprefixroute",
             f"route add 10.0.0.0/8 dev eth0 mtu lock {HOST_MTU}",
         ]
+        others = () if self.hosts_ask else self.nodes
         lines += [
             f"neighbour add {ip_text(self.wiring.host_ip(other))} dev eth0 "
             f"lladdr {mac_text(self.wiring.host_mac(other))} nud permanent"
-            for other in self.nodes
+            for other in others
             if other != node
         ]
         within(host.pid, ["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])

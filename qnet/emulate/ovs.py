@@ -40,6 +40,7 @@ LOG_LINES_SHOWN = 8
 MTU_BYTES = 16_200
 """Of dummy ports: the longest frame of qnet with label and trailer; longer ones are dropped."""
 
+_CONNECTION = re.compile(r"\|rconn\|\w+\|(?P<bridge>[^<\s]+)<->\S+: (?P<state>.*)")
 _RECEIVED = re.compile(r"packets received: (\d+)")
 
 
@@ -236,14 +237,14 @@ class Ovs:
         """Have the switch explain what it does with a frame, as `ovs-appctl ofproto/trace`."""
         return self.appctl("ofproto/trace", bridge, flow)
 
-    def is_connected(self) -> bool:
-        """Tell whether the bridge has a connection to its controller.
+    def connected(self) -> set[str]:
+        """Return the bridges that have a connection to their controller.
 
         From the log: the database learns of it only every five seconds.
         """
-        lines = (self._folder / "ovs-vswitchd.log").read_text(errors="replace").splitlines()
-        last = next((line for line in reversed(lines) if "|rconn|" in line), "")
-        return last.endswith(": connected")
+        text = (self._folder / "ovs-vswitchd.log").read_text(errors="replace")
+        last = {line["bridge"]: line["state"] for line in _CONNECTION.finditer(text)}
+        return {bridge for bridge, state in last.items() if state == "connected"}
 
     def frames_seen(self) -> int:
         """Return how many frames have come into the datapath by its ports since it began.

@@ -73,7 +73,7 @@ def rules_of(
     """
     makers = {node.name: _Maker(generation) for node in topology.nodes}
     wiring = Wiring(topology)
-    beside = _alternatives(flows)
+    beside = alternatives(flows)
     for flow in flows:
         _enter(makers[flow.talker], wiring, flow, beside, policing)
         for lane in flow.lanes:
@@ -231,7 +231,7 @@ def _leave(maker: _Maker, wiring: Wiring, flow: Flow, lane: Lane) -> None:
     )
 
 
-def _alternatives(flows: Iterable[Flow]) -> dict[str, Flow]:
+def alternatives(flows: Iterable[Flow]) -> dict[str, Flow]:
     """For each part of a demand, another part that leaves the talker by another port.
 
     The switch changes over when the first port goes down. Further on there is no changing over:

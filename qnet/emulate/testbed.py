@@ -12,16 +12,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import permutations
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from qnet.emulate.fabric import CONNECT_S, Entry, Fabric
-from qnet.emulate.openflow import ARP, IPV4, Switch
+from qnet.emulate.attached import CONNECT_S
+from qnet.emulate.fabric import Entry, Fabric
+from qnet.emulate.openflow import ARP, IPV4, Switch, show_ipv4
 from qnet.emulate.table import Difference, differences
 from qnet.emulate.wiring import HOST_PORT, Wiring
+from qnet.errors import EnvironmentMissing
+from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
+
+if TYPE_CHECKING:
+    from qnet.emulate.distant import Distant, Ran
 
 PATIENCE_S = 0.4
 """A controller has this long to send on a frame for which a switch has no rule."""
+
+RUN_S = 30.0
+"""Longest time for a host's command, unless told otherwise."""
 
 PAIRS = 50
 """Pairs of hosts tried, unless another number is asked for."""
@@ -86,19 +95,30 @@ class Testbed:
         topology: Topology,
         controller: str,
         *,
+        tier: Tier = "lockstep",
         patience_s: float = PATIENCE_S,
         connect_s: float = CONNECT_S,
     ) -> None:
-        """Prepare; `controller` is where it listens, as in tcp:127.0.0.1:6653."""
+        """Prepare; `controller` is where it listens, as in tcp:127.0.0.1:6653.
+
+        In tier `mininet` switches have devices, and hosts are real ones; it needs root.
+        """
         self.connect_s = connect_s
         self.topology = topology
         self.wiring = Wiring(topology)
         self.controller = controller
         self.patience_s = patience_s
-        ports = {node.name: {HOST_PORT} for node in topology.nodes}
-        for port in topology.ports:
-            ports[port.source].add(self.wiring.openflow_port[port.name])
-        self.fabric = Fabric(self.wiring, ports, controllers=[controller], carry_control=True)
+        self.tier = tier
+        self.fabric: Fabric | Distant
+        if tier == "mininet":
+            from qnet.emulate.distant import Distant  # noqa: PLC0415
+
+            self.fabric = Distant(topology, controller)
+        else:
+            ports = {node.name: {HOST_PORT} for node in topology.nodes}
+            for port in topology.ports:
+                ports[port.source].add(self.wiring.openflow_port[port.name])
+            self.fabric = Fabric(self.wiring, ports, controllers=[controller], carry_control=True)
         self.hosts = tuple(node.name for node in topology.nodes)
 
     def __enter__(self) -> Testbed:
@@ -194,6 +214,20 @@ class Testbed:
         """Tell whether nothing that a host sends comes to another one."""
         trips = [self.arp(host, target), *(self.udp(host, target) for _ in range(2))]
         return all(target not in trip.hosts for trip in trips)
+
+    def run(self, host: str, command: str, most_s: float = RUN_S) -> Ran:
+        """Run a shell command in a host, for so long at most; in tier mininet.
+
+        Wires carry its frames at once, at what rate they can. Raises EnvironmentMissing in tier
+        lockstep, which has no hosts.
+        """
+        if isinstance(self.fabric, Fabric):
+            raise EnvironmentMissing(f"{command}: hosts run commands in tier mininet only")
+        return self.fabric.run(host, command, most_s)
+
+    def ip(self, host: str) -> str:
+        """Return the address of a host, as in 10.0.0.1."""
+        return show_ipv4(self.wiring.host_ip(host))
 
     # Links and rules
 

@@ -8,22 +8,26 @@ in its namespaces; a folder is all that a killed run can leave (`qnet.emulate.cl
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
+import termios
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qnet.emulate import cleanup, net, ovs
+from qnet.emulate import apart, cleanup, ovs
+from qnet.emulate.attached import CONNECT_S
 from qnet.emulate.case import Case
-from qnet.emulate.compare import compare
+from qnet.emulate.compare import SHIPPED, compare
 from qnet.emulate.kernels import TIME
 from qnet.emulate.ports import Ports
+from qnet.emulate.relay import Relay
 from qnet.emulate.walk import Walk, walk
 from qnet.emulate.wires.run import Lateness
 from qnet.errors import EnvironmentMissing, QnetError
@@ -50,11 +54,16 @@ FRAMES_EACH = 400
 BUDGET_S = 45.0
 """Wall-clock time of the emulation proper, where the dilation is not given."""
 
+PROMPT = "prompt"
+"""File in a run's folder: there while its command line has the terminal."""
+
 PROGRESS = "progress"
 """File in a run's folder: a line for each step of a stage, its title, steps done, steps in all."""
 
 LOOK_S = 0.2
 """How often the progress of the child is looked at."""
+
+missing = apart.missing
 
 Progress = Callable[[str, int, int], None]
 
@@ -98,6 +107,10 @@ class Options:
     time at most and ends where virtual time is by then. With `free_run` nothing of the profile is
     sent: hosts' own frames only, forwarded over the shortest paths.
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
+    `controller` is one of somebody's own, outside, as in tcp:127.0.0.1:6653, instead of the shipped
+    one; the rules that the plan wants of it are written to `rules_file` before switches connect.
+    It has `connect_s` to answer all switches, and as long to lay what the plan wants. Hosts under
+    it find each other's addresses by themselves, unless `arp` gives them all of them.
     """
 
     sample: Mapping[int, int]
@@ -109,6 +122,10 @@ class Options:
     captures: Path | None = None
     free_run: bool = False
     violations_ppm: int = 1000
+    controller: str | None = None
+    rules_file: Path | None = None
+    arp: bool = False
+    connect_s: float = CONNECT_S
     budget_s: float = BUDGET_S
 
 
@@ -124,6 +141,8 @@ class CommandResult:
 
 class LostFrame(NamedTuple):
     """A real frame that a port dropped or a link lost, as the simulator's own kernel had it.
+
+    What a cut took is among them.
 
     `number` is its place among its source's frames. `port` is where, and behind which, it was lost.
     """
@@ -166,6 +185,7 @@ class Emulated:
     void: str
     commands: tuple[CommandResult, ...] = ()
     captures: tuple[Path, ...] = ()
+    controller: str = SHIPPED
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def told(self) -> list[str]:
@@ -178,7 +198,8 @@ class Emulated:
             *(
                 [
                     f"cut seen by the switches within {self.failover_s * 1e3:.1f} ms; they sent "
-                    f"{late.rerouted} frames another way, {late.cut} were lost on the wire"
+                    f"{late.rerouted} frames another way, {late.followed} of them on another "
+                    f"path of the plan; {late.cut} were lost on the wire"
                 ]
                 if self.cut_ps is not None
                 else []
@@ -189,16 +210,6 @@ class Emulated:
             f"{late.violations} of {late.put_in} frames too late; virtual time held "
             f"{late.holds} times, {late.held_ns / 1e9:.2f} s in all",
         ]
-
-
-def missing() -> str | None:
-    """Say what keeps the tier from running here, or None when nothing does."""
-    if os.geteuid() != 0:
-        return "the mininet tier makes network namespaces and devices: run it as root"
-    for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
-        if shutil.which(name) is None:
-            return f"{name} is not here; it comes with: apt-get install {package}"
-    return ovs.missing() or net.missing()
 
 
 def choose_sample(
@@ -267,28 +278,20 @@ def emulate_mininet(
     try:
         with (folder / JOB).open("wb") as file:
             pickle.dump((topology, profile, plan, options), file)
-        command = [
-            *("setpriv", "--pdeathsig", "KILL"),
-            *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
-            *(sys.executable, "-m", "qnet.emulate.inside", str(folder)),
-        ]
-        quiet = None if options.cli else subprocess.DEVNULL
-        with (folder / "words").open("w+") as words, ovs.unwinding():
-            child = subprocess.Popen(
-                command,
-                stdin=quiet,
-                stdout=None if options.cli else words,
-                stderr=None if options.cli else words,
-                start_new_session=not options.cli,
-            )
+        with ExitStack() as stack:
+            words = stack.enter_context((folder / "words").open("w+"))
+            stack.enter_context(ovs.unwinding())
+            if options.controller is not None:
+                stack.enter_context(Relay(folder, options.controller))
+            if options.cli:
+                stack.enter_context(lent_terminal(folder / PROMPT))
+            child = apart.start("qnet.emulate.inside", folder, words, terminal=options.cli)
             try:
-                cleanup.note(folder, child.pid, "namespaces")
                 code = _watch(child, folder / PROGRESS, progress)
             finally:
-                _end(child)
+                apart.end(child)
             if code != 0 or not (folder / RESULT).exists():
-                words.seek(0)
-                last = "\n".join(words.read().strip().splitlines()[-12:])
+                last = apart.last_words(words)
                 raise TierFailure(f"the emulation ended early (exit code {code})\n{last}")
         with (folder / RESULT).open("rb") as file:
             result: Emulated | QnetError = pickle.load(file)
@@ -297,6 +300,34 @@ def emulate_mininet(
         return result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def lent_terminal(prompt: Path) -> Iterator[None]:
+    """Leave Ctrl-C to a child while the file `prompt` is there; the terminal is as before then.
+
+    A terminal that is closed ends the run.
+    """
+
+    def interrupt(*_: object) -> None:
+        if not prompt.exists():
+            raise KeyboardInterrupt
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+    usual = [(one, signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGHUP)]
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGHUP, leave)
+    try:
+        yield
+    finally:
+        for one, handler in usual:
+            signal.signal(one, handler)
+        if before is not None:
+            with contextlib.suppress(termios.error):  # it is closed
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _watch(child: subprocess.Popen[bytes], path: Path, progress: Progress | None) -> int:
@@ -357,6 +388,7 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
     return made.model_copy(
         update={
             "tier": "mininet",
+            "controller": run.controller,
             "observation": seen,
             "dilation": run.dilation,
             "switches": run.switches,
@@ -388,12 +420,3 @@ def _drops(ports: Ports, run: Emulated) -> tuple[Drop, ...]:
         Drop(port=port, name=name, cause=cause, frames=frames)
         for (port, name, cause), frames in sorted(count.items())
     )
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and, by the kernel, all that is in its namespaces; nothing if it has ended."""
-    if child.poll() is None:
-        # The first process inside ends with `unshare`; it is asked first, for a clean shutdown.
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        child.wait()

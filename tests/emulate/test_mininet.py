@@ -1,8 +1,6 @@
 """Tier `mininet`: real switches, hosts and wires, beside the simulator."""
 
-import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +19,7 @@ from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
+from tests.emulate.leftovers import command_of, descendants, folders, machine
 
 REASON = tier.missing()
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -64,38 +63,6 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 @pytest.fixture(scope="module")
 def plan(scenario: Scenario) -> Plan:
     return schedule(scenario.topology, scenario.profile, topology_sha256="", traffic_sha256="")
-
-
-def machine() -> set[str]:
-    """Devices and namespaces named as those of a run, which must leave none; others may come."""
-    devices = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
-    names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
-    every = [line.split()[1].partition("@")[0].rstrip(":") for line in devices.stdout.splitlines()]
-    every += [line.split()[0] for line in names.stdout.splitlines()]
-    return {one for one in every if re.fullmatch(r"[ehsw]\d+(-\d+)?|.*qnet.*", one)}
-
-
-def folders(process: int) -> list[Path]:
-    """Return the folders of a process's runs; other runs on the machine have theirs."""
-    found = []
-    for folder in cleanup.base().glob(f"{cleanup.PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if f'"pid": {process},' in (folder / cleanup.STATE).read_text():
-                found.append(folder)
-    return found
-
-
-def descendants(process: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == process:
-            child = int(stat.parent.name)
-            found += [child, *descendants(child)]
-    return found
 
 
 def test_what_comes_out_is_what_was_simulated(
@@ -244,7 +211,7 @@ def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path
         inside: list[int] = []
         while time.monotonic() < give_up and child.poll() is None:
             inside = descendants(child.pid)
-            if any("sleep 60" in _command(one) for one in inside):
+            if any("sleep 60" in command_of(one) for one in inside):
                 break
             time.sleep(0.1)
         assert len(inside) > 5, "switches and hosts are running"
@@ -263,10 +230,3 @@ def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path
         assert cleanup.cleanup()
     assert not folders(child.pid)
     assert machine() == before
-
-
-def _command(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""

@@ -14,8 +14,8 @@ from qnet.emulate.wiring import Wiring
 from qnet.model.emulation import Emulation
 from qnet.simulate.setup import owners
 from tests.asking import Answer, ask
+from tests.emulate.leftovers import folders, machine
 from tests.emulate.networks import every_part, round_about
-from tests.emulate.test_mininet import folders, machine
 
 REASON = tier.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from qnet.cli import main
+from qnet.emulate.apart import missing as missing_namespaces
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.openflow import to_text
@@ -87,6 +91,26 @@ def test_a_project_writes_its_tests_in_ten_lines(pytester: pytest.Pytester) -> N
     found.assert_outcomes(passed=1, failed=1)
 
 
+@pytest.mark.parametrize("tier", ["lockstep", "mininet"])
+def test_the_project_of_the_documents_runs_as_printed(tier: str, pytester: pytest.Pytester) -> None:
+    reason = missing_namespaces()
+    if tier == "mininet" and reason is not None:
+        pytest.skip(reason)
+    text = (Path(__file__).parents[2] / "docs" / "controllers.md").read_text()
+    files = re.findall(r"(?ms)^```\w+\n(# (\w+\.\w+)\n.*?)^```$", text)
+    names = ["line.yaml", "my_controller.py", "test_my_controller.py", "test_my_hosts.py"]
+    assert [name for _, name in files] == names
+    for words, name in files:
+        (pytester.path / name).write_text(words)
+    known = pytester._request.config.pluginmanager.has_plugin("qnet")
+    options = ["-q", f"--qnet-tier={tier}", *([] if known else ["-p", "qnet.pytest_plugin"])]
+    which = {
+        "lockstep": [names[2]],
+        "mininet": [f"{names[2]}::test_a_guest_is_isolated", names[3]],
+    }
+    pytester.runpytest(*options, *which[tier]).assert_outcomes(passed=2)
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [("6653", "write it like"), ("udp:1.2.3.4:1", "write it like"), ("tcp:h:99999", "write it")],
@@ -95,6 +119,24 @@ def test_an_address_that_is_none(address: str, words: str) -> None:
     done = command("emulate", "dual-node", "--controller", address)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--arp"], "--arp: goes with --exec or --cli"),
+        (["--dilation", "7"], "--dilation: goes with"),
+        (["--tier", "mininet", "--dilation", "7"], "--dilation: goes with"),
+        (["--rules-file", "x"], "--rules-file: goes with --against plan"),
+        (["--cli", "--against", "plan"], "--against: leave out"),
+        (["--exec", "a=true", "--sample", "3"], "--sample: is for judging"),
+    ],
+)
+def test_options_that_nothing_would_heed_are_refused(options: list[str], words: str) -> None:
+    asking = ["emulate", "dual-node", "--controller", "tcp:127.0.0.1:6653", *options]
+    done = CliRunner().invoke(main, asking)
+    assert done.exit_code == 2
+    assert words in done.output
 
 
 def test_the_command_judges_a_controller() -> None:

@@ -33,7 +33,7 @@ from qnet.simulate import kernels as k
 from qnet.simulate.ports.account import copies_at
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
-from qnet.simulate.setup import build, hops_of, owners
+from qnet.simulate.setup import build, hops_of, owners, positions
 
 Ints = NDArray[np.int64]
 
@@ -98,7 +98,8 @@ class Probe(NamedTuple):
     is the source whose frames are copies of this one's, or -1; the host sends one for both. `label`
     is that of its frames between switches, or -1. Frames that are `tagged` carry their cycle; the
     talker's host says that of the first path, by so much `tag_ahead` of this one's. `leader` is the
-    source that frames are marked with, this one where it is -1.
+    source that frames are marked with, this one where it is -1. `beside` is the port by which the
+    talker's switch sends them when their own is down, or -1.
     """
 
     source: int
@@ -111,6 +112,7 @@ class Probe(NamedTuple):
     tagged: bool = False
     tag_ahead: int = 0
     leader: int = -1
+    beside: int = -1
 
 
 class Arrival(NamedTuple):
@@ -165,6 +167,8 @@ class Lateness:
     cut: int
     rerouted: int
     """Frames that a switch sent by another port than planned, the planned one's wire being cut."""
+    followed: int
+    """Those of them that were on another path of the plan then."""
     eliminated: int
     """Copies that came to their listener's switch after the first one of their frame."""
     no_slot: int
@@ -250,9 +254,9 @@ class Emulator:
         law[w.BATCH] = BATCH
         law[w.WINDOW_PS] = self.window_ps
         law[w.PATIENCE_NS] = PATIENCE_NS
-        law[w.RING_WORDS] = (1 << (stride + RING_HEADER_BYTES - 1).bit_length()) // 8
         law[w.SKIPS] = int(skips)
         law[w.MEETING_LAG_PS] = 2 * self.window_ps + MEETING_LAG_NS * 1000 // dilation
+        law[w.RING_WORDS] = (1 << (stride + RING_HEADER_BYTES - 1).bit_length()) // 8
         self.wires = self._wires(law, edged, profile, probes)
         self.pool = _pool(slots, stride, len(self.found), edged)
         self.messages = self._messages()
@@ -271,7 +275,7 @@ class Emulator:
         if law[w.FREE_RUN]:
             order = sorted(end_of_port)
         probe = np.zeros((len(self.found), 16), dtype=np.int64)
-        probe[:, w.TWIN] = -1
+        probe[:, [w.TWIN, w.BESIDE]] = -1
         probe[:, w.MADE] = [one.law.first_step * one.law.packets for one in self.found]
         patterns: list[tuple[int, int, int]] = []
         templates: list[bytes] = []
@@ -282,6 +286,7 @@ class Emulator:
             row[w.TWIN], row[w.PATH] = one.twin, one.label
             row[w.TAGGED], row[w.TAG_AHEAD] = int(one.tagged), one.tag_ahead
             row[w.LEADER] = one.leader if one.leader >= 0 else one.source
+            row[w.BESIDE] = one.beside
             patterns += [(len(data), size, tag) for size, tag, data in one.templates]
             templates += [data for _, _, data in one.templates]
         template = np.zeros((max(len(templates), 1), int(law[w.STRIDE])), dtype=np.uint8)
@@ -314,6 +319,7 @@ class Emulator:
             order=np.array(order, dtype=np.int64),
             meetings=np.array(sorted(stations), dtype=np.int64),
             probe=probe,
+            ways=self._ways(probes),
             pattern=np.array(patterns or [(0, 0, 0)], dtype=np.int64),
             template=template,
             rank_of=np.array(rank_of, dtype=np.int64),
@@ -324,6 +330,17 @@ class Emulator:
             timer=np.zeros_like(probe) if parts is None else parts.source_state,
             timetable=np.zeros(0, dtype=np.int64) if parts is None else parts.timetable,
         )
+
+    def _ways(self, probes: Sequence[Probe]) -> Ints:
+        """Return label, port and position of every hop of the sources that have probes."""
+        hops = hops_of(self.found)
+        _, place = positions(hops)
+        rows = [
+            (one.label, port.number, place[hops.first[one.source] + hop])
+            for one in probes
+            for hop, port in enumerate(self.found[one.source].ports)
+        ]
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
     def _messages(self) -> w.Messages:
         sent = np.zeros((BATCH, 8), dtype=np.int64)
@@ -583,6 +600,7 @@ class Emulator:
             wrong_tags=int(count[w.WRONG_TAGS]),
             cut=int(count[w.CUT]),
             rerouted=int(count[w.REROUTED]),
+            followed=int(count[w.FOLLOWED]),
             eliminated=int(count[w.ELIMINATED]),
             no_slot=int(count[w.NO_SLOT]),
             send_errors=int(count[w.SENT_ERRORS]),

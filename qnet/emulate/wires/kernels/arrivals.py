@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from qnet.emulate.wires.kernels.frames import has_trailer, label_of, read
-from qnet.emulate.wires.kernels.rows import insert_free, is_cut, renumber, take_out
+from qnet.emulate.wires.kernels.rows import (
+    insert_free,
+    is_cut,
+    put_aside,
+    renumber,
+    take_out,
+    way_on,
+)
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
     heap_push,
@@ -14,6 +21,7 @@ from qnet.emulate.wires.kernels.slots import (
 from qnet.emulate.wires.kernels.system import copy
 from qnet.emulate.wires.kernels.tables import (
     AWAY,
+    BASE,
     BUFFERS,
     BYTES_HELD,
     CAME_OUT,
@@ -22,6 +30,7 @@ from qnet.emulate.wires.kernels.tables import (
     EDGE_END,
     EXIT,
     EXPECTED,
+    FOLLOWED,
     FREE_FRAMES,
     FREE_SLOT,
     HOP,
@@ -184,8 +193,10 @@ def came_out_planned(
             give_to_host(slot, now, wires, pool)
         return
     if one[slot, EXPECTED] != port:
+        position = -1
         if is_cut(slot, wires, pool):
             count[REROUTED] += 1
+            position = way_on(label_of(data, at, length) >> 3, port, wires, routes)
         else:
             count[STRAYS] += 1
             note_fault(
@@ -193,7 +204,14 @@ def came_out_planned(
                 pool,
             )  # fmt: skip
         take_out(slot, wires, pool, lanes)
-        drop_slot(slot, pool)
+        if position < 0 or not put_aside(slot, position, wires, pool, routes, lanes):
+            drop_slot(slot, pool)
+            return
+        count[FOLLOWED] += 1
+        count[CAME_OUT] += 1
+        pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
+        keep_bytes(slot, at, length, wires, pool, messages)
+        one[slot, BYTES_HELD] = length
         return
     count[CAME_OUT] += 1
     pool.histogram[INSIDE, bin_of(max(inside, 0) * 1000)] += 1
@@ -201,7 +219,8 @@ def came_out_planned(
     one[slot, BYTES_HELD] = length
     one[slot, STATE] = QUEUED
     label = label_of(data, at, length)
-    path = wires.probe[owner, PATH]
+    # That of another source, where a cut has sent the frame another way.
+    path = wires.probe[routes.owner[one[slot, BASE]], PATH]
     if path >= 0 and label >> 3 != path:
         note_fault(WRONG_LABEL, owner, port, label >> 3, path, one[slot, VIRTUAL], pool)
     lane = one[slot, IN_LANE]

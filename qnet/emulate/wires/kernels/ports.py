@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qnet.emulate.wires.kernels.arrivals import give_to_host, send_free
 from qnet.emulate.wires.kernels.packets import exchange
-from qnet.emulate.wires.kernels.rows import is_cut, plan_hop, slot_of, take_out
+from qnet.emulate.wires.kernels.rows import is_hopeless, plan_hop, slot_of, take_out
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
     forget,
@@ -47,6 +47,7 @@ from qnet.emulate.wires.kernels.tables import (
     VIOLATIONS,
     VIRTUAL,
     WAITING,
+    WIRE_CUT,
     Messages,
     Pool,
     Wires,
@@ -98,11 +99,11 @@ def awaited(until: int, wires: Wires, pool: Pool) -> bool:
     The one found last is looked at first: it is asked time and again while it is not there.
     """
     last = pool.counts[AWAITED]
-    if is_awaited(last, until, wires, pool) and not is_cut(last, wires, pool):
+    if is_awaited(last, until, wires, pool) and not is_hopeless(last, wires, pool):
         return True
     for i in range(pool.counts[LIVE_COUNT]):
         slot = pool.live[i]
-        if is_awaited(slot, until, wires, pool) and not is_cut(slot, wires, pool):
+        if is_awaited(slot, until, wires, pool) and not is_hopeless(slot, wires, pool):
             pool.counts[AWAITED] = slot
             return True
     return False
@@ -130,9 +131,10 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
         state = one[slot, STATE]
         if is_awaited(slot, until, wires, pool):
             kind = LATE_OR_LOST
-            if is_cut(slot, wires, pool):
+            if is_hopeless(slot, wires, pool):
                 kind = CUT_OFF
                 count[CUT] += 1
+                note_loss(slot, one[slot, EXPECTED], WIRE_CUT, pool)
                 take_out(slot, wires, pool, lanes)
             else:
                 count[VIOLATIONS] += 1
@@ -258,6 +260,7 @@ def follow_on(
     if wires.down[port, 0] <= enters and leaves < wires.down[port, 1]:
         pool.counts[CUT] += 1
         note_fault(CUT_OFF, owner, port, 0, 0, leaves, pool)
+        note_loss(slot, port, WIRE_CUT, pool)
         take_out(slot, wires, pool, lanes)
         drop_slot(slot, pool)
         return
@@ -296,6 +299,8 @@ def leave(slot: int, wires: Wires, pool: Pool, tally: Tally, network: Network) -
     if cut or wires.into[port] < 0:
         count[CUT] += 1
         note_fault(CUT_OFF, one[slot, OWNER], port, 0, 0, leaves, pool)
+        if one[slot, OWNER] >= 0:
+            note_loss(slot, port, WIRE_CUT, pool)
         drop_slot(slot, pool)
     elif one[slot, OWNER] >= 0:
         one[slot, EXPECTED] = -1

@@ -12,18 +12,26 @@ from qnet.emulate.wires.kernels.tables import (
     BASE,
     BASE_OWNER,
     BASE_POSITION,
+    BESIDE,
     BORN,
     BYTES_HELD,
     COUNTER,
     DROPPED_FREE,
     EXPECTED,
+    FRAME,
     FREE_LATE,
+    HOP,
     IN_LANE,
+    OWNER,
     QUEUED,
     SERVED,
     STATE,
     STRIDE,
+    TAGGED,
     VIRTUAL,
+    WAY_LABEL,
+    WAY_PORT,
+    WAY_POSITION,
     Pool,
     Wires,
 )
@@ -82,10 +90,8 @@ def insert_free(
 ) -> int:
     """Put the row of a free frame into the edge lane of a port, in order of arrival."""
     lane = wires.edge_lane[port]
-    one, cells = pool.slot, lanes.cells
-    tail = lanes.sender[lane, TAIL]
-    head = lanes.receiver[lane, HEAD]
-    if tail - head > lanes.mask[lane]:
+    one = pool.slot
+    if lanes.sender[lane, TAIL] - lanes.receiver[lane, HEAD] > lanes.mask[lane]:
         pool.counts[DROPPED_FREE] += 1
         drop_slot(slot, pool)
         return LANE_FULL
@@ -109,6 +115,20 @@ def insert_free(
     if wires.general.shape[0] > 0:
         wires.general[own, :] = -1
         wires.general[own, RING] = wires.ring_of[port, routes.rank[own]]
+    one[slot, BORN] = arrival
+    one[slot, EXPECTED] = port
+    insert(slot, lane, arrival, max(one[slot, BYTES_HELD] + 4, 64), wires, pool, lanes)
+    return DONE
+
+
+@bare_kernel
+def insert(
+    slot: int, lane: int, arrival: int, frame_bytes: int, wires: Wires, pool: Pool, lanes: Lanes
+) -> None:
+    """Put the row of a frame that is in its slot into an edge lane, in order of arrival."""
+    one, cells = pool.slot, lanes.cells
+    head = lanes.receiver[lane, HEAD]
+    tail = lanes.sender[lane, TAIL]
     at = tail
     while at > head:
         before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
@@ -123,17 +143,42 @@ def insert_free(
         at -= 1
     place = lanes.base[lane] + (at & lanes.mask[lane])
     cells[place, ARRIVAL] = arrival
-    cells[place, BIRTH] = arrival
-    cells[place, LABEL] = (own << 16) | max(one[slot, BYTES_HELD] + 4, 64)
+    cells[place, BIRTH] = one[slot, BORN]
+    cells[place, LABEL] = ((wires.law[BASE_POSITION] + slot) << 16) | frame_bytes
     cells[place, CYCLE] = 0
     lanes.sender[lane, TAIL] = tail + 1
     pool.scanned[lane] = tail + 1
     one[slot, STATE] = QUEUED
     one[slot, IN_LANE] = lane
     one[slot, COUNTER] = at
-    one[slot, BORN] = arrival
-    one[slot, EXPECTED] = port
-    return DONE
+
+
+@bare_kernel
+def way_on(label: int, port: int, wires: Wires, routes: Routes) -> int:
+    """Return the position at a port on the path that a label names, or -1 where there is none.
+
+    A path with cycles is none: where its cycles are full, another's frame has no place in them.
+    """
+    ways = wires.ways
+    for i in range(ways.shape[0]):
+        if ways[i, WAY_LABEL] == label and ways[i, WAY_PORT] == port:
+            position = ways[i, WAY_POSITION]
+            return position if wires.probe[routes.owner[position], TAGGED] == 0 else -1
+    return -1
+
+
+@bare_kernel
+def put_aside(
+    slot: int, position: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes
+) -> bool:
+    """Queue a planned frame on another path than its own, at the time at which it is there."""
+    lane = wires.edge_lane[wires.port_of[position]]
+    if lanes.sender[lane, TAIL] - lanes.receiver[lane, HEAD] > lanes.mask[lane]:
+        return False
+    plan_hop(slot, position, wires, pool, routes)
+    one = pool.slot
+    insert(slot, lane, one[slot, VIRTUAL], one[slot, FRAME], wires, pool, lanes)
+    return True
 
 
 @bare_kernel
@@ -169,3 +214,15 @@ def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
     """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
     down, port = wires.down, pool.slot[slot, EXPECTED]
     return port >= 0 and down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]
+
+
+@bare_kernel
+def is_hopeless(slot: int, wires: Wires, pool: Pool) -> bool:
+    """Say whether a planned frame cannot leave its switch: its wire is cut, with no way round."""
+    if not is_cut(slot, wires, pool):
+        return False
+    one, down = pool.slot, wires.down
+    beside = wires.probe[one[slot, OWNER], BESIDE]
+    if beside < 0 or one[slot, HOP] > 0:
+        return True
+    return down[beside, 0] <= one[slot, VIRTUAL] < down[beside, 1]

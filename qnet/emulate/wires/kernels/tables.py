@@ -24,7 +24,11 @@ SWITCH_END, EDGE_END, HOST_END = 0, 1, 2
 
 # Columns of `Wires.probe`, one row per source.
 EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADER, MADE = range(8)
-PATH, TAGGED, TAG_AHEAD, LATE = range(8, 12)
+PATH, TAGGED, TAG_AHEAD, LATE, BESIDE = range(8, 13)
+
+# Columns of `Wires.ways`.
+WAY_LABEL, WAY_PORT, WAY_POSITION = range(3)
+
 # Columns of `Wires.pattern`.
 PATTERN_BYTES, PATTERN_FRAME, PATTERN_TAG = 0, 1, 2
 STAMP = 42
@@ -41,7 +45,7 @@ FREE_COUNT, LIVE_COUNT, HEAP_COUNT, RECORD_COUNT, FAULT_COUNT, CAPTURE_BYTES = r
 COMPLETE, SERVED, PUT_IN, CAME_OUT, VIOLATIONS, STALE, STRAYS, WRONG_TAGS = range(6, 14)
 FREE_FRAMES, FREE_LATE, NO_SLOT, DROPPED_FREE, CUT, SENT_ERRORS, DELIVERED = range(14, 21)
 MARGIN_LEAST, TIME_NOW, TO_HOSTS, MADE_REAL, BUSY_LONGEST, HELD_NS, HOLDS, WAITED_NS = range(21, 29)
-BUSY_NS, AWAITED, REROUTED, LOSS_COUNT, ELIMINATED = range(29, 34)
+BUSY_NS, AWAITED, REROUTED, LOSS_COUNT, ELIMINATED, FOLLOWED = range(29, 35)
 
 # Columns of `Pool.record` and of `Pool.fault`.
 RECORD_OWNER, RECORD_SEQUENCE, RECORD_BORN, RECORD_TIME, RECORD_BYTES, RECORD_AT = range(6)
@@ -49,9 +53,9 @@ RECORD_WALL, RECORD_END = 6, 7
 FAULT_KIND, FAULT_OWNER, FAULT_PORT, FAULT_FOUND, FAULT_WANTED, FAULT_TIME = range(6)
 LATE_OR_LOST, WRONG_PORT, WRONG_TAG, CUT_OFF, WRONG_LABEL = range(5)
 
-# Columns of `Pool.loss`. The causes are this one, and those of `Parts.dropped` from 1 on.
+# Columns of `Pool.loss`. The causes are these, and those of `Parts.dropped` from 1 on.
 LOSS_OWNER, LOSS_SEQUENCE, LOSS_PORT, LOSS_CAUSE = range(4)
-NO_QUEUE_ROOM = 0
+NO_QUEUE_ROOM, WIRE_CUT = 0, -1
 
 # Rows of `Pool.histogram`: nanoseconds of wall time, counted as thousands of picoseconds.
 INSIDE, MARGIN = 0, 1
@@ -92,6 +96,8 @@ class Wires(NamedTuple):
     meetings: Ints
     """Points of recovery, in the numbers that follow those of the ports."""
     probe: Ints
+    ways: Ints
+    """Every hop of the sources that have probes: label, port and position."""
     pattern: Ints
     """[template]: its bytes, the frame bytes and the cycle tag for which it is used (-1: any)."""
     template: Bytes

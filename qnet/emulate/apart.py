@@ -1,0 +1,78 @@
+"""Start Python in network, process and mount namespaces of its own, which the kernel ends with it.
+
+Whatever becomes of the process that starts it, the first process inside gets a signal that it
+cannot ignore, and the kernel ends with it all that is in the namespaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from qnet.emulate import cleanup, net, ovs
+
+
+def missing() -> str | None:
+    """Say what keeps Mininet's hosts and switches from running here, or None when nothing does."""
+    if os.geteuid() != 0:
+        return "the mininet tier makes network namespaces and devices: run it as root"
+    for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
+        if shutil.which(name) is None:
+            return f"{name} is not here; it comes with: apt-get install {package}"
+    return ovs.missing() or net.missing()
+
+
+def start(
+    module: str,
+    folder: Path,
+    words: IO[str],
+    *,
+    terminal: bool = False,
+    inherited: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Run a module with a run's folder as its argument; what it writes goes to `words`.
+
+    With `terminal` it has this process's terminal instead, and begins with SIGINT blocked. File
+    descriptors that it inherits are further arguments, and keep their numbers.
+    """
+    command = [
+        *("setpriv", "--pdeathsig", "KILL"),
+        *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
+        *(sys.executable, "-m", module, str(folder), *map(str, inherited)),
+    ]
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if terminal else ())
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=None if terminal else subprocess.DEVNULL,
+            stdout=None if terminal else words,
+            stderr=None if terminal else words,
+            start_new_session=not terminal,
+            pass_fds=inherited,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
+    cleanup.note(folder, child.pid, "namespaces")
+    return child
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End the child and, by the kernel, all that is in its namespaces; nothing if it has ended."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        child.wait()
+
+
+def last_words(words: IO[str]) -> str:
+    """Return the end of what a child wrote."""
+    words.flush()
+    words.seek(0)
+    return "\n".join(words.read().strip().splitlines()[-12:])

@@ -1,0 +1,91 @@
+"""Switches under a controller that somebody else started: wait until it has done its work.
+
+Nobody says when a stranger's controller is ready. Its switches are connected when Open vSwitch says
+so; it is ready when it has left all tables alone for a while, or when they are as they should be.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from qnet.emulate.audit import audit
+from qnet.emulate.flows import Flow
+from qnet.emulate.openflow import Switch
+from qnet.emulate.ovs import Ovs
+from qnet.emulate.text import read_flows, read_groups, read_meters
+from qnet.emulate.wiring import Wiring
+from qnet.errors import EnvironmentMissing
+
+CONNECT_S = 20.0
+"""Longest wait for a controller that somebody else started."""
+
+
+def read_switch(ovs: Ovs, bridge: str, node: str, datapath_id: int) -> Switch:
+    """Read what the bridge of a node has now: entries, groups and meters."""
+    return Switch(
+        node,
+        datapath_id,
+        read_flows(ovs.dump("flows", bridge)),
+        read_groups(ovs.dump("groups", bridge)),
+        read_meters(ovs.dump("meters", bridge)),
+    )
+
+
+class Attached(ABC):
+    """What a set of switches can say of itself, whichever way its frames are carried."""
+
+    wiring: Wiring
+
+    @abstractmethod
+    def disconnected(self) -> Sequence[str]:
+        """Return the nodes whose switches have no connection to a controller."""
+
+    @abstractmethod
+    def entry_count(self) -> int:
+        """Return how many entries all tables have together."""
+
+    @abstractmethod
+    def tables(self, node: str) -> Switch:
+        """Read what a switch has now: entries, groups and meters."""
+
+    @abstractmethod
+    def pump(self, seconds: float) -> None:
+        """Let switches and controller talk for a while of wall-clock time."""
+
+    def wait_connected(self, controller: str, most_s: float = CONNECT_S) -> None:
+        """Wait for every switch's connection; raises EnvironmentMissing when one gets none."""
+        end = time.monotonic() + most_s
+        while absent := self.disconnected():
+            if time.monotonic() > end:
+                raise EnvironmentMissing(
+                    f"{len(absent)} switches got no answer from a controller "
+                    f"at {controller} in {most_s:.0f} s (OpenFlow 1.3): start it first"
+                )
+            self.pump(0.05)
+
+    def wait_quiet(self, quiet_s: float = 1.0, most_s: float = CONNECT_S) -> None:
+        """Wait until the controller has left all tables alone for a while of wall-clock time."""
+        end = time.monotonic() + most_s
+        before, since = -1, time.monotonic()
+        while time.monotonic() - since < quiet_s and time.monotonic() < end:
+            self.pump(0.05)
+            now = self.entry_count()
+            if now != before:
+                before, since = now, time.monotonic()
+
+    def wait_as_planned(
+        self, flows: Iterable[Flow], nodes: Sequence[str], most_s: float = CONNECT_S
+    ) -> None:
+        """Wait until all flows are carried as planned, or for so long.
+
+        A slow controller may be quiet before it begins; what is as planned needs no wait.
+        """
+        flows = tuple(flows)
+        end = time.monotonic() + most_s
+        self.wait_quiet(0.1)
+        while time.monotonic() < end and audit(
+            self.wiring, flows, [self.tables(node) for node in nodes]
+        ):
+            self.wait_quiet(most_s=end - time.monotonic())

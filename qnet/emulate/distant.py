@@ -1,0 +1,146 @@
+"""The testbed's switches with devices and real hosts: inside namespaces, asked from outside.
+
+`Distant` is to a testbed what `qnet.emulate.fabric.Fabric` is: frames go into switches and what
+comes out is told. The work is done by a child process (`qnet.emulate.carrier`) inside namespaces of
+its own, which reads requests from a socket that both have from the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import shutil
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from qnet.emulate import apart, cleanup
+from qnet.emulate.attached import Attached
+from qnet.emulate.fabric import Entry, Out
+from qnet.emulate.openflow import Switch
+from qnet.emulate.ovs import SwitchFailure
+from qnet.emulate.relay import Relay
+from qnet.emulate.tier import JOB
+from qnet.emulate.wiring import Wiring
+from qnet.errors import EnvironmentMissing, QnetError
+from qnet.model.topology import Topology
+
+
+class Ran(NamedTuple):
+    """What a host's command wrote, and its exit code: 124 if it took too long."""
+
+    exit_code: int
+    output: str
+
+
+class Distant(Attached):
+    """Switches and hosts of a topology in namespaces of their own; a context manager.
+
+    `controller` is where a controller listens outside, as in tcp:127.0.0.1:6653. Raises
+    EnvironmentMissing without root, Open vSwitch or Mininet.
+    """
+
+    def __init__(self, topology: Topology, controller: str) -> None:
+        self.topology = topology
+        self.wiring = Wiring(topology)
+        self.controller = controller
+        self._open = ExitStack()
+        self._words: Any = None
+        self._line: Connection | None = None
+
+    def __enter__(self) -> Distant:
+        reason = apart.missing()
+        if reason is not None:
+            raise EnvironmentMissing(reason)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child and all that is in its namespaces; may be called at any time, and again."""
+        self._open.close()
+
+    def _start(self) -> None:
+        folder = cleanup.new_run()
+        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        with (folder / JOB).open("wb") as file:
+            pickle.dump(self.topology, file)
+        self._words = self._open.enter_context((folder / "words").open("w+"))
+        self._open.enter_context(Relay(folder, self.controller))
+        mine, childs = socket.socketpair()
+        self._line = self._open.enter_context(Connection(mine.detach()))
+        with childs:
+            inherited = (childs.fileno(),)
+            child = apart.start("qnet.emulate.carrier", folder, self._words, inherited=inherited)
+            self._open.callback(apart.end, child)
+        self._hear()
+
+    def _ask(self, what: str, *arguments: object) -> Any:
+        assert self._line is not None, "use Distant in a with statement"
+        with contextlib.suppress(OSError):  # its last words say more
+            self._line.send((what, arguments))
+        return self._hear()
+
+    def _hear(self) -> Any:
+        assert self._line is not None
+        try:
+            answer = self._line.recv()
+        except (EOFError, OSError):
+            last = apart.last_words(self._words)
+            raise SwitchFailure(f"the switches' process ended\n{last}") from None
+        if isinstance(answer, QnetError):
+            raise answer
+        return answer
+
+    def react(self, entries: Sequence[Entry], patience_s: float) -> list[list[Out]]:
+        """Send frames into switches and return what came out for each, by port.
+
+        A frame of which nothing comes out is given up after `patience_s` of wall-clock time.
+        """
+        outs: list[list[Out]] = self._ask("react", list(entries), patience_s)
+        return outs
+
+    def pump(self, seconds: float) -> None:
+        """Let switches, hosts and controller talk for a while of wall-clock time."""
+        self._ask("pump", seconds)
+
+    def set_wire(self, port_name: str, *, up: bool) -> None:
+        """Take a wire down, or up again; returns when both its switches have seen it."""
+        self._ask("set_wire", port_name, up)
+
+    def tables(self, node: str) -> Switch:
+        """Read what a switch has now: entries, groups and meters."""
+        found: Switch = self._ask("tables", node)
+        return found
+
+    def fence(self) -> None:
+        """Make rule changes hold for every later frame, in all switches."""
+        self._ask("fence")
+
+    def disconnected(self) -> list[str]:
+        """Return the nodes whose switches have no connection to the controller."""
+        found: list[str] = self._ask("disconnected")
+        return found
+
+    def entry_count(self) -> int:
+        """Return how many entries all tables have together."""
+        return int(self._ask("entry_count"))
+
+    def run(self, host: str, command: str, most_s: float) -> Ran:
+        """Run a shell command in a host, while wires carry what it sends."""
+        ran: Ran = self._ask("run", host, command, most_s)
+        return ran

@@ -1,0 +1,289 @@
+"""A controller outside the namespaces drives the switches and hosts of tier mininet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qnet.check.plan import prove
+from qnet.emulate import apart, cleanup, tier
+from qnet.emulate.case import Case
+from qnet.emulate.controller import Controller
+from qnet.emulate.controller import missing as missing_controller
+from qnet.emulate.openflow import Action, Switch, to_text
+from qnet.emulate.relay import Relay
+from qnet.emulate.rules import rules_of
+from qnet.emulate.testbed import Testbed, judge_reach
+from qnet.errors import EnvironmentMissing
+from qnet.model.read import load, read_topology
+from qnet.schedule.run import schedule
+from qnet.simulate.run import simulate
+from tests.asking import COMMAND, command
+from tests.emulate.leftovers import command_of, descendants, folders, machine
+
+REASON = apart.missing() or missing_controller()
+RYU = str(Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python")
+NO_RYU = missing_controller("ryu", RYU)
+
+PROFILE = Path(__file__).parents[1] / "golden" / "line" / "traffic.yaml"
+LINE = str(PROFILE.with_name("topology.yaml"))
+
+needs_root = pytest.mark.skipif(bool(REASON), reason=str(REASON))
+
+RING = """
+title: A ring
+nodes: [{name: a}, {name: b}, {name: c}]
+links:
+  - {between: [a, b], rate: 1Gbps, length: 1km}
+  - {between: [b, c], rate: 1Gbps, length: 1km}
+  - {between: [c, a], rate: 1Gbps, length: 1km}
+"""
+
+
+# The relay, which needs neither root nor switches
+
+
+@pytest.fixture
+def echo() -> Iterator[str]:
+    """Somebody who listens and sends back what comes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def listen() -> asyncio.Server:
+        return await asyncio.start_server(answer, "127.0.0.1", 0)
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(listen())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    loop.call_soon_threadsafe(server.close)
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_a_relay_passes_on_what_either_side_says(echo: str, tmp_path: Path) -> None:
+    words = os.urandom(3_000_000)  # more than all buffers hold
+    with Relay(tmp_path, echo) as relay:
+        ends = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for end in ends:
+            end.connect(str(relay.path))
+            threading.Thread(target=end.sendall, args=(words,)).start()
+        for end in ends:
+            heard = bytearray()
+            while len(heard) < len(words):
+                heard += end.recv(1 << 16)
+            assert heard == words
+        ends.pop().close()
+        ends[0].sendall(b"still")
+        assert ends[0].recv(10) == b"still"
+    assert [end.recv(1) for end in ends] == [b"", b""], "its end closes what is open"
+    for end in ends:
+        end.close()
+    assert not relay.path.exists()
+
+
+def test_a_relay_to_nobody_closes_the_connection(tmp_path: Path) -> None:
+    with Relay(tmp_path, "tcp:127.0.0.1:9") as relay, socket.socket(socket.AF_UNIX) as end:
+        end.settimeout(10)
+        end.connect(str(relay.path))
+        assert end.recv(1) == b""
+
+
+# Hosts
+
+
+@needs_root
+@pytest.mark.skipif(bool(NO_RYU), reason=NO_RYU)
+def test_hosts_ping_under_ryus_own_learning_switch() -> None:
+    before = machine()
+    with Controller(["ryu.app.simple_switch_13"], python=RYU, framework="ryu") as controller:
+        asking = ("--exec", "a=ping -c 3 -i 0.2 -W 5 10.0.0.4", "--exec", "a=ip neighbour")
+        done = command("emulate", PROFILE, "--controller", controller.target, *asking)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert " 0% packet loss" in done.stdout
+    assert "10.0.0.4 dev eth0 lladdr 02:51:48:00:00:04 " in done.stdout, "found by ARP"
+    assert machine() == before
+
+
+@needs_root
+def test_nobody_listens() -> None:
+    topology = read_topology(LINE)
+    with pytest.raises(EnvironmentMissing, match=r"4 switches .* tcp:127.0.0.1:9 .* start it"):
+        Testbed(topology, "tcp:127.0.0.1:9", tier="mininet", connect_s=0.5).__enter__()
+    assert not folders(os.getpid())
+
+
+@needs_root
+@pytest.mark.skipif(bool(NO_RYU), reason=NO_RYU)
+def test_ryus_own_learning_switch_is_good_on_a_line() -> None:
+    before = machine()
+    with (
+        Controller(["ryu.app.simple_switch_13"], python=RYU, framework="ryu") as controller,
+        Testbed(read_topology(LINE), controller.target, tier="mininet") as testbed,
+    ):
+        judgement = judge_reach(testbed, most_pairs=3)
+        assert judgement.findings == ()
+        assert testbed.ping("a", "d").path == ("a", "b", "c", "d")
+        assert not testbed.isolated("a", "b")
+        ran = testbed.run("b", f"ping -c 2 -i 0.2 -W 5 {testbed.ip('c')}")
+        assert " 0% packet loss" in ran.output
+        assert testbed.run("b", "sleep 60 & sleep 60; true", 0.2).exit_code == 124
+    assert machine() == before
+    assert not folders(os.getpid())
+
+
+@needs_root
+def test_a_learning_switch_loops_on_a_ring(tmp_path: Path) -> None:
+    (tmp_path / "ring.yaml").write_text(RING)
+    with (
+        Controller(["learning"]) as controller,
+        Testbed(
+            read_topology(str(tmp_path / "ring.yaml")), controller.target, tier="mininet"
+        ) as it,
+    ):
+        judgement = judge_reach(it, most_pairs=1, failover=False)
+    assert any("a loop" in words for words in judgement.findings)
+
+
+@needs_root
+def test_a_way_round_a_cut_and_a_difference_of_tables(tmp_path: Path) -> None:
+    """The shipped app stands for somebody's own: it is only told the rules by a file."""
+    (tmp_path / "ring.yaml").write_text(RING)
+    topology = read_topology(str(tmp_path / "ring.yaml"))
+    rules = rules_of(topology, (), hosts=[node.name for node in topology.nodes])
+    (tmp_path / "rules.jsonl").write_text(to_text(rules))
+    with (
+        Controller(["reservation"], ["--rules-file", str(tmp_path / "rules.jsonl")]) as controller,
+        Testbed(topology, controller.target, tier="mininet") as testbed,
+    ):
+        controller.wait_converged([one.datapath_id for one in rules], 30)
+        assert testbed.differences(rules) == ()
+        assert testbed.ping("a", "b").path == ("a", "b")
+        assert testbed.failover_s("a", "b") is not None
+        with testbed.cut("a", "b"):
+            assert testbed.ping("a", "b").path == ("a", "c", "b")
+        assert testbed.ping("a", "b").path == ("a", "b")
+        first = rules[0]._replace(rules=rules[0].rules[1:])
+        found = testbed.differences([first, *rules[1:]])
+    assert [one.switch for one in found] == ["a"]
+
+
+# Against the plan
+
+
+@needs_root
+def test_the_shipped_app_outside_does_what_the_plan_wants(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.jsonl"
+    rules.write_text(to_text([]))
+    before = machine()
+    arguments = ("--rules-file", str(rules), "--drain", "0.1")
+    with Controller(["reservation"], arguments) as controller:
+        asking = ("--controller", controller.target, "--against", "plan", "--tier", "mininet")
+        files = ("--rules-file", rules, "--out", tmp_path / "out")
+        how = ("--dilation", "500", "--duration", "1ms")
+        done = command("emulate", PROFILE, *asking, *files, *how)
+    assert done.returncode == 0, done.stderr + done.stdout
+    emulation = json.loads((tmp_path / "out" / "emulation.json").read_text())
+    assert (emulation["tier"], emulation["controller"]) == ("mininet", controller.target)
+    assert emulation["findings"] == []
+    apart_ps = {one["difference_ps"] for one in emulation["streams"] if one["delivered"]}
+    assert apart_ps == {0}
+    assert machine() == before
+
+
+@needs_root
+def test_a_wrong_rule_of_somebody_elses_is_named(tmp_path: Path) -> None:
+    """One switch turns cycle tags into others: its rule is named, and so are the frames."""
+    scenario = load(str(PROFILE))
+    topology, profile = scenario.topology, scenario.profile
+    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    strides = tier.choose_sample(topology, profile, plan, 4)
+    wanted = Case(topology, profile, plan, strides=strides).rules
+    wrong = [_turned(one, "b") for one in wanted]
+    (tmp_path / "rules.jsonl").write_text(to_text(wrong))
+    with Controller(["reservation"], ["--rules-file", str(tmp_path / "rules.jsonl")]) as controller:
+        options = tier.Options(strides, dilation=500, controller=controller.target, connect_s=3)
+        run = tier.emulate_mininet(topology, profile, plan, options)
+    case = tier.case_of(topology, profile, plan, strides, run)
+    proof, simulated = prove(topology, profile, plan), simulate(topology, profile, plan)
+    found = tier.witness(case, proof, simulated, run).findings
+    assert any(": b: the frame leaves by b->c with the tag of cycle" in one for one in found)
+    assert any(": b: leaves for b->c tagged for cycle" in one for one in found), "real frames too"
+    assert any("table=1" in one for one in found), "the rule is named"
+    assert all(": b: " in one or "a frame took" in one for one in found), found
+
+
+def _turned(switch: Switch, name: str) -> Switch:
+    """Return a switch whose cycle table is one cycle off, if it has that name."""
+    if switch.name != name:
+        return switch
+    return switch._replace(
+        rules=tuple(
+            rule._replace(actions=tuple(map(_next_cycle, rule.actions))) if rule.table else rule
+            for rule in switch.rules
+        )
+    )
+
+
+def _next_cycle(action: Action) -> Action:
+    is_tag = action.kind == "set_field" and action.text == "mpls_tc"
+    return action._replace(value=action.value % 3 + 1) if is_tag else action
+
+
+# However it ends
+
+
+@needs_root
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals) -> None:
+    before = machine()
+    with Controller(["learning"]) as controller:
+        asking = ("--controller", controller.target, "--exec", "a=sleep 60")
+        child = subprocess.Popen(
+            [*COMMAND, "emulate", str(PROFILE), *asking],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            give_up = time.monotonic() + 60
+            inside: list[int] = []
+            while time.monotonic() < give_up and child.poll() is None:
+                inside = descendants(child.pid)
+                if any("sleep 60" in command_of(one) for one in inside):
+                    break
+                time.sleep(0.1)
+            assert len(inside) > 5, "switches and hosts are running"
+            os.kill(child.pid, number)
+            child.wait(20)
+            give_up = time.monotonic() + 10
+            while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:
+                time.sleep(0.05)
+            assert not [one for one in inside if cleanup.start_time(one)]
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        if number == signal.SIGKILL:
+            assert folders(child.pid)
+            assert cleanup.cleanup()
+        assert not folders(child.pid)
+        assert machine() == before
+        with Testbed(read_topology(LINE), controller.target) as testbed:
+            assert testbed.reaches("a", "b"), "the controller is as it was"
