@@ -13,6 +13,7 @@ Rules without the app's mark in their cookie are left alone.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import defaultdict
@@ -100,6 +101,9 @@ class Reconciler(App):
             }
             for number, one in wanted.items()
         }
+        # Rules are many and lie still: collecting garbage would look through all, time and again.
+        gc.collect()
+        gc.freeze()
         with self.lock:
             self._wanted, self._made = wanted, made
             self._laid.clear()

@@ -136,12 +136,15 @@ def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
         demands.append(
             {"name": "bulk", "from": "n0", "to": f"n{count - 1}", "rate": f"{gbps * share}00Mbps"}
         )
+    # Every second set of gates is beside frames that are cut, every second pair has fixed guards.
+    guard = {"guard": "fixed"} if mechanism == "qbv" and number & 2 else {}
+    cut = {"preemptable": True} if mechanism == "qbv" and number & 1 else {}
     profile = {
         "title": f"{mechanism} {number}",
         "topology": "t",
         "classes": [
-            {"name": "reserved", "priority": 6, "mechanism": mechanism},
-            {"name": "best-effort", "priority": 0, "mechanism": "strict-priority"},
+            {"name": "reserved", "priority": 6, "mechanism": mechanism, **guard},
+            {"name": "best-effort", "priority": 0, "mechanism": "strict-priority", **cut},
         ],
         "streams": streams,
         "demands": demands,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.topology import Link, Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels
-from qnet.simulate.draws import dice
+from qnet.simulate.clocks import walks
+from qnet.simulate.draws import dice, log_table
 from qnet.simulate.ports.setup import chances
-from qnet.simulate.setup import Owner, clock_blocks, clock_walk, owners
+from qnet.simulate.setup import Owner, owners
 from qnet.units import PPB
-from tests.slow_simulator import BLOCK_PS, SlowPort, SlowQueue, SlowSimulator, SlowSource
+from tests.slow_simulator import SlowClock, SlowPort, SlowQueue, SlowSimulator, SlowSource
 
 CAUSES = {
     "buffer": "buffer full",
@@ -31,8 +32,10 @@ Case = tuple[Topology, Profile, Plan]
 def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
     """Run a case in the slow twin."""
     seed, end_ps = profile.simulation.seed, profile.simulation.duration_ps
-    walks = {
-        node.name: tuple(clock_walk(topology, node.name, clock_blocks(profile), seed))
+    clocks = {
+        node.name: SlowClock(
+            tuple(walks.clock_walk(topology, profile, node.name)), walks.CLOCK_BLOCK_PS
+        )
         for node in topology.nodes
     }
     plain = sorted((c for c in profile.classes if not c.reserves), key=lambda c: -c.priority)
@@ -58,22 +61,23 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             topology.node_by_name[port.target].processing.low_ps,
             topology.node_by_name[port.source].buffer_bytes,
             topology.node_by_name[port.source].clock.phase_ps,
-            walks[port.source],
+            clocks[port.source],
             tuple(queues),
             gates.get(port.name, ()),
             fixed,
             any(c.mechanism == "cqf" for c in profile.classes),
             _losses(topology.links[port.link], port, seed),
             topology.node_by_name[port.source].cut_through_bytes,
+            _processing(topology, port, seed),
         )
         for port in topology.ports
     ]
+    placed = {one.name: [part.rate_bps for part in one.parts] for one in plan.demands}
     sources = []
-    for owner in owners(topology, profile, plan):
+    for i, owner in enumerate(owners(topology, profile, plan)):
         stream = owner.stream
-        assert stream is not None
         recovery = None
-        if owner.meeting is not None and stream.recovery is not None:
+        if owner.meeting is not None and stream is not None and stream.recovery is not None:
             recovery = (stream.name, stream.recovery.history, stream.recovery.reset_ps)
         mine: tuple[int, ...] = ()
         if owner.queues:
@@ -83,12 +87,15 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
         sources.append(
             SlowSource(
                 tuple(port.number for port in owner.ports),
-                _births(owner, walks[owner.ports[0].source], end_ps),
+                _births(owner, clocks[owner.ports[0].source], end_ps)
+                if stream is not None
+                else _drawn_births(i, owner, profile, placed[owner.name].pop(0)),
                 mine,
                 tuple(b - a for a, b in pairwise(owner.cycles)),
                 owner.hold_ps,
-                (stream.rate_bps, stream.burst_bytes) if stream.police else None,
-                (stream.rate_bps, stream.burst_bytes),
+                clocks[owner.ports[-1].target],
+                (stream.rate_bps, stream.burst_bytes) if stream and stream.police else None,
+                (stream.rate_bps, stream.burst_bytes) if stream else None,
                 recovery,
             )
         )
@@ -102,7 +109,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
     return slow
 
 
-def _births(owner: Owner, walk: tuple[int, ...], end_ps: int) -> tuple[tuple[int, int, int], ...]:
+def _births(owner: Owner, clock: SlowClock, end_ps: int) -> tuple[tuple[int, int, int], ...]:
     law = owner.law
     ((size, _),) = law.sizes
     if not law.timetable:
@@ -112,15 +119,49 @@ def _births(owner: Owner, walk: tuple[int, ...], end_ps: int) -> tuple[tuple[int
             for _ in range(law.packets)
         )
     births: list[tuple[int, int, int]] = []
-    last = 0
     for i in range(end_ps // law.gap + 2):
         for shown in law.timetable:
-            due = shown + i * law.gap
-            due += walk[min(due // BLOCK_PS, len(walk) - 1)]
-            if due >= 0 or births:
-                last = max(last, due)
-                births += [(last, size, 0)] * law.packets
+            due = clock.when(shown + i * law.gap)
+            if due >= 0:
+                births += [(due, size, 0)] * law.packets
     return tuple(births)
+
+
+def _drawn_births(
+    number: int, owner: Owner, profile: Profile, rate_bps: int
+) -> tuple[tuple[int, int, int], ...]:
+    """When a part of a demand sends, by its words in the file; the draws are qnet's own."""
+    (demand,) = (one for one in profile.demands if one.name == owner.name)
+    simulation = profile.simulation
+    state = dice(simulation.seed, f"source {number} {owner.name}").reshape(1, 4)
+    table = log_table()
+    total = sum(weight for _, weight in demand.sizes)
+    sums = accumulate(Fraction(weight, total) for _, weight in demand.sizes)
+    below = list(zip(sums, (size for size, _ in demand.sizes), strict=True))
+    poisson = demand.arrival == "poisson"
+    births: list[tuple[int, int, int]] = []
+    passed = Fraction(0)
+    while owner.law.first_ps + passed < simulation.duration_ps:
+        due = owner.law.first_ps + int(passed)
+        for _ in range(1 if poisson else demand.burst_packets):
+            drawn = int(kernels.draw(state, 0, 0)) if len(below) > 1 else 0
+            size = next(size for part, size in below if Fraction(drawn, 2**32) < part)
+            births.append((due, size, 0))
+            if not poisson:
+                passed += Fraction((size + 20) * 8 * 10**12, rate_bps)
+        if poisson:
+            gap = int(kernels.exponential(kernels.draw(state, 0, 0), table)) >> 12
+            passed += Fraction(gap * owner.law.gap, 2**owner.law.shift)
+    return tuple(births)
+
+
+def _processing(topology: Topology, port: Port, seed: int) -> Callable[[], int] | None:
+    node = topology.node_by_name[port.target]
+    span = node.processing.high_ps - node.processing.low_ps + 1
+    if span == 1:
+        return None
+    state = dice(seed, f"port {port.name}").reshape(1, 4)
+    return lambda: int(kernels.draw(state, 0, 0)) * span // 2**32
 
 
 def _losses(link: Link, port: Port, seed: int) -> Callable[[int], bool] | None:
@@ -141,14 +182,15 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
     topology, profile, plan = case
     slow = slow_run(*case)
     found = owners(topology, profile, plan)
-    for traffic in fast.streams:
+    for traffic in (*fast.streams, *fast.demands):
         counts = [
             count
             for count, owner in zip(slow.counts, found, strict=True)
             if owner.name == traffic.name
         ]
         latencies = [one for count in counts for one in count.latencies]
-        assert traffic.sent == max(count.sent for count in counts)
+        copies = traffic in fast.streams
+        assert traffic.sent == (max if copies else sum)(count.sent for count in counts)
         assert traffic.copies == len(latencies)
         assert traffic.late == sum(count.late for count in counts)
         assert traffic.latency_ps_sum == sum(latencies)

@@ -1,19 +1,50 @@
 """The simulator's slow, obvious twin: one heap of events, plain integers, no windows.
 
 It follows "The model of time" in docs/design.md and shares nothing with qnet.simulate. It knows
-sources that say when they send, fixed processing delays, and clock errors that are given; what is
-drawn at random is tested apart, or handed in as a function.
+sources that say when they send, and clock errors that are given; what is drawn at random is tested
+apart, or handed in as a function.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 BLOCK_PS = 10**9
+HOLD = 8
+"""Bit of gate states: preemptable frames are held."""
+
+
+@dataclass(frozen=True)
+class SlowClock:
+    """A clock's errors at 0, 1, 2 ... times `block_ps`; in between they change evenly."""
+
+    errors: tuple[int, ...] = (0,)
+    block_ps: int = BLOCK_PS
+
+    def error(self, time: int) -> int:
+        number = time // self.block_ps
+        if time < 0 or number + 1 >= len(self.errors):
+            return self.errors[0 if time < 0 else -1]
+        begin, end = self.errors[number : number + 2]
+        return begin + (end - begin) * (time - number * self.block_ps) // self.block_ps
+
+    def shows(self, time: int) -> int:
+        return time - self.error(time)
+
+    def when(self, shown: int) -> int:
+        """The first time at which it shows so much: bisection."""
+        low, high = shown + min(self.errors) - 2, shown + max(self.errors)
+        while low + 1 < high:
+            middle = (low + high) // 2
+            if self.shows(middle) >= shown:
+                high = middle
+            else:
+                low = middle
+        return high
 
 
 @dataclass(frozen=True)
@@ -34,11 +65,11 @@ class SlowPort:
     rate_bps: int
     propagation_ps: int
     processing_ps: int
-    """In the node after the port."""
+    """In the node after the port, without what `processes` adds."""
     buffer_bytes: int
     phase_ps: int
-    errors: tuple[int, ...] = (0,)
-    """Error of the clock of the port's node, in each millisecond."""
+    clock: SlowClock = SlowClock()
+    """Of the port's node."""
     queues: tuple[SlowQueue, ...] = ()
     gates: tuple[tuple[int, int], ...] = ()
     """Lengths of time and the gates open in them, from 0 of the clock on, again and again."""
@@ -49,6 +80,8 @@ class SlowPort:
     """Asked with the frame's bytes for each frame that leaves."""
     cut_through_bytes: int | None = None
     """Of the node that owns the port."""
+    processes: Callable[[], int] | None = None
+    """Asked for each frame that goes on to another port: what it stays longer in the node."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +93,8 @@ class SlowSource:
     """Its queue at each port; empty for frames that go by cycles."""
     shifts: tuple[int, ...] = ()
     hold_ps: int | None = None
+    hold_clock: SlowClock = SlowClock()
+    """Of the listener's node."""
     meter: tuple[int, int] | None = None
     """Rate and burst, checked at the first port."""
     shaper: tuple[int, int] | None = None
@@ -173,6 +208,7 @@ class _State:
     credit: dict[int, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     """In bits."""
     credit_at: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """Until when credit is counted."""
     group: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     wire: tuple[_Frame, int, int] | None = None
     """A preemptable frame being sent: begin of this fragment, bytes left."""
@@ -214,9 +250,6 @@ class SlowSimulator:
                 if time < self.end_ps:
                     born = _Frame(number, 0, time, size, cycle, i)
                     self.push(time, 0, source.ports[0], 0, number, born)
-        for block in range(1, self.end_ps // BLOCK_PS + 1):
-            for port in range(len(self.ports)):
-                self.push(block * BLOCK_PS, 1, port, 0, 0, None)
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
             if time >= self.end_ps:
@@ -242,13 +275,15 @@ class SlowSimulator:
         self.serial += 1
         heapq.heappush(self.events, (time, kind, port, who, number, self.serial, frame))
 
-    def clock_zero(self, time: int, port: int) -> int:
-        """When the clock of the port's node showed 0, by its present error."""
-        errors = self.ports[port].errors
-        return self.ports[port].phase_ps + errors[min(time // BLOCK_PS, len(errors) - 1)]
+    def shown(self, time: int, port: int) -> int:
+        """What the clock of the port's node shows, from the begin of its cycle 0 on."""
+        return self.ports[port].clock.shows(time) - self.ports[port].phase_ps
+
+    def when(self, shown: int, port: int) -> int:
+        return self.ports[port].clock.when(shown + self.ports[port].phase_ps)
 
     def cycle_at(self, time: int, port: int) -> int:
-        return (time - self.clock_zero(time, port)) // self.cycle_ps
+        return self.shown(time, port) // self.cycle_ps
 
     def line_time(self, port: int, size: int) -> int:
         return -int(-Fraction((size + 20) * 8 * 10**12, self.ports[port].rate_bps) // 1)
@@ -308,8 +343,9 @@ class SlowSimulator:
     def is_late(self, time: int, number: int, cycle: int) -> bool:
         if self.ports[number].by_arrival:
             return False
-        begin = self.clock_zero(time, number) + cycle * self.cycle_ps
-        return not begin - (self.buffers - 1) * self.cycle_ps <= time <= begin
+        begin = cycle * self.cycle_ps
+        shown = self.shown(time, number)
+        return not begin - (self.buffers - 1) * self.cycle_ps <= shown <= begin
 
     def drop(self, number: int, frame: _Frame, cause: str) -> None:
         self.counts[frame.source].lost += 1
@@ -366,57 +402,111 @@ class SlowSimulator:
 
     # Choosing
 
-    def gate_left(self, time: int, number: int, gate: int) -> tuple[int, int]:
-        """How long the gate stays open, 0 when it is closed; and when the list goes on."""
+    def entries(self, shown: int, number: int) -> Iterator[tuple[int, int, int]]:
+        """The entries of a port's gate list from what its clock shows on: begin, end, states."""
         entries = self.ports[number].gates
-        if not entries:
-            return 10**18, 10**18
         cycle = sum(length for length, _ in entries)
-        at = (time - self.clock_zero(time, number)) % cycle
-        here = 0
-        while at >= entries[here][0]:
-            at -= entries[here][0]
-            here += 1
-        changes = time + entries[here][0] - at
-        left = -at
-        for step in range(len(entries)):
-            length, states = entries[(here + step) % len(entries)]
-            if not states >> gate & 1:
-                return max(left, 0), changes
-            left += length
-        return 10**18, changes
+        begin = shown // cycle * cycle
+        # Three times round: a gate that does not change by then never does.
+        for length, states in entries * 3:
+            if begin + length > shown:
+                yield begin, begin + length, states
+            begin += length
 
     def may_go(self, time: int, number: int, frame: _Frame, gate: int) -> tuple[bool, int]:
         """Whether the gate lets a frame begin; and a time to ask again."""
         if frame.eligible > time:
             return False, frame.eligible
-        left, changes = self.gate_left(time, number, gate)
-        enough = 1 if self.ports[number].fixed_guard else self.line_time(number, frame.size)
-        return left >= enough, changes
+        if not self.ports[number].gates:
+            return True, 10**18
+        shown = self.shown(time, number)
+        following = list(self.entries(shown, number))
+        later = self.when(following[0][1], number)
+        if not following[0][2] >> gate & 1:
+            return False, later
+        closes = [begin for begin, _, states in following if not states >> gate & 1]
+        if self.ports[number].fixed_guard or not closes:
+            return True, later
+        ends = time + self.line_time(number, frame.size)
+        return ends <= self.when(closes[0], number), later
+
+    def held(self, time: int, number: int) -> tuple[bool, int]:
+        """Whether preemptable frames are held; and a time to ask again, or -1 for never.
+
+        IEEE 802.1Q: from so long before an entry with HOLD that the longest rest of a frame that
+        cannot be cut, 123 bytes, is off the wire then, and as long as there is one.
+        """
+        if not any(states >> HOLD & 1 for _, states in self.ports[number].gates):
+            return False, -1
+        advance = self.line_time(number, 123)
+        following = list(self.entries(self.shown(time, number), number))
+        for begin, end, states in following:
+            if states >> HOLD & 1:
+                begins = self.when(begin, number) - advance
+                if time >= begins:
+                    return True, self.when(end, number)
+                return False, begins
+        raise AssertionError("there is one in every cycle")
 
     def credit(self, number: int, queue: int, time: int) -> Fraction:
+        """Credit in bits: it grows while the gate is open, by the node's clock."""
         state, port = self.states[number], self.ports[number]
-        slope = port.queues[queue].idle_slope
-        assert slope is not None
-        waited = max(time - state.credit_at[queue], 0)
-        return state.credit[queue] + waited * slope * port.rate_bps / 10**12
+        law = port.queues[queue]
+        assert law.idle_slope is not None
+        since = state.credit_at[queue]
+        waited = max(time - since, 0)
+        if port.gates and waited:
+            until, waited = self.shown(time, number), 0
+            since = self.shown(since, number)
+            while since < until:
+                _, end, states = next(self.entries(since, number))
+                if states >> law.gate & 1:
+                    waited += min(end, until) - since
+                since = min(end, until)
+        return state.credit[queue] + waited * self.slope(number, queue) * port.rate_bps / 10**12
 
-    def ready(self, time: int, number: int, queue: int) -> tuple[bool, int]:
+    def slope(self, number: int, queue: int) -> Fraction:
+        """Of the rate: larger behind a gate, in the ratio of the cycle to the time it is open."""
+        port = self.ports[number]
+        law = port.queues[queue]
+        assert law.idle_slope is not None
+        if not port.gates:
+            return law.idle_slope
+        cycle = sum(length for length, _ in port.gates)
+        opened = sum(length for length, states in port.gates if states >> law.gate & 1)
+        if not opened:
+            return Fraction(1, 10**6)
+        share = int(law.idle_slope * 10**9 * cycle / opened // 1)
+        return min(Fraction(share // 1000, 10**6), Fraction(1))
+
+    def ready(self, time: int, number: int, queue: int) -> tuple[bool, list[int]]:
         law = self.ports[number].queues[queue]
         fits, again = self.may_go(time, number, self.queues[number, queue][0], law.gate)
         if law.idle_slope is not None:
             credit = self.credit(number, queue, time)
+            state = self.states[number]
+            if time > state.credit_at[queue]:
+                state.credit[queue], state.credit_at[queue] = credit, time
             if credit < 0:
-                slope = law.idle_slope * self.ports[number].rate_bps
-                return False, time - int(credit * 10**12 / slope // 1)
-        return fits, again
+                slope = self.slope(number, queue) * self.ports[number].rate_bps
+                wait = -int(credit * 10**12 / slope // 1)
+                if not self.ports[number].gates:
+                    return False, [time + wait]
+                shown = self.shown(time, number)
+                _, end, states = next(self.entries(shown, number))
+                # Nothing is earned while the gate is closed; it is looked at again at every entry.
+                soon = min(shown + wait, end) if states >> law.gate & 1 else end
+                return False, [self.when(soon, number)]
+        return fits, [again]
 
     def choose(self, time: int, number: int, express: bool) -> tuple[int | None, list[int]]:
         """The queue to send from (-1 is the present cycle's); and times to ask again."""
         again: list[int] = []
+        if self.held(time, number)[0]:
+            express = True
         cycle = self.cycle_at(time, number)
         mine = self.reserved[number, cycle % self.buffers]
-        cycle_end = self.clock_zero(time, number) + (cycle + 1) * self.cycle_ps
+        cycle_end = self.when((cycle + 1) * self.cycle_ps, number)
         if any(self.reserved[number, i] for i in range(self.buffers)):
             again.append(cycle_end)
         if mine:
@@ -432,9 +522,9 @@ class SlowSimulator:
             able = []
             for i in same:
                 if self.queues[number, i]:
-                    fits, later = self.ready(time, number, i)
+                    fits, times = self.ready(time, number, i)
                     able += [i] * fits
-                    again.append(later)
+                    again += times
             if able:
                 if laws[able[0]].weight:
                     return self.turn(number, priority, same, able), []
@@ -477,7 +567,10 @@ class SlowSimulator:
         if state.free_at > time:
             return
         chosen, again = self.choose(time, number, express=state.cut is not None)
-        if chosen is None and state.cut is not None:
+        is_held, changes = self.held(time, number)
+        if is_held:
+            again.append(changes)
+        if chosen is None and state.cut is not None and not is_held:
             frame, rest = state.cut
             state.cut = None
             self.begin_preemptable(time, number, frame, rest)
@@ -498,8 +591,9 @@ class SlowSimulator:
         assert state.wire is not None
         frame, begun, rest = state.wire
         chosen, again = self.choose(time, number, express=True)
-        if chosen is None:
-            for later in again:
+        is_held, changes = self.held(time, number)
+        if chosen is None and not is_held:
+            for later in (*again, changes) if changes >= 0 else again:
                 self.push(later, 1, number, 0, 0, None)
             return
         sent = 60
@@ -522,7 +616,7 @@ class SlowSimulator:
         if chosen >= 0:
             law = port.queues[chosen]
             if law.idle_slope is not None:
-                slope = (law.idle_slope - 1) * port.rate_bps
+                slope = (self.slope(number, chosen) - 1) * port.rate_bps
                 credit = self.credit(number, chosen, time)
                 state.credit[chosen] = credit + line * slope / 10**12
                 state.credit_at[chosen] = time + line
@@ -565,6 +659,8 @@ class SlowSimulator:
             return
         after = source.ports[frame.hop + 1]
         arrival = left + port.propagation_ps + port.processing_ps
+        if port.processes is not None:
+            arrival += port.processes()
         head = self.ports[after].cut_through_bytes
         frame.stored_after = 0
         if (
@@ -595,7 +691,8 @@ class SlowSimulator:
     def deliver(self, delivered: int, frame: _Frame) -> None:
         count, hold_ps = self.counts[frame.source], self.sources[frame.source].hold_ps
         if hold_ps is not None:
-            count.late += delivered > frame.birth + hold_ps
-            delivered = max(delivered, frame.birth + hold_ps)
+            due = self.sources[frame.source].hold_clock.when(frame.birth + hold_ps)
+            count.late += delivered > due
+            delivered = max(delivered, due)
         if delivered <= self.end_ps:
             count.latencies.append(delivered - frame.birth)

@@ -24,7 +24,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.check.findings import Findings, exact_number, exact_rate, exact_time, is_sane, quoted
-from qnet.model.gates import GateEntry
+from qnet.model.gates import HELD, GateEntry
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Node, Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
@@ -433,7 +433,10 @@ def _check_list(
     if node.gate_entries is not None and len(entries) > node.gate_entries:
         what = f"its list has {len(entries)} entries, {node.name} holds {node.gate_entries}"
         findings.add("limit", name, what, name)
-    if any(entry.interval_ps <= 0 or not 0 <= entry.states < 1 << node.queues for entry in entries):
+    if any(
+        entry.interval_ps <= 0 or not 0 <= entry.states & ~HELD < 1 << node.queues
+        for entry in entries
+    ):
         findings.add("gates", name, "an entry has no length or gates that do not exist", name)
         return
     if sum(entry.interval_ps for entry in entries) != case.cycle_ps:
@@ -448,18 +451,12 @@ def _check_list(
     guard_ps = _guard_ps(case)
     open_ps = 0
     others = (1 << len(case.profile.queue_by_class)) - 1
-    for low, high, states, here, ahead_ps in _moments(entries, sent, case.cycle_ps, guard_ps):
-        if states & others:
-            open_ps += high - low
-        wrong = None
-        if here is not None and states != 1 << here.queue:
-            wrong = f"where only queue {here.queue} may send ({here.label})"
-        elif here is None and states & used:
-            wrong = "where no stream has a window"
-        elif here is None and states and ahead_ps is not None and high > ahead_ps - guard_ps:
-            wrong = "within the guard of the next window"
+    for moment in _moments(entries, sent, case.cycle_ps, guard_ps):
+        if moment.states & others and not moment.states & HELD:
+            open_ps += moment.high - moment.low
+        wrong = _wrong(moment, used, case.profile.held_queues, guard_ps)
         if wrong is not None:
-            what = f"gates {states:08b} at {exact_time(low)}, {wrong}"
+            what = f"gates {moment.states:08b} at {exact_time(moment.low)}, {wrong}"
             findings.add("gates", name, what, name)
     if placed_bps * case.cycle_ps > open_ps * port.rate_bps:
         most_bps = open_ps * port.rate_bps // case.cycle_ps
@@ -471,24 +468,53 @@ def _check_list(
         )
 
 
+class _Moment(NamedTuple):
+    """A piece of the cycle in which nothing changes; `ahead_ps` is when the next span begins."""
+
+    low: int
+    high: int
+    states: int
+    here: _Span | None
+    ahead_ps: int | None
+
+
+def _wrong(moment: _Moment, used: int, cut: int, guard_ps: int) -> str | None:
+    """Say what is wrong with the gates; `cut` has the queues whose frames can be cut.
+
+    These are stopped by no gate: outside of holds one may be on the wire at any time.
+    """
+    here, ahead_ps = moment.here, moment.ahead_ps
+    gates = moment.states & ~HELD & ~cut
+    if here is not None and gates != 1 << here.queue:
+        return f"where only queue {here.queue} may send ({here.label})"
+    if here is not None and cut and not moment.states & HELD:
+        return f"where preemptable frames are not held ({here.label})"
+    if here is None and gates & used:
+        return "where no stream has a window"
+    if here is None and gates and ahead_ps is not None and moment.high > ahead_ps - guard_ps:
+        return "within the guard of the next window"
+    return None
+
+
 def _guard_ps(case: _ListCase) -> int:
-    """Return how long before a span all other gates must be closed."""
+    """Return how long before a span all gates of other frames that cannot be cut are closed."""
     profile = case.profile
     if case.gated_class.guard != "fixed":
         return 0
-    frames = [one.frame_bytes for one in profile.streams if one.count and not profile.is_gated(one)]
-    frames += [size for demand in profile.demands for size, _ in demand.sizes]
+    uncut = [one.name for one in profile.classes if not one.gated and not one.preemptable]
+    frames = [
+        one.frame_bytes for one in profile.streams if one.count and one.traffic_class in uncut
+    ]
+    for demand in profile.demands:
+        if demand.traffic_class in uncut:
+            frames += [size for size, _ in demand.sizes]
     return serialisation_ps(max(frames), case.port.rate_bps) if frames else 0
 
 
 def _moments(
     entries: Sequence[GateEntry], sent: Iterable[_Span], cycle_ps: int, guard_ps: int
-) -> Iterator[tuple[int, int, int, _Span | None, int | None]]:
-    """Cut the cycle wherever something changes; between two cuts nothing does.
-
-    Yield begin and end of each piece, the gate states, the span that is sent, and when the next
-    one begins.
-    """
+) -> Iterator[_Moment]:
+    """Cut the cycle wherever something changes; between two cuts nothing does."""
     spans = sorted(sent)
     changes = [0]
     for entry in entries:
@@ -508,4 +534,4 @@ def _moments(
         while ahead < len(begins) and begins[ahead] <= low:
             ahead += 1
         ahead_ps = begins[ahead] if ahead < len(begins) else None
-        yield low, high, entries[entry_index].states, here, ahead_ps
+        yield _Moment(low, high, entries[entry_index].states, here, ahead_ps)

@@ -27,6 +27,7 @@ from math import lcm
 from typing import NamedTuple
 
 from qnet.model.gates import (
+    HELD,
     GateFinding,
     GateList,
     GatePlan,
@@ -307,7 +308,8 @@ def _gate_list(
         message = f"its list has {len(made.entries)} entries, it holds {port.entries_max}"
         findings.add("limit", port.name, message)
     if any(
-        entry.interval_ps <= 0 or not 0 <= entry.states < 1 << port.queues for entry in made.entries
+        entry.interval_ps <= 0 or not 0 <= entry.states & ~HELD < 1 << port.queues
+        for entry in made.entries
     ):
         findings.add("gates", port.name, "an entry has no length or gates that do not exist")
         return
@@ -322,8 +324,11 @@ def _gate_list(
         used |= 1 << window.queue
     guard = problem.guard_ps(port)
     for low, states, here, ahead in _moments(made, windows, cycle, guard):
-        wrong = _wrong(states, used, here)
-        if wrong is None and here is None and states:
+        gates = states & ~HELD & ~problem.held_queues
+        wrong = _wrong(gates, used, here)
+        if here is not None and problem.held_queues and not states & HELD:
+            wrong = wrong or "where preemptable frames are not held"
+        if wrong is None and here is None and gates:
             if problem.guard_bytes is None:
                 wrong = "without a guard for what may be sent then"
             elif ahead is not None and low >= ahead - guard:

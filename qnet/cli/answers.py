@@ -99,7 +99,7 @@ def run(
     cuts = tuple(read_cut(scenario, one) for one in cuts)
     check_port(scenario, port)
     check_out(out)
-    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    check_measure(out, simulation["measure"], simulation["trace"])
     traced = simulation["trace"], simulation["trace_frames"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         plan = make_plan(scenario, search=searching(scenario, budget, rounds))
@@ -235,7 +235,7 @@ def simulate(
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)
     check_out(out)
-    check_measure(out, simulation["measure"], simulation["trace"], simulation["checkpoint"])
+    check_measure(out, simulation["measure"], simulation["trace"])
     traced = simulation["trace"], simulation["trace_frames"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)

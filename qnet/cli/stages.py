@@ -245,18 +245,13 @@ def observe(
     return observation
 
 
-def check_measure(
-    out: Path | None, measure: bool, trace: Path | None, checkpoint: Path | None
-) -> None:
+def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:
     """Refuse to measure where there is no place for it, or nothing to write it with."""
     from importlib.util import find_spec
 
     if measure and out is None:
         raise InputError([Problem("--measure", 0, 0, "", "needs '--out DIR'")])
     if trace is not None:
-        if checkpoint is not None:
-            what = "begins with the run, so it cannot be had with '--checkpoint'"
-            raise InputError([Problem("--trace", 0, 0, "", what)])
         check_out(trace.parent)
     in_parquet = measure or (trace is not None and trace.suffix == ".parquet")
     if in_parquet and find_spec("pyarrow") is None:

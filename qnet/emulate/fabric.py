@@ -294,10 +294,17 @@ class Fabric(Attached):
         one.outstanding.clear()
 
     def _drain(self, one: _Node) -> None:
-        """Read all that a switch has for frames that it has counted."""
-        one.ovs.turn()
-        while self._take(0):
+        """Read all that a switch has for frames that it has counted.
+
+        What is written after one turn may be read with what was written before it. So nothing is
+        left when nothing has come after one turn, and nothing after the next.
+        """
+        idle = 0
+        while idle < 2:
             one.ovs.turn()
+            idle += 1
+            while self._take(0):
+                idle = 0
 
     def settle(self) -> None:
         """Read copies that nobody expected, out of all switches; they are in `strays` then."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import gcd
 from typing import NamedTuple
 
 from qnet.errors import Infeasible
-from qnet.model.gates import GateEntry, GatePlan, GateProblem
+from qnet.model.gates import HELD, GateEntry, GatePlan, GateProblem
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.units import PS_PER_NS, PS_PER_S
@@ -34,6 +34,27 @@ class GateTable(NamedTuple):
     cycle_ps: int
     phase_ns: int
     entries: Sequence[GateEntry]
+
+
+class _Operation(NamedTuple):
+    """A gate operation (IEEE 802.1Q table 8-7) in the words of both formats."""
+
+    yang: str
+    taprio: str
+
+
+_SET = _Operation("set-gate-states", "S")
+_HOLD = _Operation("set-and-hold-mac", "H")
+_RELEASE = _Operation("set-and-release-mac", "R")
+
+
+def _operations(entries: Sequence[GateEntry]) -> Iterator[tuple[GateEntry, _Operation]]:
+    """Yield the entries with what begins each: the list goes round, so the last is before all."""
+    for before, entry in zip((*entries[-1:], *entries), entries, strict=False):
+        if entry.states & HELD:
+            yield entry, _HOLD
+        else:
+            yield entry, _RELEASE if before.states & HELD else _SET
 
 
 def tables_of_problem(problem: GateProblem, plan: GatePlan) -> list[GateTable]:
@@ -103,11 +124,11 @@ def _table(table: GateTable, base_ns: int) -> dict[str, object]:
             "gate-control-entry": [
                 {
                     "index": index,
-                    "operation-name": "ieee802-dot1q-sched:set-gate-states",
+                    "operation-name": f"ieee802-dot1q-sched:{operation.yang}",
                     "time-interval-value": _interval_ns(entry.interval_ps),
-                    "gate-states-value": entry.states,
+                    "gate-states-value": entry.states & ~HELD,
                 }
-                for index, entry in enumerate(table.entries)
+                for index, (entry, operation) in enumerate(_operations(table.entries))
             ]
         },
         "admin-cycle-time": {"numerator": numerator, "denominator": denominator},
@@ -134,8 +155,9 @@ def taprio_lines(tables: Iterable[GateTable], base_ns: int = 0) -> dict[str, str
             classes = range(table.queues)
             mapped = [priority if priority in classes else 0 for priority in range(PRIORITIES)]
             entries = [
-                f"sched-entry S {entry.states:02x} {_interval_ns(entry.interval_ps)}"
-                for entry in table.entries
+                f"sched-entry {operation.taprio} {entry.states & ~HELD:02x} "
+                f"{_interval_ns(entry.interval_ps)}"
+                for entry, operation in _operations(table.entries)
             ]
             lines.append(
                 f"tc qdisc replace dev {table.interface} parent root handle 100 taprio"

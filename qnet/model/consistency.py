@@ -233,12 +233,6 @@ def _check_express(source: Source, classes: Mapping[int, TrafficClass]) -> None:
                 "preemptable classes have the lowest priorities"
             )
             source.fault(("classes", index, "preemptable"), message)
-        if one.preemptable and any(other.gated for other in classes.values()):
-            message = "preemption is not simulated beside gates; leave it out"
-            source.fault(("classes", index, "preemptable"), message)
-        if one.idle_slope_ppb and any(other.gated for other in classes.values()):
-            message = "a credit-based shaper is not simulated behind gates; leave it out"
-            source.fault(("classes", index, "idle-slope"), message)
 
 
 def _mechanisms(classes: Mapping[int, TrafficClass]) -> str:

@@ -68,7 +68,8 @@ class GateProblem(Noun):
     with "stream" a queue serves one stream only. `waiting` allows frames to wait in bridges.
     Where `guard_bytes` is given, queues that no stream uses are open whenever a frame of so many
     bytes still ends before the next window, and up to the window where it is 0, for bridges that
-    hold back by themselves what would not end in time. Devices count in steps of `step_ps`:
+    hold back by themselves what would not end in time. Frames of `held_queues` (bits) can be cut:
+    no gate stops them, but windows hold them. Devices count in steps of `step_ps`:
     whatever lasts a part of a step takes the whole of it, so that all times are whole steps.
     """
 
@@ -78,6 +79,7 @@ class GateProblem(Noun):
     isolation: Literal["frame", "stream"] = "frame"
     waiting: bool = True
     guard_bytes: int | None = Field(default=None, ge=0)
+    held_queues: int = Field(default=0, ge=0, le=255)
     step_ps: int = Field(default=1000, ge=1)
     ports: tuple[GatePort, ...]
     streams: tuple[GateStream, ...]
@@ -148,8 +150,16 @@ class GateStreamPlan(Noun):
     starts_ps: tuple[tuple[int, ...], ...] = ()
 
 
+HELD = 1 << 8
+"""In `GateEntry.states`: preemptable frames are held while the entry lasts."""
+
+
 class GateEntry(NamedTuple):
-    """One line of a gate control list; bit q of `states` is the gate of queue q, 1 is open."""
+    """One line of a gate control list; bit q of `states` is the gate of queue q, 1 is open.
+
+    With HELD the entry is a Set-And-Hold-MAC, and what follows it without HELD a
+    Set-And-Release-MAC (IEEE 802.1Q clause 8.6.8.4); all others are SetGateStates.
+    """
 
     interval_ps: int
     states: int

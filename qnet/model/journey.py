@@ -8,7 +8,7 @@ from qnet.model.fields import Noun
 
 Cause = Literal[
     "cycle", "turn", "wire", "priority", "ahead", "weight", "shaper", "gate", "credit", "cut",
-    "arriving", "held",
+    "arriving", "held", "hold",
 ]  # fmt: skip
 """Why a frame waits in a queue.
 
@@ -18,7 +18,8 @@ higher classes go first. ahead: frames of its own queue are before it. weight: i
 another class of the same priority. shaper: it is not eligible yet. gate: its gate is closed, or
 closes before it would end. credit: its queue has spent more than its share. cut: a first part of it
 is on the wire, until an express frame cuts it. arriving: not all of it is in yet (cut-through).
-held: the wire is free for it but it would not end within its cycle.
+held: the wire is free for it but it would not end within its cycle. hold: the port holds what is
+preemptable, for a window of gated frames.
 """
 
 

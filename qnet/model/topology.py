@@ -29,7 +29,7 @@ from qnet.model.fields import (
     TimeRange,
     TimeSpan,
 )
-from qnet.units import PS_PER_MS, ceil_div
+from qnet.units import PPB, PS_PER_MS, ceil_div
 
 FIBRE_PS_PER_KM = 4_900_000
 """4.9 us per km of fibre (group index 1.468)."""
@@ -60,8 +60,20 @@ class Clock(Noun):
         "nothing corrects the clock: without 'sync', or after its grandmaster is lost",
     )
     granularity_ps: TimeOrZero = Field(
-        0, alias="granularity", description="step of the clock's counter: errors are whole steps"
+        0,
+        alias="granularity",
+        description="step of the clock's counter: errors are whole steps at full milliseconds",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Clock:
+        offset_ps = self.frequency_ppb * PS_PER_MS // PPB
+        if self.wander_ps + offset_ps + self.granularity_ps >= PS_PER_MS:
+            raise ValueError(
+                "'wander', 'frequency-offset' and 'granularity' come to a millisecond in each; "
+                "a clock goes on"
+            )
+        return self
 
 
 class Sync(Noun):

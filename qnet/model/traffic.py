@@ -96,7 +96,8 @@ class TrafficClass(Noun):
         None,
         alias="idle-slope",
         description="credit-based shaper: part of each port's rate at which credit grows "
-        "(IEEE 802.1Q clause 8.6.8.2), in steps of 0.1%",
+        "(IEEE 802.1Q clause 8.6.8.2), in steps of 0.1%; behind gates it grows while its gate is "
+        "open, so much faster",
     )
     residence_ps: Time | None = Field(
         None,
@@ -108,7 +109,7 @@ class TrafficClass(Noun):
         False,
         strict=True,
         description="its frames can be cut by those of classes that are not "
-        "(IEEE 802.3 clause 99, IEEE 802.1Q clause 6.7.2)",
+        "(IEEE 802.3 clause 99, IEEE 802.1Q clause 6.7.2); windows of gates hold them",
     )
 
     @model_validator(mode="after")
@@ -448,6 +449,12 @@ class Profile(Noun):
     def is_reserved(self, stream: Stream) -> bool:
         """Say whether the stream's class reserves cycles or gates."""
         return self.class_by_name[stream.traffic_class].reserves
+
+    @property
+    def held_queues(self) -> int:
+        """Return a bit for each queue of a class that is preemptable: windows of gates hold it."""
+        queues = (self.queue_by_class[one.name] for one in self.classes if one.preemptable)
+        return sum(1 << queue for queue in queues)
 
     def is_gated(self, stream: Stream) -> bool:
         """Say whether the stream's frames have their times in gate control lists."""

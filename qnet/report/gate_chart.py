@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qnet.model.gates import GateEntry
+from qnet.model.gates import HELD, GateEntry
 from qnet.report.case import Case
 from qnet.report.charts import round_step
 from qnet.report.drawing import px
@@ -51,8 +51,14 @@ def gate_chart(case: Case, port: str | None) -> GateChart | None:
     whole_ps = max(sum(entry.interval_ps for entry in made.entries), 1)
     unit_px = (WIDTH - LEFT) / whole_ps
     names = {queue: name for name, queue in case.profile.queue_by_class.items()}
+    # Queues whose frames are held are drawn as if their gates were closed.
+    cut = case.profile.held_queues
+    entries = [
+        GateEntry(one.interval_ps, one.states & ~cut if one.states & HELD else one.states)
+        for one in made.entries
+    ]
     used = 0
-    for entry in made.entries:
+    for entry in entries:
         used |= entry.states
     queues = [queue for queue in range(7, -1, -1) if used >> queue & 1]
     rows = [
@@ -60,7 +66,7 @@ def gate_chart(case: Case, port: str | None) -> GateChart | None:
             f"{queue} {names.get(queue, '')}"[:14],
             float(i * ROW_HEIGHT),
             queue % COLOURS,
-            _open_path(made.entries, queue, i * ROW_HEIGHT + 3, unit_px),
+            _open_path(entries, queue, i * ROW_HEIGHT + 3, unit_px),
         )
         for i, queue in enumerate(queues)
     ]

@@ -86,6 +86,7 @@ def _reason(wait: Wait, hop: Hop, birth_ps: int) -> str:
             "wire": "waits for a frame, on the wire already and not done when the run ends",
             "arriving": f"not all of it is in until {over}",
             "held": "held: it would not end in time",
+            "hold": f"the port holds preemptable frames for a window until {over}",
         }[wait.cause]
     frames = f"{_frames(wait.frames)} of {wait.of}"
     return {
@@ -97,6 +98,7 @@ def _reason(wait: Wait, hop: Hop, birth_ps: int) -> str:
         "credit": f"the credit of its queue is negative while {frames} pass",
         "shaper": f"is shaped while {frames} pass",
         "held": f"held while {frames} pass",
+        "hold": f"the port holds preemptable frames for a window while {frames} pass",
     }[wait.cause]
 
 

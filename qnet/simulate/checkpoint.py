@@ -24,6 +24,7 @@ from qnet.model.write import to_json, writing
 
 if TYPE_CHECKING:
     from qnet.simulate.run import Course
+    from qnet.simulate.tracing import Recorder
 
 Ints = NDArray[np.int64]
 
@@ -38,6 +39,7 @@ SAME = {
     "plan": "the plan",
     "duration": "the duration",
     "seed": "the seed",
+    "trace": "the trace",
 }
 """What must be as it was, and how it is called in a message."""
 
@@ -60,13 +62,20 @@ class Checkpoint:
 
 
 class Keeper:
-    """Keeps one run in one file."""
+    """Keeps one run in one file, with what a recorder has written down of it so far."""
 
     def __init__(
-        self, checkpoint: Checkpoint, topology: Topology, profile: Profile, plan: Plan
+        self,
+        checkpoint: Checkpoint,
+        topology: Topology,
+        profile: Profile,
+        plan: Plan,
+        recorder: Recorder | None = None,
     ) -> None:
-        self.checkpoint = checkpoint
+        self.checkpoint, self.recorder = checkpoint, recorder
         self.about = about(topology, profile, plan)
+        # Ports hold their frames in another way while a trace is written.
+        self.about["trace"] = "none" if recorder is None else f"{recorder.frames} frames"
         self.end_ps = profile.simulation.duration_ps
         self.every_ps = checkpoint.every_ps or max(self.end_ps // SAVES, 1)
         self.due_ps = self.every_ps
@@ -74,7 +83,7 @@ class Keeper:
     def begin(self, course: Course) -> None:
         """Go on from the file, where that is wanted and there is one."""
         if self.checkpoint.resume and self.checkpoint.path.exists():
-            restore(self.checkpoint.path, course, self.about)
+            restore(self.checkpoint.path, course, self.about, self.recorder)
             self.due_ps = (course.now_ps // self.every_ps + 1) * self.every_ps
 
     def look(self, course: Course) -> None:
@@ -87,7 +96,7 @@ class Keeper:
         self.due_ps = (course.now_ps // self.every_ps + 1) * self.every_ps
         kept = True
         try:
-            save(self.checkpoint.path, course, self.about)
+            save(self.checkpoint.path, course, self.about, self.recorder)
         except EnvironmentMissing as error:
             kept = False
             self.checkpoint.failed(str(error))
@@ -117,7 +126,12 @@ def _code() -> str:
     """Hash the simulator's source: versions are numbered more seldom than it changes."""
     sources = sorted(
         (room, one.name, one.read_bytes())
-        for room in ("qnet.simulate", "qnet.simulate.ports", "qnet.simulate.windows")
+        for room in (
+            "qnet.simulate",
+            "qnet.simulate.clocks",
+            "qnet.simulate.ports",
+            "qnet.simulate.windows",
+        )
         for one in files(room).iterdir()
         if one.name.endswith(".py")
     )
@@ -133,7 +147,9 @@ def _parts(course: Course) -> Iterator[tuple[str, str, Ints]]:
                     yield part, field, array
 
 
-def save(path: Path, course: Course, about: dict[str, str]) -> None:
+def save(
+    path: Path, course: Course, about: dict[str, str], recorder: Recorder | None = None
+) -> None:
     """Write a run as it is between two windows; raises EnvironmentMissing when that fails.
 
     The file is NumPy's .npz, so each array has a checksum. It takes the place of an older one
@@ -143,11 +159,16 @@ def save(path: Path, course: Course, about: dict[str, str]) -> None:
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     arrays["now_ps"] = np.array([course.now_ps])
     arrays["series.rows"] = course.series.counts.rows
+    if recorder is not None:
+        written = recorder.so_far()._asdict()
+        arrays |= {f"trace.{field}": array for field, array in written.items()}
     with writing(path, durable=True) as file:
         np.savez(file, **arrays)
 
 
-def restore(path: Path, course: Course, about: dict[str, str]) -> None:
+def restore(
+    path: Path, course: Course, about: dict[str, str], recorder: Recorder | None = None
+) -> None:
     """Put a run where its checkpoint left it.
 
     Raises InputError when the file is no checkpoint, not whole, or of something else.
@@ -165,10 +186,14 @@ def restore(path: Path, course: Course, about: dict[str, str]) -> None:
         )
     changed: dict[str, dict[str, Ints]] = {}
     for part, field, old in _parts(course):
-        new = arrays.get(f"{part}.{field}")
-        if new is None or new.dtype != old.dtype or new.ndim != old.ndim:
-            raise _refused(path, f"damaged: {part}.{field} is missing or has another shape")
-        changed.setdefault(part, {})[field] = aligned(new)
+        changed.setdefault(part, {})[field] = aligned(_like(old, f"{part}.{field}", arrays, path))
+    if recorder is not None:
+        none = recorder.so_far()
+        written = {
+            field: _like(old, f"trace.{field}", arrays, path)
+            for field, old in none._asdict().items()
+        }
+        recorder.found = [none._replace(**written)]
     parts = changed.pop("parts", None)
     if parts is not None and course.parts is not None:
         course.parts = course.parts._replace(**parts)
@@ -177,6 +202,13 @@ def restore(path: Path, course: Course, about: dict[str, str]) -> None:
     )
     course.now_ps = int(arrays["now_ps"][0])
     course.series.counts.rows[:] = arrays["series.rows"]
+
+
+def _like(old: Ints, name: str, arrays: dict[str, Ints], path: Path) -> Ints:
+    new = arrays.get(name)
+    if new is None or new.dtype != old.dtype or new.ndim != old.ndim:
+        raise _refused(path, f"damaged: {name} is missing or has another shape")
+    return new
 
 
 def _read(path: Path) -> dict[str, Ints]:

@@ -24,6 +24,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile
 from qnet.simulate import kernels as k
+from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.ports.kernels import TIMED, emit_next
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner, owners
@@ -356,7 +357,7 @@ class _Replay:
         for place, step in enumerate(sent):
             interval = (step.row[k.BORN] - owner.law.first_ps) // owner.law.gap
             planned = owner.cycles[place] + interval * owner.law.period_cycles
-            block = step.row[k.STARTED] // network.block
-            error = int(network.clock_error[network.clock[step.port], block])
-            begin = int(network.phase[step.port]) + error + step.row[k.LEFT_IN] * network.cycle
+            shown = int(network.phase[step.port]) + step.row[k.LEFT_IN] * network.cycle
+            errors = network.clock_error[network.clock[step.port]]
+            begin = int(when_shown(shown, errors, network.block))
             tallies[step.port].cycle_begins(begin, missed=step.row[k.LEFT_IN] != planned)

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, inline_kernel
+from qnet.simulate.clocks.kernels import error_at, when_shown
 
 Ints = NDArray[np.int64]
 
@@ -99,7 +100,7 @@ class Network(NamedTuple):
     clock: Ints
     """[port]: node whose clock times the cycles."""
     clock_error: Ints
-    """[node, block of time]."""
+    """[node, block]: of its clock, at the block's begin; see `clocks.kernels`."""
     lane_first: Ints
     """[port]: the lanes into port p are lane_first[p] to lane_first[p + 1] - 1."""
     only_rank: Ints
@@ -108,7 +109,7 @@ class Network(NamedTuple):
     cycle_buffers: int
     classes: int
     block: int
-    """Clock errors change at multiples of this time; no call of `serve` goes beyond one."""
+    """Clock errors are known at multiples of this time; no call of `serve` goes beyond one."""
     steady_from: int
     end: int
 
@@ -440,9 +441,7 @@ def damper_due(
     owner: int, birth: int, hold: int, damper_clock: Ints, clock_error: Ints, block_length: int
 ) -> int:
     """Return when the damper of a listener's node hands a frame over, by that node's clock."""
-    due = birth + hold
-    block = min(due // block_length, clock_error.shape[1] - 1)
-    return due + clock_error[damper_clock[owner], block]
+    return when_shown(birth + hold, clock_error[damper_clock[owner]], block_length)
 
 
 @inline_kernel
@@ -799,8 +798,8 @@ def serve_classes(
     heap_size = sources.first[port + 1] - top
     first = port * (buffers + network.classes)
     last = first + buffers + network.classes
-    phase = network.phase[port]
-    phase += network.clock_error[network.clock[port], (until - 1) // network.block]
+    phase, every = network.phase[port], network.block
+    errors = network.clock_error[network.clock[port]]
 
     lane, arrival = earliest(
         first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
@@ -812,8 +811,7 @@ def serve_classes(
         if queue < first + buffers:
             reserved += ring[queue, COUNT]
     now = counts[port, FREE_AT]
-    cycle = (now - phase) // cycle_length
-    cycle_end = phase + (cycle + 1) * cycle_length
+    cycle, cycle_end = 0, now
     status = DONE
     while status == DONE:
         if waiting == 0 and arrival > now:
@@ -855,10 +853,11 @@ def serve_classes(
                 # The tag, cycle modulo buffers, names the buffer. A frame that comes after its
                 # cycle's start, or while the buffer's last turn is under way, waits for the
                 # buffer's next turn, which may be under way too; it is late.
-                wait = phase + turn * cycle_length - came
+                shown = came - phase - error_at(came, errors, every)
+                wait = turn * cycle_length - shown
                 if wait < 0 or wait > (buffers - 1) * cycle_length:
                     late[position] += 1
-                    present = (came - phase) // cycle_length
+                    present = shown // cycle_length
                     turn = present + (turn - present) % buffers
                 queue = first + turn % buffers
                 limit = network.cycle_bytes[port]
@@ -900,9 +899,9 @@ def serve_classes(
             break
 
         # Choose the queue to send from; a reserved frame must end before its cycle does.
-        if now >= cycle_end:
-            cycle = (now - phase) // cycle_length
-            cycle_end = phase + (cycle + 1) * cycle_length
+        if now >= cycle_end and buffers > 0:
+            cycle = (now - phase - error_at(now, errors, every)) // cycle_length
+            cycle_end = when_shown(phase + (cycle + 1) * cycle_length, errors, every)
         if reserved > 0:
             queue = first + cycle % buffers
             if ring[queue, COUNT] > 0:

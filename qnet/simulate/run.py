@@ -56,11 +56,11 @@ def simulate(
     """
     course = Course(topology, profile, plan, threads)
     keeper = None
-    if checkpoint is not None:
-        keeper = Keeper(checkpoint, topology, profile, plan)
-        keeper.begin(course)
     if recorder is not None:
         recorder.begin(course)
+    if checkpoint is not None:
+        keeper = Keeper(checkpoint, topology, profile, plan, recorder)
+        keeper.begin(course)
     while not course.is_done:
         if recorder is not None:
             recorder.go_on(course)

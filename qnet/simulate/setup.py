@@ -17,17 +17,16 @@ from qnet.errors import Infeasible
 from qnet.kernel import aligned, zeros
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.plan import PathPlan, Plan
-from qnet.model.topology import Clock, Port, Sync, Topology
+from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream, TrafficClass
 from qnet.simulate import kernels as k
+from qnet.simulate.clocks import walks
+from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports.kernels import TIMED
-from qnet.units import PPB, PS_PER_MS, PS_PER_S, ceil_div, wire_bytes
+from qnet.units import PS_PER_S, ceil_div, wire_bytes
 
 Ints = NDArray[np.int64]
-
-CLOCK_BLOCK_PS = PS_PER_MS
-"""Clock errors change once in a millisecond: Clock.wander is per millisecond."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,7 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
     )
     rank = {one.name: i + 1 for i, one in enumerate(strict)}
     port = topology.port_by_name
-    blocks = clock_blocks(profile)
-    walk_of = cache(lambda node: clock_walk(topology, node, blocks, profile.simulation.seed))
+    walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
     found: list[Owner] = []
     meeting = len(topology.ports)
     for promise in plan.streams:
@@ -94,7 +92,7 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
         for path in promise.paths:
             ports = tuple(port[name] for name in path.ports)
             if path.starts_ps:
-                law = _timed_law(stream, path, topology, plan, walk_of(ports[0].source))
+                law = _timed_law(stream, path, topology, plan, _ints(walk_of(ports[0].source)))
             else:
                 law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
             found.append(
@@ -143,12 +141,10 @@ def _stream_law(
     )
 
 
-def _timed_law(
-    stream: Stream, path: PathPlan, topology: Topology, plan: Plan, walk: Sequence[int]
-) -> Law:
+def _timed_law(stream: Stream, path: PathPlan, topology: Topology, plan: Plan, errors: Ints) -> Law:
     """Return the law of a gated stream: its first port has frame k when the plan starts it there.
 
-    The times are those of the talker's clock, whose error goes along `walk`.
+    The times are those of the talker's clock.
     """
     assert plan.gate_cycle_ps is not None, "gated streams have a gate cycle"
     port = topology.port_by_name[path.ports[0]]
@@ -157,8 +153,8 @@ def _timed_law(
     first_step = 0
     while True:
         gone, step = divmod(first_step, len(table))
-        due = table[step] + gone * plan.gate_cycle_ps
-        due += walk[min(due // CLOCK_BLOCK_PS, len(walk) - 1)]
+        shown = table[step] + gone * plan.gate_cycle_ps
+        due = int(when_shown(shown, errors, walks.CLOCK_BLOCK_PS))
         if due >= 0:
             break
         first_step += 1
@@ -358,7 +354,6 @@ def _network(
     after = [topology.node_by_name[port.target] for port in ports]
     before = [topology.node_by_name[port.source] for port in ports]
     node_number = {node.name: i for i, node in enumerate(topology.nodes)}
-    blocks = clock_blocks(profile)
     stations = max(len(ports), int(hops.port.max(initial=0)) + 1)
     lane_first = np.searchsorted(hops.lane_target, np.arange(stations + 1))
     rank = _ints(owner.rank for owner in found)[hops.owner]
@@ -378,7 +373,7 @@ def _network(
         phase=_ints(node.clock.phase_ps for node in before),
         clock=_ints(node_number[node.name] for node in before),
         clock_error=np.array(
-            [clock_walk(topology, name, blocks, profile.simulation.seed) for name in node_number],
+            [walks.clock_walk(topology, profile, name) for name in node_number],
             dtype=np.int64,
         ),
         lane_first=lane_first.astype(np.int64),
@@ -386,65 +381,10 @@ def _network(
         cycle=plan.cycle_ps,
         cycle_buffers=plan.buffers if any(owner.cycles for owner in found) else 0,
         classes=sum(not one.reserves for one in profile.classes),
-        block=CLOCK_BLOCK_PS,
+        block=walks.CLOCK_BLOCK_PS,
         steady_from=0,
         end=profile.simulation.duration_ps,
     )
-
-
-def clock_blocks(profile: Profile) -> int:
-    """Return in how many blocks of time the clocks' errors are known."""
-    return ceil_div(profile.simulation.duration_ps, CLOCK_BLOCK_PS) + 1
-
-
-def clock_walk(topology: Topology, node: str, blocks: int, seed: int) -> list[int]:
-    """Return a clock's error in each block, in whole steps of its counter.
-
-    Set by a grandmaster: what the hops from it add up to, until it is lost. Else a random walk
-    between the bounds of the clock, and on top of it what its frequency offset makes of the time.
-    """
-    clock = topology.node_by_name[node].clock
-    unit = max(clock.granularity_ps, 1)
-    drawn = integers(seed, f"frequency {node}", 1, 2 * clock.frequency_ppb + 1)
-    drift_ppb = drawn[0] - clock.frequency_ppb
-    walk = _own_walk(clock, node, blocks, seed)
-    lost = 0
-    if topology.sync is not None and node in topology.sync_ways:
-        walk = _followed_walk(topology, topology.sync, node, blocks, seed)
-        lost = (topology.sync.lost_at_ps or blocks * CLOCK_BLOCK_PS) // CLOCK_BLOCK_PS
-        walk = walk[: lost + 1] + [walk[min(lost, blocks - 1)]] * (blocks - lost - 1)
-    drift = [max(block - lost, 0) * CLOCK_BLOCK_PS * drift_ppb // PPB for block in range(blocks)]
-    return [error + away // unit * unit for error, away in zip(walk[:blocks], drift, strict=True)]
-
-
-def _own_walk(clock: Clock, node: str, blocks: int, seed: int) -> list[int]:
-    unit = max(clock.granularity_ps, 1)
-    bound, most = clock.error_ps // unit, clock.wander_ps // unit
-    starts = integers(seed, f"clock {node}", 1, 2 * bound + 1)
-    steps = integers(seed, f"wander {node}", blocks - 1, 2 * most + 1)
-    walk = [starts[0] - bound]
-    for step in steps:
-        walk.append(max(-bound, min(bound, walk[-1] + step - most)))
-    return [unit * error for error in walk]
-
-
-def _followed_walk(topology: Topology, sync: Sync, node: str, blocks: int, seed: int) -> list[int]:
-    """Return what the hops from the grandmaster add up to, as fast as the clock follows it."""
-    clock = topology.node_by_name[node].clock
-    unit = max(clock.granularity_ps, 1)
-    most = clock.wander_ps // unit
-    every = sync.interval_ps // CLOCK_BLOCK_PS
-    goals = [0] * ceil_div(blocks, every)
-    for number in topology.sync_ways[node]:
-        port = topology.ports[number]
-        drawn = integers(seed, f"sync {port.name}", len(goals), 2 * sync.hop_error_ps + 1)
-        for i, one in enumerate(drawn):
-            goals[i] += one - sync.hop_error_ps + topology.asymmetry_ps(port)
-    walk = [goals[0] // unit]
-    for block in range(1, blocks):
-        step = goals[block // every] // unit - walk[-1]
-        walk.append(walk[-1] + max(-most, min(most, step)))
-    return [unit * error for error in walk]
 
 
 def _routes(

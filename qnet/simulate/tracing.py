@@ -71,9 +71,13 @@ class Recorder:
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
-        self.count = 0
-        self.found: list[Rows] = []
+        self.found: list[Recording] = []
         self.trace: k.Trace | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether there are as many frames as are wanted."""
+        return sum(len(one.rows) for one in self.found) >= self.frames
 
     def begin(self, course: Course) -> None:
         """Have every port write, and look at what they wrote in steps of so many frames."""
@@ -82,21 +86,30 @@ class Recorder:
         self.trace = _trace(course, set(), watch, ROWS_PER_PORT_OF_ALL)
 
     def go_on(self, course: Course) -> None:
-        """Run some windows of the run, and write them down until there are enough frames."""
-        course.go_on(self.trace, lambda trace: self.found.extend(_empty(trace, course)))
-        if self.trace is not None:
-            self.count = sum(len(one.rows) for one in self.found)
-            if self.count >= self.frames:
-                self.trace = None
+        """Run some windows of the run, and write them down until there are enough frames.
+
+        The run stays one that is traced: its ports hold their frames as traced ones do.
+        """
+        assert self.trace is not None, "begin() comes first"
+        if self.is_full:
+            self.trace.until[:] = 0
+        course.go_on(self.trace, lambda trace: self._take(trace, course))
+
+    def _take(self, trace: k.Trace, course: Course) -> None:
+        for port, rows, owner in _empty(trace, course):
+            self.found.append(Recording(np.full(len(rows), port), owner, rows))
+
+    def so_far(self) -> Recording:
+        """Return all that is written down, port by port; `found` may begin with it."""
+        if not self.found:
+            none = np.zeros(0, dtype=np.int64)
+            return Recording(none, none, np.zeros((0, 8), dtype=np.int64))
+        port, owner, rows = (np.concatenate(one) for one in zip(*self.found, strict=True))
+        return Recording(port, owner, rows)
 
     def recording(self) -> Recording:
         """Return the frames in the order of their start, or of their refusal."""
-        none = np.zeros(0, dtype=np.int64)
-        if not self.found:
-            return Recording(none, none, np.zeros((0, 8), dtype=np.int64))
-        rows = np.concatenate([one.rows for one in self.found])
-        port = np.concatenate([np.full(len(one.rows), one.port) for one in self.found])
-        owner = np.concatenate([one.owner for one in self.found])
+        port, owner, rows = self.so_far()
         refused = rows[:, k.STARTED] == k.REFUSED
         when = np.where(refused, rows[:, k.QUEUED], rows[:, k.STARTED])
         order = np.lexsort((rows[:, k.QUEUED], refused, port, when))[: self.frames]

@@ -185,8 +185,9 @@ class Waiting:
 
     def _held(self, now: int) -> Cause:
         """Say why the frame may not go at a time."""
-        if self._gate(now) > now:
-            return "gate"
+        cause, _ = self._barred(now)
+        if cause is not None:
+            return cause
         if self.owner.traffic_class.idle_slope_ppb is not None:
             return "credit"
         if self.owner.traffic_class.residence_ps is not None:
@@ -201,40 +202,38 @@ class Waiting:
             yield "arriving", stop, stop - begin
             begin = stop
         while begin < end:
-            stop = min(self._gate(begin), end)
-            cause = self._held(begin)
-            if stop == begin:
-                stop = end
+            cause, stop = self._barred(begin)
+            if cause is None:
+                cause, stop = self._held(begin), end
+            stop = min(stop, end)
             yield cause, stop, stop - begin
             begin = stop
 
-    def _gate(self, now: int) -> int:
-        """Return when to ask the frame's gate again, or `now` where it may begin."""
+    def _barred(self, now: int) -> tuple[Cause | None, int]:
+        """Say whether the frame's gate bars it, or its port is held, and when to ask again."""
         parts, network = self.course.parts, self.course.world.network
         if parts is None or not self._is_general:
-            return now
-        row = parts.port[self.port.number]
-        if row[g.GATE_FIRST] == row[g.GATE_LAST]:
-            return now
-        block = now // network.block
-        error = network.clock_error[network.clock[self.port.number], block]
+            return None, now
+        law = parts.port[self.port.number]
+        if law[g.GATE_FIRST] == law[g.GATE_LAST]:
+            return None, now
         if self.owner.queues:
             gate = self.owner.queues[self.owner.ports.index(self.port)]
         else:
             gate = self.course.queue_by_class[self.owner.traffic_class.name]
-        ready = g.gate_ready(
-            now,
-            serialisation_ps(self.mine.frame_bytes, self.port.rate_bps),
-            gate,
-            int(row[g.GATE_FIRST]),
-            int(row[g.GATE_LAST]),
-            int(row[g.FIXED]),
-            int(network.phase[self.port.number] + error),
-            parts.gate_end,
-            parts.gate_change,
-        )
-        # At the next full millisecond the clock, and with it the gate, may be somewhere else.
-        return min(int(ready), (block + 1) * network.block)
+        line = serialisation_ps(self.mine.frame_bytes, self.port.rate_bps)
+        errors = network.clock_error[network.clock[self.port.number]]
+        shown = int(g.shown_by(now, law, errors, network.block))
+        entry, begin = g.entry_at(shown, law, parts.gate_end)
+        rest = errors, network.block, parts.gate_change
+        ready = int(g.gate_ready(now, line, gate, shown, entry, begin, law, *rest))
+        if ready > now:
+            return "gate", ready
+        if self.owner.traffic_class.preemptable and law[g.HOLD_ADVANCE] > 0:
+            is_held, changes = g.hold_state(now, entry, begin, law, *rest)
+            if is_held:
+                return "hold", int(changes)
+        return None, now
 
 
 def _bytes_in(line_ps: int, rate_bps: int) -> int:

@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from qnet.check.verdict import judge
+from qnet.emulate import fabric as fabric_module
 from qnet.emulate.case import Case
 from qnet.emulate.controller import missing as missing_controller
-from qnet.emulate.fabric import BRIDGE, Fabric
+from qnet.emulate.fabric import BRIDGE, Entry, Fabric
 from qnet.emulate.lockstep import Options, emulate
 from qnet.emulate.ovs import missing as missing_switch
 from qnet.emulate.walk import Cut
+from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.model.emulation import Emulation
+from qnet.model.topology import Topology
 from qnet.model.write import to_json
 from tests.asking import Answer, ask
 from tests.emulate.networks import round_about
@@ -287,3 +290,29 @@ def test_captures_are_read_by_tshark(tmp_path: Path) -> None:
 def _time_ns(text: str) -> int:
     seconds, fraction = text.split(".")
     return int(seconds) * 10**9 + int(fraction[:9])
+
+
+def test_no_frame_is_given_up_that_a_switch_has_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A switch writes one frame to a port in each round; from several ports come more than that."""
+    monkeypatch.setattr(fabric_module, "PATIENCE_MS", 0)
+    around = [f"n{i}" for i in range(8)]
+    topology = Topology.model_validate(
+        {
+            "title": "A star",
+            "nodes": [{"name": name} for name in ("hub", *around)],
+            "links": [
+                {"between": (name, "hub"), "rate": "10Gbps", "length": "1km"} for name in around
+            ],
+        }
+    )
+    wiring = Wiring(topology)
+    wires = [wiring.in_port(port) for port in topology.ports if port.target == "hub"]
+    with Fabric(wiring, {"hub": [HOST_PORT, *wires]}) as fabric:
+        fabric.ovs("hub").ofctl("add-flow", BRIDGE, f"actions=output:{HOST_PORT}")
+        fabric.fence()
+        for turn in range(50):
+            entries = [Entry("hub", wire, bytes([turn, wire] * 40), 1) for wire in wires]
+            outs = fabric.forward(entries)
+            assert [[out.data for out in one] for one in outs] == [[one.data] for one in entries]
+        fabric.settle()
+        assert fabric.strays == []

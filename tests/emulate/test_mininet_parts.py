@@ -52,6 +52,7 @@ def check_as_simulated(answer: Answer, result: Emulation) -> None:
     assert {one.difference_ps for one in result.streams if one.delivered} == {0}
 
 
+@pytest.mark.twin
 def test_frames_are_shaped_metered_weighted_cut_and_lost_as_simulated(tmp_path: Path) -> None:
     answer = every_part(tmp_path)
     run, result = emulate(answer)
@@ -76,7 +77,7 @@ def test_frames_wait_for_their_gates_as_simulated() -> None:
     assert len(result.streams) == 31
 
 
-@pytest.mark.parametrize("mechanism", ["cqf", "tcqf"])
+@pytest.mark.parametrize("mechanism", [pytest.param("cqf", marks=pytest.mark.twin), "tcqf"])
 def test_copies_meet_and_nodes_cut_through_as_simulated(mechanism: str, tmp_path: Path) -> None:
     answer = round_about(tmp_path, mechanism)
     twice = answer.seen("twice")

@@ -35,7 +35,10 @@ def emulated(
     return compare(case, proof, simulated, course, plain, tuple(course[0].findings.values()))
 
 
-@pytest.mark.parametrize("name", ["cqf", "cut-through", "copies", "copies-and-gates"])
+@pytest.mark.parametrize(
+    "name",
+    ["cqf", "cut-through", pytest.param("copies", marks=pytest.mark.twin), "copies-and-gates"],
+)
 def test_random_networks_are_emulated_as_simulated(name: str) -> None:
     @settings(max_examples=20, phases=[Phase.explicit, Phase.generate])
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())(), st.integers(1, 3))

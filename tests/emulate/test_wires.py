@@ -91,7 +91,8 @@ def with_ring(one: Emulator, places: int) -> bytearray:
     """Give an emulator a ring in ordinary memory."""
     memory = bytearray(places * PLACE_BYTES)
     view = np.frombuffer(memory, dtype=np.uint8)
-    one.messages = one.messages._replace(ring=view, words=view.view(np.int64).reshape(places, -1))
+    one.messages = one.messages._replace(ring=view, words=view.view(np.int64))
+    assert one.wires.law[w.RING_WORDS] * 8 == PLACE_BYTES
     end_of = np.full(EDGE + 1, -1, dtype=np.int64)
     end_of[HOST], end_of[EDGE] = 0, 1
     one.wires = one.wires._replace(end_of=end_of)
@@ -138,7 +139,9 @@ def test_frames_come_out_of_the_ring_whole_and_in_order(
             place = (place + 1) % 4
         one._receive()
         heap = one.pool.heap[: one.pool.counts[w.HEAP_COUNT]]
-        assert not one.messages.words[:, 0].any(), "every place is the kernel's again"
+        assert not one.messages.words[:: PLACE_BYTES // 8].any(), (
+            "every place is the kernel's again"
+        )
         stride = int(one.wires.law[w.STRIDE])
         known = {int(slot) for _, slot in heap}
         for slot in (int(one) for one in one.pool.live[len(came) : len(known)]):

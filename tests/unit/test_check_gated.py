@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnet.check.plan import prove
-from qnet.model.gates import GateEntry
+from qnet.exchange.bridges import gate_parameter_tables, tables_of_plan, taprio_lines
+from qnet.model.gates import HELD, GateEntry
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -205,3 +206,42 @@ def test_the_fixed_guard_is_kept_and_the_demands_fit() -> None:
 def test_no_start_can_move_unseen(number: int, frame: int, hop: int, by_ps: int) -> None:
     """Every window is exact, so every other start is wrong."""
     assert bool(rules(moved(PLAN, number, frame, hop, by_ps))) == (by_ps != 0)
+
+
+def test_preemptable_frames_are_held_in_windows_and_the_judge_wants_it() -> None:
+    """Their gate is open all the time; without holds a rest of one may be in a window."""
+    first, plain = PROFILE["classes"]
+    wanted = Profile.model_validate({**PROFILE, "classes": [first, plain | {"preemptable": True}]})
+    made = plan(network(), wanted)
+    assert prove(network(), wanted, made).findings == ()
+    held = 0
+    for one in made.gates:
+        # Only such frames are beside the gated ones: fixed guards close nothing.
+        assert all(entry.states & 1 for entry in one.entries)
+        used = 0
+        for path in (path for stream in made.streams for path in stream.paths):
+            if one.port in path.ports:
+                used |= 1 << path.queues[path.ports.index(one.port)]
+        assert all((entry.states & used > 0) == (entry.states & HELD > 0) for entry in one.entries)
+        held += sum(entry.states & HELD > 0 for entry in one.entries)
+    assert held >= 6
+    loose = tuple(
+        one.model_copy(
+            update={
+                "entries": tuple(
+                    GateEntry(entry.interval_ps, entry.states & ~HELD) for entry in one.entries
+                )
+            }
+        )
+        for one in made.gates
+    )
+    proof = prove(network(), wanted, made.model_copy(update={"gates": loose}))
+    assert {one.rule for one in proof.findings} == {"gates"}
+    assert "where preemptable frames are not held" in proof.findings[0].message
+    tables = tables_of_plan(network(), made)
+    taprio = "".join(taprio_lines(tables).values())
+    # Windows that touch are held together.
+    assert taprio.count("sched-entry H") == held > taprio.count("sched-entry R") > 0
+    yang = "".join(gate_parameter_tables(tables).values())
+    assert yang.count("set-and-hold-mac") == held
+    assert yang.count("set-and-release-mac") == taprio.count("sched-entry R")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule.run import schedule
-from qnet.simulate import checkpoint
+from qnet.simulate import checkpoint, run
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.run import Course, simulate
+from qnet.simulate.tracing import Recorder
 from tests.asking import COMMAND, command
 from tests.unit.test_simulate import _busy_case
 
@@ -113,14 +115,42 @@ def test_general_ports_go_on_where_they_were(tmp_path: Path) -> None:
     assert pieces > 2
 
 
+@pytest.mark.twin
+@pytest.mark.parametrize("frames", [40, 10**6])
+def test_a_trace_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int
+) -> None:
+    """The same frames in the trace, whether it is full early or never; and the same counts."""
+    monkeypatch.setattr(run, "HOPS_PER_TRACED_STEP", 100)
+    for number, case in enumerate((_busy_case("500us"), _general_case())):
+        whole = Recorder(frames)
+        seen = simulate(*case, threads=1, recorder=whole)
+        path = tmp_path / str(number)
+        pieces = 0
+        again = None
+        while again is None:
+            recorder = Recorder(frames)
+            keep = stop_after(4, path)
+            try:
+                again = simulate(*case, threads=1, checkpoint=keep, recorder=recorder)
+            except Interrupted:
+                pieces += 1
+        assert again == seen
+        assert pieces > 2
+        for mine, other in zip(recorder.recording(), whole.recording(), strict=True):
+            assert np.array_equal(mine, other)
+        with pytest.raises(InputError, match="the trace: the checkpoint was made with another"):
+            simulate(*case, checkpoint=Checkpoint(path, resume=True))
+
+
 def test_it_is_saved_as_often_as_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "kept"
     saved = []
     save = checkpoint.save
 
-    def counted(where: Path, course: Course, about: dict[str, str]) -> None:
+    def counted(where: Path, course: Course, *more: Any) -> None:
         saved.append(course.now_ps)
-        save(where, course, about)
+        save(where, course, *more)
 
     monkeypatch.setattr(checkpoint, "save", counted)
     simulate(*_busy_case("1ms"), checkpoint=Checkpoint(path, every_ps=300 * US))
@@ -235,23 +265,27 @@ def await_change(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    whole = command(*RUN, cwd=tmp_path)
+    """What is printed, and the trace."""
+    trace = ("--trace-frames", "30000", "--trace")
+    whole = command(*RUN, *trace, "whole.pcapng", cwd=tmp_path)
     assert whole.stderr == ""
     path = tmp_path / "kept"
+    more = ("--resume", *trace, "pieces.pcapng")
     moments = np.random.PCG64(7).random_raw(3) % 100
     killed = 0
     for moment in moments.tolist():
-        process = start(path, "--resume")
+        process = start(path, *more)
         await_change(path, process)
         time.sleep(moment / 1000)
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
     assert killed >= 2  # those after may have had little left to do
-    process = start(path, "--resume")
+    process = start(path, *more)
     out, error = process.communicate(timeout=180)
     assert (process.returncode, error) == (whole.returncode, b"")
     assert out.decode() == whole.stdout
+    assert (tmp_path / "pieces.pcapng").read_bytes() == (tmp_path / "whole.pcapng").read_bytes()
 
 
 def test_ctrl_c_keeps_the_run(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels, run, setup
+from qnet.simulate.clocks import walks
+from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports import setup as ports_setup
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import clock_walk, owners
+from qnet.simulate.setup import owners
 from qnet.units import PS_PER_US
 from tests.slow_case import compare
 
@@ -26,16 +29,56 @@ CYCLE_PS = 10 * PS_PER_US
 pytestmark = pytest.mark.twin
 
 
+CLOCK_BLOCK_PS = 40 * PS_PER_US
+"""In place of a millisecond: short runs see clocks change their pace a few times."""
+
+
+def moving(draw: st.DrawFn) -> dict[str, str]:
+    """Draw how a clock is wrong, and how that changes."""
+    return {
+        "error": f"{draw(st.integers(0, 900))}ns",
+        "wander": f"{draw(st.integers(0, 300))}ns",
+        "frequency-offset": f"{draw(st.sampled_from([0, 3, 200]))}ppm",
+        "granularity": f"{draw(st.sampled_from([0, 1, 8]))}ns",
+    }
+
+
+def sync(draw: st.DrawFn) -> dict[str, str]:
+    """Draw a grandmaster, lost or not."""
+    one = {"grandmaster": "n0", "hop-error": "200ns", "interval": "1ms"}
+    lost = draw(st.none() | st.integers(1, 150))
+    return one if lost is None else one | {"lost-at": f"{lost}us"}
+
+
+def demand(draw: st.DrawFn, number: int, ends: tuple[int, int], name: str) -> dict[str, Any]:
+    """Draw a demand of any law."""
+    one: dict[str, Any] = {
+        "name": f"d{number}",
+        "from": f"n{ends[0]}",
+        "to": f"n{ends[1]}",
+        "class": name,
+        "rate": f"{draw(st.integers(50, 1500))}Mbps",
+        "arrival": draw(st.sampled_from(["poisson", "constant-rate", "bursts"])),
+        "sizes": draw(st.sampled_from(["imix", "64B", "1500B"])),
+    }
+    if one["arrival"] == "bursts":
+        one["burst"] = draw(st.integers(1, 5))
+    return one
+
+
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Topology, Profile, Plan]:
-    """Draw a small tree of switches with reserved and other streams; cycles need not be right."""
+def cases(draw: st.DrawFn, *, more: bool = False) -> tuple[Topology, Profile, Plan]:
+    """Draw a small tree of switches with reserved and other streams; cycles need not be right.
+
+    With `more` there are moving clocks, demands and drawn processing delays too.
+    """
     count = draw(st.integers(2, 5))
     nodes = [
         {
             "name": f"n{i}",
-            "processing": f"{draw(st.integers(0, 3000))}ns",
+            "processing": f"{draw(st.integers(0, 3000))}ns" + "..4us" * more,
             "buffer": f"{draw(st.sampled_from([2000, 9000, 64000]))}B",
-            "clock": {"phase": f"{draw(st.integers(0, 9999))}ns"},
+            "clock": {"phase": f"{draw(st.integers(0, 9999))}ns"} | (moving(draw) if more else {}),
         }
         for i in range(count)
     ]
@@ -48,7 +91,21 @@ def cases(draw: st.DrawFn) -> tuple[Topology, Profile, Plan]:
         }
         for i, parent in enumerate(parents)
     ]
-    topology = Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+    net: dict[str, Any] = {"title": "t", "nodes": nodes, "links": links}
+    if more and draw(st.booleans()):
+        net["sync"] = sync(draw)
+    topology = Topology.model_validate(net)
+    demands, placed = [], []
+    for i in range(draw(st.integers(0, 3)) if more else 0):
+        start, end = draw(st.permutations(range(count)))[:2]
+        demands.append(demand(draw, i, (start, end), draw(st.sampled_from(["low", "high"]))))
+        path = _path(parents, start, end)
+        names = tuple(f"n{a}->n{b}" for a, b in pairwise(path))
+        rate_bps = int(demands[-1]["rate"][:-4]) * 10**6
+        part = DemandPart(ports=names, rate_bps=rate_bps)
+        placed.append(
+            DemandPlan(name=f"d{i}", rate_bps=rate_bps, placed_bps=rate_bps, parts=(part,))
+        )
     streams = []
     plans = []
     for i in range(draw(st.integers(1, 6))):
@@ -91,10 +148,11 @@ def cases(draw: st.DrawFn) -> tuple[Topology, Profile, Plan]:
                 {"name": "low", "priority": 1, "mechanism": "strict-priority"},
             ],
             "streams": streams,
+            "demands": demands,
             "simulation": {"duration": "200us", "seed": draw(st.integers(0, 9))},
         }
     )
-    return topology, profile, _plan(tuple(plans))
+    return topology, profile, _plan(tuple(plans), tuple(placed))
 
 
 def _plan(streams: tuple[StreamPlan, ...] = (), demands: tuple[DemandPlan, ...] = ()) -> Plan:
@@ -123,6 +181,16 @@ def _path(parents: list[int], start: int, end: int) -> list[int]:
 @given(cases())
 def test_every_count_equals_the_slow_twins(case: tuple[Topology, Profile, Plan]) -> None:
     compare(case, simulate(*case, threads=1))
+
+
+@given(cases(more=True))
+def test_moving_clocks_demands_and_drawn_delays_do_too(
+    case: tuple[Topology, Profile, Plan],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
+        compare(case, simulate(*case, threads=1))
+        _same_as_general(case)
 
 
 def _busy_case(duration: str = "300us") -> tuple[Topology, Profile, Plan]:
@@ -238,7 +306,7 @@ def test_mean_rates_are_exact_in_the_long_run() -> None:
 
 def test_clock_walk_stays_within_its_bounds_and_steps() -> None:
     topology, _, _ = _busy_case()
-    walk = clock_walk(topology, "n1", 500, seed=3)
+    walk = error_walk(topology, "n1", 500, seed=3)
     assert max(map(abs, walk)) <= 2 * PS_PER_US
     assert max(abs(b - a) for a, b in pairwise(walk)) <= PS_PER_US
     assert len(set(walk)) > 400

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from qnet.check.plan import prove
-from qnet.model.gates import GateEntry, GateList
+from qnet.model.gates import HELD, GateEntry, GateList
 from qnet.model.observation import Observation
 from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule.run import schedule
+from qnet.simulate.clocks.kernels import error_at, when_shown
+from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.ports import kernels as g
 from qnet.simulate.ports.setup import chances
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import clock_walk
 
 pytestmark = pytest.mark.twin
 
@@ -192,6 +193,85 @@ def test_a_frame_waits_for_its_gate_and_must_end_before_it_closes() -> None:
     assert seen.latency_ps_max == LINE + WAY
 
 
+def _sent_at(*times_ps: int) -> tuple[StreamPlan, ...]:
+    """Streams s0, s1 ... that hand over their first frames at these times."""
+    path = PathPlan(ports=("a->b",))
+    return tuple(
+        StreamPlan(name=f"s{i}", status="routed", send_ps=time, paths=(path,))
+        for i, time in enumerate(times_ps)
+    )
+
+
+def test_credit_stands_still_while_its_gate_is_closed() -> None:
+    """Idle slope 12 %, open for 20 us of 100 us: 60 % while it is (IEEE 802.1Q 8.6.8.2).
+
+    A frame costs 0.4 of its line time of 12.304 us, earned again in two thirds of one: the second
+    could begin at 20,506,667 ps. The gate closes at 20 us; the rest is earned from 100 us on.
+    """
+    profile = _profile(
+        [
+            {"name": "tt", "priority": 7, "mechanism": "qbv"},
+            {"name": "av", "priority": 5, "idle-slope": "12%"},
+        ],
+        {"class": "av", "max-pkts-per-interval": 2, "interval": "400us"},
+        last="399us",
+    )
+    entries = (GateEntry(20_000_000, 255), GateEntry(80_000_000, 254))
+    plan = _plan(*_sent_at(0), gates=(GateList(port="a->b", entries=entries),))
+    (seen,) = _run(_net(), profile, plan).streams
+    assert seen.latency_ps_min == LINE + WAY
+    assert seen.latency_ps_max == 100_506_667 + LINE + WAY
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_held_port_is_idle_when_the_window_opens(held: bool) -> None:
+    """A frame of 1518 bytes begins at 45 us, a window at 50 us, where a gated frame is ready.
+
+    143 bytes before it, at 48.856 us, the port is held: the frame is cut after 474 bytes (482 of
+    time, 8 of them preamble) and off the wire at 48.984 us. The window lasts 20 us, then 1,044
+    bytes are sent. Without hold the gated frame cuts it itself, at 50 us after 617 bytes, and waits
+    for a check of 4 bytes and the gap, 128 ns; the rest, 901 bytes, follows it at once.
+    """
+    profile = _profile(
+        [
+            {"name": "tt", "priority": 7, "mechanism": "qbv"},
+            {"name": "be", "priority": 0, "preemptable": True},
+        ],
+        {"class": "be", "interval": "400us"},
+        {"class": "tt", "interval": "400us"},
+        last="399us",
+    )
+    gated = PathPlan(ports=("a->b",), queues=(7,), starts_ps=((50_000_000,),))
+    window = 129 | HELD * held
+    entries = GateEntry(50_000_000, 1), GateEntry(20_000_000, window), GateEntry(330_000_000, 1)
+    plan = _plan(
+        *_sent_at(45_000_000),
+        StreamPlan(name="s1", status="admitted", paths=(gated,)),
+        gates=(GateList(port="a->b", entries=entries),),
+        cycle=400,
+    )
+    slow, quick = _run(_net(), profile, plan).streams
+    if held:
+        assert quick.latency_ps_max == LINE + WAY
+        assert slow.latency_ps_max == 25_000_000 + (1044 + 20) * 8000 + WAY
+    else:
+        assert quick.latency_ps_max == 128_000 + LINE + WAY
+        assert slow.latency_ps_max == 5_128_000 + LINE + (901 + 20) * 8000 + WAY
+
+
+def test_a_clock_that_runs_fast_by_100_ppm_goes_evenly() -> None:
+    """100 ns a millisecond: each 5 us of it pass 500 ps sooner, not 100 ns at once at its end."""
+    errors = np.array([0, -100_000, -200_000])
+    at = [error_at(time, errors, 10**9) for time in (0, 5_000_000, 10**9 - 1, 10**9, 3 * 10**9)]
+    assert at == [0, -500, -100_000, -100_000, -200_000]
+    for shown in (0, 1, 777, 10**6, 10**9 + 99_999, 10**9 + 100_000, 10**9 + 100_001, 5 * 10**9):
+        when = when_shown(shown, errors, 10**9)
+        assert when - error_at(when, errors, 10**9) >= shown
+        assert when - 1 - error_at(when - 1, errors, 10**9) < shown
+    gates = [when_shown(shown, errors, 10**9) for shown in (500_000_000, 505_000_000)]
+    assert gates[1] - gates[0] == -(-5_000_000 * 10_000 // 10_001)
+
+
 def test_chances_of_loss_follow_the_bit_error_ratio() -> None:
     table = chances(0, 10**6)  # 1e-12
     for size in (64, 1518):
@@ -222,18 +302,18 @@ def _chain(**sync: str) -> Topology:
 
 def test_the_error_of_clocks_grows_from_hop_to_hop_and_after_the_grandmaster_is_lost() -> None:
     kept, lost = _chain(), _chain(**{"lost-at": "20ms"})
-    assert clock_walk(kept, "n0", 60, 1) == [0] * 60
+    assert error_walk(kept, "n0", 60, 1) == [0] * 60
     for hops in range(1, 5):
-        walk = clock_walk(kept, f"n{hops}", 60, 1)
+        walk = error_walk(kept, f"n{hops}", 60, 1)
         # Half of the asymmetry of 8 ns at each hop, 5 ns more or less, and steps of 4 ns.
         assert all(4000 * hops - 5000 * hops - 4000 <= one <= 9000 * hops for one in walk)
         assert all(one % 4000 == 0 for one in walk)
         assert all(abs(b - a) <= 5000 for a, b in pairwise(walk))
-        alone = clock_walk(lost, f"n{hops}", 60, 1)
+        alone = error_walk(lost, f"n{hops}", 60, 1)
         assert alone[:21] == walk[:21]
         pace = (alone[59] - alone[20]) / 39
         assert abs(pace) <= 1000 + 4000 / 39  # 1 ppm is 1 ns in a millisecond
-    last = [[clock_walk(net, f"n{i}", 60, 1)[59] for i in range(5)] for net in (kept, lost)]
+    last = [[error_walk(net, f"n{i}", 60, 1)[59] for i in range(5)] for net in (kept, lost)]
     assert last[0] != last[1]
 
 

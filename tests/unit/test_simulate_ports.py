@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnet.model.gates import GateEntry, GateList
-from qnet.model.plan import PathPlan, Plan, StreamPlan
+from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels, run
+from qnet.simulate.clocks import walks
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
 from qnet.simulate.windows import shares
 from tests.slow_case import Case, compare
+from tests.unit.test_simulate import CLOCK_BLOCK_PS, demand, moving, sync
 
 pytestmark = pytest.mark.twin
 
@@ -27,6 +29,7 @@ def _plan(
     gates: tuple[GateList, ...] = (),
     gate_cycle_ps: int | None = None,
     buffers: int = 4,
+    demands: tuple[DemandPlan, ...] = (),
 ) -> Plan:
     return Plan(
         qnet_version="0",
@@ -38,7 +41,7 @@ def _plan(
         gate_cycle_ps=gate_cycle_ps,
         gates=gates,
         streams=streams,
-        demands=(),
+        demands=demands,
         egress=(),
     )
 
@@ -60,10 +63,10 @@ class Drawing:
         for i in range(self.count):
             clock = {"phase": f"{self.whole(0, 9999)}ns"}
             if "clocks" in self.parts:
-                clock |= {"error": f"{self.whole(0, 900)}ns", "wander": "300ns"}
+                clock |= moving(self.draw)
             node: dict[str, Any] = {
                 "name": f"n{i}",
-                "processing": f"{self.whole(0, 3000)}ns",
+                "processing": f"{self.whole(0, 3000)}ns" + "..4us" * ("demands" in self.parts),
                 "buffer": f"{self.draw(st.sampled_from([2000, 9000, 64000]))}B",
                 "clock": clock,
             }
@@ -82,7 +85,10 @@ class Drawing:
                 link["loss"] = f"{self.whole(0, 30)}%"
                 link["bit-error-ratio"] = self.draw(st.sampled_from(["0", "1e-5"]))
             links.append(link)
-        return Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+        net: dict[str, Any] = {"title": "t", "nodes": nodes, "links": links}
+        if "clocks" in self.parts and self.draw(st.booleans()):
+            net["sync"] = sync(self.draw)
+        return Topology.model_validate(net)
 
     def classes(self) -> list[dict[str, Any]]:
         classes: list[dict[str, Any]] = []
@@ -108,8 +114,11 @@ class Drawing:
         if "shaping" in self.parts:
             plain[0]["max-residence"] = f"{self.whole(1, 60)}us"
         if "cuts" in self.parts:
-            for one in plain[self.whole(2 if "credit" in self.parts else 1, 3) :]:
-                one["preemptable"] = True
+            # Classes of one priority are cut all or none.
+            begin = self.draw(st.sampled_from([1, 3] if "weights" in self.parts else [1, 2, 3]))
+            for one in plain[begin:]:
+                if "idle-slope" not in one:
+                    one["preemptable"] = True
         return classes + [{"mechanism": "strict-priority"} | one for one in plain]
 
     def stream(self, number: int, names: list[str]) -> dict[str, Any]:
@@ -167,8 +176,9 @@ class Drawing:
             if self.whole(0, 4) == 0:
                 continue
             ends = sorted({self.whole(1, 49_999) for _ in range(self.whole(0, 5))} | {50_000})
+            most = 511 if "cuts" in self.parts else 255
             entries = tuple(
-                GateEntry(1000 * (b - a), self.whole(0, 255)) for a, b in pairwise([0, *ends])
+                GateEntry(1000 * (b - a), self.whole(0, most)) for a, b in pairwise([0, *ends])
             )
             lists.append(GateList(port=port.name, entries=entries))
         return tuple(lists)
@@ -179,12 +189,14 @@ class Drawing:
         names = [one["name"] for one in classes]
         mechanism = {one["name"]: one["mechanism"] for one in classes}
         streams = [self.stream(i, names) for i in range(self.whole(1, 6))]
+        demands = self.demands(classes) if "demands" in self.parts else []
         profile = Profile.model_validate(
             {
                 "title": "p",
                 "topology": "t",
                 "classes": classes,
                 "streams": streams,
+                "demands": demands,
                 "simulation": {"duration": f"{self.duration_us}us", "seed": self.whole(0, 9)},
             }
         )
@@ -201,13 +213,42 @@ class Drawing:
                 )
             )
         gates = self.gates(topology) if "qbv" in self.parts else ()
-        return topology, profile, _plan(tuple(plans), gates, 50_000_000)
+        placed = tuple(self.placed(one) for one in demands)
+        return topology, profile, _plan(tuple(plans), gates, 50_000_000, demands=placed)
+
+    def demands(self, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        names = [
+            one["name"]
+            for one in classes
+            if one["mechanism"] == "strict-priority" and "max-residence" not in one
+        ]
+        drawn = []
+        for i in range(self.whole(1, 3)):
+            start = self.whole(0, self.count - 1)
+            end = (start + self.whole(1, self.count - 1)) % self.count
+            drawn.append(demand(self.draw, i, (start, end), self.draw(st.sampled_from(names))))
+        return drawn
+
+    def placed(self, one: dict[str, Any]) -> DemandPlan:
+        """Half of it goes one way round the ring, the rest the other."""
+        rate_bps = int(one["rate"][:-4]) * 10**6
+        parts = tuple(
+            DemandPart(ports=path.ports, rate_bps=rate_bps // 2)
+            for path in self.paths(one | {"paths": 2}, "strict-priority")
+        )
+        return DemandPlan(name=one["name"], rate_bps=rate_bps, placed_bps=rate_bps, parts=parts)
 
 
 PARTS = {
     "gates": {"qbv"},
     "gates-and-cycles": {"qbv", "tcqf", "weights", "shaping"},
+    "gates-and-credit": {"qbv", "credit", "clocks"},
+    "gates-and-cuts": {"qbv", "cuts", "clocks"},
+    "gates-and-all": {"qbv", "cuts", "credit", "weights", "tcqf", "clocks", "demands"},
+    "cycles-and-clocks": {"tcqf", "clocks", "loss"},
     "cqf": {"cqf"},
+    "cqf-and-clocks": {"cqf", "clocks", "credit"},
+    "demands": {"demands", "weights", "credit", "cuts", "loss"},
     "weights": {"weights"},
     "credit": {"credit"},
     "credit-and-weights": {"credit", "weights", "tcqf"},
@@ -227,12 +268,16 @@ def test_every_count_equals_the_slow_twins(name: str) -> None:
     @settings(max_examples=25)
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
-        compare(case, simulate(*case, threads=1))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
+            compare(case, simulate(*case, threads=1))
 
     check()
 
 
-@pytest.mark.parametrize("name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles"])
+@pytest.mark.parametrize(
+    "name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles", "gates-and-all"]
+)
 def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     """Rings of two frames at first: every kernel stops and is resumed, again and again."""
     made = add_parts
@@ -246,8 +291,9 @@ def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     @settings(max_examples=6)
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
-        one = simulate(*case, threads=1).model_dump_json()
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
+            one = simulate(*case, threads=1).model_dump_json()
             patch.setattr(run, "add_parts", tight)
             patch.setattr(shares, "HOPS_PER_TASK", 1)
             for threads in (2, 3):

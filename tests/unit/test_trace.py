@@ -14,11 +14,11 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.report.trace import write_trace
 from qnet.simulate import kernels as k
-from qnet.simulate import tracing
+from qnet.simulate import run, tracing
 from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
 from tests.slow_case import slow_run as _slow
-from tests.unit.test_simulate import _busy_case, cases
+from tests.unit.test_simulate import _busy_case, _plan, cases
 
 
 @pytest.mark.twin
@@ -44,6 +44,20 @@ def test_the_trace_is_the_slow_twins_log(case: tuple[Topology, Profile, Plan]) -
         for one in log
     }
     assert int((~sent).sum()) == sum(use.dropped for use in slow.uses)
+
+
+def test_a_trace_that_is_full_changes_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports of one class hold frames in another way while they are traced, to the run's end."""
+    topology, profile, plan = _busy_case("1ms")
+    profile = Profile(
+        title="p", topology="t", demands=profile.demands, simulation=profile.simulation
+    )
+    case = topology, profile, _plan((), plan.demands)
+    monkeypatch.setattr(run, "HOPS_PER_TRACED_STEP", 1)
+    monkeypatch.setattr(run, "HOPS_PER_STEP", 1)
+    recorder = Recorder(300)
+    assert simulate(*case, recorder=recorder) == simulate(*case)
+    assert len(recorder.recording().rows) == 300
 
 
 def test_the_first_frames_only_at_any_number_of_threads(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from qnet.emulate.ports import stray_rings
 from qnet.model.topology import Topology
 from qnet.simulate import kernels as k
+from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.ports import kernels as g
-from qnet.simulate.setup import CLOCK_BLOCK_PS, Owner, hops_of
+from qnet.simulate.setup import Owner, hops_of
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]

@@ -256,6 +256,7 @@ class Emulator:
         law[w.PATIENCE_NS] = PATIENCE_NS
         law[w.SKIPS] = int(skips)
         law[w.MEETING_LAG_PS] = 2 * self.window_ps + MEETING_LAG_NS * 1000 // dilation
+        law[w.RING_WORDS] = (1 << (stride + RING_HEADER_BYTES - 1).bit_length()) // 8
         self.wires = self._wires(law, edged, profile, probes)
         self.pool = _pool(slots, stride, len(self.found), edged)
         self.messages = self._messages()
@@ -349,7 +350,7 @@ class Emulator:
             sent[i, 1], sent[i, 2], sent[i, 3] = 20, sent_vector[i].ctypes.data, 1
         return w.Messages(
             ring=np.zeros(8, dtype=np.uint8),
-            words=np.zeros((1, 1), dtype=np.int64),
+            words=np.zeros(1, dtype=np.int64),
             turn=np.zeros(1, dtype=np.int64),
             sent=sent,
             sent_vector=sent_vector,
@@ -383,9 +384,7 @@ class Emulator:
             self.messages.addresses[place, :20] = np.frombuffer(address, dtype=np.uint8)
         self.wires = self.wires._replace(end_of=end_of)
         view = np.frombuffer(ring, dtype=np.uint8)
-        self.messages = self.messages._replace(
-            ring=view, words=view.view(np.int64).reshape(RING_FRAMES, -1)
-        )
+        self.messages = self.messages._replace(ring=view, words=view.view(np.int64))
         self.wires.law[w.SOCKET] = one.fileno()
         self.socket = one
 
@@ -394,7 +393,7 @@ class Emulator:
 
         Of version 2 of the ring, which shows every frame at once; version 3 keeps them for a while.
         """
-        size = 1 << (int(self.wires.law[w.STRIDE]) + RING_HEADER_BYTES - 1).bit_length()
+        size = 8 * int(self.wires.law[w.RING_WORDS])
         block = max(size, RING_BLOCK_BYTES)
         total = size * RING_FRAMES
         one.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from qnet.model.gates import GateEntry, GateList, GateProblem, GateStreamPlan
+from qnet.model.gates import HELD, GateEntry, GateList, GateProblem, GateStreamPlan
 
 
 def gate_lists(
@@ -37,10 +37,22 @@ def gate_lists(
                     idle &= ~used
                 guard = problem.guard_ps(port)
             entries = _entries(sent, cycle_ps, idle, guard)
+            if problem.held_queues:
+                entries = _with_holds(entries, sent, problem.held_queues)
             # Ten thousands of entries of our own need no validation.
             made = tuple(map(GateEntry._make, entries))
             lists.append(GateList.model_construct(port=port.name, entries=made))
     return tuple(lists)
+
+
+def _with_holds(
+    entries: list[tuple[int, int]], windows: list[tuple[int, int, int]], held: int
+) -> list[tuple[int, int]]:
+    """Leave the gates of some queues open all the time, and hold their frames in the windows."""
+    used = 0
+    for _, _, states in windows:
+        used |= states
+    return [(length, states | held | (HELD if states & used else 0)) for length, states in entries]
 
 
 def _entries(

@@ -170,16 +170,25 @@ class _Case:
             isolation=self._class.isolation,
             waiting=self._class.waiting,
             guard_bytes=self._guard_bytes() if self._class.guard == "fixed" else 0,
+            held_queues=self._profile.held_queues,
             step_ps=PS_PER_NS,
             ports=tuple(self._gate_ports.values()),
             streams=tuple(streams),
         )
 
     def _guard_bytes(self) -> int:
-        """Return the longest frame of any other class, or 0."""
+        """Return the longest frame of any other class that cannot be cut, or 0."""
         profile = self._profile
-        frames = [one.frame_bytes for one in profile.streams if one.count and not self._is_in(one)]
-        frames += [size for demand in profile.demands for size, _ in demand.sizes]
+        express = {one.name for one in profile.classes if not one.preemptable and not one.gated}
+        frames = [
+            one.frame_bytes for one in profile.streams if one.count and one.traffic_class in express
+        ]
+        frames += [
+            size
+            for demand in profile.demands
+            if demand.traffic_class in express
+            for size, _ in demand.sizes
+        ]
         return max(frames, default=0)
 
     def _is_in(self, stream: Stream) -> bool:

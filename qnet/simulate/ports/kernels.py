@@ -2,13 +2,14 @@
 
 A frame comes in: `emit` or a lane brings it, `meter` may drop it, `shape` may delay it, then it
 joins its ring. Whenever the wire is free, `choose` asks the rings from the highest class down when
-the first frame of each may go: `ready_at` is the latest of what eligibility (`shape`), credit and
-gate say. Among rings of one priority with weights, `take_turns` decides. What leaves may be lost on
+the first frame of each may go: at the latest time that eligibility (`shape`), credit and gate say.
+Among rings of one priority with weights, `take_turns` decides. Preemptable frames go while the port
+is not held (`hold_state`), and are cut by what is express (`cut_after`). What leaves may be lost on
 the link (`is_lost`). `serve_port` puts the parts together; where none is in use it gives the same
 bytes as `qnet.simulate.kernels.serve`. `recover` stands at a listener and passes on first copies.
 
-The parts take plain arrays: a named tuple of arrays passed to a function that is not copied into
-its caller costs a count of references for each array and call.
+The parts take plain arrays. Those that every frame meets are copied into the server: handing over
+an array costs some seven words for each call.
 
 Frames are rows as in `qnet.simulate.kernels`. In the queues of a general port the column CYCLE
 holds the time from when the frame may go. A label is
@@ -23,7 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel, inline_kernel
+from qnet.simulate.clocks.kernels import error_at, when_shown
 from qnet.simulate.kernels import (
     ARRIVAL,
     BASE,
@@ -112,12 +114,17 @@ PLAIN, GENERAL, RECOVERY = 0, 1, 2
 WHAT, FIRST, QUEUES, PREEMPTABLE, LAST, BY_ARRIVAL, GATE_FIRST, GATE_LAST, FIXED, LOSS, RATE = (
     range(11)
 )
+PHASE, HOLD_ADVANCE = 11, 12
+"""When the node's clock shows 0; how long before an entry that holds the MAC it is told so."""
+
+HELD_GATE = 8
+"""Stands in gate tables for the time that preemptable frames are held."""
 
 # Columns of `Parts.ring`.
 BIT, GROUP_LAST, WEIGHT, IDLE, LINE, SORTED = range(6)
 
 # Columns of `Parts.ring_state`; TURN and GRANTED count in the first ring of a group.
-CREDIT, CREDIT_AT, DEFICIT, TURN, GRANTED, READY = range(6)
+CREDIT, CREDIT_AT, DEFICIT, TURN, GRANTED, READY, OPEN_AT = range(7)
 
 # Columns of `Parts.wire`: a preemptable frame that is being sent (SENDING) or has been cut (CUT).
 WIRE_IS, BEGUN, REST, W_LABEL, W_BIRTH, W_CAME, W_RING = range(7)
@@ -161,7 +168,10 @@ class Parts(NamedTuple):
     """[entry]: when it ends, from the start of the gate cycle; the last one ends the cycle."""
     gate_change: Ints
     """[entry, 2 * gate]: how long after the entry's begin the gate closes, 0 where it is closed;
-    and in the next column, how long after it the gate opens, 0 where it is open."""
+    and in the next column, how long after it the gate opens, 0 where it is open. Gate 8 is open
+    where preemptable frames are held."""
+    gate_open: Ints
+    """[entry, gate]: how long the gate has been open when the entry ends, in this gate cycle."""
     meter: Ints
     """[meter]: rate, full level, level, time; levels in 1e-12 bits."""
     shaper: Ints
@@ -180,76 +190,135 @@ class Parts(NamedTuple):
     """[recovery point, history]: flags, at sequence number modulo history."""
 
 
-@kernel
-def gate_ready(now: int, line: int, bit: int, first: int, last: int, fixed: int, phase: int,
-               gate_end: Ints, gate_change: Ints) -> int:  # fmt: skip
-    """Return `now` if a frame of a queue may begin, else a time to ask again.
+@inline_kernel
+def shown_by(now: int, law: Ints, errors: Ints, block: int) -> int:
+    """Return what the clock of a port's node shows, counted from the begin of its lists."""
+    return now - law[PHASE] - error_at(now, errors, block)
 
-    IEEE 802.1Q clause 8.6.8.4: the gate is open, and not enough time is left for the frame where
-    the gate closes before its end. With `fixed` guards a frame may begin while its gate is open:
-    the gate control list itself closes the gate soon enough for the longest frame.
-    """
-    cycle = gate_end[last - 1]
-    into = (now - phase) % cycle
-    low, high = first, last - 1
+
+@bare_kernel
+def when_shown_by(shown: int, law: Ints, errors: Ints, block: int) -> int:
+    """Return the first time at which it shows so much."""
+    return when_shown(law[PHASE] + shown, errors, block)
+
+
+@inline_kernel
+def entry_at(shown: int, law: Ints, gate_end: Ints) -> tuple[int, int]:
+    """Return the entry of a port's gate list that is in force, and what was shown at its begin."""
+    first, low, high = law[GATE_FIRST], law[GATE_FIRST], law[GATE_LAST] - 1
+    into = shown % gate_end[high]
     while low < high:
         middle = (low + high) >> 1
         if gate_end[middle] <= into:
             low = middle + 1
         else:
             high = middle
-    begin = gate_end[low - 1] if low > first else 0
-    closes = gate_change[low, 2 * bit]
-    if closes == 0:
-        return now + begin + gate_change[low, 2 * bit + 1] - into
-    left = begin + closes - into
-    if left >= (1 if fixed > 0 else line):
-        return now
-    return now + left
+    return low, shown - into + (gate_end[low - 1] if low > first else 0)
 
 
-@kernel
-def credit_at(ring: int, now: int, law: Ints, state: Ints) -> int:
-    """Return the credit of a queue in which frames have waited since CREDIT_AT.
+@inline_kernel
+def gate_ready(now: int, line: int, bit: int, shown: int, entry: int, begin: int, law: Ints,
+               errors: Ints, block: int, gate_change: Ints) -> int:  # fmt: skip
+    """Return `now` if a frame of a queue may begin, else a time to ask again.
 
-    IEEE 802.1Q clause 8.6.8.2. Credits are exact: in units in which idle slope and port rate are
-    whole numbers (IDLE and LINE) per picosecond.
+    IEEE 802.1Q clause 8.6.8.4: the gate is open, and not enough time is left for the frame where
+    the gate closes before its end. With `fixed` guards a frame may begin while its gate is open:
+    the gate control list itself closes the gate soon enough for the longest frame.
     """
-    waited = max(now - state[ring, CREDIT_AT], 0)
-    return state[ring, CREDIT] + waited * law[ring, IDLE]
-
-
-@kernel
-def credit_ready(ring: int, now: int, law: Ints, state: Ints) -> int:
-    """Return `now` if the queue's credit is not negative, else when that will be."""
-    credit = credit_at(ring, now, law, state)
-    if credit >= 0:
+    closes = gate_change[entry, 2 * bit]
+    if closes == 0:
+        opens = begin + gate_change[entry, 2 * bit + 1]
+        return when_shown_by(opens, law, errors, block)
+    # No clock goes twice as fast as time: most frames need not know when the gate closes.
+    if law[FIXED] > 0 or begin + closes - shown > 2 * line:
         return now
-    return now - credit // law[ring, IDLE]
+    closed = when_shown_by(begin + closes, law, errors, block)
+    return now if now + line <= closed else closed
 
 
-@kernel
-def first_in(ring: int, arrival: int, law: Ints, state: Ints) -> None:
+@bare_kernel
+def hold_state(now: int, entry: int, begin: int, law: Ints, errors: Ints, block: int,
+               gate_change: Ints) -> tuple[bool, int]:  # fmt: skip
+    """Say whether preemptable frames are held, and a time before which that does not change.
+
+    IEEE 802.1Q clauses 8.6.8 and 8.6.8.4: an entry that holds the MAC is announced to it so long
+    before its begin that no preemptable frame is on the wire then (holdAdvance, 12.30.1), and it is
+    released when the next entry does not.
+    """
+    ends = gate_change[entry, 2 * HELD_GATE]
+    if ends > 0:
+        return True, when_shown_by(begin + ends, law, errors, block)
+    begins = gate_change[entry, 2 * HELD_GATE + 1]
+    holds = when_shown_by(begin + begins, law, errors, block)
+    if now + law[HOLD_ADVANCE] >= holds:
+        return True, holds
+    return False, holds - law[HOLD_ADVANCE]
+
+
+@inline_kernel
+def open_time(shown: int, bit: int, entry: int, begin: int, law: Ints, gate_end: Ints,
+              gate_change: Ints, gate_open: Ints) -> int:  # fmt: skip
+    """Return for how long a queue's gate has been open, by its clock, since that showed 0."""
+    first, last = law[GATE_FIRST], law[GATE_LAST]
+    passed = shown // gate_end[last - 1] * gate_open[last - 1, bit]
+    if entry > first:
+        passed += gate_open[entry - 1, bit]
+    if gate_change[entry, 2 * bit] > 0:
+        passed += shown - begin
+    return passed
+
+
+@bare_kernel
+def open_by(time: int, bit: int, law: Ints, errors: Ints, block: int, gate_end: Ints,
+            gate_change: Ints, gate_open: Ints) -> int:  # fmt: skip
+    """Return for how long a queue's gate has been open at a time; all the time without gates."""
+    if law[GATE_FIRST] == law[GATE_LAST]:
+        return time
+    shown = shown_by(time, law, errors, block)
+    entry, begin = entry_at(shown, law, gate_end)
+    return open_time(shown, bit, entry, begin, law, gate_end, gate_change, gate_open)
+
+
+@inline_kernel
+def credit_wait(ring: int, now: int, opened: int, law: Ints, state: Ints) -> int:
+    """Return for how long the queue's gate must be open until its credit is not negative.
+
+    IEEE 802.1Q clause 8.6.8.2. `opened` is for how long it has been open, without gates the time
+    itself: credit grows meanwhile, while frames wait. Credits are exact: in units in which idle
+    slope and port rate are whole numbers (IDLE and LINE) per picosecond.
+    """
+    credit = state[ring, CREDIT]
+    if now > state[ring, CREDIT_AT]:
+        credit += (opened - state[ring, OPEN_AT]) * law[ring, IDLE]
+    return 0 if credit >= 0 else -(credit // law[ring, IDLE])
+
+
+@bare_kernel
+def first_in(ring: int, arrival: int, opened: int, law: Ints, state: Ints) -> None:
     """Settle the credit of an empty queue when a frame joins it.
 
     While it was empty, and its last frame off the wire, a credit above zero was taken away and one
     below zero grew to zero at most (clause 8.6.8.2).
     """
     if arrival > state[ring, CREDIT_AT]:
-        credit = credit_at(ring, arrival, law, state)
+        credit = state[ring, CREDIT] + (opened - state[ring, OPEN_AT]) * law[ring, IDLE]
         state[ring, CREDIT] = min(credit, 0)
-        state[ring, CREDIT_AT] = arrival
+        state[ring, CREDIT_AT], state[ring, OPEN_AT] = arrival, opened
 
 
-@kernel
-def spend(ring: int, now: int, line: int, law: Ints, state: Ints) -> None:
-    """Lower the credit at the send slope, idle slope minus port rate, while a frame is sent."""
-    credit = credit_at(ring, now, law, state)
-    state[ring, CREDIT] = credit + line * (law[ring, IDLE] - law[ring, LINE])
+@bare_kernel
+def spend(ring: int, now: int, opened: int, line: int, law: Ints, state: Ints) -> None:
+    """Lower the credit at the send slope, idle slope minus port rate, while a frame is sent.
+
+    When it has been sent, OPEN_AT is to be set to what the gate has been open by then.
+    """
+    if now > state[ring, CREDIT_AT]:
+        state[ring, CREDIT] += (opened - state[ring, OPEN_AT]) * law[ring, IDLE]
+    state[ring, CREDIT] += line * (law[ring, IDLE] - law[ring, LINE])
     state[ring, CREDIT_AT] = now + line
 
 
-@kernel
+@bare_kernel
 def take_turns(first: int, last: int, now: int, ring: Ints, cells: Ints, law: Ints,
                state: Ints) -> int:  # fmt: skip
     """Choose among rings of one priority by deficit round robin (Shreedhar and Varghese, 1996).
@@ -274,7 +343,7 @@ def take_turns(first: int, last: int, now: int, ring: Ints, cells: Ints, law: In
         state[first, GRANTED] = 0
 
 
-@kernel
+@bare_kernel
 def pay(chosen: int, queues: int, frame_bytes: int, ring: Ints, law: Ints,
         state: Ints) -> None:  # fmt: skip
     """Take a frame from its ring's deficit; an empty ring keeps none and gives up its turn."""
@@ -290,7 +359,7 @@ def pay(chosen: int, queues: int, frame_bytes: int, ring: Ints, law: Ints,
             state[first, TURN] = 0
 
 
-@kernel
+@bare_kernel
 def meter(row: int, arrival: int, frame_bytes: int, meters: Ints) -> bool:
     """Say whether a frame conforms to its committed rate and burst; if so, take its tokens.
 
@@ -312,7 +381,7 @@ def meter(row: int, arrival: int, frame_bytes: int, meters: Ints) -> bool:
     return True
 
 
-@kernel
+@bare_kernel
 def shape(row: int, group: int, arrival: int, frame_bytes: int, shapers: Ints,
           groups: Ints) -> int:  # fmt: skip
     """Return the eligibility time of a frame, or -1 where it would stay too long.
@@ -333,14 +402,14 @@ def shape(row: int, group: int, arrival: int, frame_bytes: int, shapers: Ints,
     return eligible
 
 
-@kernel
+@bare_kernel
 def is_lost(port: int, row: int, frame_bytes: int, loss: Ints, dice: Ints) -> bool:
     """Draw whether a frame is lost or damaged on the way; the next node's check drops it."""
     high = draw(dice, port, 0) >> 1
     return (high << 32 | draw(dice, port, 0)) < loss[row, frame_bytes]
 
 
-@kernel
+@bare_kernel
 def cut_after(waited: int, rest: int, rate: int) -> int:
     """Return after how many of `rest` bytes a frame is cut, 0 where it is not (IEEE 802.3 99.4).
 
@@ -352,7 +421,7 @@ def cut_after(waited: int, rest: int, rate: int) -> int:
     return sent if rest - sent >= REST_LEAST else 0
 
 
-@kernel
+@inline_kernel
 def put(here: int, came: int, birth: int, label: int, turn: int, ring: Ints, cells: Ints,
         is_sorted: bool) -> None:  # fmt: skip
     """Append a frame to its ring; before those that may go later where the ring is sorted."""
@@ -374,7 +443,7 @@ def put(here: int, came: int, birth: int, label: int, turn: int, ring: Ints, cel
     ring[here, COUNT] += 1
 
 
-@kernel
+@bare_kernel
 def refuse(port: int, came: int, held: int, birth: int, label: int, turn: int, owners: Ints,
            trace: Trace) -> None:  # fmt: skip
     """Write down a frame that was dropped when it came."""
@@ -382,14 +451,16 @@ def refuse(port: int, came: int, held: int, birth: int, label: int, turn: int, o
     write_down(port, owners[label >> 16], came, REFUSED, held, 0, birth, label, turn, trace)
 
 
-@kernel
-def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_last: int, fixed: int,
-           ring: Ints, cells: Ints, line_time: Ints, law: Ints, state: Ints, gate_end: Ints,
-           gate_change: Ints) -> tuple[int, int]:  # fmt: skip
+@inline_kernel
+def choose(first: int, last: int, now: int, shown: int, entry: int, begin: int, port_law: Ints,
+           errors: Ints, block: int, ring: Ints, cells: Ints, line_time: Ints, law: Ints,
+           state: Ints, gate_end: Ints, gate_change: Ints,
+           gate_open: Ints) -> tuple[int, int]:  # fmt: skip
     """Return the ring to send from now, or -1; and then a time to ask again (or NEVER).
 
     Strict priority among groups of rings (IEEE 802.1Q clause 8.6.8.1), turns within a group.
     """
+    gated = port_law[GATE_FIRST] < port_law[GATE_LAST]
     wake = NEVER
     here = first
     while here < last:
@@ -401,13 +472,25 @@ def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_la
             place = ring[one, BASE] + (ring[one, FRONT] & ring[one, MASK])
             ready = max(cells[place, CYCLE], now)
             if law[one, IDLE] > 0:
-                ready = max(ready, credit_ready(one, now, law, state))
-            if gate_first < gate_last and ready == now:
+                opened = now
+                if gated:
+                    opened = open_time(
+                        shown, law[one, BIT], entry, begin, port_law, gate_end, gate_change,
+                        gate_open,
+                    )  # fmt: skip
+                wait = credit_wait(one, now, opened, law, state)
+                if gated and wait > 0:
+                    # No sooner than this; a gate that closes meanwhile makes it later.
+                    ready = max(ready, when_shown_by(shown + wait, port_law, errors, block))
+                else:
+                    ready = max(ready, now + wait)
+            if gated and (ready == now or law[one, IDLE] > 0):
                 line = line_time[cells[place, LABEL] & 0xFFFF]
-                ready = gate_ready(
-                    now, line, law[one, BIT], gate_first, gate_last, fixed, phase, gate_end,
+                opens = gate_ready(
+                    now, line, law[one, BIT], shown, entry, begin, port_law, errors, block,
                     gate_change,
                 )  # fmt: skip
+                ready = max(ready, opens)
             state[one, READY] = ready
             if ready <= now:
                 found = one
@@ -420,27 +503,25 @@ def choose(first: int, last: int, now: int, phase: int, gate_first: int, gate_la
     return -1, wake
 
 
-@kernel
-def choose_cyclic(first: int, now: int, phase: int, cycle_length: int, buffers: int,
-                  gate_first: int, gate_last: int, fixed: int, ring: Ints, cells: Ints,
-                  line_time: Ints, law: Ints, gate_end: Ints,
-                  gate_change: Ints) -> tuple[int, int]:  # fmt: skip
+@inline_kernel
+def choose_cyclic(now: int, shown: int, entry: int, begin: int, cycle_length: int, buffers: int,
+                  port_law: Ints, errors: Ints, block: int, ring: Ints, cells: Ints,
+                  line_time: Ints, law: Ints, gate_change: Ints) -> tuple[int, int]:  # fmt: skip
     """Return the cycle buffer to send from now, or -1; and a time to ask again.
 
     The buffer whose cycle it is, when its first frame ends before the cycle does.
     """
-    cycle = (now - phase) // cycle_length
-    cycle_end = phase + (cycle + 1) * cycle_length
-    here = first + cycle % buffers
+    cycle = shown // cycle_length
+    cycle_end = when_shown_by((cycle + 1) * cycle_length, port_law, errors, block)
+    here = port_law[FIRST] + cycle % buffers
     if ring[here, COUNT] > 0:
         place = ring[here, BASE] + (ring[here, FRONT] & ring[here, MASK])
         line = line_time[cells[place, LABEL] & 0xFFFF]
         ready = now
-        if gate_first < gate_last:
+        if port_law[GATE_FIRST] < port_law[GATE_LAST]:
             ready = gate_ready(
-                now, line, law[here, BIT], gate_first, gate_last, fixed, phase, gate_end,
-                gate_change,
-            )  # fmt: skip
+                now, line, law[here, BIT], shown, entry, begin, port_law, errors, block, gate_change
+            )
         if ready > now:
             return -1, min(ready, cycle_end)
         if now + line <= cycle_end:
@@ -448,13 +529,10 @@ def choose_cyclic(first: int, now: int, phase: int, cycle_length: int, buffers: 
     return -1, cycle_end
 
 
-@kernel
+@bare_kernel
 def emit_next(source: int, frame_bytes: int, state: Ints, law: Ints, mine: Ints, timetable: Ints,
               clock_error: Ints, block: int) -> None:  # fmt: skip
-    """Set the time of a timed source's next frame: the table's, by the clock of the talker's node.
-
-    A clock that is set back never sends a frame before the one in front of it.
-    """
+    """Set the time of a timed source's next frame: the table's, by its node's clock."""
     state[source, SENT] += 1
     state[source, SENT_BYTES] += frame_bytes
     state[source, LEFT] -= 1
@@ -467,11 +545,10 @@ def emit_next(source: int, frame_bytes: int, state: Ints, law: Ints, mine: Ints,
         mine[source, ROUND] += 1
     due = timetable[mine[source, TABLE_FIRST] + mine[source, STEP]]
     due += mine[source, ROUND] * law[source, GAP]
-    due += clock_error[mine[source, CLOCK], min(due // block, clock_error.shape[1] - 1)]
-    state[source, NEXT_TIME] = max(due, state[source, NEXT_TIME])
+    state[source, NEXT_TIME] = when_shown(due, clock_error[mine[source, CLOCK]], block)
 
 
-@kernel
+@bare_kernel
 def serve_port(
     port: int,
     until: int,
@@ -504,16 +581,20 @@ def serve_port(
     heap_size = sources.first[port + 1] - heap_base
     first, first_queue = parts.port[port, FIRST], parts.port[port, QUEUES]
     preemptable, last = parts.port[port, PREEMPTABLE], parts.port[port, LAST]
-    gate_first, gate_last = parts.port[port, GATE_FIRST], parts.port[port, GATE_LAST]
-    fixed = parts.port[port, FIXED]
-    block = (until - 1) // network.block
-    phase = network.phase[port] + network.clock_error[network.clock[port], block]
+    port_law = parts.port[port]
+    errors, block = network.clock_error[network.clock[port]], network.block
+    gate_end, gate_change, gate_open = parts.gate_end, parts.gate_change, parts.gate_open
+    gated = port_law[GATE_FIRST] < port_law[GATE_LAST]
+    by_clock = gated or first < first_queue
 
     for lane in range(first_lane, last_lane):
         next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
     source_time = heap[heap_base, TIME] if heap_size else NEVER
     lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
     now = counts[port, FREE_AT]
+    waiting = 0
+    for one in range(first, last):
+        waiting += ring[one, COUNT]
     status = DONE
     while True:
         # Take in what has arrived: where it goes first, and whether there is room.
@@ -533,13 +614,14 @@ def serve_port(
             here = parts.position[position, RING]
             is_late = False
             if here < 0:
-                present = (arrival - phase) // cycle_length
+                came_at = shown_by(arrival, port_law, errors, block)
+                present = came_at // cycle_length
                 if parts.port[port, BY_ARRIVAL] > 0:
                     # CQF (IEEE 802.1Q annex T): what comes in one cycle leaves in the next.
                     is_late = turn != present + 1
                     turn = present + 1
                 else:
-                    wait = phase + turn * cycle_length - arrival
+                    wait = turn * cycle_length - came_at
                     if wait < 0 or wait > (buffers - 1) * cycle_length:
                         is_late = True
                         turn = present + (turn - present) % buffers
@@ -606,18 +688,20 @@ def serve_port(
                 continue
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
             if ring_law[here, IDLE] > 0 and ring[here, COUNT] == 0:
-                first_in(here, came, ring_law, ring_state)
-            if head > 0 and first_queue <= here < preemptable:
-                # Cut-through is for an idle port; at a busy one all of the frame is waited for.
-                busy = now > came or wire[port, WIRE_IS] != NOTHING
-                for one in range(first, last):
-                    busy |= ring[one, COUNT] > 0
-                if busy:
-                    eligible = max(eligible, came + line_time[frame_bytes] - head)
+                opened = open_by(
+                    came, ring_law[here, BIT], port_law, errors, block, gate_end, gate_change,
+                    gate_open,
+                )  # fmt: skip
+                first_in(here, came, opened, ring_law, ring_state)
+            # Cut-through is for an idle port; at a busy one all of the frame is waited for.
+            busy = now > came or waiting > 0 or wire[port, WIRE_IS] != NOTHING
+            if busy and head > 0 and first_queue <= here < preemptable:
+                eligible = max(eligible, came + line_time[frame_bytes] - head)
             ring[here, BYTES] = depth
             if here >= first_queue:
                 turn = eligible
             put(here, came, birth, label, turn, ring, cells, ring_law[here, SORTED] > 0)
+            waiting += 1
         if status == DONE and trace is not None and is_nearly_full(port, trace):
             status = TRACE_FULL
         if status != DONE or now >= until:
@@ -625,18 +709,27 @@ def serve_port(
 
         leaves = 0
         sending = wire[port, WIRE_IS] == SENDING
-        held = wire[port, WIRE_IS] != NOTHING
-        chosen, wake = -1, NEVER
-        if first < first_queue:
-            chosen, wake = choose_cyclic(
-                first, now, phase, cycle_length, buffers, gate_first, gate_last, fixed, ring, cells,
-                line_time, ring_law, parts.gate_end, parts.gate_change,
+        unfinished = wire[port, WIRE_IS] != NOTHING
+        chosen, wake, held = -1, NEVER, False
+        shown, entry, begin = 0, 0, 0
+        busy = waiting > 0 or unfinished
+        if busy and by_clock:
+            shown = shown_by(now, port_law, errors, block)
+        if busy and gated:
+            entry, begin = entry_at(shown, port_law, gate_end)
+        if busy and port_law[HOLD_ADVANCE] > 0:
+            held, wake = hold_state(now, entry, begin, port_law, errors, block, gate_change)
+        if waiting > 0 and first < first_queue:
+            chosen, ready = choose_cyclic(
+                now, shown, entry, begin, cycle_length, buffers, port_law, errors, block, ring,
+                cells, line_time, ring_law, gate_change,
             )  # fmt: skip
-        if chosen < 0:
+            wake = min(wake, ready)
+        if waiting > 0 and chosen < 0:
             chosen, ready = choose(
-                first_queue, preemptable if held else last, now, phase, gate_first, gate_last,
-                fixed, ring, cells, line_time, ring_law, ring_state, parts.gate_end,
-                parts.gate_change,
+                first_queue, preemptable if unfinished or held else last, now, shown, entry,
+                begin, port_law, errors, block, ring, cells, line_time, ring_law, ring_state,
+                gate_end, gate_change, gate_open,
             )  # fmt: skip
             wake = min(wake, ready)
         if sending:
@@ -644,9 +737,8 @@ def serve_port(
             begun, rest = wire[port, BEGUN], wire[port, REST]
             ends = begun + line_time[rest]
             cut = 0
-            if chosen >= 0:
-                cut = cut_after(now - begun, rest, parts.port[port, RATE])
-                wake = ends
+            if chosen >= 0 or held:
+                cut = cut_after(now - begun, rest, port_law[RATE])
             if cut > 0:
                 wire[port, WIRE_IS] = CUT
                 wire[port, REST] = rest - cut
@@ -656,14 +748,17 @@ def serve_port(
                 now = begun + line_time[cut + 4]
                 continue
             if now < ends:
-                now = min(ends, wake, until) if chosen >= 0 else min(ends, arrival, wake, until)
+                # What cannot be cut now cannot be cut later.
+                now = min(ends, until)
+                if chosen < 0 and not held:
+                    now = min(now, arrival, wake)
                 continue
             leaves, now, frame_bytes = ends, begun, rest
             chosen = wire[port, W_RING]
             label, birth, turn = wire[port, W_LABEL], wire[port, W_BIRTH], wire[port, W_CAME]
             came = turn
         elif chosen < 0:
-            if held:
+            if unfinished and not held:
                 wire[port, WIRE_IS], wire[port, BEGUN] = SENDING, now
             else:
                 now = min(arrival, wake, until)
@@ -685,9 +780,17 @@ def serve_port(
             # Take it out of its ring; a preemptable frame has not left before its last bit.
             ring[chosen, FRONT] += 1
             ring[chosen, COUNT] -= 1
+            waiting -= 1
             ring[chosen, BYTES] -= frame_bytes
             if ring_law[chosen, IDLE] > 0:
-                spend(chosen, now, line_time[frame_bytes], ring_law, ring_state)
+                bit, line = ring_law[chosen, BIT], line_time[frame_bytes]
+                opened = open_by(
+                    now, bit, port_law, errors, block, gate_end, gate_change, gate_open
+                )
+                spend(chosen, now, opened, line, ring_law, ring_state)
+                ring_state[chosen, OPEN_AT] = open_by(
+                    now + line, bit, port_law, errors, block, gate_end, gate_change, gate_open
+                )
             if ring_law[chosen, WEIGHT] > 0:
                 pay(chosen, first_queue, frame_bytes, ring, ring_law, ring_state)
             if chosen >= preemptable:
@@ -696,7 +799,7 @@ def serve_port(
                 wire[port, W_CAME], wire[port, W_RING] = came, chosen
                 continue
             if chosen < first_queue:
-                cycle = (now - phase) // cycle_length
+                cycle = shown // cycle_length
                 if cycle != turn:
                     late[position] += 1
                 turn = cycle + routes.shift[position]
@@ -758,7 +861,7 @@ def serve_port(
     return status
 
 
-@kernel
+@bare_kernel
 def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints) -> bool:
     """Say whether a frame is passed on: the vector recovery algorithm, IEEE 802.1CB 7.4.3.4.
 
@@ -796,7 +899,7 @@ def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints)
     return True
 
 
-@kernel
+@inline_kernel
 def hand_over(port: int, position: int, birth: int, arrives: int, frame_bytes: int, late: Ints,
               owners: Ints, damper_clock: Ints, clock_error: Ints, block_length: int,
               steady_from: int, end: int, counts: Ints, rows: Ints, block: NDArray[np.int32],
@@ -815,7 +918,7 @@ def hand_over(port: int, position: int, birth: int, arrives: int, frame_bytes: i
     return arrives
 
 
-@kernel
+@bare_kernel
 def recover(
     station: int,
     until: int,
@@ -862,7 +965,7 @@ def recover(
     return status
 
 
-@kernel
+@bare_kernel
 def serve_any(
     port: int,
     until: int,

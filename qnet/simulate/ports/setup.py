@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
-from qnet.model.gates import GateList
+from qnet.model.gates import HELD, GateList
 from qnet.model.plan import Plan
 from qnet.model.topology import Link, Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, TrafficClass
@@ -19,13 +19,20 @@ from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice
 from qnet.simulate.ports import kernels as g
 from qnet.simulate.setup import Owner, heads_ps, hops_of, positions
-from qnet.units import PPB, ceil_div
+from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps
 
 Ints = NDArray[np.int64]
 
-GATES = 8
+GATES = 9
+"""Of eight queues, and what holds preemptable frames."""
+
+FINE = 10**6
+"""Idle slopes behind gates are whole millionths of the port's rate."""
 
 NEVER_CHANGES_PS = 1 << 60
+
+UNCUT_BYTES = g.FRAGMENT_LEAST + g.REST_LEAST - 1
+"""The longest frame, or rest of one, that is never cut: a held port is idle after so many bytes."""
 
 _ONE = 1 << 128
 """Chances are fixed-point numbers of 128 bits: the same on every machine."""
@@ -108,6 +115,7 @@ class _Layout:
         self.fixed = any(one.gated and one.guard == "fixed" for one in profile.classes)
         self.gate_end: list[int] = []
         self.gate_change: list[list[int]] = []
+        self.gate_open: list[list[int]] = []
         self.meters: list[list[int]] = []
         self.shapers: list[list[int]] = []
         self.groups: dict[tuple[object, ...], int] = {}
@@ -128,15 +136,17 @@ class _Layout:
         link = self.topology.links[port.link]
         row[g.WHAT] = g.GENERAL
         row[g.RATE] = port.rate_bps
+        row[g.PHASE] = self.plain.network.phase[port.number]
         row[g.LOSS] = self._loss(link)
         row[g.BY_ARRIVAL] = any(one.mechanism == "cqf" for one in self.profile.classes)
         row[g.FIXED] = self.fixed
         row[g.GATE_FIRST] = len(self.gate_end)
-        if port.name in self.gate_by_port:
-            self._add_gates(self.gate_by_port[port.name])
+        gates = self.gate_by_port.get(port.name)
+        if gates is not None:
+            self._add_gates(gates)
         row[g.GATE_LAST] = len(self.gate_end)
         users = self.users[port.number]
-        queues = self._queues(port, users)
+        queues = self._queues(users)
         cyclic = [owner for owner, _, _ in users if owner.cycles]
         row[g.FIRST] = self.rings + len(self.ring_law)
         if cyclic:
@@ -144,9 +154,12 @@ class _Layout:
             for _ in range(self.plain.network.cycle_buffers):
                 self.ring_law.append([bit, 0, 0, 0, 0, 0])
         row[g.QUEUES] = self.rings + len(self.ring_law)
-        ring_by_queue = self._add_queues(queues)
+        ring_by_queue = self._add_queues(queues, port)
         row[g.LAST] = self.rings + len(self.ring_law)
         row[g.PREEMPTABLE] = row[g.LAST] - sum(one.traffic_class.preemptable for one in queues)
+        holds = gates is not None and any(entry.states & HELD for entry in gates.entries)
+        if holds and row[g.PREEMPTABLE] < row[g.LAST]:
+            row[g.HOLD_ADVANCE] = serialisation_ps(UNCUT_BYTES, port.rate_bps)
         for owner, hop, position in users:
             if not owner.cycles:
                 self.position[position, g.RING] = ring_by_queue[self._queue(owner, hop)]
@@ -158,25 +171,16 @@ class _Layout:
     def _class_queue(self, one: TrafficClass) -> int:
         return self.profile.queue_by_class[one.name]
 
-    def _queues(self, port: Port, users: Sequence[tuple[Owner, int, int]]) -> list[_Queue]:
+    def _queues(self, users: Sequence[tuple[Owner, int, int]]) -> list[_Queue]:
         """Return the queues in use, in the order in which they are served."""
         used = {
             self._queue(owner, hop): owner.traffic_class
             for owner, hop, _ in users
             if not owner.cycles
         }
-        queues = sorted((_Queue(*one) for one in used.items()), key=lambda one: one.order)
-        classes = [one.traffic_class for one in queues]
-        gated = port.name in self.gate_by_port
-        if gated and any(one.preemptable for one in classes):
-            raise Infeasible(f"port {port.name}: preemption beside gates is not simulated")
-        if gated and any(one.idle_slope_ppb is not None for one in classes):
-            raise Infeasible(
-                f"port {port.name}: a credit-based shaper behind gates is not simulated"
-            )
-        return queues
+        return sorted((_Queue(*one) for one in used.items()), key=lambda one: one.order)
 
-    def _add_queues(self, queues: Sequence[_Queue]) -> dict[int, int]:
+    def _add_queues(self, queues: Sequence[_Queue], port: Port) -> dict[int, int]:
         first = self.rings + len(self.ring_law)
         for place, queue in enumerate(queues):
             last = place
@@ -185,12 +189,30 @@ class _Layout:
             one = queue.traffic_class
             idle, line = 0, 0
             if one.idle_slope_ppb is not None:
-                idle, line = one.idle_slope_ppb // 10**6, PPB // 10**6
+                idle, line = self._slopes(one.idle_slope_ppb, queue.number, port)
             self.ring_law.append(
                 [queue.number, first + last, one.weight or 0, idle, line,
                  one.residence_ps is not None]
             )  # fmt: skip
         return {queue.number: first + place for place, queue in enumerate(queues)}
+
+    def _slopes(self, idle_ppb: int, gate: int, port: Port) -> tuple[int, int]:
+        """Return idle slope and port rate of a credit-based shaper in a common unit.
+
+        What is asked for is a share of all time; credit grows while the gate is open, so much
+        faster, but no faster than the port (IEEE 802.1Q clause 8.6.8.2, operIdleSlope). A share
+        of 20 % behind a gate that is open for half of the time is 40 % while it is.
+        """
+        if port.name not in self.gate_by_port:
+            return idle_ppb // 10**6, PPB // 10**6
+        if self.profile.simulation.duration_ps * FINE >= k.NEVER:
+            longest = k.NEVER // FINE // PS_PER_S
+            raise Infeasible(
+                f"port {port.name}: credit behind gates is counted for {longest} s at most"
+            )
+        open_ps, cycle_ps = self.gate_open[-1][gate], self.gate_end[-1]
+        share = idle_ppb * cycle_ps // open_ps if open_ps else 0
+        return min(max(share * FINE // PPB, 1), FINE), FINE
 
     def _add_regulators(self, owner: Owner, hop: int, position: int, port: Port) -> None:
         stream, one = owner.stream, owner.traffic_class
@@ -211,6 +233,7 @@ class _Layout:
         lengths = [entry.interval_ps for entry in one.entries]
         self.gate_end += accumulate(lengths)
         opens = [[entry.states >> gate & 1 > 0 for entry in one.entries] for gate in range(GATES)]
+        open_ps = [0] * GATES
         for entry in range(len(lengths)):
             self.gate_change.append(
                 [
@@ -219,6 +242,10 @@ class _Layout:
                     for wanted in (False, True)
                 ]
             )
+            open_ps = [
+                passed + lengths[entry] * opens[gate][entry] for gate, passed in enumerate(open_ps)
+            ]
+            self.gate_open.append(open_ps)
 
     def _loss(self, link: Link) -> int:
         if not link.is_lossy:
@@ -247,7 +274,7 @@ class _Layout:
             ring[self.rings :, :6] = self.ring_law
         names = [one.name for one in self.topology.ports]
         names += [f"meeting {number}" for number in range(len(names), stations)]
-        return g.Parts(
+        parts = g.Parts(
             port=self.port,
             ring=ring,
             ring_state=np.zeros_like(ring),
@@ -256,6 +283,7 @@ class _Layout:
             wire=np.zeros((stations, 8), dtype=np.int64),
             gate_end=_ints(self.gate_end),
             gate_change=_table(self.gate_change, 2 * GATES),
+            gate_open=_table(self.gate_open, GATES),
             meter=_table(self.meters, 4),
             shaper=_table(self.shapers, 4),
             group=np.zeros(len(self.groups), dtype=np.int64),
@@ -267,6 +295,21 @@ class _Layout:
             recovery=self._recovery(meetings),
             remembered=np.zeros((len(meetings), self._history), dtype=np.int64),
         )
+        self._begin_credit(parts)
+        return parts
+
+    def _begin_credit(self, parts: g.Parts) -> None:
+        """Set what gates have been open by time zero, which is before their clock shows zero."""
+        network = self.plain.network
+        for number in np.flatnonzero(self.port[:, g.GATE_FIRST] < self.port[:, g.GATE_LAST]):
+            law = parts.port[number]
+            errors = network.clock_error[network.clock[number]]
+            tables = parts.gate_end, parts.gate_change, parts.gate_open
+            for ring in range(law[g.QUEUES], law[g.LAST]):
+                if parts.ring[ring, g.IDLE] > 0:
+                    parts.ring_state[ring, g.OPEN_AT] = g.open_by(
+                        0, int(parts.ring[ring, g.BIT]), law, errors, network.block, *tables
+                    )
 
     def _sources(self) -> Ints:
         """Set timed sources to their first frame; number the frames of streams with recovery."""

@@ -20,6 +20,7 @@ from qnet.emulate.wires.kernels.tables import (
     OWNER,
     PUT_IN,
     RELEASED,
+    RING_WORDS,
     SENT_ERRORS,
     SOCKET,
     STATE,
@@ -34,7 +35,7 @@ from qnet.emulate.wires.kernels.tables import (
     Pool,
     Wires,
 )
-from qnet.kernel import bare_kernel
+from qnet.kernel import bare_kernel, read_shared, write_shared
 from qnet.simulate.kernels import Lanes, Routes, Tally
 
 # Words of a place in the ring, and bits of its status: struct tpacket2_hdr and struct sockaddr_ll.
@@ -52,11 +53,12 @@ def receive(
 ) -> int:  # fmt: skip
     """Take in the frames that the kernel has put into the ring; return how many."""
     batch, ring, words, turn = wires.law[BATCH], messages.ring, messages.words, messages.turn
-    places, size = words.shape[0], words.shape[1] * 8
+    step = wires.law[RING_WORDS]
+    places = words.size // step
     longest = wires.law[STRIDE] - TRAILER_BYTES
     total = 0
     for _ in range(ROUNDS):
-        if words[turn[0], RING_STATUS] & RING_USER == 0:
+        if read_shared(words, turn[0] * step + RING_STATUS) & RING_USER == 0:
             break
         if not has_record_room(wires, pool):
             break
@@ -64,15 +66,16 @@ def receive(
         pool.counts[TIME_NOW] = now
         for _ in range(batch):
             place = turn[0]
-            status = words[place, RING_STATUS]
+            head = place * step
+            status = read_shared(words, head + RING_STATUS)
             if status & RING_USER == 0:
                 break
-            length = words[place, RING_LENGTH] & 0xFFFFFFFF
-            at = place * size + ((words[place, RING_LENGTH] >> 32) & 0xFFFF)
-            interface = words[place, RING_ADDRESS] >> 32
+            length = words[head + RING_LENGTH] & 0xFFFFFFFF
+            at = 8 * head + ((words[head + RING_LENGTH] >> 32) & 0xFFFF)
+            interface = words[head + RING_ADDRESS] >> 32
             if status & RING_TAG and length >= 14:
                 # A VLAN tag that the kernel has taken off comes beside the frame.
-                tags = words[place, RING_TAGS]
+                tags = words[head + RING_TAGS]
                 for i in range(12):
                     ring[at - 4 + i] = ring[at + i]
                 kind = (tags >> 16) & 0xFFFF if status & RING_TAG_KIND else 0x8100
@@ -86,7 +89,7 @@ def receive(
                     wires.end_of[interface], at, length, now, wires, pool, messages, routes, lanes,
                     tally,
                 )  # fmt: skip
-            words[place, RING_STATUS] = RING_KERNEL
+            write_shared(words, head + RING_STATUS, RING_KERNEL)
             turn[0] = (place + 1) % places
             total += 1
     return total

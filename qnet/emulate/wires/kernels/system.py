@@ -11,9 +11,6 @@ from qnet.kernel import bare_kernel, libc
 Ints = NDArray[np.int64]
 
 
-recvmmsg = libc(
-    "recvmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32, types.intp
-)
 sendmmsg = libc("sendmmsg", types.int32, types.int32, types.intp, types.uint32, types.int32)
 ppoll = libc("ppoll", types.int32, types.intp, types.uint64, types.intp, types.intp)
 memcpy = libc("memcpy", types.intp, types.intp, types.intp, types.intp)

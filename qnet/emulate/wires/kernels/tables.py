@@ -63,7 +63,7 @@ INSIDE, MARGIN = 0, 1
 # Entries of `Wires.law`.
 ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, MEETING_LAG_PS = range(8)
 FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH, WINDOW_PS, PATIENCE_NS = range(8, 16)
-SKIPS = 16
+SKIPS, RING_WORDS = 16, 17
 
 HOLD_LEAST_NS = 200_000
 """What virtual time is held back by is counted from here on; less is the loop's own round."""
@@ -143,11 +143,11 @@ class Messages(NamedTuple):
     """Memory shared with the kernel: its ring of received frames, message headers for sendmmsg."""
 
     ring: Bytes
-    """[frame of the ring and byte]: header, link-layer address, frame (linux/if_packet.h)."""
+    """Places of one length: header, link-layer address, frame (linux/if_packet.h)."""
     words: Ints
-    """[frame of the ring, word]: the same memory."""
+    """The same memory."""
     turn: Ints
-    """One number: the frame of the ring to be looked at next."""
+    """One number: the place to be looked at next."""
     sent: Ints
     sent_vector: Ints
     addresses: Bytes

@@ -1,0 +1,1 @@
+"""Clocks: what their errors are, and what follows for the times that they show."""
