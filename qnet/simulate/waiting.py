@@ -17,7 +17,7 @@ from qnet.simulate.ports import kernels as g
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner
 from qnet.simulate.tracing import Rows
-from qnet.units import PS_PER_S, serialisation_ps
+from qnet.units import PS_PER_S, ceil_div, serialisation_ps
 
 ABOVE_ALL = 8
 """Stands for the queue of frames that have cycles: no gated frame goes before them."""
@@ -145,8 +145,9 @@ class Waiting:
     def _first_parts(self, sent: _Sent, frame: int, whole: Sequence[_Piece]) -> Iterator[_Piece]:
         """Yield the parts before the last of a frame that was cut, the latest first.
 
-        From its first bit on, nothing but express frames interrupt it, and each begins when a part
-        ends: so its parts fill the pauses before its last part, as far as its bytes go.
+        From its first bit on, nothing but express frames and holds interrupt it. An express frame
+        begins when a part ends: so parts fill the pauses before the last part, as far as its bytes
+        go. A part that a hold has cut is known to a byte.
         """
         rate = self.port.rate_bps
         left = sent.frame_bytes - _bytes_in(sent.end - sent.begin, rate)
@@ -155,6 +156,9 @@ class Waiting:
         while left > 0:
             while before and before[-1].end == cursor:
                 cursor = before.pop().begin
+            cursor = self._cut_by_hold(cursor)
+            while before and before[-1].end > cursor:
+                cursor = min(cursor, before.pop().begin)
             begin = cursor - serialisation_ps(left + _FRAGMENT_MORE, rate)
             if before and before[-1].end > begin:
                 begin = before[-1].end
@@ -164,6 +168,27 @@ class Waiting:
             yield _Piece(begin, cursor, frame)
             left -= size
             cursor = begin
+
+    def _cut_by_hold(self, time: int) -> int:
+        """Return when the port was idle for a hold that ends at a time, or that time itself."""
+        parts, network = self.course.parts, self.course.world.network
+        if parts is None or parts.port[self.port.number, g.HOLD_ADVANCE] == 0:
+            return time
+        law = parts.port[self.port.number]
+        errors = network.clock_error[network.clock[self.port.number]]
+        first, last = int(law[g.GATE_FIRST]), int(law[g.GATE_LAST])
+        shown = int(g.shown_by(time - 1, law, errors, network.block))
+        entry, begin = g.entry_at(shown, law, parts.gate_end)
+        held = parts.gate_change[:, 2 * g.HELD_GATE] > 0
+        if not held[entry]:
+            return time
+        while held[entry] and begin > shown - parts.gate_end[last - 1]:
+            entry = first + (entry - first - 1) % (last - first)
+            begin -= parts.gate_end[entry] - (parts.gate_end[entry - 1] if entry > first else 0)
+        begin += parts.gate_end[entry] - (parts.gate_end[entry - 1] if entry > first else 0)
+        told = int(g.when_shown_by(begin, law, errors, network.block)) - int(law[g.HOLD_ADVANCE])
+        # Check and gap follow the byte after which it was cut.
+        return min(told + ceil_div(16 * 8 * PS_PER_S, self.port.rate_bps), time)
 
     def _level(self, owner: Owner) -> tuple[bool, int, int]:
         """Return what frames are served by at this port, the lowest first."""

@@ -223,15 +223,8 @@ def test_credit_stands_still_while_its_gate_is_closed() -> None:
     assert seen.latency_ps_max == 100_506_667 + LINE + WAY
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_a_held_port_is_idle_when_the_window_opens(held: bool) -> None:
-    """A frame of 1518 bytes begins at 45 us, a window at 50 us, where a gated frame is ready.
-
-    143 bytes before it, at 48.856 us, the port is held: the frame is cut after 474 bytes (482 of
-    time, 8 of them preamble) and off the wire at 48.984 us. The window lasts 20 us, then 1,044
-    bytes are sent. Without hold the gated frame cuts it itself, at 50 us after 617 bytes, and waits
-    for a check of 4 bytes and the gap, 128 ns; the rest, 901 bytes, follows it at once.
-    """
+def _window_case(held: bool) -> tuple[Profile, Plan]:
+    """A frame of 1518 bytes that can be cut begins at 45 us, a window of 20 us at 50 us."""
     profile = _profile(
         [
             {"name": "tt", "priority": 7, "mechanism": "qbv"},
@@ -250,7 +243,19 @@ def test_a_held_port_is_idle_when_the_window_opens(held: bool) -> None:
         gates=(GateList(port="a->b", entries=entries),),
         cycle=400,
     )
-    slow, quick = _run(_net(), profile, plan).streams
+    return profile, plan
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_held_port_is_idle_when_the_window_opens(held: bool) -> None:
+    """A gated frame is ready at 50 us, while one that can be cut is on the wire.
+
+    143 bytes before the window, at 48.856 us, the port is held: the frame is cut after 474 bytes
+    (482 of time, 8 of them preamble) and off the wire at 48.984 us. When the window is over, 1,044
+    bytes are sent. Without hold the gated frame cuts it itself, at 50 us after 617 bytes, and waits
+    for a check of 4 bytes and the gap, 128 ns; the rest, 901 bytes, follows it at once.
+    """
+    slow, quick = _run(_net(), *_window_case(held)).streams
     if held:
         assert quick.latency_ps_max == LINE + WAY
         assert slow.latency_ps_max == 25_000_000 + (1044 + 20) * 8000 + WAY

@@ -19,7 +19,7 @@ from qnet.simulate.explain import Case, explain
 from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
 from tests.slow_case import slow_run
-from tests.unit.test_simulate_parts import LINE, _net, _plan, _profile
+from tests.unit.test_simulate_parts import LINE, _net, _plan, _profile, _window_case
 from tests.unit.test_simulate_ports import PARTS, Drawing
 
 pytestmark = pytest.mark.twin
@@ -87,6 +87,17 @@ def test_credit_and_shapers_are_named() -> None:
     assert _told(profile, "s0") == [(10 * LINE, "is shaped, eligible at 123.040000 us")]
 
 
+def test_a_hold_is_named_beside_what_passes_meanwhile() -> None:
+    """474 bytes of the frame, until 48.984 us; then held until 70 us, while one frame passes."""
+    profile, plan = _window_case(held=True)
+    told = {words: time for time, words in _told(profile, "s0", plan)}
+    assert told == {
+        "waits for 1 frame of s1, of a higher class": LINE,
+        "the port holds preemptable frames for a window until 25.000000 us": 21_016_000 - LINE,
+        "on the wire, but cut by express frames; goes on at 25.000000 us": 3_984_000,
+    }
+
+
 def test_a_frame_that_is_cut_counts_its_first_parts() -> None:
     """1518 bytes take longer than the 10 us between express frames; each cut adds 24 bytes."""
     profile = _profile(
@@ -123,7 +134,9 @@ def _log_of(case: Case) -> tuple[set[Any], set[Any]]:
     }
 
 
-@pytest.mark.parametrize("name", ["gates", "credit", "shaping", "cuts", "credit-and-weights"])
+@pytest.mark.parametrize(
+    "name", ["gates", "credit", "shaping", "cuts", "credit-and-weights", "gates-and-cuts"]
+)
 def test_every_wait_has_a_cause_and_the_trace_is_the_slow_twins_log(name: str) -> None:
     """On networks drawn at random, with gates anywhere; the parts add up to each latency."""
     causes: set[str] = set()
