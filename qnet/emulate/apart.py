@@ -16,17 +16,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from qnet.emulate import cleanup, net, ovs
+from qnet.emulate import cleanup, ovs
 
 
 def missing() -> str | None:
     """Say what keeps Mininet's hosts and switches from running here, or None when nothing does."""
+    from qnet.emulate import net  # noqa: PLC0415, it brings the compiler
+
     if os.geteuid() != 0:
         return "the mininet tier makes network namespaces and devices: run it as root"
     for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
         if shutil.which(name) is None:
             return f"{name} is not here; it comes with: apt-get install {package}"
     return ovs.missing() or net.missing()
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module as the first process of new namespaces."""
+    return [
+        *("setpriv", "--pdeathsig", "KILL"),
+        *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
+        *(sys.executable, "-m", module, *arguments),
+    ]
 
 
 def start(
@@ -42,15 +53,10 @@ def start(
     With `terminal` it has this process's terminal instead, and begins with SIGINT blocked. File
     descriptors that it inherits are further arguments, and keep their numbers.
     """
-    command = [
-        *("setpriv", "--pdeathsig", "KILL"),
-        *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
-        *(sys.executable, "-m", module, str(folder), *map(str, inherited)),
-    ]
     usual = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if terminal else ())
     try:
         child = subprocess.Popen(
-            command,
+            command(module, str(folder), *map(str, inherited)),
             stdin=None if terminal else subprocess.DEVNULL,
             stdout=None if terminal else words,
             stderr=None if terminal else words,

@@ -208,6 +208,8 @@ class Run:
         free = self.options.free_run
         dilation = self.options.dilation or (1 if free else 0)
         budget_s: float | None = None
+        if self.options.controller is not None and not free:
+            budget_s = self.options.budget_s  # virtual time waits for every frame that it loses
         if not dilation:
             dilation = self._calibrate(net)
             budget_s = self.options.budget_s
@@ -525,6 +527,13 @@ class Run:
                 told[key] = self._fault(one)
         return tuple(f"{text} ({counts[key]} frames)" for key, text in told.items())
 
+    def _end_name(self, place: int) -> str:
+        """Return the name of the port, or whose host, a wire end belongs to."""
+        end = self.ends[place]
+        if end.port >= 0:
+            return self.topology.ports[end.port].name
+        return f"the host of {self.topology.nodes[int(end.interface[1:]) - 1].name}"
+
     def _fault(self, fault: Fault) -> str:
         name = self.found[fault.owner].name
         last = self.found[fault.owner].ports[-1]
@@ -537,7 +546,7 @@ class Run:
                 f"planned {fault.wanted}"
             )
         if fault.kind == w.WRONG_PORT:
-            return f"{name}: {where}: came out at {self.ends[fault.found].interface}, not at {to}"
+            return f"{name}: {where}: came out at {self._end_name(fault.found)}, not at {to}"
         if fault.kind == w.CUT_OFF:
             return f"{name}: {to}: lost on a wire that was cut"
         if fault.kind == w.WRONG_LABEL:

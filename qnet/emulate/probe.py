@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from qnet.emulate import controller, ovs
+from qnet.emulate import apart, controller, ovs
 from qnet.emulate.cleanup import private_prefix
 
 NOISE_S = 0.3
@@ -180,14 +180,9 @@ def frames_per_s_between_devices() -> Rate:
     what the child wrote last.
     """
     folder = Path(tempfile.mkdtemp(prefix=private_prefix()))
-    command = [
-        *("setpriv", "--pdeathsig", "KILL"),
-        *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"),
-        *(sys.executable, "-m", "qnet.emulate.probe", str(folder)),
-    ]
     try:
         with subprocess.Popen(
-            command,
+            apart.command("qnet.emulate.probe", str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -95,7 +95,8 @@ def witness_sheet(emulation: Emulation) -> Sheet:
         Column("lost", "fault"),
         *(Column(f"latency {who}") for who in ("proven", "simulated", "emulated")),
         *(Column(f"variation {who}") for who in ("proven", "simulated", "emulated")),
-        Column("difference", "fault"),
+        Column("latency difference", "fault"),
+        Column("variation difference", "fault"),
     ]
 
     def most_first(one: Witnesses) -> tuple[int, int, bool, tuple[tuple[int, str], ...]]:
@@ -119,6 +120,7 @@ def _witness_row(one: Witnesses) -> Sequence[str]:
         show_time(one.simulated_variation_ps),
         show_time(one.emulated_variation_ps),
         show_time(one.difference_ps),
+        show_time(one.variation_difference_ps),
     )
 
 

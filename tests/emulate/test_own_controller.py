@@ -150,19 +150,6 @@ def test_ryus_own_learning_switch_is_good_on_a_line() -> None:
 
 
 @needs_root
-def test_a_learning_switch_loops_on_a_ring(tmp_path: Path) -> None:
-    (tmp_path / "ring.yaml").write_text(RING)
-    with (
-        Controller(["learning"]) as controller,
-        Testbed(
-            read_topology(str(tmp_path / "ring.yaml")), controller.target, tier="mininet"
-        ) as it,
-    ):
-        judgement = judge_reach(it, most_pairs=1, failover=False)
-    assert any("a loop" in words for words in judgement.findings)
-
-
-@needs_root
 def test_a_way_round_a_cut_and_a_difference_of_tables(tmp_path: Path) -> None:
     """The shipped app stands for somebody's own: it is only told the rules by a file."""
     (tmp_path / "ring.yaml").write_text(RING)
@@ -245,6 +232,21 @@ def _turned(switch: Switch, name: str) -> Switch:
 def _next_cycle(action: Action) -> Action:
     is_tag = action.kind == "set_field" and action.text == "mpls_tc"
     return action._replace(value=action.value % 3 + 1) if is_tag else action
+
+
+@needs_root
+@pytest.mark.skipif(bool(NO_RYU), reason=NO_RYU)
+def test_ryus_own_learning_switch_does_not_do_what_the_plan_wants() -> None:
+    scenario = load(str(PROFILE))
+    topology, profile = scenario.topology, scenario.profile
+    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    strides = tier.choose_sample(topology, profile, plan, 4)
+    with Controller(["ryu.app.simple_switch_13"], python=RYU, framework="ryu") as controller:
+        options = tier.Options(strides, dilation=500, controller=controller.target, connect_s=3)
+        run = tier.emulate_mininet(topology, profile, plan, options)
+    assert any("asks the controller" in one for one in run.findings), "by its rules"
+    flooded = "control: b: came out at the host of b, not at b->c"
+    assert any(one.startswith(flooded) for one in run.findings), run.findings
 
 
 # However it ends

@@ -285,6 +285,7 @@ def witnesses(name: str, difference_ps: int | None, lost: int = 0) -> Witnesses:
         emulated_latency_ps_max=2 * MS + (difference_ps or 0),
         emulated_variation_ps=9 * US,
         difference_ps=difference_ps,
+        variation_difference_ps=difference_ps,
     )
 
 
@@ -324,7 +325,7 @@ def test_witnesses_of_every_sampled_stream_the_largest_difference_first() -> Non
     ]  # fmt: skip
     assert rows[0] == [
         "surgery-1", "10", "10", "0", "3.000 ms", "2.000 ms", "2.000 ms", "20.000 us", "10.000 us",
-        "9.000 us", "7.000 ns",
+        "9.000 us", "7.000 ns", "7.000 ns",
     ]  # fmt: skip
     assert rows[1][-1] == "-"
     assert '<td class="fault fail">7.000 ns</td>' in text
