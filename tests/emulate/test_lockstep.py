@@ -173,7 +173,9 @@ def test_a_wrong_cycle_rewrite_is_found_and_named() -> None:
     assert any("tagged for cycle" in words for words in named), "frames showed it"
     stream = named[0].split(":")[0]
     worst = next(one for one in result.streams if one.name == stream)
-    assert worst.difference_ps == answer.plan.cycle_ps, "it came a cycle later"
+    # By the clock of its node, which wanders by less than 1 ns meanwhile.
+    assert worst.difference_ps is not None
+    assert abs(worst.difference_ps - answer.plan.cycle_ps) < 1000, "it came a cycle later"
     case = answer.scenario
     verdict = judge(
         case.topology, case.profile, answer.plan, answer.proof, [answer.observation], result

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
-from tests.emulate.leftovers import command_of, descendants, folders, machine
+from tests.emulate.leftovers import end_early, folders, machine
 
 REASON = tier.missing()
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -207,20 +206,7 @@ def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        give_up = time.monotonic() + 60
-        inside: list[int] = []
-        while time.monotonic() < give_up and child.poll() is None:
-            inside = descendants(child.pid)
-            if any("sleep 60" in command_of(one) for one in inside):
-                break
-            time.sleep(0.1)
-        assert len(inside) > 5, "switches and hosts are running"
-        os.kill(child.pid, number)
-        child.wait(20)
-        give_up = time.monotonic() + 10
-        while any(cleanup.start_time(one) for one in inside) and time.monotonic() < give_up:
-            time.sleep(0.05)
-        assert not [one for one in inside if cleanup.start_time(one)]
+        end_early(child, number)
     finally:
         if child.poll() is None:
             child.kill()

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from qnet.model.read import load, read_topology
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from tests.asking import COMMAND, command
-from tests.emulate.leftovers import command_of, descendants, folders, machine
+from tests.emulate.leftovers import end_early, folders, machine
 
 REASON = apart.missing() or missing_controller()
 RYU = str(Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python")
@@ -264,20 +263,7 @@ def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            give_up = time.monotonic() + 60
-            inside: list[int] = []
-            while time.monotonic() < give_up and child.poll() is None:
-                inside = descendants(child.pid)
-                if any("sleep 60" in command_of(one) for one in inside):
-                    break
-                time.sleep(0.1)
-            assert len(inside) > 5, "switches and hosts are running"
-            os.kill(child.pid, number)
-            child.wait(20)
-            give_up = time.monotonic() + 10
-            while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:
-                time.sleep(0.05)
-            assert not [one for one in inside if cleanup.start_time(one)]
+            end_early(child, number)
         finally:
             if child.poll() is None:
                 child.kill()

@@ -110,7 +110,8 @@ def test_a_wrong_cycle_fails_the_run(answer: Answer, capsys: pytest.CaptureFixtu
     assert code == 1
     assert text.startswith("FAIL")
     late = [one for one in result.streams if one.difference_ps]
-    assert max(one.difference_ps or 0 for one in late) == answer.plan.cycle_ps
+    # A cycle by the clock of its node, which wanders by less than 1 ns meanwhile.
+    assert abs(max(one.difference_ps or 0 for one in late) - answer.plan.cycle_ps) < 1000
     table = _table(text)
     assert table[1].startswith(f"{late[0].name} "), "what differs is on top"
     assert show_time(answer.plan.cycle_ps) in table[1]
