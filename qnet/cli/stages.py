@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import current_thread, main_thread
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -99,47 +97,9 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
     )
     console = _console()
-    with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as bars,
-        _heard() as heed,
-    ):
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task(title, total=None)
-
-        def show(done: int, total: int) -> None:
-            heed()
-            bars.update(bar, completed=done, total=total)
-
-        yield show
-
-
-@contextmanager
-def _heard() -> Iterator[Callable[[], None]]:
-    """Give a function that raises KeyboardInterrupt when an earlier one was swallowed.
-
-    What is raised in a finalizer, or in a function that a library calls back, is lost there; a
-    compiler that loads kernels spends much of its time in such places.
-    """
-    asked = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.default_int_handler(number, frame)
-
-    def heed() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    is_ours = before is signal.default_int_handler and current_thread() is main_thread()
-    if not is_ours:  # somebody else hears
-        yield heed
-        return
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield heed
-    finally:
-        signal.signal(signal.SIGINT, before)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 @contextmanager
