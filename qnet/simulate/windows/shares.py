@@ -24,8 +24,9 @@ SOURCE_WORK, DELIVERY_WORK = 5, 7
 By the times that two groups of ports took over random shares of `data/mesh60.txt`.
 """
 
-LONGEST_WINDOW = 8
-"""Longest window, in shortest reaches: what is under way should stay in the caches."""
+LONGEST_WINDOW = 16
+"""Longest window, in shortest reaches: what is under way should stay in the caches, and each visit
+of a port should be worth it."""
 
 EVEN = 1.05
 """Most work of a thread, in parts of the mean, for which a longer window is worth having."""
