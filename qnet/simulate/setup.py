@@ -420,8 +420,9 @@ def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     feeder = hops.lane_feeder
     at_listener = hops.lane_target >= network.rate.size
     reach = network.propagation[feeder] + np.where(at_listener, 0, network.processing_low[feeder])
-    # A port may be a window ahead of the next one: sixteen of the shortest ways at most.
-    ahead = 17 * reach.min(initial=network.block)
+    # A port may be a window ahead of the next one, but seldom by more than half of the longest.
+    # A ring is gone through from end to end: one that is too long fills the caches.
+    ahead = 9 * reach.min(initial=network.block)
     stay = reach + network.processing_span[feeder] + ahead
     held = (frames_per_s * stay / PS_PER_S * 1.25).astype(np.int64) + 64
     sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
