@@ -15,12 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Literal
 
 import qnet
 from qnet.emulate.child import end, tied
+from qnet.emulate.held import Held
 from qnet.errors import EnvironmentMissing, QnetError
 
 START_S = 30.0
@@ -58,7 +59,7 @@ def missing(framework: Literal["os_ken", "ryu"] = "os_ken", python: str = sys.ex
     return f"{python} has no {framework}; {install}"
 
 
-class Controller:
+class Controller(Held):
     """Controller apps in a process of their own; a context manager.
 
     `apps` are names of modules: shipped ones ('reservation'), or any that the framework can load.
@@ -87,13 +88,14 @@ class Controller:
         self._incoming: queue.Queue[Event | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
         self._words: IO[str] | None = None
+        self._open = ExitStack()
 
     @property
     def target(self) -> str:
         """Where switches connect to, in the words of Open vSwitch."""
         return f"tcp:127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Controller:
+    def _start(self) -> None:
         reason = missing(self.framework, self.python)
         if reason:
             raise EnvironmentMissing(reason)
@@ -104,7 +106,9 @@ class Controller:
         if self.modules is not None:
             known = environment.get("PYTHONPATH", "")
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(self.modules), known]))
-        self._words = tempfile.TemporaryFile("w+", errors="replace")
+        with ExitStack() as begun:
+            self._words = begun.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
+            self._open = begun.pop_all()
         self._process = subprocess.Popen(
             tied(command),
             env=environment,
@@ -115,29 +119,15 @@ class Controller:
             start_new_session=True,
         )
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
-        try:
-            self.wait(lambda event: event["event"] == "listening", START_S)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self.wait(lambda event: event["event"] == "listening", START_S)
 
     def close(self) -> None:
         """End the process; may be called again."""
         if self._process is not None:
             end(self._process)
             self._process = None
-        if self._words is not None:
-            self._words.close()
-            self._words = None
+        self._words = None
+        self._open.close()
 
     def wait(self, wanted: Callable[[Event], bool], seconds: float) -> Event:
         """Return the first wanted event that no call has returned yet; the others are kept."""

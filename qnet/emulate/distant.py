@@ -14,12 +14,12 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from qnet.emulate import apart, cleanup
 from qnet.emulate.attached import Attached
 from qnet.emulate.fabric import Entry, Out
+from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import SwitchFailure
 from qnet.emulate.relay import Relay
@@ -36,7 +36,7 @@ class Ran(NamedTuple):
     output: str
 
 
-class Distant(Attached):
+class Distant(Attached, Held):
     """Switches and hosts of a topology in namespaces of their own; a context manager.
 
     `controller` is where a controller listens outside, as in tcp:127.0.0.1:6653. Raises
@@ -51,30 +51,14 @@ class Distant(Attached):
         self._words: Any = None
         self._line: Connection | None = None
 
-    def __enter__(self) -> Distant:
-        reason = apart.missing()
-        if reason is not None:
-            raise EnvironmentMissing(reason)
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the child and all that is in its namespaces; may be called at any time, and again."""
         self._open.close()
 
     def _start(self) -> None:
+        reason = apart.missing()
+        if reason is not None:
+            raise EnvironmentMissing(reason)
         folder = cleanup.new_run()
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         with (folder / JOB).open("wb") as file:

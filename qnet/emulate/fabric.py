@@ -16,10 +16,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import NamedTuple
 
 from qnet.emulate.attached import Attached, read_switch
+from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
 from qnet.emulate.wiring import HOST_PORT, Wiring
@@ -78,7 +78,7 @@ class _Node:
         self.waiting: deque[int] = deque()
 
 
-class Fabric(Attached):
+class Fabric(Attached, Held):
     """The switches of some nodes, each connected to the controller; a context manager."""
 
     def __init__(
@@ -108,38 +108,25 @@ class Fabric(Attached):
         self._key = 0
         self._down: set[tuple[str, int]] = set()
 
-    def __enter__(self) -> Fabric:
-        try:
-            for node, numbers in self.ports.items():
-                ovs = Ovs()
-                self._nodes[node] = _Node(node, ovs)
-                ovs.__enter__()
-                bridge = Bridge(
-                    BRIDGE,
-                    self.wiring.datapath_id(node),
-                    tuple(SwitchPort(f"p{number}", number) for number in numbers),
-                    self.controllers,
-                )
-                ovs.add_bridges([bridge])
-            for one in self._nodes.values():
-                for number in self.ports[one.name]:
-                    end = one.ovs.connect(f"p{number}")
-                    one.sockets[number] = end
-                    self._place[end.fileno()] = (one, number)
-                    self._rest[end.fileno()] = bytearray()
-                    self._poll.register(end, select.EPOLLIN)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _start(self) -> None:
+        for node, numbers in self.ports.items():
+            ovs = Ovs()
+            self._nodes[node] = _Node(node, ovs)
+            ovs.__enter__()
+            bridge = Bridge(
+                BRIDGE,
+                self.wiring.datapath_id(node),
+                tuple(SwitchPort(f"p{number}", number) for number in numbers),
+                self.controllers,
+            )
+            ovs.add_bridges([bridge])
+        for one in self._nodes.values():
+            for number in self.ports[one.name]:
+                end = one.ovs.connect(f"p{number}")
+                one.sockets[number] = end
+                self._place[end.fileno()] = (one, number)
+                self._rest[end.fileno()] = bytearray()
+                self._poll.register(end, select.EPOLLIN)
 
     def close(self) -> None:
         """Stop all switches."""

@@ -17,10 +17,10 @@ import subprocess
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from qnet.emulate.attached import Attached, read_switch
+from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
@@ -56,7 +56,7 @@ def missing() -> str | None:
     return None
 
 
-class Net(Attached):
+class Net(Attached, Held):
     """Switches, hosts and wire ends of the nodes in `nodes`, with the wires in `ports`; a context.
 
     `ports` are numbers of the topology's ports; the other direction of each comes with it.
@@ -93,25 +93,12 @@ class Net(Attached):
         self.edge: dict[str, int] = {}
         """[node]: place in `ends` of its switch's side of its host's wire."""
 
-    def __enter__(self) -> Net:
+    def _start(self) -> None:
         reason = missing()
         if reason is not None:
             raise EnvironmentMissing(reason)
-        try:
-            self.ovs.__enter__()
-            self._build()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self.ovs.__enter__()
+        self._build()
 
     def close(self) -> None:
         """Stop everything; may be called at any time, and again."""

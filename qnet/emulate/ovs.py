@@ -21,11 +21,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Literal
 
 from qnet.emulate.child import end, tied
 from qnet.emulate.cleanup import private_prefix
+from qnet.emulate.held import Held
 from qnet.errors import EnvironmentMissing, QnetError
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -112,7 +113,7 @@ def unwinding() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class Ovs:
+class Ovs(Held):
     """One ovsdb-server and one ovs-vswitchd in a temporary folder; a context manager.
 
     Raises EnvironmentMissing where Open vSwitch is not installed and SwitchFailure where it does
@@ -127,26 +128,13 @@ class Ovs:
         self._daemons: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._control: _Control | None = None
 
-    def __enter__(self) -> Ovs:
+    def _start(self) -> None:
         reason = missing()
         if reason is not None:
             raise EnvironmentMissing(reason)
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix=private_prefix()))
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._start_daemons()
 
     def close(self) -> None:
         """Stop the daemons and remove the folder; may be called at any time, and again."""
@@ -285,7 +273,7 @@ class Ovs:
         assert self.folder is not None, "use Ovs in a with statement"
         return self.folder
 
-    def _start(self) -> None:
+    def _start_daemons(self) -> None:
         folder = self._folder
         database = str(folder / "conf.db")
         self._run("ovsdb-tool", "create", database, str(SCHEMA))

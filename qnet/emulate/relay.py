@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import threading
 from pathlib import Path
-from types import TracebackType
+
+from qnet.emulate.held import Held
 
 SOCKET = "controller.sock"
 """In a run's folder, which is the folder of its switches too: they connect nowhere else."""
@@ -22,7 +23,7 @@ CLOSE_S = 1.0
 """For what is on its way when one side has ended."""
 
 
-class Relay:
+class Relay(Held):
     """Listens in a folder while it is open; a context manager.
 
     `controller` is where connections go, as in tcp:127.0.0.1:6653. Where nobody listens there, a
@@ -39,17 +40,14 @@ class Relay:
         self._open: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
-    def __enter__(self) -> Relay:
+    def _start(self) -> None:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End all connections; may be called again."""
+        if not self._thread.is_alive():
+            return
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -84,8 +82,8 @@ class Relay:
             self._open.discard(task)
 
     async def _end(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:  # it listens
+            self._server.close()
         tasks = list(self._open)
         for one in tasks:
             one.cancel()

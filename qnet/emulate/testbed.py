@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import permutations
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 from qnet.emulate.attached import CONNECT_S
 from qnet.emulate.fabric import Entry, Fabric
+from qnet.emulate.held import Held
 from qnet.emulate.openflow import ARP, IPV4, Switch, show_ipv4
 from qnet.emulate.table import Difference, differences
 from qnet.emulate.wiring import HOST_PORT, Wiring
@@ -81,7 +81,7 @@ class Ping(NamedTuple):
         return self.sent - self.received
 
 
-class Testbed:
+class Testbed(Held):
     """Switches of a topology under one controller, in the hands of a test; a context manager.
 
     Raises EnvironmentMissing where Open vSwitch is not installed, or when the controller does not
@@ -121,22 +121,13 @@ class Testbed:
             self.fabric = Fabric(self.wiring, ports, controllers=[controller], carry_control=True)
         self.hosts = tuple(node.name for node in topology.nodes)
 
-    def __enter__(self) -> Testbed:
+    def _start(self) -> None:
         self.fabric.__enter__()
-        try:
-            self.fabric.wait_connected(self.controller, self.connect_s)
-            self.settle()
-        except BaseException:
-            self.fabric.close()
-            raise
-        return self
+        self.fabric.wait_connected(self.controller, self.connect_s)
+        self.settle()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop all switches, and hosts where there are some."""
         self.fabric.close()
 
     def settle(self) -> None:
