@@ -132,30 +132,25 @@ def _store_release(_: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, types.int64), generate
 
 
-if numba.config.DISABLE_JIT:
+if numba.config.DISABLE_JIT:  # threads take turns then
 
-    def read_shared(array: NDArray[np.int64], index: int) -> int:
-        """Read a number that another thread writes with `write_shared`.
-
-        What that thread had written before, anywhere, is then seen too.
-        """
+    def _load_acquire(array: NDArray[np.int64], index: int) -> int:
         return int(array[index])
 
-    def write_shared(array: NDArray[np.int64], index: int, value: int) -> None:
-        """Write a number for other threads to read with `read_shared`."""
+    def _store_release(array: NDArray[np.int64], index: int, value: int) -> None:
         array[index] = value
 
-else:
 
-    @kernel
-    def read_shared(array: NDArray[np.int64], index: int) -> int:
-        """Read a number that another thread writes with `write_shared`.
+@kernel
+def read_shared(array: NDArray[np.int64], index: int) -> int:
+    """Read a number that another thread writes with `write_shared`.
 
-        What that thread had written before, anywhere, is then seen too.
-        """
-        return _load_acquire(array, index)  # type: ignore[no-any-return]
+    What that thread had written before, anywhere, is then seen too.
+    """
+    return int(_load_acquire(array, index))
 
-    @kernel
-    def write_shared(array: NDArray[np.int64], index: int, value: int) -> None:
-        """Write a number for other threads to read with `read_shared`."""
-        _store_release(array, index, value)
+
+@kernel
+def write_shared(array: NDArray[np.int64], index: int, value: int) -> None:
+    """Write a number for other threads to read with `read_shared`."""
+    _store_release(array, index, value)

@@ -505,11 +505,11 @@ def write_down(
 
 
 @bare_kernel
-def note_ends(port: int, counts: Counts, tally: Tally) -> int:
-    """Return when the interval ends of which a port is to note its counts next."""
-    if tally.port[port, NOTED] == counts.rows.shape[1]:
+def note_ends(noted: int, counts: Counts) -> int:
+    """Return when a port is to note its counts next that has done so `noted` times."""
+    if noted == counts.rows.shape[1]:
         return NEVER
-    return min((tally.port[port, NOTED] + 1) * counts.step, counts.end)
+    return min((noted + 1) * counts.step, counts.end)
 
 
 @bare_kernel
@@ -555,7 +555,7 @@ def serve(
     if counts is None:
         return serve_classes(port, until, network, routes, lanes, queues, sources, tally, trace)
     while True:
-        ends = note_ends(port, counts, tally)
+        ends = note_ends(tally.port[port, NOTED], counts)
         status = serve_classes(
             port, min(until, ends), network, routes, lanes, queues, sources, tally, trace
         )
@@ -643,10 +643,9 @@ def serve_in_order(
         head, seen = receiver[lane, HEAD], receiver[lane, SEEN_TAIL]
         around, start = lane_mask[lane], lane_base[lane]
     here = start + (head & around)
-    noted, intervals, ends = 0, 0, NEVER
+    noted, ends = state_of[port, NOTED], NEVER
     if counts is not None:
-        noted, intervals = state_of[port, NOTED], counts.rows.shape[1]
-        ends = note_ends(port, counts, tally)
+        ends = note_ends(noted, counts)
     while True:
         stop = min(until, ends)
         while arrival < stop:
@@ -754,7 +753,7 @@ def serve_in_order(
         row[3] = deepest
         deepest = depth
         noted += 1
-        ends = min((noted + 1) * counts.step, counts.end) if noted < intervals else NEVER
+        ends = note_ends(noted, counts)
     if lane >= 0:
         receiver[lane, HEAD] = head
         receiver[lane, NEXT_ARRIVAL] = arrival

@@ -53,6 +53,7 @@ from qnet.simulate.kernels import (
     NEXT,
     NEXT_CYCLE,
     NEXT_TIME,
+    NOTED,
     PACKETS,
     QUEUE_FULL,
     REFUSED,
@@ -993,7 +994,7 @@ def serve_any(
     if counts is None:
         return serve_port(port, until, network, routes, lanes, queues, sources, tally, trace, parts)
     while True:
-        ends = note_ends(port, counts, tally)
+        ends = note_ends(tally.port[port, NOTED], counts)
         status = serve_port(
             port, min(until, ends), network, routes, lanes, queues, sources, tally, trace, parts
         )

@@ -122,6 +122,19 @@ def insert_free(
 
 
 @bare_kernel
+def move_back(lane: int, at: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
+    """Move the row before a lane's place `at` there; a real frame's slot learns of it."""
+    cells = lanes.cells
+    place = lanes.base[lane] + (at & lanes.mask[lane])
+    before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
+    for column in range(4):
+        cells[place, column] = cells[before, column]
+    moved = slot_of(cells[place, LABEL], wires, pool)
+    if moved >= 0:
+        pool.slot[moved, COUNTER] += 1
+
+
+@bare_kernel
 def insert(
     slot: int, lane: int, arrival: int, frame_bytes: int, wires: Wires, pool: Pool, lanes: Lanes
 ) -> None:
@@ -134,12 +147,7 @@ def insert(
         before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
         if cells[before, ARRIVAL] <= arrival:
             break
-        place = lanes.base[lane] + (at & lanes.mask[lane])
-        for column in range(4):
-            cells[place, column] = cells[before, column]
-        moved = slot_of(cells[place, LABEL], wires, pool)
-        if moved >= 0:
-            one[moved, COUNTER] += 1
+        move_back(lane, at, wires, pool, lanes)
         at -= 1
     place = lanes.base[lane] + (at & lanes.mask[lane])
     cells[place, ARRIVAL] = arrival
@@ -184,18 +192,12 @@ def put_aside(
 @bare_kernel
 def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Take the row of a planned frame out of its lane."""
-    one, cells = pool.slot, lanes.cells
+    one = pool.slot
     lane = one[slot, IN_LANE]
     at = one[slot, COUNTER]
     head = lanes.receiver[lane, HEAD]
     while at > head:
-        place = lanes.base[lane] + (at & lanes.mask[lane])
-        before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
-        for column in range(4):
-            cells[place, column] = cells[before, column]
-        moved = slot_of(cells[place, LABEL], wires, pool)
-        if moved >= 0:
-            one[moved, COUNTER] += 1
+        move_back(lane, at, wires, pool, lanes)
         at -= 1
     lanes.receiver[lane, HEAD] = head + 1
 
