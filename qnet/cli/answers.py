@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qnet.cli.door import main
-from qnet.cli.options import report_options, scenario_options, search_options, simulation_options
+from qnet.cli.options import (
+    output_option,
+    report_options,
+    scenario_options,
+    search_options,
+    simulation_options,
+)
 from qnet.cli.stages import (
     answer,
     check_measure,
@@ -148,13 +154,7 @@ def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None
     metavar="LINK|CABLE",
     help="Plan around a link or cable that is cut; may be repeated.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the plan there.",
-)
+@output_option("Write the plan there.")
 def plan(
     profile: str,
     topology: str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qnet.cli.door import main
-from qnet.cli.options import Command, scenario_arguments
+from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import InputError, Problem
 
@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON instead of lines.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, help="Another seed.")
 @click.option("--routes", type=click.IntRange(1, 16), default=4, help="Routes tried per stream.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the plan there.",
-)
+@output_option("Write the plan there.")
 @click.option("--plan", "plan_file", metavar="FILE", help="Judge this plan instead of making one.")
 def gates(
     problem_file: str,
@@ -79,13 +73,7 @@ def import_() -> None:
 @import_.command("tsnkit")
 @click.argument("task", metavar="TASK.csv")
 @click.argument("network", metavar="TOPO.csv")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the problem there instead of to standard output.",
-)
+@output_option("Write the problem there instead of to standard output.")
 def import_tsnkit(task: str, network: str, output: Path | None) -> None:
     """Read an 802.1Qbv problem in tsnkit's CSV format; 'qnet gates' schedules it."""
     from qnet.exchange.tsnkit import read_problem
@@ -104,13 +92,7 @@ def import_tsnkit(task: str, network: str, output: Path | None) -> None:
 @import_.command("tsnkit-schedule")
 @click.argument("problem_file", metavar="PROBLEM")
 @click.argument("prefix", metavar="PREFIX")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the plan there instead of to standard output.",
-)
+@output_option("Write the plan there instead of to standard output.")
 def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) -> None:
     """Read PREFIX-GCL.csv, -OFFSET.csv, -ROUTE.csv and -QUEUE.csv; 'qnet gates --plan' judges them.
 

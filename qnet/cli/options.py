@@ -126,3 +126,14 @@ def report_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def output_option(text: str) -> Callable[[Command], Command]:
+    """Add what says which file is written; `text` says what to."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help=text,
+    )

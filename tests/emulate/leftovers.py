@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from qnet.emulate import cleanup
@@ -52,19 +53,31 @@ def command_of(process: int) -> str:
         return ""
 
 
-def end_early(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """End a run when `sleep 60` is under way in one of its hosts; nothing of it may live on."""
-    give_up = time.monotonic() + 300  # the first run on a machine compiles
-    inside: list[int] = []
-    while time.monotonic() < give_up and child.poll() is None:
-        inside = descendants(child.pid)
-        if any("sleep 60" in command_of(one) for one in inside):
-            break
-        time.sleep(0.1)
-    assert len(inside) > 5, "switches and hosts are running"
-    child.send_signal(number)
-    child.wait(20)
-    give_up = time.monotonic() + 10
-    while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:
-        time.sleep(0.05)
-    assert not [one for one in inside if cleanup.start_time(one)]
+def end_early(command: Sequence[str], number: signal.Signals, cwd: Path | None = None) -> None:
+    """Start a run, and end it when `sleep 60` is under way in a host; nothing of it may be left."""
+    before = machine()
+    child = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        give_up = time.monotonic() + 300  # the first run on a machine compiles
+        inside: list[int] = []
+        while time.monotonic() < give_up and child.poll() is None:
+            inside = descendants(child.pid)
+            if any("sleep 60" in command_of(one) for one in inside):
+                break
+            time.sleep(0.1)
+        assert len(inside) > 5, "switches and hosts are running"
+        child.send_signal(number)
+        child.wait(20)
+        give_up = time.monotonic() + 10
+        while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        assert not [one for one in inside if cleanup.start_time(one)]
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    if number == signal.SIGKILL:
+        assert folders(child.pid)
+        assert cleanup.cleanup()
+    assert not folders(child.pid)
+    assert machine() == before

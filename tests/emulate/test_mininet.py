@@ -199,20 +199,5 @@ def test_hosts_reach_each_other_without_stretching(scenario: Scenario, plan: Pla
 def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "line3.yaml").write_text(LINE)
     (tmp_path / "traffic.yaml").write_text(TRAFFIC)
-    before = machine()
     command = [sys.executable, "-c", "from qnet.cli import main; main()"]
-    command += ["emulate", "traffic.yaml", "--exec", "a=sleep 60"]
-    child = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        end_early(child, number)
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-    if number == signal.SIGKILL:
-        assert folders(child.pid)
-        assert cleanup.cleanup()
-    assert not folders(child.pid)
-    assert machine() == before
+    end_early([*command, "emulate", "traffic.yaml", "--exec", "a=sleep 60"], number, tmp_path)

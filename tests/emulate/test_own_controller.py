@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate import apart, cleanup, tier
+from qnet.emulate import apart, tier
 from qnet.emulate.case import Case
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
@@ -254,24 +253,8 @@ def test_ryus_own_learning_switch_does_not_do_what_the_plan_wants() -> None:
 @needs_root
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals) -> None:
-    before = machine()
     with Controller(["learning"]) as controller:
         asking = ("--controller", controller.target, "--exec", "a=sleep 60")
-        child = subprocess.Popen(
-            [*COMMAND, "emulate", str(PROFILE), *asking],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            end_early(child, number)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-        if number == signal.SIGKILL:
-            assert folders(child.pid)
-            assert cleanup.cleanup()
-        assert not folders(child.pid)
-        assert machine() == before
+        end_early([*COMMAND, "emulate", str(PROFILE), *asking], number)
         with Testbed(read_topology(LINE), controller.target) as testbed:
             assert testbed.reaches("a", "b"), "the controller is as it was"
