@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.core import types
+from llvmlite.ir import FunctionType, VoidType
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -132,6 +133,30 @@ def _store_release(_: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, types.int64), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _highest_bit(_: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zeros = builder.ctlz(arguments[0], cgutils.false_bit)
+        return builder.sub(zeros.type(63), zeros)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(_: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, number = cgutils.voidptr_t, cgutils.int32_t
+        prefetch = builder.module.declare_intrinsic(
+            "llvm.prefetch", (address,), FunctionType(VoidType(), [address] + 3 * [number])
+        )
+        place = _element(context, builder, signature.args[0], *arguments)
+        to_read, keep, data = number(0), number(3), number(1)
+        builder.call(prefetch, [builder.bitcast(place, address), to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 if numba.config.DISABLE_JIT:  # threads take turns then
 
     def _load_acquire(array: NDArray[np.int64], index: int) -> int:
@@ -139,6 +164,12 @@ if numba.config.DISABLE_JIT:  # threads take turns then
 
     def _store_release(array: NDArray[np.int64], index: int, value: int) -> None:
         array[index] = value
+
+    def _prefetch(array: NDArray[Any], index: int) -> None:
+        pass
+
+    def _highest_bit(value: int) -> int:
+        return int(value).bit_length() - 1
 
 
 @kernel
@@ -154,3 +185,18 @@ def read_shared(array: NDArray[np.int64], index: int) -> int:
 def write_shared(array: NDArray[np.int64], index: int, value: int) -> None:
     """Write a number for other threads to read with `read_shared`."""
     _store_release(array, index, value)
+
+
+@inline_kernel
+def highest_bit(value: int) -> int:
+    """Return the position of the highest set bit of a positive number below 2**63."""
+    return int(_highest_bit(value))
+
+
+@inline_kernel
+def prefetch(array: NDArray[Any], index: int) -> None:
+    """Ask for the line of the cache with an element, by its place in the flat array.
+
+    Nothing waits for it, and nothing happens when there is no such element.
+    """
+    _prefetch(array, index)

@@ -396,12 +396,11 @@ class Ports:
         port = self.found[source].ports[0].number
         if self.world.tally.port[port, k.BLOCKS] == self.world.tally.port[port, k.BLOCK_ROOM]:
             self.world = make_room(self.world)
-        tally = self.world.tally
-        frame_bytes = label & 0xFFFF
-        excess = arrival - birth - int(tally.owner[source, k.FLOOR])
-        steady = frame_bytes + 20 if arrival >= self.world.network.steady_from else 0
-        counts = tally.port, tally.owner, tally.block, tally.bins, tally.birth
-        k.deliver(port, source, excess, frame_bytes, steady, *counts, birth)
+        network, tally = self.world.network, self.world.tally
+        k.deliver(
+            port, source, birth, arrival, label & 0xFFFF, network.steady_from, network.end,
+            tally.port, tally.owner, tally.block, tally.bins, tally.birth,
+        )  # fmt: skip
 
     def _catch(self) -> Iterable[list[int]]:
         full = len(self._caught)

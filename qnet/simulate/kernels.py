@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import bare_kernel, inline_kernel
+from qnet.kernel import bare_kernel, highest_bit, inline_kernel, prefetch
 from qnet.simulate.clocks.kernels import error_at, when_shown
 
 Ints = NDArray[np.int64]
@@ -34,8 +34,9 @@ Ints = NDArray[np.int64]
 NEVER = 1 << 62
 WORD = 0xFFFFFFFF
 
-# Columns of a frame.
+# Columns of a frame; of one that has reached its listener.
 ARRIVAL, BIRTH, LABEL, CYCLE = 0, 1, 2, 3
+OWNER = 3
 
 # Columns of `Routes.hop`. LANE is -1 where the frame is delivered; NEXT is the position at the
 # next port, or the owner where the frame is delivered.
@@ -64,6 +65,12 @@ FREE_AT, SERVED, BLOCK_BASE, BLOCKS, BLOCK_ROOM, NOTED = 5, 6, 7, 8, 9, 10
 RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST, FLOOR, HOLD = 0, 1, 2, 3, 4, 5, 6, 7
 
 BLOCK_BINS = 16
+
+AHEAD, SOON = 8, 3
+"""How many frames before it is used the place of a frame in a lane is asked for, and its hop."""
+
+REACHED_ROOM = 64
+"""Entries of `Tally.reached`."""
 
 # Columns of `Tally.birth`: of the first frame that had the least latency, and the most.
 BEST, WORST = 0, 1
@@ -181,6 +188,9 @@ class Tally(NamedTuple):
     """[block, 16]."""
     birth: Ints
     """[owner, 2]: BEST and WORST."""
+    reached: Ints
+    """[entry, 4]: frames at their listener that are not yet counted, with ARRIVAL, BIRTH, LABEL and
+    OWNER. Each thread has its own; it is empty but while a port is served."""
 
 
 class Trace(NamedTuple):
@@ -240,16 +250,6 @@ def draw(dice: Ints, row: int, column: int) -> int:
     dice[row, column + 2] = c ^ ((b << 9) & WORD)
     dice[row, column + 3] = ((d << 11) & WORD) | (d >> 21)
     return result
-
-
-@bare_kernel
-def highest_bit(value: int) -> int:
-    """Return the position of the highest set bit of a positive number below 2**63."""
-    bit = 0
-    for step in (32, 16, 8, 4, 2, 1):
-        if value >> (bit + step):
-            bit += step
-    return bit
 
 
 @bare_kernel
@@ -344,9 +344,28 @@ def draw_size(source: int, state: Ints, law: Ints, size_bytes: Ints, size_limit:
 
 
 @inline_kernel
+def prefetch_frame(lane: int, number: int, base: Ints, mask: Ints, cells: Ints) -> None:
+    """Ask for the place of a frame in its lane before it is read, or written."""
+    prefetch(cells, 4 * (base[lane] + (number & mask[lane])))
+
+
+@inline_kernel
+def prefetch_sources(
+    top: int, heap_size: int, heap: Ints, state: Ints, law: Ints, hop: NDArray[np.int32]
+) -> None:
+    """Ask for what is read of a port's next source, and of those that may be the next after it."""
+    prefetch(hop, 2 * law[heap[top, SOURCE], START])
+    for place in range(top + 1, top + min(heap_size, 3)):
+        source = heap[place, SOURCE]
+        prefetch(law, source * law.shape[1])
+        prefetch(state, source * state.shape[1])
+
+
+@inline_kernel
 def next_arrival(lane: int, base: Ints, mask: Ints, receiver: Ints, cells: Ints) -> None:
     """Note when the first frame of a lane arrives, as far as this window may see."""
     head = receiver[lane, HEAD]
+    prefetch_frame(lane, head + AHEAD, base, mask, cells)
     if head < receiver[lane, SEEN_TAIL]:
         receiver[lane, NEXT_ARRIVAL] = cells[base[lane] + (head & mask[lane]), ARRIVAL]
     else:
@@ -399,26 +418,32 @@ def hand_on(
     lane_cells[place, LABEL] = label
     lane_cells[place, CYCLE] = turn
     sender[target, TAIL] = tail + 1
+    prefetch_frame(target, tail + AHEAD, lane_base, lane_mask, lane_cells)
 
 
 @inline_kernel
 def deliver(
     port: int,
     owner: int,
-    excess: int,
+    birth: int,
+    arrives: int,
     frame_bytes: int,
-    steady_bytes: int,
+    steady_from: int,
+    end: int,
     counts: Ints,
     row: Ints,
     block: NDArray[np.int32],
     bins: Ints,
     births: Ints,
-    birth: int,
 ) -> None:
-    """Count a frame that has reached its listener, `excess` above the least latency."""
+    """Count a frame that reaches its listener, unless the run is over by then."""
+    if arrives > end:
+        return
+    excess = arrives - birth - row[owner, FLOOR]
     row[owner, RECEIVED] += 1
     row[owner, RECEIVED_BYTES] += frame_bytes
-    row[owner, STEADY_BYTES] += steady_bytes
+    if arrives >= steady_from:
+        row[owner, STEADY_BYTES] += frame_bytes + 20
     row[owner, EXCESS] += excess
     if excess < row[owner, LEAST]:
         row[owner, LEAST] = excess
@@ -442,6 +467,84 @@ def damper_due(
 ) -> int:
     """Return when the damper of a listener's node hands a frame over, by that node's clock."""
     return when_shown(birth + hold, clock_error[damper_clock[owner]], block_length)
+
+
+@inline_kernel
+def pass_damper(
+    position: int,
+    owner: int,
+    birth: int,
+    arrives: int,
+    row: Ints,
+    late: Ints,
+    damper_clock: Ints,
+    clock_error: Ints,
+    block_length: int,
+) -> int:
+    """Return when the listener has a frame: at once, or when its damper's time has come."""
+    if row[owner, HOLD] >= 0:
+        due = damper_due(owner, birth, row[owner, HOLD], damper_clock, clock_error, block_length)
+        if arrives > due:
+            late[position] += 1
+        arrives = max(arrives, due)
+    return arrives
+
+
+@inline_kernel
+def reach_listener(
+    number: int, arrives: int, birth: int, label: int, owner: int, reached: Ints
+) -> None:
+    """Put a frame behind the `number` others in `reached`."""
+    reached[number, ARRIVAL] = arrives
+    reached[number, BIRTH] = birth
+    reached[number, LABEL] = label
+    reached[number, OWNER] = owner
+
+
+@inline_kernel
+def must_deliver(port: int, target: int, number: int, reached: Ints, counts: Ints) -> bool:
+    """Tell whether the `number` frames in `reached` are to be delivered before another goes there.
+
+    There is no room for one more, or perhaps no block for each of them.
+    """
+    return target < 0 and (
+        number == reached.shape[0] or counts[port, BLOCKS] + number >= counts[port, BLOCK_ROOM]
+    )
+
+
+@bare_kernel
+def deliver_reached(
+    port: int,
+    number: int,
+    reached: Ints,
+    late: Ints,
+    damper_clock: Ints,
+    clock_error: Ints,
+    block_length: int,
+    steady_from: int,
+    end: int,
+    counts: Ints,
+    row: Ints,
+    block: NDArray[np.int32],
+    bins: Ints,
+    births: Ints,
+) -> None:
+    """Deliver the first `number` frames of `reached`.
+
+    What is kept of one listener lies far from what is kept of another, and in three places of
+    which each says where the next one is. Two loops over many frames wait for memory a few times;
+    frame by frame it would be three times for each.
+    """
+    for entry in range(number):
+        reached[entry, ARRIVAL] = pass_damper(
+            reached[entry, LABEL] >> 16, reached[entry, OWNER], reached[entry, BIRTH],
+            reached[entry, ARRIVAL], row, late, damper_clock, clock_error, block_length,
+        )  # fmt: skip
+    for entry in range(number):
+        deliver(
+            port, reached[entry, OWNER], reached[entry, BIRTH], reached[entry, ARRIVAL],
+            reached[entry, LABEL] & 0xFFFF, steady_from, end, counts, row, block, bins, births,
+        )  # fmt: skip
 
 
 @inline_kernel
@@ -617,7 +720,7 @@ def serve_in_order(
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
-    state_of, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
+    state_of, reached, delivered = tally.port, tally.reached, 0
     hop, line_times, rate = routes.hop, network.line_time, network.rate[port]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
     inner = network.lane_first[network.lane_first.size - 1]
@@ -661,6 +764,13 @@ def serve_in_order(
                 position = law[source, START]
             target = int(hop[position, LANE])
             following = int(hop[position, NEXT])
+            if must_deliver(port, target, delivered, reached, state_of):
+                deliver_reached(
+                    port, delivered, reached, routes.late, routes.damper_clock,
+                    network.clock_error, network.block, steady_from, end, state_of, tally.owner,
+                    tally.block, tally.bins, tally.birth,
+                )  # fmt: skip
+                delivered = 0
             status = room_ahead(port, target, sender, lane_mask, state_of)
             if count > mask and status == DONE:
                 front, count, depth = forget_sent(came, mask, base, front, count, depth, cells)
@@ -674,6 +784,8 @@ def serve_in_order(
                 frame_bytes = label & 0xFFFF
                 head += 1
                 here = start + (head & around)
+                prefetch(lane_cells, 4 * (start + ((head + AHEAD) & around)))
+                prefetch(hop, 2 * (lane_cells[start + ((head + SOON) & around), LABEL] >> 16))
                 arrival = lane_cells[here, ARRIVAL] if head < seen else NEVER
             else:
                 frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
@@ -682,6 +794,7 @@ def serve_in_order(
                 settle(heap, top, heap_size)
                 source_time = heap[top, TIME]
                 arrival = source_time
+                prefetch_sources(top, heap_size, heap, state, law, hop)
             if arrival >= bound:
                 if lane >= 0:
                     receiver[lane, HEAD] = head
@@ -724,21 +837,9 @@ def serve_in_order(
                 label = following << 16 | frame_bytes
                 hand_on(target, arrives, birth, label, 0, sender, lane_base, lane_mask, lane_cells)
                 continue
-            hold = owners[following, HOLD]
-            if hold >= 0:
-                due = damper_due(
-                    following, birth, hold, routes.damper_clock, network.clock_error, network.block
-                )
-                if arrives > due:
-                    routes.late[position] += 1
-                arrives = max(arrives, due)
-            if arrives <= end:
-                excess = arrives - birth - owners[following, FLOOR]
-                counted = frame_bytes + 20 if arrives >= steady_from else 0
-                deliver(
-                    port, following, excess, frame_bytes, counted, state_of, owners, block, bins,
-                    tally.birth, birth,
-                )  # fmt: skip
+            label = position << 16 | frame_bytes
+            reach_listener(delivered, arrives, birth, label, following, reached)
+            delivered += 1
 
         # What begins to leave later than this is not yet sent, as far as anybody can see.
         front, count, depth = forget_sent(
@@ -754,6 +855,11 @@ def serve_in_order(
         deepest = depth
         noted += 1
         ends = note_ends(noted, counts)
+    deliver_reached(
+        port, delivered, reached, routes.late, routes.damper_clock, network.clock_error,
+        network.block, steady_from, end, state_of, tally.owner, tally.block, tally.bins,
+        tally.birth,
+    )  # fmt: skip
     if lane >= 0:
         receiver[lane, HEAD] = head
         receiver[lane, NEXT_ARRIVAL] = arrival
@@ -786,7 +892,7 @@ def serve_classes(
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
-    counts, owners, block, bins = tally.port, tally.owner, tally.block, tally.bins
+    counts, reached, delivered = tally.port, tally.reached, 0
     hop, rank_of, late = routes.hop, routes.rank, routes.late
     ring, cells = queues.ring, queues.cells
     cycle_length, buffers = network.cycle, network.cycle_buffers
@@ -841,6 +947,7 @@ def serve_classes(
                 advance(source, frame_bytes, state, law, sources.log_table)
                 heap[top, TIME] = state[source, NEXT_TIME]
                 settle(heap, top, heap_size)
+                prefetch_sources(top, heap_size, heap, state, law, hop)
             lane, arrival = earliest(
                 first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
             )
@@ -927,6 +1034,13 @@ def serve_classes(
         frame_bytes = label & 0xFFFF
         target = int(hop[position, LANE])
         rank = int(rank_of[position])
+        if must_deliver(port, target, delivered, reached, counts):
+            deliver_reached(
+                port, delivered, reached, late, routes.damper_clock, network.clock_error,
+                network.block, network.steady_from, network.end, counts, tally.owner, tally.block,
+                tally.bins, tally.birth,
+            )  # fmt: skip
+            delivered = 0
         status = room_ahead(port, target, sender, lane_mask, counts)
         if status != DONE:
             if chosen == AT_ONCE:
@@ -960,28 +1074,28 @@ def serve_classes(
             if trace is not None:
                 owner = routes.owner[position]
                 left_in = turn - routes.shift[position]
-                reached = max(arrives, sender[target, LAST_ARRIVAL])
-                write_down(port, owner, came, started, now, reached, birth, label, left_in, trace)
+                there = max(arrives, sender[target, LAST_ARRIVAL])
+                write_down(port, owner, came, started, now, there, birth, label, left_in, trace)
             label = int(hop[position, NEXT]) << 16 | frame_bytes
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
         owner = int(hop[position, NEXT])
-        hold = owners[owner, HOLD]
-        if hold >= 0:
-            due = damper_due(
-                owner, birth, hold, routes.damper_clock, network.clock_error, network.block
-            )
-            if arrives > due:
-                late[position] += 1
-            arrives = max(arrives, due)
         if trace is not None:
-            write_down(port, owner, came, started, now, arrives, birth, label, turn, trace)
-        if arrives <= network.end:
-            excess = arrives - birth - owners[owner, FLOOR]
-            counted = frame_bytes + 20 if arrives >= network.steady_from else 0
-            deliver(
-                port, owner, excess, frame_bytes, counted, counts, owners, block, bins,
-                tally.birth, birth,
+            arrives = pass_damper(
+                position, owner, birth, arrives, tally.owner, late, routes.damper_clock,
+                network.clock_error, network.block,
             )  # fmt: skip
+            write_down(port, owner, came, started, now, arrives, birth, label, turn, trace)
+            deliver(
+                port, owner, birth, arrives, frame_bytes, network.steady_from, network.end, counts,
+                tally.owner, tally.block, tally.bins, tally.birth,
+            )  # fmt: skip
+        else:
+            reach_listener(delivered, arrives, birth, label, owner, reached)
+            delivered += 1
+    deliver_reached(
+        port, delivered, reached, late, routes.damper_clock, network.clock_error, network.block,
+        network.steady_from, network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
+    )  # fmt: skip
     counts[port, FREE_AT] = now
     return status

@@ -314,6 +314,7 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
             block=zeros((len(found), BIN_COUNT // k.BLOCK_BINS), np.int32),
             bins=zeros((int(room.sum()), k.BLOCK_BINS)),
             birth=np.zeros((len(found), 2), dtype=np.int64),
+            reached=zeros((k.REACHED_ROOM, 4)),
         ),
     )
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qnet.kernel import highest_bit, zeros
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
@@ -237,20 +238,26 @@ def _busy_case(duration: str = "300us") -> tuple[Topology, Profile, Plan]:
     return topology, Profile.model_validate(profile), _plan((promise,), placed)
 
 
-def test_same_bytes_at_one_thread_and_two_and_with_other_rings(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("in_order", [False, True])
+def test_same_bytes_at_one_thread_and_two_and_with_little_room(
+    in_order: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = _busy_case()
+    if in_order:
+        topology, profile, plan = case
+        case = topology, profile.model_copy(update={"streams": ()}), _plan((), plan.demands)
     one = simulate(*case, threads=1).model_dump_json()
     assert one == simulate(*case, threads=2).model_dump_json()
-    # Rings of two frames at first: every kernel stops and is resumed, again and again.
+    # Rings of two frames and pools of one block at first: every kernel stops and is resumed, again
+    # and again; listeners are told of two frames at a time.
     made = setup.build
 
     def tight(*arguments: object) -> kernels.World:
         world = made(*arguments)  # type: ignore[arg-type]
         world.lanes.mask[:] = 1
         world.queues.ring[:, kernels.MASK] = 1
-        return world
+        world.tally.port[:, kernels.BLOCK_ROOM] = 1
+        return world._replace(tally=world.tally._replace(reached=zeros((2, 4))))
 
     monkeypatch.setattr(run, "build", tight)
     assert one == simulate(*case, threads=2).model_dump_json()
@@ -318,6 +325,11 @@ def test_bins_agree_with_the_model() -> None:
         index = kernels.bin_of(value)
         assert 0 <= index < BIN_COUNT
         assert bin_low_ps(index) <= value < bin_low_ps(index + 1) or value >= bin_low_ps(BIN_COUNT)
+
+
+def test_the_highest_bit_is_found_at_every_place() -> None:
+    for bit in range(63):
+        assert [highest_bit(value) for value in (1 << bit, (2 << bit) - 1)] == [bit, bit]
 
 
 def test_exponential_follows_its_law() -> None:

@@ -36,7 +36,6 @@ from qnet.simulate.kernels import (
     DEEPEST,
     DONE,
     DROPPED,
-    FLOOR,
     FRAMES,
     FREE_AT,
     FRONT,
@@ -84,6 +83,7 @@ from qnet.simulate.kernels import (
     next_arrival,
     note_counts,
     note_ends,
+    pass_damper,
     room_ahead,
     serve,
     settle,
@@ -907,15 +907,13 @@ def hand_over(port: int, position: int, birth: int, arrives: int, frame_bytes: i
               bins: Ints, births: Ints) -> int:  # fmt: skip
     """Hand a frame to the listener, at once or when its damper's time has come; say when."""
     owner = owners[position]
-    if rows[owner, HOLD] >= 0:
-        due = damper_due(owner, birth, rows[owner, HOLD], damper_clock, clock_error, block_length)
-        if arrives > due:
-            late[position] += 1
-        arrives = max(arrives, due)
-    if arrives <= end:
-        excess = arrives - birth - rows[owner, FLOOR]
-        counted = frame_bytes + 20 if arrives >= steady_from else 0
-        deliver(port, owner, excess, frame_bytes, counted, counts, rows, block, bins, births, birth)
+    arrives = pass_damper(
+        position, owner, birth, arrives, rows, late, damper_clock, clock_error, block_length
+    )
+    deliver(
+        port, owner, birth, arrives, frame_bytes, steady_from, end, counts, rows, block, bins,
+        births,
+    )  # fmt: skip
     return arrives
 
 

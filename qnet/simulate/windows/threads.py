@@ -6,6 +6,7 @@ from threading import Thread
 
 import numpy as np
 
+from qnet.kernel import zeros
 from qnet.simulate.kernels import Counts, Trace, World
 from qnet.simulate.ports.kernels import Parts
 from qnet.simulate.windows.kernels import LINE, STOPPED, open_lanes, run_group
@@ -33,10 +34,11 @@ def run_windows(
     came_to: dict[int, int] = {}
 
     def work(group: int) -> None:
+        tally = world.tally._replace(reached=zeros(world.tally.reached.shape))
         try:
             came_to[group] = run_group(
                 group, begin_ps, goal_ps, window_ps, order, group_of, crossing, posted, progress,
-                *world, counts, trace, parts,
+                *world._replace(tally=tally), counts, trace, parts,
             )  # fmt: skip
         finally:
             stop_without(group)
