@@ -78,7 +78,7 @@ def changed(case: Case, name: str, classes: Sequence[dict[str, Any]]) -> Case:
             "title": name,
             "topology": "mesh",
             "classes": classes,
-            "simulation": {"duration": f"{DURATION_PS}ps"},
+            "simulation": {"duration": f"{profile.simulation.duration_ps}ps"},
         }
     )
     made = Profile(

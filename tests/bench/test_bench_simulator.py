@@ -13,8 +13,9 @@ import pytest
 
 from qnet.simulate import kernels as k
 from qnet.simulate.run import Course, simulate
-from tests.bench.mesh import Mesh, nouns, random_mesh, read_mesh, sends
+from tests.bench.mesh import nouns, random_mesh, read_mesh, sends
 from tests.bench.test_bench import say
+from tests.bench.test_bench_ports import PARTS, Case, changed
 
 Benchmark = Any
 """The fixture of pytest-benchmark, which has no types of its own."""
@@ -32,9 +33,8 @@ class Pace(NamedTuple):
     run_s: float
 
 
-def pace(mesh: Mesh, duration_ps: int, threads: int) -> Pace:
+def pace(case: Case, threads: int) -> Pace:
     """Run a mesh once."""
-    case = nouns(mesh, duration_ps)
     begun = time.perf_counter()
     course = Course(*case, threads)
     built = time.perf_counter()
@@ -45,17 +45,17 @@ def pace(mesh: Mesh, duration_ps: int, threads: int) -> Pace:
     return Pace(hops, built - begun, done - built)
 
 
-def best(mesh: Mesh, duration_ps: int, threads: int, rounds: int = ROUNDS) -> Pace:
+def best(case: Case, threads: int, rounds: int = ROUNDS) -> Pace:
     """Return the quickest of several runs, after one that is not counted."""
-    pace(mesh, duration_ps, threads)
-    return min((pace(mesh, duration_ps, threads) for _ in range(rounds)), key=lambda one: one.run_s)
+    pace(case, threads)
+    return min((pace(case, threads) for _ in range(rounds)), key=lambda one: one.run_s)
 
 
 def test_mesh60(benchmark: Benchmark) -> None:
     mesh = read_mesh()
-    one = best(mesh, MESH60_PS, 1)
-    two = best(mesh, MESH60_PS, 2)
     case = nouns(mesh, MESH60_PS)
+    one = best(case, 1)
+    two = best(case, 2)
     seen = benchmark.pedantic(simulate, args=case, kwargs={"threads": 1}, rounds=ROUNDS)
     assert [stream.sent for stream in seen.streams] == sends(mesh.flows, MESH60_PS)
     assert seen.frame_hops == one.hops == two.hops
@@ -71,9 +71,17 @@ def test_mesh60(benchmark: Benchmark) -> None:
 
 @pytest.mark.parametrize("nodes", [10, 60, 250, 1000])
 def test_nodes(benchmark: Benchmark, nodes: int) -> None:
-    mesh = random_mesh(nodes, 80 * nodes, 0.88, seed=1)
-    one = best(mesh, NODES_PS, 1, rounds=3)
-    benchmark.pedantic(pace, args=(mesh, NODES_PS, 1), rounds=1)
-    cost_ns = one.run_s / one.hops * 1e9
-    benchmark.extra_info["ns_per_packet_hop"] = round(cost_ns, 1)
-    say(f"{nodes} nodes, {80 * nodes:,} streams: {cost_ns:.1f} ns a packet-hop ({one.hops:,})")
+    case = nouns(random_mesh(nodes, 80 * nodes, 0.88, seed=1), NODES_PS)
+    cases = {"one class": case} | {
+        name: changed(case, part, PARTS[part])
+        for name, part in (("two classes", "plain"), ("TCQF and another class", "TCQF, plain"))
+    }
+    for name, one in cases.items():
+        seen = best(one, 1, rounds=3)
+        cost_ns = seen.run_s / seen.hops * 1e9
+        benchmark.extra_info[name] = round(cost_ns, 1)
+        say(
+            f"{nodes} nodes, {80 * nodes:,} streams, {name}: {cost_ns:.1f} ns a packet-hop "
+            f"({seen.hops:,})"
+        )
+    benchmark.pedantic(pace, args=(case, 1), rounds=1)
