@@ -40,6 +40,7 @@ from qnet.check.load import (
     check_rates,
     match_demands,
 )
+from qnet.check.queues import queue_bounds
 from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, route_fault
 from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
 from qnet.model.proof import Finding, Proof, StreamProof
@@ -104,6 +105,8 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
         ports_of = [[hop.port for hop in path.hops] for path in other.paths]
         check_disjoint(topology, other.stream, ports_of, findings)
         check_recovery(other.stream, apart_ps(other), findings)
+    if not findings.total:
+        bounds |= queue_bounds(topology, profile, plan, stream_plans, demand_plans)
     return Proof(
         streams=tuple(_stream_proof(stream, bounds) for stream in profile.every_stream),
         ports=ports,

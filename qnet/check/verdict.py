@@ -59,8 +59,15 @@ class _Case(NamedTuple):
 
     @property
     def figures(self) -> list[int]:
-        """Every figure known, proven or seen."""
-        return [one for one in (self.proven, *self.seen.values()) if one is not None]
+        """Every figure known, proven or seen.
+
+        Of what reserves nothing the proof is a bound that need never be reached: beyond the promise
+        it says nothing.
+        """
+        proven = self.proven
+        if not self.needs_proof and proven is not None and self.promised is not None:
+            proven = proven if proven <= self.promised else None
+        return [one for one in (proven, *self.seen.values()) if one is not None]
 
     @property
     def over(self) -> int:
@@ -154,7 +161,10 @@ def _disagreements(
                 found += [
                     f"witnesses disagree: {stream.name}: {words}"
                     for words in _excluded(
-                        witness, bounds, account, may_lose(topology, plan, stream)
+                        witness,
+                        bounds,
+                        account,
+                        not profile.is_reserved(stream) or may_lose(topology, plan, stream),
                     )
                 ]
     return found

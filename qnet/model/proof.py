@@ -39,8 +39,8 @@ class Finding(Noun):
 class StreamProof(Noun):
     """Worst cases of one stream, from the talker's last bit sent to the listener's last received.
 
-    None where nothing can be proven: the stream is refused, reserves nothing, or its plan is
-    broken.
+    None where nothing can be proven: the stream is refused, its plan is broken, or it reserves
+    nothing and what may be in its way has no bound.
     """
 
     name: str

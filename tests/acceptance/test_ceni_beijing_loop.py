@@ -45,6 +45,19 @@ def test_each_published_value(interferers: int) -> None:
     assert ceni.jitter_us(best_effort(interferers)) == pytest.approx(published_us, rel=0.05)
 
 
+@pytest.mark.parametrize("interferers", range(1, 8))
+def test_published_and_simulated_are_within_what_is_proven(interferers: int) -> None:
+    answer = best_effort(interferers)
+    proven_ps = answer.proven("target").variation_ps
+    assert proven_ps is not None
+    published_us = ceni.BEST_EFFORT_US[interferers - 1]
+    assert max(published_us, ceni.jitter_us(answer)) <= proven_ps / 10**6 <= 1.4 * published_us
+
+
+def test_nothing_is_proven_of_an_overload() -> None:
+    assert best_effort(8).proven("target").latency_ps_max is None
+
+
 def test_one_interferer_falls_short_of_the_published_value() -> None:
     # 46.7 of 54 us: outside the 5 % of the others, and said so in the docs.
     assert ceni.jitter_us(best_effort(1)) == pytest.approx(54, rel=0.15)

@@ -131,5 +131,8 @@ def test_every_cqf_plan_is_proven_within_its_cycles(topology: Topology, profile:
             hops = [len(path.ports) for path in one.paths]
             # The clocks of the ends count on top: Annex T has none.
             apart_ps = 4 * 10**6
-            assert (min(hops) - 1) * 10**8 - apart_ps <= bound.latency_ps_min
+            # Where cycles do not begin together, a frame that is sent at the begin of one can still
+            # come in the far node's cycle before, and be a cycle sooner.
+            if len({node.clock.phase_ps for node in topology.nodes}) == 1:
+                assert (min(hops) - 1) * 10**8 - apart_ps <= bound.latency_ps_min
             assert bound.latency_ps_max <= (max(hops) + 1) * 10**8 + apart_ps

@@ -110,7 +110,8 @@ def test_every_plan_is_proven(topology: Topology, profile: Profile) -> None:
     proof = prove(topology, profile, plan)
     assert proof.findings == ()
     for one, bound in zip(plan.streams, proof.streams, strict=True):
-        assert (one.status == "admitted") == (bound.latency_ps_max is not None)
+        if one.status != "routed":  # nothing is promised of these, some are bounded all the same
+            assert (one.status == "admitted") == (bound.latency_ps_max is not None)
         assert (one.status == "refused") == (one.reason is not None)
     for demand in plan.demands:
         assert (demand.placed_bps < demand.rate_bps) == (demand.reason is not None)

@@ -1,0 +1,361 @@
+"""Bounds for classes that reserve nothing: strict priority, credit and asynchronous shaping.
+
+What a stream or a demand sends, or a shaper lets through, is held by a token bucket: in any time t,
+no more than `burst + rate * t` bytes. At a port, all times in line time, with B and R the sums of
+the bursts and rates of a frame's own class, B_H and R_H those of the classes above it, l the frame
+itself and L the longest frame below:
+
+- *Strict priority.* It has left after (B_H + B - l + L) / (1 - R_H) + l at most, if R + R_H <= 1:
+  from when its class and those above last had nothing to send, one frame below was in the way, and
+  the rest is what came before it and what came above it until it began to leave.
+- *Credit*, of the highest class, with S its idle slope in parts of the rate: L + (B - l) / S + l,
+  if R <= S. When a frame begins, either credit has just come to zero, and all that was sent since
+  it last was zero took S of the time, or one frame below was in the way after that.
+- *Asynchronous shaping.* As strict priority, but streams have their buckets anew at each port,
+  since the shaper's wait is within the bound of the port before (Le Boudec, A theory of traffic
+  regulators for deterministic networks, 2018). At the first port it may be short of its rate.
+
+What comes over one wire comes one after the other: one frame at once, and then no more than the
+wire's rate, but for what processing varies by. Instead of B there stands the most that can have
+come in any time, less what has been sent in it. Without a shaper, a burst grows with all that a
+frame's delay may vary by before a port. A class is gone through from port to port in the order of
+ways, so nothing is proven of one whose traffic goes in a circle without shapers, nor of those below
+it; nor below or beside arrivals that have no bucket (poisson) and reserved cycles, nor with gates,
+weights, preemption or nodes that cut through. All is counted in whole numbers, rounded up.
+
+Three streams of one 1,500-byte frame (12.16 us at 1 Gb/s with preamble and gap) and bulk of 1,518
+bytes below (12.304 us), of which one has just begun: 3 * 12.16 + 12.304 = 48.784 us.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
+from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+
+RESERVED = -1
+"""In place of the rank of a class: above all others, and without a bucket."""
+
+WHOLE = 10**18
+"""Rates are counted in parts of 10**-18: of a byte per picosecond, and of a port's rate."""
+
+BYTE = 10**9
+"""Bursts are counted in parts of 10**-9 bytes."""
+
+
+@dataclass
+class _Flow:
+    """One path of a stream or part of a demand, as it is from port to port."""
+
+    name: str
+    rank: int
+    ports: Sequence[Port]
+    sizes: Sequence[int]
+    rate: int
+    """Wire bytes per picosecond, in parts of WHOLE."""
+    burst: int | None
+    """Wire bytes at the port that is next, in parts of BYTE; None where nothing bounds them."""
+    high_ps: int | None
+    """Bound of the latency so far."""
+    is_shaped: bool = False
+    low_ps: int = 0
+
+    def load(self, port: Port) -> _Load:
+        """Return what the flow may bring to a port."""
+        assert self.burst is not None, "asked only where there is a bucket"
+        # A size takes whole picoseconds, so that small ones may take more than their share.
+        lines = [(wire_bytes(one), serialisation_ps(one, port.rate_bps)) for one in self.sizes]
+        return _Load(
+            max(ceil_div(self.burst * line_ps, BYTE * size) for size, line_ps in lines),
+            max(ceil_div(self.rate * line_ps, size) for size, line_ps in lines),
+        )
+
+
+class _Load(NamedTuple):
+    """A token bucket in line time of a port: picoseconds, and parts of WHOLE."""
+
+    burst_ps: int
+    rate: int
+
+    def within(self, time_ps: int) -> int:
+        """Return what may come in a time."""
+        return self.burst_ps + ceil_div(self.rate * time_ps, WHOLE)
+
+
+_NOTHING = _Load(0, 0)
+
+
+@dataclass
+class _Above:
+    """What the classes above one bring to a port."""
+
+    is_known: bool
+    load: _Load = _NOTHING
+
+
+_Flows = Mapping[int, Mapping[int, Mapping[Port | None, Sequence[_Flow]]]]
+"""[port][rank][port before]: what passes there; None before a talker's own port."""
+
+
+def queue_bounds(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    streams: Sequence[tuple[Stream, StreamPlan]],
+    demands: Sequence[tuple[Demand, DemandPlan]],
+) -> dict[str, tuple[int, int]]:
+    """Return least and largest latency of each stream that reserves nothing, where there is one.
+
+    The plan must have no faults.
+    """
+    is_covered = not any(one.preemptable or one.weight is not None for one in profile.classes)
+    is_covered &= all(node.cut_through_bytes is None for node in topology.nodes)
+    if not is_covered:
+        return {}
+    flows = list(_flows(topology, profile, streams, demands))
+    classes = _by_rank(profile)
+    gated = {made.port for made in plan.gates}
+    at: dict[int, dict[int, dict[Port | None, list[_Flow]]]] = {}
+    for flow in flows:
+        for near, port in pairwise((None, *flow.ports)):
+            assert port is not None, "only the first has none before it"
+            ranks = at.setdefault(port.number, {})
+            ranks.setdefault(flow.rank, defaultdict(list))[near].append(flow)
+    above = {number: _Above(topology.ports[number].name not in gated) for number in at}
+    done = set()
+    for number, rank in _in_order(flows, at):
+        done.add((number, rank))
+        one = None if rank == RESERVED else classes[rank]
+        _pass(topology, topology.ports[number], at[number], rank, one, above[number])
+    wanted = {one.name for one in profile.every_stream if not profile.is_reserved(one)}
+    unproven = {one.name for one in profile.every_stream if one.damper}
+    found: dict[str, tuple[int, int]] = {}
+    for flow in flows:
+        if flow.high_ps is None or any((port.number, flow.rank) not in done for port in flow.ports):
+            unproven.add(flow.name)
+        else:
+            low_ps, high_ps = found.get(flow.name, (flow.low_ps, flow.high_ps))
+            found[flow.name] = min(low_ps, flow.low_ps), max(high_ps, flow.high_ps)
+    return {name: pair for name, pair in found.items() if name in wanted - unproven}
+
+
+def _by_rank(profile: Profile) -> list[TrafficClass]:
+    """Return the classes that reserve nothing, the highest first."""
+    strict = [one for one in profile.classes if not one.reserves]
+    return sorted(strict, key=lambda one: -one.priority)
+
+
+def _flows(
+    topology: Topology,
+    profile: Profile,
+    streams: Sequence[tuple[Stream, StreamPlan]],
+    demands: Sequence[tuple[Demand, DemandPlan]],
+) -> Iterator[_Flow]:
+    rank = {one.name: number for number, one in enumerate(_by_rank(profile))}
+    for stream, entry in streams:
+        for path in entry.paths:
+            ports = [topology.port_by_name[name] for name in path.ports]
+            one = profile.class_by_name[stream.traffic_class]
+            if one.residence_ps is not None:
+                yield _shaped(stream, rank[one.name], ports, one.residence_ps, profile)
+            else:
+                sent = (stream.max_packets + stream.excess_packets) * wire_bytes(stream.frame_bytes)
+                yield _Flow(
+                    stream.name,
+                    rank.get(one.name, RESERVED),
+                    ports,
+                    (stream.frame_bytes,),
+                    ceil_div(sent * WHOLE, stream.interval_ps),
+                    None if one.reserves else sent * BYTE,
+                    None if one.reserves else 0,
+                )
+    for demand, placed in demands:
+        sizes = [size for size, _ in demand.sizes]
+        for part in placed.parts:
+            # Times of sending are rounded down to a picosecond, which what one brings makes good.
+            rate = ceil_div(part.rate_bps * WHOLE, 8 * PS_PER_S)
+            burst = demand.burst_packets * max(map(wire_bytes, sizes)) * BYTE
+            burst += ceil_div(rate * BYTE, WHOLE)
+            yield _Flow(
+                "",
+                rank[demand.traffic_class],
+                [topology.port_by_name[name] for name in part.ports],
+                sizes,
+                rate,
+                None if demand.arrival == "poisson" else burst,
+                None,
+            )
+
+
+def _shaped(
+    stream: Stream, rank: int, ports: Sequence[Port], residence_ps: int, profile: Profile
+) -> _Flow:
+    """Return a stream behind shapers: what they let through, and how long the first may hold it.
+
+    A frame takes `recovery` of the time that the bucket fills in, in whole picoseconds; so the
+    frames of an interval may take a little more than that, which adds up over a run.
+    """
+    on_wire = wire_bytes(stream.frame_bytes)
+    recovery_ps = ceil_div(on_wire * 8 * PS_PER_S, stream.rate_bps)
+    filling_ps = ceil_div(stream.burst_bytes * 8 * PS_PER_S, stream.rate_bps)
+    taken_ps = (stream.max_packets + stream.excess_packets) * recovery_ps
+    intervals = ceil_div(profile.simulation.duration_ps, stream.interval_ps)
+    held_ps = max(taken_ps - filling_ps, 0)
+    held_ps += max(taken_ps - stream.interval_ps, 0) * intervals
+    return _Flow(
+        stream.name,
+        rank,
+        ports,
+        (stream.frame_bytes,),
+        ceil_div(on_wire * WHOLE, recovery_ps),
+        ceil_div(filling_ps * on_wire * BYTE, recovery_ps),
+        min(held_ps, residence_ps),
+        is_shaped=True,
+    )
+
+
+def _in_order(flows: Iterable[_Flow], at: _Flows) -> Iterator[tuple[int, int]]:
+    """Yield ports with ranks, each after what its bound is made of.
+
+    Those are the ranks above at the port, and the ports before it of flows whose bursts grow. What
+    is in a circle is left out, and all that needs it.
+    """
+    after: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
+    for number, ranks in at.items():
+        for high, low in pairwise(sorted(ranks)):
+            after[number, high].add((number, low))
+    for flow in flows:
+        if flow.burst is not None and not flow.is_shaped:
+            for near, far in pairwise(flow.ports):
+                after[near.number, flow.rank].add((far.number, flow.rank))
+    needed = Counter(one for found in after.values() for one in found)
+    every = [(number, rank) for number, ranks in at.items() for rank in ranks]
+    ready = [one for one in every if not needed[one]]
+    while ready:
+        one = ready.pop()
+        yield one
+        for onward in after[one]:
+            needed[onward] -= 1
+            if not needed[onward]:
+                ready.append(onward)
+
+
+def _pass(
+    topology: Topology,
+    port: Port,
+    here: Mapping[int, Mapping[Port | None, Sequence[_Flow]]],
+    rank: int,
+    of: TrafficClass | None,
+    above: _Above,
+) -> None:
+    """Take the flows of one class through a port; None stands for those that reserve."""
+    flows = [flow for members in here[rank].values() for flow in members]
+    slope_ppb = None if of is None else of.idle_slope_ppb
+    above.is_known &= all(flow.burst is not None for flow in flows)
+    above.is_known &= slope_ppb is None or rank == min(here)
+    share = WHOLE - above.load.rate if slope_ppb is None else slope_ppb * (WHOLE // PPB)
+    whole, backlog_ps = _NOTHING, 0
+    if above.is_known:
+        buckets = [_bucket(port, members) for members in here[rank].values()]
+        wires = [_wire(topology, near, port, members) for near, members in here[rank].items()]
+        whole = _sum(buckets)
+        above.is_known = 0 < share >= whole.rate
+        backlog_ps = _backlog_ps(buckets, wires, share)
+    below = [
+        max(flow.sizes)
+        for other, groups in here.items()
+        if other > rank
+        for members in groups.values()
+        for flow in members
+    ]
+    below_ps = serialisation_ps(max(below), port.rate_bps) - 1 if below else 0
+    for flow in flows:
+        most_ps = None
+        if above.is_known:
+            own_ps = serialisation_ps(min(flow.sizes), port.rate_bps)
+            before_ps = backlog_ps - own_ps
+            if slope_ppb is None:
+                before_ps += above.load.burst_ps + below_ps
+                most_ps = ceil_div(before_ps * WHOLE, share) + own_ps
+            else:
+                most_ps = ceil_div(before_ps * WHOLE, share) + below_ps + own_ps
+        _leave(topology, port, flow, most_ps)
+    above.load = _sum([above.load, whole])
+    # What leaves a queue that waits for credit comes in other bursts than it came in.
+    above.is_known &= slope_ppb is None
+
+
+def _sum(loads: Sequence[_Load]) -> _Load:
+    return _Load(sum(one.burst_ps for one in loads), sum(one.rate for one in loads))
+
+
+def _bucket(port: Port, flows: Iterable[_Flow]) -> _Load:
+    return _sum([flow.load(port) for flow in flows])
+
+
+def _wire(
+    topology: Topology, near: Port | None, port: Port, flows: Sequence[_Flow]
+) -> _Load | None:
+    """Return what a wire lets through to a port; None for a talker, and behind shapers.
+
+    There frames that came one after the other may be let go together.
+    """
+    if near is None or any(flow.is_shaped for flow in flows):
+        return None
+    processing = topology.node_by_name[port.source].processing
+    sizes = {size for flow in flows for size in flow.sizes}
+    lines = [
+        (serialisation_ps(one, port.rate_bps), serialisation_ps(one, near.rate_bps))
+        for one in sizes
+    ]
+    rate = max(ceil_div(WHOLE * here_ps, there_ps) for here_ps, there_ps in lines)
+    first_ps = max(here_ps for here_ps, _ in lines)
+    varies_ps = processing.high_ps - processing.low_ps
+    return _Load(first_ps + ceil_div(rate * varies_ps, WHOLE), rate)
+
+
+def _backlog_ps(buckets: Sequence[_Load], wires: Sequence[_Load | None], share: int) -> int:
+    """Return the most that has come in any time, less what is sent in it with a share of the rate.
+
+    It is largest at one of the times from which on a bucket lets less through than its wire.
+    """
+    pairs = list(zip(buckets, wires, strict=True))
+    times = [(0, 0)]
+    for bucket, wire in pairs:
+        if wire is not None and wire.burst_ps < bucket.burst_ps and wire.rate > bucket.rate:
+            full_ps = bucket.burst_ps - wire.burst_ps
+            least_ps = full_ps * WHOLE // (wire.rate - bucket.rate)
+            times.append((least_ps, least_ps + 1))
+    return max(
+        sum(min(one.within(most_ps) for one in pair if one is not None) for pair in pairs)
+        - share * least_ps // WHOLE
+        for least_ps, most_ps in times
+    )
+
+
+def _leave(topology: Topology, port: Port, flow: _Flow, most_ps: int | None) -> None:
+    """Take a flow to the node after a port, that it leaves after `most_ps` if that is known."""
+    own_ps = serialisation_ps(min(flow.sizes), port.rate_bps)
+    low_ps = high_ps = port.propagation_ps
+    if port is not flow.ports[-1]:
+        processing = topology.node_by_name[port.target].processing
+        low_ps += processing.low_ps
+        high_ps += processing.high_ps
+    flow.low_ps += own_ps + low_ps
+    if most_ps is None:
+        flow.high_ps = None
+        if not flow.is_shaped:
+            flow.burst = None
+        return
+    if flow.high_ps is not None:
+        flow.high_ps += most_ps + high_ps
+    if not flow.is_shaped and flow.burst is not None:
+        varies_ps = most_ps + high_ps - own_ps - low_ps
+        flow.burst += ceil_div(flow.rate * varies_ps * BYTE, WHOLE)
