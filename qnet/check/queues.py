@@ -324,15 +324,14 @@ def _wire(
 def _backlog_ps(buckets: Sequence[_Load], wires: Sequence[_Load | None], share: int) -> int:
     """Return the most that has come in any time, less what is sent in it with a share of the rate.
 
-    It is largest at one of the times from which on a bucket lets less through than its wire.
+    It is largest at once, or where a bucket and its wire let the same through.
     """
     pairs = list(zip(buckets, wires, strict=True))
     times = [(0, 0)]
     for bucket, wire in pairs:
-        if wire is not None and wire.burst_ps < bucket.burst_ps and wire.rate > bucket.rate:
-            full_ps = bucket.burst_ps - wire.burst_ps
-            least_ps = full_ps * WHOLE // (wire.rate - bucket.rate)
-            times.append((least_ps, least_ps + 1))
+        if wire is not None and wire.rate != bucket.rate:
+            least_ps = (bucket.burst_ps - wire.burst_ps) * WHOLE // (wire.rate - bucket.rate)
+            times.append((max(least_ps, 0), max(least_ps + 1, 0)))
     return max(
         sum(min(one.within(most_ps) for one in pair if one is not None) for pair in pairs)
         - share * least_ps // WHOLE

@@ -274,6 +274,23 @@ def test_a_bound_beyond_the_promise_fails_nothing() -> None:
     assert latency_row(kept, simulated=False).outcome == "pass"
 
 
+def test_only_the_simulation_can_disagree() -> None:
+    """Hosts that are emulated may send what is in no plan."""
+    made = case([stream("s"), stream("t")], sends_ps={"s": 0, "t": 0})
+    proof = prove(*made)
+    less = proof.model_copy(
+        update={
+            "streams": tuple(
+                one.model_copy(update={"latency_ps_max": FRAME + US}) for one in proof.streams
+            )
+        }
+    )
+    seen = simulate(*made, threads=1)
+    (finding,) = judge(*made, less, [seen]).findings
+    assert "simulated latency of 25320000 ps, proven at most 13160000 ps" in finding
+    assert not judge(*made, less, [seen.model_copy(update={"witness": "emulated"})]).findings
+
+
 def test_frames_that_find_no_room_are_no_disagreement() -> None:
     """The bound is one of frames that arrive."""
     made = case([stream("s", max_pkts_per_interval=10)], node={"buffer": "4kB"})
