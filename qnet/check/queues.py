@@ -120,7 +120,6 @@ def queue_bounds(
     if not is_covered:
         return {}
     flows = list(_flows(topology, profile, streams, demands))
-    classes = _by_rank(profile)
     gated = {made.port for made in plan.gates}
     at: dict[int, dict[int, dict[Port | None, list[_Flow]]]] = {}
     for flow in flows:
@@ -132,7 +131,7 @@ def queue_bounds(
     done = set()
     for number, rank in _in_order(flows, at):
         done.add((number, rank))
-        one = None if rank == RESERVED else classes[rank]
+        one = None if rank == RESERVED else profile.strict_classes[rank]
         _pass(topology, topology.ports[number], at[number], rank, one, above[number])
     wanted = {one.name for one in profile.every_stream if not profile.is_reserved(one)}
     unproven = {one.name for one in profile.every_stream if one.damper}
@@ -146,19 +145,13 @@ def queue_bounds(
     return {name: pair for name, pair in found.items() if name in wanted - unproven}
 
 
-def _by_rank(profile: Profile) -> list[TrafficClass]:
-    """Return the classes that reserve nothing, the highest first."""
-    strict = [one for one in profile.classes if not one.reserves]
-    return sorted(strict, key=lambda one: -one.priority)
-
-
 def _flows(
     topology: Topology,
     profile: Profile,
     streams: Sequence[tuple[Stream, StreamPlan]],
     demands: Sequence[tuple[Demand, DemandPlan]],
 ) -> Iterator[_Flow]:
-    rank = {one.name: number for number, one in enumerate(_by_rank(profile))}
+    rank = {one.name: number for number, one in enumerate(profile.strict_classes)}
     for stream, entry in streams:
         for path in entry.paths:
             ports = [topology.port_by_name[name] for name in path.ports]
@@ -263,7 +256,7 @@ def _pass(
     share = WHOLE - above.load.rate if slope_ppb is None else slope_ppb * (WHOLE // PPB)
     whole, backlog_ps = _NOTHING, 0
     if above.is_known:
-        buckets = [_bucket(port, members) for members in here[rank].values()]
+        buckets = [_sum(flow.load(port) for flow in members) for members in here[rank].values()]
         wires = [_wire(topology, near, port, members) for near, members in here[rank].items()]
         whole = _sum(buckets)
         above.is_known = 0 < share >= whole.rate
@@ -292,12 +285,9 @@ def _pass(
     above.is_known &= slope_ppb is None
 
 
-def _sum(loads: Sequence[_Load]) -> _Load:
-    return _Load(sum(one.burst_ps for one in loads), sum(one.rate for one in loads))
-
-
-def _bucket(port: Port, flows: Iterable[_Flow]) -> _Load:
-    return _sum([flow.load(port) for flow in flows])
+def _sum(loads: Iterable[_Load]) -> _Load:
+    bursts_ps, rates = zip(*loads, strict=True)
+    return _Load(sum(bursts_ps), sum(rates))
 
 
 def _wire(

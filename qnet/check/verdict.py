@@ -160,9 +160,8 @@ def _disagreements(
             reserved = profile.is_reserved(stream)
             # What hosts send of their own while they are emulated is in no plan, and shares the
             # queues of what reserves nothing.
-            if account is None or bounds is None or not (reserved or witness == "simulated"):
-                continue
-            if _is_proven(bounds):
+            counts = reserved or witness == "simulated"
+            if account is not None and bounds is not None and counts and _is_proven(bounds):
                 lossy = not reserved or may_lose(topology, plan, stream)
                 found += [
                     f"witnesses disagree: {stream.name}: {words}"

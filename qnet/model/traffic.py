@@ -437,6 +437,12 @@ class Profile(Noun):
         )
 
     @cached_property
+    def strict_classes(self) -> tuple[TrafficClass, ...]:
+        """Classes that reserve nothing, the highest first."""
+        strict = (one for one in self.classes if not one.reserves)
+        return tuple(sorted(strict, key=lambda one: -one.priority))
+
+    @cached_property
     def queue_by_class(self) -> Mapping[str, int]:
         """Queues of all classes without gates of their own, from 0 up by priority.
 

@@ -78,10 +78,7 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
     """List what sends frames, in the order of the plan."""
     stream_by_name = {stream.name: stream for stream in profile.every_stream}
     demand_by_name = {demand.name: demand for demand in profile.demands}
-    strict = sorted(
-        (one for one in profile.classes if not one.reserves), key=lambda one: -one.priority
-    )
-    rank = {one.name: i + 1 for i, one in enumerate(strict)}
+    rank = {one.name: i + 1 for i, one in enumerate(profile.strict_classes)}
     port = topology.port_by_name
     walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
     found: list[Owner] = []
@@ -381,7 +378,7 @@ def _network(
         only_rank=np.where(lowest == highest, lowest, 0).astype(np.int64),
         cycle=plan.cycle_ps,
         cycle_buffers=plan.buffers if any(owner.cycles for owner in found) else 0,
-        classes=sum(not one.reserves for one in profile.classes),
+        classes=len(profile.strict_classes),
         block=walks.CLOCK_BLOCK_PS,
         steady_from=0,
         end=profile.simulation.duration_ps,

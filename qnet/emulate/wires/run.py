@@ -292,9 +292,7 @@ class Emulator:
         template = np.zeros((max(len(templates), 1), int(law[w.STRIDE])), dtype=np.uint8)
         for place, data in enumerate(templates):
             template[place, : len(data)] = np.frombuffer(data, dtype=np.uint8)
-        strict = sorted(
-            (one for one in profile.classes if not one.reserves), key=lambda one: -one.priority
-        )
+        strict = profile.strict_classes
         rank_of = [
             max(
                 (i + 1 for i, one in enumerate(strict) if one.priority >= priority),
