@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from qnet.model.fields import Noun
-from qnet.model.topology import Link, Node, Sync, Tcqf, Topology
+from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
 from qnet.model.traffic import (
     BEST_EFFORT,
     RESERVED,
@@ -106,9 +106,6 @@ def check_topology(draft: Draft[Topology]) -> None:
                 source.fault(("links", index, "between", end), f"no node {describe(name)}{hint}")
         _check_length(source, index, link, by_name)
     _check_link_names(source, links)
-    tcqf = draft.part("tcqf", Tcqf)
-    if tcqf is not None:
-        _check_clocks(source, nodes, tcqf.cycle_ps)
     master = draft.part("sync", Sync) if "sync" in draft.data else None
     if master is not None and master.grandmaster not in known:
         hint = source.guess(master.grandmaster, known)
@@ -117,12 +114,21 @@ def check_topology(draft: Draft[Topology]) -> None:
 
 
 def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, Node]) -> None:
-    if link.length_mm is not None or link.delay_ps is not None:
-        return
-    lost = [name for name in link.between if name in by_name and by_name[name].position is None]
-    if lost:
-        message = f"no length or delay, and node '{lost[0]}' has no position; give one of the three"
-        source.fault(("links", index), message)
+    """See that a link has a length, and that neither way over it takes less than no time."""
+    if link.length_mm is None and link.delay_ps is None:
+        if not all(name in by_name for name in link.between):
+            return
+        lost = [name for name in link.between if by_name[name].position is None]
+        if lost:
+            message = (
+                f"no length or delay, and node '{lost[0]}' has no position; give one of the three"
+            )
+            source.fault(("links", index), message)
+            return
+    mean_ps = propagation_ps(link, by_name)
+    if link.asymmetry_ps and link.asymmetry_ps // 2 >= mean_ps:
+        what = f"'asymmetry' is twice the link's {format_quantity(TIME, mean_ps)} or more"
+        source.fault(("links", index, "asymmetry"), f"{what}; one way would take no time")
 
 
 def _check_link_names(source: Source, links: Mapping[int, Link]) -> None:
@@ -141,16 +147,6 @@ def _check_link_names(source: Source, links: Mapping[int, Link]) -> None:
                 f"one of {len(indices)} parallel links between '{near}' and '{far}', without a "
                 f"name; give each a 'name', or write 'members: {len(indices)}' for identical wires",
             )
-
-
-def _check_clocks(source: Source, nodes: Mapping[int, Node], cycle_ps: int) -> None:
-    cycle = format_quantity(TIME, cycle_ps)
-    for index, node in nodes.items():
-        for key, time_ps in (("phase", node.clock.phase_ps), ("error", node.clock.error_ps)):
-            if time_ps >= cycle_ps:
-                given = format_quantity(TIME, time_ps)
-                message = f"{given} is out of range; less than the cycle, {cycle}"
-                source.fault(("nodes", index, "clock", key), message)
 
 
 def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> None:
@@ -176,11 +172,10 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
         tcqf = topology.part("tcqf", Tcqf)
         if tcqf is not None:
             cyclic = {one.name for one in classes.values() if one.takes_cycles}
-            _check_intervals(
-                source,
-                {i: one for i, one in streams.items() if one.traffic_class in cyclic},
-                tcqf.cycle_ps,
-            )
+            reserved = {i: one for i, one in streams.items() if one.traffic_class in cyclic}
+            _check_intervals(source, reserved, tcqf.cycle_ps)
+            if any(stream.count for stream in reserved.values()):
+                _check_clocks(topology, tcqf.cycle_ps)
     gated = {one.name for one in classes.values() if one.gated}
     _check_gate_cycle(
         source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
@@ -375,6 +370,19 @@ def _check_intervals(source: Source, reserved: Mapping[int, Stream], cycle_ps: i
         else:
             fitting[index] = stream
     _check_hypercycle(source, fitting, cycle_ps)
+
+
+def _check_clocks(topology: Draft[Topology], cycle_ps: int) -> None:
+    """Hold what nodes' clocks begin late or err by against the cycle, where streams use cycles."""
+    tcqf = topology.data.get("tcqf")
+    given = isinstance(tcqf, dict) and "cycle" in tcqf
+    cycle = f"{format_quantity(TIME, cycle_ps)} ('tcqf.cycle'{'' if given else ', by default'})"
+    for index, node in topology.elements("nodes", Node).items():
+        for key, time_ps in (("phase", node.clock.phase_ps), ("error", node.clock.error_ps)):
+            if time_ps >= cycle_ps:
+                shown = format_quantity(TIME, time_ps)
+                message = f"{shown} is out of range; less than the cycle, {cycle}"
+                topology.source.fault(("nodes", index, "clock", key), message)
 
 
 def _check_gate_cycle(source: Source, gated: Mapping[int, Stream]) -> None:

@@ -83,6 +83,8 @@ def load(
     network = _EMPTY if topology_path is None else _open_topology(topology_path)
     check_profile(profile, network.draft)
     problems = [*source.problems, *network.problems]
+    if network.draft is not None:
+        problems += network.draft.source.problems
     if problems:
         raise InputError(problems)
     assert profile.whole is not None

@@ -10,7 +10,7 @@ from qnet.errors import InputError
 from qnet.model.read import kind_of, load, read_topology
 
 FOLDER = Path(__file__).parent
-GOOD = {"net.yaml"}
+GOOD = {"clock.yaml", "late.yaml", "net.yaml"}
 BAD = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name not in GOOD)
 
 
@@ -36,7 +36,8 @@ def test_complaint_is_exact(
     assert complaint(name) == expected.read_text(encoding="utf-8")
 
 
-def test_the_topology_that_the_faulty_files_name_is_good() -> None:
+def test_the_topologies_that_the_faulty_files_name_are_good() -> None:
+    assert read_topology(str(FOLDER / "clock.yaml")).title == "Clocks beyond the cycle"
     assert read_topology(str(FOLDER / "net.yaml")).title == "Two nodes, a lone one and a clock"
 
 

@@ -20,6 +20,7 @@ from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.ports import kernels as g
 from qnet.simulate.ports.setup import chances
 from qnet.simulate.run import simulate
+from qnet.units import TIME, parse
 
 pytestmark = pytest.mark.twin
 
@@ -320,6 +321,22 @@ def test_the_error_of_clocks_grows_from_hop_to_hop_and_after_the_grandmaster_is_
         assert abs(pace) <= 1000 + 4000 / 39  # 1 ppm is 1 ns in a millisecond
     last = [[error_walk(net, f"n{i}", 60, 1)[59] for i in range(5)] for net in (kept, lost)]
     assert last[0] != last[1]
+
+
+@pytest.mark.parametrize("interval", ["31.25ms", "7.8125ms", "976.5625us", "1ps", "10ms"])
+def test_the_error_of_hops_is_drawn_anew_as_often_as_802_1as_says(interval: str) -> None:
+    net = Topology.model_validate(
+        {
+            "title": "clocks that follow at once",
+            "sync": {"grandmaster": "a", "hop-error": "900ns", "interval": interval},
+            "nodes": [{"name": "a"}, {"name": "b", "clock": {"wander": "2us"}}],
+            "links": [{"between": ("a", "b"), "rate": "1Gbps", "delay": "5us"}],
+        }
+    )
+    walk = error_walk(net, "b", 200, 1)
+    every_ps = max(parse(TIME, interval), 10**9)
+    drawn = {i for i in range(1, 200) if i * 10**9 // every_ps != (i - 1) * 10**9 // every_ps}
+    assert {i for i in range(1, 200) if walk[i] != walk[i - 1]} == drawn
 
 
 def test_the_two_ways_of_an_asymmetric_link_differ_by_it() -> None:

@@ -53,8 +53,9 @@ def _followed_walk(topology: Topology, sync: Sync, node: str, blocks: int, seed:
     clock = topology.node_by_name[node].clock
     unit = max(clock.granularity_ps, 1)
     most = clock.wander_ps // unit
-    every = sync.interval_ps // CLOCK_BLOCK_PS
-    goals = [0] * ceil_div(blocks, every)
+    # Errors are known at full milliseconds: of several draws within one the last tells.
+    every_ps = max(sync.interval_ps, CLOCK_BLOCK_PS)
+    goals = [0] * ceil_div(blocks * CLOCK_BLOCK_PS, every_ps)
     for number in topology.sync_ways[node]:
         port = topology.ports[number]
         drawn = integers(seed, f"sync {port.name}", len(goals), 2 * sync.hop_error_ps + 1)
@@ -62,6 +63,6 @@ def _followed_walk(topology: Topology, sync: Sync, node: str, blocks: int, seed:
             goals[i] += one - sync.hop_error_ps + topology.asymmetry_ps(port)
     walk = [goals[0] // unit]
     for block in range(1, blocks):
-        step = goals[block // every] // unit - walk[-1]
+        step = goals[block * CLOCK_BLOCK_PS // every_ps] // unit - walk[-1]
         walk.append(walk[-1] + max(-most, min(most, step)))
     return [unit * error for error in walk]
