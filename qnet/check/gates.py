@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from math import lcm
 from typing import NamedTuple
 
+from qnet.check.gate_hops import Hop, guard_of, hops_of
 from qnet.model.gates import (
     HELD,
     GateFinding,
@@ -98,9 +99,10 @@ def check_gates(problem: GateProblem, plan: GatePlan) -> GateProof:
         route = _route(ports, stream, made, findings, frames=cycle // stream.period_ps)
         shortest, longest = None, None
         if route:
-            latencies = _follow(problem, stream, made, route, findings)
+            hops = hops_of(problem, stream, route)
+            latencies = _follow(problem, stream, made, hops, findings)
             shortest, longest = min(latencies), max(latencies)
-            _note(problem, stream, made, route, cycle, uses)
+            _note(stream, made, hops, cycle, uses)
         proofs.append(
             GateStreamProof(name=stream.name, latency_ps_min=shortest, latency_ps_max=longest)
         )
@@ -174,7 +176,7 @@ def _follow(
     problem: GateProblem,
     stream: GateStream,
     made: GateStreamPlan,
-    route: list[GatePort],
+    hops: list[Hop],
     findings: _Findings,
 ) -> list[int]:
     """Go along the route with each frame; return the latencies."""
@@ -184,17 +186,17 @@ def _follow(
         if not low <= starts[0] < low + stream.period_ps:
             message = f"frame {number} is sent at {_time(starts[0])}, outside its period"
             findings.add("release", stream.name, message)
-        for hop in range(1, len(route)):
-            ready = starts[hop - 1] + problem.ready_ps(stream, route[hop - 1], route[hop])
-            if starts[hop] < ready or (not problem.waiting and starts[hop] > ready):
+        for before, start, hop in zip(starts[:-1], starts[1:], hops[1:], strict=True):
+            ready = before + hop.way_most
+            if start < ready or (not problem.waiting and start > ready + hop.rounding):
                 relation = "not before" if problem.waiting else "exactly at"
                 message = (
-                    f"frame {number} leaves {route[hop].name} at {_time(starts[hop])}; "
+                    f"frame {number} leaves {hop.port.name} at {_time(start)}; "
                     f"it must do so {relation} {_time(ready)}"
                 )
                 findings.add("order", stream.name, message)
-        last_bit = starts[-1] + problem.burst_ps(stream, route[-1])
-        latencies.append(last_bit + route[-1].propagation_ps - starts[0])
+        last_bit = starts[-1] + hops[-1].last_bit
+        latencies.append(last_bit + hops[-1].port.propagation_ps - starts[0])
         if latencies[-1] > stream.deadline_ps:
             message = f"frame {number} takes {_time(latencies[-1])} of {_time(stream.deadline_ps)}"
             findings.add("deadline", stream.name, message)
@@ -206,25 +208,21 @@ def _follow(
 
 
 def _note(
-    problem: GateProblem,
-    stream: GateStream,
-    made: GateStreamPlan,
-    route: list[GatePort],
-    cycle: int,
-    uses: _Uses,
+    stream: GateStream, made: GateStreamPlan, hops: list[Hop], cycle: int, uses: _Uses
 ) -> None:
     """Write down when a stream takes ports and queues."""
     for number, starts in enumerate(made.starts_ps):
-        for hop, port in enumerate(route):
-            end = starts[hop] + problem.window_ps(stream, port)
-            queue = made.queues[hop]
-            for low, high in _folded(starts[hop], end, cycle):
-                uses.line[port.name].append(_Use(low, high, queue, stream.name, number))
-            first_bit = starts[hop]
-            if hop > 0:
-                first_bit = starts[hop - 1] + problem.reach_ps(route[hop - 1], port)
+        first_bits = [starts[0]]
+        first_bits += [
+            before + hop.way_least for before, hop in zip(starts, hops[1:], strict=False)
+        ]
+        for start, first_bit, hop, queue in zip(starts, first_bits, hops, made.queues, strict=True):
+            end = start + hop.window
+            line = uses.line[hop.port.name]
+            for low, high in _folded(start, end, cycle):
+                line.append(_Use(low, high, queue, stream.name, number))
+            taken = uses.queue[hop.port.name, queue]
             for low, high in _folded(first_bit, end, cycle):
-                taken = uses.queue[port.name, queue]
                 taken.append(_Use(low, high, queue, stream.name, number))
 
 
@@ -322,7 +320,7 @@ def _gate_list(
     used = 0
     for window in windows:
         used |= 1 << window.queue
-    guard = problem.guard_ps(port)
+    guard = guard_of(problem, port)
     for low, states, here, ahead in _moments(made, windows, cycle, guard):
         gates = states & ~HELD & ~problem.held_queues
         wrong = _wrong(gates, used, here)

@@ -1,0 +1,96 @@
+"""What the judge of gates knows about the ways of frames, worked out frame by frame.
+
+A frame of B bytes, preamble and gap included, holds a line of R bit/s for 8 B / R, in picoseconds
+rounded up; frame i of some back to back has its first bit out i such times after the first frame's,
+its last bit one time later. Devices count in steps, and what lasts a part of a step takes the whole
+of it: the frames of a period together, a window, a way from port to port. Nothing here is taken
+from what schedulers work with: positions are written down and compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from qnet.model.gates import GatePort, GateProblem, GateStream
+
+PS_BITS_PER_BYTE = 8 * 10**12
+"""A number of bytes times this, divided by bit/s, is picoseconds."""
+
+
+class Hop(NamedTuple):
+    """What holds for every period of a stream at one port of its way, in picoseconds.
+
+    `way_least` and `way_most` pass from the first bit out of the port before to its being in the
+    queue here at the earliest, and between the first bits out of both ports when nothing waits.
+    `rounding` is what a start may be later than that and still count as not waiting.
+    """
+
+    port: GatePort
+    window: int
+    last_bit: int
+    way_least: int
+    way_most: int
+    rounding: int
+
+
+def hops_of(problem: GateProblem, stream: GateStream, route: Sequence[GatePort]) -> list[Hop]:
+    """Go along a route with the frames of one period.
+
+    1000 B and 20 B more at 1 Gb/s are on the line for 8.16 us; with 1 us of wire and 2 us of
+    processing they leave the next port 11.16 us after they left this one, or later.
+    """
+    hops: list[Hop] = []
+    near: GatePort | None = None
+    for port in route:
+        sent = _positions(problem, stream, port)
+        least = most = 0
+        if near is not None:
+            way = whole_steps(problem, near.propagation_ps + port.processing_ps)
+            spread = near.propagation_spread_ps + port.processing_spread_ps
+            least = way - whole_steps(problem, spread)
+            # No frame may leave before all of it is there. From frame to frame that changes by the
+            # same time, so none between the first and the last is behind by more than both.
+            before = _positions(problem, stream, near)
+            behind = max(there - here for (_, there), (here, _) in zip(before, sent, strict=True))
+            most = whole_steps(problem, behind) + way
+        hops.append(
+            Hop(
+                port=port,
+                window=whole_steps(problem, sent[-1][1] + port.margin_ps),
+                last_bit=whole_steps(problem, sent[-1][1]),
+                way_least=least,
+                way_most=most,
+                # Planners may round the first and the last of some frames, each to a whole step.
+                rounding=problem.step_ps if stream.packets > 1 else 0,
+            )
+        )
+        near = port
+    return hops
+
+
+def guard_of(problem: GateProblem, port: GatePort) -> int:
+    """Return how long before a window a frame of `guard_bytes` must not begin any more."""
+    if not problem.guard_bytes:
+        return 0
+    return whole_steps(problem, _one_frame(problem, problem.guard_bytes, port))
+
+
+def whole_steps(problem: GateProblem, time: int) -> int:
+    """Return the least number of picoseconds from `time` on that is a whole number of steps."""
+    over = time % problem.step_ps
+    return time - over + problem.step_ps if over else time
+
+
+def _positions(problem: GateProblem, stream: GateStream, port: GatePort) -> list[tuple[int, int]]:
+    """Return begin and end of the first and the last frame of a period on the line.
+
+    They count from the begin of the first.
+    """
+    line = _one_frame(problem, stream.frame_bytes, port)
+    return [(number * line, (number + 1) * line) for number in (0, stream.packets - 1)]
+
+
+def _one_frame(problem: GateProblem, frame_bytes: int, port: GatePort) -> int:
+    bits, rest = divmod((frame_bytes + problem.overhead_bytes) * PS_BITS_PER_BYTE, port.rate_bps)
+    return bits + 1 if rest else bits

@@ -1,0 +1,253 @@
+"""Rules about who may use what that imports alone do not show."""
+
+import ast
+import importlib
+import inspect
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qnet.check.gates import check_gates
+from qnet.model import gates as nouns
+from qnet.model.gates import GatePlan, GatePort, GateProblem, GateStream
+from qnet.schedule.qbv.solve import schedule_gates
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "qnet"
+US = 10**6
+
+LOOK_UPS = {
+    # Where to find what a file says, under a name or in an order.
+    "cable",
+    "class_by_name",
+    "every_stream",
+    "link_name",
+    "node_by_name",
+    "port_by_name",
+    "ports",
+    "queue_by_class",
+    "service",
+    "strict_classes",
+    # What kind of thing it is.
+    "gated",
+    "is_gated",
+    "is_lossy",
+    "is_reserved",
+    "may_wait",
+    "reserves",
+    "takes_cycles",
+    # What the words of a file mean, said in docs/files.md: sizes, rates, ways, lengths.
+    "asymmetry_ps",
+    "burst_bytes",
+    "frame_bytes",
+    "held_queues",
+    "propagation_ps",
+    "rate_bps",
+    "sync_ways",
+    # What is printed of a plan that was judged.
+    "gate_lines",
+    "lines",
+    "variation_ps",
+}
+"""Methods of nouns that the checker may use; none of them places or times a frame."""
+
+OWN = {
+    ("burst_ps", "queues.py"),
+    ("guard_ps", "cycles.py"),
+    ("guard_ps", "gated.py"),
+    ("line_ps", "cycles.py"),
+    ("line_ps", "gated.py"),
+    ("line_ps", "queues.py"),
+    ("fault", "load.py"),
+    ("fault", "plan.py"),
+    ("load", "cycles.py"),
+    ("load", "queues.py"),
+    ("names", "conditions.py"),
+    ("names", "hashing.py"),
+    ("names", "plan.py"),
+    ("names", "routes.py"),
+    ("part", "hashing.py"),
+    ("part", "load.py"),
+    ("part", "queues.py"),
+}
+"""Names of the checker's own things that a noun's method has, too."""
+
+
+def _methods_of_nouns() -> set[str]:
+    names = set()
+    for path in (PACKAGE / "model").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                names |= {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+    return {name for name in names if not name.startswith("__")}
+
+
+def _borrowed(text: str, methods: set[str]) -> Iterator[str]:
+    """Yield names of methods that a text asks for, also through getattr and the like."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and node.attr in methods:
+            yield node.attr
+        if isinstance(node, ast.Constant) and node.value in methods:
+            yield str(node.value)
+
+
+def test_the_checker_borrows_no_arithmetic_from_the_nouns() -> None:
+    """An import of a noun is allowed, so what is asked of it is looked at."""
+    methods = _methods_of_nouns()
+    assert {"ready_ps", "reach_ps", "window_ps", "lead_ps", "burst_ps", "guard_ps"} <= methods
+    found = {
+        (name, path.name)
+        for path in (PACKAGE / "check").rglob("*.py")
+        for name in _borrowed(path.read_text(), methods)
+        if name not in LOOK_UPS
+    }
+    assert found <= OWN
+    planted = "def f(problem, near, far): return getattr(problem, 'lead_ps')(near, far)"
+    assert set(_borrowed(planted, methods)) == {"lead_ps"}
+
+
+def _defined(noun: type) -> list[str]:
+    return [
+        name
+        for name, value in vars(noun).items()
+        if inspect.isfunction(value) and value.__module__ == nouns.__name__
+    ]
+
+
+def _ports(**more: int) -> tuple[GatePort, ...]:
+    return tuple(
+        GatePort(
+            name=f"{source}->{target}",
+            source=source,
+            target=target,
+            rate_bps=10**9,
+            processing_ps=2 * US,
+            propagation_ps=5 * US,
+            **more,
+        )
+        for source, target in (("a", "s"), ("b", "s"), ("s", "t"))
+    )
+
+
+def _problem(ports: tuple[GatePort, ...], packets: int = 1, **more: int) -> GateProblem:
+    streams = tuple(
+        GateStream(
+            name=f"from-{source}",
+            source=source,
+            target="t",
+            frame_bytes=980,
+            period_ps=100 * US,
+            deadline_ps=90 * US,
+            jitter_ps=0,
+            packets=packets,
+        )
+        for source in "ab"
+    )
+    return GateProblem(ports=ports, streams=streams, **more)
+
+
+PROBLEMS = {
+    "burst_ps": _problem(_ports(), packets=3),
+    "window_ps": _problem(_ports(margin_ps=200_000)),
+    "ready_ps": _problem(_ports()),
+    "reach_ps": _problem(_ports(queues=1)),
+    "guard_ps": _problem(_ports(), guard_bytes=480),
+    "lead_ps": _problem(_ports()),
+}
+"""For each method of a problem that schedulers work with, a set in which it matters."""
+
+
+def _burst(problem: GateProblem, stream: GateStream, port: GatePort) -> int:
+    return problem.line_ps(stream.frame_bytes, port.rate_bps)
+
+
+def _ready(problem: GateProblem, stream: GateStream, port: GatePort, following: GatePort) -> int:
+    return problem.burst_ps(stream, port)
+
+
+def _reach(problem: GateProblem, port: GatePort, following: GatePort) -> int:
+    return problem.lead_ps(port, following) + problem.line_ps(980, port.rate_bps)
+
+
+def _guard(problem: GateProblem, port: GatePort) -> int:
+    return 0
+
+
+def _lead(problem: GateProblem, port: GatePort, following: GatePort) -> int:
+    return port.propagation_ps
+
+
+PLANTED = {
+    "burst_ps": _burst,  # the frames of a period but the first forgotten
+    "window_ps": _burst,  # the step of a clock forgotten
+    "ready_ps": _ready,  # the way forgotten
+    "reach_ps": _reach,  # a queue that is taken by whole frames only
+    "guard_ps": _guard,  # the frame that still is on the line forgotten
+    "lead_ps": _lead,  # processing forgotten
+}
+
+
+@pytest.mark.parametrize("method", PLANTED)
+def test_the_judge_notices_what_the_scheduler_forgets(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = PROBLEMS[method]
+    plan = schedule_gates(problem)
+    assert plan.complete
+    assert not check_gates(problem, plan).findings
+    monkeypatch.setattr(GateProblem, method, PLANTED[method])
+    faulty = schedule_gates(problem)
+    assert faulty.complete
+    assert check_gates(problem, faulty).findings
+    assert not check_gates(problem, plan).findings
+
+
+def test_the_judge_of_gates_asks_nouns_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = {method: schedule_gates(problem) for method, problem in PROBLEMS.items()}
+    asked = []
+    for noun in (GateProblem, GatePlan, GateStream, GatePort):
+        for name in _defined(noun):
+            asked.append(name)
+            monkeypatch.delattr(noun, name)
+    assert set(PLANTED) <= set(asked)
+    for method, problem in PROBLEMS.items():
+        assert not check_gates(problem, plans[method]).findings
+
+
+# Kernels
+
+
+def _kernel_modules() -> set[str]:
+    found = {*PACKAGE.rglob("kernels.py"), *PACKAGE.rglob("kernels/__init__.py")}
+    names = set()
+    for path in found:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        names.add(".".join(part for part in parts if part != "__init__"))
+    return names
+
+
+def test_the_contract_of_kernels_finds_them_all() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    of_kernels = next(one for one in contracts["contracts"] if one["name"].startswith("Kernels"))
+    assert of_kernels["source_modules"] == ["qnet.**.kernels"]
+    modules = _kernel_modules()
+    assert {"qnet.simulate.windows.kernels", "qnet.emulate.wires.kernels"} <= modules
+    # A pattern matches packages only where each folder on the way is one.
+    for name in modules:
+        assert importlib.util.find_spec(name) is not None
+
+
+def test_what_is_compiled_lives_in_kernels() -> None:
+    strays = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        if {"kernels", "kernel"} & set(path.relative_to(PACKAGE).with_suffix("").parts):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            for made in getattr(node, "decorator_list", ()):
+                name = made.func if isinstance(made, ast.Call) else made
+                if isinstance(name, ast.Name) and name.id in ("kernel", "njit", "jit"):
+                    strays[path.name].append(getattr(node, "name", "?"))
+    assert not strays
