@@ -11,17 +11,24 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 
 from qnet.errors import Infeasible, InputError, Problem
 from qnet.model.gates import GatePlan, GatePort, GateProblem, GateStream
 from qnet.units import PS_PER_NS
 
-LINK = re.compile(r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)")
-_LISTENER = re.compile(r"\[\s*(\d{1,9})\s*\]")
-_WHOLE = re.compile(r"\d{1,15}(?:\.0*)?")
+LINK = re.compile(r"\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)")
+_LISTENER = re.compile(r"\[\s*([0-9]{1,9})\s*\]")
+_WHOLE = re.compile(r"[0-9]{1,15}(?:\.0*)?")
+_DECIMAL = re.compile(r"(?=\.?[0-9])[0-9]{0,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?")
+NAME_HIGHEST = 100
+NUMBER_DIGITS = 18
+"""Digits of a number that tsnkit's arrays of 64 bits surely hold."""
+
+FAULTS_HIGHEST = 20
+"""Rows of one file that the CSV reader cannot read; after so many it is no CSV file."""
 
 _STREAM_COLUMNS = ("src", "dst", "size", "period", "deadline", "jitter")
 _LINK_COLUMNS = ("link", "q_num", "rate", "t_proc", "t_prop")
@@ -33,22 +40,42 @@ class Rows:
     def __init__(self, name: str, text: str, columns: Iterable[str]) -> None:
         self.name = name
         self.problems: list[Problem] = []
-        reader = csv.reader(io.StringIO(text))
-        header = [cell.strip() for cell in next(reader, [])]
+        table = self._table(text)
+        _, first = next(table, (1, []))
+        header = [cell.strip() for cell in first]
         self.rows: list[tuple[int, dict[str, str]]] = []
         for column in columns:
-            if column not in header:
+            if column not in header and not self.problems:
                 self.fault(1, column, f"no such column; the first line has {','.join(header)[:80]}")
+            elif header.count(column) > 1:
+                self.fault(1, column, f"the first line has it {header.count(column)} times")
         if self.problems:
             return
-        for cells in reader:
+        for line, cells in table:
             if any(cell.strip() for cell in cells):
                 row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-                self.rows.append((reader.line_num, row))
+                self.rows.append((line, row))
                 if len(cells) != len(header):
-                    self.fault(reader.line_num, "", f"{len(cells)} values, not {len(header)}")
-        if not self.rows:
+                    self.fault(line, "", f"{len(cells)} values, not {len(header)}")
+        if not self.rows and not self.problems:
             self.fault(2, "", "no rows below the first line")
+
+    def _table(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row with the line that it begins at; what cannot be read is a fault there.
+
+        Line ends are those of any system: LF, CR LF, or CR alone. Inside quotes they are part of
+        the cell.
+        """
+        reader = csv.reader(io.StringIO(text, newline=None), strict=True)
+        while len(self.problems) < FAULTS_HIGHEST:
+            line = reader.line_num + 1
+            try:
+                yield line, next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # What follows a quote that is never closed has been read to the end by now.
+                self.fault(line, "", f"no row of a CSV file: {error}")
 
     def fault(self, line: int, where: str, message: str) -> None:
         """Note what is wrong in a line, to be raised with all the rest."""
@@ -112,10 +139,11 @@ def _port(rows: Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
     if queues > 8:
         rows.fault(line, "q_num", f"{queues} queues; a port has at most 8")
         queues = 8
+    source, target = str(int(match[1])), str(int(match[2]))
     return GatePort(
-        name=f"{match[1]}->{match[2]}",
-        source=match[1],
-        target=match[2],
+        name=f"{source}->{target}",
+        source=source,
+        target=target,
         rate_bps=_rate(rows, line, row.get("rate", "")),
         queues=queues,
         processing_ps=rows.whole(line, row, "t_proc", 0) * PS_PER_NS,
@@ -125,10 +153,7 @@ def _port(rows: Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
 
 def _rate(rows: Rows, line: int, text: str) -> int:
     """Read bits per nanosecond, such as 1 or 0.1."""
-    try:
-        rate = Fraction(Decimal(text)) * 10**9
-    except (InvalidOperation, ValueError, OverflowError):
-        rate = Fraction(0)
+    rate = Fraction(text) * 10**9 if _DECIMAL.fullmatch(text) else Fraction(0)
     if rate.denominator != 1 or not 0 < rate <= 10**13:
         rows.fault(line, "rate", f"'{text[:40]}' is not a rate in bit/ns such as '1' or '0.1'")
         return 10**9
@@ -144,16 +169,18 @@ def _stream(
         rows.fault(line, "dst", f"'{found}' is not one listener; write it like '[15]'")
         return None
     name = row.get("stream", row.get("id", str(number)))
-    source = str(rows.whole(line, row, "src", 0))
-    for column, node in (("src", source), ("dst", listener[1])):
+    if not name or not name.isprintable() or len(name) > NAME_HIGHEST:
+        rows.fault(line, "stream", f"{name[:40]!r} is not a name; write a number, such as '7'")
+    source, target = str(rows.whole(line, row, "src", 0)), str(int(listener[1]))
+    for column, node in (("src", source), ("dst", target)):
         if nodes and node not in nodes:
             rows.fault(line, column, f"no link has node {node}")
-    if source == listener[1]:
+    if source == target:
         rows.fault(line, "dst", f"talker and listener are both {source}")
     return GateStream(
         name=name,
         source=source,
-        target=listener[1],
+        target=target,
         frame_bytes=rows.whole(line, row, "size", 1),
         period_ps=rows.whole(line, row, "period", 1) * PS_PER_NS,
         deadline_ps=rows.whole(line, row, "deadline", 1) * PS_PER_NS,
@@ -233,8 +260,8 @@ def _link(port: GatePort) -> str:
 
 
 def _number(name: str) -> int:
-    if not name.isascii() or not name.isdigit():
-        raise Infeasible(f"'{name}' is not a number; tsnkit has no other names")
+    if not name.isascii() or not name.isdigit() or len(name) > NUMBER_DIGITS:
+        raise Infeasible(f"'{name[:40]}' is not a number of 64 bits; tsnkit has no other names")
     return int(name)
 
 

@@ -15,7 +15,6 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import lcm
 from typing import NamedTuple
 
 from qnet import __version__
@@ -64,8 +63,8 @@ def read_schedule(
     `names` are the names of the files in messages. A stream with a frame for which no gate opens is
     refused in the plan. Raises InputError with all faults of all files, each at its line.
     """
+    cycle = problem.cycle_ps()
     files = {kind: Rows(names[kind], texts[kind], columns) for kind, columns in COLUMNS.items()}
-    cycle = lcm(*(stream.period_ps for stream in problem.streams)) if problem.streams else 1
     windows = _windows(files["GCL.csv"], problem, cycle)
     ways = _ways(files, problem, cycle)
     faults = [fault for rows in files.values() for fault in rows.problems]
@@ -144,7 +143,7 @@ def _by_numbers(problem: GateProblem) -> dict[str, GatePort]:
 
 def _plain(name: str) -> str:
     """Return a number as tsnkit writes it; a node or stream with another name is never met."""
-    return str(int(name)) if name.isascii() and name.isdigit() else name
+    return name.lstrip("0") or "0" if name.isascii() and name.isdigit() else name
 
 
 def _ways(files: Mapping[str, Rows], problem: GateProblem, cycle_ps: int) -> list[_Way]:

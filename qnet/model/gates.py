@@ -6,12 +6,20 @@ common multiple of the periods.
 
 from __future__ import annotations
 
+from math import lcm
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from qnet.errors import Infeasible
 from qnet.model.fields import Noun
-from qnet.units import PS_PER_S, ceil_div
+from qnet.units import PS_PER_S, TIME, ceil_div, format_quantity
+
+CYCLE_PS_MAX = 10**16
+"""Beyond this (a few hours) times would come near the end of 64 bits."""
+
+FRAMES_MAX = 2_000_000
+"""Frames of one cycle that are placed; each takes some hundred bytes on every hop."""
 
 
 class GatePort(Noun):
@@ -83,6 +91,20 @@ class GateProblem(Noun):
     step_ps: int = Field(default=1000, ge=1)
     ports: tuple[GatePort, ...]
     streams: tuple[GateStream, ...]
+
+    def cycle_ps(self) -> int:
+        """Return after what time all periods repeat together.
+
+        Raises Infeasible where they have so little in common that it is out of reach.
+        """
+        cycle = lcm(*(stream.period_ps for stream in self.streams)) if self.streams else 1
+        frames = sum(cycle // stream.period_ps for stream in self.streams)
+        if cycle > CYCLE_PS_MAX or frames > FRAMES_MAX:
+            raise Infeasible(
+                f"the periods repeat together only after {format_quantity(TIME, cycle)} and "
+                f"{frames} frames; at most {format_quantity(TIME, CYCLE_PS_MAX)} and {FRAMES_MAX}"
+            )
+        return cycle
 
     def line_ps(self, frame_bytes: int, rate_bps: int) -> int:
         """Return how long a frame holds the line: 1000 B and 20 B more at 1 Gb/s are 8.16 us."""

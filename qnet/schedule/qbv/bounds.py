@@ -12,12 +12,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-from qnet.model.gates import GateProblem, GateStream
+from qnet.model.gates import CYCLE_PS_MAX, GateProblem, GateStream
 from qnet.schedule.qbv.routes import Candidates, Router
 from qnet.units import TIME, format_quantity
-
-CYCLE_PS_MAX = 10**16
-"""Beyond this (a few hours) times would come near the end of 64 bits."""
 
 
 class Choice(NamedTuple):

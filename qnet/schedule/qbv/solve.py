@@ -12,25 +12,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
-from math import lcm
 from typing import NamedTuple
 
 import numpy as np
 
 from qnet import __version__
-from qnet.errors import Infeasible
-from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
+from qnet.model.gates import CYCLE_PS_MAX, GatePlan, GateProblem, GateStreamPlan
 from qnet.schedule.qbv import kernels
-from qnet.schedule.qbv.bounds import CYCLE_PS_MAX, Bounds, Choice, Times, bound, lines_ps
+from qnet.schedule.qbv.bounds import Bounds, Choice, Times, bound, lines_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
-from qnet.units import TIME, format_quantity
 
 STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
 """Struggles allowed in each attempt: many short ones, since another order often does at once."""
-
-FRAMES_MAX = 2_000_000
-"""Frames of one cycle that are placed; each takes some hundred bytes on every hop."""
 
 TRIALS = 48
 """Starts that are drawn when a stream is put in by force."""
@@ -54,13 +48,7 @@ def schedule_gates(
 
     Raises Infeasible when the periods have so little in common that the cycle is out of reach.
     """
-    cycle = lcm(*(stream.period_ps for stream in problem.streams)) if problem.streams else 1
-    frames = sum(cycle // stream.period_ps for stream in problem.streams)
-    if cycle > CYCLE_PS_MAX or frames > FRAMES_MAX:
-        raise Infeasible(
-            f"the periods repeat together only after {format_quantity(TIME, cycle)} and "
-            f"{frames} frames; at most {format_quantity(TIME, CYCLE_PS_MAX)} and {FRAMES_MAX}"
-        )
+    cycle = problem.cycle_ps()
     bounds = bound(problem, Router(problem.ports, routes))
     chosen = [choice for choice in bounds.choices if choice.routes]
     if not chosen:
