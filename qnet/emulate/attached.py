@@ -24,13 +24,11 @@ CONNECT_S = 20.0
 
 def read_switch(ovs: Ovs, bridge: str, node: str, datapath_id: int) -> Switch:
     """Read what the bridge of a node has now: entries, groups and meters."""
-    return Switch(
-        node,
-        datapath_id,
-        read_flows(ovs.dump("flows", bridge)),
-        read_groups(ovs.dump("groups", bridge)),
-        read_meters(ovs.dump("meters", bridge)),
-    )
+    unread: list[str] = []
+    rules = read_flows(ovs.dump("flows", bridge), unread)
+    groups = read_groups(ovs.dump("groups", bridge), unread)
+    meters = read_meters(ovs.dump("meters", bridge), unread)
+    return Switch(node, datapath_id, rules, groups, meters, tuple(unread))
 
 
 class Attached(ABC):
@@ -85,7 +83,7 @@ class Attached(ABC):
         flows = tuple(flows)
         end = time.monotonic() + most_s
         self.wait_quiet(0.1)
-        while time.monotonic() < end and audit(
-            self.wiring, flows, [self.tables(node) for node in nodes]
+        while time.monotonic() < end and any(
+            one.flow for one in audit(self.wiring, flows, [self.tables(node) for node in nodes])
         ):
             self.wait_quiet(most_s=end - time.monotonic())

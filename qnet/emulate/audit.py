@@ -19,7 +19,10 @@ from qnet.emulate.wiring import HOST_PORT, Wiring
 
 
 class Finding(NamedTuple):
-    """What is wrong with one flow at one switch, and the rule that does it (None: no rule)."""
+    """What is wrong with one flow at one switch, and the rule that does it (None: no rule).
+
+    `flow` is empty for what may concern any of them: a rule that is not understood.
+    """
 
     flow: str
     switch: str
@@ -27,6 +30,8 @@ class Finding(NamedTuple):
     message: str
 
     def __str__(self) -> str:
+        if not self.flow:
+            return f"{self.switch}: {self.message}"
         by = "no rule matches" if self.rule is None else f"by the rule {show(self.rule)}"
         return f"{self.flow}: {self.switch}: {self.message}; {by}"
 
@@ -37,8 +42,12 @@ def audit(wiring: Wiring, flows: Iterable[Flow], switches: Iterable[Switch]) -> 
     A hop is judged by itself: after a fault the frame goes on as it should have been, so that one
     wrong rule is one finding for each flow and cycle, and none for the switches behind it.
     """
-    tables = {switch.name: Tables(switch) for switch in switches}
+    switches = tuple(switches)
     found: dict[Finding, None] = {}
+    for switch in switches:
+        for line in switch.unread:
+            found.setdefault(Finding("", switch.name, None, f"not understood: {line}"))
+    tables = {switch.name: Tables(switch) for switch in switches}
     for flow in flows:
         for interval in flow.intervals:
             for finding in _follow(wiring, tables, flow, interval):

@@ -33,6 +33,7 @@ WHOLE_FRAME = 0xFFFF
 # Number and bytes of each OXM field of the basic class (clause 7.2.3.7).
 FIELDS: dict[str, tuple[int, int]] = {
     "in_port": (0, 4),
+    "in_phy_port": (1, 4),
     "metadata": (2, 8),
     "eth_dst": (3, 6),
     "eth_src": (4, 6),
@@ -48,6 +49,8 @@ FIELDS: dict[str, tuple[int, int]] = {
     "tcp_dst": (14, 2),
     "udp_src": (15, 2),
     "udp_dst": (16, 2),
+    "sctp_src": (17, 2),
+    "sctp_dst": (18, 2),
     "icmpv4_type": (19, 1),
     "icmpv4_code": (20, 1),
     "arp_op": (21, 2),
@@ -57,6 +60,7 @@ FIELDS: dict[str, tuple[int, int]] = {
     "arp_tha": (25, 6),
     "ipv6_src": (26, 16),
     "ipv6_dst": (27, 16),
+    "ipv6_flabel": (28, 4),
     "icmpv6_type": (29, 1),
     "icmpv6_code": (30, 1),
     "ipv6_nd_target": (31, 16),
@@ -65,6 +69,9 @@ FIELDS: dict[str, tuple[int, int]] = {
     "mpls_label": (34, 4),
     "mpls_tc": (35, 1),
     "mpls_bos": (36, 1),
+    "pbb_isid": (37, 3),
+    "tunnel_id": (38, 8),
+    "ipv6_exthdr": (39, 2),
 }
 
 GROUP_TYPES = {"all": 0, "select": 1, "indirect": 2, "fast_failover": 3}

@@ -34,6 +34,7 @@ IPV4 = 0x0800
 ARP = 0x0806
 IPV6 = 0x86DD
 MPLS = 0x8847
+MPLS_MULTICAST = 0x8848
 VLAN = 0x8100
 VLAN_SERVICE = 0x88A8
 LLDP = 0x88CC
@@ -125,6 +126,8 @@ class Switch(NamedTuple):
     rules: tuple[Rule, ...] = ()
     groups: tuple[Group, ...] = ()
     meters: tuple[Meter, ...] = ()
+    unread: tuple[str, ...] = ()
+    """What it has beside that and qnet does not understand, in the words of ovs-ofctl."""
 
 
 def match(**fields: int | tuple[int, int]) -> Match:

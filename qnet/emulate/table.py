@@ -101,7 +101,7 @@ class Tables:
                 break
             run.rules.append(rule)
             if rule.meter is not None and rule.meter not in self._meters:
-                run.unknown.append(f"meter {rule.meter} is not on the switch")
+                run.unknown.append(self._absent("meter", rule.meter))
                 break
             frame = self._act(run, rule.actions, frame, live, 0)
             if rule.metadata is not None:
@@ -143,12 +143,16 @@ class Tables:
         elif port != run.in_port:
             run.copies.append((port, frame))
 
+    def _absent(self, what: str, number: int) -> str:
+        or_not = " or not understood" if self.switch.unread else ""
+        return f"{what} {number} is not on the switch{or_not}"
+
     def _enter_group(
         self, run: _Run, number: int, frame: Frame, live: Callable[[int], bool], depth: int
     ) -> None:
         group = self._groups.get(number)
         if group is None or depth == GROUPS_DEEP:
-            run.unknown.append(f"group {number} is not on the switch")
+            run.unknown.append(self._absent("group", number))
             return
         buckets = group.buckets
         if group.kind == "select" and len(buckets) > 1:
@@ -165,15 +169,19 @@ class Tables:
 class Difference(NamedTuple):
     """One rule, group or meter that a switch has otherwise than wanted.
 
-    `kind` is missing, extra or changed; `wanted` and `found` are None where there is none.
+    `kind` is missing, extra or changed; `wanted` and `found` are None where there is none. Of what
+    is not understood (`kind` too) `unread` has the words of ovs-ofctl.
     """
 
     switch: str
     kind: str
     wanted: Rule | Group | Meter | None
     found: Rule | Group | Meter | None
+    unread: str = ""
 
     def __str__(self) -> str:
+        if self.unread:
+            return f"{self.switch}: {self.kind}: {self.unread}"
         one = self.wanted or self.found
         assert one is not None
         words = f"{self.switch}: {type(one).__name__.lower()} {self.kind}"
@@ -210,4 +218,5 @@ def differences(wanted: Switch, found: Switch) -> tuple[Difference, ...]:
             for key, one in have.items()
             if key not in want
         )
+    listed += [Difference(wanted.name, "not understood", None, None, line) for line in found.unread]
     return tuple(listed)

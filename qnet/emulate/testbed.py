@@ -305,7 +305,9 @@ def judge_reach(testbed: Testbed, *, most_pairs: int = PAIRS, failover: bool = T
                 f"{longest[0]} to {longest[-1]}: nothing comes any more when {longest[0]} to "
                 f"{longest[1]} is cut, though there is a way round"
             ] = None
-    rules = sum(len(testbed.tables(node).rules) for node in testbed.hosts)
+    rules = sum(
+        len(switch.rules) + len(switch.unread) for switch in map(testbed.tables, testbed.hosts)
+    )
     return Judgement(len(pairs), sent, lost, tuple(findings), seconds, rules)
 
 

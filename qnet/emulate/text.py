@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from qnet.emulate.openflow import (
     ALL,
@@ -21,6 +22,7 @@ from qnet.emulate.openflow import (
     IPV6,
     LOCAL,
     MPLS,
+    MPLS_MULTICAST,
     NORMAL,
     TABLE,
     Action,
@@ -32,6 +34,8 @@ from qnet.emulate.openflow import (
     show_ipv4,
     show_mac,
 )
+
+_T = TypeVar("_T")
 
 _PORTS: Mapping[int, str] = {
     IN_PORT: "IN_PORT",
@@ -49,13 +53,17 @@ _SHORT: Mapping[str, Mapping[str, int]] = {
     "ip": {"eth_type": IPV4},
     "ipv6": {"eth_type": IPV6},
     "arp": {"eth_type": ARP},
+    "rarp": {"eth_type": 0x8035},
     "mpls": {"eth_type": MPLS},
+    "mplsm": {"eth_type": MPLS_MULTICAST},
     "icmp": {"eth_type": IPV4, "ip_proto": 1},
     "tcp": {"eth_type": IPV4, "ip_proto": 6},
     "udp": {"eth_type": IPV4, "ip_proto": 17},
     "icmp6": {"eth_type": IPV6, "ip_proto": 58},
     "tcp6": {"eth_type": IPV6, "ip_proto": 6},
     "udp6": {"eth_type": IPV6, "ip_proto": 17},
+    "sctp": {"eth_type": IPV4, "ip_proto": 132},
+    "sctp6": {"eth_type": IPV6, "ip_proto": 132},
 }
 
 _NAMES: Mapping[str, str] = {
@@ -70,6 +78,10 @@ _NAMES: Mapping[str, str] = {
     "nw_tos": "ip_dscp",
     "nw_ecn": "ip_ecn",
     "nd_target": "ipv6_nd_target",
+    "nd_sll": "ipv6_nd_sll",
+    "nd_tll": "ipv6_nd_tll",
+    "ipv6_label": "ipv6_flabel",
+    "tun_id": "tunnel_id",
     "arp_op": "arp_op",
     "icmp_type": "icmpv4_type",
     "icmp_code": "icmpv4_code",
@@ -78,6 +90,7 @@ _NAMES: Mapping[str, str] = {
 _MACS = {"eth_dst", "eth_src", "arp_sha", "arp_tha", "ipv6_nd_sll", "ipv6_nd_tll"}
 _IPV4S = {"ipv4_src", "ipv4_dst", "arp_spa", "arp_tpa"}
 _IPV6S = {"ipv6_src", "ipv6_dst", "ipv6_nd_target"}
+_IN_HEX = {"metadata", "eth_type", "vlan_vid", "tunnel_id", "ipv6_flabel"}
 _KNOWN = {
     *_MACS,
     *_IPV4S,
@@ -94,10 +107,17 @@ _KNOWN = {
     "tcp_dst",
     "udp_src",
     "udp_dst",
+    "sctp_src",
+    "sctp_dst",
+    "tunnel_id",
+    "actset_output",
     "icmpv6_type",
     "icmpv6_code",
 }
 _VLAN_PRESENT = 0x1000
+_VLAN_BITS = 0x1FFF
+_PRIORITY_SHIFT = 13
+_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 _STATISTICS = {"duration", "n_packets", "n_bytes", "idle_age", "hard_age"}
 _FLAGS = {"send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts", "no_byte_counts"}
 
@@ -132,7 +152,7 @@ def show_value(name: str, value: int) -> str:
         return show_ipv4(value)
     if name in _IPV6S:
         return str(ipaddress.IPv6Address(value))
-    return f"0x{value:x}" if name in ("metadata", "eth_type", "vlan_vid") else str(value)
+    return f"0x{value:x}" if name in _IN_HEX else str(value)
 
 
 def show_actions(actions: Iterable[Action]) -> str:
@@ -163,20 +183,48 @@ def _instructions(rule: Rule) -> str:
     return ",".join(words) or "drop"
 
 
-def read_flows(text: str) -> tuple[Rule, ...]:
-    """Read `ovs-ofctl dump-flows`. Raises ValueError with the line that cannot be read."""
-    return tuple(_read_rule(line.strip()) for line in text.splitlines() if "actions=" in line)
+def read_flows(text: str, unread: list[str] | None = None) -> tuple[Rule, ...]:
+    """Read `ovs-ofctl dump-flows`.
+
+    A line that is not understood goes to `unread`; without it, raises ValueError with the line.
+    """
+    lines = (line.strip() for line in text.splitlines() if "actions=" in line)
+    return _read_each(lines, _read_rule, unread)
 
 
-def read_groups(text: str) -> tuple[Group, ...]:
-    """Read `ovs-ofctl dump-groups`. Raises ValueError with the line that cannot be read."""
-    return tuple(_read_group(line.strip()) for line in text.splitlines() if "group_id=" in line)
+def read_groups(text: str, unread: list[str] | None = None) -> tuple[Group, ...]:
+    """Read `ovs-ofctl dump-groups`; what is not understood goes as in `read_flows`."""
+    lines = (line.strip() for line in text.splitlines() if "group_id=" in line)
+    return _read_each(lines, _read_group, unread)
 
 
-def read_meters(text: str) -> tuple[Meter, ...]:
-    """Read `ovs-ofctl dump-meters`; of each meter the first band, which drops."""
-    words = re.findall(r"meter=(\d+) kbps.*?rate=(\d+)(?: burst_size=(\d+))?", text, re.DOTALL)
-    return tuple(Meter(int(number), int(rate), int(burst or 0)) for number, rate, burst in words)
+def read_meters(text: str, unread: list[str] | None = None) -> tuple[Meter, ...]:
+    """Read `ovs-ofctl dump-meters`; what is not understood goes as in `read_flows`."""
+    blocks = (" ".join(block.split()) for block in re.split(r"(?=\bmeter=)", text))
+    return _read_each((one for one in blocks if one.startswith("meter=")), _read_meter, unread)
+
+
+def _read_each(
+    lines: Iterable[str], read: Callable[[str], _T], unread: list[str] | None
+) -> tuple[_T, ...]:
+    found = []
+    for line in lines:
+        try:
+            found.append(read(line))
+        except ValueError as error:
+            if unread is None:
+                raise ValueError(f"cannot read: {line}: {error}") from error
+            unread.append(line)
+    return tuple(found)
+
+
+def _read_meter(text: str) -> Meter:
+    found = re.fullmatch(
+        r"meter=(\d+) kbps[\w ]*bands?= ?type=drop rate=(\d+)(?: burst_size=(\d+))?", text
+    )
+    if found is None:
+        raise ValueError("not a meter that drops at a rate in kbit/s")
+    return Meter(int(found[1]), int(found[2]), int(found[3] or 0))
 
 
 def _read_rule(line: str) -> Rule:
@@ -193,23 +241,38 @@ def _read_rule(line: str) -> Rule:
             priority = int(value)
         elif name in _SHORT and not value:
             fields |= {key: Field(key, number) for key, number in _SHORT[name].items()}
+        elif name == "vlan_tci":
+            fields |= {field.name: field for field in _read_vlan(value)}
         elif name and name not in _STATISTICS | _FLAGS and not name.endswith("timeout"):
-            field = _read_field(name, value, fields, line)
+            field = _read_field(name, value, fields)
             fields[field.name] = field
+    if "vlan_pcp" in fields:  # which implies a tag, of any VLAN where none is named
+        fields.setdefault("vlan_vid", Field("vlan_vid", _VLAN_PRESENT, _VLAN_PRESENT))
     found = tuple(fields[name] for name in sorted(fields))
     return _read_instructions(Rule(table, priority, found, cookie=cookie), tail)
 
 
-def _read_field(name: str, value: str, known: Mapping[str, Field], line: str) -> Field:
+def _read_vlan(value: str) -> Iterator[Field]:
+    """Read the bits of a VLAN tag as Open vSwitch has them: priority, presence and identifier."""
+    text, _, given = value.partition("/")
+    number, mask = int(text, 0), int(given, 0) if given else 0xFFFF
+    bits = mask & _VLAN_BITS
+    if bits:
+        yield Field("vlan_vid", number & _VLAN_BITS, None if bits == _VLAN_BITS else bits)
+    bits = mask >> _PRIORITY_SHIFT
+    if bits:
+        yield Field("vlan_pcp", number >> _PRIORITY_SHIFT, None if bits == 7 else bits)
+
+
+def _read_field(name: str, value: str, known: Mapping[str, Field]) -> Field:
+    protocol = known.get("ip_proto", Field("ip_proto", 0)).value
     if name in ("tp_src", "tp_dst"):
-        protocol = known.get("ip_proto", Field("ip_proto", 0)).value
-        name = {6: "tcp", 17: "udp"}.get(protocol, "?") + name[2:]
-    is_icmp6 = known.get("ip_proto", Field("ip_proto", 0)).value == 58
+        name = _PROTOCOLS.get(protocol, "?") + name[2:]
     full = _NAMES.get(name, name)
-    if is_icmp6 and name in ("icmp_type", "icmp_code"):
+    if protocol == 58 and name in ("icmp_type", "icmp_code"):
         full = full.replace("icmpv4", "icmpv6")
     if full not in _KNOWN:
-        raise ValueError(f"cannot read the match field '{name}' in: {line}")
+        raise ValueError(f"the match field '{name}'")
     text, _, mask = value.partition("/")
     number = _read_value(full, text)
     if name == "dl_vlan":
@@ -286,7 +349,7 @@ def _read_group(line: str) -> Group:
     head, *buckets = line.split(",bucket=")
     found = re.search(r"group_id=(\d+),type=(\w+)", head)
     if found is None:
-        raise ValueError(f"cannot read the group in: {line}")
+        raise ValueError("not a group")
     number, kind = int(found[1]), found[2].replace("ff", "fast_failover")
     return Group(number, kind, tuple(_read_bucket(text) for text in buckets))
 

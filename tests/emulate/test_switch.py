@@ -260,8 +260,8 @@ def test_a_frame_that_ends_inside_its_headers_is_refused() -> None:
 
 
 def test_a_line_that_cannot_be_read_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'tun_id' in: tun_id=5 actions=drop"):
-        read_flows("tun_id=5 actions=drop")
+    with pytest.raises(ValueError, match=r"cannot read: nw_ttl=5 actions=drop: .*'nw_ttl'"):
+        read_flows("nw_ttl=5 actions=drop")
 
 
 def test_rules_of_others_are_told_apart_by_the_cookie() -> None:
