@@ -1,10 +1,10 @@
 """Every error that qnet raises on purpose.
 
-QnetError                    exit code
+QnetError                   70   exit code; only a verdict ends with 1
 ├── InputError               2   a file or an option is wrong: a list of Problems
 ├── Infeasible               1   the network cannot do what was asked
 ├── EnvironmentMissing       3   this machine lacks something
-└── Interrupted            130   the user ended a run that is kept in a checkpoint
+└── Interrupted            130   a run that is kept was asked to end; 143 by SIGTERM
 
 Mistakes of our own are assertions and keep their traceback.
 """
@@ -39,7 +39,7 @@ class Problem:
 class QnetError(Exception):
     """Base of every deliberate error."""
 
-    exit_code = 1
+    exit_code = 70
 
 
 class InputError(QnetError):

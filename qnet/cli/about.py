@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Literal
 
 import click
 
 from qnet.cli.door import main
+from qnet.cli.output import say, say_json
 from qnet.errors import InputError, Problem
 
 
@@ -31,10 +31,10 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
             problems += error.problems
     if as_json:
         rows = [vars(problem) for problem in sorted(set(problems))]
-        click.echo(json.dumps({"valid": good, "problems": rows}, ensure_ascii=False, indent=1))
+        say_json({"valid": good, "problems": rows})
     else:
         for line in good:
-            click.echo(line)
+            say(line)
     if problems:
         if as_json:
             sys.exit(InputError.exit_code)
@@ -52,12 +52,12 @@ def list_bundled(as_json: bool) -> None:
         "topologies": {name: read_topology(name).title for name in bundled_names("topology")},
     }
     if as_json:
-        click.echo(json.dumps(titles, ensure_ascii=False, indent=1))
+        say_json(titles)
         return
     for kind, entries in titles.items():
-        click.echo(f"{kind}:")
+        say(f"{kind}:")
         for name, title in entries.items():
-            click.echo(f"  {name:20} {title}")
+            say(f"  {name:20} {title}")
 
 
 @main.command()
@@ -66,7 +66,7 @@ def schema(kind: Literal["topology", "traffic"]) -> None:
     """Print the JSON Schema of a file kind, for editors."""
     from qnet.model.schema import schema as schema_of
 
-    click.echo(json.dumps(schema_of(kind), ensure_ascii=False, indent=1))
+    say_json(schema_of(kind))
 
 
 @main.command()
@@ -78,12 +78,12 @@ def doctor(as_json: bool) -> None:
     findings = examine()
     if as_json:
         rows = [finding._asdict() for finding in findings]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        say_json(rows)
     else:
         for finding in findings:
             mark = "ok     " if finding.good else "missing" if finding.needed else "absent "
-            click.echo(f"{mark} {finding.what}: {finding.detail}")
+            say(f"{mark} {finding.what}: {finding.detail}")
         for line in advice(findings):
-            click.echo(line)
+            say(line)
     if any(finding.needed and not finding.good for finding in findings):
         sys.exit(3)

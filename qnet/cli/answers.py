@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from qnet.cli.options import (
     search_options,
     simulation_options,
 )
+from qnet.cli.output import say, say_json, say_json_text
 from qnet.cli.stages import (
     answer,
     check_measure,
@@ -180,9 +180,9 @@ def plan(
     if output is not None:
         write_text(output, to_json(made))
     if as_json:
-        click.echo(to_json(made), nl=False)
+        say_json_text(to_json(made))
     else:
-        click.echo("\n".join(plan_lines(made)))
+        say("\n".join(plan_lines(made)))
     short = any(one.placed_bps < one.rate_bps for one in made.demands)
     if short or any(one.status == "refused" for one in made.streams):
         sys.exit(1)
@@ -275,15 +275,15 @@ def explain(folder: Path, stream: str, frame: str, as_json: bool) -> None:
     which = _which(frame)
     run = read_run(folder)
     for note in run.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     case = Case(run.scenario.topology, run.scenario.profile, run.plan)
     with progress_bar("replay") as show:
         journeys = explain_frame(case, run.observation, stream, which, show)
     if as_json:
-        click.echo(json.dumps(journeys_data(journeys, run.notes), ensure_ascii=False, indent=1))
+        say_json(journeys_data(journeys, run.notes))
     else:
         lines = [line for journey in journeys for line in [*journey_lines(journey), ""]]
-        click.echo("\n".join(lines[:-1]))
+        say("\n".join(lines[:-1]))
 
 
 def _which(frame: str) -> Which:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import click
 
 from qnet.cli.door import main
 from qnet.cli.options import report_options, scenario_options, simulation_options
+from qnet.cli.output import say, say_json
 from qnet.cli.stages import (
     answer,
     check_out,
@@ -193,10 +193,10 @@ def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_j
     run = emulate_mininet(scenario.topology, scenario.profile, plan, options)
     if as_json:
         told = [vars(one) for one in run.commands]
-        click.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        say_json(told)
     else:
         for done in run.commands:
-            click.echo(f"{done.host}: {done.command}\n{done.output}")
+            say(f"{done.host}: {done.command}\n{done.output}")
     if any(done.exit_code for done in run.commands):
         sys.exit(1)
 
@@ -207,7 +207,7 @@ def cleanup() -> None:
     from qnet.emulate.cleanup import cleanup as clean
 
     for words in clean() or ["nothing was left"]:
-        click.echo(words)
+        say(words)
 
 
 def _reach(
@@ -219,18 +219,16 @@ def _reach(
     with unwinding(), Testbed(scenario.topology, controller, tier=tier) as testbed:
         found = judge_reach(testbed, most_pairs=sample or PAIRS)
     if as_json:
-        click.echo(json.dumps(found._asdict(), ensure_ascii=False, indent=1))
+        say_json(found._asdict())
     else:
-        click.echo(
-            f"{'FAIL' if found.findings else 'PASS'}  {controller} on {scenario.topology.title}"
-        )
+        say(f"{'FAIL' if found.findings else 'PASS'}  {controller} on {scenario.topology.title}")
         for words in found.findings:
-            click.echo(f"      {words}")
-        click.echo(
+            say(f"      {words}")
+        say(
             f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost; "
             f"{found.rules} rules in the switches"
         )
         if found.failover_s is not None:
-            click.echo(f"way round a cut link after {found.failover_s:.3f} s of wall-clock time")
+            say(f"way round a cut link after {found.failover_s:.3f} s of wall-clock time")
     if found.findings:
         sys.exit(1)

@@ -10,6 +10,7 @@ import click
 
 from qnet.cli.door import main
 from qnet.cli.options import Command, output_option, scenario_arguments
+from qnet.cli.output import say, say_json_text
 from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import InputError, Problem
 
@@ -58,9 +59,9 @@ def gates(
     if output is not None:
         write_text(output, to_json(made))
     if as_json:
-        click.echo(to_json(made), nl=False)
+        say_json_text(to_json(made))
     else:
-        click.echo("\n".join(gate_plan_lines(problem, made, proof)))
+        say("\n".join(gate_plan_lines(problem, made, proof)))
     if proof.findings or not made.complete:
         sys.exit(1)
 
@@ -84,7 +85,7 @@ def import_tsnkit(task: str, network: str, output: Path | None) -> None:
         read_text(task), read_text(network), task_name=task, network_name=network
     )
     if output is None:
-        click.echo(to_json(problem), nl=False)
+        say_json_text(to_json(problem))
     else:
         write_text(output, to_json(problem))
 
@@ -115,7 +116,7 @@ def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) 
         raise InputError(faults)
     text = to_json(read_schedule(problem, texts, names))
     if output is None:
-        click.echo(text, nl=False)
+        say_json_text(text)
     else:
         write_text(output, text)
 
@@ -290,4 +291,4 @@ def _write_all(folder: Path, texts: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(folder / name, text)
-    click.echo(f"{len(texts)} files in {folder}")
+    say(f"{len(texts)} files in {folder}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import sys
@@ -11,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from qnet.cli.door import cannot_be_written
-from qnet.errors import EnvironmentMissing, InputError, Problem
+from qnet.cli.output import say, say_json
+from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,7 +116,7 @@ def stage_bar() -> Iterator[Callable[[str, int, int], None]]:
             nonlocal last
             bars.update(bar, description=title, completed=done, total=total or None)
             if title != last and not console.is_terminal:
-                click.echo(f"{title} ...", err=True)
+                say(f"{title} ...", err=True)
             last = title
 
         yield show
@@ -260,7 +259,7 @@ def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:
 
 @contextmanager
 def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Checkpoint | None]:
-    """Say where and how often a run is kept; Ctrl-C then ends it only once it is kept."""
+    """Say where and how often a run is kept; Ctrl-C and SIGTERM end it only once it is kept."""
     from qnet.simulate.checkpoint import Checkpoint
 
     if path is None:
@@ -272,26 +271,34 @@ def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Chec
     check_out(path.parent)
     every_ps = None if every is None else parse_time("--every", every)
     if resume and not path.exists():
-        click.echo(f"{path}: no checkpoint yet; the run begins at the start", err=True)
+        say(f"{path}: no checkpoint yet; the run begins at the start", err=True)
     asked: list[int] = []
+    usual = {int(one): signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(number: int, _: object) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
         # Who asks twice does not want to wait for the disk.
-        if asked:
-            raise KeyboardInterrupt
         asked.append(number)
+        before = usual[number]
+        if asked[1:] and callable(before):
+            before(number, frame)
 
-    before = signal.signal(signal.SIGINT, ask)
+    for number, before in usual.items():
+        if before != signal.SIG_IGN:
+            signal.signal(number, ask)
     try:
         yield Checkpoint(
             path,
             every_ps,
             resume,
             asked=lambda: bool(asked),
-            failed=lambda why: click.echo(f"{why}; the run goes on without it", err=True),
+            failed=lambda why: say(f"{why}; the run goes on without it", err=True),
         )
+    except Interrupted as error:
+        error.exit_code = 128 + asked[0]
+        raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, before in usual.items():
+            signal.signal(number, before)
 
 
 def parse_time(option: str, text: str) -> int:
@@ -339,7 +346,7 @@ def emulate(
     with progress_bar("emulate") as show:
         result, wall_clock = emulate(case, proof, simulated, options, progress=show)
     for what, seconds in wall_clock.items():
-        click.echo(f"wall clock, not virtual: {what} in {seconds:.3f} s", err=True)
+        say(f"wall clock, not virtual: {what} in {seconds:.3f} s", err=True)
     return result
 
 
@@ -376,7 +383,7 @@ def emulate_stretched(
         case = case_of(topology, profile, plan, strides, run)
         result = witness(case, proof, simulated, run)
     for line in run.told():
-        click.echo(line, err=True)
+        say(line, err=True)
     return result
 
 
@@ -426,12 +433,12 @@ def answer(
         )
     if as_json:
         whole = answer(verdict, plan, proof, observation, scenario.topology, emulation)
-        click.echo(json.dumps(whole, ensure_ascii=False, indent=1))
+        say_json(whole)
     else:
         print_verdict(verdict, Console())
         if emulation is not None:
             print_witnesses(emulation, Console())
         if out is not None:
-            click.echo(f"report: {out / 'report.html'}")
+            say(f"report: {out / 'report.html'}")
     if verdict.outcome == "fail":
         sys.exit(1)
