@@ -29,6 +29,8 @@ class Kind(NamedTuple):
     reserves: bool = True
     above: bool = True
     """Whether some streams are of a class above that one."""
+    windows: bool = False
+    """Whether some nodes have gate lists that are given."""
 
 
 KINDS = {
@@ -39,6 +41,7 @@ KINDS = {
     # The search for gates is quick where there is room, and takes seconds where there is none.
     "qbv": Kind(cycles_us=(100, 200, 400), streams=6, packets=2),
     "strict-priority": Kind(cycles_us=(10, 50, 200), reserves=False),
+    "windows": Kind(cycles_us=(50, 200, 1000), streams=8, packets=3, reserves=False, windows=True),
     "shaping": Kind(cycles_us=(10, 50, 200), selection=("max-residence", "100ms"), reserves=False),
     "credit": Kind(
         cycles_us=(10, 50, 200), selection=("idle-slope", "75%"), reserves=False, above=False
@@ -159,6 +162,7 @@ def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
             one |= {"group": "g", "start": ("together", "random")[dice.below(2)]}
             if kind.above and dice.below(3) == 0:
                 one["class"] = "above"
+    gates = _gates(dice, count) if kind.windows else {}
     how = {"mechanism": mechanism if kind.reserves else "strict-priority", **selection}
     profile = {
         "title": f"{mechanism} {number}",
@@ -170,9 +174,31 @@ def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
         ],
         "streams": streams,
         "demands": demands,
+        **gates,
         "simulation": {"duration": f"{cycle_us * 60}us", "seed": number},
     }
     return Topology.model_validate(topology), Profile.model_validate(profile)
+
+
+def _gates(dice: Dice, count: int) -> dict[str, object]:
+    """Draw gate lists for some nodes: each class is open in about two entries of three."""
+    names = ("above", "reserved", "best-effort")
+    lists = [
+        {
+            "at": [f"n{i}"],
+            "base-time": f"{dice.below(100)}us",
+            "entries": [
+                {
+                    "open": [name for name in names if dice.below(3)],
+                    "for": f"{dice.between(10_000, 100_000)}ns",
+                }
+                for _ in range(dice.between(1, 5))
+            ],
+        }
+        for i in range(count)
+        if dice.below(3) == 0
+    ]
+    return {"gates": lists}
 
 
 def judge(mechanism: str, number: int) -> Outcome:
@@ -180,6 +206,8 @@ def judge(mechanism: str, number: int) -> Outcome:
     topology, profile = random_set(mechanism, number)
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     proof = prove(topology, profile, plan)
+    if profile.gates and proof.findings:
+        return Outcome(0, (), ())  # lists are drawn without regard to what is sent
     broken = [f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings]
     proven: dict[str, StreamProof] = {one.name: one for one in proof.streams}
     found = []

@@ -292,7 +292,7 @@ def check_gate_lists(
     for name in sorted(twice):
         findings.add("gates", quoted(name), "has two gate lists", name)
     if gated_class is None or plan.gate_cycle_ps is None:
-        if plan.gates:
+        if plan.gates and not profile.gates:
             findings.add("gates", "plan", "gate lists without gated streams")
         return set()
     cycle_ps = plan.gate_cycle_ps

@@ -42,6 +42,7 @@ from qnet.check.load import (
 )
 from qnet.check.queues import queue_bounds
 from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, route_fault
+from qnet.check.windows import check_given
 from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
 from qnet.model.proof import Finding, Proof, StreamProof
 from qnet.model.topology import Port, Topology
@@ -81,6 +82,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     mappings_hold = findings.total == before
     ports, overfull = check_capacity(topology, profile, reservations, findings)
     overfull |= check_gate_lists(topology, profile, plan, gated, placed_bps, findings)
+    check_given(topology, profile, plan, stream_plans, demand_plans, findings)
     overfull |= _check_apart(topology, plan, reservations, findings)
     reserved = [(one.stream, [hop.port for hop in one.hops]) for one in reservations]
     reserved += [(other.stream, other.ports) for other in gated]
@@ -139,6 +141,7 @@ def prove_kept(topology: Topology, profile: Profile, plan: Plan) -> tuple[Findin
         cycle_ps=plan.cycle_ps,
         buffers=plan.buffers,
         hypercycle=lcm(*periods),
+        gates=plan.gates if profile.gates else (),
         streams=tuple(
             kept.get(one.name, StreamPlan(name=one.name, status="refused"))
             for one in profile.every_stream

@@ -20,8 +20,9 @@ wire's rate, but for what processing varies by. Instead of B there stands the mo
 come in any time, less what has been sent in it. Without a shaper, a burst grows with all that a
 frame's delay may vary by before a port. A class is gone through from port to port in the order of
 ways, so nothing is proven of one whose traffic goes in a circle without shapers, nor of those below
-it; nor below or beside arrivals that have no bucket (poisson) and reserved cycles, nor with gates,
-weights, preemption or nodes that cut through. All is counted in whole numbers, rounded up.
+it; nor below or beside arrivals that have no bucket (poisson) and reserved cycles, nor with gates
+that a plan makes, weights, preemption or nodes that cut through. Lists of gates that are given are
+counted in `windows`. All is counted in whole numbers, rounded up.
 
 Three streams of one 1,500-byte frame (12.16 us at 1 Gb/s with preamble and gap) and bulk of 1,518
 bytes below (12.304 us), of which one has just begun: 3 * 12.16 + 12.304 = 48.784 us.
@@ -31,10 +32,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from qnet.check.windows import GivenList, Waiting, begins_after_ps, given
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
@@ -94,10 +96,13 @@ _NOTHING = _Load(0, 0)
 
 @dataclass
 class _Above:
-    """What the classes above one bring to a port."""
+    """What the classes above one bring to a port, one by one where a gate list is given."""
 
     is_known: bool
     load: _Load = _NOTHING
+    gates: GivenList | None = None
+    members: dict[str, tuple[_Load, int] | None] = field(default_factory=dict)
+    """By class: its load, and how long its own frames may take; None where that is not known."""
 
 
 _Flows = Mapping[int, Mapping[int, Mapping[Port | None, Sequence[_Flow]]]]
@@ -120,19 +125,27 @@ def queue_bounds(
     if not is_covered:
         return {}
     flows = list(_flows(topology, profile, streams, demands))
-    gated = {made.port for made in plan.gates}
+    lists = given(topology, profile)
+    gated = {made.port for made in plan.gates} - lists.keys()
     at: dict[int, dict[int, dict[Port | None, list[_Flow]]]] = {}
     for flow in flows:
         for near, port in pairwise((None, *flow.ports)):
             assert port is not None, "only the first has none before it"
             ranks = at.setdefault(port.number, {})
             ranks.setdefault(flow.rank, defaultdict(list))[near].append(flow)
-    above = {number: _Above(topology.ports[number].name not in gated) for number in at}
+    above = {
+        port.number: _Above(port.name not in gated, gates=lists.get(port.name))
+        for port in map(topology.ports.__getitem__, at)
+    }
     done = set()
     for number, rank in _in_order(flows, at):
         done.add((number, rank))
         one = None if rank == RESERVED else profile.strict_classes[rank]
-        _pass(topology, topology.ports[number], at[number], rank, one, above[number])
+        port = topology.ports[number]
+        if above[number].gates is None or one is None:
+            _pass(topology, port, at[number], rank, one, above[number])
+        else:
+            _pass_windows(topology, profile, port, at[number], rank, above[number])
     wanted = {one.name for one in profile.every_stream if not profile.is_reserved(one)}
     unproven = {one.name for one in profile.every_stream if one.damper}
     found: dict[str, tuple[int, int]] = {}
@@ -283,6 +296,66 @@ def _pass(
     above.load = _sum([above.load, whole])
     # What leaves a queue that waits for credit comes in other bursts than it came in.
     above.is_known &= slope_ppb is None
+
+
+def _pass_windows(
+    topology: Topology,
+    profile: Profile,
+    port: Port,
+    here: Mapping[int, Mapping[Port | None, Sequence[_Flow]]],
+    rank: int,
+    above: _Above,
+) -> None:
+    """Take the flows of one class through a port whose gate list is given."""
+    gates, name = above.gates, profile.strict_classes[rank].name
+    assert gates is not None, "only ports with a list that is given come here"
+    flows = [flow for members in here[rank].values() for flow in members]
+    higher = [one for other, one in above.members.items() if gates.meet(other, name)]
+    known = [one for one in higher if one is not None]
+    load = None
+    is_paced = profile.strict_classes[rank].idle_slope_ppb is not None
+    if not is_paced and len(known) == len(higher) and all(one.burst is not None for one in flows):
+        load = _sum(flow.load(port) for flow in flows)
+    slowest_ps: int | None = 0
+    begins: dict[int, int | None] = {}
+    for flow in flows:
+        own_ps = serialisation_ps(min(flow.sizes), port.rate_bps)
+        if load is not None and own_ps not in begins:
+            waiting = Waiting(
+                name,
+                load.burst_ps - own_ps,
+                load.rate,
+                WHOLE,
+                max(serialisation_ps(max(one.sizes), port.rate_bps) for one in flows),
+                sum(each.within(most_ps) for each, most_ps in known),
+                sum(each.rate for each, _ in known),
+                _below_ps(profile, port, here, rank),
+            )
+            clock = topology.node_by_name[port.source].clock
+            begins[own_ps] = begins_after_ps(gates, clock, waiting)
+        begin_ps = begins.get(own_ps)
+        most_ps = None if begin_ps is None else begin_ps + own_ps
+        _leave(topology, port, flow, most_ps)
+        slowest_ps = None if most_ps is None or slowest_ps is None else max(slowest_ps, most_ps)
+    above.members[name] = None if load is None or slowest_ps is None else (load, slowest_ps)
+
+
+def _below_ps(
+    profile: Profile,
+    port: Port,
+    here: Mapping[int, Mapping[Port | None, Sequence[_Flow]]],
+    rank: int,
+) -> dict[str, int]:
+    """Return how long a frame of each class below one may be in the way, once it has begun."""
+    return {
+        profile.strict_classes[other].name: max(
+            serialisation_ps(max(flow.sizes), port.rate_bps) - 1
+            for members in groups.values()
+            for flow in members
+        )
+        for other, groups in here.items()
+        if other > rank
+    }
 
 
 def _sum(loads: Iterable[_Load]) -> _Load:

@@ -248,7 +248,7 @@ def _tables(
         return tables_of_problem(*_judged(what, plan_file))
     network, _, made = _proven(what, plan_file, topology, settings)
     if not made.gates:
-        message = "has no gates; they come from a class with 'mechanism: qbv'"
+        message = "has no gates; they come from a class with 'mechanism: qbv', or from 'gates'"
         raise InputError([Problem(plan_file, 0, 0, "", message)])
     return tables_of_plan(network, made)
 

@@ -77,13 +77,13 @@ def tables_of_plan(topology: Topology, plan: Plan) -> list[GateTable]:
     """
     tables = []
     for made in plan.gates:
-        assert plan.gate_cycle_ps is not None, "the checker refuses lists without a cycle"
+        cycle_ps = sum(entry.interval_ps for entry in made.entries)
         port = topology.port_by_name[made.port]
         node = topology.node_by_name[port.source]
         interface = f"to-{made.port.partition('->')[2]}"
         phase_ns = node.clock.phase_ps // PS_PER_NS
         tables.append(
-            GateTable(node.name, interface, node.queues, plan.gate_cycle_ps, phase_ns, made.entries)
+            GateTable(node.name, interface, node.queues, cycle_ps, phase_ns, made.entries)
         )
     return tables
 

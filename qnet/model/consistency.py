@@ -22,6 +22,7 @@ from qnet.model.traffic import (
     RESERVED,
     Demand,
     Egress,
+    GateControl,
     Profile,
     Simulation,
     Stream,
@@ -176,6 +177,10 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
             _check_intervals(source, reserved, tcqf.cycle_ps)
             if any(stream.count for stream in reserved.values()):
                 _check_clocks(topology, tcqf.cycle_ps)
+    gates = draft.elements("gates", GateControl)
+    _check_gate_classes(source, gates, classes, known)
+    if topology is not None:
+        _check_gate_places(source, gates, topology)
     gated = {one.name for one in classes.values() if one.gated}
     _check_gate_cycle(
         source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
@@ -400,6 +405,62 @@ def _check_gate_cycle(source: Source, gated: Mapping[int, Stream]) -> None:
             message = f"with {shown} all gated intervals repeat together after more than {most}"
             source.fault(("streams", index, "interval"), message)
             return
+
+
+def _check_gate_classes(
+    source: Source,
+    gates: Mapping[int, GateControl],
+    classes: Mapping[int, TrafficClass],
+    known: set[str],
+) -> None:
+    """See that given lists open gates of classes that are known and take no cycles."""
+    by_name = {one.name: one for one in classes.values()}
+    if gates and any(one.gated for one in classes.values()):
+        message = "a class with 'mechanism: qbv' makes the lists of its ports; give lists or it"
+        source.fault(("gates",), message)
+    for index, control in gates.items():
+        if control.cycle_ps > GATE_CYCLE_PS_HIGHEST:
+            times_ps = control.cycle_ps, GATE_CYCLE_PS_HIGHEST
+            shown, most = (format_quantity(TIME, time_ps) for time_ps in times_ps)
+            message = f"the entries come to {shown}; a list repeats within {most}"
+            source.fault(("gates", index, "entries"), message)
+        for number, entry in enumerate(control.entries):
+            place = ("gates", index, "entries", number)
+            if entry.interval_ps % PS_PER_NS:
+                shown = format_quantity(TIME, entry.interval_ps)
+                message = f"{shown} is not a whole number of nanoseconds, as gate lists need"
+                source.fault((*place, "for"), message)
+            for which, name in enumerate(entry.open_classes):
+                if name not in known:
+                    hint = source.guess(name, known) or f"; one of {_listed(known)}"
+                    source.fault((*place, "open", which), f"no class {describe(name)}{hint}")
+                elif name in by_name and by_name[name].takes_cycles:
+                    message = (
+                        f"class '{name}' takes cycles; its frames go by ports without gate lists"
+                    )
+                    source.fault((*place, "open", which), message)
+
+
+def _check_gate_places(
+    source: Source, gates: Mapping[int, GateControl], topology: Draft[Topology]
+) -> None:
+    """See that given lists stand at nodes and ports that there are, one at each port."""
+    if topology.whole is None:
+        return
+    nodes, ports = topology.whole.node_by_name, topology.whole.ports
+    known = {*nodes, *(port.name for port in ports)}
+    taken: dict[str, int] = {}
+    for index, control in gates.items():
+        for which, name in enumerate(control.at):
+            if name not in known:
+                message = f"no port or node {describe(name)} in {topology.source.display}"
+                source.fault(("gates", index, "at", which), message + source.guess(name, known))
+            here = [port for port in ports if name in (port.name, port.source)]
+            twice = [port.name for port in here if port.name in taken]
+            if twice:
+                message = f"'{twice[0]}' has a list already, by gates[{taken[twice[0]]}]"
+                source.fault(("gates", index, "at", which), message)
+            taken.update((port.name, index) for port in here if port.name not in taken)
 
 
 def _check_hypercycle(source: Source, fitting: Mapping[int, Stream], cycle_ps: int) -> None:

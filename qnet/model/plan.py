@@ -204,6 +204,7 @@ class Plan(Noun):
     gates: tuple[GateList, ...] = ()
     """Gate control lists, by each node's own clock; ports without one have all gates open.
 
+    They are made for gated streams, or as the traffic file gives them.
     A list begins when its node's clock shows 0. Bit q is queue q: see `Profile.queue_by_class`
     for the classes that have no gates of their own.
     """
@@ -216,8 +217,11 @@ class Plan(Noun):
 
     def gate_lines(self) -> list[str]:
         """Say in a sentence what is placed with gates, and how long and full the lists are."""
-        if self.gate_cycle_ps is None or not self.gates:
+        if not self.gates:
             return []
+        if self.gate_cycle_ps is None:
+            ports = "a port" if len(self.gates) == 1 else f"{len(self.gates)} ports"
+            return [f"gates: lists of {ports} as the traffic file gives them"]
         placed = sum(any(path.starts_ps for path in entry.paths) for entry in self.streams)
         most = "" if self.gates_bound is None else f" of at most {self.gates_bound}"
         longest = max(self.gates, key=lambda made: len(made.entries))

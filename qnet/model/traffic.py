@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from qnet.model.fields import Name, Noun, Rate, Ratio, Size, Text, Time
+from qnet.model.fields import Name, Noun, Rate, Ratio, Size, Text, Time, TimeOrZero
 from qnet.units import (
     PPB,
     PS_PER_MS,
@@ -29,6 +29,9 @@ ETHERNET_BYTES = 18
 
 BURST_BYTES_HIGHEST = 10**6
 """A meter counts in bits times 10**12: so many bytes are 8 * 10**18 of them."""
+
+GATE_ENTRIES_HIGHEST = 10_000
+"""Of a list given by hand; those that a plan makes may be longer."""
 
 FRAME_BYTES_LOWEST = 64
 FRAME_BYTES_HIGHEST = 16_000
@@ -389,6 +392,41 @@ class Egress(Noun):
     rate_bps: Rate = Field(alias="rate", description="on the wire, summed over all leaving ports")
 
 
+class GateControlEntry(Noun):
+    """One entry of a gate control list: which classes may send, and for how long."""
+
+    open_classes: tuple[Name, ...] = Field(
+        alias="open", description="classes whose gates are open; [] closes all"
+    )
+    interval_ps: Time = Field(alias="for", description="how long the entry lasts")
+    hold: bool = Field(
+        False,
+        strict=True,
+        description="preemptable frames are held meanwhile (Set-And-Hold-MAC)",
+    )
+
+
+class GateControl(Noun):
+    """A gate control list that is there already, at one port or several (802.1Q 8.6.8.4)."""
+
+    at: tuple[Text, ...] = Field(
+        min_length=1, description="ports, like 'a->b', or nodes: all ports of each"
+    )
+    base_time_ps: TimeOrZero = Field(
+        0,
+        alias="base-time",
+        description="what the node's clock shows when the list begins (AdminBaseTime)",
+    )
+    entries: tuple[GateControlEntry, ...] = Field(
+        min_length=1, max_length=GATE_ENTRIES_HIGHEST, description="the list; it goes round"
+    )
+
+    @property
+    def cycle_ps(self) -> int:
+        """Time after which the list begins again."""
+        return sum(one.interval_ps for one in self.entries)
+
+
 class Simulation(Noun):
     """How long to watch, and which dice."""
 
@@ -416,6 +454,9 @@ class Profile(Noun):
     streams: tuple[Stream, ...] = Field((), description="streams, reserved or not")
     demands: tuple[Demand, ...] = Field((), description="aggregate demands")
     egress: tuple[Egress, ...] = Field((), description="required egress of sites")
+    gates: tuple[GateControl, ...] = Field(
+        (), description="gate control lists that are given, for classes that reserve nothing"
+    )
     simulation: Simulation = Field(Simulation(), description="duration and seed")
 
     @cached_property

@@ -33,7 +33,7 @@ class GateChart(NamedTuple):
 
     port: str
     entries: int
-    share: str
+    cycle_ps: int
     placed: str
     height: int
     rows: Sequence[GateRow]
@@ -46,7 +46,7 @@ class GateChart(NamedTuple):
 def gate_chart(case: Case, port: str | None) -> GateChart | None:
     """Draw the list of a port over the gate cycle; None where there is none."""
     made = next((one for one in case.plan.gates if one.port == port), None)
-    if made is None or case.plan.gate_cycle_ps is None:
+    if made is None:
         return None
     whole_ps = max(sum(entry.interval_ps for entry in made.entries), 1)
     unit_px = (WIDTH - LEFT) / whole_ps
@@ -77,8 +77,8 @@ def gate_chart(case: Case, port: str | None) -> GateChart | None:
     return GateChart(
         made.port,
         len(made.entries),
-        show_share(case.plan.window_shares_ppb()[made.port]),
-        case.plan.gate_lines()[0].partition(";")[0].capitalize() + ".",
+        whole_ps,
+        _placed(case, made.port),
         len(queues) * ROW_HEIGHT + 42,
         rows,
         tips[:TIPS_SHOWN],
@@ -86,6 +86,14 @@ def gate_chart(case: Case, port: str | None) -> GateChart | None:
         [(f"{n:,}", LEFT + n * scale * unit_px) for n in range(0, whole_ps // scale, step)],
         f"{unit} of the gate cycle, by the clock of the node",
     )
+
+
+def _placed(case: Case, port: str) -> str:
+    placed = case.plan.gate_lines()[0].partition(";")[0].capitalize() + "."
+    if case.plan.gate_cycle_ps is None:
+        return placed
+    share = show_share(case.plan.window_shares_ppb()[port])
+    return f"Windows of gated streams take {share} of its time. {placed}"
 
 
 def _open_path(entries: Sequence[GateEntry], queue: int, y: int, unit_px: float) -> str:

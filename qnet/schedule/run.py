@@ -26,6 +26,7 @@ from qnet.schedule.repair.search import Search
 from qnet.schedule.reserve import reserve
 from qnet.schedule.routed import route_streams
 from qnet.schedule.routes import Graph, Routes
+from qnet.schedule.windows import given_gates
 
 Progress = Callable[[str, int, int], None]
 
@@ -50,7 +51,11 @@ def schedule(
     """
     tell = progress or (lambda stage, done, total: None)
     routes = Routes(topology, {port for ports in (down or {}).values() for port in ports})
-    gated = schedule_gated(topology, profile, routes, tell)
+    gated = (
+        given_gates(topology, profile)
+        if profile.gates
+        else schedule_gated(topology, profile, routes, tell)
+    )
     asked = _Asked(topology, profile, search, keep, down)
     made = _reserve_cycles(asked, routes, gated, tell)
     reserved = {**gated.plans, **made.plans}

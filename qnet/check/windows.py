@@ -1,0 +1,331 @@
+"""Judge a plan by the gate control lists that the traffic file gives, and bound what they delay.
+
+A class may send in its windows only: between two of them its frames wait, and at the end of one no
+frame begins that would not end in it. All that is said of a port is said by its node's clock.
+
+How long the last of some frames waits (after Le Boudec and Thiran, Network Calculus, 2001: the
+horizontal distance of what comes and what is served at least):
+
+- Of a window of length w, w - b - l is sure to be used by frames that wait: b is a frame of a class
+  below whose gate is open on both sides of the begin, and that may be on the wire then; l is the
+  longest frame of the class, which may not fit at the end.
+- What has come before the frame, since its class last had nothing to send, is at most that class's
+  token bucket. A frame of a class below that began just before may be in the way once more.
+- A class above takes what it sends, if its gate is ever open in the same moment. In a time t that
+  is no more than its bucket lets through in t and the time its own frames may wait.
+- The worst begin is when the longest frame just no longer fits into a window. Of all amounts of
+  work the worst are nothing but the burst, and what just no longer fits into some window.
+
+One class open 1 ms of 3 ms, frames of 84 bytes at 1 Gb/s (672 ns) one at a time: a frame that comes
+671 ns before the close waits those and 2 ms, and takes 672 ns.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from qnet.check.findings import Findings, exact_rate, exact_time, quoted
+from qnet.model.gates import HELD
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.topology import Clock, Port, Topology
+from qnet.model.traffic import Demand, GateControl, Profile, Stream
+from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+
+STEPS_HIGHEST = 2_000_000
+"""Nothing is proven where more windows than this would have to be gone through."""
+
+
+class Change(NamedTuple):
+    """From `at_ps` in the cycle on, by the node's clock, these classes may send."""
+
+    at_ps: int
+    classes: frozenset[str]
+    holds: bool
+
+
+class GivenList(NamedTuple):
+    """The list of one port: what changes, in order; the last lasts until the first comes again."""
+
+    cycle_ps: int
+    changes: tuple[Change, ...]
+
+    def windows(self, name: str) -> list[tuple[int, int]]:
+        """Return begin and length of each time that a class is open, over the cycle's end too."""
+        states = [name in one.classes for one in self.changes]
+        if all(states):
+            return [(0, self.cycle_ps)]
+        first = next((i for i, state in enumerate(states) if state and not states[i - 1]), None)
+        if first is None:
+            return []
+        found: list[tuple[int, int]] = []
+        for i in (*range(first, len(states)), *range(first)):
+            begin, length = self.changes[i].at_ps, self._length_ps(i)
+            if not states[i]:
+                continue
+            if states[i - 1] and found:
+                found[-1] = (found[-1][0], found[-1][1] + length)
+            else:
+                found.append((begin, length))
+        return sorted(found)
+
+    def meet(self, one: str, other: str) -> bool:
+        """Say whether two classes are ever open in the same moment."""
+        return any({one, other} <= change.classes for change in self.changes)
+
+    def open_through(self, at_ps: int) -> frozenset[str]:
+        """Return the classes that are open just before a moment and in it."""
+        now = next(i for i, change in enumerate(self.changes) if change.at_ps == at_ps)
+        return self.changes[now].classes & self.changes[now - 1].classes
+
+    def _length_ps(self, number: int) -> int:
+        following = self.changes[(number + 1) % len(self.changes)].at_ps
+        return (following - self.changes[number].at_ps) % self.cycle_ps or self.cycle_ps
+
+
+def given(topology: Topology, profile: Profile) -> dict[str, GivenList]:
+    """Return the list that the file gives each port, by the port's name."""
+    return {
+        port.name: _list(one)
+        for one in profile.gates
+        for port in topology.ports
+        if port.name in one.at or port.source in one.at
+    }
+
+
+def _list(control: GateControl) -> GivenList:
+    """Put the changes where the clock shows them, and leave out those that change nothing."""
+    at_ps, cycle_ps = control.base_time_ps, control.cycle_ps
+    found = {}
+    for entry in control.entries:
+        begin_ps = at_ps % cycle_ps
+        found[begin_ps] = Change(begin_ps, frozenset(entry.open_classes), entry.hold)
+        at_ps += entry.interval_ps
+    return GivenList(cycle_ps, _real_changes([found[begin] for begin in sorted(found)]))
+
+
+def _real_changes(changes: Sequence[Change]) -> tuple[Change, ...]:
+    real = [
+        one
+        for i, one in enumerate(changes)
+        if (one.classes, one.holds) != (changes[i - 1].classes, changes[i - 1].holds)
+    ]
+    return tuple(real) or (Change(0, changes[0].classes, changes[0].holds),)
+
+
+def check_given(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    streams: Iterable[tuple[Stream, StreamPlan]],
+    demands: Iterable[tuple[Demand, DemandPlan]],
+    findings: Findings,
+) -> None:
+    """See that the plan has each list that the file gives, and that the load fits into them."""
+    if not profile.gates:
+        return
+    lists = given(topology, profile)
+    planned = {made.port: made for made in plan.gates}
+    for name in sorted(planned.keys() - lists.keys()):
+        findings.add("gates", quoted(name), "a gate list that the traffic file does not give", name)
+    for name, wanted in lists.items():
+        node = topology.node_by_name[topology.port_by_name[name].source]
+        if len(profile.queue_by_class) > node.queues:
+            what = f"{len(profile.queue_by_class)} classes; {node.name} has {node.queues} queues"
+            findings.add("gates", name, what, name)
+        entries = planned[name].entries if name in planned else ()
+        if node.gate_entries is not None and len(entries) > node.gate_entries:
+            what = f"its list has {len(entries)} entries, {node.name} holds {node.gate_entries}"
+            findings.add("limit", name, what, name)
+        if _planned(profile, entries) != wanted:
+            findings.add("gates", name, "its list is not the one that the traffic file gives", name)
+    _check_load(topology, profile, lists, list(_loads(topology, streams, demands)), findings)
+
+
+def _planned(profile: Profile, entries: Sequence[tuple[int, int]]) -> GivenList | None:
+    """Return a list of a plan as the file would give it; None where it cannot be one."""
+    names = {queue: name for name, queue in profile.queue_by_class.items()}
+    at_ps, changes = 0, []
+    for interval_ps, states in entries:
+        bits = states & ~HELD
+        if interval_ps <= 0 or bits < 0 or bits >> 8:
+            return None
+        classes = frozenset(name for queue, name in names.items() if bits >> queue & 1)
+        changes.append(Change(at_ps, classes, bool(states & HELD)))
+        at_ps += interval_ps
+    return GivenList(at_ps, _real_changes(changes)) if changes else None
+
+
+class _Part(NamedTuple):
+    """What one stream, or a part of a demand, brings to the ports of its way."""
+
+    traffic_class: str
+    ports: Sequence[Port]
+    rate_bps: Fraction
+    longest_bytes: int
+
+
+def _loads(
+    topology: Topology,
+    streams: Iterable[tuple[Stream, StreamPlan]],
+    demands: Iterable[tuple[Demand, DemandPlan]],
+) -> Iterator[_Part]:
+    ports = topology.port_by_name
+    for stream, entry in streams:
+        sent = (stream.max_packets + stream.excess_packets) * wire_bytes(stream.frame_bytes)
+        rate_bps = Fraction(sent * 8 * PS_PER_S, stream.interval_ps)
+        for path in entry.paths:
+            used = [ports[name] for name in path.ports if name in ports]
+            yield _Part(stream.traffic_class, used, rate_bps, stream.frame_bytes)
+    for demand, placed in demands:
+        longest = max(size for size, _ in demand.sizes)
+        for part in placed.parts:
+            used = [ports[name] for name in part.ports if name in ports]
+            yield _Part(demand.traffic_class, used, Fraction(part.rate_bps), longest)
+
+
+def _check_load(
+    topology: Topology,
+    profile: Profile,
+    lists: Mapping[str, GivenList],
+    parts: Sequence[_Part],
+    findings: Findings,
+) -> None:
+    """See that every class fits into its windows: in the mean, and its longest frame in one."""
+    rates: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    longest: dict[tuple[str, str], int] = defaultdict(int)
+    for part in parts:
+        for port in part.ports:
+            key = port.name, part.traffic_class
+            rates[key] += part.rate_bps
+            longest[key] = max(longest[key], part.longest_bytes)
+    for (name, traffic_class), rate_bps in rates.items():
+        made, port = lists.get(name), topology.port_by_name[name]
+        if made is None or profile.class_by_name[traffic_class].reserves:
+            continue
+        lengths = [length for _, length in made.windows(traffic_class)]
+        left_bps = Fraction(port.rate_bps * sum(lengths), made.cycle_ps)
+        line_ps = serialisation_ps(longest[name, traffic_class], port.rate_bps)
+        if not lengths:
+            what = f"class {traffic_class} is sent here, and its gate never opens"
+            findings.add("gates", name, what, name)
+        elif rate_bps > left_bps:
+            findings.add(
+                "rate",
+                name,
+                f"{exact_rate(rate_bps)} of class {traffic_class}; "
+                f"its gate leaves it {exact_rate(int(left_bps))}",
+                name,
+            )
+        elif line_ps > max(lengths) and lengths != [made.cycle_ps]:
+            findings.add(
+                "gates",
+                name,
+                f"a frame of class {traffic_class} takes {exact_time(line_ps)}; "
+                f"its longest window is {exact_time(max(lengths))}",
+                name,
+            )
+
+
+class Waiting(NamedTuple):
+    """What one class brings to a port, in line time: see the head of this file.
+
+    Rates are parts of `whole`. `above_burst_ps` has what classes above may send at once and while
+    their frames wait; `below_ps` by class what may be in the way.
+    """
+
+    name: str
+    burst_ps: int
+    rate: int
+    whole: int
+    longest_ps: int
+    above_burst_ps: int
+    above_rate: int
+    below_ps: Mapping[str, int]
+
+
+def begins_after_ps(made: GivenList, clock: Clock, one: Waiting) -> int | None:
+    """Return how long, at the most, the last of all that may have come waits until it begins.
+
+    The burst includes that frame: take its own line time from what comes out. None where the
+    windows do not suffice, or would be too many to go through.
+    """
+    below_ps = max(
+        (ps for name, ps in one.below_ps.items() if made.meet(one.name, name)), default=0
+    )
+    least_ps = one.burst_ps + below_ps
+    windows = made.windows(one.name)
+    if windows == [(0, made.cycle_ps)]:
+        if one.rate + one.above_rate > one.whole or one.above_rate >= one.whole:
+            return None
+        busy = (least_ps + one.above_burst_ps) * one.whole
+        return ceil_div(busy, one.whole - one.above_rate)
+    surely = [_surely_ps(made, clock, one, window) for window in windows]
+    cycle_ps = made.cycle_ps + _stretch_ps(clock, made.cycle_ps)
+    gain_ps = sum(max(used_ps, 0) for used_ps in surely)
+    if (one.rate + one.above_rate) * cycle_ps > gain_ps * one.whole or one.above_rate >= one.whole:
+        return None
+    each_ps = gain_ps - ceil_div(one.above_rate * cycle_ps, one.whole)
+    if each_ps <= 0:
+        return None
+    steps = ((least_ps + one.above_burst_ps) // each_ps + 4) * len(windows)
+    if steps * len(windows) > STEPS_HIGHEST:
+        return None
+    return max(
+        _from_ps(number, windows, surely, made, clock, one, least_ps, steps)
+        for number, used_ps in enumerate(surely)
+        if used_ps >= 0
+    )
+
+
+def _from_ps(
+    start: int,
+    windows: Sequence[tuple[int, int]],
+    surely: Sequence[int],
+    made: GivenList,
+    clock: Clock,
+    one: Waiting,
+    least_ps: int,
+    steps: int,
+) -> int:
+    """Return the longest wait of work that begins to come when a window is just missed."""
+    count, most_ps = len(windows), 0
+    zero_ps = max(windows[start][0] + windows[start][1] - one.longest_ps, windows[start][0])
+    done_ps, reached_ps = 0, least_ps
+    for number in range(start + 1, start + 1 + steps):
+        rounds, place = divmod(number, count)
+        used_ps = surely[place]
+        if used_ps < 0:
+            continue
+        begin_ps = windows[place][0] + rounds * made.cycle_ps - zero_ps
+        begin_ps += min(2 * clock.error_ps, _stretch_ps(clock, begin_ps))
+        begin_ps += _in_the_way_ps(made, one, windows[place][0])
+        lacking = reached_ps - done_ps + one.above_burst_ps + (reached_ps > least_ps)
+        above = one.above_rate * begin_ps
+        into_ps = max(ceil_div(lacking * one.whole + above, one.whole - one.above_rate), 0)
+        if into_ps <= used_ps:
+            came_ps = (reached_ps - least_ps) * one.whole // one.rate
+            most_ps = max(most_ps, begin_ps + into_ps - came_ps)
+            end_ps = begin_ps + used_ps
+            above_ps = one.above_burst_ps + ceil_div(one.above_rate * end_ps, one.whole)
+            reached_ps = max(reached_ps, done_ps + used_ps - above_ps)
+        done_ps += used_ps
+    return most_ps
+
+
+def _surely_ps(made: GivenList, clock: Clock, one: Waiting, window: tuple[int, int]) -> int:
+    begin_ps, length_ps = window
+    length_ps -= _stretch_ps(clock, length_ps)
+    return length_ps - _in_the_way_ps(made, one, begin_ps) - one.longest_ps
+
+
+def _in_the_way_ps(made: GivenList, one: Waiting, begin_ps: int) -> int:
+    through = made.open_through(begin_ps)
+    return max((ps for name, ps in one.below_ps.items() if name in through), default=0)
+
+
+def _stretch_ps(clock: Clock, time_ps: int) -> int:
+    """Return how much longer or shorter a time by the clock may be: its error changes evenly."""
+    return clock.wander_ps * (time_ps // PS_PER_MS + 2)

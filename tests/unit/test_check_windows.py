@@ -1,0 +1,232 @@
+"""Gate lists that are given: by hand, what they delay and what of them is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qnet.check.plan import prove
+from qnet.check.windows import Change, GivenList, Waiting, begins_after_ps
+from qnet.errors import InputError
+from qnet.model.gates import GateEntry
+from qnet.model.read import load
+from qnet.model.topology import Clock
+from qnet.units import PS_PER_MS
+from tests.asking import Answer, ask
+
+STILL = Clock()
+
+WHOLE = 10**18
+
+LINE_PS = 672_000
+"""84 bytes at 1 Gb/s."""
+
+LONG_PS = 12_304_000
+"""1,538 bytes."""
+
+NET = """\
+title: A sender, a switch, a receiver
+defaults:
+  link: {rate: 1Gbps, delay: 500ns}
+nodes: [{name: sender}, {name: switch, clock: {phase: PHASE}}, {name: receiver}]
+links: [{between: [sender, switch]}, {between: [switch, receiver]}]
+"""
+
+TRAFFIC = """\
+title: Classes by turns
+topology: net
+classes:
+  - {name: six, priority: 6, mechanism: strict-priority}
+  - {name: four, priority: 4, mechanism: strict-priority}
+streams:
+  - name: a
+    class: six
+    from: sender
+    to: receiver
+    interval: INTERVAL
+    max-payload-size: 46B
+    max-latency: 3ms
+gates:
+  - at: [PLACE]
+    base-time: BASE
+    entries: ENTRIES
+simulation: {duration: 60ms}
+"""
+
+ENTRIES = "[{open: [six], for: 1ms}, {open: [four], for: 2ms}]"
+
+
+def by_turns(*classes: tuple[int, frozenset[str]]) -> GivenList:
+    return GivenList(
+        3 * PS_PER_MS, tuple(Change(at_ms * PS_PER_MS, names, False) for at_ms, names in classes)
+    )
+
+
+def waiting(**other: object) -> Waiting:
+    plain = Waiting("six", 0, WHOLE // 1000, WHOLE, LINE_PS, 0, 0, {})
+    return plain._replace(**other)  # type: ignore[arg-type]
+
+
+ALONE = by_turns((0, frozenset({"six"})), (1, frozenset({"four"})))
+
+
+def test_what_just_misses_its_window_waits_for_the_next() -> None:
+    assert begins_after_ps(ALONE, STILL, waiting()) == 2 * PS_PER_MS + LINE_PS
+
+
+def test_work_that_does_not_fit_one_window_waits_twice() -> None:
+    # 1.5 ms of frames: 1 ms - 672 ns of them in one window, the rest in the one after.
+    busy_ps = 3 * PS_PER_MS // 2
+    first_ps = PS_PER_MS - LINE_PS
+    after_ps = LINE_PS + 2 * PS_PER_MS + 3 * PS_PER_MS + busy_ps - first_ps
+    assert begins_after_ps(ALONE, STILL, waiting(burst_ps=busy_ps)) == after_ps
+
+
+def test_a_long_frame_below_is_in_the_way_where_its_gate_is_open_on_both_sides() -> None:
+    both = by_turns((0, frozenset({"six", "four"})), (1, frozenset({"four"})))
+    # It may begin just before a frame comes, which then no longer fits; and before the next window.
+    expected = 2 * PS_PER_MS + LINE_PS + 2 * LONG_PS
+    assert begins_after_ps(both, STILL, waiting(below_ps={"four": LONG_PS})) == expected
+    # Closed before the window and open in it, it is in the way only once.
+    inside = by_turns((0, frozenset({"six", "four"})), (1, frozenset({"four"})), (2, frozenset()))
+    expected = 2 * PS_PER_MS + LINE_PS + LONG_PS
+    assert begins_after_ps(inside, STILL, waiting(below_ps={"four": LONG_PS})) == expected
+    assert begins_after_ps(ALONE, STILL, waiting(below_ps={"four": LONG_PS})) == (
+        2 * PS_PER_MS + LINE_PS
+    )
+
+
+def test_classes_above_take_of_the_window() -> None:
+    case = waiting(above_burst_ps=10 * LINE_PS)
+    assert begins_after_ps(ALONE, STILL, case) == 2 * PS_PER_MS + 11 * LINE_PS
+
+
+def test_a_gate_that_is_never_closed_delays_nothing() -> None:
+    always = by_turns((0, frozenset({"six"})))
+    assert begins_after_ps(always, STILL, waiting()) == 0
+    assert begins_after_ps(always, STILL, waiting(below_ps={"four": LONG_PS})) == 0
+
+
+def test_a_clock_that_steps_stretches_what_is_closed() -> None:
+    steps = Clock.model_validate({"error": "1us", "wander": "1ns"})
+    # Two milliseconds of waiting touch four of the clock's milliseconds at the most.
+    assert begins_after_ps(ALONE, steps, waiting()) == 2 * PS_PER_MS + LINE_PS + 4 * 1000
+
+
+def test_nothing_is_proven_of_more_than_the_windows_carry() -> None:
+    assert begins_after_ps(ALONE, STILL, waiting(rate=WHOLE * 33 // 100)) is not None
+    assert begins_after_ps(ALONE, STILL, waiting(rate=WHOLE * 34 // 100)) is None
+    assert begins_after_ps(ALONE, STILL, waiting(longest_ps=2 * PS_PER_MS)) is None
+
+
+def run(folder: Path, **words: str) -> Answer:
+    return ask(scenario(folder, **words))
+
+
+def scenario(folder: Path, **words: str) -> Path:
+    wanted = {
+        "PHASE": "0ns",
+        "INTERVAL": "100us",
+        "PLACE": "switch->receiver",
+        "BASE": "0ns",
+        "ENTRIES": ENTRIES,
+        **words,
+    }
+    for name, template in (("net", NET), ("traffic", TRAFFIC)):
+        text = template
+        for word, value in wanted.items():
+            text = text.replace(word, value)
+        (folder / f"{name}.yaml").write_text(text)
+    return folder / "traffic.yaml"
+
+
+def test_streams_wait_for_their_windows_and_are_proven(tmp_path: Path) -> None:
+    answer = run(tmp_path)
+    proven, seen = answer.proven("a").latency_ps_max, answer.seen("a").latency_ps_max
+    assert proven is not None
+    assert seen is not None
+    assert 2 * PS_PER_MS < proven < 2 * PS_PER_MS + 5 * 10**6
+    assert 1.8 * PS_PER_MS < seen <= proven
+    assert answer.verdict.outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    ("phase", "base", "opens"),
+    [("0ns", "1ms", 1), ("1ms", "0ns", 1), ("1ms", "1ms", 2), ("0ns", "7ms", 1)],
+)
+def test_lists_begin_at_their_base_time(tmp_path: Path, phase: str, base: str, opens: int) -> None:
+    answer = run(tmp_path, PHASE=phase, BASE=base)
+    (made,) = answer.plan.gates
+    first_ps = 0
+    for entry in made.entries:
+        if entry.states == 2:  # class six has queue 1
+            break
+        first_ps += entry.interval_ps
+    shift = 1 if phase == "1ms" else 0
+    assert (first_ps // PS_PER_MS + shift) % 3 == opens
+    assert sum(one.interval_ps for one in made.entries) == 3 * PS_PER_MS
+    assert answer.verdict.outcome == "pass"
+
+
+def test_more_than_a_window_carries_is_a_finding_however_long_one_watches(tmp_path: Path) -> None:
+    answer = run(
+        tmp_path, INTERVAL="2us", ENTRIES="[{open: [six], for: 1ms}, {open: [], for: 9ms}]"
+    )
+    assert [one.message for one in answer.proof.findings] == [
+        "336Mbps of class six; its gate leaves it 100Mbps"
+    ]
+    assert answer.verdict.outcome == "fail"
+
+
+def test_gates_that_never_open_and_windows_too_short_are_findings(tmp_path: Path) -> None:
+    never = run(tmp_path, ENTRIES="[{open: [four], for: 1ms}]")
+    assert [one.message for one in never.proof.findings] == [
+        "class six is sent here, and its gate never opens"
+    ]
+    short = run(tmp_path, ENTRIES="[{open: [six], for: 500ns}, {open: [four], for: 500ns}]")
+    assert [one.message for one in short.proof.findings] == [
+        "a frame of class six takes 672ns; its longest window is 500ns"
+    ]
+
+
+def test_a_plan_with_other_lists_is_refused(tmp_path: Path) -> None:
+    answer = run(tmp_path)
+    topology, profile = answer.scenario.topology, answer.scenario.profile
+    (made,) = answer.plan.gates
+    for entries in (
+        (GateEntry(2 * PS_PER_MS, 2), GateEntry(PS_PER_MS, 1)),
+        (GateEntry(PS_PER_MS, 3), GateEntry(2 * PS_PER_MS, 1)),
+        (),
+        (GateEntry(0, 2),),
+        (GateEntry(PS_PER_MS, -1),),
+    ):
+        other = answer.plan.model_copy(
+            update={"gates": (made.model_copy(update={"entries": entries}),)}
+        )
+        words = [one.message for one in prove(topology, profile, other).findings]
+        assert "its list is not the one that the traffic file gives" in words
+    split = (GateEntry(1000, 2), GateEntry(PS_PER_MS - 1000, 2), made.entries[1])
+    same = answer.plan.model_copy(update={"gates": (made.model_copy(update={"entries": split}),)})
+    assert prove(topology, profile, same).findings == ()
+    none = answer.plan.model_copy(update={"gates": ()})
+    assert prove(topology, profile, none).findings
+
+
+def test_every_fault_of_a_list_is_told_at_its_place(tmp_path: Path) -> None:
+    entries = "[{open: [sicks], for: 1ms}, {open: [six], for: 100500ps}]"
+    with pytest.raises(InputError) as caught:
+        load(str(scenario(tmp_path, PLACE="swich", ENTRIES=entries)))
+    text = str(caught.value)
+    for words in (
+        "gates[0].at[0]: no port or node 'swich' in",
+        "did you mean 'switch'?",
+        "gates[0].entries[0].open[0]: no class 'sicks'",
+        "gates[0].entries[1].for: 100.5ns is not a whole number of nanoseconds",
+    ):
+        assert words in text
+
+
+def test_a_port_has_one_list(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'switch->sender' has a list already, by gates"):
+        load(str(scenario(tmp_path, PLACE="switch, switch->sender")))
