@@ -170,6 +170,16 @@ def show_rate(rate_bps: int, digits: int = 3) -> str:
     return f"{rate_bps} b/s"
 
 
+def show_share(share_ppb: int) -> str:
+    """Write a ratio as a percentage; more than nothing never reads as nothing.
+
+    show_share(1_000_000) is '0.1 %' and show_share(1) is '0.0000001 %'.
+    """
+    digits = 3 if share_ppb >= PPB // 100 else 7
+    text = f"{share_ppb * 100 / PPB:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.')} %"
+
+
 def show_size(size_bytes: int) -> str:
     """Write a size for a reader, rounded: show_size(1_538_000) is '1.54 MB'."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):

@@ -118,12 +118,16 @@ def _births(owner: Owner, clock: SlowClock, end_ps: int) -> tuple[tuple[int, int
             for i in range(end_ps // law.gap + 1)
             for _ in range(law.packets)
         )
+    # Of an interval all frames are sent, or none.
+    assert owner.stream is not None
+    together = owner.stream.max_packets
     births: list[tuple[int, int, int]] = []
     for i in range(end_ps // law.gap + 2):
-        for shown in law.timetable:
-            due = clock.when(shown + i * law.gap)
-            if due >= 0:
-                births += [(due, size, 0)] * law.packets
+        for first in range(0, len(law.timetable), together):
+            shown = law.timetable[first : first + together]
+            due = [clock.when(one + i * law.gap) for one in shown]
+            if min(due) >= 0:
+                births += [(one, size, 0) for one in due for _ in range(law.packets)]
     return tuple(births)
 
 

@@ -17,7 +17,7 @@ from qnet.model.proof import Proof, StreamProof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Egress, Profile, Stream
 from qnet.model.verdict import Outcome, Row, Verdict
-from qnet.units import PPB, PS_PER_S, ceil_div, show_rate, show_time
+from qnet.units import PPB, PS_PER_S, ceil_div, show_rate, show_share, show_time
 
 FINDINGS_LISTED = 50
 
@@ -308,7 +308,7 @@ def _loss_row(
         )
         for one in members
     ]
-    return _worst_row(service, "loss", cases, lambda over: f"{over} ppb")
+    return _worst_row(service, "loss", cases, show_share)
 
 
 def _lost_ppb(account: Traffic) -> int | None:

@@ -90,6 +90,13 @@ def read_exchange(text: str) -> Exchange:
     }
     if not switches:
         faults.append("switches: none with a name and a datapath_id")
+    faults += _twice(
+        "switches",
+        [
+            {"name": one.get("name"), "datapath_id": one.get("datapath_id")}
+            for one in data.get("switches", ())
+        ],
+    )
     trunks = []
     for place, one in enumerate(data.get("trunks", ())):
         ends, ports = one.get("between", ()), one.get("ports", ())
@@ -102,7 +109,19 @@ def read_exchange(text: str) -> Exchange:
         _read_member(one, f"members[{place}]", switches, names, faults)
         for place, one in enumerate(data.get("members", ()))
     ]
-    faults += _twice(members)
+    faults += _twice(
+        "members",
+        [
+            {
+                "name": one.name,
+                "port": (one.switch, one.port),
+                "mac": one.mac,
+                "ipv4": one.ipv4,
+                "ipv6": one.ipv6,
+            }
+            for one in members
+        ],
+    )
     if faults:
         raise ValueError("\n".join(faults))
     return Exchange(switches, tuple(trunks), tuple(members))
@@ -145,21 +164,14 @@ def _read_member(
     )
 
 
-def _twice(members: Sequence[Member]) -> Iterator[str]:
-    """Name what two members both have and only one may have."""
+def _twice(key: str, elements: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Name what two elements of a list both have and only one may have."""
     seen: dict[tuple[str, object], int] = {}
-    for place, one in enumerate(members):
-        values = {
-            "name": one.name,
-            "port": (one.switch, one.port),
-            "mac": one.mac,
-            "ipv4": one.ipv4,
-            "ipv6": one.ipv6,
-        }
-        for key, value in values.items():
-            first = seen.setdefault((key, value), place)
+    for place, one in enumerate(elements):
+        for field, value in one.items():
+            first = seen.setdefault((field, value), place)
             if value is not None and first != place:
-                yield f"members[{place}].{key}: the same as of members[{first}]"
+                yield f"{key}[{place}].{field}: the same as of {key}[{first}]"
 
 
 def exchange_rules(exchange: Exchange) -> tuple[Switch, ...]:

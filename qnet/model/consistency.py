@@ -83,13 +83,36 @@ def _try(model: type[Part], value: object) -> Part | None:
         return None
 
 
-def _refuse_twins(source: Source, key: str, names: Mapping[int, str], field: str = "name") -> None:
+def refuse_twins(source: Source, key: str, names: Mapping[int, str], field: str = "name") -> None:
+    """Report each name that an earlier element of the list has already."""
     first: dict[str, int] = {}
     for index, name in names.items():
         if name in first:
-            message = f"{describe(name)} again; {key}[{first[name]}] has that {field} already"
+            place = _place(source, (key, first[name], field))
+            message = f"{describe(name)} again; {place} has that {field} already"
             source.fault((key, index, field), message)
         first.setdefault(name, index)
+
+
+def _place(source: Source, location: tuple[str, int, str]) -> str:
+    """Name an element of a list, and its line where that is known."""
+    line = source.line_of(location)
+    return f"{location[0]}[{location[1]}]" + (f" (line {line})" if line else "")
+
+
+def _refuse_shared(source: Source, streams: Mapping[int, str], demands: Mapping[int, str]) -> None:
+    """Refuse a demand with the name of a stream: results and questions go by name alone."""
+    first: dict[str, int] = {}
+    for index, name in streams.items():
+        first.setdefault(name, index)
+    for index, name in demands.items():
+        if name in first:
+            place = _place(source, ("streams", first[name], "name"))
+            message = (
+                f"{describe(name)} again; {place} has that name already, and streams and demands "
+                "are told apart by name"
+            )
+            source.fault(("demands", index, "name"), message)
 
 
 def check_topology(draft: Draft[Topology]) -> None:
@@ -97,7 +120,7 @@ def check_topology(draft: Draft[Topology]) -> None:
     source = draft.source
     nodes, links = draft.elements("nodes", Node), draft.elements("links", Link)
     names = draft.names("nodes")
-    _refuse_twins(source, "nodes", names)
+    refuse_twins(source, "nodes", names)
     known = set(names.values())
     by_name = {node.name: node for node in nodes.values()}
     for index, link in links.items():
@@ -107,6 +130,7 @@ def check_topology(draft: Draft[Topology]) -> None:
                 source.fault(("links", index, "between", end), f"no node {describe(name)}{hint}")
         _check_length(source, index, link, by_name)
     _check_link_names(source, links)
+    _check_shared_names(source, links)
     master = draft.part("sync", Sync) if "sync" in draft.data else None
     if master is not None and master.grandmaster not in known:
         hint = source.guess(master.grandmaster, known)
@@ -133,7 +157,7 @@ def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, 
 
 
 def _check_link_names(source: Source, links: Mapping[int, Link]) -> None:
-    _refuse_twins(source, "links", {i: link.name for i, link in links.items() if link.name})
+    refuse_twins(source, "links", {i: link.name for i, link in links.items() if link.name})
     between: dict[frozenset[str], list[int]] = defaultdict(list)
     for index, link in links.items():
         between[frozenset(link.between)].append(index)
@@ -150,19 +174,44 @@ def _check_link_names(source: Source, links: Mapping[int, Link]) -> None:
             )
 
 
+def _check_shared_names(source: Source, links: Mapping[int, Link]) -> None:
+    """Refuse names that two links, or a link and a cable of other links, would answer to.
+
+    A link without a name is called after its ends, 'a--b'; what is cut is said by such a name or
+    by that of a cable.
+    """
+    called: dict[str, int] = {}
+    for index, link in links.items():
+        name = link.name or "--".join(link.between)
+        first = called.setdefault(name, index)
+        other = links[first]
+        # Parallel links without names have a fault of their own; links of other ends may share one.
+        if set(other.between) != set(link.between) and not (link.name and other.name):
+            place = _place(source, ("links", first, "between"))
+            message = f"'{name}' is also what {place} is called; name one of them otherwise"
+            source.fault(("links", index, "name" if link.name else "between"), message)
+    for index, link in links.items():
+        first = called.get(link.cable, index) if link.cable else index
+        if links[first].cable != link.cable:
+            place = _place(source, ("links", first, "between"))
+            message = f"'{link.cable}' is what {place} is called, which is not of this cable"
+            source.fault(("links", index, "cable"), f"{message}; rename one")
+
+
 def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> None:
     """Report what does not fit together inside a traffic file, and with its topology if known."""
     source = draft.source
     for key in ("classes", "streams", "demands"):
-        _refuse_twins(source, key, draft.names(key))
+        refuse_twins(source, key, draft.names(key))
+    _refuse_shared(source, draft.names("streams"), draft.names("demands"))
     streams, demands = draft.elements("streams", Stream), draft.elements("demands", Demand)
     egress = draft.elements("egress", Egress)
-    _refuse_twins(source, "egress", {i: one.site for i, one in egress.items()}, "site")
+    refuse_twins(source, "egress", {i: one.site for i, one in egress.items()}, "site")
     classes = _classes(draft)
     known = {one.name for one in classes.values()} | set(draft.names("classes").values())
     _check_classes(source, classes)
     _check_class_use(source, streams, demands, classes, known)
-    _check_counts(source, streams)
+    _check_counts(source, streams, draft.names("demands"))
     simulation = draft.part("simulation", Simulation)
     if simulation is not None and simulation.duration_ps > DURATION_PS_HIGHEST:
         shown = format_quantity(TIME, simulation.duration_ps)
@@ -284,19 +333,25 @@ def _listed(names: set[str]) -> str:
     return ", ".join(f"'{name}'" for name in sorted(names)[:20])
 
 
-def _check_counts(source: Source, streams: Mapping[int, Stream]) -> None:
+def _check_counts(
+    source: Source, streams: Mapping[int, Stream], demands: Mapping[int, str]
+) -> None:
     """Streams are counted, not written out: a short file may ask for a million."""
     total = sum(stream.count for stream in streams.values())
     if total > STREAMS_HIGHEST:
         source.fault(("streams",), f"{total:,} streams in all; at most {STREAMS_HIGHEST:,}")
-    counts = {one.name: one.count for one in streams.values() if one.count != 1}
-    for index, stream in streams.items():
-        base, _, number = stream.name.rpartition("-")
-        if stream.count != 1 or base not in counts or not _NUMBER.fullmatch(number):
-            continue
-        if int(number) <= counts[base]:
-            message = f"'{stream.name}' is also a stream of '{base}', which has a count; rename one"
-            source.fault(("streams", index, "name"), message)
+    counted = {one.name: index for index, one in streams.items() if one.count != 1}
+    single = {index: one.name for index, one in streams.items() if one.count == 1}
+    for key, names in (("streams", single), ("demands", demands)):
+        for index, name in names.items():
+            base, _, number = name.rpartition("-")
+            if base not in counted or not _NUMBER.fullmatch(number):
+                continue
+            if int(number) <= streams[counted[base]].count:
+                line = source.line_of(("streams", counted[base], "name"))
+                place = f" (line {line})" if line else ""
+                message = f"'{name}' is also a stream of '{base}'{place}, which has a count"
+                source.fault((key, index, "name"), f"{message}; rename one")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 from pydantic import ValidationError
 
 from qnet.errors import InputError, Problem
-from qnet.model.consistency import Draft, File, check_profile, check_topology
+from qnet.model.consistency import Draft, File, check_profile, check_topology, refuse_twins
 from qnet.model.faults import file_keys, translate
 from qnet.model.fill import fill_defaults, fill_parameters
 from qnet.model.gates import GatePlan, GateProblem
@@ -153,8 +153,14 @@ def read_plan(path: str) -> Plan:
 
 
 def read_gate_problem(path: str) -> GateProblem:
-    """Read an 802.1Qbv problem, as `read_plan` reads a plan."""
-    return _read_json(path, GateProblem)
+    """Read an 802.1Qbv problem, as `read_plan` reads a plan; a name in it stands for one thing."""
+    problem = _read_json(path, GateProblem)
+    source = Source(_display(Path(path)))
+    refuse_twins(source, "ports", dict(enumerate(one.name for one in problem.ports)))
+    refuse_twins(source, "streams", dict(enumerate(one.name for one in problem.streams)))
+    if source.problems:
+        raise InputError(source.problems)
+    return problem
 
 
 def read_gate_plan(path: str) -> GatePlan:

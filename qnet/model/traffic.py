@@ -192,7 +192,9 @@ class Recovery(Noun):
 class Stream(Noun):
     """Frames of one talker to one listener, up to a number of them every interval."""
 
-    name: Name = Field(description="unique name; with a count, '-1', '-2' ... are added")
+    name: Name = Field(
+        description="unique among streams and demands; with a count, '-1', '-2' ... are added"
+    )
     talker: Name = Field(alias="from", description="node where the frames enter")
     listener: Name = Field(alias="to", description="node where they leave")
     traffic_class: Name = Field(
@@ -332,7 +334,7 @@ class Stream(Noun):
 class Demand(Noun):
     """An entry of the traffic matrix: many small senders together, split over routes to fit."""
 
-    name: Name = Field(description="unique name")
+    name: Name = Field(description="unique among streams and demands")
     source: Name = Field(alias="from", description="node where the frames enter")
     target: Name = Field(alias="to", description="node where they leave")
     traffic_class: Name = Field(

@@ -113,6 +113,13 @@ class Source:
             column = branch.key_column if at_key else branch.column
             self.report(line, column, where, message)
 
+    def line_of(self, location: Location) -> int:
+        """Return the line of the value at `location`, 0 where there is none."""
+        branch = self.root
+        for step in location:
+            branch = branch.child(step) if branch else None
+        return branch.line if branch else 0
+
     def guess(self, word: str, known: Collection[str]) -> str:
         """Return "; did you mean 'x'?" when a known word resembles `word`, else nothing."""
         self._compared += len(known)

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from qnet.model.topology import Port, Topology
 from qnet.report.case import Case, PortLoad
-from qnet.report.text import show_share
-from qnet.units import show_rate, show_size
+from qnet.units import show_rate, show_share, show_size
 
 LABEL_PX = 12.0
 BEND_HIGHEST = 0.16

@@ -9,8 +9,7 @@ from qnet.model.gates import HELD, GateEntry
 from qnet.report.case import Case
 from qnet.report.charts import round_step
 from qnet.report.drawing import px
-from qnet.report.text import show_share
-from qnet.units import PS_PER_NS, PS_PER_US, show_time
+from qnet.units import PS_PER_NS, PS_PER_US, show_share, show_time
 
 LEFT = 92.0
 WIDTH = 1000.0

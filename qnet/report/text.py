@@ -15,7 +15,7 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import PortProof, Proof, StreamProof
 from qnet.model.topology import Topology
 from qnet.model.verdict import Outcome, Row, Verdict
-from qnet.units import PPB, PS_PER_S, show_rate, show_time
+from qnet.units import PPB, PS_PER_S, show_rate, show_share, show_time
 
 FINDINGS_SHOWN = 20
 """A broken plan breaks its rules a thousand times; the first few say enough on a terminal."""
@@ -89,16 +89,6 @@ def show(kind: str, value: int | None) -> str:
     if kind in {"egress", "placed"}:
         return show_rate(value)
     return show_share(value) if kind == "loss" else f"{value:,}"
-
-
-def show_share(share_ppb: int) -> str:
-    """Write a ratio as a percentage; more than nothing never reads as nothing.
-
-    show_share(1_000_000) is '0.1 %' and show_share(1) is '0.0000001 %'.
-    """
-    digits = 3 if share_ppb >= PPB // 100 else 7
-    text = f"{share_ppb * 100 / PPB:.{digits}f}"
-    return f"{text.rstrip('0').rstrip('.')} %"
 
 
 def headline(verdict: Verdict) -> str:

@@ -46,7 +46,8 @@ class Law:
     timetable: tuple[int, ...] = ()
     """Of a timed source: when its frames are due within the `gap`, by the clock of its node."""
     first_step: int = 0
-    """How many of these are left out, since the clock would show them before time zero."""
+    """How many of these are left out, all of an interval or none, since the clock would show them
+    before time zero."""
 
 
 @dataclass(frozen=True)
@@ -141,31 +142,34 @@ def _stream_law(
 def _timed_law(stream: Stream, path: PathPlan, topology: Topology, plan: Plan, errors: Ints) -> Law:
     """Return the law of a gated stream: its first port has frame k when the plan starts it there.
 
-    The times are those of the talker's clock.
+    The times are those of the talker's clock. What would begin before time zero is left out with
+    all of its interval: frames of one window go together.
     """
-    assert plan.gate_cycle_ps is not None, "gated streams have a gate cycle"
+    cycle_ps = plan.gate_cycle_ps
+    assert cycle_ps is not None, "gated streams have a gate cycle"
     port = topology.port_by_name[path.ports[0]]
     phase_ps = topology.node_by_name[port.source].clock.phase_ps
     table = tuple(phase_ps + starts[0] for starts in path.starts_ps)
+
+    def due_ps(number: int) -> int:
+        gone, step = divmod(number, len(table))
+        shown = table[step] + gone * cycle_ps
+        return int(when_shown(shown, errors, walks.CLOCK_BLOCK_PS))
+
     first_step = 0
-    while True:
-        gone, step = divmod(first_step, len(table))
-        shown = table[step] + gone * plan.gate_cycle_ps
-        due = int(when_shown(shown, errors, walks.CLOCK_BLOCK_PS))
-        if due >= 0:
-            break
-        first_step += 1
+    while min(due_ps(first_step + i) for i in range(stream.max_packets)) < 0:
+        first_step += stream.max_packets
     packets = 1 + stream.excess_packets
     return Law(
         kind=TIMED,
-        gap=plan.gate_cycle_ps,
+        gap=cycle_ps,
         shift=0,
         packets=packets,
-        first_ps=due,
+        first_ps=due_ps(first_step),
         first_cycle=0,
         period_cycles=0,
         sizes=((stream.frame_bytes, 1),),
-        frames_per_s=len(table) * packets * PS_PER_S / plan.gate_cycle_ps,
+        frames_per_s=len(table) * packets * PS_PER_S / cycle_ps,
         timetable=table,
         first_step=first_step,
     )

@@ -309,7 +309,7 @@ def test_losses_are_rounded_up_and_judged_exactly() -> None:
     assert figures(row(kept, "bulk", "loss")) == (10**6, None, 10**6, "pass")
     broken = judged(observation(bulk={"lost": 1, "sent": 999}))
     assert figures(row(broken, "bulk", "loss")) == (10**6, None, 1_001_002, "fail")
-    assert row(broken, "bulk", "loss").reason == "1002 ppb over the promise"
+    assert row(broken, "bulk", "loss").reason == "0.0001002 % over the promise"
     assert broken.outcome == "fail"
 
 

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from qnet.model.verdict import Verdict
-from qnet.report.text import answer, headline, print_verdict, result, show, show_share
+from qnet.report.text import answer, headline, print_verdict, result, show
+from qnet.units import show_share
 from tests.unit.report_case import case, row, verdict
 
 NARROW = """\
