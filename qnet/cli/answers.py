@@ -18,6 +18,7 @@ from qnet.cli.options import (
 )
 from qnet.cli.output import say, say_json, say_json_text
 from qnet.cli.stages import (
+    Left,
     answer,
     check_measure,
     check_out,
@@ -25,7 +26,6 @@ from qnet.cli.stages import (
     emulate,
     emulate_stretched,
     keeping,
-    leave_run,
     load_scenario,
     make_plan,
     make_proof,
@@ -111,7 +111,6 @@ def run(
         plan = make_plan(scenario, search=searching(scenario, budget, rounds))
         proof = make_proof(scenario, plan)
         observation = observe(scenario, plan, simulation["threads"], keep, *traced)
-    leave_run(out, scenario, observation, simulation["measure"])
     emulation = None
     if tier == "mininet":
         how = {"dilation": dilation, "captures": captures}
@@ -121,7 +120,8 @@ def run(
 
         wanted = Options(cuts=cuts, captures=captures, capture_switches=switches)
         emulation = emulate(scenario, plan, proof, observation, sample, wanted)
-    answer(scenario, plan, proof, [observation], as_json, out, port, emulation)
+    left = Left(out, port, run=True, measurements=simulation["measure"])
+    answer(scenario, plan, proof, [observation], as_json, left, emulation)
 
 
 def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None:
@@ -208,7 +208,7 @@ def check(
     check_port(scenario, port)
     check_out(out)
     given = read_plan(str(plan_file))
-    answer(scenario, given, make_proof(scenario, given), [], as_json, out, port)
+    answer(scenario, given, make_proof(scenario, given), [], as_json, Left(out, port))
 
 
 @main.command()
@@ -245,8 +245,8 @@ def simulate(
             where = str(plan_file)
             raise InputError(Problem(where, 0, 0, one.subject, one.message) for one in unfit)
         observation = observe(scenario, given, simulation["threads"], keep, *traced)
-    leave_run(out, scenario, observation, simulation["measure"])
-    answer(scenario, given, proof, [observation], as_json, out, port)
+    left = Left(out, port, run=True, measurements=simulation["measure"])
+    answer(scenario, given, proof, [observation], as_json, left)
 
 
 @main.command()

@@ -14,6 +14,7 @@ from qnet.cli.door import main
 from qnet.cli.options import report_options, scenario_options, simulation_options
 from qnet.cli.output import say, say_json
 from qnet.cli.stages import (
+    Left,
     answer,
     check_out,
     check_port,
@@ -161,7 +162,7 @@ def emulate(
 
         wanted = Options(controller=controller, rules_file=rules_file)
         result = emulate_plan(*witnesses, wanted)
-    answer(scenario, plan, proof, [observation], as_json, out, port, result)
+    answer(scenario, plan, proof, [observation], as_json, Left(out, port), result)
 
 
 def _check_heeded(*options: tuple[str, object, bool, str]) -> None:
@@ -202,11 +203,23 @@ def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_j
 
 
 @main.command()
-def cleanup() -> None:
-    """Remove what emulations that were killed have left on this machine."""
+@click.argument(
+    "folders",
+    nargs=-1,
+    metavar="[FOLDER]...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+def cleanup(folders: tuple[Path, ...]) -> None:
+    """Remove what commands that were killed have left: emulations on this machine, half-written
+    results in each FOLDER (default: the current one).
+    """
     from qnet.emulate.cleanup import cleanup as clean
+    from qnet.model.write import remove_leftovers
 
-    for words in clean() or ["nothing was left"]:
+    told = clean()
+    for folder in folders or (Path(),):
+        told += [f"removed {path}" for path in remove_leftovers(folder)]
+    for words in told or ["nothing was left"]:
         say(words)
 
 

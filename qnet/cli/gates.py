@@ -281,6 +281,7 @@ def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
 
 def _write_all(folder: Path, texts: dict[str, str]) -> None:
     """Write all files, or none when a node's name is not one of a file."""
+    from qnet.model.folder import whole_folder
     from qnet.model.write import write_text
 
     unfit = [name for name in texts if Path(name).name != name]
@@ -288,7 +289,7 @@ def _write_all(folder: Path, texts: dict[str, str]) -> None:
         what = "the name of a node is not one of a file"
         raise InputError(Problem(name, 0, 0, "", what) for name in unfit)
     check_out(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    with whole_folder(folder, tuple(texts)) as new:
+        for name, text in texts.items():
+            write_text(new / name, text)
     say(f"{len(texts)} files in {folder}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qnet.cli.door import cannot_be_written
 from qnet.cli.output import say, say_json
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qnet.model.proof import Proof
     from qnet.model.read import Scenario
     from qnet.model.verdict import Verdict
+    from qnet.report.case import Case
     from qnet.schedule.repair.search import Search
     from qnet.simulate.checkpoint import Checkpoint
 
@@ -314,21 +315,6 @@ def parse_time(option: str, text: str) -> int:
     return time_ps
 
 
-def leave_run(
-    out: Path | None, scenario: Scenario, observation: Observation, measure: bool
-) -> None:
-    """Leave in a folder what the run was, and its measurements."""
-    if out is None:
-        return
-    from qnet.report.run_folder import write_run
-
-    write_run(out, scenario, observation)
-    if measure:
-        from qnet.report.measurements import write_measurements
-
-        write_measurements(out / "measurements", scenario.topology, scenario.profile, observation)
-
-
 def emulate(
     scenario: Scenario,
     plan: Plan,
@@ -403,17 +389,43 @@ def read_cut(scenario: Scenario, text: str) -> Cut:
         raise InputError([Problem("--cut", 0, 0, text, str(error))]) from None
 
 
+class Left(NamedTuple):
+    """What a command leaves in a folder: reports, and what there was to be asked about."""
+
+    out: Path | None
+    port: str | None
+    run: bool = False
+    measurements: bool = False
+
+
+def leave(left: Left, scenario: Scenario, case: Case) -> None:
+    """Leave all that is to be left, or nothing."""
+    from qnet.model.folder import whole_folder
+    from qnet.report.files import write_report
+    from qnet.report.run_folder import OWN, write_run
+
+    observation = case.observation
+    assert left.out is not None
+    with whole_folder(left.out, OWN) as folder:
+        write_report(folder, case, left.port)
+        if left.run and observation is not None:
+            write_run(folder, left.out, scenario, observation)
+        if left.measurements and observation is not None:
+            from qnet.report.measurements import write_measurements
+
+            write_measurements(folder / "measurements", case.topology, case.profile, observation)
+
+
 def answer(
     scenario: Scenario,
     plan: Plan,
     proof: Proof,
     observations: Sequence[Observation],
     as_json: bool,
-    out: Path | None,
-    port: str | None,
+    left: Left,
     emulation: Emulation | None = None,
 ) -> None:
-    """Judge, print, write the reports and set the exit code."""
+    """Judge, print, leave the reports in a folder and set the exit code."""
     from rich.console import Console
 
     from qnet.check.verdict import judge
@@ -423,14 +435,12 @@ def answer(
         scenario.topology, scenario.profile, plan, proof, observations, emulation
     )
     observation = observations[0] if observations else None
-    if out is not None:
+    if left.out is not None:
         from qnet.report.case import Case
-        from qnet.report.files import write_report
 
         topology, profile = scenario.topology, scenario.profile
-        write_report(
-            out, Case(topology, profile, plan, proof, observation, verdict, emulation), port
-        )
+        case = Case(topology, profile, plan, proof, observation, verdict, emulation)
+        leave(left, scenario, case)
     if as_json:
         whole = answer(verdict, plan, proof, observation, scenario.topology, emulation)
         say_json(whole)
@@ -438,7 +448,7 @@ def answer(
         print_verdict(verdict, Console())
         if emulation is not None:
             print_witnesses(emulation, Console())
-        if out is not None:
-            say(f"report: {out / 'report.html'}")
+        if left.out is not None:
+            say(f"report: {left.out / 'report.html'}")
     if verdict.outcome == "fail":
         sys.exit(1)

@@ -17,6 +17,7 @@ from qnet import __version__
 from qnet.emulate.openflow import show_ipv4, show_mac
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.exchange.pcapng import Interface, Packet, capture
+from qnet.model.folder import whole_folder
 from qnet.model.write import write_bytes
 
 HOST = 0
@@ -46,8 +47,16 @@ def write_captures(folder: Path, wiring: Wiring, sights: Iterable[Sight]) -> lis
     """Write one capture for each host and each switch at which frames were seen.
 
     Frames are in order of time and, of one time, in the order given. Returns the files: hosts in
-    order of their names, then switches.
+    order of their names, then switches. What an earlier run left there for one of the nodes goes.
     """
+    names = [f"{node.name}.pcapng" for node in wiring.topology.nodes]
+    own = [*names, *(f"{SWITCHES}/{name}" for name in names)]
+    with whole_folder(folder, own) as new:
+        written = _write(new, wiring, sights)
+    return [folder / path.relative_to(new) for path in written]
+
+
+def _write(folder: Path, wiring: Wiring, sights: Iterable[Sight]) -> list[Path]:
     by_file: dict[tuple[bool, str], list[Sight]] = {}
     for one in sights:
         by_file.setdefault((one.port != HOST, one.node), []).append(one)

@@ -63,6 +63,7 @@ from qnet.model.histogram import quantile_ps
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.model.write import write_text
 from qnet.simulate.ports.account import CAUSES, no_room
 from qnet.simulate.setup import owners
 
@@ -151,7 +152,7 @@ class Run:
         self.say(f"build {len(self.rules)} switches and their hosts")
         outside = self.options.controller
         if self.options.rules_file is not None:
-            self.options.rules_file.write_text(to_text(self.rules), encoding="utf-8")
+            write_text(self.options.rules_file, to_text(self.rules))
         with ExitStack() as stack:
             app = None
             if outside is None:

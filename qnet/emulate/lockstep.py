@@ -27,6 +27,7 @@ from qnet.emulate.walk import Cut, Watch, walk
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.proof import Proof
+from qnet.model.write import write_text
 from qnet.simulate.kernels import NEVER
 
 CONVERGE_S = 60.0
@@ -82,7 +83,7 @@ def emulate(
     rules = [one for one in case.rules if one.name in node_ports]
     plain, _ = walk(case, None)
     if options.rules_file is not None:
-        options.rules_file.write_text(to_text(rules), encoding="utf-8")
+        write_text(options.rules_file, to_text(rules))
     with ExitStack() as stack:
         stack.enter_context(unwinding())
         start = time.perf_counter()

@@ -6,7 +6,7 @@ from qnet.model.fields import Noun
 
 
 class Record(Noun):
-    """One run. Files are named as they were given; their hashes are those of the plan."""
+    """One run. Files are named from the run's folder on; their hashes are those of the plan."""
 
     qnet_version: str
     topology_file: str

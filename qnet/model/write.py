@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
-import tempfile
+import secrets
+import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -41,34 +44,104 @@ def write_bytes(path: Path | str, parts: Iterable[bytes]) -> None:
 def writing(path: Path | str, *, durable: bool = False) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of `path` when all has been written, and only then.
 
-    A durable one is on the disk, not only on its way there, before it does. Raises
-    EnvironmentMissing as `write_text` does.
+    A durable one is on the disk, not only on its way there, before it does. What earlier writers of
+    the same name left when they were killed is removed. Raises EnvironmentMissing as `write_text`.
     """
     target = Path(path)
-    temporary: str | None = None
+    held: Temporary | None = None
     try:
         if target.exists() and not target.is_file():
             with target.open("wb") as device:
                 yield device
             return
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
+        target = Path(os.path.realpath(target))
+        remove_leftovers(target.parent, target.name)
+        held = Temporary(target)
+        with os.fdopen(held.handle, "wb", closefd=False) as file:
             yield file
+            file.flush()
             if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-        temporary = None
+                os.fsync(held.handle)
+        if target.exists():
+            held.path.chmod(stat.S_IMODE(target.stat().st_mode))
+        held.path.replace(target)
         if durable:
             _keep_name(target.parent)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise EnvironmentMissing(f"{target} cannot be written: {reason}") from error
+        raise EnvironmentMissing(f"{path} cannot be written: {reason}") from error
     finally:
-        if temporary is not None:
+        if held is not None:
+            held.close()
+
+
+_PART = ".qnet-part"
+_RANDOM_BYTES = 6
+
+
+class Temporary:
+    """A file or folder beside its target, under a name of its own, while it is being written.
+
+    It is locked for so long. The system unlocks it when the process ends, however that ends: what
+    is not locked has no owner any more.
+    """
+
+    def __init__(self, target: Path, *, folder: bool = False) -> None:
+        while True:
+            mark = secrets.token_hex(_RANDOM_BYTES)
+            self.path = target.with_name(f".{target.name[:40]}.{mark}{_PART}")
+            if folder:
+                self.path.mkdir()
+                self.handle = os.open(self.path, os.O_RDONLY)
+            else:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                self.handle = os.open(self.path, flags, 0o666)
+            with contextlib.suppress(OSError):  # some file systems have no locks
+                fcntl.flock(self.handle, fcntl.LOCK_EX)
+            if self._is_there():
+                return
+            os.close(self.handle)  # it was taken for a leftover before it was locked
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self.handle))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Remove what lies under the name still."""
+        _remove(self.path)
+        os.close(self.handle)
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
+    """Remove what killed writers of `name`, or of any name, left in a folder; return what."""
+    start = "." if name is None else f".{name[:40]}."
+    length = 2 * _RANDOM_BYTES + len(_PART)
+    removed = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            fits = entry.name.startswith(start) and entry.name.endswith(_PART)
+            if not fits or (name is not None and len(entry.name) != len(start) + length):
+                continue
+            path = Path(entry.path)
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove(path)
+                    removed.append(path)
+                finally:
+                    os.close(handle)
+    return removed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _keep_name(folder: Path) -> None:
@@ -79,10 +152,3 @@ def _keep_name(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _umask() -> int:
-    """Return the process's mask: temporary files are private, results are not."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

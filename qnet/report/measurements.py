@@ -19,6 +19,7 @@ from qnet.model.observation import Observation, Traffic
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.model.write import writing
+from qnet.report.run_folder import TABLES
 
 Columns = Mapping[str, Sequence[str] | Sequence[int | None]]
 
@@ -29,15 +30,18 @@ def write_measurements(
     folder: Path, topology: Topology, profile: Profile, observation: Observation
 ) -> tuple[Path, ...]:
     """Write traffic, latency, ports, series and drops; return their paths."""
-    tables = {
-        "traffic": _traffic(profile, observation),
-        "latency": _latency(profile, observation),
-        "ports": _ports(topology, observation),
-        "series": _series(observation),
-        "drops": _drops(observation),
-    }
+    tables = (
+        _traffic(profile, observation),
+        _latency(profile, observation),
+        _ports(topology, observation),
+        _series(observation),
+        _drops(observation),
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    return tuple(write_table(folder / f"{name}.parquet", rows) for name, rows in tables.items())
+    return tuple(
+        write_table(folder / f"{name}.parquet", rows)
+        for name, rows in zip(TABLES, tables, strict=True)
+    )
 
 
 def write_table(path: Path, columns: Columns) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,23 @@ from qnet.model.write import to_json, write_bytes, write_text
 
 TOPOLOGY, TRAFFIC = "inputs/topology.yaml", "inputs/traffic.yaml"
 
+TABLES = ("traffic", "latency", "ports", "series", "drops")
+"""Files of measurements."""
+
+OWN = (
+    "verdict.json",
+    "plan.json",
+    "junit.xml",
+    "report.html",
+    "emulation.json",
+    "run.json",
+    "observation.json",
+    TOPOLOGY,
+    TRAFFIC,
+    *(f"measurements/{name}.parquet" for name in TABLES),
+)
+"""What a command can leave in a folder; what one leaves there takes the place of all of it."""
+
 
 class Run(NamedTuple):
     """A run that was left in a folder."""
@@ -36,13 +54,16 @@ class Run(NamedTuple):
     """What has changed since; none of it changes what the folder holds."""
 
 
-def write_run(folder: Path, scenario: Scenario, observation: Observation) -> None:
-    """Write run.json, observation.json and the files that the run was made from."""
+def write_run(folder: Path, place: Path, scenario: Scenario, observation: Observation) -> None:
+    """Write run.json, observation.json and the files that the run was made from.
+
+    `place` is where the folder will be found.
+    """
     simulation = scenario.profile.simulation
     record = Record(
         qnet_version=__version__,
-        topology_file=scenario.topology_file,
-        traffic_file=scenario.traffic_file,
+        topology_file=_from(place, scenario.topology_file),
+        traffic_file=_from(place, scenario.traffic_file),
         topology_sha256=scenario.topology_sha256,
         traffic_sha256=scenario.traffic_sha256,
         settings=tuple(sorted(scenario.settings.items())),
@@ -54,6 +75,12 @@ def write_run(folder: Path, scenario: Scenario, observation: Observation) -> Non
     write_bytes(folder / TRAFFIC, [scenario.traffic_bytes])
     write_text(folder / "run.json", to_json(record))
     write_text(folder / "observation.json", to_json(observation))
+
+
+def _from(place: Path, name: str) -> str:
+    """Name a file from a folder on, so that it is found wherever both are looked at from."""
+    way = os.path.relpath(Path(name).resolve(), place.resolve())
+    return way.encode("utf-8", "backslashreplace").decode()
 
 
 def read_run(folder: Path) -> Run:
@@ -85,18 +112,20 @@ def read_run(folder: Path) -> Run:
     simulation = scenario.profile.simulation.model_copy(update=changes)
     profile = scenario.profile.model_copy(update={"simulation": simulation})
     observation = read_observation(str(folder / "observation.json"))
-    return Run(replace(scenario, profile=profile), plan, observation, _notes(record, settings))
+    notes = _notes(folder, record, settings)
+    return Run(replace(scenario, profile=profile), plan, observation, notes)
 
 
-def _notes(record: Record, settings: dict[str, str]) -> tuple[str, ...]:
+def _notes(folder: Path, record: Record, settings: dict[str, str]) -> tuple[str, ...]:
     notes = []
     for name, was, used in (
         (record.topology_file, record.topology_sha256, {}),
         (record.traffic_file, record.traffic_sha256, settings),
     ):
-        path = Path(name)
+        path = Path(os.path.normpath(folder.resolve() / name))
         if path.is_file() and hash_of(read_bytes(path, FILE_BYTES_HIGHEST), used) != was:
-            notes.append(f"{name} has changed since this run; this is the run as it was")
+            shown = os.path.relpath(path)
+            notes.append(f"{shown} has changed since this run; this is the run as it was")
     if record.qnet_version != __version__:
         notes.append(f"the run was made with qnet {record.qnet_version}, this is {__version__}")
     return tuple(notes)

@@ -52,8 +52,8 @@ def _told(
     code = 0
     try:
         stages.answer(
-            answer.scenario, answer.plan, answer.proof, [answer.observation], as_json, None, None,
-            result,
+            answer.scenario, answer.plan, answer.proof, [answer.observation], as_json,
+            stages.Left(None, None), result,
         )  # fmt: skip
     except SystemExit as end:
         code = int(str(end.code))
