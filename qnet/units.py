@@ -18,8 +18,13 @@ PS_PER_MS = 10**9
 PS_PER_S = 10**12
 PPB = 10**9
 
-WIRE_OVERHEAD_BYTES = 20
-"""Preamble and start delimiter (8) and inter-packet gap (12): IEEE 802.3 clauses 3.1.1, 4.4.2."""
+PREAMBLE_BYTES = 8
+"""Preamble and start delimiter: IEEE 802.3 clause 3.1.1."""
+
+GAP_BYTES = 12
+"""Inter-packet gap: IEEE 802.3 clause 4.4.2. It follows the last bit of a frame."""
+
+WIRE_OVERHEAD_BYTES = PREAMBLE_BYTES + GAP_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +204,17 @@ def wire_bytes(frame_bytes: int) -> int:
 
 
 def serialisation_ps(frame_bytes: int, rate_bps: int) -> int:
-    """Time to send a frame with its preamble and gap, rounded up.
+    """Time that a frame holds the line, with its preamble and the gap after it, rounded up.
 
     serialisation_ps(64, 400 * 10**9) is 1680.
     """
     return ceil_div(wire_bytes(frame_bytes) * 8 * PS_PER_S, rate_bps)
+
+
+def last_bit_ps(frame_bytes: int, rate_bps: int) -> int:
+    """Time from the first bit of a frame's preamble to the frame's last bit, rounded up.
+
+    The gap that follows holds the line for the next frame and delays this one by nothing.
+    last_bit_ps(64, 400 * 10**9) is 1440.
+    """
+    return ceil_div((frame_bytes + PREAMBLE_BYTES) * 8 * PS_PER_S, rate_bps)

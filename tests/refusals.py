@@ -145,7 +145,7 @@ def too_unsteady(
         return show_time(most_ps) == limit
     for chain in chains(topology, stream):
         latest_ps, open_ps = latency_ps(topology, chain)
-        slow_ps = -(-(stream.frame_bytes + 20) * BYTE_PS // chain[-1].rate_bps)
+        slow_ps = -(-(stream.frame_bytes + 8) * BYTE_PS // chain[-1].rate_bps)
         in_time = stream.max_latency_ps is None or latest_ps <= stream.max_latency_ps
         if in_time and open_ps - slow_ps <= most_ps:
             return False
@@ -180,7 +180,7 @@ def no_buffers(
         ready_ps += near.propagation_ps + node.processing.high_ps
         shift = -(-(ready_ps - node.clock.phase_ps + node.clock.error_ps) // cycle_ps)
         early_ps = here.clock.phase_ps - here.clock.error_ps + near.propagation_ps
-        early_ps += -(-(stream.frame_bytes + 20) * BYTE_PS // near.rate_bps)
+        early_ps += -(-(stream.frame_bytes + 8) * BYTE_PS // near.rate_bps)
         early_ps += node.processing.low_ps
         free_ps = node.clock.phase_ps + (shift - buffers + 1) * cycle_ps + node.clock.error_ps
         if early_ps < free_ps:

@@ -194,6 +194,9 @@ class SlowHop:
     queued: int
     started: int
     ended: int
+    """Its last bit has left."""
+    free: int
+    """The wire may be used again."""
 
 
 @dataclass
@@ -287,6 +290,10 @@ class SlowSimulator:
 
     def line_time(self, port: int, size: int) -> int:
         return -int(-Fraction((size + 20) * 8 * 10**12, self.ports[port].rate_bps) // 1)
+
+    def to_last_bit(self, port: int, size: int) -> int:
+        """From a frame's begin to its last bit: the gap, 12 bytes, follows that."""
+        return -int(-Fraction((size + 8) * 8 * 10**12, self.ports[port].rate_bps) // 1)
 
     # Coming in
 
@@ -556,11 +563,13 @@ class SlowSimulator:
         state = self.states[number]
         if state.wire is not None:
             frame, begun, rest = state.wire
-            ends = begun + self.line_time(number, rest)
-            if time >= ends:
+            last_bit = begun + self.to_last_bit(number, rest)
+            if time >= last_bit:
                 state.wire = None
+                state.free_at = begun + self.line_time(number, rest)
+                self.push(state.free_at, 1, number, 0, 0, None)
                 self.uses[number].wire_bytes += rest + 20
-                self.leave(ends, begun, number, frame, cut_through=False)
+                self.leave(last_bit, begun, number, frame, cut_through=False)
             else:
                 self.try_to_cut(time, number)
                 return
@@ -582,7 +591,7 @@ class SlowSimulator:
 
     def begin_preemptable(self, time: int, number: int, frame: _Frame, rest: int) -> None:
         self.states[number].wire = (frame, time, rest)
-        self.push(time + self.line_time(number, rest), 1, number, 0, 0, None)
+        self.push(time + self.to_last_bit(number, rest), 1, number, 0, 0, None)
         self.try_to_cut(time, number)
 
     def try_to_cut(self, time: int, number: int) -> None:
@@ -637,7 +646,8 @@ class SlowSimulator:
         state.free_at = time + line
         self.push(state.free_at, 1, number, 0, 0, None)
         self.uses[number].wire_bytes += frame.size + 20
-        self.leave(time + line, time, number, frame, cut_through=True)
+        last_bit = time + self.to_last_bit(number, frame.size)
+        self.leave(last_bit, time, number, frame, cut_through=True)
 
     def leave(
         self, left: int, begun: int, number: int, frame: _Frame, *, cut_through: bool
@@ -645,7 +655,16 @@ class SlowSimulator:
         port, source = self.ports[number], self.sources[frame.source]
         self.uses[number].frames += 1
         self.log[number].append(
-            SlowHop(frame.source, frame.hop, frame.birth, frame.size, frame.queued, begun, left)
+            SlowHop(
+                frame.source,
+                frame.hop,
+                frame.birth,
+                frame.size,
+                frame.queued,
+                begun,
+                left,
+                self.states[number].free_at,
+            )
         )
         if port.loses is not None and port.loses(frame.size):
             self.drop(number, frame, "link")

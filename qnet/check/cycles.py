@@ -20,7 +20,7 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import PortProof
 from qnet.model.topology import Clock, Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 
 CQF_BUFFERS = 2
 
@@ -230,7 +230,7 @@ def _check_not_early(
     queued_ps = (
         _begin_ps(topology, near, near.cycle)
         - near.clock.error_ps
-        + serialisation_ps(one.stream.frame_bytes, near.port.rate_bps)
+        + last_bit_ps(one.stream.frame_bytes, near.port.rate_bps)
         + near.port.propagation_ps
         + far.processing_ps_min
     )
@@ -409,14 +409,15 @@ def bound(topology: Topology, one: Reservation) -> tuple[int, int]:
 def arrivals(topology: Topology, one: Reservation) -> tuple[int, int]:
     """Return the least and the largest time from sending to arrival, over all paths.
 
-    A perfect clock, T = 10 us, cycle 7 of the last port, a line time of 1.2 us, 100 us of fibre and
-    a frame sent at 0: from 171.2 us to 180 us.
+    A perfect clock, T = 10 us, cycle 7 of the last port, 1.2 us to the last bit, 100 us of fibre
+    and a frame sent at 0: from 171.2 us to 180 us. The gap ends within the cycle too, so the last
+    bit comes sooner than that; what is left of the cycle is on the safe side.
     """
     low, high = [], []
     for path in one.paths:
         last = path[-1]
         passed_ps = last.port.propagation_ps - one.send_ps
-        shortest_ps = serialisation_ps(one.stream.frame_bytes, last.port.rate_bps)
+        shortest_ps = last_bit_ps(one.stream.frame_bytes, last.port.rate_bps)
         begin_ps = _begin_ps(topology, last, last.cycle)
         low.append(begin_ps - last.clock.error_ps + shortest_ps + passed_ps)
         dead_ps = _dead_ps(topology, last.port) if one.is_cqf else 0

@@ -2,7 +2,7 @@
 
 A frame of B bytes, preamble and gap included, holds a line of R bit/s for 8 B / R, in picoseconds
 rounded up; frame i of some back to back has its first bit out i such times after the first frame's,
-its last bit one time later. Devices count in steps, and what lasts a part of a step takes the whole
+its last bit one time later, less the gap: with preamble (8 bytes at most) and its own, rounded up. Devices count in steps, and what lasts a part of a step takes the whole
 of it: the frames of a period together, a window, a way from port to port. Nothing here is taken
 from what schedulers work with: positions are written down and compared.
 """
@@ -37,12 +37,14 @@ class Hop(NamedTuple):
 def hops_of(problem: GateProblem, stream: GateStream, route: Sequence[GatePort]) -> list[Hop]:
     """Go along a route with the frames of one period.
 
-    1000 B and 20 B more at 1 Gb/s are on the line for 8.16 us; with 1 us of wire and 2 us of
-    processing they leave the next port 11.16 us after they left this one, or later.
+    1000 B and 20 B more at 1 Gb/s hold the line for 8.16 us and are out after 8.064 us; with 1 us
+    of wire and 2 us of processing they leave the next port 11.064 us after they left this one, or
+    later.
     """
     hops: list[Hop] = []
     near: GatePort | None = None
     for port in route:
+        line = _one_frame(problem.overhead_bytes + stream.frame_bytes, port)
         sent = _positions(problem, stream, port)
         least = most = 0
         if near is not None:
@@ -57,7 +59,7 @@ def hops_of(problem: GateProblem, stream: GateStream, route: Sequence[GatePort])
         hops.append(
             Hop(
                 port=port,
-                window=whole_steps(problem, sent[-1][1] + port.margin_ps),
+                window=whole_steps(problem, sent[-1][0] + line + port.margin_ps),
                 last_bit=whole_steps(problem, sent[-1][1]),
                 way_least=least,
                 way_most=most,
@@ -73,7 +75,7 @@ def guard_of(problem: GateProblem, port: GatePort) -> int:
     """Return how long before a window a frame of `guard_bytes` must not begin any more."""
     if not problem.guard_bytes:
         return 0
-    return whole_steps(problem, _one_frame(problem, problem.guard_bytes, port))
+    return whole_steps(problem, _one_frame(problem.overhead_bytes + problem.guard_bytes, port))
 
 
 def whole_steps(problem: GateProblem, time: int) -> int:
@@ -83,14 +85,16 @@ def whole_steps(problem: GateProblem, time: int) -> int:
 
 
 def _positions(problem: GateProblem, stream: GateStream, port: GatePort) -> list[tuple[int, int]]:
-    """Return begin and end of the first and the last frame of a period on the line.
+    """Return first and last bit of the first and the last frame of a period on the line.
 
-    They count from the begin of the first.
+    They count from the begin of the first. What overhead there is beyond a preamble of 8 bytes
+    follows the last bit.
     """
-    line = _one_frame(problem, stream.frame_bytes, port)
-    return [(number * line, (number + 1) * line) for number in (0, stream.packets - 1)]
+    line = _one_frame(problem.overhead_bytes + stream.frame_bytes, port)
+    out = _one_frame(min(problem.overhead_bytes, 8) + stream.frame_bytes, port)
+    return [(number * line, number * line + out) for number in (0, stream.packets - 1)]
 
 
-def _one_frame(problem: GateProblem, frame_bytes: int, port: GatePort) -> int:
-    bits, rest = divmod((frame_bytes + problem.overhead_bytes) * PS_BITS_PER_BYTE, port.rate_bps)
+def _one_frame(all_bytes: int, port: GatePort) -> int:
+    bits, rest = divmod(all_bytes * PS_BITS_PER_BYTE, port.rate_bps)
     return bits + 1 if rest else bits

@@ -28,7 +28,7 @@ from qnet.model.gates import HELD, GateEntry
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Node, Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
-from qnet.units import PS_PER_NS, ceil_div, serialisation_ps
+from qnet.units import PS_PER_NS, ceil_div, last_bit_ps, serialisation_ps
 
 NOWAIT_ROUNDING_PS = 5_000
 """What whole nanoseconds add to a hop: its line time, its way, its phases, each rounded up."""
@@ -195,7 +195,7 @@ def _slack_ps(stream: Stream, hops: tuple[GateHop, GateHop], starts_ps: tuple[in
     """Return from when a frame is surely in a queue to when its gate may open first.
 
     1000 B at 1 Gb/s sent at 0, 5 us of wire, 2 us of processing, clocks within 0.1 us and a start
-    of 16 us at the next node: 16 - 0.1 - (8.16 + 5 + 2 + 0.1) = 0.64 us.
+    of 16 us at the next node: 16 - 0.1 - (8.064 + 5 + 2 + 0.1) = 0.736 us.
     """
     near, far = hops
     queued_ps = (
@@ -203,7 +203,7 @@ def _slack_ps(stream: Stream, hops: tuple[GateHop, GateHop], starts_ps: tuple[in
         + starts_ps[0]
         + near.node.clock.error_ps
         + near.node.clock.wander_ps
-        + serialisation_ps(stream.frame_bytes, near.port.rate_bps)
+        + last_bit_ps(stream.frame_bytes, near.port.rate_bps)
         + near.port.propagation_ps
         + far.node.processing.high_ps
     )
@@ -266,7 +266,7 @@ def _arrivals(one: GatedStream) -> tuple[int, int]:
         first, last = path.hops[0].node.clock, path.hops[-1].node.clock
         port = path.hops[-1].port
         fixed_ps = last.phase_ps - first.phase_ps + port.propagation_ps
-        fixed_ps += serialisation_ps(one.stream.frame_bytes, port.rate_bps)
+        fixed_ps += last_bit_ps(one.stream.frame_bytes, port.rate_bps)
         passed = [fixed_ps + frame[-1] - frame[0] for frame in path.starts_ps]
         error_ps = first.error_ps + last.error_ps if len(path.hops) > 1 else 0
         low.append(min(passed) - error_ps)
@@ -350,7 +350,7 @@ def _earliest_ps(stream: Stream, path: GatedPath, number: int, start_ps: int) ->
     """Return when a frame may first be in a queue, by the fastest clock of the queue's node."""
     near, far = path.hops[number - 1], path.hops[number]
     passed_ps = (
-        serialisation_ps(stream.frame_bytes, near.port.rate_bps)
+        last_bit_ps(stream.frame_bytes, near.port.rate_bps)
         + near.port.propagation_ps
         + far.node.processing.low_ps
     )

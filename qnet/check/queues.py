@@ -5,10 +5,11 @@ no more than `burst + rate * t` bytes. At a port, all times in line time, with B
 the bursts and rates of a frame's own class, B_H and R_H those of the classes above it, l the frame
 itself and L the longest frame below:
 
-- *Strict priority.* It has left after (B_H + B - l + L) / (1 - R_H) + l at most, if R + R_H <= 1:
-  from when its class and those above last had nothing to send, one frame below was in the way, and
-  the rest is what came before it and what came above it until it began to leave.
-- *Credit*, of the highest class, with S its idle slope in parts of the rate: L + (B - l) / S + l,
+- *Strict priority.* Its last bit has left after (B_H + B - l + L) / (1 - R_H) + m at most, if
+  R + R_H <= 1, with m the frame without the gap that follows it: from when its class and those
+  above last had nothing to send, one frame below was in the way, and the rest is what came before
+  it and what came above it until it began to leave.
+- *Credit*, of the highest class, with S its idle slope in parts of the rate: L + (B - l) / S + m,
   if R <= S. When a frame begins, either credit has just come to zero, and all that was sent since
   it last was zero took S of the time, or one frame below was in the way after that.
 - *Asynchronous shaping.* As strict priority, but streams have their buckets anew at each port,
@@ -25,7 +26,7 @@ that a plan makes, weights, preemption or nodes that cut through. Lists of gates
 counted in `windows`. All is counted in whole numbers, rounded up.
 
 Three streams of one 1,500-byte frame (12.16 us at 1 Gb/s with preamble and gap) and bulk of 1,518
-bytes below (12.304 us), of which one has just begun: 3 * 12.16 + 12.304 = 48.784 us.
+bytes below (12.304 us), of which one has just begun: 3 * 12.16 + 12.304 - 0.096 = 48.688 us.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from qnet.check.windows import GivenList, Waiting, begins_after_ps, given
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
-from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+from qnet.units import PPB, PS_PER_S, ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 
 RESERVED = -1
 """In place of the rank of a class: above all others, and without a bucket."""
@@ -285,13 +286,14 @@ def _pass(
     for flow in flows:
         most_ps = None
         if above.is_known:
-            own_ps = serialisation_ps(min(flow.sizes), port.rate_bps)
-            before_ps = backlog_ps - own_ps
+            first_ps, once_ps = backlog_ps, below_ps
             if slope_ppb is None:
-                before_ps += above.load.burst_ps + below_ps
-                most_ps = ceil_div(before_ps * WHOLE, share) + own_ps
-            else:
-                most_ps = ceil_div(before_ps * WHOLE, share) + below_ps + own_ps
+                first_ps, once_ps = backlog_ps + above.load.burst_ps + below_ps, 0
+            most_ps = once_ps + max(
+                ceil_div((first_ps - serialisation_ps(size, port.rate_bps)) * WHOLE, share)
+                + last_bit_ps(size, port.rate_bps)
+                for size in flow.sizes
+            )
         _leave(topology, port, flow, most_ps)
     above.load = _sum([above.load, whole])
     # What leaves a queue that waits for credit comes in other bursts than it came in.
@@ -335,7 +337,12 @@ def _pass_windows(
             begins[own_ps] = begins_after_ps(gates, clock, waiting)
         begin_ps = begins.get(own_ps)
         most_ps = None if begin_ps is None else begin_ps + own_ps
-        _leave(topology, port, flow, most_ps)
+        # A longer frame ends no later than this; before its end is a gap, of one its rounding more.
+        gap_ps = min(
+            serialisation_ps(size, port.rate_bps) - last_bit_ps(size, port.rate_bps)
+            for size in flow.sizes
+        )
+        _leave(topology, port, flow, None if most_ps is None else most_ps - gap_ps)
         slowest_ps = None if most_ps is None or slowest_ps is None else max(slowest_ps, most_ps)
     above.members[name] = None if load is None or slowest_ps is None else (load, slowest_ps)
 
@@ -373,14 +380,18 @@ def _wire(
     if near is None or any(flow.is_shaped for flow in flows):
         return None
     processing = topology.node_by_name[port.source].processing
-    sizes = {size for flow in flows for size in flow.sizes}
-    lines = [
-        (serialisation_ps(one, port.rate_bps), serialisation_ps(one, near.rate_bps))
-        for one in sizes
-    ]
-    rate = max(ceil_div(WHOLE * here_ps, there_ps) for here_ps, there_ps in lines)
-    first_ps = max(here_ps for here_ps, _ in lines)
     varies_ps = processing.high_ps - processing.low_ps
+    sizes = {size for flow in flows for size in flow.sizes}
+    lines = {
+        one: (serialisation_ps(one, port.rate_bps), serialisation_ps(one, near.rate_bps))
+        for one in sizes
+    }
+    rate = max(ceil_div(WHOLE * here_ps, there_ps) for here_ps, there_ps in lines.values())
+    first_ps = max(here_ps for here_ps, _ in lines.values())
+    # Frames are in with their last bits, which are a gap before the end of line times: as far
+    # apart as these, but for what the gap of one is rounded up more than that of another.
+    gaps_ps = {there_ps - last_bit_ps(one, near.rate_bps) for one, (_, there_ps) in lines.items()}
+    varies_ps += max(gaps_ps) - min(gaps_ps)
     return _Load(first_ps + ceil_div(rate * varies_ps, WHOLE), rate)
 
 
@@ -393,8 +404,8 @@ def _backlog_ps(buckets: Sequence[_Load], wires: Sequence[_Load | None], share: 
     times = [(0, 0)]
     for bucket, wire in pairs:
         if wire is not None and wire.rate != bucket.rate:
-            least_ps = (bucket.burst_ps - wire.burst_ps) * WHOLE // (wire.rate - bucket.rate)
-            times.append((max(least_ps, 0), max(least_ps + 1, 0)))
+            apart, faster = (bucket.burst_ps - wire.burst_ps) * WHOLE, wire.rate - bucket.rate
+            times.append((max(apart // faster, 0), max(ceil_div(apart, faster), 0)))
     return max(
         sum(min(one.within(most_ps) for one in pair if one is not None) for pair in pairs)
         - share * least_ps // WHOLE
@@ -404,7 +415,7 @@ def _backlog_ps(buckets: Sequence[_Load], wires: Sequence[_Load | None], share: 
 
 def _leave(topology: Topology, port: Port, flow: _Flow, most_ps: int | None) -> None:
     """Take a flow to the node after a port, that it leaves after `most_ps` if that is known."""
-    own_ps = serialisation_ps(min(flow.sizes), port.rate_bps)
+    own_ps = last_bit_ps(min(flow.sizes), port.rate_bps)
     low_ps = high_ps = port.propagation_ps
     if port is not flow.ports[-1]:
         processing = topology.node_by_name[port.target].processing

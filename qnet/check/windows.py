@@ -17,7 +17,8 @@ horizontal distance of what comes and what is served at least):
   work the worst are nothing but the burst, and what just no longer fits into some window.
 
 One class open 1 ms of 3 ms, frames of 84 bytes at 1 Gb/s (672 ns) one at a time: a frame that comes
-671 ns before the close waits those and 2 ms, and takes 672 ns.
+671 ns before the close waits those and 2 ms, and takes 672 ns, less the gap that follows its last
+bit.
 """
 
 from __future__ import annotations

@@ -318,7 +318,8 @@ class Ports:
         port = parts.port[passage.port]
         if not port[g.QUEUES] <= ring < port[g.PREEMPTABLE]:
             return passage.time_ps
-        line_ps = network.line_time[network.rate[passage.port], passage.label & 0xFFFF]
+        frame_bytes = passage.label & 0xFFFF
+        line_ps = network.line_time[network.rate[passage.port], frame_bytes - k.GAP_BYTES]
         return passage.time_ps + max(int(line_ps - parts.head[passage.lane]), 0)
 
     def _place(self, passage: Passage) -> int:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from qnet.errors import Infeasible
 from qnet.model.fields import Noun
-from qnet.units import PS_PER_S, TIME, ceil_div, format_quantity
+from qnet.units import PREAMBLE_BYTES, PS_PER_S, TIME, ceil_div, format_quantity
 
 CYCLE_PS_MAX = 10**16
 """Beyond this (a few hours) times would come near the end of 64 bits."""
@@ -71,9 +71,11 @@ class GateStream(Noun):
 class GateProblem(Noun):
     """What is to be scheduled.
 
-    `overhead_bytes` is added to each frame on the wire (20 for preamble and gap; problems in
-    tsnkit's format count none). With `isolation` "frame" no two frames are in one queue at a time;
-    with "stream" a queue serves one stream only. `waiting` allows frames to wait in bridges.
+    `overhead_bytes` is added to each frame on the wire (20 for preamble and gap). 8 of them go
+    before it; what is left is gap, which holds the line after the frame's last bit and does not
+    delay it. Problems in tsnkit's format count neither: a frame holds the line for its own bytes.
+    With `isolation` "frame" no two frames are in one queue at a time; with "stream" a queue serves
+    one stream only. `waiting` allows frames to wait in bridges.
     Where `guard_bytes` is given, queues that no stream uses are open whenever a frame of so many
     bytes still ends before the next window, and up to the window where it is 0, for bridges that
     hold back by themselves what would not end in time. Frames of `held_queues` (bits) can be cut:
@@ -111,9 +113,11 @@ class GateProblem(Noun):
         exact = ceil_div((frame_bytes + self.overhead_bytes) * 8 * PS_PER_S, rate_bps)
         return ceil_div(exact, self.step_ps) * self.step_ps
 
-    def burst_ps(self, stream: GateStream, port: GatePort) -> int:
-        """Return how long the frames of one period hold the line, back to back."""
-        return self._whole_steps(stream.packets * self._exact_ps(stream, port))
+    def sent_ps(self, stream: GateStream, port: GatePort) -> int:
+        """Return what passes from the first bit of a period's frames to the last, back to back."""
+        before_ps = (stream.packets - 1) * self._exact_ps(stream, port)
+        bits = (stream.frame_bytes + min(self.overhead_bytes, PREAMBLE_BYTES)) * 8
+        return self._whole_steps(before_ps + ceil_div(bits * PS_PER_S, port.rate_bps))
 
     def window_ps(self, stream: GateStream, port: GatePort) -> int:
         """Return how long the gate is open for the frames of one period."""
@@ -124,13 +128,14 @@ class GateProblem(Noun):
         """Return what must pass between the first bits out of two ports in sequence.
 
         The frames of a period may follow each other over both ports, each behind the one before:
-        ten frames of 8 us that leave both ports at the same rate need 8 us and the lead.
+        ten frames of 8 us that leave both ports at the same rate need 8 us, less the gap after a
+        frame, and the lead.
         """
         slack = (stream.packets - 1) * min(
             self._exact_ps(stream, port), self._exact_ps(stream, following)
         )
         kept = slack // self.step_ps * self.step_ps
-        return self.burst_ps(stream, port) - kept + self.lead_ps(port, following)
+        return self.sent_ps(stream, port) - kept + self.lead_ps(port, following)
 
     def reach_ps(self, port: GatePort, following: GatePort) -> int:
         """Return what passes from the first bit out of a port to its being in the next queue.

@@ -39,8 +39,9 @@ class Wait(Noun):
 class Hop(Noun):
     """One port of the way; all times are of the run.
 
-    The frame is queued, waits, is on the wire from `started_ps` to `ended_ps` (preamble and gap
-    included), and is at the next port's queue, or handed over, at `reached_ps`. From `ended_ps`
+    The frame is queued, waits, is on the wire from `started_ps` to `ended_ps` (from the
+    first bit of its preamble to its last bit; the gap after it holds the wire for the next one),
+    and is at the next port's queue, or handed over, at `reached_ps`. From `ended_ps`
     on that is propagation, then processing (draw, and order kept), then a damper. Cycles are those
     of the port's node, `planned_cycle` as the plan has it for this frame.
     """

@@ -37,7 +37,7 @@ class Finding(Noun):
 
 
 class StreamProof(Noun):
-    """Worst cases of one stream, from the talker's last bit sent to the listener's last received.
+    """Worst cases of one stream, from the last bit handed over to the last one received.
 
     None where nothing can be proven: the stream is refused, its plan is broken, or it reserves
     nothing and what may be in its way has no bound.

@@ -227,7 +227,9 @@ class Stream(Noun):
         description="bytes around the payload; 18B is untagged Ethernet",
     )
     max_latency_ps: Time | None = Field(
-        None, alias="max-latency", description="RFC 9016 MaxLatency, last bit sent to last received"
+        None,
+        alias="max-latency",
+        description="RFC 9016 MaxLatency, last bit handed over to last bit received",
     )
     max_latency_variation_ps: Time | None = Field(
         None, alias="max-latency-variation", description="RFC 9016 MaxLatencyVariation"

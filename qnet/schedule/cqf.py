@@ -26,7 +26,7 @@ from qnet.schedule.capacity import cycle_capacity, hypercycle, need_bytes, other
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.reserve import placing_order
 from qnet.schedule.routes import Route, Routes
-from qnet.units import PS_PER_S, ceil_div, serialisation_ps, show_time
+from qnet.units import PS_PER_S, ceil_div, last_bit_ps, serialisation_ps, show_time
 
 CQF_BUFFERS = 2
 PROGRESS_STEP = 256
@@ -88,7 +88,7 @@ def why_not_crossed(topology: Topology, port: Port, frame_bytes: int) -> str | N
         )
         return f"{what}: dead time {_us(dead_ps)} ({parts}), cycle {_us(cycle_ps)}"
     arrives_ps = near.phase_ps - near.error_ps + port.propagation_ps + node.processing.low_ps
-    arrives_ps += serialisation_ps(frame_bytes, port.rate_bps)
+    arrives_ps += last_bit_ps(frame_bytes, port.rate_bps)
     early_ps = node.clock.phase_ps + node.clock.error_ps - arrives_ps
     if early_ps > 0:
         return f"{what}: a frame can come {_us(early_ps)} before its cycle begins at {port.target}"
@@ -219,7 +219,7 @@ class _State:
         clock = self._topology.node_by_name[last.source].clock
         begin_ps = clock.phase_ps + (hops - 1) * cycle_ps + last.propagation_ps
         begin_ps -= self._send_ps(stream, 0)
-        early_ps = begin_ps - clock.error_ps + serialisation_ps(stream.frame_bytes, last.rate_bps)
+        early_ps = begin_ps - clock.error_ps + last_bit_ps(stream.frame_bytes, last.rate_bps)
         used_ps = cycle_ps - dead_time_ps(self._topology, last)
         return early_ps, begin_ps + used_ps + clock.error_ps
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from qnet.model.topology import Port, Topology
 from qnet.schedule.routes import Edge, Route
-from qnet.units import ceil_div, serialisation_ps
+from qnet.units import ceil_div, last_bit_ps
 
 
 class TimedRoute(NamedTuple):
@@ -25,7 +25,7 @@ class TimedRoute(NamedTuple):
 
     def latency_ps_min(self, port: Port, frame_bytes: int) -> int:
         """Return the least latency when the last edge is left by that port."""
-        return self.latency_ps_max - self.window_ps + serialisation_ps(frame_bytes, port.rate_bps)
+        return self.latency_ps_max - self.window_ps + last_bit_ps(frame_bytes, port.rate_bps)
 
 
 def send_ps(topology: Topology, talker: str, cycle: int) -> int:
@@ -75,7 +75,7 @@ def buffers_needed(
 ) -> int:
     """Return the cycle buffers without which a frame could come too early (rule 3)."""
     open_ps = buffer_turn_ps(topology, edge, following)
-    open_ps -= serialisation_ps(frame_bytes, port.rate_bps)
+    open_ps -= last_bit_ps(frame_bytes, port.rate_bps)
     return ceil_div(open_ps, topology.tcqf.cycle_ps)
 
 

@@ -66,6 +66,10 @@ RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST, FLOOR, HOLD = 0, 1,
 
 BLOCK_BINS = 16
 
+GAP_BYTES = 12
+"""Of line time, after the last bit: a frame that holds the line as long as one of so many bytes
+less is this frame up to its last bit."""
+
 AHEAD, SOON = 8, 3
 """How many frames before it is used the place of a frame in a lane is asked for, and its hop."""
 
@@ -94,7 +98,7 @@ class Network(NamedTuple):
     """What does not change: ports, clocks and the run's own figures."""
 
     line_time: Ints
-    """[rate, frame bytes]: time on the wire, preamble and gap included."""
+    """[rate, frame bytes]: time for which the wire is held, preamble and gap included."""
     rate: Ints
     """[port]: row of `line_time`."""
     propagation: Ints
@@ -822,13 +826,13 @@ def serve_in_order(
 
             # Send it on.
             free_at = begins + line_times[rate, frame_bytes]
+            arrives = begins + line_times[rate, frame_bytes - GAP_BYTES] + propagation
             frames += 1
             wire_bytes += frame_bytes + 20
             if begins >= end:
                 continue
             if begins >= steady_from:
                 steady += frame_bytes + 20
-            arrives = free_at + propagation
             if target >= 0:
                 if target < inner:
                     arrives += processing
@@ -1064,7 +1068,8 @@ def serve_classes(
             counts[port, STEADY] += frame_bytes + 20
         started = now
         now += line_time[frame_bytes]
-        arrives = now + network.propagation[port]
+        ended = started + line_time[frame_bytes - GAP_BYTES]
+        arrives = ended + network.propagation[port]
         if target >= 0:
             if target < inner:
                 arrives += network.processing_low[port]
@@ -1075,7 +1080,7 @@ def serve_classes(
                 owner = routes.owner[position]
                 left_in = turn - routes.shift[position]
                 there = max(arrives, sender[target, LAST_ARRIVAL])
-                write_down(port, owner, came, started, now, there, birth, label, left_in, trace)
+                write_down(port, owner, came, started, ended, there, birth, label, left_in, trace)
             label = int(hop[position, NEXT]) << 16 | frame_bytes
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
@@ -1085,7 +1090,7 @@ def serve_classes(
                 position, owner, birth, arrives, tally.owner, late, routes.damper_clock,
                 network.clock_error, network.block,
             )  # fmt: skip
-            write_down(port, owner, came, started, now, arrives, birth, label, turn, trace)
+            write_down(port, owner, came, started, ended, arrives, birth, label, turn, trace)
             deliver(
                 port, owner, birth, arrives, frame_bytes, network.steady_from, network.end, counts,
                 tally.owner, tally.block, tally.bins, tally.birth,

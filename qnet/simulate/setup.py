@@ -328,7 +328,7 @@ def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: k
     # Reserved frames wait for a cycle at each port: none of them is sent on before all is in.
     cyclic = np.array([bool(owner.cycles) for owner in found])[hops.owner]
     head = np.where(cyclic, 0, np.append(heads_ps(topology, hops), 0)[hops.lane])
-    line = network.line_time[network.rate[port], shortest[hops.owner]]
+    line = network.line_time[network.rate[port], shortest[hops.owner] - k.GAP_BYTES]
     stay = np.where(head > 0, np.minimum(line, head), line) + network.propagation[port]
     stay += np.where(hops.last | ~np.roll(is_port, -1), 0, network.processing_low[port])
     stay[~is_port] = 0

@@ -17,7 +17,7 @@ from qnet.simulate.ports import kernels as g
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner
 from qnet.simulate.tracing import Rows
-from qnet.units import PS_PER_S, ceil_div, serialisation_ps
+from qnet.units import PREAMBLE_BYTES, PS_PER_S, WIRE_OVERHEAD_BYTES, ceil_div, serialisation_ps
 
 ABOVE_ALL = 8
 """Stands for the queue of frames that have cycles: no gated frame goes before them."""
@@ -36,11 +36,13 @@ class _Piece(NamedTuple):
 
 
 class _Sent(NamedTuple):
-    """A frame that left the port; `begin` is that of its last part."""
+    """A frame that left the port; `begin` and `end` are of its last part, with the gap."""
 
     begin: int
     end: int
     frame_bytes: int
+    last_bytes: int
+    """Bytes of the last part: all of them where it was not cut."""
     owner: int
 
 
@@ -50,7 +52,7 @@ class Waiting:
     def __init__(self, course: Course, number: int, port: Port, row: Sequence[int]) -> None:
         self.course, self.port = course, port
         self.owner = course.found[number]
-        self.mine = _Sent(row[k.STARTED], row[k.ENDED], row[k.TRACED_LABEL] & 0xFFFF, number)
+        self.mine = self._sent(row, number)
         self.row = tuple(row)
         self.queued, self.started = row[k.QUEUED], row[k.STARTED]
         self.begin = self.eligible = self.queued
@@ -86,8 +88,14 @@ class Waiting:
         for row, owner in zip(rows.rows.tolist(), rows.owner.tolist(), strict=True):
             if row[k.STARTED] == k.REFUSED or tuple(row) == self.row:
                 continue
-            size = row[k.TRACED_LABEL] & 0xFFFF
-            self.others.append(_Sent(row[k.STARTED], row[k.ENDED], size, owner))
+            self.others.append(self._sent(row, owner))
+
+    def _sent(self, row: Sequence[int], owner: int) -> _Sent:
+        """Return what a row says, with the gap that held the wire after the last bit."""
+        begin, size = row[k.STARTED], row[k.TRACED_LABEL] & 0xFFFF
+        rate = self.port.rate_bps
+        last = min(_bytes_in(row[k.ENDED] - begin, rate, PREAMBLE_BYTES), size)
+        return _Sent(begin, begin + serialisation_ps(last, rate), size, last, owner)
 
     def parts(self) -> tuple[Wait, ...]:
         """Return the parts of the wait, which sum up to all of it."""
@@ -150,7 +158,7 @@ class Waiting:
         go. A part that a hold has cut is known to a byte.
         """
         rate = self.port.rate_bps
-        left = sent.frame_bytes - _bytes_in(sent.end - sent.begin, rate)
+        left = sent.frame_bytes - sent.last_bytes
         cursor = sent.begin
         before = [one for one in whole if one.end <= sent.begin]
         while left > 0:
@@ -162,7 +170,7 @@ class Waiting:
             begin = cursor - serialisation_ps(left + _FRAGMENT_MORE, rate)
             if before and before[-1].end > begin:
                 begin = before[-1].end
-            size = _bytes_in(cursor - begin, rate) - _FRAGMENT_MORE
+            size = _bytes_in(cursor - begin, rate, WIRE_OVERHEAD_BYTES) - _FRAGMENT_MORE
             if size < g.FRAGMENT_LEAST:
                 return
             yield _Piece(begin, cursor, frame)
@@ -261,9 +269,9 @@ class Waiting:
         return None, now
 
 
-def _bytes_in(line_ps: int, rate_bps: int) -> int:
-    """Return the bytes of the frame that holds the line so long, with preamble and gap."""
-    return line_ps * rate_bps // (8 * PS_PER_S) - 20
+def _bytes_in(line_ps: int, rate_bps: int, more_bytes: int) -> int:
+    """Return the bytes of the frame that takes so long with what is around it."""
+    return line_ps * rate_bps // (8 * PS_PER_S) - more_bytes
 
 
 def _longest_first(item: tuple[tuple[Cause, str], int]) -> tuple[int, str, str]:

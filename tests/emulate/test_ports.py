@@ -58,7 +58,7 @@ def test_frames_astray_pass_every_port_of_a_network_with_gates() -> None:
         left.update({one.frame: one for one in ports.serve_window()})
     assert {frame: one.port for frame, one in left.items()} == {one: one for one in range(count)}
     for frame, one in left.items():
-        crossing_ps = 120 * 8000 + case.topology.ports[frame].propagation_ps  # at 1 Gb/s
+        crossing_ps = 108 * 8000 + case.topology.ports[frame].propagation_ps  # at 1 Gb/s
         assert one.time_ps >= 1000 * frame + crossing_ps
 
 

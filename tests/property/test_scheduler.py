@@ -79,7 +79,7 @@ def nothing_fits(scheduler: Scheduler, row: tuple[Any, ...]) -> bool:
                 wires = []
                 for port in hop.ports:
                     rate = scheduler.topology.ports[port].rate_bps
-                    line_ps = -(-(frame + 20) * 8 * 10**12 // rate)
+                    line_ps = -(-(frame + 8) * 8 * 10**12 // rate)
                     steady = hop.sooner_ps < 0 or variation < 0
                     varies_ps = hop.sooner_ps + hop.open_ps - line_ps
                     if line_ps + hop.margin_ps >= 0 and (steady or varies_ps <= variation):

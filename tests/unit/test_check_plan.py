@@ -114,10 +114,10 @@ def prove_line(
 def test_two_hops() -> None:
     # Sent at 0; cycle 1 of a begins at 10 and ends at 20. The last bit leaves by 20.1, is queued at
     # b by 20.1 + 50 + 4 = 74.1. Cycle 8 of b begins at 3 + 80 - 0.1 = 82.9 at the earliest.
-    # Delivered: 82.9 + 1.2304 + 100 = 184.1304 at the earliest, 3 + 90 + 0.1 + 100 = 193.1 at most.
+    # Delivered: 82.9 + 1.2208 + 100 = 184.1208 at the earliest, 3 + 90 + 0.1 + 100 = 193.1 at most.
     proof = prove_line(["a->b", "b->c"], [1, 8])
     assert proof.findings == ()
-    assert proof.streams[0].latency_ps_min == 184_130_400
+    assert proof.streams[0].latency_ps_min == 184_120_800
     assert proof.streams[0].latency_ps_max == 193_100_000
     # 1538 bytes in cycle 1 of 4 (and 8 mod 4 = 0), of 10 us at 10 Gb/s.
     assert [(one.port, one.cycle, one.reserved_bytes) for one in proof.ports] == [
@@ -128,11 +128,11 @@ def test_two_hops() -> None:
 
 
 def test_three_hops_vary_no_more() -> None:
-    # At c by 193.1; cycle 19 of c begins at 7 + 190 = 197. Delivered from 197 + 1.2304 + 20 to
+    # At c by 193.1; cycle 19 of c begins at 7 + 190 = 197. Delivered from 197 + 1.2208 + 20 to
     # 207 + 20.
     proof = prove_line(["a->b", "b->c", "c->d"], [1, 8, 19])
     assert proof.findings == ()
-    assert proof.streams[0].latency_ps_min == 218_230_400
+    assert proof.streams[0].latency_ps_min == 218_220_800
     assert proof.streams[0].latency_ps_max == 227_000_000
 
 
@@ -142,13 +142,13 @@ def test_late_and_early_say_by_how_much() -> None:
     assert late[0].message == (
         "leaves a->b in cycle 1 and can be queued 1.2us late for cycle 7 of b->c"
     )
-    # Queued from 10 - 0.1 + 1.2304 + 50 + 2 = 63.1304 on; cycle 9's buffer is free from
+    # Queued from 10 - 0.1 + 1.2208 + 50 + 2 = 63.1208 on; cycle 9's buffer is free from
     # 3 + 60 + 0.1 = 63.1, cycle 10's from 73.1.
     assert prove_line(["a->b", "b->c"], [1, 9]).findings == ()
     early = prove_line(["a->b", "b->c"], [1, 10]).findings
     assert [one.rule for one in early] == ["mapping"]
     assert early[0].message == (
-        "leaves a->b in cycle 1 and can be queued 9.9696us early for cycle 10 of b->c, "
+        "leaves a->b in cycle 1 and can be queued 9.9792us early for cycle 10 of b->c, "
         "whose buffer can still be sending cycle 6"
     )
 
@@ -189,11 +189,11 @@ def test_clock_error_past_the_margin() -> None:
 def test_the_drafts_own_buffer_is_still_being_sent(
     buffers: int, cycle: int, rules: list[str]
 ) -> None:
-    # T = 1 us, offsets 0, from first bit to queued 0.95 to 1.9 us: 64 B take 84 x 0.8 = 67.2 ns,
-    # 67.2 + 500 + 382.8 = 950 ns and 500 + 1400 = 1900 ns. Out by 1 + 1.9 = 2.9: cycle 3. With
+    # T = 1 us, offsets 0, from first bit to queued 0.95 to 1.9 us: 64 B take 72 x 0.8 = 57.6 ns,
+    # 57.6 + 500 + 392.4 = 950 ns and 500 + 1400 = 1900 ns. Out by 1 + 1.9 = 2.9: cycle 3. With
     # C = 3 the first frame comes at 0.95, while cycle 0 is being sent from the same buffer until 1.
     topology = network(
-        [{"name": "a"}, {"name": "b", "processing": "382.8ns..1400ns"}, {"name": "c"}],
+        [{"name": "a"}, {"name": "b", "processing": "392.4ns..1400ns"}, {"name": "c"}],
         [
             {"between": ["a", "b"], "rate": "10Gbps", "delay": "500ns"},
             {"between": ["b", "c"], "rate": "10Gbps", "delay": "500ns"},
@@ -282,10 +282,10 @@ def square_plan() -> dict[str, Any]:
 def test_good_square() -> None:
     proof = prove(square(), square_profile(), Plan.model_validate(square_plan()))
     assert proof.findings == ()
-    # One: cycle 2 of b->d, 20 + 1.2304 + 5 to 30 + 5. Two: the same one cycle later, both ways.
+    # One: cycle 2 of b->d, 20 + 1.2208 + 5 to 30 + 5. Two: the same one cycle later, both ways.
     assert [(one.latency_ps_min, one.latency_ps_max) for one in proof.streams] == [
-        (26_230_400, 35_000_000),
-        (36_230_400, 45_000_000),
+        (26_220_800, 35_000_000),
+        (36_220_800, 45_000_000),
         (None, None),
         (None, None),
     ]
@@ -303,7 +303,7 @@ def test_good_square() -> None:
 
 def test_two_paths_of_unlike_length() -> None:
     # The lower way takes 20 us more: out of a->c by 20 + 25, into cycle 5. It delivers from
-    # 50 + 1.2304 + 5 to 65 us, the upper one from 30 + 1.2304 + 5 to 45 us.
+    # 50 + 1.2208 + 5 to 65 us, the upper one from 30 + 1.2208 + 5 to 45 us.
     links = [
         {"between": pair, "rate": "10Gbps", "delay": delay}
         for pair, delay in (
@@ -323,7 +323,7 @@ def test_two_paths_of_unlike_length() -> None:
         )
         assert proof.findings == ()
         bounds = (proof.streams[0].latency_ps_min, proof.streams[0].latency_ps_max)
-        assert bounds == (36_230_400, 65_000_000)
+        assert bounds == (36_220_800, 65_000_000)
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -374,7 +374,7 @@ def path(ports: list[str], *cycles: int) -> dict[str, Any]:
         (on("streams", 0, send_ps=1), "ingress", "1ps too late for cycle 0 of a->b"),
         (on("streams", 0, paths=[path(UPPER, 4, 6)]), "ingress", "10us too early for cycle 4"),
         (on("streams", 0, paths=[path(UPPER, 0, 1)]), "mapping", "5us late for cycle 1 of b->d"),
-        (on("streams", 0, paths=[path(UPPER, 0, 4)]), "mapping", "3.7696us early for cycle 4"),
+        (on("streams", 0, paths=[path(UPPER, 0, 4)]), "mapping", "3.7792us early for cycle 4"),
         (on("streams", 0, paths=[path(UPPER, 0, 3)]), "mapping", "a tag has one mapping"),
         (
             on("streams", 1, paths=[path(UPPER, 1, 3), path(["a->b", "b->d[spare]"], 1, 3)]),
@@ -424,11 +424,11 @@ def test_every_rule_finds_its_broken_plan(change: Change, rule: str, words: str)
 
 
 def test_variation_promise() -> None:
-    # 10 us less the line time of the frame: 8.7696 us.
+    # 10 us less the time to the last bit of the frame: 8.7792 us.
     tight = square_profile(**{"max-latency-variation": "8us"})
     proof = prove(square(), tight, Plan.model_validate(square_plan()))
     assert broken(proof) == [("variation", "two")]
-    assert "can vary by 8.7696us, 769.6ns more" in proof.findings[0].message
+    assert "can vary by 8.7792us, 779.2ns more" in proof.findings[0].message
 
 
 def test_interval_that_is_no_multiple_of_the_cycle() -> None:

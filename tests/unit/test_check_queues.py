@@ -22,6 +22,8 @@ FRAME = 12_160_000
 """1,500 bytes, preamble and gap at 1 Gb/s."""
 BULK = 12_304_000
 """1,518 bytes."""
+GAP = 96_000
+"""12 bytes, which follow the last bit of a frame and do not delay it."""
 
 Case = tuple[Topology, Profile, Plan]
 
@@ -97,20 +99,21 @@ def test_a_frame_waits_for_its_class_and_for_one_frame_below() -> None:
     streams = [*(stream(f"s{i}") for i in range(3)), stream("below", class_="low", size=1518)]
     made = case(streams, sends_ps={"s0": 1, "s1": 1, "s2": 1, "below": 0})
     found = proven(made)
-    assert found["s2"].latency_ps_max == 3 * FRAME + BULK - 1 + US
-    assert found["s2"].latency_ps_min == FRAME + US
+    assert found["s2"].latency_ps_max == 3 * FRAME - GAP + BULK - 1 + US
+    assert found["s2"].latency_ps_min == FRAME - GAP + US
     assert max(seen_ps(made, f"s{i}") for i in range(3)) == found["s2"].latency_ps_max
     # What is below waits for all above it: three frames, and again what comes in that time.
     share = 1 - 3 * FRAME / 1e9
-    assert found["below"].latency_ps_max == -int(-3 * FRAME // share) + BULK + US
+    assert found["below"].latency_ps_max == -int(-3 * FRAME // share) + BULK - GAP + US
 
 
 def test_a_class_above_is_waited_for_again_while_it_is_waited_for() -> None:
     above = stream("above", class_="high", interval="40us")
     made = case([above, stream("s")], sends_ps={"above": 0, "s": 0})
-    # (12.16 + 0) / (1 - 12.16 / 40) + 12.16 us, and 1 us of way.
-    assert proven(made)["s"].latency_ps_max == -(-FRAME * 40 * US // (40 * US - FRAME)) + FRAME + US
-    assert seen_ps(made, "s") == 2 * FRAME + US
+    # (12.16 + 0) / (1 - 12.16 / 40) + 12.16 - 0.096 us, and 1 us of way.
+    before_ps = -(-FRAME * 40 * US // (40 * US - FRAME))
+    assert proven(made)["s"].latency_ps_max == before_ps + FRAME - GAP + US
+    assert seen_ps(made, "s") == 2 * FRAME - GAP + US
 
 
 def test_credit_is_waited_for_and_one_frame_below_at_the_end() -> None:
@@ -118,8 +121,8 @@ def test_credit_is_waited_for_and_one_frame_below_at_the_end() -> None:
     streams = [stream("s", max_pkts_per_interval=3), stream("below", class_="low", size=1518)]
     # Credit for the third frame would be there after two frames and as much time again.
     made = case(streams, middle=middle, sends_ps={"s": 0, "below": 4 * FRAME - 1})
-    assert proven(made)["s"].latency_ps_max == 5 * FRAME + BULK - 1 + US
-    assert seen_ps(made, "s") == 5 * FRAME + BULK - 1 + US
+    assert proven(made)["s"].latency_ps_max == 5 * FRAME - GAP + BULK - 1 + US
+    assert seen_ps(made, "s") == 5 * FRAME - GAP + BULK - 1 + US
     # Nothing is known of what is below, nor of a second class with credit.
     assert proven(made)["below"].latency_ps_max is None
 
@@ -149,17 +152,18 @@ def test_bursts_grow_with_what_delays_vary_by() -> None:
     # At the first port 10 us and 450 us, so it varies by 450 us, and 130 us of the second port's
     # time can come together (40 us a frame), over a wire that is four times as quick: 40 us and
     # 4 us in each, until there is no more of it at t = (130 - 40) / (4 - 0.2) us. "late" itself
-    # brings 40 us, and as much again every 10 ms; in t, t is sent.
-    assert late == pytest.approx((80 + (4 + 0.004 - 1) * 90 / 3.8 + 1) * US, abs=3)
-    assert held == 461 * US + late
-    assert 81 * US < seen_ps(made, "late") <= late
+    # brings 40 us, and as much again every 10 ms; in t, t is sent. The gaps, 0.096 us and 0.384 us,
+    # are after the last bit at both ports.
+    assert late == pytest.approx((80 + (4 + 0.004 - 1) * 90 / 3.8 + 1) * US - 4 * GAP, abs=3)
+    assert held == 461 * US - GAP + late
+    assert 80 * US < seen_ps(made, "late") <= late
 
 
 def test_shapers_keep_bursts_as_they_are() -> None:
     made = bunched(MIDDLE | {"max-residence": "10ms"})
     found = proven(made)
-    assert found["late"].latency_ps_max == 2 * 40 * US + US
-    assert found["held"].latency_ps_max == (460 + 1 + 80 + 1) * US
+    assert found["late"].latency_ps_max == 2 * 40 * US - 4 * GAP + US
+    assert found["held"].latency_ps_max == (460 + 1 + 80 + 1) * US - 5 * GAP
     for name in ("held", "late"):
         most = found[name].latency_ps_max
         assert most is not None
@@ -170,7 +174,7 @@ def test_shapers_may_let_frames_go_together_that_came_over_one_wire() -> None:
     shaped = MIDDLE | {"max-residence": "10ms"}
     streams = [stream(name, "ac", 1230) for name in ("one", "other")]
     found = proven(case(streams, links=TWO, middle=shaped))
-    assert found["one"].latency_ps_max == (2 * 10 + 1 + 2 * 40 + 1) * US
+    assert found["one"].latency_ps_max == (2 * 10 + 1 + 2 * 40 + 1) * US - 5 * GAP
 
 
 def test_a_shaper_holds_what_is_beyond_its_rate() -> None:
@@ -178,12 +182,12 @@ def test_a_shaper_holds_what_is_beyond_its_rate() -> None:
     # Two frames an interval are sent, the bucket fills for one in each: 20 intervals in a run.
     more = stream("s", excess_pkts_per_interval=1)
     found = proven(case([more], middle=shaped))["s"].latency_ps_max
-    assert found == 10**10 + FRAME + US  # all that the shaper may hold a frame
+    assert found == 10**10 + FRAME - GAP + US  # all that the shaper may hold a frame
     fair = stream("s", committed_rate="24320kbps", excess_pkts_per_interval=1)
     made = case([fair], middle=shaped, sends_ps={"s": 0})
     # 500 us until the bucket has filled for the second.
-    assert proven(made)["s"].latency_ps_max == 500 * US + FRAME + US
-    assert seen_ps(made, "s") == 500 * US + FRAME + US
+    assert proven(made)["s"].latency_ps_max == 500 * US + FRAME - GAP + US
+    assert seen_ps(made, "s") == 500 * US + FRAME - GAP + US
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def test_a_bound_beyond_the_promise_fails_nothing() -> None:
     made = case(two, sends_ps={"s": 0, "t": 500 * US})
     assert latency_row(made, simulated=True).outcome == "pass"
     row = latency_row(made, simulated=False)
-    assert (row.outcome, row.proven) == ("unknown", 2 * FRAME + US)
+    assert (row.outcome, row.proven) == ("unknown", 2 * FRAME - GAP + US)
     late = case(two, sends_ps={"s": 0, "t": 0})
     assert latency_row(late, simulated=True).outcome == "fail"
     kept = case([stream("s", max_latency="20us")])
@@ -287,7 +291,7 @@ def test_only_the_simulation_can_disagree() -> None:
     )
     seen = simulate(*made, threads=1)
     (finding,) = judge(*made, less, [seen]).findings
-    assert "simulated latency of 25320000 ps, proven at most 13160000 ps" in finding
+    assert "simulated latency of 25224000 ps, proven at most 13160000 ps" in finding
     assert not judge(*made, less, [seen.model_copy(update={"witness": "emulated"})]).findings
 
 

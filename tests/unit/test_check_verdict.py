@@ -247,7 +247,7 @@ def test_nothing_simulated() -> None:
     ("changes", "words"),
     [
         ({"latency_ps_max": 15_000_001}, "fast: simulated latency of 15000001 ps, proven at most"),
-        ({"latency_ps_min": 6_230_399}, "fast: simulated latency of 6230399 ps, proven at least"),
+        ({"latency_ps_min": 6_220_799}, "fast: simulated latency of 6220799 ps, proven at least"),
         ({"late": 3}, "fast: simulated 3 late events"),
         ({"lost": 2}, "fast: simulated 2 of 1000 frames lost"),
     ],
@@ -260,7 +260,7 @@ def test_witnesses_that_disagree_come_first(changes: dict[str, Any], words: str)
 
 
 def test_what_the_bounds_themselves_allow_is_no_disagreement() -> None:
-    edge = {"latency_ps_min": 6_230_400, "latency_ps_max": 15_000_000}
+    edge = {"latency_ps_min": 6_220_800, "latency_ps_max": 15_000_000}
     assert judged(observation(fast=edge)).findings == ()
 
 

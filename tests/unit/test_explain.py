@@ -47,12 +47,12 @@ def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Case) 
         for wait in hop.waits:
             if wait.of is not None:
                 shares = [
-                    min(one.ended, hop.started_ps) - max(one.started, begin)
+                    min(one.free, hop.started_ps) - max(one.started, begin)
                     for one in log
                     if names[one.source] == wait.of
                     and (one.started < begin) == (wait.cause == "wire")
                     and one.started < hop.started_ps
-                    and one.ended > begin
+                    and one.free > begin
                 ]
                 assert (sum(shares), len(shares)) == (wait.wait_ps, wait.frames)
 
@@ -95,7 +95,10 @@ def test_every_kind_of_source_adds_up_and_lost_frames_are_found() -> None:
 
 
 def test_a_wait_worked_by_hand() -> None:
-    """Two frames of 1018 B handed over together at 1 Gb/s: one waits 1038 B x 8 ns = 8.304 us."""
+    """Two frames of 1018 B handed over together at 1 Gb/s: one waits 1038 B x 8 ns = 8.304 us.
+
+    Its own last bit is out before the gap of 96 ns.
+    """
     topology = Topology.model_validate(
         {
             "title": "t",
@@ -127,13 +130,13 @@ def test_a_wait_worked_by_hand() -> None:
     (hop,) = journey.hops
     (wait,) = hop.waits
     assert (wait.cause, wait.of, wait.frames, wait.wait_ps) == ("ahead", "first", 1, 8_304_000)
-    assert journey.latency_ps == 2 * 8_304_000 + 4_900_000
+    assert journey.latency_ps == 2 * 8_304_000 - 96_000 + 4_900_000
     assert journey_lines(journey)[1:] == [
         "a->b, from 0 ns on",
         "      8,304.000 ns  waits for 1 frame of first, ahead in the queue",
-        "      8,304.000 ns  on the wire",
+        "      8,208.000 ns  on the wire",
         "      4,900.000 ns  propagation",
-        "     21,508.000 ns  latency",
+        "     21,412.000 ns  latency",
     ]
     (second,) = explain(case, seen, "first", 2)
     (first,) = explain(case, seen, "first", 1)

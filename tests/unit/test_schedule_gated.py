@@ -76,8 +76,8 @@ def test_low_ranks_go_before_and_the_bound_says_how_many_fit() -> None:
 def test_refusals_say_what_binds() -> None:
     streams: list[dict[str, Any]] = [
         {"name": "far", "interval": "1ms", "max-latency": "900ns"},
-        {"name": "slow", "interval": "1ms", "max-latency": "18us"},
-        {"name": "just", "interval": "1ms", "max-latency": "18001ns"},
+        {"name": "slow", "interval": "1ms", "max-latency": "17808ns"},
+        {"name": "just", "interval": "1ms", "max-latency": "17809ns"},
         {"name": "twice", "interval": "1ms", "paths": 2},
     ]
     made = plan(network(), profile("qbv", streams))
@@ -87,8 +87,8 @@ def test_refusals_say_what_binds() -> None:
         "just": None,
         "twice": "no disjoint second path: every route uses cable a--b",
     }
-    tight = plan(network(), profile("qbv", [{**streams[1], "max-latency": "17999ns"}]))
-    assert reasons(tight) == {"slow": "sending, wires and clocks alone take 18.000 us of 17.999 us"}
+    tight = plan(network(), profile("qbv", [{**streams[1], "max-latency": "17807ns"}]))
+    assert reasons(tight) == {"slow": "sending, wires and clocks alone take 17.808 us of 17.807 us"}
     few = network(nodes=[{"name": name, "queues": 1} for name in "abc"])
     made = plan(few, profile("qbv", [{"name": "s", "interval": "1ms"}]))
     assert reasons(made) == {"s": "node a has 1 queues, all for the other classes"}
@@ -120,8 +120,9 @@ def test_cqf_fills_what_dead_time_leaves() -> None:
     assert made.buffers == 2
     assert [path.cycles for path in made.streams[0].paths] == [(2, 3)]
     (bounds, *_) = prove(network(), profile("cqf", [stream]), made).streams
-    # From the cycle's begin: one cycle, 8 us and 0.5 us of wire; at most all but dead time.
-    assert (bounds.latency_ps_min, bounds.latency_ps_max) == (18_500_001, 19_000_000)
+    # From the cycle's begin: one cycle, 8 us less a gap of 96 ns, and 0.5 us of wire; at most all
+    # but dead time.
+    assert (bounds.latency_ps_min, bounds.latency_ps_max) == (18_404_001, 19_000_000)
     assert "before its dead time" in (made.streams[2].reason or "")
 
 

@@ -358,8 +358,8 @@ GOLDEN_DRAWS = [1676630952, 3253763977, 726993090]
 def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
     """Worked by hand: two ports, cycles 1 and 3, phases 0 and 2 us.
 
-    Sent at 9 us, on the wire at 10 us, last bit out at 10 us + 1038 B x 0.8 ns = 10.8304 us; at the
-    second port before its cycle 3 begins at 32 us, so out at 32.8304 us; 9.8 us of fibre more.
+    Sent at 9 us, on the wire at 10 us, last bit out at 10 us + 1026 B x 0.8 ns = 10.8208 us; at the
+    second port before its cycle 3 begins at 32 us, so out at 32.8208 us; 9.8 us of fibre more.
     """
     topology, profile, _ = _busy_case()
     nodes = [
@@ -379,7 +379,7 @@ def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
     plan = _plan((StreamPlan(name="s", status="admitted", send_ps=9_000_000, paths=(path,)),))
     (seen,) = simulate(topology, profile, plan).streams
     assert seen.late == 0
-    latency = 32_830_400 + 9_800_000 - 9_000_000
+    latency = 32_820_800 + 9_800_000 - 9_000_000
     assert (seen.latency_ps_min, seen.latency_ps_max) == (latency, latency)
 
 

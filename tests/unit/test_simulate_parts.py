@@ -27,7 +27,10 @@ pytestmark = pytest.mark.twin
 LINE = 12_304_000
 """1518 bytes and 20 more at 1 Gb/s."""
 
-WAY = 1_000_000
+GAP = 96_000
+
+WAY = 1_000_000 - GAP
+"""1 us of wire after the last bit, which is in before the gap of its line time is over."""
 
 
 def _net(**link: Any) -> Topology:

@@ -19,7 +19,7 @@ from qnet.simulate.explain import Case, explain
 from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
 from tests.slow_case import slow_run
-from tests.unit.test_simulate_parts import LINE, _net, _plan, _profile, _window_case
+from tests.unit.test_simulate_parts import GAP, LINE, _net, _plan, _profile, _window_case
 from tests.unit.test_simulate_ports import PARTS, Drawing
 
 pytestmark = pytest.mark.twin
@@ -111,7 +111,7 @@ def test_a_frame_that_is_cut_counts_its_first_parts() -> None:
     by_cause = {wait.cause: wait for wait in hop.waits}
     express, parts = by_cause["priority"], by_cause["cut"]
     assert express.wait_ps == express.frames * 672_000
-    assert parts.wait_ps + hop.ended_ps - hop.started_ps == LINE + express.frames * 24 * 8_000
+    assert parts.wait_ps + hop.ended_ps - hop.started_ps == LINE - GAP + express.frames * 24 * 8_000
     assert any("on the wire, but cut by express frames" in one for one in journey_lines(journey))
 
 

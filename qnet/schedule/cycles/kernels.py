@@ -161,9 +161,9 @@ def draw(seed: int, attempt: int, period: int) -> int:
 
 
 @inline_kernel
-def line_ps(frame_bytes: int, rate_bps: int) -> int:
-    """Return the time to send a frame with its preamble and gap, rounded up."""
-    return ((frame_bytes + 20) * 8_000_000_000_000 + rate_bps - 1) // rate_bps
+def last_bit_ps(frame_bytes: int, rate_bps: int) -> int:
+    """Return the time from a frame's begin to its last bit, rounded up; the gap comes after it."""
+    return ((frame_bytes + 8) * 8_000_000_000_000 + rate_bps - 1) // rate_bps
 
 
 @inline_kernel
@@ -174,14 +174,14 @@ def may_use(grid: Grid, ways: Ways, want: Want, hop: int, item: int) -> bool:
         grid.up[port] == 1
         and (
             ways.margin_ps[hop] >= 0
-            or ways.margin_ps[hop] + line_ps(want.frame_bytes, grid.rate_bps[port]) >= 0
+            or ways.margin_ps[hop] + last_bit_ps(want.frame_bytes, grid.rate_bps[port]) >= 0
         )
         and (
             want.variation_ps_most == UNSEEN
             or ways.sooner_ps[hop] < 0
             or ways.sooner_ps[hop]
             + ways.open_ps[hop]
-            - line_ps(want.frame_bytes, grid.rate_bps[port])
+            - last_bit_ps(want.frame_bytes, grid.rate_bps[port])
             <= want.variation_ps_most
         )
     )
@@ -359,8 +359,8 @@ def longest_wait(grid: Grid, ways: Ways, want: Want, way: int, start: int, desk:
         extra = UNSEEN
         for item in range(ways.wire[hop], ways.wire[hop + 1]):
             if may_use(grid, ways, want, hop, item):
-                line = line_ps(want.frame_bytes, grid.rate_bps[ways.port[item]])
-                extra = min(extra, (ways.margin_ps[hop] + line) // ways.cycle_ps)
+                sent = last_bit_ps(want.frame_bytes, grid.rate_bps[ways.port[item]])
+                extra = min(extra, (ways.margin_ps[hop] + sent) // ways.cycle_ps)
         desk.extra[hop + 1 - first] = extra
         total += extra
     most_ps = want.latency_ps_most

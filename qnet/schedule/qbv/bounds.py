@@ -101,7 +101,7 @@ def latency_ps(times: Times, stream: GateStream, route: tuple[int, ...]) -> int:
     """Return the time from first bit out to last bit in when the frame never waits."""
     ready = sum([times.ready_ps(stream, port, following) for port, following in pairwise(route)])
     last = times.problem.ports[route[-1]]
-    return ready + times.problem.burst_ps(stream, last) + last.propagation_ps
+    return ready + times.problem.sent_ps(stream, last) + last.propagation_ps
 
 
 def bound(problem: GateProblem, router: Router) -> Bounds:

@@ -35,6 +35,7 @@ from qnet.units import (
     PS_PER_NS,
     PS_PER_S,
     ceil_div,
+    last_bit_ps,
     serialisation_ps,
     show_rate,
     show_time,
@@ -474,11 +475,11 @@ class _Case:
         """Return the least and the largest latency of a path, whatever the clocks do."""
         ends = [self._topology.port_by_name[name] for name in (plan.ports[0], plan.ports[-1])]
         first, last = (self._topology.node_by_name[port.source].clock for port in ends)
-        line_ps = self._lines_ps(stream, plan)[-1]
+        sent_ps = last_bit_ps(stream.frame_bytes, ends[1].rate_bps)
         passed = [
             last.phase_ps
             + starts[-1]
-            + line_ps
+            + sent_ps
             + ends[1].propagation_ps
             - first.phase_ps
             - starts[0]

@@ -241,7 +241,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             last = ports[route[-1]]
             reach += [times.reach_ps(here, following) for here, following in pairwise(route)]
             reach.append(0)
-            lead.append(problem.burst_ps(stream, last) + last.propagation_ps - lines[-1])
+            lead.append(problem.sent_ps(stream, last) + last.propagation_ps - lines[-1])
             hop_offset.append(len(port_of))
             anchor.append(max(range(len(route)), key=[load[port] for port in route].__getitem__))
             longest = max(longest, len(route))

@@ -40,6 +40,7 @@ from qnet.simulate.kernels import (
     FREE_AT,
     FRONT,
     GAP,
+    GAP_BYTES,
     HEAD,
     HOLD,
     KIND,
@@ -697,7 +698,7 @@ def serve_port(
             # Cut-through is for an idle port; at a busy one all of the frame is waited for.
             busy = now > came or waiting > 0 or wire[port, WIRE_IS] != NOTHING
             if busy and head > 0 and first_queue <= here < preemptable:
-                eligible = max(eligible, came + line_time[frame_bytes] - head)
+                eligible = max(eligible, came + line_time[frame_bytes - GAP_BYTES] - head)
             ring[here, BYTES] = depth
             if here >= first_queue:
                 turn = eligible
@@ -708,7 +709,7 @@ def serve_port(
         if status != DONE or now >= until:
             break
 
-        leaves = 0
+        leaves, free_at = 0, 0
         sending = wire[port, WIRE_IS] == SENDING
         unfinished = wire[port, WIRE_IS] != NOTHING
         chosen, wake, held = -1, NEVER, False
@@ -736,7 +737,7 @@ def serve_port(
         if sending:
             # A preemptable frame is on the wire: cut it, or let its last bit leave.
             begun, rest = wire[port, BEGUN], wire[port, REST]
-            ends = begun + line_time[rest]
+            ends = begun + line_time[rest - GAP_BYTES]
             cut = 0
             if chosen >= 0 or held:
                 cut = cut_after(now - begun, rest, port_law[RATE])
@@ -755,6 +756,7 @@ def serve_port(
                     now = min(now, arrival, wake)
                 continue
             leaves, now, frame_bytes = ends, begun, rest
+            free_at = begun + line_time[rest]
             chosen = wire[port, W_RING]
             label, birth, turn = wire[port, W_LABEL], wire[port, W_BIRTH], wire[port, W_CAME]
             came = turn
@@ -804,7 +806,7 @@ def serve_port(
                 if cycle != turn:
                     late[position] += 1
                 turn = cycle + routes.shift[position]
-            leaves = now + line_time[frame_bytes]
+            leaves, free_at = now + line_time[frame_bytes - GAP_BYTES], now + line_time[frame_bytes]
         else:
             wire[port, WIRE_IS] = NOTHING
         counts[port, FRAMES] += 1
@@ -812,7 +814,7 @@ def serve_port(
         if now >= network.steady_from:
             counts[port, STEADY] += frame_bytes + 20
         frame_bytes = label & 0xFFFF
-        started, now = now, leaves
+        started, now = now, free_at
 
         # Onto the link: to the next port, to the point of recovery or to the listener.
         owner = routes.owner[position]
@@ -822,7 +824,9 @@ def serve_port(
             counts[port, DROPPED] += 1
             dropped[position, LINK] += 1
             if trace is not None:
-                write_down(port, owner, came, started, now, now, birth, label & WHOLE, turn, trace)
+                write_down(
+                    port, owner, came, started, leaves, leaves, birth, label & WHOLE, turn, trace
+                )
             continue
         arrives = leaves + network.propagation[port]
         following = int(routes.hop[position, NEXT])
@@ -832,7 +836,7 @@ def serve_port(
             if network.processing_span[port] > 1:
                 arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
             if parts.head[target] > 0 and first_queue <= chosen < preemptable:
-                arrives -= max(line_time[frame_bytes] - parts.head[target], 0)
+                arrives -= max(line_time[frame_bytes - GAP_BYTES] - parts.head[target], 0)
         left_in = turn - routes.shift[position]
         if target >= 0:
             if trace is not None:
@@ -844,8 +848,9 @@ def serve_port(
                     )  # fmt: skip
                     reached = max(reached, due)
                 write_down(
-                    port, owner, came, started, now, reached, birth, label & WHOLE, left_in, trace
-                )
+                    port, owner, came, started, leaves, reached, birth, label & WHOLE, left_in,
+                    trace,
+                )  # fmt: skip
             label = (following << 16) | frame_bytes | (label >> 48 << 48)
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
@@ -856,7 +861,7 @@ def serve_port(
         )  # fmt: skip
         if trace is not None:
             write_down(
-                port, owner, came, started, now, arrives, birth, label & WHOLE, left_in, trace
+                port, owner, came, started, leaves, arrives, birth, label & WHOLE, left_in, trace
             )
     counts[port, FREE_AT] = now
     return status
