@@ -1,10 +1,11 @@
 """What the judge of gates knows about the ways of frames, worked out frame by frame.
 
 A frame of B bytes, preamble and gap included, holds a line of R bit/s for 8 B / R, in picoseconds
-rounded up; frame i of some back to back has its first bit out i such times after the first frame's,
-its last bit one time later, less the gap: with preamble (8 bytes at most) and its own, rounded up. Devices count in steps, and what lasts a part of a step takes the whole
-of it: the frames of a period together, a window, a way from port to port. Nothing here is taken
-from what schedulers work with: positions are written down and compared.
+rounded up; frame i of some back to back has its first bit out i such times after the first frame's.
+Its last bit is out with its preamble (8 bytes at most) and its own bytes, rounded up: the gap comes
+after it. Devices count in steps, and what lasts a part of a step takes the whole of it: the frames
+of a period together, a window, a way from port to port. Nothing here is taken from what schedulers
+work with: positions are written down and compared.
 """
 
 from __future__ import annotations
