@@ -55,7 +55,7 @@ LOOK_UPS = {
 """Methods of nouns that the checker may use; none of them places or times a frame."""
 
 OWN = {
-    ("burst_ps", "queues.py"),
+    ("sent_ps", "queues.py"),
     ("guard_ps", "cycles.py"),
     ("guard_ps", "gated.py"),
     ("line_ps", "cycles.py"),
@@ -97,7 +97,7 @@ def _borrowed(text: str, methods: set[str]) -> Iterator[str]:
 def test_the_checker_borrows_no_arithmetic_from_the_nouns() -> None:
     """An import of a noun is allowed, so what is asked of it is looked at."""
     methods = _methods_of_nouns()
-    assert {"ready_ps", "reach_ps", "window_ps", "lead_ps", "burst_ps", "guard_ps"} <= methods
+    assert {"ready_ps", "reach_ps", "window_ps", "lead_ps", "sent_ps", "guard_ps"} <= methods
     found = {
         (name, path.name)
         for path in (PACKAGE / "check").rglob("*.py")
@@ -150,7 +150,7 @@ def _problem(ports: tuple[GatePort, ...], packets: int = 1, **more: int) -> Gate
 
 
 PROBLEMS = {
-    "burst_ps": _problem(_ports(), packets=3),
+    "sent_ps": _problem(_ports(), packets=3),
     "window_ps": _problem(_ports(margin_ps=200_000)),
     "ready_ps": _problem(_ports()),
     "reach_ps": _problem(_ports(queues=1)),
@@ -165,7 +165,7 @@ def _burst(problem: GateProblem, stream: GateStream, port: GatePort) -> int:
 
 
 def _ready(problem: GateProblem, stream: GateStream, port: GatePort, following: GatePort) -> int:
-    return problem.burst_ps(stream, port)
+    return problem.sent_ps(stream, port)
 
 
 def _reach(problem: GateProblem, port: GatePort, following: GatePort) -> int:
@@ -181,7 +181,7 @@ def _lead(problem: GateProblem, port: GatePort, following: GatePort) -> int:
 
 
 PLANTED = {
-    "burst_ps": _burst,  # the frames of a period but the first forgotten
+    "sent_ps": _burst,  # the frames of a period but the first forgotten
     "window_ps": _burst,  # the step of a clock forgotten
     "ready_ps": _ready,  # the way forgotten
     "reach_ps": _reach,  # a queue that is taken by whole frames only
