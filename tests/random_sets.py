@@ -5,7 +5,7 @@ Draws are qnet's own, so a set is named by its number and never changes.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qnet.check.plan import prove
 from qnet.model.proof import StreamProof
@@ -95,8 +95,18 @@ class Outcome(NamedTuple):
     broken: tuple[str, ...]
 
 
+File = dict[str, Any]
+"""A topology or traffic file as it is read."""
+
+
 def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
     """Draw a network, its clocks, and as many streams as a port can carry, or nearly so."""
+    topology, profile = random_files(mechanism, number)
+    return Topology.model_validate(topology), Profile.model_validate(profile)
+
+
+def random_files(mechanism: str, number: int) -> tuple[File, File]:
+    """Draw the two files of a set."""
     dice = Dice(mechanism, number)
     kind = KINDS[mechanism]
     count = dice.between(2, 6)
@@ -177,7 +187,7 @@ def random_set(mechanism: str, number: int) -> tuple[Topology, Profile]:
         **gates,
         "simulation": {"duration": f"{cycle_us * 60}us", "seed": number},
     }
-    return Topology.model_validate(topology), Profile.model_validate(profile)
+    return topology, profile
 
 
 def _gates(dice: Dice, count: int) -> dict[str, object]:
