@@ -8,6 +8,8 @@ source runs as plain Python: the twin that the tests use.
 from __future__ import annotations
 
 import ctypes
+import logging
+import pickle
 import re
 import sys
 from collections.abc import Callable
@@ -20,6 +22,7 @@ import numba
 import numpy as np
 from llvmlite.ir import FunctionType, VoidType
 from numba.core import cgutils, types
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -48,12 +51,92 @@ def inline_kernel(function: Function) -> Function:
 
 
 def _compiled(function: Function, **options: object) -> Function:
-    made: Any = numba.njit(cache=True, nogil=True, **options)(function)
+    made: Any = numba.njit(nogil=True, **options)(function)
     if made is not function:  # the compiler is on
+        try:
+            made._cache = _Cache(function)
+        except RuntimeError as error:  # there is no folder for it
+            _say_unkept(str(error))
+    return made  # type: ignore[no-any-return]
+
+
+_unkept: list[str] = []
+
+
+def _say_unkept(why: str) -> None:
+    """Say, once in a process, that compiled code is not kept."""
+    if not _unkept:
+        _unkept.append(why)
+        words = "compiled code cannot be kept: %s; the run goes on, and the next compiles again"
+        logging.getLogger("qnet").warning(words, why)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """What is compiled of one function, on disk; what is damaged there is compiled anew."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__(function)
         # Numba compiles a function anew when its own file has changed; what it calls, and the
         # numbers that it imports, are compiled into it as well.
-        made._cache._cache_file._source_stamp = _stamp(function.__module__)
-    return made  # type: ignore[no-any-return]
+        stamp = _stamp(function.__module__)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        try:
+            return super().load_overload(signature, context)
+        except Exception:  # whole, and of another making: no errors are named for that
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            super().save_overload(signature, data)
+        except OSError as error:
+            folder = error.filename or self._cache_path
+            _say_unkept(f"{folder}: {(error.strerror or str(error)).lower()}")
+
+
+class _Files(IndexDataCacheFile):  # type: ignore[misc]
+    """An index and files of machine code, each behind a hash of all that it holds.
+
+    A flipped bit in machine code would be run, and Numba writes the index first: a process that is
+    killed in between leaves it with the code of an earlier source.
+    """
+
+    def _load_index(self) -> dict[Any, str]:
+        found = self._load(self._index_path)
+        return found if isinstance(found, dict) else {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        self._save(self._index_path, overloads)
+
+    def load(self, key: Any) -> Any:
+        name = self._load_index().get(key)
+        found = None if name is None else self._load(self._data_path(name))
+        return found[1] if isinstance(found, tuple) and found[0] == repr(key) else None
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (repr(key), data))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._save(self._data_path(name), data)
+
+    def _load(self, path: str) -> Any:
+        """Return what was saved, or None where it is not there, not whole, or of another source."""
+        try:
+            raw = Path(path).read_bytes()
+        except OSError:
+            return None
+        head, body = raw[: len(self._head(b""))], raw[len(self._head(b"")) :]
+        return pickle.loads(body) if head == self._head(body) else None
+
+    def _save(self, path: str, data: Any) -> None:
+        body = self._dump(data)
+        with self._open_for_write(path) as file:
+            file.write(self._head(body) + body)
+
+    def _head(self, body: bytes) -> bytes:
+        made_by = f"{self._version} {self._source_stamp} ".encode()
+        return sha256(made_by + body).digest()
 
 
 @cache
