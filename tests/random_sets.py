@@ -157,9 +157,11 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
     if dice.below(2):
         share = dice.between(1, 6)
         gbps = {"1Gbps": 1, "10Gbps": 10, "100Gbps": 100}[rate]
+        sizes = ("imix", "64B", "1518B", "9000B")[Dice(f"{mechanism} sizes", number).below(4)]
         demands.append(
-            {"name": "bulk", "from": "n0", "to": f"n{count - 1}", "rate": f"{gbps * share}00Mbps"}
-        )
+            {"name": "bulk", "from": "n0", "to": f"n{count - 1}", "rate": f"{gbps * share}00Mbps",
+             "sizes": sizes}
+        )  # fmt: skip
     # Every second set of gates is beside frames that are cut, every second pair has fixed guards.
     guard = {"guard": "fixed"} if mechanism == "qbv" and number & 2 else {}
     cut = {"preemptable": True} if mechanism == "qbv" and number & 1 else {}

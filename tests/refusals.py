@@ -32,7 +32,7 @@ def why_false(topology: Topology, profile: Profile, plan: Plan, name: str) -> st
 
 def full(topology: Topology, profile: Profile, plan: Plan, stream: Stream, *said: str) -> bool:
     port, cycle = topology.port_by_name[said[0]], int(said[1])
-    free = capacity(topology, profile, port) - used(profile, plan, port.name, cycle)
+    free = capacity(topology, profile, plan, port) - used(profile, plan, port.name, cycle)
     return (
         int(said[2]) == stream.max_packets * (stream.frame_bytes + 20)
         and int(said[3]) == free < int(said[2])
@@ -40,15 +40,31 @@ def full(topology: Topology, profile: Profile, plan: Plan, stream: Stream, *said
     )
 
 
-def capacity(topology: Topology, profile: Profile, port: Port) -> int:
+def guard(profile: Profile, plan: Plan | None, port: Port) -> int:
+    """Return the longest frame that reserves nothing and leaves by a port, or 0."""
+    frames = {one.name: one.frame_bytes for one in profile.every_stream}
+    sizes = {one.name: max(size for size, _ in one.sizes) for one in profile.demands}
+    sent = [
+        frames[one.name]
+        for one in (plan.streams if plan else ())
+        if one.status == "routed" and any(port.name in path.ports for path in one.paths)
+    ]
+    sent += [
+        sizes[one.name]
+        for one in (plan.demands if plan else ())
+        if any(port.name in part.ports for part in one.parts)
+    ]
+    return max(sent, default=0)
+
+
+def capacity(topology: Topology, profile: Profile, plan: Plan | None, port: Port) -> int:
     """Bytes of an empty cycle: what is open after wander and guard, a byte's time rounded up."""
     cycle_ps = topology.tcqf.cycle_ps
     wander_ps = topology.node_by_name[port.source].clock.wander_ps
-    others = [one.frame_bytes for one in profile.every_stream if not profile.is_reserved(one)]
-    others += [size for one in profile.demands for size, _ in one.sizes]
+    other = guard(profile, plan, port)
     open_ps = cycle_ps - wander_ps * -(-cycle_ps // 10**9)
-    if others:
-        open_ps -= -(-(max(others) + 20) * BYTE_PS // port.rate_bps)
+    if other:
+        open_ps -= -(-(other + 20) * BYTE_PS // port.rate_bps)
     by_time = open_ps // -(-BYTE_PS // port.rate_bps)
     by_share = Fraction(port.reservable_bps * cycle_ps, BYTE_PS).__floor__()
     return max(0, min(by_time, by_share))
@@ -155,14 +171,13 @@ def too_unsteady(
 def too_large(topology: Topology, profile: Profile, plan: Plan, stream: Stream, *said: str) -> bool:
     port = topology.port_by_name[said[4]]
     need = stream.max_packets * (stream.frame_bytes + 20)
-    held = capacity(topology, profile, port)
-    blamed = said[5] is not None
-    alone = Profile(title="t", topology="t")
+    held = capacity(topology, profile, plan, port)
+    blamed = said[5] is not None and int(said[6]) == guard(profile, plan, port)
     return (
         (int(said[0]), int(said[1])) == (stream.max_packets, stream.frame_bytes + 20)
         and (int(said[2]), int(said[3])) == (need, held)
         and held < need
-        and blamed == (held < capacity(topology, alone, port))
+        and blamed == (held < capacity(topology, profile, None, port))
     )
 
 
@@ -231,7 +246,7 @@ PATTERNS = (
     (r"the steadiest (?:route|pair of routes) varies by (.*), of (.*)", too_unsteady),
     (
         r"(\d+) frames? x (\d+) bytes need (\d+) of at most (\d+) bytes in one cycle of port (\S+?)"
-        r"(; a frame of .*)?",
+        r"(; a frame of (\d+) bytes of another class may hold the line for .*)?",
         too_large,
     ),
     (r"needs (\d+) cycle buffers of (\d+) between (\S+) and (\S+)", no_buffers),

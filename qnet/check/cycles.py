@@ -271,39 +271,33 @@ def check_mappings(reservations: Iterable[Reservation], findings: Findings) -> N
 
 def check_capacity(
     topology: Topology,
-    profile: Profile,
+    guard_bytes: Mapping[int, int],
     reservations: Sequence[Reservation],
     findings: Findings,
 ) -> tuple[tuple[PortProof, ...], set[int]]:
-    """Go through every cycle of every port with reservations; also return the overfull ports."""
+    """Go through every cycle of every port with reservations; also return the overfull ports.
+
+    `guard_bytes` has by port number the longest frame that may begin just before a cycle does.
+    """
     booked: dict[int, Counter[tuple[int, int, int, int]]] = defaultdict(Counter)
     for one in reservations:
         for hop in one.hops:
             phase = hop.cycle % one.period
             key = (one.period, phase, one.stream.frame_bytes, one.stream.max_packets)
             booked[hop.port.number][key] += 1
-    guard_bytes = longest_other_bytes(profile)
     is_cqf = any(one.is_cqf for one in reservations)
     proofs, overfull = [], set()
     for number in sorted(booked):
         port = topology.ports[number]
         before = findings.total
         dead_ps = _dead_ps(topology, port) if is_cqf else 0
-        proof = _check_port(topology, port, (booked[number], guard_bytes, dead_ps), findings)
+        load = (booked[number], guard_bytes.get(number, 0), dead_ps)
+        proof = _check_port(topology, port, load, findings)
         if proof is not None:
             proofs.append(proof)
         if findings.total > before:
             overfull.add(number)
     return tuple(proofs), overfull
-
-
-def longest_other_bytes(profile: Profile) -> int:
-    """Return the longest frame that is not reserved: it may begin just before a cycle does."""
-    streams = [
-        one.frame_bytes for one in profile.streams if one.count and not profile.is_reserved(one)
-    ]
-    demands = [size for one in profile.demands for size, _ in one.sizes]
-    return max([*streams, *demands], default=0)
 
 
 def _check_port(

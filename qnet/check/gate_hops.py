@@ -74,9 +74,12 @@ def hops_of(problem: GateProblem, stream: GateStream, route: Sequence[GatePort])
 
 def guard_of(problem: GateProblem, port: GatePort) -> int:
     """Return how long before a window a frame of `guard_bytes` must not begin any more."""
-    if not problem.guard_bytes:
+    longest = problem.guard_bytes
+    if longest is not None:
+        longest = longest if port.guard_bytes is None else port.guard_bytes
+    if not longest:
         return 0
-    return whole_steps(problem, _one_frame(problem.overhead_bytes + problem.guard_bytes, port))
+    return whole_steps(problem, _one_frame(problem.overhead_bytes + longest, port))
 
 
 def whole_steps(problem: GateProblem, time: int) -> int:

@@ -282,10 +282,15 @@ def check_gate_lists(
     profile: Profile,
     plan: Plan,
     streams: Sequence[GatedStream],
-    placed_bps: Mapping[int, int],
+    others: tuple[Mapping[int, int], Mapping[int, int]],
     findings: Findings,
 ) -> set[int]:
-    """Check every gated port over the gate cycle; return the numbers of those at fault."""
+    """Check every gated port over the gate cycle; return the numbers of those at fault.
+
+    `others` has by port number what is placed of demands, and the longest frame without a gate of
+    its own that cannot be cut.
+    """
+    placed_bps, other_bytes = others
     gated_class = next((one for one in profile.classes if one.gated), None)
     lists = {made.port: made for made in plan.gates}
     twice = {name for name, count in Counter(made.port for made in plan.gates).items() if count > 1}
@@ -312,7 +317,8 @@ def check_gate_lists(
             findings.add("gates", name, "gated streams use this port and it has no list", name)
         else:
             _check_uses(gated_class, port, (sent[name], queued), findings)
-            case = _ListCase(topology, profile, gated_class, port, cycle_ps)
+            other = other_bytes.get(port.number, 0)
+            case = _ListCase(topology, profile, gated_class, port, cycle_ps, other)
             _check_list(case, made.entries, sent[name], placed_bps.get(port.number, 0), findings)
         if findings.total > before or name in twice:
             faulty.add(port.number)
@@ -418,6 +424,8 @@ class _ListCase(NamedTuple):
     gated_class: TrafficClass
     port: Port
     cycle_ps: int
+    other_bytes: int
+    """The longest frame of other classes that is sent here and cannot be cut."""
 
 
 def _check_list(
@@ -448,7 +456,9 @@ def _check_list(
     used = 0
     for span in sent:
         used |= 1 << span.queue
-    guard_ps = _guard_ps(case)
+    guard_ps = 0
+    if case.gated_class.guard == "fixed" and case.other_bytes:
+        guard_ps = serialisation_ps(case.other_bytes, port.rate_bps)
     open_ps = 0
     others = (1 << len(case.profile.queue_by_class)) - 1
     for moment in _moments(entries, sent, case.cycle_ps, guard_ps):
@@ -494,21 +504,6 @@ def _wrong(moment: _Moment, used: int, cut: int, guard_ps: int) -> str | None:
     if here is None and gates and ahead_ps is not None and moment.high > ahead_ps - guard_ps:
         return "within the guard of the next window"
     return None
-
-
-def _guard_ps(case: _ListCase) -> int:
-    """Return how long before a span all gates of other frames that cannot be cut are closed."""
-    profile = case.profile
-    if case.gated_class.guard != "fixed":
-        return 0
-    uncut = [one.name for one in profile.classes if not one.gated and not one.preemptable]
-    frames = [
-        one.frame_bytes for one in profile.streams if one.count and one.traffic_class in uncut
-    ]
-    for demand in profile.demands:
-        if demand.traffic_class in uncut:
-            frames += [size for size, _ in demand.sizes]
-    return serialisation_ps(max(frames), case.port.rate_bps) if frames else 0
 
 
 def _moments(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from qnet.check.findings import (
     NUMBER_HIGHEST,
@@ -75,6 +76,45 @@ def check_demands(
             for port in {port for port in ports if port is not None}:
                 placed_bps[port.number] += max(part.rate_bps, 0)
     return placed_bps
+
+
+class Others(NamedTuple):
+    """The longest frames that reserve nothing, by port number; 0 where a plan sends none."""
+
+    of_any: Mapping[int, int]
+    uncut: Mapping[int, int]
+    """Of classes that are not preemptable."""
+
+
+def longest_others(
+    topology: Topology,
+    profile: Profile,
+    streams: Iterable[tuple[Stream, StreamPlan]],
+    demands: Iterable[tuple[Demand, DemandPlan]],
+) -> Others:
+    """Go along all ways of a plan without a reservation, and note what is sent at each port.
+
+    One of these frames may have begun just before a cycle or a window does.
+    """
+    sent: list[tuple[str, int, Sequence[str]]] = []
+    for stream, entry in streams:
+        if not profile.is_reserved(stream):
+            sent += [(stream.traffic_class, stream.frame_bytes, one.ports) for one in entry.paths]
+    for demand, placed in demands:
+        longest = max(size for size, _ in demand.sizes)
+        sent += [(demand.traffic_class, longest, part.ports) for part in placed.parts]
+    cut = {one.name for one in profile.classes if one.preemptable}
+    of_any: Counter[int] = Counter()
+    uncut: Counter[int] = Counter()
+    for traffic_class, size, names in sent:
+        for name in names:
+            port = topology.port_by_name.get(name)
+            if port is None:
+                continue
+            of_any[port.number] = max(of_any[port.number], size)
+            if traffic_class not in cut:
+                uncut[port.number] = max(uncut[port.number], size)
+    return Others(of_any, uncut)
 
 
 def _check_demand_sums(demand: Demand, entry: DemandPlan, findings: Findings) -> None:

@@ -38,6 +38,7 @@ from qnet.check.load import (
     check_egress,
     check_names,
     check_rates,
+    longest_others,
     match_demands,
 )
 from qnet.check.queues import queue_bounds
@@ -77,11 +78,14 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
         if findings.total > before:
             broken_streams.add(stream.name)
 
+    others = longest_others(topology, profile, stream_plans, demand_plans)
     before = findings.total
     check_mappings([one for one in reservations if not profile.may_wait(one.stream)], findings)
     mappings_hold = findings.total == before
-    ports, overfull = check_capacity(topology, profile, reservations, findings)
-    overfull |= check_gate_lists(topology, profile, plan, gated, placed_bps, findings)
+    ports, overfull = check_capacity(topology, others.of_any, reservations, findings)
+    overfull |= check_gate_lists(
+        topology, profile, plan, gated, (placed_bps, others.uncut), findings
+    )
     check_given(topology, profile, plan, stream_plans, demand_plans, findings)
     overfull |= _check_apart(topology, plan, reservations, findings)
     reserved = [(one.stream, [hop.port for hop in one.hops]) for one in reservations]

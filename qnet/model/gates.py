@@ -30,6 +30,7 @@ class GatePort(Noun):
     The lowest `other_queues` serve other traffic; no stream may use them. Every window is longer
     by `margin_ps`, for a clock that steps while the window is open. Propagation and processing
     are the longest that there are; a frame may come earlier by the two spreads together.
+    `guard_bytes` goes before that of the problem, where that has one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class GatePort(Noun):
     margin_ps: int = Field(default=0, ge=0)
     propagation_spread_ps: int = Field(default=0, ge=0)
     processing_spread_ps: int = Field(default=0, ge=0)
+    guard_bytes: int | None = Field(default=None, ge=0)
 
 
 class GateStream(Noun):
@@ -147,7 +149,10 @@ class GateProblem(Noun):
 
     def guard_ps(self, port: GatePort) -> int:
         """Return how long before a window the gates of other queues close."""
-        return self.line_ps(self.guard_bytes, port.rate_bps) if self.guard_bytes else 0
+        guard_bytes = self.guard_bytes
+        if guard_bytes is not None and port.guard_bytes is not None:
+            guard_bytes = port.guard_bytes
+        return self.line_ps(guard_bytes, port.rate_bps) if guard_bytes else 0
 
     def _exact_ps(self, stream: GateStream, port: GatePort) -> int:
         wire = (stream.frame_bytes + self.overhead_bytes) * 8 * PS_PER_S

@@ -23,17 +23,6 @@ def mean_rate_bps(stream: Stream) -> int:
     return ceil_div(need_bytes(stream) * 8 * PS_PER_S, stream.interval_ps)
 
 
-def other_frame_bytes(profile: Profile) -> int:
-    """Return the longest frame that may be in a reserved cycle's way, or 0."""
-    frames = [
-        stream.frame_bytes
-        for stream in profile.streams
-        if stream.count and not profile.is_reserved(stream)
-    ]
-    frames += [frame_bytes for demand in profile.demands for frame_bytes, _ in demand.sizes]
-    return max(frames, default=0)
-
-
 def reservable_bytes(port: Port, cycle_ps: int) -> int:
     """Return the bytes of a cycle that plans may fill on a port."""
     return port.reservable_bps * cycle_ps // (8 * PS_PER_S)

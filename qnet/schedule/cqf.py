@@ -12,7 +12,7 @@ with TCQF; docs/design.md has the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.capacity import cycle_capacity, hypercycle, need_bytes, other_frame_bytes
+from qnet.schedule.capacity import cycle_capacity, hypercycle, need_bytes
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.reserve import placing_order
 from qnet.schedule.routes import Route, Routes
@@ -33,11 +33,15 @@ PROGRESS_STEP = 256
 
 
 class CqfPlans(NamedTuple):
-    """What became of each stream; `mean_bps` is reserved on average, by port number."""
+    """What became of each stream.
+
+    By port number, `mean_bps` is reserved on average and `most_bytes` in the fullest cycle.
+    """
 
     plans: Mapping[str, StreamPlan]
     length: int
     mean_bps: list[int]
+    most_bytes: list[int]
 
 
 def reserve_cqf(
@@ -45,9 +49,13 @@ def reserve_cqf(
     profile: Profile,
     routes: Routes,
     progress: Callable[[str, int, int], None],
+    guards: Sequence[int],
 ) -> CqfPlans:
-    """Place every stream that reserves cycles, in the order of TCQF's."""
-    state = _State(topology, profile, routes)
+    """Place every stream that reserves cycles, in the order of TCQF's.
+
+    `guards` has the longest frame that reserves nothing, by port number.
+    """
+    state = _State(topology, profile, routes, guards)
     order = placing_order(profile, routes)
     plans = {}
     for done, stream in enumerate(order):
@@ -55,7 +63,8 @@ def reserve_cqf(
             progress("reserve", done, len(order))
         plans[stream.name] = state.place(stream)
     progress("reserve", len(order), len(order))
-    return CqfPlans(plans, state.length, state.mean_bps())
+    most_bytes = (state.capacity - state.free.min(axis=1)).tolist()
+    return CqfPlans(plans, state.length, state.mean_bps(), most_bytes)
 
 
 def dead_time_ps(topology: Topology, port: Port) -> int:
@@ -69,6 +78,17 @@ def dead_time_ps(topology: Topology, port: Port) -> int:
     apart_ps = near.phase_ps - node.clock.phase_ps
     clocks_ps = near.error_ps + node.clock.error_ps
     return max(port.propagation_ps + node.processing.high_ps + clocks_ps + apart_ps + 1, 0)
+
+
+def cqf_capacity(topology: Topology, port: Port, guard_bytes: int) -> int:
+    """Return the bytes of a cycle before its dead time; the time of a byte is rounded up."""
+    cycle_ps = topology.tcqf.cycle_ps
+    wander_ps = topology.node_by_name[port.source].clock.wander_ps
+    open_ps = cycle_ps - dead_time_ps(topology, port) - wander_ps * ceil_div(cycle_ps, 10**9)
+    if guard_bytes:
+        open_ps -= serialisation_ps(guard_bytes, port.rate_bps)
+    whole = cycle_capacity(topology, port, guard_bytes)
+    return max(min(whole, open_ps // ceil_div(8 * PS_PER_S, port.rate_bps)), 0)
 
 
 def why_not_crossed(topology: Topology, port: Port, frame_bytes: int) -> str | None:
@@ -105,26 +125,17 @@ def _us(time_ps: int) -> str:
 class _State:
     """What every cycle of every port has left, while streams are being placed."""
 
-    def __init__(self, topology: Topology, profile: Profile, routes: Routes) -> None:
+    def __init__(
+        self, topology: Topology, profile: Profile, routes: Routes, guards: Sequence[int]
+    ) -> None:
         self._topology = topology
         self._routes = routes
         self.length = hypercycle(topology, profile)
-        guard = other_frame_bytes(profile)
-        capacity = [self._capacity_bytes(port, guard) for port in topology.ports]
+        capacity = [
+            cqf_capacity(topology, *pair) for pair in zip(topology.ports, guards, strict=True)
+        ]
         self.capacity: Int64s = np.array(capacity, dtype=np.int64)
         self.free: Int64s = np.repeat(self.capacity[:, np.newaxis], self.length, axis=1)
-
-    def _capacity_bytes(self, port: Port, guard: int) -> int:
-        """Return the bytes of a cycle before its dead time; the time of a byte is rounded up."""
-        ps_per_byte = ceil_div(8 * PS_PER_S, port.rate_bps)
-        whole = cycle_capacity(self._topology, port, guard)
-        cycle_ps = self._topology.tcqf.cycle_ps
-        wander_ps = self._topology.node_by_name[port.source].clock.wander_ps
-        open_ps = cycle_ps - dead_time_ps(self._topology, port)
-        open_ps -= wander_ps * ceil_div(cycle_ps, 10**9)
-        if guard:
-            open_ps -= serialisation_ps(guard, port.rate_bps)
-        return max(min(whole, open_ps // ps_per_byte), 0)
 
     def mean_bps(self) -> list[int]:
         """Return the mean reserved rate of every port, rounded up."""

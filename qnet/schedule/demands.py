@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from qnet.model.plan import DemandPart, DemandPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile
 from qnet.schedule.flows import Pair, RouteRate, place_flows
+from qnet.schedule.guards import OpenWays, frame_of
 from qnet.schedule.microflows import Rooms, parts_of
 from qnet.schedule.routes import Graph, Route
 from qnet.units import ceil_div, show_rate
@@ -104,11 +105,44 @@ def water_fill(flow_bps: int, free_bps: Sequence[int], sizes_bps: Sequence[int])
 
 
 def place_demands(
-    topology: Topology, profile: Profile, graph: Graph, free_bps: Sequence[int]
+    topology: Topology, profile: Profile, ways: OpenWays, free_bps: Sequence[int]
 ) -> list[DemandPlan]:
-    """Place the demands of a profile into what every port has free."""
-    wants: dict[Pair, int] = {}
+    """Place the demands of a profile into what every port has free.
+
+    Those whose frames may use the same ports are placed together, those with the fewest first.
+    """
+    left_bps = list(free_bps)
+    groups: dict[frozenset[int], list[Demand]] = {}
     for demand in profile.demands:
+        groups.setdefault(ways.barred(frame_of(profile, demand)), []).append(demand)
+    pairs = {demand.name: (demand.source, demand.target) for demand in profile.demands}
+    plans: dict[str, DemandPlan] = {}
+    for barred, demands in sorted(groups.items(), key=lambda one: (-len(one[0]), sorted(one[0]))):
+        frame = frame_of(profile, demands[0])
+        graph = ways.routes(frame).graph
+        for made in _place_together(topology, profile, demands, graph, left_bps):
+            plans[made.name] = made
+            if barred and made.reason is not None:
+                ends = pairs[made.name]
+                reason = made.reason + ways.why_barred(frame, *ends)
+                plans[made.name] = made.model_copy(update={"reason": reason})
+            for part in made.parts:
+                for name in part.ports:
+                    number = topology.port_by_name[name].number
+                    left_bps[number] = max(left_bps[number] - part.rate_bps, 0)
+    return [plans[demand.name] for demand in profile.demands]
+
+
+def _place_together(
+    topology: Topology,
+    profile: Profile,
+    demands: Sequence[Demand],
+    graph: Graph,
+    free_bps: Sequence[int],
+) -> list[DemandPlan]:
+    by_priority = _by_priority(profile, demands)
+    wants: dict[Pair, int] = {}
+    for demand in demands:
         pair = (demand.source, demand.target)
         wants[pair] = wants.get(pair, 0) + demand.rate_bps
     edge_free_bps = [sum(free_bps[port.number] for port in edge.ports) for edge in graph.edges]
@@ -116,9 +150,9 @@ def place_demands(
     placed = place_flows(graph, edge_free_bps, wants)
     drawn = {
         demand.name: _draw(placed[demand.source, demand.target], demand.rate_bps)
-        for demand in _by_priority(profile)
+        for demand in by_priority
     }
-    hashed = _hash(topology, profile, drawn, free_bps, edge_free_bps)
+    hashed = _hash(by_priority, drawn, free_bps, edge_free_bps)
     # The hash asks for no room: what may be split goes beside what it has put on each wire.
     left_bps = list(free_bps)
     for parts in hashed.values():
@@ -134,7 +168,7 @@ def place_demands(
     for edge in graph.edges:
         wires.share(edge.ports, flow_bps[edge.number] - edge_free_bps[edge.number])
     plans: dict[str, DemandPlan] = {}
-    for demand in _by_priority(profile):
+    for demand in by_priority:
         parts = (
             hashed[demand.name]
             if demand.name in hashed
@@ -156,12 +190,11 @@ def place_demands(
             if placed_bps < sum(one.rate_bps for one in drawn[demand.name])
             else _why_not_all(graph, edge_free_bps, demand, placed_bps),
         )
-    return [plans[demand.name] for demand in profile.demands]
+    return list(plans.values())
 
 
 def _hash(
-    topology: Topology,
-    profile: Profile,
+    demands: Sequence[Demand],
     drawn: Mapping[str, Sequence[RouteRate]],
     free_bps: Sequence[int],
     edge_free_bps: Sequence[int],
@@ -174,7 +207,7 @@ def _hash(
             for bundle in rooms.bundle(demand, drawn[demand.name])
             for part in parts_of(demand, bundle)
         ]
-        for demand in _by_priority(profile)
+        for demand in demands
         if demand.microflows is not None
     }
 
@@ -187,11 +220,9 @@ def _why_not_whole(demand: Demand, placed_bps: int) -> str:
     )
 
 
-def _by_priority(profile: Profile) -> list[Demand]:
+def _by_priority(profile: Profile, demands: Iterable[Demand]) -> list[Demand]:
     """Sort demands so that of one pair of nodes the class that goes first is served first."""
-    return sorted(
-        profile.demands, key=lambda one: -profile.class_by_name[one.traffic_class].priority
-    )
+    return sorted(demands, key=lambda one: -profile.class_by_name[one.traffic_class].priority)
 
 
 def _draw(routes: list[RouteRate], wanted_bps: int) -> list[RouteRate]:

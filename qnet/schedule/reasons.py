@@ -5,6 +5,7 @@ Each sentence is true of all candidate ways that an earlier one does not exclude
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count, pairwise
 from typing import NamedTuple
 
@@ -41,13 +42,13 @@ class Reasons:
         topology: Topology,
         routes: Routes,
         capacity: Int64s,
-        other_frame_bytes: int,
+        guards: Sequence[int],
         kind: Kind,
     ) -> None:
         self._topology = topology
         self._routes = routes
         self._capacity = capacity
-        self._other_frame_bytes = other_frame_bytes
+        self._guards = guards
         self._kind = kind
         self._damped_ps = damped_variation_ps(topology, kind.pair.listener) if kind.damper else None
         self._timed: list[tuple[TimedRoute, ...]] = []
@@ -204,8 +205,9 @@ class Reasons:
         )
         if cycle_capacity(self._topology, port, 0) == capacity:
             return reason
-        guard_ps = serialisation_ps(self._other_frame_bytes, port.rate_bps)
+        guard_bytes = self._guards[port.number]
+        guard_ps = serialisation_ps(guard_bytes, port.rate_bps)
         return (
-            f"{reason}; a frame of {self._other_frame_bytes} bytes of another class may hold the "
+            f"{reason}; a frame of {guard_bytes} bytes of another class may hold the "
             f"line for {show_time(guard_ps)} of the {show_time(cycle_ps)}"
         )

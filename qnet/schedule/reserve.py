@@ -15,7 +15,7 @@ the stream in any phase, over any choice of wires, with any waits it may make.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from qnet.model.plan import ChangesPlan, Plan, ReservedPlan, SearchPlan, Stopped
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.bounds import SERVED_ERROR, Class, Load, Most, most_streams
-from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes, other_frame_bytes
+from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes
 from qnet.schedule.cycles.kernels import (
     Requests,
     cut_rows,
@@ -58,6 +58,9 @@ class Reserved(NamedTuple):
     hypercycle: int
     mean_bps: list[int]
     """Largest mean rate reserved on each port, rounded up."""
+    most_bytes: list[int]
+    """Bytes reserved in the fullest cycle of each port."""
+    guards: list[int]
 
 
 def placing_order(profile: Profile, routes: Routes) -> list[Stream]:
@@ -88,18 +91,22 @@ def reserve(
     keep: Plan | None = None,
     down: Mapping[str, Collection[int]] | None = None,
     gated: Collection[int] = (),
+    guards: Sequence[int],
 ) -> Reserved:
     """Place every stream that reserves cycles, around the ports of what is down and those gated.
 
     `keep` is a plan whose admitted streams keep their places; what the profile asks of them must
-    hold there (`qnet.check.plan.prove` says so).
+    hold there (`qnet.check.plan.prove` says so). `guards` has the longest frame that reserves
+    nothing, by port number; beside what is kept the answer may have shorter ones.
     """
     length = hypercycle(topology, profile)
-    room = Room(topology, length, other_frame_bytes(profile))
+    room = Room(topology, length, guards)
     order = placing_order(profile, room.table.routes)
     book = _Book(room, profile, order)
     if keep is not None:
         book.keep(keep)
+        room.narrow_guards({*guards, *(size for one in profile.demands for size, _ in one.sizes)})
+        assert room.grid.free.min() >= 0, "a plan that is kept was proven"
     if down or gated:
         broken = {port for ports in (down or {}).values() for port in ports}
         room.set_down({*broken, *gated})
@@ -115,6 +122,8 @@ def reserve(
         room.table.routes,
         length,
         book.mean_bps(),
+        (room.capacity - room.grid.free.min(axis=1)).tolist(),
+        room.guards,
     )
 
 
@@ -175,7 +184,6 @@ class _Book:
             self._kept[row] = entry
             if len(entry.paths) < self._streams[row].paths:
                 self._halved.append(row)
-        assert self._room.grid.free.min() >= 0, "a plan that is kept was proven"
 
     def _way_of(self, row: int, entry: StreamPlan) -> Way:
         """Return the paths of a planned stream as a way without choices."""

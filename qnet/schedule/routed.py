@@ -10,6 +10,7 @@ from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.capacity import mean_rate_bps
+from qnet.schedule.guards import OpenWays, frame_of
 from qnet.schedule.routes import Edge, Routes
 
 
@@ -21,7 +22,7 @@ class Routed(NamedTuple):
 
 
 def route_streams(
-    topology: Topology, profile: Profile, routes: Routes, free_bps: list[int]
+    topology: Topology, profile: Profile, ways: OpenWays, free_bps: list[int]
 ) -> Routed:
     """Route every stream without a reservation, and take its rate out of `free_bps` of each port.
 
@@ -33,13 +34,15 @@ def route_streams(
     fitting = set()
     streams = [stream for stream in profile.every_stream if not profile.is_reserved(stream)]
     for stream in sorted(streams, key=lambda one: (one.rank, -mean_rate_bps(one), one.name)):
+        frame = frame_of(profile, stream)
+        routes = ways.routes(frame)
         chains = _chains(routes, stream)
         if chains is None:
             reason = (
                 routes.why_no_pair(stream.talker, stream.listener)
                 if stream.paths == 2
                 else f"no route from {stream.talker} to {stream.listener}"
-            )
+            ) + ways.why_barred(frame, stream.talker, stream.listener)
             plans[stream.name] = StreamPlan(name=stream.name, status="refused", reason=reason)
             continue
         rate_bps = mean_rate_bps(stream)

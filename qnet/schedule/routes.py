@@ -182,6 +182,16 @@ class Routes:
             self._single[source, target] = routes
         return routes[index] if index < len(routes) else None
 
+    def ports_of(self, source: str, target: str) -> set[int]:
+        """Return the numbers of the wires of all candidate routes."""
+        self.candidate(source, target, 0)
+        return {
+            port.number
+            for route in self._single[source, target]
+            for edge in route.edges
+            for port in edge.ports
+        }
+
     def pair(self, source: str, target: str, index: int) -> tuple[Route, Route] | None:
         """Return the candidate disjoint pair of that rank: least delay of the longer route first.
 

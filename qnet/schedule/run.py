@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from qnet import __version__
@@ -17,10 +17,11 @@ from qnet.model.plan import (
 )
 from qnet.model.topology import Topology
 from qnet.model.traffic import Egress, Profile, Stream
-from qnet.schedule.capacity import mean_rate_bps
-from qnet.schedule.cqf import CQF_BUFFERS, reserve_cqf
+from qnet.schedule.capacity import cycle_capacity, mean_rate_bps
+from qnet.schedule.cqf import CQF_BUFFERS, cqf_capacity, reserve_cqf
 from qnet.schedule.demands import place_demands
 from qnet.schedule.flows import Pair, most_placed_bps
+from qnet.schedule.guards import Frame, Guards, OpenWays, frame_of, guards_anywhere, guards_of
 from qnet.schedule.qbv.network import Gated, schedule_gated
 from qnet.schedule.repair.search import Search
 from qnet.schedule.reserve import reserve
@@ -29,6 +30,9 @@ from qnet.schedule.routes import Graph, Routes
 from qnet.schedule.windows import given_gates
 
 Progress = Callable[[str, int, int], None]
+
+GUARD_ROUNDS = 8
+"""How often a plan is made again with the guards that it turned out to need."""
 
 
 def schedule(
@@ -49,24 +53,57 @@ def schedule(
     uses the ports of what is `down`. Raises Infeasible when the reserved intervals have no common
     multiple that can be counted out.
     """
-    tell = progress or (lambda stage, done, total: None)
-    routes = Routes(topology, {port for ports in (down or {}).values() for port in ports})
+    asked = _Asked(topology, profile, search, keep, down, progress or (lambda *_: None))
+    hashes = (topology_sha256, traffic_sha256)
+    made, guards = _plan(asked, guards_anywhere(topology, profile), hashes)
+    for _ in range(GUARD_ROUNDS):
+        sent = _needed(asked, made)
+        if not _costs_a_place(asked, made, guards, sent):
+            break
+        again, narrowed = _plan(asked, sent, hashes)
+        if _admitted(again) < _admitted(made):
+            break
+        made, guards = again, narrowed
+    return made
+
+
+class _Asked(NamedTuple):
+    """What is to be planned, and under which conditions."""
+
+    topology: Topology
+    profile: Profile
+    search: Search | None
+    keep: Plan | None
+    down: Mapping[str, Collection[int]] | None
+    tell: Progress
+
+    @property
+    def broken(self) -> frozenset[int]:
+        """Ports of what is down."""
+        return frozenset(port for ports in (self.down or {}).values() for port in ports)
+
+
+def _plan(asked: _Asked, guards: Guards, hashes: tuple[str, str]) -> tuple[Plan, Guards]:
+    """Make a plan with these guards; what is kept may make them narrower."""
+    topology, profile, tell = asked.topology, asked.profile, asked.tell
+    routes = Routes(topology, asked.broken)
     gated = (
         given_gates(topology, profile)
         if profile.gates
-        else schedule_gated(topology, profile, routes, tell)
+        else schedule_gated(topology, profile, routes, tell, guards)
     )
-    asked = _Asked(topology, profile, search, keep, down)
-    made = _reserve_cycles(asked, routes, gated, tell)
+    made = _reserve_cycles(asked, routes, gated, guards)
+    guards = guards.within(made.guards)
     reserved = {**gated.plans, **made.plans}
     free_bps = [
         gated.free_bps.get(port.number, port.reservable_bps - mean_bps)
         for port, mean_bps in zip(topology.ports, made.mean_bps, strict=True)
     ]
-    routed = route_streams(topology, profile, routes, free_bps)
+    ways = OpenWays(topology, routes, asked.broken, _bearing(asked, gated, made, guards))
+    routed = route_streams(topology, profile, ways, free_bps)
     plans = {**reserved, **routed.plans}
     tell("demands", 0, len(profile.demands))
-    demands = place_demands(topology, profile, routes.graph, free_bps)
+    demands = place_demands(topology, profile, ways, free_bps)
     tell("demands", len(profile.demands), len(profile.demands))
     placed_bps = _placed_bps(profile, reserved, routed.fitting, demands)
     egress = []
@@ -74,10 +111,10 @@ def schedule(
         tell("egress", done, len(profile.egress))
         egress.append(_egress(topology, profile, routes.graph, site, placed_bps))
     tell("egress", len(profile.egress), len(profile.egress))
-    return Plan(
+    plan = Plan(
         qnet_version=__version__,
-        topology_sha256=topology_sha256,
-        traffic_sha256=traffic_sha256,
+        topology_sha256=hashes[0],
+        traffic_sha256=hashes[1],
         cycle_ps=topology.tcqf.cycle_ps,
         buffers=made.buffers,
         hypercycle=made.hypercycle,
@@ -90,48 +127,133 @@ def schedule(
         demands=tuple(demands),
         egress=tuple(egress),
     )
+    return plan, guards
 
 
-class _Asked(NamedTuple):
-    """What cycles are to be reserved for, and under which conditions."""
+def _bearing(
+    asked: _Asked, gated: Gated, made: _Cycles, guards: Guards
+) -> Callable[[Frame, int], bool]:
+    """Return what says whether a port's guards are long enough for a frame.
 
-    topology: Topology
-    profile: Profile
-    search: Search | None
-    keep: Plan | None
-    down: Mapping[str, Collection[int]] | None
+    While streams with cycles are refused all guards count, since the reasons do; else what is
+    reserved there may leave room for longer frames than the guard was made for.
+    """
+    topology = asked.topology
+    is_cqf = any(one.mechanism == "cqf" for one in asked.profile.classes)
+    capacity = cqf_capacity if is_cqf else cycle_capacity
+    strict = any(plan.status == "refused" for plan in made.plans.values())
+    # Lists that are given were not made for any frame.
+    lists = frozenset() if asked.profile.gates else gated.free_bps.keys()
+
+    def bears(frame: Frame, port: int) -> bool:
+        if frame.size <= guards.longest(port):
+            return port not in lists or frame.size <= guards.of(port, frame)
+        if strict or port in lists:
+            return False
+        most_bytes = made.most_bytes[port]
+        return not most_bytes or capacity(topology, topology.ports[port], frame.size) >= most_bytes
+
+    return bears
+
+
+def _needed(asked: _Asked, plan: Plan) -> Guards:
+    """Return guards for what a plan sends, and at gates for what did not find room beside them."""
+    topology, profile = asked.topology, asked.profile
+    guards = guards_of(topology, profile, plan)
+    lists = {topology.port_by_name[made.port].number for made in plan.gates}
+    waiting = {one.name for one in plan.demands if one.placed_bps < one.rate_bps}
+    if not lists or not waiting:
+        return guards
+    routes = Routes(topology, asked.broken)
+    for demand in profile.demands:
+        if demand.name in waiting:
+            numbers = routes.ports_of(demand.source, demand.target)
+            guards = guards.with_frame(frame_of(profile, demand), numbers & lists)
+    return guards
+
+
+def _admitted(plan: Plan) -> int:
+    return sum(one.status == "admitted" for one in plan.streams)
+
+
+def _costs_a_place(asked: _Asked, plan: Plan, guards: Guards, sent: Guards) -> bool:
+    """Say whether guards for frames that do not come may have cost a stream or demand its place."""
+    topology, profile = asked.topology, asked.profile
+    wide = {
+        port.number for port in topology.ports if guards.at(port.number) != sent.at(port.number)
+    }
+    streams = {stream.name: stream for stream in profile.every_stream}
+    refused = [streams[one.name] for one in plan.streams if one.status == "refused"]
+    fixed = any(one.guard == "fixed" for one in profile.classes if one.gated)
+    if wide and fixed and any(profile.is_gated(one) for one in refused):
+        return True
+    lists = {topology.port_by_name[made.port].number for made in plan.gates}
+    if profile.gates:
+        wide -= lists
+    if wide & lists and any(one.placed_bps < one.rate_bps for one in plan.demands):
+        return True
+    is_cqf = any(one.mechanism == "cqf" for one in profile.classes)
+    capacity = cqf_capacity if is_cqf else cycle_capacity
+    tight = {
+        number
+        for number in wide - lists
+        if capacity(topology, topology.ports[number], guards.longest(number))
+        < capacity(topology, topology.ports[number], sent.longest(number))
+    }
+    if not tight:
+        return False
+    routes = Routes(topology, asked.broken)
+    pairs = {(one.talker, one.listener) for one in refused if profile.takes_cycles(one)}
+    return any(tight & routes.ports_of(*pair) for pair in pairs)
 
 
 class _Cycles(NamedTuple):
-    """What became of the streams that reserve cycles; `mean_bps` is by port number."""
+    """What became of the streams that reserve cycles.
+
+    By port number: the mean rate, the bytes in the fullest cycle, and the longest frames of others
+    that were guarded for.
+    """
 
     plans: Mapping[str, StreamPlan]
     buffers: int
     hypercycle: int
     mean_bps: list[int]
+    most_bytes: list[int]
+    guards: Sequence[int]
     reserved: ReservedPlan | None = None
     changes: ChangesPlan | None = None
 
 
-def _reserve_cycles(asked: _Asked, routes: Routes, gated: Gated, tell: Progress) -> _Cycles:
+def _reserve_cycles(asked: _Asked, routes: Routes, gated: Gated, guards: Guards) -> _Cycles:
     """Reserve cycles on the ports that have no gates: a frame that waits for one misses its own."""
-    topology, profile, search, keep, down = asked
+    topology, profile, search, keep, down, tell = asked
+    longest = guards.every_longest
     closed = frozenset(gated.free_bps)
     if any(one.mechanism == "cqf" for one in profile.classes):
         if search or keep:
             raise Infeasible("CQF is a baseline: it is not searched for, and no plan of it is kept")
-        broken = {port for ports in (down or {}).values() for port in ports}
-        cqf = reserve_cqf(topology, profile, Routes(topology, closed | broken), tell)
+        cqf = reserve_cqf(topology, profile, Routes(topology, closed | asked.broken), tell, longest)
         plans = cqf.plans
-        cycles = _Cycles(plans, CQF_BUFFERS, cqf.length, cqf.mean_bps)
+        cycles = _Cycles(plans, CQF_BUFFERS, cqf.length, cqf.mean_bps, cqf.most_bytes, longest)
     else:
-        made = reserve(topology, profile, tell, search=search, keep=keep, down=down, gated=closed)
+        made = reserve(
+            topology,
+            profile,
+            tell,
+            search=search,
+            keep=keep,
+            down=down,
+            gated=closed,
+            guards=longest,
+        )
         plans = made.plans
         cycles = _Cycles(
             plans,
             topology.tcqf.buffers,
             made.hypercycle,
             made.mean_bps,
+            made.most_bytes,
+            made.guards,
             made.reserved if plans else None,
             made.changes,
         )

@@ -80,6 +80,7 @@ def profiles(draw: st.DrawFn) -> Profile:
                 "to": target,
                 "rate": f"{rate}bps",
                 "class": "plain",
+                "sizes": draw(st.sampled_from(["imix", "64B", "1518B", "9000B"])),
             }
         )
     classes = [

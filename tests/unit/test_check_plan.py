@@ -618,10 +618,11 @@ def random_line(dice: Dice) -> tuple[Topology, Profile, Plan]:
             )
         )
         entries.append(tight_entry(topology, f"s{index}", names[first : last + 1], dice))
-    demands = [
-        {"name": "other", "from": names[0], "to": names[1], "rate": "1Mbps", "sizes": "1518B"}
-    ]
-    demand = {"name": "other", "rate_bps": 10**6, "placed_bps": 0}
+    first = dice.draw(0, count - 1)
+    way = names[first : dice.draw(first + 1, count) + 1]
+    demands = [{"name": "other", "from": way[0], "to": way[-1], "rate": "1Mbps", "sizes": "1518B"}]
+    part = {"ports": [f"{near}->{far}" for near, far in pairwise(way)], "rate_bps": 10**6}
+    demand = {"name": "other", "rate_bps": 10**6, "placed_bps": 10**6, "parts": [part]}
     plan = planned(topology, entries, [demand])
     return topology, profile(streams, demands), plan
 
@@ -654,6 +655,7 @@ class Replay:
         streams = {one.name: one for one in traffic.every_stream}
         queues: dict[str, list[tuple[int, int, int, str, int, int]]] = defaultdict(list)
         routes = {one.name: one.paths[0] for one in plan.streams}
+        self.crossed = {port for one in plan.demands for part in one.parts for port in part.ports}
         for entry in plan.streams:
             one, route = streams[entry.name], entry.paths[0]
             for k in range(24):
@@ -680,7 +682,7 @@ class Replay:
 
     def _serve(self, name: str, queues: Any, routes: Any) -> None:
         port, buffers = self.topology.port_by_name[name], self.topology.tcqf.buffers
-        guard_ps = serialisation_ps(1518, port.rate_bps)
+        guard_ps = serialisation_ps(1518, port.rate_bps) if name in self.crossed else 0
         turns = defaultdict(list)
         for frame in sorted(queues[name]):
             queued, cycle = frame[:2]

@@ -5,7 +5,7 @@ The planner of whole profiles and the Scheduler of streams that come and go both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -57,11 +57,11 @@ class Place(NamedTuple):
 class Room:
     """The state of a network: bytes left, ways, and what is out of use.
 
-    `hypercycle` is how many cycles all intervals must divide; `other_frame_bytes` the longest
-    frame of any class that is not reserved, which may be in a cycle's way (rule 4).
+    `hypercycle` is how many cycles all intervals must divide; `guards` has for each port the
+    longest frame of any class that is not reserved, which may be in a cycle's way (rule 4).
     """
 
-    def __init__(self, topology: Topology, hypercycle: int, other_frame_bytes: int = 0) -> None:
+    def __init__(self, topology: Topology, hypercycle: int, guards: Sequence[int]) -> None:
         if not 0 < hypercycle * len(topology.ports) <= CELLS_MOST:
             raise Infeasible(
                 f"a hypercycle of {hypercycle} cycles is not one that can be counted for "
@@ -69,8 +69,10 @@ class Room:
             )
         self.topology = topology
         self.hypercycle = hypercycle
-        self.other_frame_bytes = other_frame_bytes
-        capacity = [cycle_capacity(topology, port, other_frame_bytes) for port in topology.ports]
+        self.guards = list(guards)
+        capacity = [
+            cycle_capacity(topology, *pair) for pair in zip(topology.ports, guards, strict=True)
+        ]
         assert max(capacity) < 2**WEIGHT_BITS, "scores would not fit into 64 bits"
         self.capacity: Int64s = np.array(capacity, dtype=np.int64)
         self.grid = Grid(
@@ -90,6 +92,26 @@ class Room:
         if self.desk.ports.size < self.table.hop_count_most:
             self.desk = make_desk(self.hypercycle, self.table.hop_count_most)
         return arrays
+
+    def narrow_guards(self, sizes: Iterable[int]) -> None:
+        """Have each port guard for frames no longer than go beside what it has reserved.
+
+        `sizes` are those that there are.
+        """
+        tried = sorted({0, *sizes})
+        for port in np.flatnonzero(self.grid.free.min(axis=1) < 0).tolist():
+            booked = int(self.capacity[port] - self.grid.free[port].min())
+            held = [
+                (cycle_capacity(self.topology, self.topology.ports[port], size), size)
+                for size in tried
+            ]
+            capacity, size = [pair for pair in held if pair[0] >= booked or pair[1] == 0][-1]
+            more = capacity - int(self.capacity[port])
+            self.guards[port] = size
+            self.capacity[port] = capacity
+            self.grid.free[port] += more
+            self.grid.spare[port] += more * self.hypercycle
+            self.grid.weight[port] = 2**WEIGHT_BITS // max(capacity, 1)
 
     def set_down(self, ports: Collection[int]) -> None:
         """Say which ports are out of use from now on."""
@@ -204,9 +226,7 @@ class Room:
             bool(asked.damper[row]),
         )
         if kind not in self._hopeless:
-            looked = Reasons(
-                self.topology, self.table.routes, self.capacity, self.other_frame_bytes, kind
-            )
+            looked = Reasons(self.topology, self.table.routes, self.capacity, self.guards, kind)
             self._hopeless[kind] = looked.reason()
         return self._hopeless[kind]
 

@@ -89,7 +89,8 @@ class Scheduler:
     """
 
     def __init__(self, topology: Topology, hypercycle: int, other_frame_bytes: int = 0) -> None:
-        self.room = Room(topology, hypercycle, other_frame_bytes)
+        self.room = Room(topology, hypercycle, [other_frame_bytes] * len(topology.ports))
+        self._other_frame_bytes = other_frame_bytes
         self.book = empty_book(0, 1)
         self._vacancy = Vacancy(np.zeros(0, np.int64), np.zeros(1, np.int64))
         self._down: dict[str, tuple[int, ...]] = {}
@@ -316,7 +317,7 @@ class Scheduler:
     def _to_saved(self) -> state.Saved:
         return state.canonical(
             self.hypercycle,
-            self.room.other_frame_bytes,
+            self._other_frame_bytes,
             self.cables_down,
             self.table.pairs,
             self.table.ways,

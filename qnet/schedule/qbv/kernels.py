@@ -41,10 +41,11 @@ class Spans(NamedTuple):
 class Ports(NamedTuple):
     """Row of a port's first queue, how many it has, and its limit of gate entries (0: none).
 
-    A pause between two windows takes `pause` entries: two where others may send until the guard.
+    A pause between two windows takes `pause[port]` entries: two where others may send until the
+    guard.
     """
 
-    pause: int
+    pause: Int64s
     queue_row: Int64s
     queues: Int64s
     entries: Int64s
@@ -444,9 +445,9 @@ def gate_entries(spans: Spans, ports: Ports, port: int) -> int:
     time = 0
     for index in range(begin, stop):
         if spans.start[index] > time:
-            entries += ports.pause
+            entries += ports.pause[port]
         time = spans.end[index]
-    return entries + ports.pause if time < spans.hyper else entries
+    return entries + ports.pause[port] if time < spans.hyper else entries
 
 
 @kernel

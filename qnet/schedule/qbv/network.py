@@ -26,6 +26,7 @@ from qnet.model.gates import (
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
+from qnet.schedule.guards import Guards
 from qnet.schedule.qbv.bounds import Times, latency_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
@@ -80,13 +81,14 @@ def schedule_gated(
     profile: Profile,
     routes: Routes,
     progress: Callable[[str, int, int], None],
+    guards: Guards,
 ) -> Gated:
     """Give every stream of the gated class its times, or the reason why it has none."""
     streams = [stream for stream in profile.every_stream if profile.is_gated(stream)]
     if not streams:
         return Gated({}, None, None, (), {})
     progress("gates", 0, len(streams))
-    case = _Case(topology, profile, routes)
+    case = _Case(topology, profile, routes, guards)
     asked: list[_Asked] = []
     possible = len(streams)
     plans: dict[str, StreamPlan] = {}
@@ -125,7 +127,10 @@ _Kept = tuple[_Asked, GateStreamPlan]
 class _Case:
     """One network and one profile, with what the problem's numbers are made of."""
 
-    def __init__(self, topology: Topology, profile: Profile, routes: Routes) -> None:
+    def __init__(
+        self, topology: Topology, profile: Profile, routes: Routes, guards: Guards
+    ) -> None:
+        self._guards = guards
         self._topology = topology
         self._profile = profile
         self._routes = routes
@@ -166,6 +171,7 @@ class _Case:
             + 2 * node.clock.error_ps,
             entries_max=node.gate_entries,
             margin_ps=2 * node.clock.wander_ps,
+            guard_bytes=self._guards.uncut[port.number] if self._class.guard == "fixed" else 0,
         )
 
     def problem(self, streams: Sequence[GateStream]) -> GateProblem:
@@ -174,30 +180,12 @@ class _Case:
             title=self._profile.title,
             isolation=self._class.isolation,
             waiting=self._class.waiting,
-            guard_bytes=self._guard_bytes() if self._class.guard == "fixed" else 0,
+            guard_bytes=0,
             held_queues=self._profile.held_queues,
             step_ps=PS_PER_NS,
             ports=tuple(self._gate_ports.values()),
             streams=tuple(streams),
         )
-
-    def _guard_bytes(self) -> int:
-        """Return the longest frame of any other class that cannot be cut, or 0."""
-        profile = self._profile
-        express = {one.name for one in profile.classes if not one.preemptable and not one.gated}
-        frames = [
-            one.frame_bytes for one in profile.streams if one.count and one.traffic_class in express
-        ]
-        frames += [
-            size
-            for demand in profile.demands
-            if demand.traffic_class in express
-            for size, _ in demand.sizes
-        ]
-        return max(frames, default=0)
-
-    def _is_in(self, stream: Stream) -> bool:
-        return self._profile.is_gated(stream)
 
     # One stream
 
@@ -498,9 +486,9 @@ class _Case:
         gates = next(one for one in lists if one.port == port.name)
         others = (1 << self._others) - 1
         lost_ps = 0
-        if self._class.guard == "length-aware" and self._others:
-            lost_ps = serialisation_ps(self._guard_bytes(), port.rate_bps)
-        if self._profile.held_queues:
+        if self._class.guard == "length-aware" and self._guards.uncut[number]:
+            lost_ps = serialisation_ps(self._guards.uncut[number], port.rate_bps)
+        if self._guards.cut[number]:
             lost_ps = max(lost_ps, serialisation_ps(UNCUT_BYTES, port.rate_bps))
         open_ps = sum(
             max(entry.interval_ps - lost_ps, 0)

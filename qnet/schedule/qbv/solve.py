@@ -276,7 +276,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             _int64s(reach),
         ),
         kernels.Ports(
-            2 if problem.guard_bytes else 1,
+            _int64s([2 if problem.guard_ps(port) else 1 for port in ports]),
             queue_row[:-1].astype(np.int64),
             _int64s(queues),
             _int64s([port.entries_max or 0 for port in ports]),
