@@ -213,8 +213,8 @@ def _check_json(source: Source, raw: bytes) -> str | None:
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(items)
         if len(made) < len(items):
-            keys = [key for key, _ in items]
-            twice = next(key for index, key in enumerate(keys) if key in keys[:index])
+            seen: set[str] = set()
+            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
             source.report(0, 0, "", f"key '{twice[:40]}' twice in one object")
         return made
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from qnet.simulate.tracing import Recorder
 
 Ints = NDArray[np.int64]
+
+HASH = "hash"
+"""The array that tells whether all others are as they were written."""
 
 SAVES = 10
 """Checkpoints of a run, where no time between them is given."""
@@ -152,8 +155,8 @@ def save(
 ) -> None:
     """Write a run as it is between two windows; raises EnvironmentMissing when that fails.
 
-    The file is NumPy's .npz, so each array has a checksum. It takes the place of an older one
-    only when it is whole and on the disk.
+    The file is NumPy's .npz, with a hash over all arrays. It takes the place of an older one only
+    when it is whole and on the disk.
     """
     arrays: dict[str, Any] = {f"{part}.{field}": array for part, field, array in _parts(course)}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
@@ -162,6 +165,7 @@ def save(
     if recorder is not None:
         written = recorder.so_far()._asdict()
         arrays |= {f"trace.{field}": array for field, array in written.items()}
+    arrays[HASH] = _digest(arrays)
     with writing(path, durable=True) as file:
         np.savez(file, **arrays)
 
@@ -174,11 +178,8 @@ def restore(
     Raises InputError when the file is no checkpoint, not whole, or of something else.
     """
     arrays = _read(path)
-    try:
-        was = json.loads(arrays["about"].tobytes())
-        differs = [name for key, name in SAME.items() if was.get(key) != about[key]]
-    except (KeyError, ValueError, AttributeError):
-        raise _refused(path, "not a checkpoint of qnet") from None
+    was = json.loads(arrays["about"].tobytes())
+    differs = [name for key, name in SAME.items() if was.get(key) != about[key]]
     if differs:
         which = "another one" if len(differs) == 1 else "others"
         raise _refused(
@@ -212,15 +213,32 @@ def _like(old: Ints, name: str, arrays: dict[str, Ints], path: Path) -> Ints:
 
 
 def _read(path: Path) -> dict[str, Ints]:
+    """Return the arrays of a checkpoint that is whole: nothing else is believed or looked at."""
     try:
         # NumPy leaves a file open that it opens itself and cannot read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            if np.array_equal(arrays.pop(HASH), _digest(arrays)):
+                return arrays
     except OSError as error:
-        why = f"cannot be read: {(error.strerror or str(error)).lower()}"
-        raise _refused(path, why) from None
-    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile):
+        if error.errno is not None:
+            why = f"cannot be read: {(error.strerror or str(error)).lower()}"
+            raise _refused(path, why) from None
+    except Exception:  # what NumPy and zipfile raise for what they cannot read has no end
         raise _refused(path, "not a checkpoint of qnet, or not whole") from None
+    raise _refused(path, "not a checkpoint of qnet, or not whole")
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Hash names, types, shapes and bytes of all arrays."""
+    digest = hashlib.blake2b()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 def _refused(path: Path, why: str) -> InputError:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,58 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"not a checkpoint|damaged"):
             simulate(*_busy_case(), checkpoint=Checkpoint(path, resume=True))
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no series": lambda a: a.pop("series.rows"),
+    "no time": lambda a: a.update(now_ps=np.zeros(0, np.int64)),
+    "another time": lambda a: a.update(now_ps=a["now_ps"] + 1),
+    "series too short": lambda a: a.update({"series.rows": a["series.rows"].ravel()[:5]}),
+    "shorter tally": lambda a: a.update({"tally.owner": a["tally.owner"][:1]}),
+    "one row of another length": lambda a: a.update({"lanes.cells": a["lanes.cells"][:-1]}),
+    "laws of -1": lambda a: a.update({"sources.law": a["sources.law"] * 0 - 1}),
+    "another type": lambda a: a.update({"tally.owner": a["tally.owner"].astype(np.int32)}),
+    "another shape": lambda a: a.update({"lanes.cells": a["lanes.cells"].T}),
+    "one more": lambda a: a.update(more=np.zeros(1)),
+    "no hash": lambda a: a.pop(checkpoint.HASH),
+    "a hash of nothing": lambda a: a.update({checkpoint.HASH: np.zeros(0, np.uint8)}),
+    "a text for a hash": lambda a: a.update({checkpoint.HASH: np.array("x")}),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_checkpoint_that_was_changed_is_refused(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    kept(path)
+    arrays = dict(np.load(path))
+    CHANGES[what](arrays)
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    with pytest.raises(InputError, match="not a checkpoint of qnet, or not whole"):
+        simulate(*_busy_case(), checkpoint=Checkpoint(path, resume=True))
+
+
+def test_bytes_that_are_changed_change_nothing_or_are_refused(tmp_path: Path) -> None:
+    """Headers of arrays and the archive's own list too, which no checksum of it covers."""
+    path = tmp_path / "kept"
+    whole = kept(path)
+    draws = iter(np.random.PCG64(5).random_raw(2400).tolist())
+    arrays = dict(np.load(path))
+    places = [next(draws) % len(whole) for _ in range(400)]
+    places += [len(whole) - 1 - next(draws) % 4000 for _ in range(200)]  # the archive's list
+    heads = [place for place in range(len(whole)) if whole.startswith(b"\x93NUMPY", place)]
+    places += [heads[next(draws) % len(heads)] + next(draws) % 128 for _ in range(300)]
+    refused = 0
+    for place in places:
+        path.write_bytes(whole[:place] + bytes([next(draws) % 256]) + whole[place + 1 :])
+        try:
+            found = checkpoint._read(path)
+        except InputError:
+            refused += 1
+        else:
+            assert all(np.array_equal(found[name], arrays[name]) for name in found)
+            assert {*found, checkpoint.HASH} == {*arrays}
+    assert refused > 400
 
 
 def test_a_full_disk_ends_no_run(tmp_path: Path) -> None:
