@@ -8,13 +8,16 @@
 controller is one of `app`, a module beside the test or any that os-ken can load, started for the
 test (with `framework="ryu"` and `python=...` under Ryu, and with `arguments=[...]`); `controller`,
 such as tcp:127.0.0.1:6653; or the one that --qnet-controller names. `tier="mininet"`, or
---qnet-tier=mininet for all tests that do not say, gives real hosts and needs root. Tests are
-skipped where the machine lacks what their tier needs.
+--qnet-tier=mininet for all tests that do not say, gives real hosts and needs root. `settle="30s"`
+gives the controller time before the test begins, `patience="1s"` for each frame at each switch;
+with `arp=True` hosts know each other's addresses. Tests are skipped where the machine lacks what
+their tier needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,25 @@ import pytest
 
 if TYPE_CHECKING:
     from qnet.emulate.testbed import Testbed
+    from qnet.model.topology import Topology
+
+TIERS = ("lockstep", "mininet")
+
+KEYS: Mapping[str, tuple[type, ...]] = {
+    "topology": (str,),
+    "app": (str,),
+    "arguments": (list, tuple),
+    "framework": (str,),
+    "python": (str,),
+    "controller": (str,),
+    "tier": (str,),
+    "settle": (str, int, float),
+    "patience": (str, int, float),
+    "arp": (bool,),
+}
+"""What the marker knows, and which types each may have; times are text such as '1s', or seconds."""
+
+OF_APP = ("arguments", "framework", "python")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--qnet-tier",
-        choices=["lockstep", "mininet"],
+        choices=TIERS,
         default="lockstep",
         help="tier for tests that use qnet_testbed and name none (mininet needs root)",
     )
@@ -45,8 +67,79 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "qnet(topology, app=None, arguments=(), controller=None, framework='os_ken', python=None, "
-        "tier=None): the network and the controller of qnet_testbed",
+        "tier=None, settle=0, patience='400ms', arp=False): the network and the controller of "
+        "qnet_testbed",
     )
+
+
+def _values(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the marker's values, times in seconds; fail with all that is wrong with them."""
+    marker = request.node.get_closest_marker("qnet")
+    values: dict[str, Any] = dict(marker.kwargs) if marker else {}
+    faults = [f"{one!r} has no name; write it like topology={one!r}" for one in _unnamed(marker)]
+    for key, value in values.items():
+        if key not in KEYS:
+            close = difflib.get_close_matches(key, KEYS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; it knows {', '.join(KEYS)}"
+            faults.append(f"no key {key!r}{hint}")
+        elif value is not None and not _fits(value, KEYS[key]):
+            kinds = " or ".join(one.__name__ for one in KEYS[key])
+            faults.append(f"{key}={value!r} is not {kinds}")
+    values = {key: value for key, value in values.items() if value is not None}
+    if values.get("tier", TIERS[0]) not in TIERS:
+        faults.append(f"tier={values['tier']!r}; there are {' and '.join(TIERS)}")
+    if values.get("framework", "ryu") not in {"os_ken", "ryu"}:
+        faults.append(f"framework={values['framework']!r}; there are os_ken and ryu")
+    if "topology" not in values:
+        faults.append("qnet_testbed needs @pytest.mark.qnet(topology=...)")
+    if "app" in values and "controller" in values:
+        faults.append("give 'app', which is started, or 'controller', which runs already")
+    if "app" not in values:
+        faults += [f"{one!r} goes with 'app'" for one in OF_APP if one in values]
+    for key in {"settle", "patience"} & values.keys():
+        _read_time(values, key, faults)
+    if faults:
+        pytest.fail("@pytest.mark.qnet: " + "\n".join(faults), pytrace=False)
+    return values
+
+
+def _unnamed(marker: pytest.Mark | None) -> tuple[Any, ...]:
+    return () if marker is None else marker.args
+
+
+def _fits(value: object, kinds: tuple[type, ...]) -> bool:
+    """Tell whether a value has one of the types; True is no number here."""
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+
+
+def _read_time(values: dict[str, Any], key: str, faults: list[str]) -> None:
+    """Turn a time such as '30s' into seconds."""
+    from qnet.units import PS_PER_S, TIME, UnitError, parse  # noqa: PLC0415
+
+    value = values[key]
+    try:
+        seconds = parse(TIME, value) / PS_PER_S if isinstance(value, str) else value
+    except UnitError as error:
+        faults.append(f"{key}: {error}")
+        return
+    if not isinstance(seconds, (int, float)):
+        return
+    least = "more than 0" if key == "patience" else "0 or more"
+    if not (seconds > 0 or (seconds == 0 and key == "settle")):
+        faults.append(f"{key}={value!r} is not {least}")
+    values[key] = float(seconds)
+
+
+def _read(request: pytest.FixtureRequest, name: str) -> Topology:
+    """Read a topology beside the test, by its path or bundled; fail with its faults."""
+    from qnet.errors import QnetError  # noqa: PLC0415
+    from qnet.model.read import read_topology  # noqa: PLC0415
+
+    beside = request.path.parent / name
+    try:
+        return read_topology(str(beside) if beside.exists() else name)
+    except QnetError as error:
+        pytest.fail(f"@pytest.mark.qnet(topology={name!r}): {error}", pytrace=False)
 
 
 @pytest.fixture
@@ -54,14 +147,11 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     """Real switches of the marked topology, connected to the marked controller."""
     from qnet.emulate.controller import Controller  # noqa: PLC0415
     from qnet.emulate.controller import missing as missing_controller  # noqa: PLC0415
-    from qnet.emulate.testbed import Testbed  # noqa: PLC0415
-    from qnet.model.read import read_topology  # noqa: PLC0415
+    from qnet.emulate.testbed import PATIENCE_S, Testbed  # noqa: PLC0415
 
-    marker = request.node.get_closest_marker("qnet")
-    values: dict[str, Any] = dict(marker.kwargs) if marker else {}
-    if "topology" not in values:
-        pytest.fail("qnet_testbed needs @pytest.mark.qnet(topology=...)")
+    values = _values(request)
     tier = values.get("tier") or request.config.getoption("--qnet-tier")
+    topology = _read(request, values["topology"])
     if tier == "mininet":
         from qnet.emulate.apart import missing  # noqa: PLC0415
     else:
@@ -69,8 +159,11 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     reason = missing()
     if reason is not None:
         pytest.skip(reason)
-    beside = request.path.parent / values["topology"]
-    topology = read_topology(str(beside) if beside.exists() else values["topology"])
+    how = {
+        "settle_s": values.get("settle", 0.0),
+        "patience_s": values.get("patience", PATIENCE_S),
+        "arp": values.get("arp", False),
+    }
     with ExitStack() as stack:
         target = values.get("controller") or request.config.getoption("--qnet-controller")
         if "app" in values:
@@ -87,4 +180,4 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
             pytest.fail(
                 "no controller: give the marker 'app' or 'controller', or --qnet-controller"
             )
-        yield stack.enter_context(Testbed(topology, target, tier=tier))
+        yield stack.enter_context(Testbed(topology, target, tier=tier, **how))

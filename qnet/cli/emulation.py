@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +28,10 @@ from qnet.cli.stages import emulate as emulate_plan
 from qnet.errors import InputError, Problem
 from qnet.model.emulation import Tier
 from qnet.model.read import Scenario
+from qnet.units import PS_PER_S, TIME, UnitError, parse
+
+if TYPE_CHECKING:
+    from qnet.emulate.testbed import Judgement
 
 
 def _target(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
@@ -45,6 +49,16 @@ def _target(context: click.Context, _: click.Parameter, value: str | None) -> st
     except OSError as error:
         words = f"'{host}' has no address: {error}"
         raise InputError([Problem("--controller", 0, 0, "", words)]) from None
+
+
+def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Read a time of the wall clock."""
+    if value is None:
+        return None
+    try:
+        return parse(TIME, value) / PS_PER_S
+    except UnitError as error:
+        raise InputError([Problem(option.opts[0], 0, 0, "", str(error))]) from None
 
 
 @main.command()
@@ -96,8 +110,28 @@ def _target(context: click.Context, _: click.Parameter, value: str | None) -> st
     "--arp",
     is_flag=True,
     help="Give hosts each other's addresses from the start, as 'mn --arp' does; under your own "
-    "controller they ask otherwise.",
+    "controller they ask otherwise, and one that is not answered reaches nobody.",
 )
+@click.option(
+    "--settle",
+    metavar="TIME",
+    callback=_seconds,
+    help="Wait so long after switches are connected and judge once. Without it, hosts that do not "
+    "reach each other are tried again until 45s are over.",
+)
+@click.option(
+    "--patience",
+    metavar="TIME",
+    callback=_seconds,
+    help="What a frame may take at a switch that asks the controller; default 400ms.",
+)
+@click.option(
+    "--failover",
+    metavar="TIME",
+    callback=_seconds,
+    help="Longest wait for a way round a cut link; default 10s.",
+)
+@click.option("--no-failover", is_flag=True, help="Cut no link.")
 @click.option(
     "--dilation",
     type=click.IntRange(1, 10**6),
@@ -122,14 +156,23 @@ def emulate(
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
     hosts = {"commands": commands, "cli": cli, "arp": options.pop("arp"), "controller": controller}
+    given = {one: options.pop(one) for one in ("settle", "patience", "failover", "no_failover")}
     if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
     uses_hosts = bool(commands or cli)
     judged = "hosts" if uses_hosts else against
     stretched = uses_hosts or (judged == "plan" and tier == "mininet")
+    reach = judged == "reach"
     _check_heeded(
-        ("--arp", hosts["arp"], uses_hosts, "goes with --exec or --cli"),
+        ("--arp", hosts["arp"], judged != "plan", "goes with --exec or --cli, or --against reach"),
+        *(
+            (f"--{name.replace('_', '-')}", value is not None, reach, "goes with --against reach")
+            for name, value in given.items()
+            if value is not False
+        ),
+        ("--no-failover", given["no_failover"], given["failover"] is None, "or --failover"),
+        ("--patience", given["patience"] == 0.0, False, "must be more than 0"),
         (
             "--dilation",
             dilation,
@@ -148,7 +191,7 @@ def emulate(
         return
     assert controller is not None
     if against == "reach":
-        _reach(scenario, controller, tier, sample, as_json)
+        _reach(scenario, controller, tier, {**given, "sample": sample, **hosts}, as_json)
         return
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
@@ -224,24 +267,55 @@ def cleanup(folders: tuple[Path, ...]) -> None:
 
 
 def _reach(
-    scenario: Scenario, controller: str, tier: Tier, sample: int | None, as_json: bool
+    scenario: Scenario, controller: str, tier: Tier, given: Mapping[str, Any], as_json: bool
 ) -> None:
+    """Judge reach; `given` are options by name, those that were not given as None."""
     from qnet.emulate.ovs import unwinding
-    from qnet.emulate.testbed import PAIRS, Testbed, judge_reach
+    from qnet.emulate.testbed import FAILOVER_S, PAIRS, PATIENCE_S, SETTLE_S, Testbed, judge_reach
 
-    with unwinding(), Testbed(scenario.topology, controller, tier=tier) as testbed:
-        found = judge_reach(testbed, most_pairs=sample or PAIRS)
+    settle_s, patience_s, failover_s = (given[one] for one in ("settle", "patience", "failover"))
+    how = {"patience_s": patience_s or PATIENCE_S, "settle_s": settle_s or 0, "arp": given["arp"]}
+    with unwinding(), Testbed(scenario.topology, controller, tier=tier, **how) as testbed:
+        found = judge_reach(
+            testbed,
+            most_pairs=given["sample"] or PAIRS,
+            failover=not given["no_failover"],
+            failover_s=FAILOVER_S if failover_s is None else failover_s,
+            settle_s=SETTLE_S if settle_s is None else 0,
+        )
     if as_json:
         say_json(found._asdict())
     else:
         say(f"{'FAIL' if found.findings else 'PASS'}  {controller} on {scenario.topology.title}")
         for words in found.findings:
             say(f"      {words}")
+        late = f", {found.late} late" if found.late else ""
         say(
-            f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost; "
+            f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost{late}; "
             f"{found.rules} rules in the switches"
         )
         if found.failover_s is not None:
-            say(f"way round a cut link after {found.failover_s:.3f} s of wall-clock time")
+            say(
+                f"way round a cut link after {found.failover_s:.3f} s of wall-clock time, "
+                f"to within {found.failover_within_s:.3f} s"
+            )
+        _say_waited(found, settle_s)
     if found.findings:
         sys.exit(1)
+
+
+def _say_waited(found: Judgement, settle_s: float | None) -> None:
+    """Say for how long the controller was given time, if it was."""
+    if settle_s is not None:
+        say(f"judged once, {found.waited_s:.1f} s after the switches were connected (--settle)")
+    elif found.at_first:
+        for words in found.at_first:
+            say(f"at first: {words}")
+        say(f"looked again until {found.waited_s:.1f} s after the switches were connected")
+    elif found.tried_again:
+        say(
+            f"looked again until {found.waited_s:.1f} s after the switches were connected; "
+            "--settle gives another time"
+        )
+    elif found.findings:
+        say(f"judged once, {found.waited_s:.1f} s after the switches were connected")

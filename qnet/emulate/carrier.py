@@ -1,13 +1,12 @@
 """The testbed's network from inside its namespaces: `python -m qnet.emulate.carrier FOLDER SOCKET`.
 
-It answers the requests of `qnet.emulate.distant`. Frames that a request sends into a switch have
-twelve bytes behind them, by which they are known when they come out. All other frames, those of
-controllers and hosts, are carried as wires carry them, at once.
+It answers the requests of `qnet.emulate.distant`. Frames that a request sends are followed
+(`qnet.emulate.trips`); real hosts do not get them. All other frames, those of controllers and
+hosts, are carried as wires carry them. Either is done at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import select
@@ -24,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from qnet.emulate.distant import Ran
-from qnet.emulate.fabric import MAGIC, PATIENCE_MS, TRAILER_BYTES, Entry, Out
 from qnet.emulate.net import Net
 from qnet.emulate.relay import SOCKET
 from qnet.emulate.tier import JOB
+from qnet.emulate.trips import Follower, Outage
 from qnet.emulate.wires.kernels.tables import HOST_END, SWITCH_END
 from qnet.emulate.wires.run import (
     ETH_P_ALL,
@@ -69,8 +68,7 @@ class Carrier:
             peer = net.ends[end.peer].interface
             self._far |= {end.interface: peer, peer: end.interface}
         self._into = {place: interface for interface, place in self._place.items()}
-        self._key = 0
-        self._outs: dict[int, list[Out]] = {}
+        self.follower = Follower(self.wiring, self._put, self.take, hosts_are_real=True)
         with Inside(net.namespace):
             self.socket = socket.socket(
                 socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL)
@@ -81,7 +79,12 @@ class Carrier:
     def serve(self, line: Connection) -> None:
         """Answer requests until nobody asks any more."""
         requests: Mapping[str, Callable[..., Any]] = {
-            "react": self.react,
+            "follow": self.follower.follow,
+            "trip": self.follower.trip,
+            "still_s": self.follower.still_s,
+            "address": self.follower.address,
+            "received": self.follower.received,
+            "outage": self.outage,
             "pump": self.pump,
             "set_wire": self.set_wire,
             "run": self.run,
@@ -119,43 +122,44 @@ class Carrier:
             except BlockingIOError:
                 break
             self._came(address[0], _with_tag(data, control))
+        self.follower.looked_at = time.monotonic()
         return True
 
     def _came(self, interface: str, data: bytes) -> None:
         end = self._end_of.get(interface)
         if end is None:
             return
-        if end.kind != HOST_END and data[-TRAILER_BYTES:-8] == MAGIC:
-            outs = self._outs.get(int.from_bytes(data[-8:], "big"))
-            if outs is not None:
-                outs.append(Out(self._place[interface][1], data[:-TRAILER_BYTES]))
+        if end.kind == HOST_END:
+            self.follower.hosts_own(data)
+        elif self.follower.came_out(*self._place[interface], data):
             return
         self._send(self._far[interface], data)
 
-    def _send(self, interface: str, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # the wire is down, or full
-            self.socket.sendto(data, (interface, 0))
+    def _put(self, node: str, port: int, data: bytes) -> bool:
+        return self._send(self._into[node, port], data)
 
-    def react(self, entries: Sequence[Entry], patience_s: float) -> list[list[Out]]:
-        """As `Distant.react`."""
-        self._outs = {self._key + place: [] for place in range(len(entries))}
-        for key, entry in zip(self._outs, entries, strict=True):
-            trailer = MAGIC + key.to_bytes(8, "big")
-            self._send(self._into[entry.node, entry.port], entry.data + trailer)
-        self._key += len(entries)
-        end = time.monotonic() + patience_s
-        while time.monotonic() < end and not all(self._outs.values()):
-            self.take(0.005)
-        # One message of the controller may send many copies: the switch makes them all at once.
-        while self.take(PATIENCE_MS / 1000) and time.monotonic() < end:
-            pass
-        return [sorted(outs) for outs in self._outs.values()]
+    def _send(self, interface: str, data: bytes) -> bool:
+        try:
+            self.socket.sendto(data, (interface, 0))
+        except OSError:  # the wire is down, or full
+            return False
+        return True
+
+    def outage(
+        self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
+    ) -> Outage | None:
+        """As `Distant.outage`."""
+        return self.follower.outage(data, path, wires, self.take_down, most_s)
 
     def pump(self, seconds: float) -> None:
         """As `Distant.pump`."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.take(left)
+
+    def take_down(self, port_name: str) -> None:
+        """Take a wire down; returns when both its switches have seen it."""
+        self.set_wire(port_name, up=False)
 
     def set_wire(self, port_name: str, up: bool) -> None:
         """As `Distant.set_wire`."""

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 from qnet.emulate import apart, cleanup
 from qnet.emulate.attached import Attached
-from qnet.emulate.fabric import Entry, Out
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import SwitchFailure
 from qnet.emulate.relay import Relay
 from qnet.emulate.tier import JOB
+from qnet.emulate.trips import Delivery, Outage, Trip
 from qnet.emulate.wiring import Wiring
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.topology import Topology
@@ -90,13 +90,41 @@ class Distant(Attached, Held):
             raise answer
         return answer
 
-    def react(self, entries: Sequence[Entry], patience_s: float) -> list[list[Out]]:
-        """Send frames into switches and return what came out for each, by port.
+    def follow(
+        self,
+        frames: Sequence[tuple[str, bytes]],
+        patience_s: float,
+        asks: tuple[str, int] | None = None,
+    ) -> list[Trip]:
+        """As `qnet.emulate.trips.Follower.follow`."""
+        trips: list[Trip] = self._ask("follow", list(frames), patience_s, asks)
+        return trips
 
-        A frame of which nothing comes out is given up after `patience_s` of wall-clock time.
-        """
-        outs: list[list[Out]] = self._ask("react", list(entries), patience_s)
-        return outs
+    def trip(self, number: int) -> Trip:
+        """Return what is known by now of a frame that was followed."""
+        trip: Trip = self._ask("trip", number)
+        return trip
+
+    def still_s(self) -> float:
+        """Return for how long no frame that is followed has moved."""
+        return float(self._ask("still_s"))
+
+    def address(self, host: str, ip: int) -> int | None:
+        """Return the MAC address that a host has been told for an IP address since it asked."""
+        found: int | None = self._ask("address", host, ip)
+        return found
+
+    def received(self, host: str) -> tuple[Delivery, ...]:
+        """Return what came to a host since this was last asked."""
+        found: tuple[Delivery, ...] = self._ask("received", host)
+        return found
+
+    def outage(
+        self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
+    ) -> Outage | None:
+        """Take wires down and return how long nothing came to the end of a path over them."""
+        found: Outage | None = self._ask("outage", data, tuple(path), tuple(wires), most_s)
+        return found
 
     def pump(self, seconds: float) -> None:
         """Let switches, hosts and controller talk for a while of wall-clock time."""

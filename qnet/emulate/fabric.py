@@ -11,6 +11,7 @@ own count of frames, not from a clock.
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
@@ -22,10 +23,8 @@ from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
+from qnet.emulate.trips import MAGIC, TRAILER_BYTES, Follower, Outage
 from qnet.emulate.wiring import HOST_PORT, Wiring
-
-MAGIC = b"qLST"
-TRAILER_BYTES = 12
 
 OUTSTANDING = 24
 """Frames in one switch at a time; Open vSwitch drops what is beyond 100 in a dummy port's queue."""
@@ -88,15 +87,20 @@ class Fabric(Attached, Held):
         *,
         controllers: Sequence[str] = (),
         carry_control: bool = False,
+        follow: bool = False,
     ) -> None:
         """Prepare switches with these OpenFlow ports; `controllers` as in tcp:127.0.0.1:6653.
 
-        With `carry_control`, frames that a controller sends by itself (LLDP) go over the wires.
+        With `carry_control`, frames that a controller sends by itself (LLDP) go over the wires;
+        with `follow` all frames do, `follower` knows what became of them, and `forward` is not
+        for use.
         """
         self.wiring = wiring
         self.ports = {node: sorted(numbers) for node, numbers in ports.items()}
         self.controllers = tuple(controllers)
-        self.carry_control = carry_control
+        self.carry_control = carry_control or follow
+        self.follower = Follower(wiring, self._put, self._look, hosts_are_real=False)
+        self.follows = follow
         self.frames = 0
         """Frames that went through a switch."""
         self.strays: list[Stray] = []
@@ -163,6 +167,14 @@ class Fabric(Attached, Held):
                 self.ovs(node).appctl("netdev-dummy/set-admin-state", f"p{number}", state)
                 (self._down.discard if up else self._down.add)((node, number))
 
+    def outage(
+        self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
+    ) -> Outage | None:
+        """Take wires down and return how long nothing came to the end of a path over them."""
+        return self.follower.outage(
+            data, path, wires, lambda name: self.set_wire(name, up=False), most_s
+        )
+
     def forward(self, entries: Sequence[Entry]) -> list[list[Out]]:
         """Send frames into switches, in order, and return what came out for each, by port.
 
@@ -192,22 +204,7 @@ class Fabric(Attached, Held):
         """Let switches and controller talk for a while of wall-clock time."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self._take(max(int(left * 1000), 1))
-
-    def react(self, entries: Sequence[Entry], patience_s: float) -> list[list[Out]]:
-        """As `forward`, and wait for a controller to send on what a switch has no rule for.
-
-        A frame of which nothing comes out is given up after `patience_s` of wall-clock time.
-        """
-        self.forward([entry._replace(copies=None) for entry in entries])
-        keys = range(self._key - len(entries) + 1, self._key + 1)
-        end = time.monotonic() + patience_s
-        while time.monotonic() < end and not all(self._entries[key][1] for key in keys):
-            self._take(5)
-        # One message of the controller may send many copies: the switch makes them all at once.
-        while self._take(PATIENCE_MS):
-            pass
-        return [sorted(self._entries[key][1]) for key in keys]
+            self.follower.look(max(left, 0.001))
 
     def disconnected(self) -> list[str]:
         """Return the switches that have no connection to a controller."""
@@ -231,15 +228,24 @@ class Fabric(Attached, Held):
             self._send(one, entry.port, entry.data + MAGIC + key.to_bytes(8, "big"))
             one.outstanding.add(key)
 
-    def _send(self, one: _Node, port: int, data: bytes) -> None:
+    def _put(self, node: str, port: int, data: bytes) -> bool:
+        """Send a frame into a switch; return False where the port is not there or down."""
+        one = self._nodes.get(node)
+        return one is not None and self._send(one, port, data)
+
+    def _look(self, seconds: float) -> bool:
+        return self._take(math.ceil(seconds * 1000))
+
+    def _send(self, one: _Node, port: int, data: bytes) -> bool:
         if (one.name, port) in self._down:
-            return
+            return False
         try:
             one.sockets[port].sendall(len(data).to_bytes(2, "big") + data)
         except OSError as error:
             one.ovs.check()
             raise SwitchFailure(f"{one.name}: port {port} takes no frame: {error}") from error
         one.sent += 1
+        return True
 
     def _take(self, patience_ms: int) -> bool:
         """Read what has come out; return whether anything had."""
@@ -258,12 +264,12 @@ class Fabric(Attached, Held):
         return bool(events)
 
     def _came_out(self, one: _Node, number: int, data: bytes) -> None:
-        if data[-TRAILER_BYTES:-8] != MAGIC:
+        if self.follows and self.follower.came_out(one.name, number, data):
+            return
+        if self.follows or data[-TRAILER_BYTES:-8] != MAGIC:
             if self.carry_control and number != HOST_PORT:
                 port = self.wiring.port_at[one.name, number]
-                other = self._nodes.get(port.target)
-                if other is not None:
-                    self._send(other, self.wiring.in_port(port), data)
+                self._put(port.target, self.wiring.in_port(port), data)
             return
         key = int.from_bytes(data[-8:], "big")
         out = Out(number, data[:-TRAILER_BYTES])

@@ -227,3 +227,11 @@ _READERS: Mapping[int, Callable[[bytes, int], dict[str, int]]] = {
     IPV6: _read_ipv6,
     ARP: _read_arp,
 }
+
+
+def checksum(data: bytes) -> int:
+    """Return the Internet checksum (RFC 1071) of an even number of bytes."""
+    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF

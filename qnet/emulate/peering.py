@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from qnet.emulate.frame import checksum
 from qnet.emulate.openflow import (
     ARP,
     CONTROLLER,
@@ -317,15 +318,7 @@ def _answer_solicitation(exchange: Exchange, asker: Member, data: bytes) -> byte
     head = bytes([ADVERTISEMENT, 0])
     length = 4 + len(body)
     pseudo = addresses + length.to_bytes(4, "big") + bytes([0, 0, 0, ICMPV6])
-    check = _checksum(pseudo + head + b"\0\0" + body)
+    check = checksum(pseudo + head + b"\0\0" + body)
     hop_limit = 255
     packet = b"\x60\0\0\0" + length.to_bytes(2, "big") + bytes([ICMPV6, hop_limit]) + addresses
     return to + by + data[12:14] + packet + head + check.to_bytes(2, "big") + body
-
-
-def _checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071) of an even number of bytes."""
-    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF

@@ -63,7 +63,7 @@ def test_a_learning_switch_loops_on_a_ring(tmp_path: Path) -> None:
         Controller([SWITCH]) as controller,
         Testbed(read_topology(str(ring)), controller.target) as testbed,
     ):
-        judgement = judge_reach(testbed, most_pairs=1, failover=False)
+        judgement = judge_reach(testbed, most_pairs=1, failover=False, settle_s=0)
         assert any("a loop" in words for words in judgement.findings)
 
 
@@ -124,7 +124,13 @@ def test_an_address_that_is_none(address: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--arp"], "--arp: goes with --exec or --cli"),
+        (["--arp", "--against", "plan"], "--arp: goes with --exec or --cli, or --against reach"),
+        (["--settle", "3s", "--against", "plan"], "--settle: goes with --against reach"),
+        (["--no-failover", "--exec", "a=true"], "--no-failover: goes with --against reach"),
+        (["--no-failover", "--failover", "3s"], "--no-failover: or --failover"),
+        (["--patience", "0s"], "--patience: must be more than 0"),
+        (["--patience", "3"], "--patience: 3 has no unit"),
+        (["--settle", "3 apples"], "--settle: 3 apples: 'apples' is not a unit of time"),
         (["--dilation", "7"], "--dilation: goes with"),
         (["--tier", "mininet", "--dilation", "7"], "--dilation: goes with"),
         (["--rules-file", "x"], "--rules-file: goes with --against plan"),
