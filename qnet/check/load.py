@@ -70,7 +70,7 @@ def check_demands(
         check_hashing(topology, demand, entry, findings)
         for part in entry.parts:
             ports = [topology.port_by_name.get(name) for name in part.ports]
-            fault = route_fault(part.ports, ports, (demand.source, demand.target))
+            fault = route_fault(topology, part.ports, ports, (demand.source, demand.target))
             if fault:
                 findings.add("route", demand.name, fault)
             for port in {port for port in ports if port is not None}:

@@ -246,7 +246,7 @@ def _check_routes(
     routes = []
     for path in entry.paths[: stream.paths]:
         ports = [topology.port_by_name.get(name) for name in path.ports]
-        fault = route_fault(path.ports, ports, (stream.talker, stream.listener))
+        fault = route_fault(topology, path.ports, ports, (stream.talker, stream.listener))
         fault = fault or _cycles_fault(entry, path, gated=gated)
         if fault:
             findings.add("route", stream.name, fault)

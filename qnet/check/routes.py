@@ -12,7 +12,10 @@ ONE_PATH_LEFT = "asked for 2 paths, the plan has 1"
 
 
 def route_fault(
-    names: Sequence[str], ports: Sequence[Port | None], ends: tuple[str, str]
+    topology: Topology,
+    names: Sequence[str],
+    ports: Sequence[Port | None],
+    ends: tuple[str, str],
 ) -> str | None:
     """Say what keeps the ports from being a way between the two ends; None when they are one."""
     if not ports:
@@ -21,6 +24,8 @@ def route_fault(
     for index, port in enumerate(ports):
         if port is None:
             return f"port {quoted(names[index])} is not in the network"
+        if index and topology.node_by_name[port.source].kind == "host":
+            return f"port {port.name} goes on from {port.source}, a host, which forwards nothing"
         if port.source != at:
             start = f"begins at {ends[0]}" if index == 0 else f"has come to {at}"
             return f"port {port.name} does not join up: the path {start}"

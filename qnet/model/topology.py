@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from math import asin, cos, radians, sin, sqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -104,6 +104,10 @@ class Node(Noun):
     """A switch, router or host."""
 
     name: Name = Field(description="unique name of the node")
+    kind: Literal["switch", "host"] = Field(
+        "switch",
+        description="a host has one link or several, sends and receives, and forwards nothing",
+    )
     site: Name | None = Field(None, description="place it belongs to; egress is counted per site")
     role: Name | None = Field(None, description="what it is, for the map: hub, city, centre ...")
     position: Place | None = Field(None, description="latitude and longitude, like 35.71N 107.64E")
@@ -132,6 +136,11 @@ class Node(Noun):
         description="bytes that must be in before a frame may leave by an idle port of the same "
         "rate; default all of it (store and forward)",
     )
+
+    @property
+    def is_host(self) -> bool:
+        """Say whether the node is a plain host."""
+        return self.kind == "host"
 
 
 class Link(Noun):
@@ -293,6 +302,8 @@ class Topology(Noun):
         ways: dict[str, tuple[int, ...]] = {self.sync.grandmaster: ()}
         waiting = [self.sync.grandmaster]
         for name in waiting:
+            if self.node_by_name[name].is_host and name != self.sync.grandmaster:
+                continue  # it takes the time and passes none on
             for port in self.ports:
                 if port.source == name and port.target not in ways:
                     ways[port.target] = (*ways[name], port.number)

@@ -248,14 +248,14 @@ def _why_not_all(
     while waiting:
         node = waiting.pop()
         for edge in graph.leaving(node):
-            if edge.target not in reached and edge_free_bps[edge.number] > 0:
-                reached.add(edge.target)
-                waiting.append(edge.target)
-    assert demand.target not in reached, "what fits is placed"
+            if edge.enters not in reached and edge_free_bps[edge.number] > 0:
+                reached.add(edge.enters)
+                waiting.append(edge.enters)
+    assert graph.end(demand.target) not in reached, "what fits is placed"
     full = [
         port.name
         for edge in graph.edges
-        if edge.source in reached and edge.target not in reached
+        if edge.source in reached and edge.enters not in reached
         for port in edge.ports
     ]
     names = ", ".join(full[:PORTS_NAMED])

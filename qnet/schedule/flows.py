@@ -143,24 +143,25 @@ def _program(
     pairs = sorted(wants)
     sources = sorted({source for source, _ in pairs})
     edges = [edge for edge in graph.edges if capacity_bps[edge.number] > 0]
-    nodes = sorted({name for edge in graph.edges for name in (edge.source, edge.target)})
+    nodes = sorted({name for edge in graph.edges for name in (edge.source, edge.enters)})
     row_of = {
         (source, node): row
         for row, (source, node) in enumerate((s, n) for s in sources for n in nodes if s != n)
     }
     columns = _Columns(
-        [(source, edge) for source in sources for edge in edges if edge.target != source], pairs
+        [(source, edge) for source in sources for edge in edges if edge.enters != source], pairs
     )
     capacity_row = {edge.number: len(row_of) + place for place, edge in enumerate(edges)}
     start, index, value = [0], list[int](), list[float]()
     for source, edge in columns.flows:
-        entries = [(row_of[source, edge.target], 1.0), (capacity_row[edge.number], 1.0)]
+        entries = [(row_of[source, edge.enters], 1.0), (capacity_row[edge.number], 1.0)]
         if edge.source != source:
             entries.append((row_of[source, edge.source], -1.0))
         index += [row for row, _ in entries]
         value += [factor for _, factor in entries]
         start.append(len(index))
-    for pair in pairs:
+    served = [(source, graph.end(target)) for source, target in pairs]
+    for pair in served:
         if pair in row_of:
             index.append(row_of[pair])
             value.append(-1.0)
@@ -171,7 +172,10 @@ def _program(
     lp.col_cost_ = np.concatenate([np.zeros(len(columns.flows)), -np.ones(len(pairs))])
     lp.col_lower_ = np.zeros(lp.num_col_)
     # A pair with an unconnected end has no row to serve it from.
-    most = [wants[pair] / BPS_PER_UNIT if pair in row_of else 0.0 for pair in pairs]
+    most = [
+        wants[pair] / BPS_PER_UNIT if end in row_of else 0.0
+        for pair, end in zip(pairs, served, strict=True)
+    ]
     lp.col_upper_ = np.concatenate([np.full(len(columns.flows), highspy.kHighsInf), most])
     room = [capacity_bps[edge.number] / BPS_PER_UNIT for edge in edges]
     lp.row_lower_ = np.concatenate([np.zeros(len(row_of)), np.full(len(edges), -highspy.kHighsInf)])

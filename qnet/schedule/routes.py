@@ -38,6 +38,18 @@ class Edge(NamedTuple):
     delay_ps: int
     """Processing at the source, line time of the reference frame, and propagation."""
     ports: tuple[Port, ...]
+    is_last: bool = False
+    """Whether a way ends where it leads: at a plain host, which forwards nothing."""
+
+    @property
+    def enters(self) -> str:
+        """Return the vertex that the edge leads to: that of a plain host has no edges out."""
+        return arrival(self.target) if self.is_last else self.target
+
+
+def arrival(host: str) -> str:
+    """Return the vertex at which ways to a plain host end; ways from it start at its name."""
+    return f"{host} (arriving)"
 
 
 class Route(NamedTuple):
@@ -94,6 +106,7 @@ def make_edges(
                 propagation_ps,
                 delay_ps + propagation_ps,
                 tuple(ports),
+                topology.node_by_name[target].is_host,
             )
         )
     return tuple(edges)
@@ -110,14 +123,19 @@ class Graph:
         self._from: dict[str, list[Edge]] = {}
         for edge in edges:
             self._from.setdefault(edge.source, []).append(edge)
-        names = sorted({name for edge in edges for name in (edge.source, edge.target)})
+        self._hosts = frozenset(edge.target for edge in edges if edge.is_last)
+        names = sorted({name for edge in edges for name in (edge.source, edge.enters)})
         self._node = {name: number for number, name in enumerate(names)}
         self._net = make_net(
             [self._node[edge.source] for edge in edges],
-            [self._node[edge.target] for edge in edges],
+            [self._node[edge.enters] for edge in edges],
             [edge.delay_ps for edge in edges],
             len(names),
         )
+
+    def end(self, node: str) -> str:
+        """Return the vertex at which ways to a node end."""
+        return arrival(node) if node in self._hosts else node
 
     def leaving(self, node: str) -> Sequence[Edge]:
         """Return the edges that leave a node."""
@@ -133,16 +151,17 @@ class Graph:
         """Return the cheapest route over usable edges (Dijkstra), or None."""
         heap: list[tuple[int, int, tuple[int, ...], str]] = [(0, 0, (), source)]
         done: set[str] = set()
+        end = self.end(target)
         while heap:
             so_far, hops, chain, node = heapq.heappop(heap)
-            if node == target:
+            if node == end:
                 return Route(tuple(self.edges[number] for number in chain))
             if node in done:
                 continue
             done.add(node)
             for edge in self.leaving(node):
-                if edge.target not in done and usable(edge):
-                    step = (so_far + cost(edge), hops + 1, (*chain, edge.number), edge.target)
+                if edge.enters not in done and usable(edge):
+                    step = (so_far + cost(edge), hops + 1, (*chain, edge.number), edge.enters)
                     heapq.heappush(heap, step)
         return None
 
@@ -158,9 +177,10 @@ class Graph:
 
     def by_delay(self, source: str, target: str, count: int) -> list[Route]:
         """Return the first simple routes, shortest first."""
-        if source not in self._node or target not in self._node:
+        end = self.end(target)
+        if source not in self._node or end not in self._node:
             return []
-        pair = (self._node[source], self._node[target])
+        pair = (self._node[source], self._node[end])
         chains = shortest_paths(self._net, [pair], count).of_pair(0)
         return [Route(tuple(self.edges[number] for number in chain)) for chain in chains]
 
@@ -228,7 +248,9 @@ class Routes:
         """Find a pair without a common node if there is any; good unless it shares a cable."""
         edges = self._by_cable.edges
         chains = two_node_disjoint_chains(
-            [(edge.source, edge.target, edge.delay_ps) for edge in edges], source, target
+            [(edge.source, edge.enters, edge.delay_ps) for edge in edges],
+            source,
+            self._by_cable.end(target),
         )
         if chains is None:
             return ()

@@ -143,7 +143,8 @@ class _Case:
             for port in edge.ports
             if topology.node_by_name[port.source].queues > self._others
         }
-        self._router = Router(tuple(self._gate_ports.values()), ROUTE_COUNT)
+        hosts = [node.name for node in topology.nodes if node.is_host]
+        self._router = Router(tuple(self._gate_ports.values()), ROUTE_COUNT, hosts)
         self._grouped = any(link.members > 1 for link in topology.links)
 
     def _error_ps(self, node: str) -> int:

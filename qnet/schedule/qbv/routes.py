@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Collection
 from typing import NamedTuple, TypeAlias
 
 from qnet.model.gates import GatePort
@@ -28,10 +29,14 @@ class Router:
     Nodes are numbered, and sets of nodes are the bits of an integer.
     """
 
-    def __init__(self, ports: tuple[GatePort, ...], count: int) -> None:
+    def __init__(
+        self, ports: tuple[GatePort, ...], count: int, hosts: Collection[str] = ()
+    ) -> None:
+        """Put the nodes into numbers; no route goes on from one of the `hosts`."""
         self._count = count
         names = sorted({name for port in ports for name in (port.source, port.target)})
         self._number = {name: number for number, name in enumerate(names)}
+        self._hosts = sum(1 << self._number[name] for name in hosts if name in self._number)
         self._out: list[list[tuple[int, int, int]]] = [[] for _ in names]
         self._into: list[list[int]] = [[] for _ in names]
         for index, port in enumerate(ports):
@@ -110,7 +115,8 @@ class Router:
         hops_to = self._distances(target)
         if hops_to[source] < 0:
             return Candidates((), True)
-        closed = self._stripped & ~self._chain(source) & ~self._chain(target) | 1 << source
+        closed = self._stripped & ~self._chain(source) & ~self._chain(target)
+        closed |= self._hosts & ~(1 << target) | 1 << source
         found: list[tuple[int, ...]] = []
         order = 0
         heap: list[tuple[int, int, int, int, int, _Partial]] = [
