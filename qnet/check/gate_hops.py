@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qnet.model.gates import GatePort, GateProblem, GateStream
+from qnet.model.gates import ENTRY_BYTES, GatePort, GateProblem, GateStream
 
 PS_BITS_PER_BYTE = 8 * 10**12
 """A number of bytes times this, divided by bit/s, is picoseconds."""
@@ -80,6 +80,12 @@ def guard_of(problem: GateProblem, port: GatePort) -> int:
     if not longest:
         return 0
     return whole_steps(problem, _one_frame(problem.overhead_bytes + longest, port))
+
+
+def shortest_of(problem: GateProblem, port: GatePort) -> int:
+    """Return how long 60 bytes are on the line, the shortest entry that bridges surely take."""
+    bits = 8 * 10**12 * ENTRY_BYTES
+    return whole_steps(problem, (bits + port.rate_bps - 1) // port.rate_bps)
 
 
 def whole_steps(problem: GateProblem, time: int) -> int:

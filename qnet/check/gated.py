@@ -12,7 +12,8 @@ rules, for a frame of line time `ser` (docs/design.md says why):
 - *queue*: from the earliest that a frame may be in its queue to the end of its span no frame of
   another interval or stream is in it; with isolation by stream no other stream ever is.
 - *gates*: during a span its gate is open and no other; at other times the gates of all queues that
-  gated streams use there are closed, and before a span, by the fixed guard, all are.
+  gated streams use there are closed, and before a span, by the fixed guard, all are. Behind a span
+  its gate may stay open for less than 120 bytes while no frame can be in its queue.
 - *limit*: the list is not longer than the node holds.
 """
 
@@ -24,14 +25,18 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.check.findings import Findings, exact_number, exact_rate, exact_time, is_sane, quoted
-from qnet.model.gates import HELD, GateEntry
+from qnet.model.gates import ENTRY_BYTES, HELD, GateEntry
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Node, Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
-from qnet.units import PS_PER_NS, ceil_div, last_bit_ps, serialisation_ps
+from qnet.units import PS_PER_NS, PS_PER_S, ceil_div, last_bit_ps, serialisation_ps
 
 NOWAIT_ROUNDING_PS = 5_000
 """What whole nanoseconds add to a hop: its line time, its way, its phases, each rounded up."""
+
+
+SHORTEST_PS_BITS = 8 * ENTRY_BYTES * PS_PER_S
+"""The shortest entry times the rate."""
 
 
 class GateHop(NamedTuple):
@@ -319,7 +324,8 @@ def check_gate_lists(
             _check_uses(gated_class, port, (sent[name], queued), findings)
             other = other_bytes.get(port.number, 0)
             case = _ListCase(topology, profile, gated_class, port, cycle_ps, other)
-            _check_list(case, made.entries, sent[name], placed_bps.get(port.number, 0), findings)
+            uses = (sent[name], queued)
+            _check_list(case, made.entries, uses, placed_bps.get(port.number, 0), findings)
         if findings.total > before or name in twice:
             faulty.add(port.number)
     return faulty
@@ -431,12 +437,13 @@ class _ListCase(NamedTuple):
 def _check_list(
     case: _ListCase,
     entries: Sequence[GateEntry],
-    sent: list[_Span],
+    uses: tuple[list[_Span], Mapping[tuple[str, int], list[_Span]]],
     placed_bps: int,
     findings: Findings,
 ) -> None:
     """Compare one list with the spans of its port."""
     port, name = case.port, case.port.name
+    sent, queued = uses
     node = case.topology.node_by_name[port.source]
     if node.gate_entries is not None and len(entries) > node.gate_entries:
         what = f"its list has {len(entries)} entries, {node.name} holds {node.gate_entries}"
@@ -465,7 +472,7 @@ def _check_list(
         if moment.states & others and not moment.states & HELD:
             open_ps += moment.high - moment.low
         wrong = _wrong(moment, used, case.profile.held_queues, guard_ps)
-        if wrong is not None:
+        if wrong is not None and not _lingers(case, moment, queued):
             what = f"gates {moment.states:08b} at {exact_time(moment.low)}, {wrong}"
             findings.add("gates", name, what, name)
     if placed_bps * case.cycle_ps > open_ps * port.rate_bps:
@@ -479,12 +486,16 @@ def _check_list(
 
 
 class _Moment(NamedTuple):
-    """A piece of the cycle in which nothing changes; `ahead_ps` is when the next span begins."""
+    """A piece of the cycle in which nothing changes; `ahead_ps` is when the next span begins.
+
+    `behind` is the span that ended last.
+    """
 
     low: int
     high: int
     states: int
     here: _Span | None
+    behind: _Span | None
     ahead_ps: int | None
 
 
@@ -506,6 +517,24 @@ def _wrong(moment: _Moment, used: int, cut: int, guard_ps: int) -> str | None:
     return None
 
 
+def _lingers(
+    case: _ListCase, moment: _Moment, queued: Mapping[tuple[str, int], list[_Span]]
+) -> bool:
+    """Say whether only the gate of the span before is open still, and its queue is empty.
+
+    That is a pause of less than 120 bytes: bridges refuse entries shorter than 60.
+    """
+    behind = moment.behind
+    if moment.here is not None or behind is None:
+        return False
+    gates = moment.states & ~HELD & ~case.profile.held_queues
+    lasts_ps = moment.high - behind.end
+    if gates != 1 << behind.queue or lasts_ps * case.port.rate_bps >= 2 * SHORTEST_PS_BITS:
+        return False
+    taken = queued.get((case.port.name, behind.queue), [])
+    return not any(span.start < moment.high and moment.low < span.end for span in taken)
+
+
 def _moments(
     entries: Sequence[GateEntry], sent: Iterable[_Span], cycle_ps: int, guard_ps: int
 ) -> Iterator[_Moment]:
@@ -520,13 +549,18 @@ def _moments(
     begins = [span.start for span in spans]
     begins += [begin + cycle_ps for begin in begins[:1]]
     place, entry_index, ahead = 0, 0, 0
+    behind = None
+    if spans:
+        last = spans[-1]
+        behind = last._replace(start=last.start - cycle_ps, end=last.end - cycle_ps)
     for low, high in pairwise([*sorted(edges), cycle_ps]):
         while changes[entry_index + 1] <= low:
             entry_index += 1
         while place < len(spans) and spans[place].end <= low:
+            behind = spans[place]
             place += 1
         here = spans[place] if place < len(spans) and spans[place].start <= low else None
         while ahead < len(begins) and begins[ahead] <= low:
             ahead += 1
         ahead_ps = begins[ahead] if ahead < len(begins) else None
-        yield _Moment(low, high, entries[entry_index].states, here, ahead_ps)
+        yield _Moment(low, high, entries[entry_index].states, here, behind, ahead_ps)

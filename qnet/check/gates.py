@@ -15,7 +15,8 @@ The rules, with p the period, `start[h]` and `line[h]` begin and length of a tra
   other frame does, or with isolation by stream no other stream ever does.
 - *gates*: while a frame is sent its gate is open and no other; at all other times the gates of
   queues that streams use are closed, and others only open where no window is near: from the guard
-  before a window on they are closed.
+  before a window on they are closed. Behind a window its gate may stay open for less than 120
+  bytes while no frame can be in its queue: bridges refuse entries that are shorter than 60.
 - *limit*: the list is not longer than the port allows.
 """
 
@@ -23,10 +24,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from math import lcm
 from typing import NamedTuple
 
-from qnet.check.gate_hops import Hop, guard_of, hops_of
+from qnet.check.gate_hops import Hop, guard_of, hops_of, shortest_of
 from qnet.model.gates import (
     HELD,
     GateFinding,
@@ -46,6 +48,10 @@ FINDINGS_PER_PLACE = 20
 """More findings than this of one rule at one place are counted, not listed."""
 
 
+LINGERS = 2
+"""Times 60 bytes that a gate may stay open behind a window, while its queue is surely empty."""
+
+
 class _Use(NamedTuple):
     """Something is taken from `start` to `end`, both within the cycle."""
 
@@ -54,6 +60,17 @@ class _Use(NamedTuple):
     queue: int
     stream: str
     frame: int
+
+
+class _Moment(NamedTuple):
+    """Gate states from `low` to `high`, the window that is open, the one before, the next begin."""
+
+    low: int
+    high: int
+    states: int
+    here: _Use | None
+    behind: _Use | None
+    ahead: int | None
 
 
 class _Findings:
@@ -210,19 +227,20 @@ def _follow(
 def _note(
     stream: GateStream, made: GateStreamPlan, hops: list[Hop], cycle: int, uses: _Uses
 ) -> None:
-    """Write down when a stream takes ports and queues."""
+    """Write down when a stream takes ports and queues, as time counts in their gate lists."""
     for number, starts in enumerate(made.starts_ps):
         first_bits = [starts[0]]
         first_bits += [
             before + hop.way_least for before, hop in zip(starts, hops[1:], strict=False)
         ]
         for start, first_bit, hop, queue in zip(starts, first_bits, hops, made.queues, strict=True):
-            end = start + hop.window
+            phase = hop.port.phase_ps
+            end = start + hop.window - phase
             line = uses.line[hop.port.name]
-            for low, high in _folded(start, end, cycle):
+            for low, high in _folded(start - phase, end, cycle):
                 line.append(_Use(low, high, queue, stream.name, number))
             taken = uses.queue[hop.port.name, queue]
-            for low, high in _folded(first_bit, end, cycle):
+            for low, high in _folded(first_bit - phase, end, cycle):
                 taken.append(_Use(low, high, queue, stream.name, number))
 
 
@@ -290,7 +308,7 @@ def _gates(
         elif made is None:
             findings.add("gates", name, "streams use this port and it has no gate list")
         else:
-            _gate_list(problem, ports[name], made, cycle, uses.line.get(name, []), findings)
+            _gate_list(problem, ports[name], made, cycle, uses, findings)
 
 
 def _gate_list(
@@ -298,7 +316,7 @@ def _gate_list(
     port: GatePort,
     made: GateList,
     cycle: int,
-    sent: list[_Use],
+    uses: _Uses,
     findings: _Findings,
 ) -> None:
     """Compare one list with the windows of its port."""
@@ -314,25 +332,43 @@ def _gate_list(
     if sum(entry.interval_ps for entry in made.entries) != cycle:
         findings.add("gates", port.name, f"its entries do not add up to {_time(cycle)}")
         return
-    windows = sorted(sent)
+    windows = sorted(uses.line.get(port.name, []))
     if _meetings(windows):
         return
     used = 0
     for window in windows:
         used |= 1 << window.queue
     guard = guard_of(problem, port)
-    for low, states, here, ahead in _moments(made, windows, cycle, guard):
-        gates = states & ~HELD & ~problem.held_queues
-        wrong = _wrong(gates, used, here)
-        if here is not None and problem.held_queues and not states & HELD:
+    for moment in _moments(made, windows, cycle, guard):
+        gates = moment.states & ~HELD & ~problem.held_queues
+        wrong = _wrong(gates, used, moment.here)
+        if moment.here is not None and problem.held_queues and not moment.states & HELD:
             wrong = wrong or "where preemptable frames are not held"
-        if wrong is None and here is None and gates:
+        if wrong and moment.here is None and _lingers(problem, port, gates, moment, uses):
+            continue
+        if wrong is None and moment.here is None and gates:
             if problem.guard_bytes is None:
                 wrong = "without a guard for what may be sent then"
-            elif ahead is not None and low >= ahead - guard:
+            elif moment.ahead is not None and moment.low >= moment.ahead - guard:
                 wrong = "within the guard of the next window"
         if wrong is not None:
-            findings.add("gates", port.name, f"{states:08b} at {_time(low)}, {wrong}")
+            findings.add("gates", port.name, f"{moment.states:08b} at {_time(moment.low)}, {wrong}")
+
+
+def _lingers(
+    problem: GateProblem, port: GatePort, gates: int, moment: _Moment, uses: _Uses
+) -> bool:
+    """Say whether all that is open is the gate of the last window, and its queue is empty.
+
+    Only for a pause that is too short to be an entry of its own.
+    """
+    behind = moment.behind
+    if behind is None or gates != 1 << behind.queue:
+        return False
+    if moment.high - behind.end >= LINGERS * shortest_of(problem, port):
+        return False
+    taken = uses.queue[port.name, behind.queue]
+    return not any(use.start < moment.high and moment.low < use.end for use in taken)
 
 
 def _wrong(states: int, used: int, here: _Use | None) -> str | None:
@@ -344,28 +380,28 @@ def _wrong(states: int, used: int, here: _Use | None) -> str | None:
     return None
 
 
-def _moments(
-    made: GateList, windows: list[_Use], cycle: int, guard: int
-) -> Iterator[tuple[int, int, _Use | None, int | None]]:
-    """Cut the cycle wherever something changes; between two cuts nothing does.
-
-    Yield each cut with the gate states, the window that is open, and the begin of the next one.
-    """
-    edges = {0}
+def _moments(made: GateList, windows: list[_Use], cycle: int, guard: int) -> Iterator[_Moment]:
+    """Cut the cycle wherever something changes; between two cuts nothing does."""
+    edges = {0, cycle}
     time = 0
-    for entry in made.entries[:-1]:
+    for entry in made.entries:
         time += entry.interval_ps
         edges.add(time)
     for window in windows:
-        edges |= {window.start, window.end % cycle, (window.start - guard) % cycle}
+        edges |= {window.start, window.end, (window.start - guard) % cycle}
     begins = [window.start for window in windows]
     begins += [begin + cycle for begin in begins]
+    behind = None
+    if windows:
+        last = windows[-1]
+        behind = last._replace(start=last.start - cycle, end=last.end - cycle)
     entry_index, entry_end, window_index, begin_index = -1, 0, 0, 0
-    for low in sorted(edges):
+    for low, high in pairwise(sorted(edges)):
         while entry_end <= low:
             entry_index += 1
             entry_end += made.entries[entry_index].interval_ps
         while window_index < len(windows) and windows[window_index].end <= low:
+            behind = windows[window_index]
             window_index += 1
         while begin_index < len(begins) and begins[begin_index] < low:
             begin_index += 1
@@ -373,4 +409,4 @@ def _moments(
         if window_index < len(windows) and windows[window_index].start <= low:
             here = windows[window_index]
         ahead = begins[begin_index] if begin_index < len(begins) else None
-        yield low, made.entries[entry_index].states, here, ahead
+        yield _Moment(low, high, made.entries[entry_index].states, here, behind, ahead)

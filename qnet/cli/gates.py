@@ -12,7 +12,7 @@ from qnet.cli.door import main
 from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.stages import check_out, load_scenario, progress_bar
-from qnet.errors import InputError, Problem
+from qnet.errors import Infeasible, InputError, Problem
 
 if TYPE_CHECKING:
     from qnet.exchange.bridges import GateTable
@@ -166,7 +166,10 @@ def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> No
     from qnet.exchange.tsnkit import write_problem, write_schedule
 
     problem, made = _judged(problem_file, plan_file)
-    texts = {**write_problem(problem), **write_schedule(problem, made)}
+    try:
+        texts = {**write_problem(problem), **write_schedule(problem, made)}
+    except Infeasible as error:
+        raise InputError([Problem(plan_file, 0, 0, "", str(error))]) from None
     _write_all(out, {f"{name}-{file}": text for file, text in texts.items()})
 
 
@@ -185,7 +188,8 @@ def export_yang(
     """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
     from qnet.exchange.bridges import gate_parameter_tables
 
-    texts = gate_parameter_tables(_tables(what, plan_file, topology, settings), base_time)
+    tables = _tables(what, plan_file, topology, settings)
+    texts = gate_parameter_tables(tables, base_time, name=plan_file)
     _write_all(out, {f"{node}.json": text for node, text in texts.items()})
 
 
@@ -204,7 +208,8 @@ def export_taprio(
     """Write 'tc qdisc replace ... taprio' lines, one file a node."""
     from qnet.exchange.bridges import taprio_lines
 
-    texts = taprio_lines(_tables(what, plan_file, topology, settings), base_time)
+    tables = _tables(what, plan_file, topology, settings)
+    texts = taprio_lines(tables, base_time, name=plan_file)
     _write_all(out, {f"{node}.sh": text for node, text in texts.items()})
 
 

@@ -1,5 +1,9 @@
 """Gate control lists in the words of bridges: IEEE 802.1Q YANG, and Linux' tc.
 
+A list goes round, so it may begin at any of its entries: one that would begin within a window or a
+pause begins behind it, that much later. What the receiver would refuse is refused here, by port and
+entry: Linux (net/sched/sch_taprio.c) takes no entry that is shorter than 60 bytes on the line.
+
 Interfaces are named after the node that they lead to, `to-<node>`; parallel wires add the link's
 name and the member, as in `to-<node>[north]/2`. Both formats count time in whole nanoseconds. Bit 7
 of the gate states is traffic class 7, in both, and a traffic class is a queue of the plan.
@@ -9,15 +13,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import gcd
 from typing import NamedTuple
 
-from qnet.errors import Infeasible
-from qnet.model.gates import HELD, GateEntry, GatePlan, GateProblem
+from qnet.errors import InputError, Problem
+from qnet.model.gates import ENTRY_BYTES, HELD, GateEntry, GatePlan, GateProblem
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
-from qnet.units import PS_PER_NS, PS_PER_S
+from qnet.units import PS_PER_NS, PS_PER_S, show_rate
 
 UINT32_MAX = 2**32 - 1
 NS_PER_S = 10**9
@@ -25,15 +29,36 @@ PRIORITIES = 16
 """Priorities that a Linux socket can have; taprio wants a traffic class for each."""
 
 
+TAPRIO_CYCLE_NS_MAX = 2**31 - 1
+TAPRIO_ENTRIES_MAX = 2335
+"""The options of a qdisc are one attribute of at most 65,535 bytes, an entry takes 28 of them."""
+
+BASE_NS_MAX = 2**63 - 1
+
+
 class GateTable(NamedTuple):
     """The gate control list of one interface; it begins `phase_ns` after the plan's time 0."""
 
+    port: str
     node: str
     interface: str
+    rate_bps: int
     queues: int
     cycle_ps: int
     phase_ns: int
     entries: Sequence[GateEntry]
+
+
+def _from_an_edge(table: GateTable) -> GateTable:
+    """Begin the list behind its first entry where that goes on from the last one."""
+    first, last = table.entries[0], table.entries[-1]
+    if len(table.entries) == 1 or first.states != last.states or first.interval_ps % PS_PER_NS:
+        return table
+    whole = GateEntry(last.interval_ps + first.interval_ps, last.states)
+    return table._replace(
+        phase_ns=table.phase_ns + first.interval_ps // PS_PER_NS,
+        entries=(*table.entries[1:-1], whole),
+    )
 
 
 class _Operation(NamedTuple):
@@ -64,9 +89,17 @@ def tables_of_problem(problem: GateProblem, plan: GatePlan) -> list[GateTable]:
     for made in plan.gates:
         port = ports[made.port]
         interface = f"to-{port.target}"
-        tables.append(
-            GateTable(port.source, interface, port.queues, plan.cycle_ps, 0, made.entries)
+        table = GateTable(
+            port.name,
+            port.source,
+            interface,
+            port.rate_bps,
+            port.queues,
+            plan.cycle_ps,
+            port.phase_ps // PS_PER_NS,
+            made.entries,
         )
+        tables.append(_from_an_edge(table))
     return tables
 
 
@@ -82,18 +115,30 @@ def tables_of_plan(topology: Topology, plan: Plan) -> list[GateTable]:
         node = topology.node_by_name[port.source]
         interface = f"to-{made.port.partition('->')[2]}"
         phase_ns = node.clock.phase_ps // PS_PER_NS
-        tables.append(
-            GateTable(node.name, interface, node.queues, cycle_ps, phase_ns, made.entries)
+        table = GateTable(
+            port.name,
+            node.name,
+            interface,
+            port.rate_bps,
+            node.queues,
+            cycle_ps,
+            phase_ns,
+            made.entries,
         )
+        tables.append(_from_an_edge(table))
     return tables
 
 
-def gate_parameter_tables(tables: Iterable[GateTable], base_ns: int = 0) -> dict[str, str]:
+def gate_parameter_tables(
+    tables: Sequence[GateTable], base_ns: int = 0, *, name: str = "plan"
+) -> dict[str, str]:
     """Return for each node the instance data of ieee802-dot1q-sched-bridge, as JSON (RFC 7951).
 
     The table of each port (IEEE Std 802.1Q clause 12.29.1) is enabled, starts all closed and
-    asks for the change at once. `base_ns` is the PTP time when time 0 of the plan comes.
+    asks for the change at once. `base_ns` is the PTP time when time 0 of the plan comes. Raises
+    InputError with all that the module cannot say; the plan is called `name` there.
     """
+    _refuse(name, tables, lambda table: _yang_faults(table, base_ns))
     texts = {}
     for node, lists in _by_node(tables).items():
         interfaces = [
@@ -111,11 +156,20 @@ def gate_parameter_tables(tables: Iterable[GateTable], base_ns: int = 0) -> dict
     return texts
 
 
-def _table(table: GateTable, base_ns: int) -> dict[str, object]:
+def _cycle(table: GateTable) -> tuple[int, int]:
+    """Return the cycle in seconds, as a fraction."""
     common = gcd(table.cycle_ps, PS_PER_S)
-    numerator, denominator = table.cycle_ps // common, PS_PER_S // common
-    if max(numerator, denominator) > UINT32_MAX:
-        raise Infeasible(f"a cycle of {table.cycle_ps} ps is no fraction of 32-bit numbers")
+    return table.cycle_ps // common, PS_PER_S // common
+
+
+def _yang_faults(table: GateTable, base_ns: int) -> Iterator[str]:
+    yield from _faults(table, base_ns)
+    if max(_cycle(table)) > UINT32_MAX:
+        yield f"its cycle of {table.cycle_ps} ps is no fraction of 32-bit numbers"
+
+
+def _table(table: GateTable, base_ns: int) -> dict[str, object]:
+    numerator, denominator = _cycle(table)
     begin_ns = base_ns + table.phase_ns
     return {
         "gate-enabled": True,
@@ -125,7 +179,7 @@ def _table(table: GateTable, base_ns: int) -> dict[str, object]:
                 {
                     "index": index,
                     "operation-name": f"ieee802-dot1q-sched:{operation.yang}",
-                    "time-interval-value": _interval_ns(entry.interval_ps),
+                    "time-interval-value": entry.interval_ps // PS_PER_NS,
                     "gate-states-value": entry.states & ~HELD,
                 }
                 for index, (entry, operation) in enumerate(_operations(table.entries))
@@ -142,12 +196,16 @@ def _table(table: GateTable, base_ns: int) -> dict[str, object]:
     }
 
 
-def taprio_lines(tables: Iterable[GateTable], base_ns: int = 0) -> dict[str, str]:
+def taprio_lines(
+    tables: Sequence[GateTable], base_ns: int = 0, *, name: str = "plan"
+) -> dict[str, str]:
     """Return for each node the `tc` commands that load its gate lists, one line a port.
 
     Traffic class c is queue c, and priority c leads to it; the schedule runs in the device
-    (`flags 0x2`), whose clock is disciplined by PTP.
+    (`flags 0x2`), whose clock is disciplined by PTP. Raises InputError with all that Linux would
+    refuse; the plan is called `name` there.
     """
+    _refuse(name, tables, lambda table: _taprio_faults(table, base_ns))
     texts = {}
     for node, lists in _by_node(tables).items():
         lines = []
@@ -156,7 +214,7 @@ def taprio_lines(tables: Iterable[GateTable], base_ns: int = 0) -> dict[str, str
             mapped = [priority if priority in classes else 0 for priority in range(PRIORITIES)]
             entries = [
                 f"sched-entry {operation.taprio} {entry.states & ~HELD:02x} "
-                f"{_interval_ns(entry.interval_ps)}"
+                f"{entry.interval_ps // PS_PER_NS}"
                 for entry, operation in _operations(table.entries)
             ]
             lines.append(
@@ -169,14 +227,48 @@ def taprio_lines(tables: Iterable[GateTable], base_ns: int = 0) -> dict[str, str
     return texts
 
 
+def _taprio_faults(table: GateTable, base_ns: int) -> Iterator[str]:
+    """Yield what Linux would refuse of a list."""
+    yield from _faults(table, base_ns)
+    # As the kernel counts: whole picoseconds a byte at whole megabits a second, then nanoseconds.
+    least_ns = ENTRY_BYTES * (8 * 10**6 // max(table.rate_bps // 10**6, 1)) // PS_PER_NS
+    count = len(table.entries)
+    for number, entry in enumerate(table.entries, start=1):
+        if entry.interval_ps < least_ns * PS_PER_NS:
+            yield (
+                f"entry {number} of {count} lasts {entry.interval_ps // PS_PER_NS} ns; Linux takes "
+                f"none below {least_ns} ns, {ENTRY_BYTES} bytes at {show_rate(table.rate_bps)}"
+            )
+    if count > TAPRIO_ENTRIES_MAX:
+        yield f"{count} entries; a command of tc has room for {TAPRIO_ENTRIES_MAX}"
+    if table.cycle_ps > TAPRIO_CYCLE_NS_MAX * PS_PER_NS:
+        yield f"its cycle of {table.cycle_ps // PS_PER_NS} ns is above {TAPRIO_CYCLE_NS_MAX} ns"
+    if table.queues < 2:
+        yield "one queue; taprio wants a device of several"
+
+
+def _faults(table: GateTable, base_ns: int) -> Iterator[str]:
+    """Yield what neither format can say of a list."""
+    for number, entry in enumerate(table.entries, start=1):
+        if entry.interval_ps % PS_PER_NS or entry.interval_ps > UINT32_MAX * PS_PER_NS:
+            yield (
+                f"entry {number} of {len(table.entries)} lasts {entry.interval_ps} ps, which is "
+                "not a whole number of nanoseconds below 2^32"
+            )
+    if base_ns + table.phase_ns > BASE_NS_MAX:
+        yield f"it begins at {base_ns + table.phase_ns} ns, beyond 64 bits"
+
+
+def _refuse(
+    name: str, tables: Iterable[GateTable], faults: Callable[[GateTable], Iterable[str]]
+) -> None:
+    found = [Problem(name, 0, 0, table.port, text) for table in tables for text in faults(table)]
+    if found:
+        raise InputError(found)
+
+
 def _by_node(tables: Iterable[GateTable]) -> dict[str, list[GateTable]]:
     nodes: dict[str, list[GateTable]] = defaultdict(list)
     for table in tables:
         nodes[table.node].append(table)
     return dict(nodes)
-
-
-def _interval_ns(interval_ps: int) -> int:
-    if interval_ps % PS_PER_NS or interval_ps > UINT32_MAX * PS_PER_NS:
-        raise Infeasible(f"{interval_ps} ps is not a whole number of nanoseconds below 2^32")
-    return interval_ps // PS_PER_NS

@@ -227,6 +227,9 @@ def write_schedule(problem: GateProblem, plan: GatePlan) -> dict[str, str]:
     refused = [made.name for made in plan.streams if made.status == "refused"]
     if refused:
         raise Infeasible(f"{len(refused)} streams are not scheduled, {refused[0]} is the first")
+    several = [stream.name for stream in problem.streams if stream.packets > 1]
+    if several:
+        raise Infeasible(f"stream {several[0]} has several frames a period; tsnkit has one")
     ports = {port.name: port for port in problem.ports}
     windows: list[tuple[str, int, int, int, int]] = []
     offsets: list[tuple[int, int, int]] = []
@@ -242,7 +245,7 @@ def write_schedule(problem: GateProblem, plan: GatePlan) -> dict[str, str]:
             offsets.append((name, frame, _ns(starts[0] - frame * stream.period_ps)))
             delays.append((name, frame, _ns(starts[-1] - starts[0])))
             for hop, link in enumerate(links):
-                line = problem.line_ps(stream.frame_bytes, ports[made.ports[hop]].rate_bps)
+                line = problem.window_ps(stream, ports[made.ports[hop]])
                 begin = _ns(starts[hop] % plan.cycle_ps)
                 windows.append((link, made.queues[hop], begin, begin + _ns(line), cycle))
                 queues.append((name, frame, link, made.queues[hop]))

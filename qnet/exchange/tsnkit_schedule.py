@@ -63,7 +63,7 @@ def read_schedule(
     `names` are the names of the files in messages. A stream with a frame for which no gate opens is
     refused in the plan. Raises InputError with all faults of all files, each at its line.
     """
-    cycle = problem.cycle_ps()
+    cycle = problem.common_cycle_ps()
     files = {kind: Rows(names[kind], texts[kind], columns) for kind, columns in COLUMNS.items()}
     windows = _windows(files["GCL.csv"], problem, cycle)
     ways = _ways(files, problem, cycle)

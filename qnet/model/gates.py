@@ -22,11 +22,16 @@ FRAMES_MAX = 2_000_000
 """Frames of one cycle that are placed; each takes some hundred bytes on every hop."""
 
 
+ENTRY_BYTES = 60
+"""No entry of a gate list should be shorter than these on the line: Linux refuses it, since 5.9."""
+
+
 class GatePort(Noun):
     """One directed egress port with its queues and the wire behind it.
 
     `processing_ps` passes between the last bit of a frame reaching the port's node and the frame
-    being in the port's queue. `entries_max` is the longest gate control list that the port holds.
+    being in the port's queue. `entries_max` is the longest gate control list that the port holds;
+    the list begins `phase_ps` after time 0 and cuts whatever lasts over that time.
     The lowest `other_queues` serve other traffic; no stream may use them. Every window is longer
     by `margin_ps`, for a clock that steps while the window is open. Propagation and processing
     are the longest that there are; a frame may come earlier by the two spreads together.
@@ -41,6 +46,7 @@ class GatePort(Noun):
     processing_ps: int = Field(default=0, ge=0)
     propagation_ps: int = Field(default=0, ge=0)
     entries_max: int | None = Field(default=None, ge=1)
+    phase_ps: int = Field(default=0, ge=0)
     other_queues: int = Field(default=0, ge=0, le=7)
     margin_ps: int = Field(default=0, ge=0)
     propagation_spread_ps: int = Field(default=0, ge=0)
@@ -96,7 +102,7 @@ class GateProblem(Noun):
     ports: tuple[GatePort, ...]
     streams: tuple[GateStream, ...]
 
-    def cycle_ps(self) -> int:
+    def common_cycle_ps(self) -> int:
         """Return after what time all periods repeat together.
 
         Raises Infeasible where they have so little in common that it is out of reach.
@@ -198,7 +204,10 @@ class GateEntry(NamedTuple):
 
 
 class GateList(Noun):
-    """The gate control list of a port; its entries fill the cycle exactly, from time 0 on."""
+    """The gate control list of a port; its entries fill the cycle exactly.
+
+    They count from time 0 on, or from the port's phase.
+    """
 
     port: str
     entries: tuple[GateEntry, ...]

@@ -41,7 +41,7 @@ def topologies(draw: st.DrawFn) -> Topology:
                 "processing": f"{low}ps..{low + draw(st.integers(0, 1_000_000))}ps",
                 "clock": clock,
                 "queues": draw(st.sampled_from([1, 2, 3, 8])),
-                **draw(st.sampled_from([{}, {}, {"gate-entries": 20}])),
+                **draw(st.sampled_from([{}, {}, {"gate-entries": 20}, {"gate-entries": 5}])),
             }
         )
     tcqf = {"cycle": "100us", "buffers": 4}

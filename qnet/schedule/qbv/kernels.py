@@ -43,12 +43,14 @@ class Ports(NamedTuple):
 
     A pause between two windows takes `pause[port]` entries: two where others may send until the
     guard.
+    `cut` is when a port's list begins: what lasts over it becomes an entry more.
     """
 
     pause: Int64s
     queue_row: Int64s
     queues: Int64s
     entries: Int64s
+    cut: Int64s
 
 
 class Streams(NamedTuple):
@@ -441,13 +443,24 @@ def gate_entries(spans: Spans, ports: Ports, port: int) -> int:
     """
     begin = spans.offset[port]
     stop = begin + spans.held[port]
+    if begin == stop:
+        return ports.pause[port]
+    cut = ports.cut[port]
     entries = stop - begin
-    time = 0
+    over = spans.start[begin] == 0 and spans.end[stop - 1] == spans.hyper
+    if over and cut > 0 and entries > 1 and spans.owner[begin] == spans.owner[stop - 1]:
+        # One window over the end of the cycle is kept as two.
+        entries -= 1
+    time = spans.end[stop - 1] - spans.hyper
     for index in range(begin, stop):
         if spans.start[index] > time:
             entries += ports.pause[port]
+            if time < cut < spans.start[index] or time < cut - spans.hyper < spans.start[index]:
+                entries += 1
+        if spans.start[index] < cut < spans.end[index]:
+            entries += 1
         time = spans.end[index]
-    return entries + ports.pause[port] if time < spans.hyper else entries
+    return entries
 
 
 @kernel
@@ -565,7 +578,56 @@ def place_train(
                 lift(streams, ports, spans, places, stream)
                 break
             low = work.time[0] + late
+        if place_at_begin(streams, ports, spans, places, rules, stream, route, work):
+            return 1
     return 0
+
+
+@kernel
+def place_at_begin(
+    streams: Streams,
+    ports: Ports,
+    spans: Spans,
+    places: Places,
+    rules: Rules,
+    stream: int,
+    route: int,
+    work: Work,
+) -> int:
+    """Place a train on a route so that a window begins or ends where a short list begins.
+
+    There it is not cut in two. Return 1 if done.
+    """
+    period = streams.period[stream]
+    count = spans.hyper // period
+    first = streams.hop_offset[route]
+    hops = streams.hop_offset[route + 1] - first
+    anchor = streams.anchor[route]
+    done = 0
+    for hop in range(hops):
+        port = streams.port[first + hop]
+        if ports.entries[port] == 0:
+            continue
+        streams.anchor[route] = hop
+        for side in range(2):
+            low = (ports.cut[port] - side * streams.line[first + hop]) % period
+            train = (low, low + 1, period, count, streams.deadline[stream])
+            if fit_anchored(streams, spans, rules, route, train, work.time) == 0:
+                continue
+            shift = work.time[0] // period * period
+            for item in range(hops):
+                work.time[item] -= shift
+            if fit_queues(streams, ports, spans, rules, route, count, work) > 0:
+                continue
+            settle(streams, ports, spans, places, stream, route, work)
+            if lists_are_short(streams, ports, spans, route):
+                done = 1
+                break
+            lift(streams, ports, spans, places, stream)
+        streams.anchor[route] = anchor
+        if done:
+            break
+    return done
 
 
 @kernel

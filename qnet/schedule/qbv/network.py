@@ -104,9 +104,10 @@ def schedule_gated(
     made = schedule_gates(problem, seed=SEED, routes=ROUTE_COUNT)
     kept = case.keep(problem, made, asked, plans)
     plans.update(case.admitted(made.cycle_ps, kept))
+    by_name = {plan.name: plan for plan in made.streams}
     lists = gate_lists(
         problem.model_copy(update={"streams": tuple(one.gate for one, _ in kept)}),
-        tuple(plan for _, plan in kept),
+        tuple(by_name[one.gate.name] for one, _ in kept),
         made.cycle_ps,
     )
     progress("gates", len(streams), len(streams))
@@ -171,6 +172,7 @@ class _Case:
             - node.processing.low_ps
             + 2 * node.clock.error_ps,
             entries_max=node.gate_entries,
+            phase_ps=node.clock.phase_ps - rest_ps,
             margin_ps=2 * node.clock.wander_ps,
             guard_bytes=self._guards.uncut[port.number] if self._class.guard == "fixed" else 0,
         )
@@ -380,11 +382,7 @@ class _Case:
 
     def _by_own_clocks(self, plan: GateStreamPlan, cycle_ps: int) -> GateStreamPlan:
         """Count starts from when each node's own clock shows 0; whole gate cycles are added."""
-        node = self._topology.node_by_name
-        phases = [
-            node[self._gate_ports[name].source].clock.phase_ps // PS_PER_NS * PS_PER_NS
-            for name in plan.ports
-        ]
+        phases = [self._gate_ports[name].phase_ps for name in plan.ports]
         short_ps = max(
             (
                 phase - start

@@ -48,7 +48,7 @@ def schedule_gates(
 
     Raises Infeasible when the periods have so little in common that the cycle is out of reach.
     """
-    cycle = problem.cycle_ps()
+    cycle = problem.common_cycle_ps()
     bounds = bound(problem, Router(problem.ports, routes))
     chosen = [choice for choice in bounds.choices if choice.routes]
     if not chosen:
@@ -280,6 +280,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             queue_row[:-1].astype(np.int64),
             _int64s(queues),
             _int64s([port.entries_max or 0 for port in ports]),
+            _int64s([port.phase_ps % cycle for port in ports]),
         ),
         sizes.astype(np.int64),
         _int64s(base),
