@@ -77,12 +77,18 @@ OWN = {
 
 
 def _methods_of_nouns() -> set[str]:
-    names = set()
+    """Return their names; one that is also a field of some noun says nothing by itself."""
+    names, fields = set(), set()
     for path in (PACKAGE / "model").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef):
                 names |= {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
-    return {name for name in names if not name.startswith("__")}
+                fields |= {
+                    one.target.id
+                    for one in node.body
+                    if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+                }
+    return {name for name in names - fields if not name.startswith("__")}
 
 
 def _borrowed(text: str, methods: set[str]) -> Iterator[str]:
