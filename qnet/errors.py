@@ -42,17 +42,28 @@ class QnetError(Exception):
     exit_code = 70
 
 
+PROBLEMS_SHOWN = 100
+"""Of very many faults the first say enough; the others are counted."""
+
+
 class InputError(QnetError):
-    """Files or options that cannot be used; carries all problems found, sorted by place."""
+    """Files or options that cannot be used; carries the problems found, sorted by place.
+
+    `unlisted` is how many more there are that nobody has written down.
+    """
 
     exit_code = 2
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], unlisted: int = 0) -> None:
         self.problems = sorted(set(problems))
+        self.unlisted = unlisted
         assert self.problems, "an InputError needs at least one problem"
-        count = len(self.problems)
+        count = len(self.problems) + unlisted
+        lines = [str(problem) for problem in self.problems[:PROBLEMS_SHOWN]]
+        if count > len(lines):
+            lines.append(f"and {count - len(lines):,} more")
         tail = f"{count} problem{'' if count == 1 else 's'}; nothing was run"
-        super().__init__("\n".join([*(str(problem) for problem in self.problems), tail]))
+        super().__init__("\n".join([*lines, tail]))
 
 
 class Infeasible(QnetError):

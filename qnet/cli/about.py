@@ -21,6 +21,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
 
     problems: list[Problem] = []
     good: list[str] = []
+    unlisted = 0
     for name in files:
         try:
             if kind_of(name) == "topology":
@@ -29,16 +30,17 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
                 good.append(f"{name}: {load(name).profile.title}")
         except InputError as error:
             problems += error.problems
+            unlisted += error.unlisted
     if as_json:
         rows = [vars(problem) for problem in sorted(set(problems))]
-        say_json({"valid": good, "problems": rows})
+        say_json({"valid": good, "problems": rows, "unlisted": unlisted})
     else:
         for line in good:
             say(line)
     if problems:
         if as_json:
             sys.exit(InputError.exit_code)
-        raise InputError(problems)
+        raise InputError(problems, unlisted)
 
 
 @main.command("list")

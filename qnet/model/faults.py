@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 
-from qnet.model.tree import Branch, Location, Source
+from qnet.model.tree import PROBLEMS_HIGHEST, Branch, Location, Source
 from qnet.units import Dimension, describe
 
 _HUGE = re.compile(r"-?[0-9]{19,}")
@@ -57,7 +57,10 @@ def example_of(info: FieldInfo) -> str | None:
 
 def translate(source: Source, model: type[BaseModel], error: ValidationError) -> None:
     """Report every complaint about a file of the given model."""
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    most = max(PROBLEMS_HIGHEST - len(source.problems), 0)
+    source.unlisted += len(details[most:])
+    for detail in details[:most]:
         kind, location = detail["type"], tuple(detail["loc"])
         if kind == "too_short" and _has_elements(source.root, location):
             continue

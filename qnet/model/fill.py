@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from itertools import islice
 
 from qnet.model.tree import Branch, Location, Source, guess
 from qnet.units import describe
 
 PARAMETER_LENGTH_HIGHEST = 200
+NAMES_SHOWN = 20
 DEFAULT_VALUES_HIGHEST = 100
 """A larger block of defaults, filled into every element, could make a small file a huge one."""
 
@@ -37,7 +39,8 @@ def fill_parameters(source: Source, settings: Mapping[str, str]) -> None:
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)) if names else "none"
+    shown = sorted(islice(names, NAMES_SHOWN))
+    return ", ".join([*shown, "..."] if len(names) > len(shown) else shown) or "none"
 
 
 def _read_parameters(source: Source, given: Branch | None) -> dict[str, str]:

@@ -77,7 +77,9 @@ def load(
     source, raw = _open_yaml(path)
     if _is_topology(source):
         source.fault((), _NO_TRAFFIC)
-        raise InputError([*source.problems, *_open_topology(path).problems])
+        other = _open_topology(path)
+        problems, unlisted = [*source.problems, *other.problems], source.unlisted + other.unlisted
+        raise InputError(problems, unlisted)
     profile = _draft_profile(source, settings)
     topology_path = _topology_path(profile, path, topology)
     network = _EMPTY if topology_path is None else _open_topology(topology_path)
@@ -86,7 +88,7 @@ def load(
     if network.draft is not None:
         problems += network.draft.source.problems
     if problems:
-        raise InputError(problems)
+        raise InputError(problems, source.unlisted + network.unlisted)
     assert profile.whole is not None
     assert network.draft is not None
     assert network.draft.whole is not None
@@ -107,7 +109,7 @@ def read_topology(name: str) -> Topology:
     """Read a topology, bundled or from a file. Raises InputError with all its faults."""
     network = _open_topology(_find("topology", name))
     if network.problems:
-        raise InputError(network.problems)
+        raise InputError(network.problems, network.unlisted)
     assert network.draft is not None
     assert network.draft.whole is not None
     return network.draft.whole
@@ -132,7 +134,7 @@ def kind_of(name: str) -> Kind:
         return "traffic"
     if not source.problems:
         source.fault((), _NEITHER if isinstance(content, dict) else _NO_MAPPING)
-    raise InputError(source.problems)
+    raise InputError(source.problems, source.unlisted)
 
 
 def _is_topology(source: Source) -> bool:
@@ -159,7 +161,7 @@ def read_gate_problem(path: str) -> GateProblem:
     refuse_twins(source, "ports", dict(enumerate(one.name for one in problem.ports)))
     refuse_twins(source, "streams", dict(enumerate(one.name for one in problem.streams)))
     if source.problems:
-        raise InputError(source.problems)
+        raise InputError(source.problems, source.unlisted)
     return problem
 
 
@@ -192,7 +194,7 @@ def read_text(path: str) -> str:
             return raw.decode("utf-8-sig")
         except UnicodeDecodeError:
             source.report(0, 0, "", "not a text file in UTF-8")
-    raise InputError(source.problems)
+    raise InputError(source.problems, source.unlisted)
 
 
 def _read_json(path: str, model: type[Written]) -> Written:
@@ -204,7 +206,7 @@ def _read_json(path: str, model: type[Written]) -> Written:
             return model.model_validate_json(text, strict=True)
         except ValidationError as error:
             translate(source, model, error)
-    raise InputError(source.problems)
+    raise InputError(source.problems, source.unlisted)
 
 
 def _check_json(source: Source, raw: bytes) -> str | None:
@@ -255,6 +257,7 @@ class _Network:
     draft: Draft[Topology] | None
     problems: tuple[Problem, ...]
     raw: bytes
+    unlisted: int = 0
 
 
 _EMPTY = _Network(None, (), b"")
@@ -264,12 +267,12 @@ def _open_topology(path: Path) -> _Network:
     try:
         source, raw = _open_yaml(path)
     except InputError as error:
-        return _Network(None, tuple(error.problems), b"")
+        return _Network(None, tuple(error.problems), b"", error.unlisted)
     _fill(source, "topology")
     draft = _draft(source, Topology)
     check_topology(draft)
     known = draft if source.root is not None else None
-    return _Network(known, tuple(source.problems), raw)
+    return _Network(known, tuple(source.problems), raw, source.unlisted)
 
 
 def _draft_profile(source: Source, settings: Mapping[str, str]) -> Draft[Profile]:
@@ -366,7 +369,7 @@ def _open_yaml(path: Path) -> tuple[Source, bytes]:
     source = Source(_display(path))
     raw = _read_bytes(source, path, FILE_BYTES_HIGHEST)
     if raw is None:
-        raise InputError(source.problems)
+        raise InputError(source.problems, source.unlisted)
     compose(source, raw)
     return source, raw
 
@@ -376,7 +379,7 @@ def read_bytes(path: Path | str, bytes_highest: int) -> bytes:
     source = Source(_display(Path(path)))
     raw = _read_bytes(source, Path(path), bytes_highest)
     if raw is None:
-        raise InputError(source.problems)
+        raise InputError(source.problems, source.unlisted)
     return raw
 
 

@@ -19,6 +19,7 @@ from qnet.units import describe
 
 DEPTH_HIGHEST = 32
 VALUES_HIGHEST = 2_000_000
+PROBLEMS_HIGHEST = 10_000
 COMPARISONS_HIGHEST = 50_000
 """Looking for a similar name takes long in a large file; the first faults get a suggestion."""
 
@@ -84,10 +85,14 @@ class Source:
     display: str
     root: Branch | None = None
     problems: list[Problem] = field(default_factory=list)
+    unlisted: int = 0
     _compared: int = 0
 
     def report(self, line: int, column: int, where: str, message: str) -> None:
-        """Note a fault at a place of the file."""
+        """Note a fault at a place of the file, or count it where very many are noted already."""
+        if len(self.problems) >= PROBLEMS_HIGHEST:
+            self.unlisted += 1
+            return
         self.problems.append(
             Problem(printable(self.display), line, column, printable(where), printable(message))
         )

@@ -316,3 +316,16 @@ def test_write_text_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyPa
     assert sorted(path.name for path in folder.iterdir()) == ["flow.yaml", "net.yaml", "out.json"]
     with pytest.raises(EnvironmentMissing, match="cannot be written"):
         write_text(folder / "absent" / "out.json", "new")
+
+
+def test_of_very_many_faults_the_first_are_told_and_all_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    rest = "x: 1, from: ix-spine1, to: ix-leaf1, interval: 1ms, max-payload-size: 1B"
+    streams = "".join(f"- {{name: s{number}, {rest}}}\n" for number in range(12_000))
+    path.write_text("title: t\ntopology: dual-node\nstreams:\n" + streams)
+    with pytest.raises(InputError) as caught:
+        load(str(path))
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(f"{path}:4:")
+    assert lines[-2:] == ["and 11,900 more", "12000 problems; nothing was run"]
+    assert len(lines) == 102
