@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from qnet.emulate.frame import ICMP, ICMPV6, UDP, Frame, checksum, read_frame
-from qnet.emulate.openflow import ARP, IPV4, IPV6, LLDP, VLAN
+from qnet.emulate.frame import ICMP, ICMPV6, TCP, UDP, Frame, checksum, read_frame
+from qnet.emulate.openflow import ARP, IPV4, IPV6, LLDP, VLAN, VLAN_SERVICE
 from qnet.emulate.wiring import Wiring
 
 MARK = b"qnetsent"
@@ -31,6 +31,9 @@ NOBODYS_IP = 0xC6336401
 
 EXPERIMENTAL = 0x88B5
 """An EtherType for local experiments (IEEE 802, clause 9.2.4)."""
+
+EXPERIMENTAL_PROTOCOL = 253
+"""An IP protocol for experiments (RFC 3692)."""
 
 VLAN_TRIED = 100
 
@@ -198,9 +201,13 @@ def kinds(by: End, to: End, number: int) -> Iterator[tuple[str, bytes]]:
         return ethernet(mac, source.mac, IPV4, _ipv4(source, ip, UDP, _datagram(mark())))
 
     yield "an ARP request", arp_request(by, to.ip)
+    yield "an ARP reply", _arp(to.mac, ARP_REPLY, by, to)
     plain = udp(by, to, next(numbers))
     yield "UDP", plain
     yield "an ICMP echo request", ethernet(to.mac, by.mac, IPV4, _echo(by, to, mark()))
+    yield "a TCP SYN", ethernet(to.mac, by.mac, IPV4, _syn(by, to, mark()))
+    other = _ipv4(by, to.ip, EXPERIMENTAL_PROTOCOL, mark())
+    yield f"IP protocol {EXPERIMENTAL_PROTOCOL}", ethernet(to.mac, by.mac, IPV4, other)
     yield "a broadcast in IPv4", datagram(by, BROADCAST, 0xFFFFFFFF)
     yield "a multicast in IPv4", datagram(by, 0x01005E0000FB, 0xE00000FB)
     to_group = SOLICITED_NODE | to.ipv6 & 0xFFFFFF
@@ -210,6 +217,7 @@ def kinds(by: End, to: End, number: int) -> Iterator[tuple[str, bytes]]:
     yield "an IPv6 neighbour solicitation", ethernet(group_mac, by.mac, IPV6, solicitation)
     echo = _icmpv6(by, to.ipv6, 128, b"\0\1\0\1" + mark())
     yield "an IPv6 echo request", ethernet(to.mac, by.mac, IPV6, echo)
+    yield "UDP in IPv6", ethernet(to.mac, by.mac, IPV6, _udp_in_ipv6(by, to, mark()))
     all_nodes = _icmpv6(by, ALL_NODES, 128, b"\0\1\0\1" + mark())
     yield "a multicast in IPv6", ethernet(0x333300000001, by.mac, IPV6, all_nodes)
     kind = EXPERIMENTAL
@@ -218,6 +226,11 @@ def kinds(by: End, to: End, number: int) -> Iterator[tuple[str, bytes]]:
     tag = VLAN_TRIED.to_bytes(2, "big")
     tagged = renumbered(plain, next(numbers))[12:]
     yield f"UDP tagged for VLAN {VLAN_TRIED}", ethernet(to.mac, by.mac, VLAN, tag + tagged)
+    outer = renumbered(plain, next(numbers))[12:]
+    yield (
+        f"UDP with a service tag of VLAN {VLAN_TRIED}",
+        ethernet(to.mac, by.mac, VLAN_SERVICE, tag + outer),
+    )
     untagged = renumbered(plain, next(numbers))[12:]
     yield "UDP with a priority tag", ethernet(to.mac, by.mac, VLAN, b"\0\0" + untagged)
     yield "UDP from a forged MAC address", datagram(by._replace(mac=NOBODYS_MAC), to.mac, to.ip)
@@ -230,10 +243,34 @@ def _echo(by: End, to: End, payload: bytes) -> bytes:
     return _ipv4(by, to.ip, ICMP, b"\x08\0" + check.to_bytes(2, "big") + rest)
 
 
+def _syn(by: End, to: End, payload: bytes) -> bytes:
+    """Return a request for a connection to port 80, with a payload, as TCP Fast Open has one."""
+    head = PORT.to_bytes(2, "big") + b"\0\x50" + bytes(8) + b"\x50\x02\xff\xff"
+    addresses = by.ip.to_bytes(4, "big") + to.ip.to_bytes(4, "big")
+    length = (20 + len(payload)).to_bytes(2, "big")
+    check = checksum(addresses + bytes([0, TCP]) + length + head + bytes(4) + payload)
+    return _ipv4(by, to.ip, TCP, head + check.to_bytes(2, "big") + b"\0\0" + payload)
+
+
 def _icmpv6(by: End, to_ip: int, kind: int, rest: bytes) -> bytes:
+    head = bytes([kind, 0])
+    check = _checksum_in_ipv6(by, to_ip, ICMPV6, head + b"\0\0" + rest)
+    return _ipv6(by, to_ip, ICMPV6, 255, head + check + rest)
+
+
+def _udp_in_ipv6(by: End, to: End, payload: bytes) -> bytes:
+    head = PORT.to_bytes(2, "big") * 2 + (8 + len(payload)).to_bytes(2, "big")
+    check = _checksum_in_ipv6(by, to.ipv6, UDP, head + b"\0\0" + payload)
+    return _ipv6(by, to.ipv6, UDP, 64, head + check + payload)
+
+
+def _checksum_in_ipv6(by: End, to_ip: int, protocol: int, body: bytes) -> bytes:
+    """Return the checksum over the pseudo-header too (RFC 8200 clause 8.1)."""
     addresses = by.ipv6.to_bytes(16, "big") + to_ip.to_bytes(16, "big")
-    length = 4 + len(rest)
-    pseudo = addresses + length.to_bytes(4, "big") + bytes([0, 0, 0, ICMPV6])
-    check = checksum(pseudo + bytes([kind, 0, 0, 0]) + rest)
-    head = b"\x60\0\0\0" + length.to_bytes(2, "big") + bytes([ICMPV6, 255]) + addresses
-    return head + bytes([kind, 0]) + check.to_bytes(2, "big") + rest
+    pseudo = addresses + len(body).to_bytes(4, "big") + bytes([0, 0, 0, protocol])
+    return checksum(pseudo + body).to_bytes(2, "big")
+
+
+def _ipv6(by: End, to_ip: int, protocol: int, hop_limit: int, body: bytes) -> bytes:
+    head = b"\x60\0\0\0" + len(body).to_bytes(2, "big") + bytes([protocol, hop_limit])
+    return head + by.ipv6.to_bytes(16, "big") + to_ip.to_bytes(16, "big") + body

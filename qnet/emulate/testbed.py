@@ -633,13 +633,14 @@ def _faults(host: str, target: str, found: Ping) -> Iterator[str]:
 
 
 def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
-    """Tell whether the ends of a path are joined without its first link."""
+    """Tell whether a path begins with a link, and its ends are joined without it."""
+    links = {frozenset((port.source, port.target)) for port in testbed.topology.ports}
+    first = frozenset(path[:2])
     reached, waiting = {path[0]}, [path[0]]
     while waiting:
         node = waiting.pop()
-        for port in testbed.topology.ports:
-            cut = {port.source, port.target} == {path[0], path[1]}
-            if port.source == node and port.target not in reached and not cut:
-                reached.add(port.target)
-                waiting.append(port.target)
-    return path[-1] in reached
+        for link in links - {first}:
+            if node in link and (far := next(iter(link - {node}))) not in reached:
+                reached.add(far)
+                waiting.append(far)
+    return first in links and path[-1] in reached
