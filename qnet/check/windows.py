@@ -76,10 +76,12 @@ class GivenList(NamedTuple):
         """Say whether two classes are ever open in the same moment."""
         return any({one, other} <= change.classes for change in self.changes)
 
-    def open_through(self, at_ps: int) -> frozenset[str]:
-        """Return the classes that are open just before a moment and in it."""
-        now = next(i for i, change in enumerate(self.changes) if change.at_ps == at_ps)
-        return self.changes[now].classes & self.changes[now - 1].classes
+    def open_through(self) -> dict[int, frozenset[str]]:
+        """Return, by each moment of change, the classes that are open just before and in it."""
+        return {
+            change.at_ps: change.classes & self.changes[i - 1].classes
+            for i, change in enumerate(self.changes)
+        }
 
     def _length_ps(self, number: int) -> int:
         following = self.changes[(number + 1) % len(self.changes)].at_ps
@@ -263,7 +265,15 @@ def begins_after_ps(made: GivenList, clock: Clock, one: Waiting) -> int | None:
             return None
         busy = (least_ps + one.above_burst_ps) * one.whole
         return ceil_div(busy, one.whole - one.above_rate)
-    surely = [_surely_ps(made, clock, one, window) for window in windows]
+    through = made.open_through()
+    in_the_way = [
+        max((ps for name, ps in one.below_ps.items() if name in through[begin]), default=0)
+        for begin, _ in windows
+    ]
+    surely = [
+        length - _stretch_ps(clock, length) - blocked_ps - one.longest_ps
+        for (_, length), blocked_ps in zip(windows, in_the_way, strict=True)
+    ]
     cycle_ps = made.cycle_ps + _stretch_ps(clock, made.cycle_ps)
     gain_ps = sum(max(used_ps, 0) for used_ps in surely)
     if (one.rate + one.above_rate) * cycle_ps > gain_ps * one.whole or one.above_rate >= one.whole:
@@ -275,7 +285,9 @@ def begins_after_ps(made: GivenList, clock: Clock, one: Waiting) -> int | None:
     if steps * len(windows) > STEPS_HIGHEST:
         return None
     return max(
-        _from_ps(number, windows, surely, made, clock, one, least_ps, steps)
+        _from_ps(
+            number, windows, (surely, in_the_way), made.cycle_ps, clock, one, (least_ps, steps)
+        )
         for number, used_ps in enumerate(surely)
         if used_ps >= 0
     )
@@ -284,14 +296,14 @@ def begins_after_ps(made: GivenList, clock: Clock, one: Waiting) -> int | None:
 def _from_ps(
     start: int,
     windows: Sequence[tuple[int, int]],
-    surely: Sequence[int],
-    made: GivenList,
+    uses: tuple[Sequence[int], Sequence[int]],
+    cycle_ps: int,
     clock: Clock,
     one: Waiting,
-    least_ps: int,
-    steps: int,
+    work: tuple[int, int],
 ) -> int:
     """Return the longest wait of work that begins to come when a window is just missed."""
+    (surely, in_the_way), (least_ps, steps) = uses, work
     count, most_ps = len(windows), 0
     zero_ps = max(windows[start][0] + windows[start][1] - one.longest_ps, windows[start][0])
     done_ps, reached_ps = 0, least_ps
@@ -300,9 +312,9 @@ def _from_ps(
         used_ps = surely[place]
         if used_ps < 0:
             continue
-        begin_ps = windows[place][0] + rounds * made.cycle_ps - zero_ps
+        begin_ps = windows[place][0] + rounds * cycle_ps - zero_ps
         begin_ps += min(2 * clock.error_ps, _stretch_ps(clock, begin_ps))
-        begin_ps += _in_the_way_ps(made, one, windows[place][0])
+        begin_ps += in_the_way[place]
         lacking = reached_ps - done_ps + one.above_burst_ps + (reached_ps > least_ps)
         above = one.above_rate * begin_ps
         into_ps = max(ceil_div(lacking * one.whole + above, one.whole - one.above_rate), 0)
@@ -314,17 +326,6 @@ def _from_ps(
             reached_ps = max(reached_ps, done_ps + used_ps - above_ps)
         done_ps += used_ps
     return most_ps
-
-
-def _surely_ps(made: GivenList, clock: Clock, one: Waiting, window: tuple[int, int]) -> int:
-    begin_ps, length_ps = window
-    length_ps -= _stretch_ps(clock, length_ps)
-    return length_ps - _in_the_way_ps(made, one, begin_ps) - one.longest_ps
-
-
-def _in_the_way_ps(made: GivenList, one: Waiting, begin_ps: int) -> int:
-    through = made.open_through(begin_ps)
-    return max((ps for name, ps in one.below_ps.items() if name in through), default=0)
 
 
 def _stretch_ps(clock: Clock, time_ps: int) -> int:

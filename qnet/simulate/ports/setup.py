@@ -234,14 +234,13 @@ class _Layout:
         self.gate_end += accumulate(lengths)
         opens = [[entry.states >> gate & 1 > 0 for entry in one.entries] for gate in range(GATES)]
         open_ps = [0] * GATES
+        changes = [
+            _until(lengths, opens[gate], wanted)
+            for gate in range(GATES)
+            for wanted in (False, True)
+        ]
         for entry in range(len(lengths)):
-            self.gate_change.append(
-                [
-                    _until(lengths, opens[gate], entry, wanted)
-                    for gate in range(GATES)
-                    for wanted in (False, True)
-                ]
-            )
+            self.gate_change.append([change[entry] for change in changes])
             open_ps = [
                 passed + lengths[entry] * opens[gate][entry] for gate, passed in enumerate(open_ps)
             ]
@@ -353,15 +352,16 @@ class _Layout:
         return rows
 
 
-def _until(lengths: Sequence[int], opens: Sequence[bool], entry: int, wanted: bool) -> int:
-    """Return how long after the begin of an entry a gate is first open, or closed."""
-    waited = 0
-    for step in range(len(lengths)):
-        here = (entry + step) % len(lengths)
-        if opens[here] == wanted:
-            return waited
-        waited += lengths[here]
-    return NEVER_CHANGES_PS
+def _until(lengths: Sequence[int], opens: Sequence[bool], wanted: bool) -> list[int]:
+    """Return how long after the begin of each entry a gate is first open, or closed."""
+    if wanted not in opens:
+        return [NEVER_CHANGES_PS] * len(lengths)
+    # Twice round from behind: the first time finds what comes after the list's end.
+    waited, found = 0, [0] * len(lengths)
+    for entry in (*reversed(range(len(lengths))), *reversed(range(len(lengths)))):
+        waited = 0 if opens[entry] == wanted else waited + lengths[entry]
+        found[entry] = waited
+    return found
 
 
 def chances(loss_ppb: int, bit_errors: int) -> list[int]:
