@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import accumulate, pairwise
 
@@ -16,7 +17,14 @@ from qnet.simulate.draws import dice, log_table
 from qnet.simulate.ports.setup import chances
 from qnet.simulate.setup import Owner, owners
 from qnet.units import PPB
-from tests.slow_simulator import SlowClock, SlowPort, SlowQueue, SlowSimulator, SlowSource
+from tests.slow_simulator import (
+    SlowClock,
+    SlowCount,
+    SlowPort,
+    SlowQueue,
+    SlowSimulator,
+    SlowSource,
+)
 
 CAUSES = {
     "buffer": "buffer full",
@@ -25,6 +33,16 @@ CAUSES = {
     "link": "link",
 }
 """The twin's causes of drops, and a part of what the fast simulator calls them."""
+
+WORDS = {
+    "buffer": "class buffer full",
+    "policed": "beyond the committed rate",
+    "residence": "beyond the longest residence",
+    "link": "lost or damaged on the link",
+    "duplicate": "discarded by recovery, another copy was passed on",
+    "rogue": "discarded by recovery, beyond its history",
+}
+"""All of what the fast simulator calls the end of a frame, in the order in which it names them."""
 
 Case = tuple[Topology, Profile, Plan]
 
@@ -84,12 +102,15 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             mine = tuple(len(plain) + q for q in owner.queues)
         elif not owner.cycles:
             mine = (number[owner.traffic_class.name],) * len(owner.ports)
+        left_out = 0
+        if stream is not None:
+            left_out, births = _births(owner, clocks[owner.ports[0].source], end_ps)
+        else:
+            births = _drawn_births(i, owner, profile, placed[owner.name].pop(0))
         sources.append(
             SlowSource(
                 tuple(port.number for port in owner.ports),
-                _births(owner, clocks[owner.ports[0].source], end_ps)
-                if stream is not None
-                else _drawn_births(i, owner, profile, placed[owner.name].pop(0)),
+                births,
                 mine,
                 tuple(b - a for a, b in pairwise(owner.cycles)),
                 owner.hold_ps,
@@ -97,6 +118,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
                 (stream.rate_bps, stream.burst_bytes) if stream and stream.police else None,
                 (stream.rate_bps, stream.burst_bytes) if stream else None,
                 recovery,
+                left_out,
             )
         )
     slow = SlowSimulator(
@@ -109,11 +131,14 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
     return slow
 
 
-def _births(owner: Owner, clock: SlowClock, end_ps: int) -> tuple[tuple[int, int, int], ...]:
+def _births(
+    owner: Owner, clock: SlowClock, end_ps: int
+) -> tuple[int, tuple[tuple[int, int, int], ...]]:
+    """How many frames are left out before the first, and the others."""
     law = owner.law
     ((size, _),) = law.sizes
     if not law.timetable:
-        return tuple(
+        return 0, tuple(
             (law.first_ps + i * law.gap, size, law.first_cycle + i * law.period_cycles)
             for i in range(end_ps // law.gap + 1)
             for _ in range(law.packets)
@@ -122,13 +147,15 @@ def _births(owner: Owner, clock: SlowClock, end_ps: int) -> tuple[tuple[int, int
     assert owner.stream is not None
     together = owner.stream.max_packets
     births: list[tuple[int, int, int]] = []
-    for i in range(end_ps // law.gap + 2):
-        for first in range(0, len(law.timetable), together):
-            shown = law.timetable[first : first + together]
-            due = [clock.when(one + i * law.gap) for one in shown]
-            if min(due) >= 0:
-                births += [(one, size, 0) for one in due for _ in range(law.packets)]
-    return tuple(births)
+    left_out = 0
+    shown = [one + i * law.gap for i in range(end_ps // law.gap + 2) for one in law.timetable]
+    for first in range(0, len(shown), together):
+        due = [clock.when(one) for one in shown[first : first + together]]
+        if min(due) >= 0:
+            births += [(one, size, 0) for one in due for _ in range(law.packets)]
+        else:
+            left_out += len(due) * law.packets
+    return left_out, tuple(births)
 
 
 def _drawn_births(
@@ -187,14 +214,22 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
     slow = slow_run(*case)
     found = owners(topology, profile, plan)
     for traffic in (*fast.streams, *fast.demands):
-        counts = [
-            count
-            for count, owner in zip(slow.counts, found, strict=True)
-            if owner.name == traffic.name
-        ]
+        mine = [number for number, owner in enumerate(found) if owner.name == traffic.name]
+        counts = [slow.counts[number] for number in mine]
         latencies = [one for count in counts for one in count.latencies]
-        copies = traffic in fast.streams
-        assert traffic.sent == (max if copies else sum)(count.sent for count in counts)
+        ends = frames_of(
+            counts,
+            [slow.sources[number].first for number in mine],
+            copies=traffic in fast.streams,
+        )
+        assert traffic.sent == ends.total()
+        assert traffic.received == ends.pop(("received",), 0)
+        assert traffic.in_flight == ends.pop(("in flight",), 0)
+        assert traffic.lost == ends.total()
+        assert {one.cause: one.frames for one in traffic.lost_by} == {
+            _words(causes, found[mine[0]]): frames for causes, frames in ends.items()
+        }
+        assert traffic.copies_sent == sum(count.sent for count in counts)
         assert traffic.copies == len(latencies)
         assert traffic.late == sum(count.late for count in counts)
         assert traffic.latency_ps_sum == sum(latencies)
@@ -206,15 +241,40 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
                 one.frames for one in fast.drops if one.name == traffic.name and words in one.cause
             )
             assert dropped == sum(count.causes[cause] for count in counts)
-        if len(counts) == 1:
-            assert traffic.received == len(latencies)
-            assert traffic.lost == counts[0].lost
         if traffic.recovery is not None and traffic.name in slow.recoveries:
-            mine, other = traffic.recovery, slow.recoveries[traffic.name]
-            assert (mine.passed, mine.discarded) == (other.passed, other.discarded)
-            assert (mine.out_of_order, mine.rogue) == (other.out_of_order, other.rogue)
-            assert mine.resets == other.resets
-    for port, use in zip(fast.ports, slow.uses, strict=True):
+            seen, other = traffic.recovery, slow.recoveries[traffic.name]
+            assert (seen.passed, seen.discarded) == (other.passed, other.discarded)
+            assert (seen.out_of_order, seen.rogue) == (other.out_of_order, other.rogue)
+            assert seen.resets == other.resets
+    for number, (port, use) in enumerate(zip(fast.ports, slow.uses, strict=True)):
+        assert (port.came, port.waiting) == (use.came, slow.waiting(number))
+        assert port.lost_on_link == use.lost_on_link
         assert (port.sent_frames, port.sent_bytes) == (use.frames, use.wire_bytes)
         assert (port.queue_bytes_max, port.dropped) == (use.deepest, use.dropped)
     return slow
+
+
+def _words(causes: tuple[str, ...], owner: Owner) -> str:
+    every = " and ".join(WORDS[cause] for cause in WORDS if cause in causes)
+    return every.replace("class", "cycle") if owner.cycles else every
+
+
+def frames_of(
+    counts: Sequence[SlowCount], first: Sequence[int], *, copies: bool
+) -> Counter[tuple[str, ...]]:
+    """What became of each frame, in words; of one that was lost, what became of its copies."""
+    if not copies:
+        return Counter((fate,) for count in counts for fate in count.fates.values())
+    ends: Counter[tuple[str, ...]] = Counter()
+    for number in sorted({number for count in counts for number in count.fates}):
+        # A copy that is not born yet is still to come.
+        fates = {
+            count.fates.get(number, "in flight")
+            for count, begin in zip(counts, first, strict=True)
+            if number >= begin
+        }
+        for still in ("received", "in flight"):
+            if still in fates:
+                fates = {still}
+        ends[tuple(sorted(fates))] += 1
+    return ends

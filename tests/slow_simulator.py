@@ -101,6 +101,8 @@ class SlowSource:
     """Committed rate and burst, for queues with a residence time."""
     recovery: tuple[str, int, int] | None = None
     """Name of the stream, history and time to reset."""
+    first: int = 0
+    """Number of the first birth: frames before it were left out."""
 
 
 @dataclass
@@ -110,14 +112,18 @@ class SlowCount:
     late: int = 0
     latencies: list[int] = field(default_factory=list)
     causes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    fates: dict[int, str] = field(default_factory=dict)
+    """By number, of every frame that was born: received, in flight, or the cause of its end."""
 
 
 @dataclass
 class SlowUse:
+    came: int = 0
     frames: int = 0
     wire_bytes: int = 0
     deepest: int = 0
     dropped: int = 0
+    lost_on_link: int = 0
 
 
 @dataclass
@@ -251,7 +257,8 @@ class SlowSimulator:
         for number, source in enumerate(self.sources):
             for i, (time, size, cycle) in enumerate(source.births):
                 if time < self.end_ps:
-                    born = _Frame(number, 0, time, size, cycle, i)
+                    born = _Frame(number, 0, time, size, cycle, source.first + i)
+                    self.counts[number].fates[born.number] = "in flight"
                     self.push(time, 0, source.ports[0], 0, number, born)
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
@@ -301,6 +308,7 @@ class SlowSimulator:
         port, source = self.ports[number], self.sources[frame.source]
         count = self.counts[frame.source]
         count.sent += frame.hop == 0
+        self.uses[number].came += 1
         queue: deque[_Frame] | list[_Frame]
         if not source.queues:
             planned = frame.cycle
@@ -357,7 +365,9 @@ class SlowSimulator:
     def drop(self, number: int, frame: _Frame, cause: str) -> None:
         self.counts[frame.source].lost += 1
         self.counts[frame.source].causes[cause] += 1
+        self.counts[frame.source].fates[frame.number] = cause
         self.uses[number].dropped += 1
+        self.uses[number].lost_on_link += cause == "link"
 
     def is_empty(self, number: int) -> bool:
         return not any(
@@ -704,8 +714,12 @@ class SlowSimulator:
         assert recovery is not None
         name, history, reset_ps = recovery
         point = self.recoveries.setdefault(name, SlowRecovery([0] * history))
+        rogue = point.rogue
         if point.passes(frame.number % 65536, time, reset_ps):
             self.deliver(time, frame)
+        else:
+            why = "rogue" if point.rogue > rogue else "duplicate"
+            self.counts[frame.source].fates[frame.number] = why
 
     def deliver(self, delivered: int, frame: _Frame) -> None:
         count, hold_ps = self.counts[frame.source], self.sources[frame.source].hold_ps
@@ -715,3 +729,11 @@ class SlowSimulator:
             delivered = max(delivered, due)
         if delivered <= self.end_ps:
             count.latencies.append(delivered - frame.birth)
+            count.fates[frame.number] = "received"
+
+    def waiting(self, number: int) -> int:
+        """Frames in a port at the end, those included of which a part is sent."""
+        state = self.states[number]
+        queues = (self.reserved, self.queues)
+        held = sum(len(one) for each in queues for (port, _), one in each.items() if port == number)
+        return held + (state.wire is not None) + (state.cut is not None)

@@ -114,7 +114,7 @@ class Case:
         for source, (flow, lane) in zip(sources, lanes, strict=True):
             ports = found[source].ports
             assert tuple(port.name for port in ports) == lane.ports, "flows follow the owners"
-            skipped = found[source].law.first_step * found[source].law.packets
+            skipped = found[source].law.first_number
             rank, stride = found[source].rank, strides[source]
             made.append(Member(source, flow, lane, ports, rank, stride, skipped))
         return tuple(made)

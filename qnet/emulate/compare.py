@@ -147,8 +147,8 @@ def _account(
 ) -> Traffic:
     """Sum up the real frames of a stream's paths or a demand's parts.
 
-    A frame sent over two paths is received when one copy is, and lost when both are. What recovery
-    counted is of all the stream's frames, simulated ones too.
+    A frame sent over two paths is received when one copy is, and lost when both are lost or
+    discarded. What recovery counted is of all the stream's frames, simulated ones too.
     """
     copies = members[0].flow.demand is None
     once = max if copies else sum
@@ -159,6 +159,7 @@ def _account(
     trips: list[list[tuple[int, int]]] = []
     came: list[set[int]] = []
     gone: list[set[int]] = []
+    dropped: list[int] = []
     latencies: list[int] = []
     network = ports.world.network
     floor = min(int(ports.world.tally.owner[member.source, FLOOR]) for member in members)
@@ -170,7 +171,9 @@ def _account(
         sent_bytes.append(int(sizes[numbers.start : numbers.stop].sum()))
         received.append(len(got))
         came.append({n - numbers.start for n in got})
-        gone.append({n - numbers.start for n in numbers if n in walk.lost})
+        discarded = walk.met - walk.arrival_ps.keys()
+        dropped.append(sum(n in walk.lost for n in numbers))
+        gone.append({n - numbers.start for n in numbers if n in walk.lost or n in discarded})
         received_bytes.append(sum(int(sizes[n]) for n in got))
         born = ports.frames[:, TIME]
         trips.append([(walk.arrival_ps[n] - int(born[n]), int(born[n])) for n in got])
@@ -184,16 +187,25 @@ def _account(
         for latency, _ in trip:
             index = bin_of(latency - own)
             bins[bin_of(bin_low_ps(index) + own - floor) if own > floor else index] += 1
+    arrived, lost, bytes_arrived = sum(received), sum(dropped), sum(received_bytes)
+    if copies:
+        ever = set.union(*came)
+        lost = len(set.intersection(*gone) - ever)
+        size = max(sent_bytes) // max(*sent, 1)
+        arrived, bytes_arrived = len(ever), len(ever) * size
     return Traffic(
         name=name,
         service=service[name],
         sent=once(sent),
-        received=len(set.union(*came)) if copies and recovery is None else sum(received),
+        received=arrived,
         copies=sum(received),
-        lost=len(set.intersection(*gone)) if copies else sum(map(len, gone)),
+        lost=lost,
+        in_flight=once(sent) - arrived - lost,
         late=late,
+        copies_sent=sum(sent),
+        copies_lost=sum(dropped),
         sent_bytes=once(sent_bytes),
-        received_bytes=once(received_bytes) if recovery is None else sum(received_bytes),
+        received_bytes=bytes_arrived,
         steady_bytes=steady,
         latency_ps_min=min(latencies, default=None),
         latency_ps_sum=sum(latencies),

@@ -108,7 +108,7 @@ def catch(
             place = base[lane] + (turn & mask[lane])
             birth = cells[place, k.BIRTH]
             if birth >= 0:
-                source = source_after[(cells[place, k.LABEL] >> 16) & g.POSITIONS]
+                source = source_after[(cells[place, k.LABEL] >> 16) & k.POSITIONS]
                 if source < 0:
                     continue
                 # By its birth, for frames that miss their cycle are overtaken by later ones.

@@ -72,7 +72,7 @@ class Passage(NamedTuple):
     @property
     def position(self) -> int:
         """Where it is on its route."""
-        return self.label >> 16 & g.POSITIONS
+        return self.label >> 16 & k.POSITIONS
 
 
 class Ports:
@@ -390,7 +390,7 @@ class Ports:
 
     def _deliver(self, time_ps: int, birth: int, label: int) -> None:
         """Count a frame of a single hop, which the port cannot tell from the real ones there."""
-        source = int(self._source_after[label >> 16 & g.POSITIONS])
+        source = int(self._source_after[label >> 16 & k.POSITIONS])
         arrival = self.hand_over(source, birth, time_ps)
         if arrival > self.end_ps:
             return

@@ -23,11 +23,25 @@ class Copies(Noun):
     resets: int
 
 
+class Lost(Noun):
+    """Frames that were lost, or discarded and so lost, for one cause.
+
+    Of a frame that is sent over two paths it has the causes of both copies, if they differ.
+    """
+
+    cause: str
+    frames: int
+
+
 class Traffic(Noun):
     """Account of one stream or one demand.
 
     Latency runs from the last bit's being handed to the talker's port to the last bit received.
-    `sent = received + lost + in flight` at the end of the run. `late` counts each time that a
+    Books balance: `sent` is `received`, `lost` and `in_flight` (when the run ended) together, and
+    `lost` is the sum of `lost_by`. A frame that is sent over two paths counts once: it is received
+    when a copy of it is, and lost when both are lost or discarded. `copies_sent` is `copies`,
+    `copies_lost` (dropped: see `Observation.drops`), those that recovery discarded and those in
+    flight together. `late` counts each time that a
     frame reached a port after its cycle had begun or left in a cycle other than its own.
     `copies` is `received`, or the copies that arrived when each frame is sent over two paths;
     latencies and histogram are those of all copies. `histogram` has pairs of bin and frames: the
@@ -44,7 +58,10 @@ class Traffic(Noun):
     received: int
     copies: int
     lost: int
+    in_flight: int
     late: int
+    copies_sent: int
+    copies_lost: int
     sent_bytes: int
     received_bytes: int
     steady_bytes: int
@@ -56,6 +73,13 @@ class Traffic(Noun):
     best_birth_ps: int | None = None
     worst_birth_ps: int | None = None
     recovery: Copies | None = None
+    lost_by: tuple[Lost, ...] = ()
+
+    @property
+    def copies_in_flight(self) -> int:
+        """Copies that were neither received nor dropped nor discarded when the run ended."""
+        discarded = self.recovery.discarded if self.recovery else 0
+        return self.copies_sent - self.copies - self.copies_lost - discarded
 
     @property
     def latency_ps_mean(self) -> int | None:
@@ -71,14 +95,36 @@ class Traffic(Noun):
 
 
 class PortUse(Noun):
-    """Account of one port: wire bytes, the deepest queue over all classes, frames dropped."""
+    """Account of one port: wire bytes, the deepest queue over all classes, frames dropped.
+
+    `came` frames came to it; they are those sent, those dropped here (`dropped`, less those that
+    its link has lost after they were sent, `lost_on_link`) and those `waiting` when the run ended.
+    A preemptable frame waits until all of it is sent.
+    """
 
     port: str
+    came: int
     sent_frames: int
     sent_bytes: int
     steady_bytes: int
     queue_bytes_max: int
     dropped: int
+    lost_on_link: int
+    waiting: int
+
+
+class ClassUse(Noun):
+    """Account of one traffic class in copies: a frame over two paths counts twice.
+
+    `sent` is `received`, `lost_by`, `discarded` (by sequence recovery) and `in_flight` together.
+    """
+
+    traffic_class: str
+    sent: int
+    received: int
+    lost_by: tuple[Lost, ...]
+    discarded: int
+    in_flight: int
 
 
 class Drop(Noun):
@@ -120,6 +166,7 @@ class Observation(Noun):
     streams: tuple[Traffic, ...]
     demands: tuple[Traffic, ...]
     ports: tuple[PortUse, ...]
+    classes: tuple[ClassUse, ...] = ()
     drops: tuple[Drop, ...] = ()
     series_end_ps: tuple[int, ...] = Field((), exclude=True)
     series: tuple[PortSeries, ...] = Field((), exclude=True)

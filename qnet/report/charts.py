@@ -75,7 +75,9 @@ class ServiceSummary(NamedTuple):
     what: str
     classes: str
     sent: int
+    received: int
     lost: int
+    in_flight: int
     late: int
     latencies_ps: Sequence[int | None]
 
@@ -120,7 +122,11 @@ def summaries(case: Case) -> list[ServiceSummary]:
             name,
             _members(is_demand, members),
             ", ".join(sorted({class_of[one.name] for one in members})),
-            *_sums(members),
+            sum(one.sent for one in members),
+            sum(one.received for one in members),
+            sum(one.lost for one in members),
+            sum(one.in_flight for one in members),
+            sum(one.late for one in members),
             _spread(members),
         )
         for name, is_demand, members in _by_service(case)

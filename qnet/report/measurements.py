@@ -74,7 +74,8 @@ def _traffic(profile: Profile, observation: Observation) -> Columns:
     every = _every(observation)
     class_of = _classes(profile)
     same = (
-        "sent", "received", "copies", "lost", "late", "sent_bytes", "received_bytes",
+        "sent", "received", "copies", "lost", "in_flight", "late", "copies_sent", "copies_lost",
+        "sent_bytes", "received_bytes",
         "latency_ps_min", "latency_ps_mean", "latency_ps_max", "best_birth_ps", "worst_birth_ps",
     )  # fmt: skip
     return {
@@ -110,7 +111,10 @@ def _ports(topology: Topology, observation: Observation) -> Columns:
         "port": [use.port for use in uses],
         "rate_bps": [topology.port_by_name[use.port].rate_bps for use in uses],
     }
-    for column in ("sent_frames", "sent_bytes", "queue_bytes_max", "dropped"):
+    for column in (
+        "came", "sent_frames", "sent_bytes", "queue_bytes_max", "dropped", "lost_on_link",
+        "waiting",
+    ):  # fmt: skip
         columns[column] = [getattr(use, column) for use in uses]
     return columns
 

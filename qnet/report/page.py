@@ -19,6 +19,7 @@ from qnet.report.drawing import px
 from qnet.report.gate_chart import gate_chart
 from qnet.report.map import network
 from qnet.report.sheets import (
+    class_sheet,
     drop_sheet,
     port_sheet,
     refused_sheet,
@@ -61,6 +62,7 @@ def page(case: Case, port: str | None = None) -> str:
         summary=service_sheet(summaries(case)),
         witnesses=witness_sheet(case.emulation) if case.emulation else None,
         worst=worst_sheet(case),
+        classes=class_sheet(case),
         drops=drop_sheet(case),
         timelines=timelines(case),
         cycles=cycles(case, chosen) if chosen else None,

@@ -62,7 +62,9 @@ def stream_sheet(case: Case) -> Sheet:
         *(Column(f"latency {who}") for who in ("promised", "proven", "seen")),
         *(Column(f"variation {who}") for who in ("promised", "proven", "seen")),
         Column("frames"),
+        Column("received"),
         Column("lost", "fault"),
+        Column("in flight"),
         Column("late events", "fault"),
     ]
     return _sheet("streams", columns, map(_stream_row, streams(case)))
@@ -81,7 +83,9 @@ def _stream_row(line: StreamLine) -> Sequence[str]:
         show_time(proof.variation_ps if proof else None),
         show_time(seen.variation_ps if seen else None),
         _count(seen.sent if seen else None),
+        _count(seen.received if seen else None),
         _count(seen.lost if seen else None),
+        _count(seen.in_flight if seen else None),
         _count(seen.late if seen else None),
     )
 
@@ -129,7 +133,9 @@ def service_sheet(services: Sequence[ServiceSummary]) -> Sheet:
     columns = [
         *(Column(title, "text") for title in ("service", "of", "class")),
         Column("frames"),
+        Column("received"),
         Column("lost", "fault"),
+        Column("in flight"),
         Column("late events", "fault"),
         *(Column(title) for title in ("least", "mean", "50 %", "99 %", "99.9 %", "most")),
     ]
@@ -139,7 +145,9 @@ def service_sheet(services: Sequence[ServiceSummary]) -> Sheet:
             one.what,
             one.classes,
             _count(one.sent),
+            _count(one.received),
             _count(one.lost),
+            _count(one.in_flight),
             _count(one.late),
             *map(show_time, one.latencies_ps),
         )
@@ -187,6 +195,30 @@ def _worst_row(seen: Traffic, line: StreamLine | None) -> Sequence[str]:
         show_time(seen.worst_birth_ps),
         show_time(seen.best_birth_ps),
     )
+
+
+def class_sheet(case: Case) -> Sheet:
+    """List what became of the frames of each class; a frame over two paths counts twice."""
+    columns = [
+        Column("class", "text"),
+        *(Column(title) for title in ("sent", "received")),
+        Column("lost", "fault"),
+        *(Column(title) for title in ("discarded", "in flight")),
+        Column("lost for", "text"),
+    ]
+    rows = (
+        (
+            one.traffic_class,
+            _count(one.sent),
+            _count(one.received),
+            _count(sum(lost.frames for lost in one.lost_by)),
+            _count(one.discarded),
+            _count(one.in_flight),
+            ", ".join(f"{lost.cause}: {lost.frames:,}" for lost in one.lost_by) or "-",
+        )
+        for one in (case.observation.classes if case.observation else ())
+    )
+    return _sheet("classes", columns, rows)
 
 
 def drop_sheet(case: Case) -> Sheet:

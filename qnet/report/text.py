@@ -453,6 +453,8 @@ def _seen_figures(witness: str, seen: Traffic | None) -> dict[str, object]:
         "sent": seen and seen.sent,
         "received": seen and seen.received,
         "lost": seen and seen.lost,
+        "in_flight": seen and seen.in_flight,
+        "lost_by": seen and {one.cause: one.frames for one in seen.lost_by},
         "late": seen and seen.late,
     }
 

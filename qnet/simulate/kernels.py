@@ -15,6 +15,10 @@ Frames in lanes and queues are rows of four: time of arrival, time of birth,
 `position << 16 | frame bytes`, and cycle of the port they are at (reserved frames only). A
 kernel that runs out of room stops and says so; the caller makes room and calls it again.
 
+Copies of frames that go over two paths are told apart: their label has FOLLOWED and the lowest 16
+bits of the frame's number from bit 48 on. What becomes of each is written into `Tally.fates`, by
+whichever port it happens at.
+
 Histograms are kept in blocks of 16 bins, one octave each, from a pool that each port has for the
 owners whose listener is behind it; an owner takes a block when the first frame falls in it.
 """
@@ -34,6 +38,12 @@ Ints = NDArray[np.int64]
 NEVER = 1 << 62
 WORD = 0xFFFFFFFF
 
+POSITIONS = 0x7FFFFFFF
+"""Mask of a position, in a label that is shifted by 16."""
+
+FOLLOWED = 1 << 47
+"""In a label: what becomes of this copy is noted."""
+
 # Columns of a frame; of one that has reached its listener.
 ARRIVAL, BIRTH, LABEL, CYCLE = 0, 1, 2, 3
 OWNER = 3
@@ -48,7 +58,7 @@ TAIL, LAST_ARRIVAL, ROOM_UNTIL = 0, 1, 2
 HEAD, NEXT_ARRIVAL, SEEN_TAIL = 0, 1, 2
 
 # Columns of `Sources.state` and of `Sources.law`.
-NEXT_TIME, LEFT, NEXT_CYCLE, CARRY, SENT, SENT_BYTES, DICE = 0, 1, 2, 3, 4, 5, 8
+NEXT_TIME, LEFT, NEXT_CYCLE, CARRY, SENT, SENT_BYTES, NEXT_NUMBER, DICE = 0, 1, 2, 3, 4, 5, 6, 8
 KIND, GAP, SHIFT, PACKETS, START, SIZE_FIRST, SIZE_LAST, PERIOD = 0, 1, 2, 3, 4, 5, 6, 7
 PERIODIC, PACED, POISSON = 0, 1, 2
 
@@ -79,9 +89,19 @@ REACHED_ROOM = 64
 # Columns of `Tally.birth`: of the first frame that had the least latency, and the most.
 BEST, WORST = 0, 1
 
+# Columns of `Tally.followed`.
+FATES_BASE, FATES_MASK, FATES_LOW = 0, 1, 2
+
+# What becomes of a copy.
+PASSED_ON, NO_ROOM, RED, STAYED, LINK_LOST, DUPLICATE, ROGUE_NUMBER = 0, 1, 2, 3, 4, 5, 6
+"""Received, or sent on; dropped by a full queue, by a meter or since it would stay in a shaper for
+too long; lost or damaged on the link; discarded where copies meet, for another came before or its
+number is beyond the history."""
+
 # Columns of `Trace.rows`.
-QUEUED, STARTED, ENDED, REACHED, BORN, TRACED_LABEL, LEFT_IN = 0, 1, 2, 3, 4, 5, 6
-"""Queued, first bit out, last bit out, at the next port (or handed over), birth, label, cycle.
+QUEUED, STARTED, ENDED, REACHED, BORN, TRACED_LABEL, LEFT_IN, FATE = 0, 1, 2, 3, 4, 5, 6, 7
+"""Queued, first bit out, last bit out, at the next port (or handed over), birth, label, cycle, and
+what became of it here.
 
 A frame for which there was no room has REFUSED for its start, and the bytes of the queue that it
 found in place of its end.
@@ -192,6 +212,13 @@ class Tally(NamedTuple):
     """[block, 16]."""
     birth: Ints
     """[owner, 2]: BEST and WORST."""
+    followed: Ints
+    """[owner, 4]: where the ring of its copies' fates is, and the lowest number in it."""
+    fates: Ints
+    """Of the copy with a number: its birth while it is under way, then -1 - what became of it."""
+    settled: Ints
+    """[row, 3]: stream of two paths, set of fates and frames that are in no ring any more; see
+    `qnet.simulate.fates`."""
     reached: Ints
     """[entry, 4]: frames at their listener that are not yet counted, with ARRIVAL, BIRTH, LABEL and
     OWNER. Each thread has its own; it is empty but while a port is served."""
@@ -466,6 +493,34 @@ def deliver(
 
 
 @bare_kernel
+def follow(source: int, birth: int, label: int, state: Ints, followed: Ints, fates: Ints) -> int:
+    """Give a copy that is born its number, and note that it is under way; return its label."""
+    number = state[source, NEXT_NUMBER]
+    state[source, NEXT_NUMBER] = number + 1
+    fates[followed[source, FATES_BASE] + (number & followed[source, FATES_MASK])] = birth
+    return int(label | ((number & 0xFFFF ^ 0x8000) - 0x8000) << 48)
+
+
+@bare_kernel
+def end_following(
+    owner: int, birth: int, label: int, fate: int, followed: Ints, fates: Ints
+) -> None:
+    """Note what has become of a copy.
+
+    The label has 16 bits of its number: of the copies under way with these it is the one of this
+    birth.
+    """
+    base, mask = followed[owner, FATES_BASE], followed[owner, FATES_MASK]
+    low = followed[owner, FATES_LOW]
+    number = low + (((label >> 48) - low) & 0xFFFF)
+    while number <= low + mask:
+        if fates[base + (number & mask)] == birth:
+            fates[base + (number & mask)] = -1 - fate
+            return
+        number += 0x10000
+
+
+@bare_kernel
 def damper_due(
     owner: int, birth: int, hold: int, damper_clock: Ints, clock_error: Ints, block_length: int
 ) -> int:
@@ -532,6 +587,8 @@ def deliver_reached(
     block: NDArray[np.int32],
     bins: Ints,
     births: Ints,
+    followed: Ints,
+    fates: Ints,
 ) -> None:
     """Deliver the first `number` frames of `reached`.
 
@@ -541,7 +598,7 @@ def deliver_reached(
     """
     for entry in range(number):
         reached[entry, ARRIVAL] = pass_damper(
-            reached[entry, LABEL] >> 16, reached[entry, OWNER], reached[entry, BIRTH],
+            (reached[entry, LABEL] >> 16) & POSITIONS, reached[entry, OWNER], reached[entry, BIRTH],
             reached[entry, ARRIVAL], row, late, damper_clock, clock_error, block_length,
         )  # fmt: skip
     for entry in range(number):
@@ -549,6 +606,11 @@ def deliver_reached(
             port, reached[entry, OWNER], reached[entry, BIRTH], reached[entry, ARRIVAL],
             reached[entry, LABEL] & 0xFFFF, steady_from, end, counts, row, block, bins, births,
         )  # fmt: skip
+        if reached[entry, LABEL] & FOLLOWED and reached[entry, ARRIVAL] <= end:
+            end_following(
+                reached[entry, OWNER], reached[entry, BIRTH], reached[entry, LABEL], PASSED_ON,
+                followed, fates,
+            )  # fmt: skip
 
 
 @inline_kernel
@@ -594,6 +656,7 @@ def write_down(
     birth: int,
     label: int,
     turn: int,
+    fate: int,
     trace: Trace,
 ) -> None:
     """Add a row to the trace, if the frame is one of those wanted; there is room for it."""
@@ -608,6 +671,7 @@ def write_down(
         row[BORN] = birth
         row[TRACED_LABEL] = label
         row[LEFT_IN] = turn
+        row[FATE] = fate
         trace.used[slot] += 1
 
 
@@ -772,7 +836,7 @@ def serve_in_order(
                 deliver_reached(
                     port, delivered, reached, routes.late, routes.damper_clock,
                     network.clock_error, network.block, steady_from, end, state_of, tally.owner,
-                    tally.block, tally.bins, tally.birth,
+                    tally.block, tally.bins, tally.birth, tally.followed, tally.fates,
                 )  # fmt: skip
                 delivered = 0
             status = room_ahead(port, target, sender, lane_mask, state_of)
@@ -862,7 +926,7 @@ def serve_in_order(
     deliver_reached(
         port, delivered, reached, routes.late, routes.damper_clock, network.clock_error,
         network.block, steady_from, end, state_of, tally.owner, tally.block, tally.bins,
-        tally.birth,
+        tally.birth, tally.followed, tally.fates,
     )  # fmt: skip
     if lane >= 0:
         receiver[lane, HEAD] = head
@@ -947,6 +1011,8 @@ def serve_classes(
                 frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
                 birth = arrival
                 label = (law[source, START] << 16) | frame_bytes
+                if label & FOLLOWED:
+                    label = follow(source, birth, label, state, tally.followed, tally.fates)
                 turn = state[source, NEXT_CYCLE]
                 advance(source, frame_bytes, state, law, sources.log_table)
                 heap[top, TIME] = state[source, NEXT_TIME]
@@ -955,7 +1021,7 @@ def serve_classes(
             lane, arrival = earliest(
                 first_lane, last_lane, receiver, heap[top, TIME] if heap_size else NEVER
             )
-            position = label >> 16
+            position = (label >> 16) & POSITIONS
             rank = int(rank_of[position])
             queue = first + buffers + rank - 1
             limit = network.buffer_bytes[port]
@@ -975,10 +1041,14 @@ def serve_classes(
             if depth > limit:
                 counts[port, DROPPED] += 1
                 routes.lost[position] += 1
+                owner = routes.owner[position]
+                if label & FOLLOWED:
+                    end_following(owner, birth, label, NO_ROOM, tally.followed, tally.fates)
                 if trace is not None:
-                    owner = routes.owner[position]
                     held = ring[queue, BYTES]
-                    write_down(port, owner, came, REFUSED, held, 0, birth, label, turn, trace)
+                    write_down(
+                        port, owner, came, REFUSED, held, 0, birth, label, turn, NO_ROOM, trace
+                    )
                 continue
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
             if waiting == 0 and arrival > now and now < until and rank > 0:
@@ -1034,7 +1104,7 @@ def serve_classes(
             label = cells[place, LABEL]
             birth = cells[place, BIRTH]
             turn = cells[place, CYCLE]
-        position = label >> 16
+        position = (label >> 16) & POSITIONS
         frame_bytes = label & 0xFFFF
         target = int(hop[position, LANE])
         rank = int(rank_of[position])
@@ -1042,7 +1112,7 @@ def serve_classes(
             deliver_reached(
                 port, delivered, reached, late, routes.damper_clock, network.clock_error,
                 network.block, network.steady_from, network.end, counts, tally.owner, tally.block,
-                tally.bins, tally.birth,
+                tally.bins, tally.birth, tally.followed, tally.fates,
             )  # fmt: skip
             delivered = 0
         status = room_ahead(port, target, sender, lane_mask, counts)
@@ -1080,8 +1150,11 @@ def serve_classes(
                 owner = routes.owner[position]
                 left_in = turn - routes.shift[position]
                 there = max(arrives, sender[target, LAST_ARRIVAL])
-                write_down(port, owner, came, started, ended, there, birth, label, left_in, trace)
-            label = int(hop[position, NEXT]) << 16 | frame_bytes
+                write_down(
+                    port, owner, came, started, ended, there, birth, label, left_in, PASSED_ON,
+                    trace,
+                )  # fmt: skip
+            label = int(hop[position, NEXT]) << 16 | frame_bytes | (label >> 47 << 47)
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
         owner = int(hop[position, NEXT])
@@ -1090,7 +1163,11 @@ def serve_classes(
                 position, owner, birth, arrives, tally.owner, late, routes.damper_clock,
                 network.clock_error, network.block,
             )  # fmt: skip
-            write_down(port, owner, came, started, ended, arrives, birth, label, turn, trace)
+            write_down(
+                port, owner, came, started, ended, arrives, birth, label, turn, PASSED_ON, trace
+            )
+            if label & FOLLOWED and arrives <= network.end:
+                end_following(owner, birth, label, PASSED_ON, tally.followed, tally.fates)
             deliver(
                 port, owner, birth, arrives, frame_bytes, network.steady_from, network.end, counts,
                 tally.owner, tally.block, tally.bins, tally.birth,
@@ -1101,6 +1178,7 @@ def serve_classes(
     deliver_reached(
         port, delivered, reached, late, routes.damper_clock, network.clock_error, network.block,
         network.steady_from, network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
+        tally.followed, tally.fates,
     )  # fmt: skip
     counts[port, FREE_AT] = now
     return status

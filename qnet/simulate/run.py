@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 
 from qnet.kernel import aligned, zeros
 from qnet.model.histogram import bin_low_ps
-from qnet.model.observation import Drop, Observation, PortUse, Traffic
+from qnet.model.observation import ClassUse, Drop, Lost, Observation, PortUse, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.checkpoint import Checkpoint, Keeper
-from qnet.simulate.ports.account import causes_at, copies_at, drops_of, no_room
-from qnet.simulate.ports.kernels import Parts
+from qnet.simulate.fates import Followed
+from qnet.simulate.ports.account import (
+    came_to,
+    causes_at,
+    copies_at,
+    drops_of,
+    no_room,
+    why_gone,
+)
+from qnet.simulate.ports.kernels import LINK, Parts
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
@@ -83,6 +91,8 @@ class Course:
         self.world, self.parts = add_parts(
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
+        self.followed = Followed(self.found)
+        self.world = self.followed.begin(self.world)
         self.queue_by_class = profile.queue_by_class
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
@@ -112,6 +122,7 @@ class Course:
         # What is written down is held in memory until the step is over.
         step_ps = self.step_ps if trace is None else min(self.step_ps, self.traced_step_ps)
         goal_ps = min(self.now_ps + step_ps, until_ps, self.end_ps)
+        self.world = self.followed.make_room(self.world, goal_ps - self.now_ps)
         while self.now_ps < goal_ps:
             self.now_ps = run_windows(
                 self.now_ps, goal_ps, self.shares, self.world, self.series.counts, trace, self.parts
@@ -175,9 +186,18 @@ def _regrow(
 
 def _observe(topology: Topology, profile: Profile, course: Course) -> Observation:
     found, world, series = course.found, course.world, course.series
-    account = _Accounts(found, world, course.parts)
-    rows = account.rows
+    account = _Accounts(found, world, course)
     counts = world.tally.port[: len(topology.ports)]
+    streams = tuple(
+        account.of(stream.name, stream.service, account.streams[stream.name])
+        for stream in profile.every_stream
+        if stream.name in account.streams
+    )
+    demands = tuple(
+        account.of(demand.name, demand.service, account.demands[demand.name])
+        for demand in profile.demands
+        if demand.name in account.demands
+    )
     return Observation(
         witness="simulated",
         duration_ps=profile.simulation.duration_ps,
@@ -185,29 +205,30 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
         seed=profile.simulation.seed,
         frames=int(world.sources.state[:, k.SENT].sum()),
         frame_hops=int(counts[:, k.FRAMES].sum()),
-        streams=tuple(
-            account.of(stream.name, stream.service, rows[stream.name], copies=True)
-            for stream in profile.every_stream
-            if stream.name in rows
-        ),
-        demands=tuple(
-            account.of(demand.name, demand.service, rows[demand.name], copies=False)
-            for demand in profile.demands
-            if demand.name in rows
-        ),
+        streams=streams,
+        demands=demands,
         ports=tuple(
             PortUse(
                 port=port.name,
+                came=came,
                 sent_frames=int(row[k.FRAMES]),
                 sent_bytes=int(row[k.WIRE_BYTES]),
                 steady_bytes=int(row[k.STEADY]),
                 queue_bytes_max=int(deepest),
                 dropped=int(row[k.DROPPED]),
+                lost_on_link=lost,
+                waiting=came - int(row[k.FRAMES] + row[k.DROPPED]) + lost,
             )
-            for port, row, deepest in zip(
-                topology.ports, counts, series.deepest[: len(counts)], strict=True
+            for port, row, deepest, came, lost in zip(
+                topology.ports,
+                counts,
+                series.deepest[: len(counts)],
+                came_to(world, found).tolist(),
+                account.lost_on_link(len(counts)),
+                strict=True,
             )
         ),
+        classes=_class_uses(profile, account, (*streams, *demands)),
         drops=_drops(topology, found, world, course.parts),
         series_end_ps=series.end_ps,
         series=series.by_port(topology.ports),
@@ -219,14 +240,11 @@ def _drops(
 ) -> tuple[Drop, ...]:
     """List who lost frames where, by port and name."""
     count: Counter[tuple[int, str, str, str]] = Counter()
-    # Positions are in the order of ports.
-    port_of = np.sort([number for owner in found for number in owner.stations])
+    port_of = _ports_by_position(found)
     for position in np.flatnonzero(drops_of(world, parts)).tolist():
         owner = found[world.routes.owner[position]]
         port = topology.ports[port_of[position]]
-        lost = int(world.routes.lost[position])
-        count[port.number, port.name, owner.name, no_room(owner)] += lost
-        for cause, frames in causes_at(position, parts):
+        for cause, frames in _causes(position, owner, world, parts):
             count[port.number, port.name, owner.name, cause] += frames
     return tuple(
         Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
@@ -234,16 +252,71 @@ def _drops(
     )
 
 
+def _ports_by_position(found: Sequence[Owner]) -> Ints:
+    """Return the port of each position: these are in the order of ports."""
+    numbers = [number for owner in found for number in owner.stations]
+    return np.sort(np.array(numbers, dtype=np.int64))
+
+
+def _causes(
+    position: int, owner: Owner, world: k.World, parts: Parts | None
+) -> Iterator[tuple[str, int]]:
+    """Yield why frames were dropped at a position, and how many."""
+    yield no_room(owner), int(world.routes.lost[position])
+    yield from causes_at(position, parts)
+
+
+def _class_uses(
+    profile: Profile, account: _Accounts, every: Sequence[Traffic]
+) -> tuple[ClassUse, ...]:
+    """Add up streams and demands by class, copy by copy."""
+    class_of = {one.name: one.traffic_class for one in profile.every_stream}
+    class_of |= {one.name: one.traffic_class for one in profile.demands}
+    uses = []
+    for one in profile.classes:
+        members = [traffic for traffic in every if class_of[traffic.name] == one.name]
+        lost: Counter[str] = Counter()
+        for traffic in members:
+            lost.update(account.copies_lost_by(traffic.name))
+        discarded = sum(member.recovery.discarded for member in members if member.recovery)
+        uses.append(
+            ClassUse(
+                traffic_class=one.name,
+                sent=sum(member.copies_sent for member in members),
+                received=sum(member.copies for member in members),
+                lost_by=_lost(lost),
+                discarded=discarded,
+                in_flight=sum(member.copies_in_flight for member in members),
+            )
+        )
+    return tuple(uses)
+
+
+def _lost(count: Mapping[str, int]) -> tuple[Lost, ...]:
+    return tuple(Lost(cause=cause, frames=count[cause]) for cause in sorted(count) if count[cause])
+
+
 class _Accounts:
     """Sums the rows of a stream's paths or of a demand's parts."""
 
-    def __init__(self, found: Sequence[Owner], world: k.World, parts: Parts | None) -> None:
-        self.rows: dict[str, list[int]] = defaultdict(list)
+    def __init__(self, found: Sequence[Owner], world: k.World, course: Course) -> None:
+        parts = course.parts
+        self.found = found
+        self.streams: dict[str, list[int]] = defaultdict(list)
+        self.demands: dict[str, list[int]] = defaultdict(list)
         for number, owner in enumerate(found):
-            self.rows[owner.name].append(number)
+            rows = self.demands if owner.stream is None else self.streams
+            rows[owner.name].append(number)
         routes, tally = world.routes, world.tally
-        lost = np.bincount(routes.owner, drops_of(world, parts), len(found))
-        self.lost = lost.astype(np.int64).tolist()
+        self.fates = dict(course.followed.fates(world))
+        self.lost_by: list[Counter[str]] = [Counter() for _ in found]
+        for position in np.flatnonzero(drops_of(world, parts)).tolist():
+            number = int(routes.owner[position])
+            causes = dict(_causes(position, found[number], world, parts))
+            self.lost_by[number].update(causes)
+        self.link = np.zeros(routes.owner.size, dtype=np.int64)
+        if parts is not None:
+            self.link = parts.dropped[:, LINK]
         self.copies = [copies_at(parts, owner.meeting) for owner in found]
         self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
         self.sent = world.sources.state[:, k.SENT].tolist()
@@ -265,31 +338,57 @@ class _Accounts:
         )
         self.first_bin = np.searchsorted(who[entry], np.arange(len(found) + 1)).tolist()
 
-    def of(self, name: str, service: str, rows: Sequence[int], *, copies: bool) -> Traffic:
+    def lost_on_link(self, ports: int) -> list[int]:
+        """Return the frames that the link after each port has lost."""
+        counted = np.bincount(_ports_by_position(self.found), self.link, ports)
+        return [int(one) for one in counted[:ports]]
+
+    def copies_lost_by(self, name: str) -> Counter[str]:
+        """Return why copies of a stream, or frames of a demand, were dropped."""
+        rows = self.streams.get(name) or self.demands[name]
+        total: Counter[str] = Counter()
+        for row in rows:
+            total.update(self.lost_by[row])
+        return total
+
+    def of(self, name: str, service: str, rows: Sequence[int]) -> Traffic:
         """Sum up `rows`. Copies of a frame over two paths count as one frame, lost when both are.
 
-        Latencies are those of all copies, or of those that recovery passed on; it makes a frame of
-        which one copy came one that was not lost.
+        Latencies are those of all copies, or of those that recovery passed on.
         """
-        recovery = self.copies[rows[0]]
         counts = [self.counts[row] for row in rows]
-        once = max if copies else sum
         got = [one for one in counts if one[k.RECEIVED]]
         base = min(one[k.FLOOR] for one in counts)
-        sent = once(self.sent[row] for row in rows)
-        passed = sum(one[k.RECEIVED] for one in counts)
-        lost = (min if copies else sum)(self.lost[row] for row in rows)
-        first = once if recovery is None else sum
+        copies_sent = sent = sum(self.sent[row] for row in rows)
+        copies = received = sum(one[k.RECEIVED] for one in counts)
+        sent_bytes = sum(self.sent_bytes[row] for row in rows)
+        received_bytes = sum(one[k.RECEIVED_BYTES] for one in counts)
+        by_copy = self.copies_lost_by(name)
+        lost_by: Mapping[str, int] = by_copy
+        stream = self.found[rows[0]].stream
+        if stream is not None and len(rows) > 1:
+            fates = self.fates[name]
+            sent, received = fates.sent, fates.received
+            sent_bytes, received_bytes = (n * stream.frame_bytes for n in (sent, received))
+            owner = self.found[rows[0]]
+            lost_by = {
+                " and ".join(why_gone(owner, fate) for fate in both): frames
+                for both, frames in fates.lost.items()
+            }
+        lost = sum(lost_by.values())
         return Traffic(
             name=name,
             service=service,
             sent=sent,
-            received=first(one[k.RECEIVED] for one in counts),
-            copies=passed,
-            lost=lost if recovery is None else min(lost, sent - passed),
+            received=received,
+            copies=copies,
+            lost=lost,
+            in_flight=sent - received - lost,
             late=sum(self.late[row] for row in rows),
-            sent_bytes=once(self.sent_bytes[row] for row in rows),
-            received_bytes=first(one[k.RECEIVED_BYTES] for one in counts),
+            copies_sent=copies_sent,
+            copies_lost=sum(by_copy.values()),
+            sent_bytes=sent_bytes,
+            received_bytes=received_bytes,
             steady_bytes=sum(one[k.STEADY_BYTES] for one in counts),
             latency_ps_min=min((one[k.FLOOR] + one[k.LEAST] for one in got), default=None),
             latency_ps_sum=sum(one[k.EXCESS] + one[k.FLOOR] * one[k.RECEIVED] for one in got),
@@ -312,7 +411,8 @@ class _Accounts:
                 ),
                 default=(0, None),
             )[1],
-            recovery=recovery,
+            recovery=self.copies[rows[0]],
+            lost_by=_lost(lost_by),
         )
 
     def _histogram(self, rows: Sequence[int], base: int) -> tuple[tuple[int, int], ...]:

@@ -49,6 +49,11 @@ class Law:
     """How many of these are left out, all of an interval or none, since the clock would show them
     before time zero."""
 
+    @property
+    def first_number(self) -> int:
+        """Return the number of the first frame that is sent, from 0."""
+        return self.first_step * self.packets
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -315,6 +320,9 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
             block=zeros((len(found), BIN_COUNT // k.BLOCK_BINS), np.int32),
             bins=zeros((int(room.sum()), k.BLOCK_BINS)),
             birth=np.zeros((len(found), 2), dtype=np.int64),
+            followed=zeros((len(found), 4)),
+            fates=zeros((1,)),
+            settled=np.zeros((0, 3), dtype=np.int64),
             reached=zeros((k.REACHED_ROOM, 4)),
         ),
     )

@@ -61,7 +61,7 @@ def _empty(trace: k.Trace, course: Course) -> Iterator[Rows]:
     port_of = np.flatnonzero(trace.slot >= 0)
     for slot in np.flatnonzero(trace.used).tolist():
         rows = trace.rows[slot, : trace.used[slot]].copy()
-        owner = course.world.routes.owner[rows[:, k.TRACED_LABEL] >> 16]
+        owner = course.world.routes.owner[(rows[:, k.TRACED_LABEL] >> 16) & k.POSITIONS]
         yield Rows(int(port_of[slot]), rows, owner)
     trace.used[:] = 0
 

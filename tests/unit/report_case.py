@@ -290,11 +290,14 @@ def observation(network: Topology, traffic: Profile, planned: Plan) -> Observati
     ports_used = tuple(
         PortUse(
             port=port.name,
+            came=40_000 + 977 * port.number + (412 if port.number % 61 == 3 else 0),
             sent_frames=40_000 + 977 * port.number,
             sent_bytes=10**8,
             steady_bytes=port.number * 37 % 101 * port.number * 53_000,
             queue_bytes_max=port.number * 37 % 101 * 9_120,
             dropped=412 if port.number % 61 == 3 else 0,
+            lost_on_link=0,
+            waiting=0,
         )
         for port in network.ports
         if port.number % 5
@@ -326,7 +329,10 @@ def account(
         received=frames,
         copies=frames,
         lost=lost,
+        in_flight=0,
         late=late,
+        copies_sent=frames + lost,
+        copies_lost=lost,
         sent_bytes=frames * 1000,
         received_bytes=frames * 1000,
         steady_bytes=frames * 700,

@@ -276,7 +276,7 @@ class Emulator:
             order = sorted(end_of_port)
         probe = np.zeros((len(self.found), 16), dtype=np.int64)
         probe[:, [w.TWIN, w.BESIDE]] = -1
-        probe[:, w.MADE] = [one.law.first_step * one.law.packets for one in self.found]
+        probe[:, w.MADE] = [one.law.first_number for one in self.found]
         patterns: list[tuple[int, int, int]] = []
         templates: list[bytes] = []
         for one in probes:

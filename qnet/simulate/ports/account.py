@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,35 @@ CAUSES = {
 }
 
 
+FATES = {
+    k.RED: CAUSES[g.POLICED],
+    k.STAYED: CAUSES[g.RESIDENCE],
+    k.LINK_LOST: CAUSES[g.LINK],
+    k.DUPLICATE: "discarded by recovery, another copy was passed on",
+    k.ROGUE_NUMBER: "discarded by recovery, beyond its history",
+}
+"""What becomes of a frame or copy that a full queue has no part in."""
+
+
 def no_room(owner: Owner) -> str:
     """Return the cause of a frame's being dropped that found its queue full."""
     return "cycle buffer full" if owner.cycles else "class buffer full"
+
+
+def why_gone(owner: Owner, fate: int) -> str:
+    """Say what has become of a frame that did not arrive."""
+    return no_room(owner) if fate == k.NO_ROOM else FATES[fate]
+
+
+def came_to(world: k.World, found: Sequence[Owner]) -> Ints:
+    """Return the frames that have come to each port, out of lanes and from sources."""
+    lanes, ports = world.lanes, world.network.rate.size
+    taken = np.concatenate(([0], np.cumsum(lanes.receiver[:, k.HEAD])))
+    first = world.network.lane_first[: ports + 1]
+    born = np.zeros(ports, dtype=np.int64)
+    talkers = np.array([owner.ports[0].number for owner in found], dtype=np.int64)
+    np.add.at(born, talkers, world.sources.state[: len(found), k.SENT])
+    return np.asarray(taken[first[1:]] - taken[first[:-1]] + born)
 
 
 def drops_of(world: k.World, parts: g.Parts | None) -> Ints:

@@ -14,7 +14,7 @@ an array costs some seven words for each call.
 Frames are rows as in `qnet.simulate.kernels`. In the queues of a general port the column CYCLE
 holds the time from when the frame may go. A label is
 `number << 48 | position << 16 | frame bytes`; the number is a frame's sequence number (IEEE 802.1CB
-clause 7.4.1) where copies are told apart.
+clause 7.4.1) where copies are told apart. FOLLOWED may be set beside it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from qnet.simulate.kernels import (
     DEEPEST,
     DONE,
     DROPPED,
+    DUPLICATE,
+    FOLLOWED,
     FRAMES,
     FREE_AT,
     FRONT,
@@ -48,19 +50,26 @@ from qnet.simulate.kernels import (
     LANE,
     LAST_ARRIVAL,
     LEFT,
+    LINK_LOST,
     MASK,
     NEVER,
     NEXT,
     NEXT_CYCLE,
     NEXT_TIME,
+    NO_ROOM,
     NOTED,
     PACKETS,
+    PASSED_ON,
+    POSITIONS,
     QUEUE_FULL,
+    RED,
     REFUSED,
+    ROGUE_NUMBER,
     SENT,
     SENT_BYTES,
     SOURCE,
     START,
+    STAYED,
     STEADY,
     TIME,
     TRACE_FULL,
@@ -79,6 +88,8 @@ from qnet.simulate.kernels import (
     draw,
     draw_size,
     earliest,
+    end_following,
+    follow,
     hand_on,
     is_nearly_full,
     next_arrival,
@@ -93,9 +104,8 @@ from qnet.simulate.kernels import (
 
 Ints = NDArray[np.int64]
 
-POSITIONS = 0xFFFFFFFF
-WHOLE = 0xFFFFFFFFFFFF
-"""A label without its sequence number."""
+WHOLE = 0x7FFFFFFFFFFF
+"""A label without its sequence number, and without FOLLOWED."""
 
 NUMBERS = 0x10000
 
@@ -140,6 +150,7 @@ RING, METER, SHAPER, GROUP = range(4)
 
 # Columns of `Parts.dropped`.
 POLICED, RESIDENCE, LINK = range(3)
+
 
 # Columns of `Parts.source_state`.
 TABLE_FIRST, TABLE_COUNT, STEP, ROUND, NUMBER, NUMBERED, CLOCK = range(7)
@@ -445,12 +456,15 @@ def put(here: int, came: int, birth: int, label: int, turn: int, ring: Ints, cel
     ring[here, COUNT] += 1
 
 
-@bare_kernel
-def refuse(port: int, came: int, held: int, birth: int, label: int, turn: int, owners: Ints,
-           trace: Trace) -> None:  # fmt: skip
-    """Write down a frame that was dropped when it came."""
-    label &= WHOLE
-    write_down(port, owners[label >> 16], came, REFUSED, held, 0, birth, label, turn, trace)
+@inline_kernel
+def refuse(port: int, came: int, held: int, birth: int, label: int, turn: int, fate: int,
+           owners: Ints, followed: Ints, fates: Ints, trace: Trace | None) -> None:  # fmt: skip
+    """Note what became of a frame that was dropped when it came, and write it down."""
+    owner = owners[(label >> 16) & POSITIONS]
+    if label & FOLLOWED:
+        end_following(owner, birth, label, fate, followed, fates)
+    if trace is not None:
+        write_down(port, owner, came, REFUSED, held, 0, birth, label, turn, fate, trace)
 
 
 @inline_kernel
@@ -613,7 +627,7 @@ def serve_port(
                 source = heap[heap_base, SOURCE]
                 position = law[source, START]
                 turn = state[source, NEXT_CYCLE]
-            here = parts.position[position, RING]
+            here = parts.position[position & POSITIONS, RING]
             is_late = False
             if here < 0:
                 came_at = shown_by(arrival, port_law, errors, block)
@@ -641,7 +655,10 @@ def serve_port(
                 frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
                 birth = came
                 label = (position << 16) | frame_bytes
-                if mine[source, NUMBERED] > 0:
+                position &= POSITIONS
+                if label & FOLLOWED:
+                    label = follow(source, birth, label, state, tally.followed, tally.fates)
+                elif mine[source, NUMBERED] > 0:
                     number = (mine[source, NUMBER] & 0xFFFF ^ 0x8000) - 0x8000
                     label |= number << 48
                     mine[source, NUMBER] += 1
@@ -664,8 +681,10 @@ def serve_port(
             if row >= 0 and not meter(row, came, frame_bytes, parts.meter):
                 counts[port, DROPPED] += 1
                 dropped[position, POLICED] += 1
-                if trace is not None:
-                    refuse(port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace)
+                refuse(
+                    port, came, ring[here, BYTES], birth, label, turn, RED, routes.owner,
+                    tally.followed, tally.fates, trace,
+                )  # fmt: skip
                 continue
             eligible = came
             row = parts.position[position, SHAPER]
@@ -675,18 +694,20 @@ def serve_port(
                 if eligible < 0:
                     counts[port, DROPPED] += 1
                     dropped[position, RESIDENCE] += 1
-                    if trace is not None:
-                        refuse(
-                            port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace
-                        )
+                    refuse(
+                        port, came, ring[here, BYTES], birth, label, turn, STAYED, routes.owner,
+                        tally.followed, tally.fates, trace,
+                    )  # fmt: skip
                     continue
             depth = ring[here, BYTES] + frame_bytes
             limit = network.buffer_bytes[port] if here >= first_queue else network.cycle_bytes[port]
             if depth > limit:
                 counts[port, DROPPED] += 1
                 routes.lost[position] += 1
-                if trace is not None:
-                    refuse(port, came, ring[here, BYTES], birth, label, turn, routes.owner, trace)
+                refuse(
+                    port, came, ring[here, BYTES], birth, label, turn, NO_ROOM, routes.owner,
+                    tally.followed, tally.fates, trace,
+                )  # fmt: skip
                 continue
             counts[port, DEEPEST] = max(counts[port, DEEPEST], depth)
             if ring_law[here, IDLE] > 0 and ring[here, COUNT] == 0:
@@ -818,15 +839,19 @@ def serve_port(
 
         # Onto the link: to the next port, to the point of recovery or to the listener.
         owner = routes.owner[position]
-        label = (position << 16) | frame_bytes | (label >> 48 << 48)
+        label = (position << 16) | frame_bytes | (label >> 47 << 47)
         row = parts.port[port, LOSS]
         if row >= 0 and is_lost(port, row, frame_bytes, parts.loss, parts.loss_dice):
             counts[port, DROPPED] += 1
             dropped[position, LINK] += 1
+            if label & FOLLOWED:
+                end_following(owner, birth, label, LINK_LOST, tally.followed, tally.fates)
             if trace is not None:
+                cycle = turn - routes.shift[position]
                 write_down(
-                    port, owner, came, started, leaves, leaves, birth, label & WHOLE, turn, trace
-                )
+                    port, owner, came, started, leaves, leaves, birth, label, cycle, LINK_LOST,
+                    trace,
+                )  # fmt: skip
             continue
         arrives = leaves + network.propagation[port]
         following = int(routes.hop[position, NEXT])
@@ -848,20 +873,21 @@ def serve_port(
                     )  # fmt: skip
                     reached = max(reached, due)
                 write_down(
-                    port, owner, came, started, leaves, reached, birth, label & WHOLE, left_in,
+                    port, owner, came, started, leaves, reached, birth, label, left_in, PASSED_ON,
                     trace,
                 )  # fmt: skip
-            label = (following << 16) | frame_bytes | (label >> 48 << 48)
+            label = (following << 16) | frame_bytes | (label >> 47 << 47)
             hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
             continue
         arrives = hand_over(
-            port, position, birth, arrives, frame_bytes, routes.late, routes.owner,
+            port, position, birth, arrives, label, routes.late, routes.owner,
             routes.damper_clock, network.clock_error, network.block, network.steady_from,
-            network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
+            network.end, counts, tally.owner, tally.block, tally.bins, tally.birth, tally.followed,
+            tally.fates,
         )  # fmt: skip
         if trace is not None:
             write_down(
-                port, owner, came, started, leaves, arrives, birth, label & WHOLE, left_in, trace
+                port, owner, came, started, leaves, arrives, birth, label, left_in, PASSED_ON, trace
             )
     counts[port, FREE_AT] = now
     return status
@@ -906,19 +932,21 @@ def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints)
 
 
 @inline_kernel
-def hand_over(port: int, position: int, birth: int, arrives: int, frame_bytes: int, late: Ints,
+def hand_over(port: int, position: int, birth: int, arrives: int, label: int, late: Ints,
               owners: Ints, damper_clock: Ints, clock_error: Ints, block_length: int,
               steady_from: int, end: int, counts: Ints, rows: Ints, block: NDArray[np.int32],
-              bins: Ints, births: Ints) -> int:  # fmt: skip
+              bins: Ints, births: Ints, followed: Ints, fates: Ints) -> int:  # fmt: skip
     """Hand a frame to the listener, at once or when its damper's time has come; say when."""
     owner = owners[position]
     arrives = pass_damper(
         position, owner, birth, arrives, rows, late, damper_clock, clock_error, block_length
     )
     deliver(
-        port, owner, birth, arrives, frame_bytes, steady_from, end, counts, rows, block, bins,
+        port, owner, birth, arrives, label & 0xFFFF, steady_from, end, counts, rows, block, bins,
         births,
     )  # fmt: skip
+    if label & FOLLOWED and arrives <= end:
+        end_following(owner, birth, label, PASSED_ON, followed, fates)
     return arrives
 
 
@@ -930,6 +958,7 @@ def recover(
     routes: Routes,
     lanes: Lanes,
     tally: Tally,
+    trace: Trace | None,
     parts: Parts,
 ) -> int:
     """Merge the copies of a stream's frames at its listener; pass on the first of each.
@@ -949,22 +978,31 @@ def recover(
         position = (label >> 16) & POSITIONS
         target = int(routes.hop[position, LANE])
         status = room_ahead(station, target, lanes.sender, lanes.mask, counts)
+        if status == DONE and trace is not None and is_nearly_full(station, trace):
+            status = TRACE_FULL
         if status != DONE:
             break
         receiver[lane, HEAD] += 1
         next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
+        fate, came, owner = PASSED_ON, arrival, routes.owner[position]
+        rogue = parts.recovery[point, ROGUE]
         if not first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
-            pass
+            fate = ROGUE_NUMBER if parts.recovery[point, ROGUE] > rogue else DUPLICATE
+            if label & FOLLOWED:
+                end_following(owner, birth, label, fate, tally.followed, tally.fates)
         elif target >= 0:
             hand_on(
                 target, arrival, birth, label, turn, lanes.sender, lanes.base, lanes.mask, cells
             )
         else:
-            hand_over(
-                station, position, birth, arrival, label & 0xFFFF, routes.late, routes.owner,
+            arrival = hand_over(
+                station, position, birth, arrival, label, routes.late, routes.owner,
                 routes.damper_clock, network.clock_error, network.block, network.steady_from,
                 network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
+                tally.followed, tally.fates,
             )  # fmt: skip
+        if trace is not None:
+            write_down(station, owner, came, came, came, arrival, birth, label, turn, fate, trace)
         lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
     return status
 
@@ -993,7 +1031,7 @@ def serve_any(
     if parts.port[port, WHAT] == PLAIN:
         return serve(port, until, network, routes, lanes, queues, sources, tally, counts, trace)
     if parts.port[port, WHAT] == RECOVERY:
-        return recover(port, until, network, routes, lanes, tally, parts)
+        return recover(port, until, network, routes, lanes, tally, trace, parts)
     if counts is None:
         return serve_port(port, until, network, routes, lanes, queues, sources, tally, trace, parts)
     while True:

@@ -317,7 +317,7 @@ class _Layout:
         first = 0
         for row, owner in zip(state, self.found, strict=True):
             row[g.NUMBERED] = owner.meeting is not None
-            row[g.NUMBER] = owner.law.first_step * owner.law.packets
+            row[g.NUMBER] = owner.law.first_number
             table = owner.law.timetable
             if not table:
                 continue

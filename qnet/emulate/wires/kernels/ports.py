@@ -193,7 +193,7 @@ def let_meet(
     status = DONE
     if parts is not None:
         for station in wires.meetings:
-            found = recover(station, until, network, routes, lanes, tally, parts)
+            found = recover(station, until, network, routes, lanes, tally, None, parts)
             if found != DONE:
                 status = found
     return status

@@ -48,12 +48,13 @@ from qnet.simulate.kernels import (
     LANE,
     LANE_FULL,
     NEXT,
+    POSITIONS,
     TAIL,
     Lanes,
     Routes,
     Tally,
 )
-from qnet.simulate.ports.kernels import POSITIONS, RING, WHOLE
+from qnet.simulate.ports.kernels import RING, WHOLE
 
 
 @inline_kernel
