@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import lcm
 from typing import Generic, TypeVar
@@ -224,8 +224,8 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
             cyclic = {one.name for one in classes.values() if one.takes_cycles}
             reserved = {i: one for i, one in streams.items() if one.traffic_class in cyclic}
             _check_intervals(source, reserved, tcqf.cycle_ps)
-            if any(stream.count for stream in reserved.values()):
-                _check_clocks(topology, tcqf.cycle_ps)
+            users = [stream for stream in reserved.values() if stream.count]
+            _check_clocks(topology, users, tcqf.cycle_ps)
     gates = draft.elements("gates", GateControl)
     _check_gate_classes(source, gates, classes, known)
     if topology is not None:
@@ -432,14 +432,32 @@ def _check_intervals(source: Source, reserved: Mapping[int, Stream], cycle_ps: i
     _check_hypercycle(source, fitting, cycle_ps)
 
 
-def _check_clocks(topology: Draft[Topology], cycle_ps: int) -> None:
+def _between(ends: set[str], links: Iterable[Link]) -> set[str]:
+    """Return nodes that may be on a way between these: not what hangs on one other node only."""
+    neighbours: dict[str, set[str]] = defaultdict(set)
+    for link in links:
+        near, far = link.between
+        neighbours[near].add(far)
+        neighbours[far].add(near)
+    waiting = sorted(neighbours)
+    for name in waiting:
+        if name not in ends and len(neighbours.get(name, ())) == 1:
+            (other,) = neighbours.pop(name)
+            neighbours[other].discard(name)
+            waiting.append(other)
+    return {name for name, others in neighbours.items() if others} if ends else set()
+
+
+def _check_clocks(topology: Draft[Topology], users: list[Stream], cycle_ps: int) -> None:
     """Hold what nodes' clocks begin late or err by against the cycle, where streams use cycles."""
+    ends = {name for stream in users for name in (stream.talker, stream.listener)}
+    passed = _between(ends, topology.elements("links", Link).values())
     tcqf = topology.data.get("tcqf")
     given = isinstance(tcqf, dict) and "cycle" in tcqf
     cycle = f"{format_quantity(TIME, cycle_ps)} ('tcqf.cycle'{'' if given else ', by default'})"
     for index, node in topology.elements("nodes", Node).items():
         for key, time_ps in (("phase", node.clock.phase_ps), ("error", node.clock.error_ps)):
-            if time_ps >= cycle_ps:
+            if time_ps >= cycle_ps and node.name in passed:
                 shown = format_quantity(TIME, time_ps)
                 message = f"{shown} is out of range; less than the cycle, {cycle}"
                 topology.source.fault(("nodes", index, "clock", key), message)
