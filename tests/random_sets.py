@@ -128,10 +128,23 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
     if count > 3 and (0, count - 1) not in pairs:
         pairs.append((0, count - 1))
     rate = ("1Gbps", "10Gbps", "100Gbps")[dice.below(3)]
-    links = [
+    links: list[dict[str, Any]] = [
         {"between": (f"n{a}", f"n{b}"), "rate": rate, "length": f"{dice.between(*kind.metres)}m"}
         for a, b in pairs
     ]
+    more = Dice(f"{mechanism} directions", number)
+    if more.below(3) == 0:
+        for link in links:
+            link["length"] = [f"{more.between(*kind.metres)}m" for _ in range(2)]
+            # A faster wire one way: what a set asks for should find room.
+            if more.below(4) == 0:
+                fast = {"1Gbps": "2.5Gbps", "10Gbps": "25Gbps", "100Gbps": "400Gbps"}[rate]
+                link["rate"] = [rate, fast] if more.below(2) else [fast, rate]
+        if more.below(2) and (0, count - 1) not in pairs:
+            links.append(
+                {"between": (f"n{count - 1}", "n0"), "rate": rate, "direction": "one-way",
+                 "length": f"{more.between(*kind.metres)}m"}
+            )  # fmt: skip
     topology = {
         "title": f"{mechanism} {number}",
         "tcqf": {"cycle": f"{cycle_us}us", "buffers": dice.between(4, 6)},

@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
-from qnet.model.topology import Link, Port, Topology
+from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import kernels
 from qnet.simulate.clocks import walks
@@ -84,7 +84,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             gates.get(port.name, ()),
             fixed,
             any(c.mechanism == "cqf" for c in profile.classes),
-            _losses(topology.links[port.link], port, seed),
+            _losses(port, seed),
             topology.node_by_name[port.source].cut_through_bytes,
             _processing(topology, port, seed),
         )
@@ -195,11 +195,11 @@ def _processing(topology: Topology, port: Port, seed: int) -> Callable[[], int] 
     return lambda: int(kernels.draw(state, 0, 0)) * span // 2**32
 
 
-def _losses(link: Link, port: Port, seed: int) -> Callable[[int], bool] | None:
-    if not link.is_lossy:
+def _losses(port: Port, seed: int) -> Callable[[int], bool] | None:
+    if not port.is_lossy:
         return None
     state = dice(seed, f"loss {port.name}").reshape(1, 4)
-    below = chances(link.loss_ppb, link.bit_errors)
+    below = chances(port.loss_ppb, port.bit_errors)
 
     def loses(size: int) -> bool:
         high = int(kernels.draw(state, 0, 0)) // 2

@@ -92,7 +92,7 @@ def may_lose(topology: Topology, plan: Plan, stream: Stream) -> bool:
     ports = topology.port_by_name
     paths = entry.paths if entry is not None else ()
     used = [ports[name] for path in paths for name in path.ports if name in ports]
-    lossy = any(topology.links[port.link].is_lossy for port in used)
+    lossy = any(port.is_lossy for port in used)
     return lossy or (stream.police and stream.excess_packets > 0)
 
 

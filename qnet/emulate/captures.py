@@ -98,7 +98,10 @@ def _interface(wiring: Wiring, node: str, port: int) -> Interface:
         return Interface(f"{node} host", 0, f"OpenFlow port {port}: the host of {node}")
     wire = wiring.port_at.get((node, port))
     if wire is None:
-        return Interface(f"port {port}", 0, f"OpenFlow port {port}, which has no wire")
-    back = wiring.reverse[wire.name].name
-    words = f"OpenFlow port {port}: {wire.name} goes out, {back} comes in"
+        into = wiring.only_into.get((node, port))
+        words = "which has no wire" if into is None else f"where {into.name} comes in"
+        return Interface(into.name if into else f"port {port}", 0, f"OpenFlow port {port}, {words}")
+    back = wiring.reverse.get(wire.name)
+    comes_in = f", {back.name} comes in" if back else ""
+    words = f"OpenFlow port {port}: {wire.name} goes out{comes_in}"
     return Interface(wire.name, wire.rate_bps, words)

@@ -24,7 +24,7 @@ from qnet.emulate.ovs import SwitchFailure
 from qnet.emulate.relay import Relay
 from qnet.emulate.tier import JOB
 from qnet.emulate.trips import Delivery, Outage, Trip
-from qnet.emulate.wiring import Wiring
+from qnet.emulate.wiring import Wiring, refuse_one_way
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.topology import Topology
 
@@ -56,6 +56,7 @@ class Distant(Attached, Held):
         self._open.close()
 
     def _start(self) -> None:
+        refuse_one_way(self.topology)
         reason = apart.missing()
         if reason is not None:
             raise EnvironmentMissing(reason)

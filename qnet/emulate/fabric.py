@@ -268,8 +268,9 @@ class Fabric(Attached, Held):
             return
         if self.follows or data[-TRAILER_BYTES:-8] != MAGIC:
             if self.carry_control and number != HOST_PORT:
-                port = self.wiring.port_at[one.name, number]
-                self._put(port.target, self.wiring.in_port(port), data)
+                port = self.wiring.port_at.get((one.name, number))
+                if port is not None:
+                    self._put(port.target, self.wiring.in_port(port), data)
             return
         key = int.from_bytes(data[-8:], "big")
         out = Out(number, data[:-TRAILER_BYTES])

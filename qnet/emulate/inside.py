@@ -334,7 +334,7 @@ class Run:
         emulator = self._emulator(net.ends, probes, dilation)
         for cut in self.options.cuts:
             port = self.topology.port_by_name[cut.port]
-            for one in (port, self.wiring.reverse[port.name]):
+            for one in self.wiring.both(port):
                 emulator.cut(one.number, cut.at_ps)
         emulator.open(net.namespace)
         commands: tuple[CommandResult, ...] = ()

@@ -81,7 +81,7 @@ class Net(Attached, Held):
         wanted = {
             number
             for port in (topology.ports[one] for one in ports)
-            for number in (port.number, self.wiring.reverse[port.name].number)
+            for number in (one.number for one in self.wiring.both(port))
         }
         self.ports = [port for port in topology.ports if port.number in wanted]
         named = set(nodes) | {port.source for port in self.ports}
@@ -152,7 +152,7 @@ class Net(Attached, Held):
         self._set_wire(port, "up")
 
     def _set_wire(self, port: Port, state: str) -> None:
-        both = (port, self.wiring.reverse[port.name])
+        both = self.wiring.both(port)
         batch([f"link set w{one.number} {state}" for one in both], self.mininet.get("wires").pid)
         give_up = time.monotonic() + SEEN_S
         for one in both:

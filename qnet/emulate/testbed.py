@@ -156,6 +156,7 @@ class Testbed(Held):
             ports = {node.name: {HOST_PORT} for node in topology.nodes}
             for port in topology.ports:
                 ports[port.source].add(self.wiring.openflow_port[port.name])
+                ports[port.target].add(self.wiring.in_port(port))
             self.fabric = Fabric(self.wiring, ports, controllers=[controller], follow=True)
             self._net = self.fabric.follower
         self.hosts = tuple(node.name for node in topology.nodes)

@@ -30,6 +30,7 @@ from qnet.emulate.ports import Ports
 from qnet.emulate.relay import Relay
 from qnet.emulate.walk import Walk, walk
 from qnet.emulate.wires.run import Lateness
+from qnet.emulate.wiring import refuse_one_way
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
 from qnet.model.emulation import Lateness as Late
@@ -271,6 +272,7 @@ def emulate_mininet(
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TierFailure, with what
     the child wrote last, when it did not come to an end.
     """
+    refuse_one_way(topology)
     reason = missing()
     if reason is not None:
         raise EnvironmentMissing(reason)

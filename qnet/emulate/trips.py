@@ -302,7 +302,9 @@ class Follower:
         if port == HOST_PORT:
             self._deliver(copy.trip, Delivery(node, data, path, longest_s))
             return True
-        wire = self.wiring.port_at[node, port]
+        wire = self.wiring.port_at.get((node, port))
+        if wire is None:  # nothing is sent by that end of a wire of one direction
+            return True
         out = ("out", node, port)
         into = ("in", wire.target, self.wiring.in_port(wire))
         if out in copy.steps or into in copy.steps:

@@ -281,8 +281,8 @@ class _Run:
         if self.set_wire is not None:
             self.set_wire(cut.port)
         self.walk.cut_s = max(self.walk.cut_s, time.perf_counter() - start)
-        for name in (cut.port, self.wiring.reverse[cut.port].name):
-            self.cut_at[self.case.topology.port_by_name[name].number] = cut.at_ps
+        for port in self.wiring.both(self.case.topology.port_by_name[cut.port]):
+            self.cut_at[port.number] = cut.at_ps
 
     def _is_cut_off(self, one: Passage) -> bool:
         """Tell whether the wire was down before a frame was over it and in the next switch."""
@@ -514,4 +514,7 @@ class _Run:
 
     def _port_name(self, node: str, number: int) -> str:
         port = self.wiring.port_at.get((node, number))
+        into = self.wiring.only_into.get((node, number))
+        if port is None and into is not None:
+            return f"against the only direction of {into.name}"
         return f"the host of {node}" if port is None else port.name

@@ -2,7 +2,7 @@
 
 Every node of the topology is a switch with one host. The host is on port 1; the node's wires follow
 from port 2 on in the order of the topology's ports. A wire has one number at each end, for both
-directions.
+directions, or for the one that there is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 
+from qnet.errors import Infeasible
 from qnet.model.topology import Port, Topology
 
 HOST_PORT = 1
@@ -37,14 +38,24 @@ class Wiring:
         self._node_number = {node.name: place for place, node in enumerate(topology.nodes)}
 
     @cached_property
+    def _ends(self) -> Mapping[tuple[int, int, str], int]:
+        """The number of each end of a wire, by link, member and node."""
+        count: defaultdict[str, int] = defaultdict(lambda: FIRST_WIRE_PORT)
+        numbers: dict[tuple[int, int, str], int] = {}
+        for port in self.topology.ports:
+            one_way = self.topology.links[port.link].is_one_way
+            for node in (port.source, port.target) if one_way else (port.source,):
+                numbers[port.link, port.member, node] = count[node]
+                count[node] += 1
+        return numbers
+
+    @cached_property
     def openflow_port(self) -> Mapping[str, int]:
         """The number of each port, by the port's name, at the node that sends into it."""
-        count: defaultdict[str, int] = defaultdict(lambda: FIRST_WIRE_PORT)
-        numbers: dict[str, int] = {}
-        for port in self.topology.ports:
-            numbers[port.name] = count[port.source]
-            count[port.source] += 1
-        return numbers
+        ends = self._ends
+        return {
+            port.name: ends[port.link, port.member, port.source] for port in self.topology.ports
+        }
 
     @cached_property
     def port_at(self) -> Mapping[tuple[str, int], Port]:
@@ -52,16 +63,29 @@ class Wiring:
         return {(port.source, self.openflow_port[port.name]): port for port in self.topology.ports}
 
     @cached_property
-    def reverse(self) -> Mapping[str, Port]:
-        """The other direction of the same wire, by the port's name."""
-        found = {(port.link, port.member, port.source): port for port in self.topology.ports}
+    def only_into(self) -> Mapping[tuple[str, int], Port]:
+        """The port that ends at a node's OpenFlow port by which nothing is sent, by both."""
         return {
-            port.name: found[port.link, port.member, port.target] for port in self.topology.ports
+            (port.target, self.in_port(port)): port
+            for port in self.topology.ports
+            if port.name not in self.reverse
         }
+
+    @cached_property
+    def reverse(self) -> Mapping[str, Port]:
+        """The other direction of the same wire, where it has one, by the port's name."""
+        found = {(port.link, port.member, port.source): port for port in self.topology.ports}
+        both = ((port, found.get((port.link, port.member, port.target))) for port in found.values())
+        return {port.name: other for port, other in both if other is not None}
+
+    def both(self, port: Port) -> tuple[Port, ...]:
+        """Return a port and, where its wire has one, the other direction."""
+        other = self.reverse.get(port.name)
+        return (port,) if other is None else (port, other)
 
     def in_port(self, port: Port) -> int:
         """Return the OpenFlow port on which frames sent into `port` come in at its target."""
-        return self.openflow_port[self.reverse[port.name].name]
+        return self._ends[port.link, port.member, port.target]
 
     def datapath_id(self, node: str) -> int:
         """Return the node's datapath id: 1 for the first node."""
@@ -74,3 +98,13 @@ class Wiring:
     def host_ip(self, node: str) -> int:
         """Return the IPv4 address of the node's host."""
         return HOST_IP | self.datapath_id(node)
+
+
+def refuse_one_way(topology: Topology) -> None:
+    """Raise Infeasible when a link has one direction: both ends of a wire here send and receive."""
+    for port in topology.ports:
+        if topology.links[port.link].is_one_way:
+            raise Infeasible(
+                f"tier mininet has no wires of one direction, such as {port.name}; "
+                "tier lockstep has"
+            )

@@ -7,7 +7,7 @@ wrong. So one run reports as many faults as possible, and never one that only fo
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import lcm
@@ -150,8 +150,9 @@ def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, 
             )
             source.fault(("links", index), message)
             return
-    mean_ps = propagation_ps(link, by_name)
-    if link.asymmetry_ps and link.asymmetry_ps // 2 >= mean_ps:
+    there_ps, back_ps = propagation_ps(link, by_name)
+    if link.asymmetry_ps and back_ps <= 0:
+        mean_ps = (there_ps + back_ps) // 2
         what = f"'asymmetry' is twice the link's {format_quantity(TIME, mean_ps)} or more"
         source.fault(("links", index, "asymmetry"), f"{what}; one way would take no time")
 
@@ -163,7 +164,8 @@ def _check_link_names(source: Source, links: Mapping[int, Link]) -> None:
         between[frozenset(link.between)].append(index)
     for indices in between.values():
         unnamed = [index for index in indices if not links[index].name]
-        if len(indices) == 1 or not unnamed:
+        ways = Counter(way for index in indices for way in links[index].directions)
+        if max(ways.values()) == 1 or not unnamed:
             continue
         near, far = links[indices[0]].between
         for index in unnamed:
@@ -374,7 +376,10 @@ def _check_ends(source: Source, ends: Iterator[_Ends], topology: Draft[Topology]
     if not known:
         return
     links = topology.elements("links", Link)
-    island = _islands(known, links) if topology.is_whole("links", links) else {}
+    is_whole = topology.is_whole("links", links)
+    island = _islands(known, links) if is_whole else {}
+    one_way = is_whole and any(link.is_one_way for link in links.values())
+    reached: dict[str, set[str]] = {}
     for one in ends:
         unknown = False
         for key, name in (("from", one.near), ("to", one.far)):
@@ -382,7 +387,14 @@ def _check_ends(source: Source, ends: Iterator[_Ends], topology: Draft[Topology]
                 unknown = True
                 message = f"no node {describe(name)} in {topology.source.display}"
                 source.fault((one.key, one.index, key), message + source.guess(name, known))
-        if not unknown and island and island[one.near] != island[one.far]:
+        if unknown or not island:
+            continue
+        joined = island[one.near] == island[one.far]
+        if joined and one_way:
+            if one.near not in reached:
+                reached[one.near] = _reached_from(one.near, links)
+            joined = one.far in reached[one.near]
+        if not joined:
             message = f"no links in {topology.source.display} lead from '{one.near}' to '{one.far}'"
             source.fault((one.key, one.index), message)
 
@@ -403,6 +415,21 @@ def _islands(names: set[str], links: Mapping[int, Link]) -> dict[str, str]:
                 island[name] = start
                 waiting.extend(neighbours[name])
     return island
+
+
+def _reached_from(start: str, links: Mapping[int, Link]) -> set[str]:
+    """Return the nodes that frames from one node can come to."""
+    onward: dict[str, list[str]] = defaultdict(list)
+    for link in links.values():
+        for near, far in link.directions:
+            onward[near].append(far)
+    reached, waiting = {start}, [start]
+    while waiting:
+        for far in onward[waiting.pop()]:
+            if far not in reached:
+                reached.add(far)
+                waiting.append(far)
+    return reached
 
 
 def _check_sites(source: Source, egress: Mapping[int, Egress], topology: Draft[Topology]) -> None:

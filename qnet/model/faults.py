@@ -30,6 +30,11 @@ def annotation_parts(annotation: object) -> Iterator[object]:
     yield from getattr(annotation, "__metadata__", ())
 
 
+def annotation_parts_of(info: FieldInfo) -> list[object]:
+    """Return all parts of a field's annotation."""
+    return [*info.metadata, *annotation_parts(info.annotation)]
+
+
 def inner_model(info: FieldInfo) -> type[BaseModel] | None:
     """Return the model that a field, or each element of its list, holds."""
     for part in annotation_parts(info.annotation):
@@ -40,7 +45,7 @@ def inner_model(info: FieldInfo) -> type[BaseModel] | None:
 
 def dimension_of(info: FieldInfo) -> Dimension | None:
     """Return the dimension of a quantity, None for other fields."""
-    for part in (*info.metadata, *annotation_parts(info.annotation)):
+    for part in annotation_parts_of(info):
         if isinstance(part, Dimension):
             return part
     return None
@@ -48,9 +53,10 @@ def dimension_of(info: FieldInfo) -> Dimension | None:
 
 def example_of(info: FieldInfo) -> str | None:
     """Return an example of a field's value in a file."""
-    for part in (*info.metadata, *annotation_parts(info.annotation)):
+    for part in annotation_parts_of(info):
         if isinstance(part, WithJsonSchema) and part.json_schema:
-            examples = part.json_schema.get("examples", [])
+            schema = part.json_schema
+            examples = schema.get("anyOf", [schema])[0].get("examples", [])
             return str(examples[0]) if examples else None
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, NamedTuple
 
@@ -25,14 +26,18 @@ class Noun(BaseModel):
     )
 
 
-def _reads(dimension: Dimension, *, positive: bool = True) -> BeforeValidator:
+def _reader(dimension: Dimension, *, positive: bool = True) -> Callable[[object], int]:
     def read(value: object) -> int:
         amount = parse(dimension, value)
         if positive and amount == 0:
             raise UnitError(f"{value} is zero; a {dimension.name} here is more than zero")
         return amount
 
-    return BeforeValidator(read)
+    return read
+
+
+def _reads(dimension: Dimension, *, positive: bool = True) -> BeforeValidator:
+    return BeforeValidator(_reader(dimension, positive=positive))
 
 
 def _shown(dimension: Dimension) -> WithJsonSchema:
@@ -54,6 +59,42 @@ Length = Annotated[int, _reads(LENGTH), _shown(LENGTH), LENGTH]
 Ratio = Annotated[int, _reads(RATIO, positive=False), _shown(RATIO), RATIO]
 
 
+class BothWays(NamedTuple):
+    """A value of a link in either direction: from its first node to the second, and back."""
+
+    there: int
+    back: int
+
+
+PER_DIRECTION = "for each direction"
+"""Mark of a value that may be given for both directions of a link at once, or for each."""
+
+
+def _both(read: Callable[[object], int]) -> BeforeValidator:
+    def read_both(value: object) -> BothWays:
+        if isinstance(value, BothWays):
+            return value
+        if not isinstance(value, list | tuple):
+            only = read(value)
+            return BothWays(only, only)
+        if len(value) != len(BothWays._fields):
+            raise UnitError(
+                f"a list of {len(value)}; it has two values, from the first node to the second and "
+                "back"
+            )
+        return BothWays(*map(read, value))
+
+    return BeforeValidator(read_both)
+
+
+def _both_shown(name: str, example: str) -> WithJsonSchema:
+    one = {"type": "string", "description": f"a {name}", "examples": [example]}
+    two = {"type": "array", "items": one, "minItems": 2, "maxItems": 2}
+    return WithJsonSchema(
+        {"anyOf": [one, {**two, "description": "there and back, in the order of 'between'"}]}
+    )
+
+
 _ERROR_RATIO = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?(?:[eE]-[0-9]{1,2})?")
 
 
@@ -67,14 +108,29 @@ def _read_error_ratio(value: object) -> int:
     return int(exact)
 
 
-ErrorRatio = Annotated[
-    int,
-    BeforeValidator(_read_error_ratio),
-    WithJsonSchema(
-        {"type": "string", "description": "a ratio without unit", "examples": ["1e-12"]}
-    ),
+RateWays = Annotated[
+    BothWays, _both(_reader(RATE)), _both_shown(RATE.name, RATE.example), RATE, PER_DIRECTION
 ]
-"""Wrong bits in 10**18."""
+LengthWays = Annotated[
+    BothWays,
+    _both(_reader(LENGTH)),
+    _both_shown(LENGTH.name, LENGTH.example),
+    LENGTH,
+    PER_DIRECTION,
+]
+TimeWays = Annotated[
+    BothWays, _both(_reader(TIME)), _both_shown(TIME.name, TIME.example), TIME, PER_DIRECTION
+]
+RatioWays = Annotated[
+    BothWays,
+    _both(_reader(RATIO, positive=False)),
+    _both_shown(RATIO.name, RATIO.example),
+    RATIO,
+    PER_DIRECTION,
+]
+ErrorRatioWays = Annotated[
+    BothWays, _both(_read_error_ratio), _both_shown("ratio without unit", "1e-12"), PER_DIRECTION
+]
 
 
 class TimeRange(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from qnet.model.faults import dimension_of, file_keys, inner_model
-from qnet.model.fields import TimeRange
+from qnet.model.faults import annotation_parts_of, dimension_of, file_keys, inner_model
+from qnet.model.fields import PER_DIRECTION, BothWays, TimeRange
 from qnet.model.read import DEFAULTS, Kind
 from qnet.model.topology import Topology
 from qnet.model.traffic import IMIX, Profile
@@ -67,6 +67,8 @@ def spell_default(info: FieldInfo) -> str | int | None:
         return "..".join(format_quantity(TIME, bound) for bound in sorted(set(default)))
     if default == IMIX:
         return "imix"
+    if isinstance(default, BothWays) and default.there == default.back:
+        default = default.there
     if isinstance(default, int) and dimension is not None:
         return format_quantity(dimension, default)
     return default if isinstance(default, str | int) else None
@@ -164,11 +166,12 @@ def _default(info: FieldInfo) -> str:
 def _kind(info: FieldInfo, value: Mapping[str, Any]) -> str:
     choice = next((one for one in value.get("anyOf", ()) if one.get("type") != "null"), value)
     dimension = dimension_of(info)
+    both = ", or two" if PER_DIRECTION in annotation_parts_of(info) else ""
     if dimension is not None:
-        return f"{dimension.name}, `{dimension.example}`"
+        return f"{dimension.name}, `{dimension.example}`{both}"
     words = choice.get("examples") or choice.get("enum")
     if words:
-        return " or ".join(f"`{word}`" for word in words)
+        return " or ".join(f"`{word}`" for word in words) + both
     if choice.get("type") == "boolean":
         return "`true` or `false`"
     if choice.get("type") == "integer":

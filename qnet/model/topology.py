@@ -14,20 +14,23 @@ from typing import Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from qnet.model.fields import (
-    ErrorRatio,
-    Length,
+    BothWays,
+    ErrorRatioWays,
+    LengthWays,
     Name,
     Noun,
     Place,
     Position,
-    Rate,
+    RateWays,
     Ratio,
+    RatioWays,
     Size,
     Text,
     Time,
     TimeOrZero,
     TimeRange,
     TimeSpan,
+    TimeWays,
 )
 from qnet.units import PPB, PS_PER_MS, ceil_div
 
@@ -144,26 +147,33 @@ class Node(Noun):
 
 
 class Link(Noun):
-    """A full-duplex link of one or more parallel wires (an IEEE 802.1AX aggregation group)."""
+    """A full-duplex link of one or more parallel wires (an IEEE 802.1AX aggregation group).
+
+    What differs by direction has two values: from the first node to the second, and back. A link
+    of one direction has the first one only.
+    """
 
     name: Name | None = Field(None, description="needed only to tell parallel links apart")
     between: tuple[Name, Name] = Field(description="the two nodes")
-    rate_bps: Rate = Field(alias="rate", description="line rate of one member wire")
+    direction: Literal["both", "one-way"] = Field(
+        "both", description="'one-way' sends from the first node to the second only"
+    )
+    rate_bps: RateWays = Field(alias="rate", description="line rate of one member wire")
     members: int = Field(
         strict=True, ge=1, le=1024, default=1, description="parallel wires, each a port of its own"
     )
-    reservable_bps: Rate | None = Field(
+    reservable_bps: RateWays | None = Field(
         None,
         alias="reservable",
         description="part of a wire's rate that plans may fill "
         "(RFC 3630 maximum reservable bandwidth); default all",
     )
-    length_mm: Length | None = Field(
+    length_mm: LengthWays | None = Field(
         None,
         alias="length",
         description="fibre length; default 1.8 x the great circle between the nodes",
     )
-    delay_ps: Time | None = Field(
+    delay_ps: TimeWays | None = Field(
         None, alias="delay", description="propagation delay, in place of a length"
     )
     cable: Name | None = Field(
@@ -176,20 +186,26 @@ class Link(Noun):
         description="how much longer the way from the first node to the second is than the way "
         "back; half of it either way, and half of it misleads clocks that are set over the link",
     )
-    loss_ppb: Ratio = Field(
-        0, alias="loss", description="share of frames lost on the way, at random"
+    loss_ppb: RatioWays = Field(
+        BothWays(0, 0), alias="loss", description="share of frames lost on the way, at random"
     )
-    bit_errors: ErrorRatio = Field(
-        0,
+    bit_errors: ErrorRatioWays = Field(
+        BothWays(0, 0),
         alias="bit-error-ratio",
         description="share of bits received wrong, like '1e-12'; such a frame is dropped at the "
         "next node (frame check sequence)",
     )
 
     @property
-    def is_lossy(self) -> bool:
-        """Say whether frames can be lost on the way."""
-        return self.loss_ppb > 0 or self.bit_errors > 0
+    def is_one_way(self) -> bool:
+        """Say whether nothing can be sent from the second node to the first."""
+        return self.direction == "one-way"
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """From where to where frames are sent: there and back, or there only."""
+        there = self.between
+        return (there,) if self.is_one_way else (there, there[::-1])
 
     @model_validator(mode="after")
     def _check(self) -> Link:
@@ -197,9 +213,29 @@ class Link(Noun):
             raise ValueError(f"a link joins two nodes; both ends are '{self.between[0]}'")
         if self.length_mm is not None and self.delay_ps is not None:
             raise ValueError("'length' and 'delay' both given; keep the one that was measured")
-        if self.reservable_bps is not None and self.reservable_bps > self.rate_bps:
+        if self.reservable_bps is not None and any(
+            part > whole for part, whole in zip(self.reservable_bps, self.rate_bps, strict=True)
+        ):
             raise ValueError("'reservable' is more than 'rate'; it is a part of one wire's rate")
+        self._check_directions()
         return self
+
+    def _check_directions(self) -> None:
+        given = {
+            "rate": self.rate_bps,
+            "reservable": self.reservable_bps,
+            "length": self.length_mm,
+            "delay": self.delay_ps,
+            "loss": self.loss_ppb,
+            "bit-error-ratio": self.bit_errors,
+        }
+        differing = [key for key, pair in given.items() if pair and pair.there != pair.back]
+        if self.is_one_way and differing:
+            raise ValueError(f"'{differing[0]}' for both directions of a link that has one")
+        if self.is_one_way and self.asymmetry_ps:
+            raise ValueError("'asymmetry' of a link that has one direction")
+        if self.asymmetry_ps and {"length", "delay"} & set(differing):
+            raise ValueError("'asymmetry' and a way back of its own both given; keep one")
 
 
 class Tcqf(Noun):
@@ -225,6 +261,13 @@ class Port(NamedTuple):
     rate_bps: int
     reservable_bps: int
     propagation_ps: int
+    loss_ppb: int
+    bit_errors: int
+
+    @property
+    def is_lossy(self) -> bool:
+        """Say whether frames can be lost on the way."""
+        return self.loss_ppb > 0 or self.bit_errors > 0
 
 
 class Topology(Noun):
@@ -257,7 +300,9 @@ class Topology(Noun):
         ports: list[Port] = []
         for link_index, link in enumerate(self.links):
             label = f"[{link.name}]" if link.name else ""
-            for source, target in (link.between, link.between[::-1]):
+            reservable_bps = link.reservable_bps or link.rate_bps
+            ways_ps = propagation_ps(link, self.node_by_name)
+            for back, (source, target) in enumerate(link.directions):
                 for member in range(link.members):
                     suffix = f"/{member + 1}" if link.members > 1 else ""
                     ports.append(
@@ -268,10 +313,11 @@ class Topology(Noun):
                             member,
                             source,
                             target,
-                            link.rate_bps,
-                            link.reservable_bps or link.rate_bps,
-                            self.propagation_ps(link)
-                            + link.asymmetry_ps // 2 * (1 if source == link.between[0] else -1),
+                            link.rate_bps[back],
+                            reservable_bps[back],
+                            ways_ps[back],
+                            link.loss_ppb[back],
+                            link.bit_errors[back],
                         )
                     )
         return tuple(ports)
@@ -295,7 +341,8 @@ class Topology(Noun):
     def sync_ways(self) -> Mapping[str, tuple[int, ...]]:
         """For each node that the grandmaster's time reaches: the ports it comes over, in order.
 
-        The shortest way in links; the first in the file among equals.
+        The shortest way in links; the first in the file among equals. A link of one direction
+        does not carry it: nobody could measure its delay.
         """
         if self.sync is None:
             return {}
@@ -305,6 +352,8 @@ class Topology(Noun):
             if self.node_by_name[name].is_host and name != self.sync.grandmaster:
                 continue  # it takes the time and passes none on
             for port in self.ports:
+                if self.links[port.link].is_one_way:
+                    continue
                 if port.source == name and port.target not in ways:
                     ways[port.target] = (*ways[name], port.number)
                     waiting.append(port.target)
@@ -313,7 +362,10 @@ class Topology(Noun):
     def asymmetry_ps(self, port: Port) -> int:
         """Return how much longer than the mean of both directions the way of a port is."""
         link = self.links[port.link]
-        return link.asymmetry_ps // 2 * (1 if port.source == link.between[0] else -1)
+        there_ps, back_ps = propagation_ps(link, self.node_by_name)
+        half_ps = abs(there_ps - back_ps) // 2
+        longer = (there_ps > back_ps) == (port.source == link.between[0])
+        return half_ps if longer else -half_ps
 
     def link_name(self, link: Link) -> str:
         """Return the link's name, or its two ends when it has none, or both when it needs both.
@@ -329,22 +381,24 @@ class Topology(Noun):
         """Return the shared-risk group of a link; a link without one is its own."""
         return link.cable or self.link_name(link)
 
-    def propagation_ps(self, link: Link) -> int:
-        """Return the propagation delay: as given, or from the fibre length, or from the map."""
-        return propagation_ps(link, self.node_by_name)
 
+def propagation_ps(link: Link, node_by_name: Mapping[str, Node]) -> BothWays:
+    """Return a link's propagation delays: as given, or from fibre lengths, or from the map.
 
-def propagation_ps(link: Link, node_by_name: Mapping[str, Node]) -> int:
-    """Return a link's propagation delay: as given, or from the fibre length, or from the map."""
+    Half of the asymmetry makes the way there longer, half of it the way back shorter.
+    """
+    half_ps = link.asymmetry_ps // 2
     if link.delay_ps is not None:
-        return link.delay_ps
+        there_ps, back_ps = link.delay_ps
+        return BothWays(there_ps + half_ps, back_ps - half_ps)
     length_mm = link.length_mm
     if length_mm is None:
         near, far = (node_by_name[name].position for name in link.between)
         assert near is not None, "read.py refuses links of unknown length"
         assert far is not None, "read.py refuses links of unknown length"
-        length_mm = fibre_length_mm(near, far)
-    return ceil_div(length_mm * FIBRE_PS_PER_KM, 10**6)
+        length_mm = BothWays(*[fibre_length_mm(near, far)] * 2)
+    there_ps, back_ps = (ceil_div(one * FIBRE_PS_PER_KM, 10**6) for one in length_mm)
+    return BothWays(there_ps + half_ps, back_ps - half_ps)
 
 
 def fibre_length_mm(near: Position, far: Position) -> int:

@@ -8,6 +8,7 @@ import networkx as nx
 import pytest
 
 from qnet.model.read import read_topology
+from qnet.model.topology import propagation_ps
 from tests.asking import Answer, ask, command
 
 TEN_TERABITS_BPS = 10**13
@@ -104,7 +105,7 @@ def shortest_ps(topology_name: str, source: str, target: str) -> int:
     topology = read_topology(topology_name)
     graph = nx.Graph()
     for link in topology.links:
-        delay_ps = topology.propagation_ps(link)
+        delay_ps = propagation_ps(link, topology.node_by_name).there
         if delay_ps < graph.get_edge_data(*link.between, {"ps": 2**62})["ps"]:
             graph.add_edge(*link.between, ps=delay_ps)
     length: int = nx.dijkstra_path_length(graph, source, target, weight="ps")

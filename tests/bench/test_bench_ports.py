@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from qnet.model.fields import BothWays
 from qnet.model.gates import GateEntry, GateList
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
@@ -94,7 +95,9 @@ def changed(case: Case, name: str, classes: Sequence[dict[str, Any]]) -> Case:
         entries = (GateEntry(2_250_000, 3), GateEntry(250_000, 2)) * 10
         gates = tuple(GateList(port=port.name, entries=entries) for port in topology.ports)
     if name == "lossy links":
-        links = tuple(link.model_copy(update={"loss_ppb": 1}) for link in topology.links)
+        links = tuple(
+            link.model_copy(update={"loss_ppb": BothWays(1, 1)}) for link in topology.links
+        )
         topology = Topology(title="mesh", nodes=topology.nodes, links=links)
     fields = {"streams": tuple(plans), "gates": gates, "gate_cycle_ps": 25 * US if gates else None}
     return topology, made, Plan(**dict(plan) | fields)

@@ -17,19 +17,26 @@ NODES = ("a", "b", "c", "d", "e")
 def topologies(draw: st.DrawFn) -> Topology:
     pairs = [(one, other) for one in NODES for other in NODES if one < other]
     chain = draw(st.sampled_from([pairs[:1], [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e")]]))
+    delays = st.integers(1, 60_000_000).map(lambda delay_ps: f"{delay_ps}ps")
     chosen = chain + draw(st.lists(st.sampled_from(pairs), max_size=6))
     links = [
         {
             "name": f"l{place}",
             "between": pair,
-            "rate": draw(st.sampled_from(["3Gbps", "10Gbps", "25Gbps"])),
+            "rate": draw(st.sampled_from(["3Gbps", "10Gbps", "25Gbps", ["3Gbps", "25Gbps"]])),
             "reservable": draw(st.sampled_from(["2999999999bps", "3Gbps"])),
             "members": draw(st.integers(1, 3)),
-            "delay": f"{draw(st.integers(1, 60_000_000))}ps",
+            "delay": draw(delays | st.tuples(delays, delays)),
             "cable": draw(st.sampled_from([None, f"l{place}", "duct"])),
         }
         for place, pair in enumerate(chosen)
     ]
+    if draw(st.booleans()):
+        ends = draw(st.permutations(NODES))[:2]
+        links.append(
+            {"name": "once", "between": ends, "rate": "10Gbps", "delay": "5us",
+             "direction": "one-way"}
+        )  # fmt: skip
     nodes = []
     for name in NODES:
         low = draw(st.integers(0, 10_000_000))

@@ -9,6 +9,7 @@ import pytest
 
 from qnet.errors import InputError
 from qnet.model.emulation import Emulation, Lateness, Witnesses
+from qnet.model.fields import BothWays
 from qnet.model.observation import Drop, Observation, PortSeries
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import Proof
@@ -112,7 +113,9 @@ def test_nodes_without_position_stand_with_their_neighbours() -> None:
         node.model_copy(update=lost) if node.name == "wuhu" else node for node in network.nodes
     )
     links = tuple(
-        link.model_copy(update={"length_mm": 10**9}) if "wuhu" in link.between else link
+        link.model_copy(update={"length_mm": BothWays(10**9, 10**9)})
+        if "wuhu" in link.between
+        else link
         for link in network.links
     )
     text = page(*bare(network.model_copy(update={"nodes": nodes, "links": links})))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qnet.errors import Infeasible
 from qnet.model.gates import HELD, GateList
 from qnet.model.plan import Plan
-from qnet.model.topology import Link, Port, Topology
+from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, TrafficClass
 from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice
@@ -69,7 +69,7 @@ def general_ports(topology: Topology, plan: Plan, found: Sequence[Owner]) -> set
             general.add(owner.ports[0].number)
     for port in topology.ports:
         ends = (topology.node_by_name[name] for name in (port.source, port.target))
-        if topology.links[port.link].is_lossy or any(one.cut_through_bytes for one in ends):
+        if port.is_lossy or any(one.cut_through_bytes for one in ends):
             general.add(port.number)
     return general
 
@@ -133,11 +133,10 @@ class _Layout:
     def add_port(self, port: Port) -> None:
         """Lay out the rings of one general port, and what its frames meet there."""
         row = self.port[port.number]
-        link = self.topology.links[port.link]
         row[g.WHAT] = g.GENERAL
         row[g.RATE] = port.rate_bps
         row[g.PHASE] = self.plain.network.phase[port.number]
-        row[g.LOSS] = self._loss(link)
+        row[g.LOSS] = self._loss(port)
         row[g.BY_ARRIVAL] = any(one.mechanism == "cqf" for one in self.profile.classes)
         row[g.FIXED] = self.fixed
         row[g.GATE_FIRST] = len(self.gate_end)
@@ -246,10 +245,10 @@ class _Layout:
             ]
             self.gate_open.append(open_ps)
 
-    def _loss(self, link: Link) -> int:
-        if not link.is_lossy:
+    def _loss(self, port: Port) -> int:
+        if not port.is_lossy:
             return -1
-        return self.losses.setdefault((link.loss_ppb, link.bit_errors), len(self.losses))
+        return self.losses.setdefault((port.loss_ppb, port.bit_errors), len(self.losses))
 
     def world(self) -> k.World:
         """Return the plain world with the rings of the general ports after its own."""
