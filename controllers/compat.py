@@ -17,9 +17,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 FRAMEWORK = os.environ.get("QNET_FRAMEWORK") or (
     "os_ken" if importlib.util.find_spec("os_ken") else "ryu"
@@ -54,6 +54,10 @@ set_ev_cls = handler.set_ev_cls
 ofproto_v1_3 = framework("ofproto.ofproto_v1_3")
 parser = framework("ofproto.ofproto_v1_3_parser")
 
+LOOPBACK = "127.0.0.1"
+
+Contents = TypeVar("Contents")
+
 _OUT = threading.Lock()
 
 
@@ -63,6 +67,24 @@ def tell(event: str, **values: object) -> None:
     with _OUT, contextlib.suppress(BrokenPipeError):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+class FileRefused(Exception):
+    """A file that an app was given and cannot use; launching ends with exit code 2."""
+
+
+def read_file(option: str, path: str | None, read: Callable[[str], Contents]) -> Contents:
+    """Read a file that an option names; raises FileRefused with all its faults, one a line."""
+    if path is None:
+        raise FileRefused(f"--{option} is missing; it names a file")
+    try:
+        return read(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileRefused(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise FileRefused(
+            "\n".join(f"{path}: {line}" for line in str(error).splitlines())
+        ) from None
 
 
 def spawn(body: Any, *arguments: object) -> None:
@@ -81,20 +103,29 @@ def launch(apps: Sequence[str], arguments: Sequence[str]) -> None:
     """Run apps, by module name, until the process is told to end.
 
     `arguments` are options of the framework and of the apps, such as `--ofp-tcp-listen-port 6653`.
+    Only this machine is listened to, unless `--ofp-listen-host` says other.
     """
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
     sys.path.insert(0, str(Path(__file__).parent))
     sys.modules.setdefault("compat", sys.modules[__name__])
     for name in apps:
         importlib.import_module(name)  # registers its options, which must be there to be read
+    for option in ("ofp_listen_host", "wsapi_host"):  # either framework's default is any interface
+        if option in CONF:
+            CONF.set_default(option, LOOPBACK)
     CONF(list(arguments), project=FRAMEWORK, prog=FRAMEWORK, default_config_files=[])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))  # threads of the native hub do not end
     manager = app_manager.AppManager.get_instance()
     manager.load_apps(list(apps))
     contexts = manager.create_contexts()
-    manager.instantiate_apps(**contexts)
-    host, port = CONF.ofp_listen_host or "127.0.0.1", CONF.ofp_tcp_listen_port
+    try:
+        manager.instantiate_apps(**contexts)
+    except FileRefused as refused:
+        sys.stderr.write(f"{refused}\n")
+        sys.stderr.flush()
+        os._exit(2)  # nothing has been started but threads of the framework
+    host, port = CONF.ofp_listen_host or LOOPBACK, CONF.ofp_tcp_listen_port
     while not _listens(host, port):
         hub.sleep(0.02)
     tell("listening", host=host, port=port, framework=FRAMEWORK)

@@ -7,10 +7,19 @@ itself answers ARP requests and neighbour solicitations, so that no broadcast cr
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from compat import CONF, handler, ofp_event, ofproto_v1_3, options, parser, set_ev_cls, tell
+from compat import (
+    CONF,
+    handler,
+    ofp_event,
+    ofproto_v1_3,
+    options,
+    parser,
+    read_file,
+    set_ev_cls,
+    tell,
+)
 from reconcile import Reconciler
 
 from qnet.emulate.peering import (
@@ -33,8 +42,7 @@ class Exchange(Reconciler):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        text = Path(CONF.members_file).read_text(encoding="utf-8")
-        self._exchange = read_exchange(text)
+        self._exchange = read_file("members-file", CONF.members_file, read_exchange)
         self._member = {
             (self._exchange.switches[one.switch], one.port): one for one in self._exchange.members
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compat import CONF, hub, options, spawn, tell
+from compat import CONF, hub, options, read_file, spawn, tell
 from reconcile import Reconciler
 
 from qnet.emulate.openflow import from_text
@@ -24,6 +24,7 @@ class Reservation(Reconciler):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        read_file("rules-file", CONF.rules_file, from_text)
         self._path = Path(CONF.rules_file)
         self._stamp = (0, 0)
         self._load()
@@ -47,7 +48,7 @@ class Reservation(Reconciler):
             hub.sleep(0.2)
             try:
                 self._load()
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError) as error:
                 if str(error) != reason:
                     tell("error", message=f"{self._path}: {error}")
                 reason = str(error)

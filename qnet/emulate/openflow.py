@@ -202,16 +202,19 @@ def from_text(text: str) -> tuple[Switch, ...]:
         raise ValueError(f"not a rules file: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(f"not a rules file: its format is not '{FORMAT}'")
-    return tuple(
-        Switch(
-            one["name"],
-            one["datapath_id"],
-            tuple(_rule(rule) for rule in one["rules"]),
-            tuple(_group(group) for group in one["groups"]),
-            tuple(Meter(*meter) for meter in one["meters"]),
+    try:
+        return tuple(
+            Switch(
+                one["name"],
+                one["datapath_id"],
+                tuple(_rule(rule) for rule in one["rules"]),
+                tuple(_group(group) for group in one["groups"]),
+                tuple(Meter(*meter) for meter in one["meters"]),
+            )
+            for one in data["switches"]
         )
-        for one in data["switches"]
-    )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ValueError(f"not a rules file: {error!r} in its switches") from error
 
 
 def _actions(values: list[Any]) -> tuple[Action, ...]:

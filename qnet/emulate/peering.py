@@ -44,6 +44,13 @@ REFUSED_ICMPV6 = (133, 134, 136, 137)
 """Router solicitation and advertisement, neighbour advertisement, redirect."""
 
 ALL_BITS = 2**64 - 1
+PORT_HIGHEST = 0xFFFFFF00
+RATE_HIGHEST = 0xFFFFFFFF
+MEMBERS_HIGHEST = 0xFFFF - METER_FIRST
+FAULTS_SHOWN = 100
+BROADCAST = "255.255.255.255"
+
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 
 
 class Member(NamedTuple):
@@ -76,103 +83,208 @@ class Exchange(NamedTuple):
 
 
 def read_exchange(text: str) -> Exchange:
-    """Read a member file. Raises ValueError with all its faults, one a line."""
+    """Read a member file. Raises ValueError with all its faults, one a line, each at its place."""
+    reader = _Reader()
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=reader.pairs)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}: {error.msg}") from error
+    except (RecursionError, ValueError) as error:  # too deep, or a number of thousands of digits
+        raise ValueError("not a member file: nested too deeply, or too large a number") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(f"not a member file: its format is not '{FORMAT}'")
-    faults: list[str] = []
-    switches = {
-        str(one.get("name")): one["datapath_id"]
-        for one in data.get("switches", ())
-        if isinstance(one.get("datapath_id"), int)
-    }
+    reader.known("", data, ("format", "switches", "trunks", "members"))
+    switches: dict[str, int] = {}
+    for where, one in reader.entries(data, "switches", ("name", "datapath_id")):
+        name = reader.name(where, one)
+        number = reader.whole(where, one, "datapath_id", ALL_BITS)
+        reader.once(where, {"name": name, "datapath_id": number}, "switches")
+        if name is not None:
+            switches[name] = number or 0
     if not switches:
-        faults.append("switches: none with a name and a datapath_id")
-    faults += _twice(
-        "switches",
-        [
-            {"name": one.get("name"), "datapath_id": one.get("datapath_id")}
-            for one in data.get("switches", ())
-        ],
-    )
-    trunks = []
-    for place, one in enumerate(data.get("trunks", ())):
-        ends, ports = one.get("between", ()), one.get("ports", ())
-        if len(ends) == len(ports) == 2 and all(end in switches for end in ends):
-            trunks.append((ends[0], ports[0], ends[1], ports[1]))
-        else:
-            faults.append(f"trunks[{place}]: needs two switches in 'between' and two 'ports'")
-    names = {str(one.get("name")) for one in data.get("members", ())}
-    members = [
-        _read_member(one, f"members[{place}]", switches, names, faults)
-        for place, one in enumerate(data.get("members", ()))
+        reader.faults.append("switches: none with a name and a datapath_id")
+    trunks = [
+        reader.trunk(where, one, switches)
+        for where, one in reader.entries(data, "trunks", ("between", "ports"))
     ]
-    faults += _twice(
-        "members",
-        [
-            {
-                "name": one.name,
-                "port": (one.switch, one.port),
-                "mac": one.mac,
-                "ipv4": one.ipv4,
-                "ipv6": one.ipv6,
-            }
-            for one in members
-        ],
-    )
-    if faults:
-        raise ValueError("\n".join(faults))
-    return Exchange(switches, tuple(trunks), tuple(members))
+    entries = reader.entries(data, "members", Member._fields)
+    names = {one["name"] for _, one in entries if isinstance(one.get("name"), str)}
+    if len(entries) > MEMBERS_HIGHEST:
+        reader.faults.append(f"members: {len(entries):,}; at most {MEMBERS_HIGHEST:,}")
+    members = [reader.member(where, one, switches, names) for where, one in entries]
+    for place, member in enumerate(members):
+        for key in ("name", "mac", "ipv4", "ipv6"):
+            reader.once(f"members[{place}]", {key: getattr(member, key) or None}, "members")
+    if reader.faults:
+        more = len(reader.faults) - FAULTS_SHOWN
+        told = [*reader.faults[:FAULTS_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
+        raise ValueError("\n".join(told))
+    return Exchange(switches, tuple(one for one in trunks if one), tuple(members))
 
 
-def _read_member(
-    one: Mapping[str, Any],
-    where: str,
-    switches: Mapping[str, int],
-    names: set[str],
-    faults: list[str],
-) -> Member:
-    mac = str(one.get("mac", ""))
-    if re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", mac) is None:
-        faults.append(f"{where}.mac: '{mac}' is no MAC address, like 02:00:00:00:00:01")
-        mac = "0"
-    if one.get("switch") not in switches:
-        faults.append(f"{where}.switch: no switch '{one.get('switch')}'")
-    if not isinstance(one.get("port"), int):
-        faults.append(f"{where}.port: an OpenFlow port number is needed")
-    addresses: list[int | None] = []
-    for key, kind in (("ipv4", ipaddress.IPv4Address), ("ipv6", ipaddress.IPv6Address)):
+class _Reader:
+    """Takes a member file apart, and notes every fault with its place."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self._seen: dict[tuple[str, str, object], str] = {}
+        self._ports: dict[tuple[str, int], str] = {}
+
+    def fault(self, where: str, words: str) -> None:
+        """Note a fault."""
+        text = f"{where}: {words}"
+        self.faults.append(text if text.isprintable() else ascii(text)[1:-1])
+
+    def pairs(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Make an object of pairs; a key that is there twice is a fault."""
+        made = dict(items)
+        if len(made) < len(items):
+            seen: set[str] = set()
+            for key, _ in items:
+                if key in seen:
+                    self.fault(f"key '{key[:40]}'", "twice in one object")
+                seen.add(key)
+        return made
+
+    def known(self, where: str, one: Mapping[str, Any], keys: Sequence[str]) -> None:
+        """Refuse keys that are not known."""
+        for key in one:
+            if key not in keys:
+                place = f"{where}.{key[:40]}".lstrip(".")
+                self.fault(place, f"no such key; one of {', '.join(keys)}")
+
+    def entries(
+        self, data: Mapping[str, Any], key: str, keys: Sequence[str]
+    ) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return the entries of a list, each with its place."""
+        value = data.get(key, [])
+        if not isinstance(value, list):
+            self.fault(key, "is not a list")
+            return []
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        for place, one in enumerate(value):
+            where = f"{key}[{place}]"
+            if isinstance(one, dict):
+                self.known(where, one, keys)
+                found.append((where, one))
+            else:
+                self.fault(where, "is not an object, like {" + f'"{keys[0]}": ...' + "}")
+        return found
+
+    def name(self, where: str, one: Mapping[str, Any]) -> str | None:
+        """Return the name of an entry."""
+        value = one.get("name")
+        if isinstance(value, str) and 0 < len(value) <= 63 and value.isprintable():
+            return value
+        self.fault(f"{where}.name", "a name is needed: a text of at most 63 signs")
+        return None
+
+    def whole(
+        self, where: str, one: Mapping[str, Any], key: str, highest: int, what: str = ""
+    ) -> int | None:
+        """Return a whole number from 1 to `highest`."""
+        value = one.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= highest:
+            return value
+        need = what or "a whole number is needed"
+        self.fault(f"{where}.{key}", f"{need}, from 1 to {highest:#x}")
+        return None
+
+    def once(self, where: str, values: Mapping[str, object], kind: str) -> None:
+        """Refuse what two entries both have and only one may have."""
+        for key, value in values.items():
+            if value is not None:
+                first = self._seen.setdefault((kind, key, value), where)
+                if first != where:
+                    self.fault(f"{where}.{key}", f"the same as of {first}")
+
+    def port(self, where: str, switch: str, number: int) -> None:
+        """Take a port of a switch, which nobody else may have."""
+        first = self._ports.setdefault((switch, number), where)
+        if first != where:
+            self.fault(f"{where}.port", f"the same as of {first}")
+
+    def trunk(
+        self, where: str, one: Mapping[str, Any], switches: Mapping[str, int]
+    ) -> tuple[str, int, str, int] | None:
+        """Return a trunk: switch, port, switch, port."""
+        ends, ports = one.get("between"), one.get("ports")
+        if (
+            isinstance(ends, list)
+            and isinstance(ports, list)
+            and len(ends) == len(ports) == 2
+            and all(isinstance(end, str) and end in switches for end in ends)
+            and ends[0] != ends[1]
+            and all(type(port) is int and 1 <= port <= PORT_HIGHEST for port in ports)
+        ):
+            for end, port in zip(ends, ports, strict=True):
+                self.port(where, end, port)
+            return ends[0], ports[0], ends[1], ports[1]
+        self.fault(where, "needs two switches in 'between' and two 'ports'")
+        return None
+
+    def member(
+        self, where: str, one: Mapping[str, Any], switches: Mapping[str, int], names: set[str]
+    ) -> Member:
+        """Return a member; what is at fault has some value."""
+        name = self.name(where, one)
+        mac = one.get("mac")
+        if not isinstance(mac, str) or _MAC.fullmatch(mac) is None:
+            self.fault(f"{where}.mac", f"{_shown(mac)} is no MAC address, like 02:00:00:00:00:01")
+            mac = "0"
+        elif int(mac[:2], 16) & 1 or not int(mac.replace(":", ""), 16):
+            self.fault(f"{where}.mac", f"'{mac}' is not the address of one station")
+        switch = one.get("switch")
+        if not isinstance(switch, str) or switch not in switches:
+            self.fault(f"{where}.switch", f"no switch {_shown(switch)}")
+            switch = None
+        port = self.whole(where, one, "port", PORT_HIGHEST, "an OpenFlow port number is needed")
+        if switch is not None and port is not None:
+            self.port(where, switch, port)
+        ipv4 = self.address(where, one, "ipv4", ipaddress.IPv4Address)
+        ipv6 = self.address(where, one, "ipv6", ipaddress.IPv6Address)
+        rate = None
+        if "rate_kbps" in one:
+            rate = self.whole(where, one, "rate_kbps", RATE_HIGHEST)
+        peers = one.get("peers")
+        if peers is not None and not isinstance(peers, list):
+            self.fault(f"{where}.peers", "is not a list of names of members")
+            peers = None
+        for peer in peers or ():
+            if not isinstance(peer, str) or peer not in names:
+                self.fault(f"{where}.peers", f"no member {_shown(peer)}")
+        known = None if peers is None else frozenset(one for one in peers if isinstance(one, str))
+        number = int(mac.replace(":", ""), 16)
+        return Member(name or "", switch or "", port or 0, number, ipv4, ipv6, rate, known)
+
+    def address(
+        self,
+        where: str,
+        one: Mapping[str, Any],
+        key: str,
+        kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address],
+    ) -> int | None:
+        """Return the address of one interface, where one is given."""
+        if key not in one:
+            return None
+        value, where = one[key], f"{where}.{key}"
         try:
-            addresses.append(int(kind(one[key])) if key in one else None)
+            if not isinstance(value, str) or "%" in value:
+                raise ValueError(f"{_shown(value)} is no address")
+            found = kind(value)
         except ValueError as error:
-            faults.append(f"{where}.{key}: {error}")
-            addresses.append(None)
-    peers = one.get("peers")
-    strangers = (peer for peer in peers or () if peer not in names)
-    faults += [f"{where}.peers: no member '{peer}'" for peer in strangers]
-    return Member(
-        str(one.get("name")),
-        str(one.get("switch")),
-        one["port"] if isinstance(one.get("port"), int) else 0,
-        int(mac.replace(":", ""), 16),
-        addresses[0],
-        addresses[1],
-        one.get("rate_kbps"),
-        None if peers is None else frozenset(peers),
-    )
+            self.fault(where, str(error))
+            return None
+        if found.is_multicast or found.is_unspecified or found.is_loopback or value == BROADCAST:
+            self.fault(where, f"'{value}' is not the address of one interface")
+        return int(found)
 
 
-def _twice(key: str, elements: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """Name what two elements of a list both have and only one may have."""
-    seen: dict[tuple[str, object], int] = {}
-    for place, one in enumerate(elements):
-        for field, value in one.items():
-            first = seen.setdefault((field, value), place)
-            if value is not None and first != place:
-                yield f"{key}[{place}].{field}: the same as of {key}[{first}]"
+def _shown(value: object) -> str:
+    """Write a value of a file in a message."""
+    if isinstance(value, dict | list):
+        return "a list" if isinstance(value, list) else "an object"
+    return f"'{str(value)[:40]}'"
 
 
 def exchange_rules(exchange: Exchange) -> tuple[Switch, ...]:

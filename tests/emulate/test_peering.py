@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -102,12 +104,90 @@ def test_all_faults_of_a_member_file_are_told_at_once() -> None:
         "members[1].mac: '02-00' is no MAC address, like 02:00:00:00:00:01",
         "members[1].switch: no switch 'right'",
         "members[1].ipv4: Expected 4 octets in '1.2.3'",
-        "members[3].port: an OpenFlow port number is needed",
+        "members[2].port: the same as of members[0]",
+        "members[3].port: an OpenFlow port number is needed, from 1 to 0xffffff00",
         "members[3].peers: no member 'x'",
         "members[1].name: the same as of members[0]",
-        "members[2].port: the same as of members[0]",
         "members[2].mac: the same as of members[0]",
     ]
+
+
+GOOD: dict[str, Any] = {
+    "format": FORMAT,
+    "switches": [{"name": "s1", "datapath_id": 1}, {"name": "s2", "datapath_id": 2}],
+    "trunks": [{"between": ["s1", "s2"], "ports": [10, 11]}],
+    "members": [
+        {"name": "m1", "switch": "s1", "port": 1, "mac": "02:00:00:00:00:01", "ipv4": "10.0.0.1"},
+        {"name": "m2", "switch": "s2", "port": 1, "mac": "02:00:00:00:00:02", "peers": ["m1"]},
+    ],
+}
+
+FAULTY: list[tuple[tuple[Any, ...], object]] = [
+    *((("members", 0, "rate_kbps"), value) for value in (-1, 0, 1.5, True, 2**40, "5", None, [1])),
+    *((("members", 0, "port"), value) for value in (-1, 0, True, 2**40, 10, 0xFFFFFF01, "1", None)),
+    *((("members", 0, "mac"), one) for one in ("ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00")),
+    (("members", 0, "mac"), 1),
+    (("members", 0, "mac"), "01:00:5e:00:00:01"),
+    *((("switches", 0, "datapath_id"), value) for value in (-1, 0, 2**70, 2, True, "1", 1.0)),
+    *((("switches", 0, "name"), value) for value in ("s2", ["s1"], None, "", "a\nb")),
+    *((("trunks", 0, "ports"), one) for one in (["10", "11"], [-1, 2**50], [0, 11], 7, [True, 2])),
+    *((("trunks", 0, "between"), value) for value in (["s1", "s1"], [["s1"], "s2"], "s1", None)),
+    (("members", 0, "name"), {}),
+    *((("members", 0, "name"), value) for value in (None, 7, "m2")),
+    *((("members", 0, "ipv4"), value) for value in (1, "224.0.0.1", "0.0.0.0", True, None, "::1")),
+    *((("members", 0, "ipv4"), value) for value in ("255.255.255.255", "127.0.0.1")),
+    *((("members", 0, "ipv6"), value) for value in ("::", "ff02::1", "fe80::1%eth0", 1)),
+    *((("members", 1, "peers"), value) for value in (7, ["x"], [["m1"]], "m1", {"m1": 1})),
+    *((("members", 0, key), "5Mbps") for key in ("rate", "ip", "Mac", "\x1b")),
+    *(((key,), value) for key in ("switches", "members", "trunks") for value in (7, {"a": 1}, [1])),
+    (("more",), 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "value"), FAULTY, ids=str)
+def test_every_fault_is_told_with_its_place(place: tuple[Any, ...], value: object) -> None:
+    read_exchange(json.dumps(GOOD))
+    data = deepcopy(GOOD)
+    inner = data
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    with pytest.raises(ValueError, match=rf"(?m)^{place[0]}") as caught:
+        read_exchange(json.dumps(data))
+    told = str(caught.value)
+    where = place[0] if len(place) == 1 else f"{place[0]}[{place[1]}]"
+    second = f"{place[0]}[1].{place[-1]}"  # what two have is told at the second
+    assert where in told or second in told
+    assert told.replace("\n", "").isprintable()
+
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]),
+    st.just({}), st.sampled_from(["s1", "m1", 1, 2, 10]), st.lists(st.integers(), max_size=3),
+)  # fmt: skip
+
+
+@given(st.data())
+def test_whatever_a_member_file_holds_it_is_taken_or_refused(data: st.DataObject) -> None:
+    changed = deepcopy(GOOD)
+    for _ in range(data.draw(st.integers(1, 4))):
+        inner: Any = changed
+        while True:
+            keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
+            if not keys:
+                break
+            key = data.draw(st.sampled_from(keys))
+            deeper = isinstance(inner[key], dict | list) and data.draw(st.booleans())
+            if not deeper:
+                inner[key] = data.draw(JUNK)
+                break
+            inner = inner[key]
+    try:
+        found = read_exchange(json.dumps(changed))
+    except ValueError:
+        return
+    for switch in exchange_rules(found):
+        assert len({(rule.table, rule.priority, rule.match) for rule in switch.rules}) > 0
 
 
 @pytest.mark.parametrize(
