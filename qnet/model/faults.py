@@ -14,8 +14,6 @@ from qnet.units import Dimension, describe
 
 _HUGE = re.compile(r"-?[0-9]{19,}")
 
-NAME_RULE = "a name has letters, digits, '-', '_' and '.', no spaces, and at most 63 characters"
-
 
 def file_keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return the fields of a model by their spelling in files."""
@@ -163,7 +161,6 @@ _SAYINGS: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
     "greater_than": lambda shown, ctx: f"{shown} is out of range; more than {ctx['gt']}",
     "literal_error": lambda shown, ctx: f"{shown} is none of {ctx['expected']}",
     "string_type": _not_text,
-    "string_pattern_mismatch": lambda shown, _: f"{shown} is not a name; {NAME_RULE}",
     "string_too_long": lambda shown, ctx: (
         f"{shown} is too long; at most {ctx['max_length']:,} characters"
     ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, NamedTuple
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -209,12 +211,62 @@ Place = Annotated[
     ),
 ]
 
+NAME_RULE = (
+    "a name has letters and digits of any script, '-', '_' and '.', begins with a letter or a "
+    "digit, and has at most 63 characters"
+)
+NAME_HIGHEST, NAME_BYTES_HIGHEST = 63, 200
+"""The second is for scripts beyond the basic plane: names become names of files."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+"""Hangul fillers: letters by their category, and nothing to be seen."""
+
+
+def _check_name(name: str) -> str:
+    if _PLAIN_NAME.fullmatch(name) is None:
+        fault = _name_fault(name)
+        if fault:
+            raise ValueError(f"{describe(name)} is not a name; {fault}")
+    return name
+
+
+def _name_fault(name: str) -> str:
+    """Say what is wrong with a name that is not of plain letters only; nothing where it is none."""
+    for place, char in enumerate(name):
+        kind = unicodedata.category(char)
+        letter = (kind[0] == "L" or kind == "Nd") and char not in _BLANK_LETTERS
+        if not (letter or (place and (char in "_.-" or kind in ("Mn", "Mc")))):
+            where = "cannot begin it" if char in "_.-" or kind[0] == "M" else "cannot be in it"
+            return f"{_describe_character(char)} {where}: {NAME_RULE}"
+    if not name or len(name) > NAME_HIGHEST or len(name.encode()) > NAME_BYTES_HIGHEST:
+        return NAME_RULE
+    composed = unicodedata.normalize("NFC", name)
+    if composed != name:
+        marks = [char for char in name if unicodedata.combining(char)]
+        which = _describe_character(marks[0]) if marks else "a character"
+        return f"{which} stands apart from its letter; write '{composed}', with both in one (NFC)"
+    return ""
+
+
+def _describe_character(char: str) -> str:
+    title = unicodedata.name(char, "")
+    shown = f"'{char}' " if char.isprintable() and not unicodedata.combining(char) else ""
+    return f"{shown}U+{ord(char):04X}{f' {title}' if title else ''}"
+
+
 Name = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^[A-Za-z0-9\u4e00-\u9fff][A-Za-z0-9_.\u4e00-\u9fff-]*$", max_length=63
+    AfterValidator(_check_name),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": NAME_HIGHEST,
+            # No classes of characters: of those not all editors know the same.
+            "pattern": r"^[^\s!-/:-@\[-`{-~][^\s!-,/:-@\[-^`{-~]*$",
+        }
     ),
 ]
-"""A name without spaces: letters, digits, Chinese characters, '-', '_' and '.'."""
+"""A name without spaces, in letters of any script; two that look alike are one (NFC)."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]

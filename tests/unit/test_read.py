@@ -329,3 +329,56 @@ def test_of_very_many_faults_the_first_are_told_and_all_are_counted(tmp_path: Pa
     assert lines[0].startswith(f"{path}:4:")
     assert lines[-2:] == ["and 11,900 more", "12000 problems; nothing was run"]
     assert len(lines) == 102
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Zürich", "São-Paulo", "서울", "庆阳", "Ελλάδα", "Нур-Султан", "القاهرة", "दिल्ली"),
+        *("กรุงเทพ", "a" * 63, "٣"),
+    ],
+)  # fmt: skip
+def test_names_are_of_any_script(name: str, tmp_path: Path) -> None:
+    assert name_faults(name, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a b", "' ' U+0020 SPACE cannot be in it"),
+        ("a/b", "'/' U+002F SOLIDUS cannot be in it"),
+        ("-a", "'-' U+002D HYPHEN-MINUS cannot begin it"),
+        ("\u0301a", "U+0301 COMBINING ACUTE ACCENT cannot begin it"),
+        ("Zu\u0308rich", "U+0308 COMBINING DIAERESIS stands apart from its letter; write 'Zürich'"),
+        ("\u212b", "a character stands apart from its letter; write '\u00c5'"),
+        ("a\u200bb", "U+200B ZERO WIDTH SPACE cannot be in it"),
+        ("a\u202eb", "U+202E RIGHT-TO-LEFT OVERRIDE cannot be in it"),
+        ("a\u3164b", "U+3164 HANGUL FILLER cannot be in it"),
+        ("a😀", "'😀' U+1F600 GRINNING FACE cannot be in it"),
+        ("$(id)", "'$' U+0024 DOLLAR SIGN cannot be in it"),
+        ("a;b", "';' U+003B SEMICOLON cannot be in it"),
+        ("a" * 64, "at most 63 characters"),
+        ("\U00020000" * 60, "at most 63 characters"),
+        ("", "at most 63 characters"),
+    ],
+)
+def test_the_character_that_is_wrong_in_a_name_is_told(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    (fault,) = name_faults(name, tmp_path)
+    assert said in fault
+
+
+def name_faults(name: str, folder: Path) -> list[str]:
+    data = {
+        "title": "t",
+        "nodes": [{"name": name}, {"name": "other"}],
+        "links": [{"between": ["other", "x"], "rate": "1Gbps", "length": "1km"}],
+    }
+    path = folder / "net.yaml"
+    path.write_text(yaml.safe_dump(data, allow_unicode=True))
+    try:
+        read_topology(str(path))
+    except InputError as error:
+        return [one.message for one in error.problems if one.where == "nodes[0].name"]
+    return []
