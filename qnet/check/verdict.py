@@ -113,7 +113,7 @@ def judge(
     What the emulation saw of single frames counts with the rest; it carries a sample of the load,
     so that rates are not taken from it.
     """
-    if emulation is not None:
+    if emulation is not None and not emulation.void:
         observations = [*observations, emulation.observation]
     seen = _Seen(
         {run.witness: {one.name: one for one in run.streams} for run in observations},
@@ -133,7 +133,7 @@ def judge(
     failed = findings or any(row.outcome == "fail" for row in rows)
     return Verdict(
         title=f"{profile.title} on {topology.title}",
-        outcome="fail" if failed else "pass",
+        outcome="fail" if failed else "unknown" if emulation and emulation.void else "pass",
         findings=_first(findings, FINDINGS_LISTED, "findings"),
         rows=rows,
         assumptions=(*topology.assumptions, *profile.assumptions, *_map_lengths(topology)),
@@ -175,6 +175,8 @@ def _emulated_findings(emulation: Emulation | None) -> list[str]:
     if emulation is None:
         return []
     found = [f"emulated: {words}" for words in emulation.findings]
+    if emulation.void:
+        return found
     found += [
         f"witnesses disagree: {one.name}: emulated and simulated latency of one frame differ by "
         f"{one.difference_ps} ps, of which {emulation.rounding_ps} ps may be rounding; emulated "
@@ -500,6 +502,10 @@ def _emulation_notes(
     if emulation is None:
         return (_note("emulated", runs.get("emulated")),)
     late = emulation.lateness
+    void = (
+        f"emulated: not known: {emulation.void}; nothing that frames did counts, and a run on a "
+        "machine with less to do, or with a larger --dilation, would decide it",
+    )
     whose = emulation.controller
     whose = f"controller at {whose}" if whose.startswith("tcp:") else whose
     reached_ps = emulation.observation.duration_ps
@@ -514,6 +520,7 @@ def _emulation_notes(
         else f"time stretched {emulation.dilation} times"
     )
     return (
+        *(void if emulation.void else ()),
         f"emulated ({emulation.tier}): {emulation.frames:,} frames through {emulation.switches} "
         f"real switches with {emulation.rules:,} rules of the {whose}, "
         f"{emulation.hops:,} times through a switch; the rest of the load simulated around them",

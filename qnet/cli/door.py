@@ -25,6 +25,9 @@ INPUT, MACHINE, OURS, UNREAD = 2, 3, 70, 141
 nobody read the answer of a verb that has no verdict (128 + SIGPIPE).
 """
 
+NOT_KNOWN = 4
+"""Exit code: no promise is broken, and at least one is not known to be kept."""
+
 JUDGES = {"run", "plan", "check", "simulate", "gates", "emulate"}
 """Verbs whose exit code is a verdict."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qnet.cli.door import cannot_be_written
+from qnet.cli.door import NOT_KNOWN, cannot_be_written
 from qnet.cli.output import say, say_json
 from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
 
@@ -450,5 +450,5 @@ def answer(
             print_witnesses(emulation, Console())
         if left.out is not None:
             say(f"report: {left.out / 'report.html'}")
-    if verdict.outcome == "fail":
-        sys.exit(1)
+    if verdict.outcome != "pass":
+        sys.exit(1 if verdict.outcome == "fail" else NOT_KNOWN)

@@ -17,6 +17,13 @@ from pathlib import Path
 from typing import IO
 
 from qnet.emulate import cleanup, ovs
+from qnet.emulate.watch import TestbedBroken, failure, how, is_stopped
+from qnet.errors import QnetError
+
+WHO = "the process that holds the emulated network"
+
+UNSHARE_KILLED = "unshare: sigprocmask unblock failed"
+"""What unshare 2.38 says when its child was killed: it cannot end itself in the same way."""
 
 
 def missing() -> str | None:
@@ -69,6 +76,39 @@ def start(
     return child
 
 
+def stands_still(child: subprocess.Popen[bytes]) -> bool:
+    """Tell whether the first process in a child's namespaces has been stopped."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text()
+        return any(is_stopped(int(one)) for one in text.split())
+    return False
+
+
+class ChildFailed(QnetError):
+    """Something of qnet's own went wrong in a child: its traceback."""
+
+    exit_code = 70
+
+
+def broken(folder: Path, code: int, words: IO[str]) -> QnetError:
+    """Return why a child ended before it had said what it was to say, as far as that is known."""
+    why = failure(folder)
+    if why is not None:
+        return TestbedBroken(why)
+    last = last_words(words, 100)
+    if "Traceback (most recent call last)" in last:
+        return ChildFailed(f"{WHO} failed:\n{last}")
+    if UNSHARE_KILLED in last:
+        return TestbedBroken(f"{WHO} ended (signal 9), so nothing was judged")
+    said = f"; its last words:\n{last}" if last else ""
+    return TestbedBroken(f"{WHO} ended ({how(code)}), so nothing was judged{said}")
+
+
+def stopped() -> TestbedBroken:
+    """Return the error for a child that stands still."""
+    return TestbedBroken(f"{WHO} is stopped (SIGSTOP), so nothing was judged")
+
+
 def end(child: subprocess.Popen[bytes]) -> None:
     """End the child and, by the kernel, all that is in its namespaces; nothing if it has ended."""
     if child.poll() is None:
@@ -77,8 +117,8 @@ def end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def last_words(words: IO[str]) -> str:
-    """Return the end of what a child wrote."""
+def last_words(words: IO[str], most: int = 12) -> str:
+    """Return the last lines of what a child wrote."""
     words.flush()
     words.seek(0)
-    return "\n".join(words.read().strip().splitlines()[-12:])
+    return "\n".join(words.read().strip().splitlines()[-most:])

@@ -41,6 +41,10 @@ class Attached(ABC):
         """Return the nodes whose switches have no connection to a controller."""
 
     @abstractmethod
+    def confirm(self) -> None:
+        """Raise TestbedBroken when a switch is not at work: before a loss is blamed on others."""
+
+    @abstractmethod
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""
 

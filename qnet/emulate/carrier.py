@@ -27,6 +27,7 @@ from qnet.emulate.net import Net
 from qnet.emulate.relay import SOCKET
 from qnet.emulate.tier import JOB
 from qnet.emulate.trips import Follower, Outage
+from qnet.emulate.watch import Guard, blaming
 from qnet.emulate.wires.kernels.tables import HOST_END, SWITCH_END
 from qnet.emulate.wires.run import (
     ETH_P_ALL,
@@ -90,6 +91,7 @@ class Carrier:
             "run": self.run,
             "tables": self.net.tables,
             "fence": self.net.ovs.fence,
+            "confirm": self.net.confirm,
             "disconnected": self.net.disconnected,
             "entry_count": self.net.entry_count,
         }
@@ -223,10 +225,13 @@ def main() -> None:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
             nodes = [node.name for node in topology.nodes]
-            with Net(topology, nodes, every, folder, [target], hosts_ask=True) as net:
-                carrier = Carrier(net)
-                line.send(None)
-                carrier.serve(line)
+            net = Net(topology, nodes, every, folder, [target], hosts_ask=True)
+            with Guard(folder) as guard, blaming(guard.parts):
+                guard.add(net.parts)
+                with net:
+                    carrier = Carrier(net)
+                    line.send(None)
+                    carrier.serve(line)
         except QnetError as error:
             line.send(error)
 

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from qnet.emulate.watch import is_stopped
+
 END_S = 5.0
 """Time that a process has to end by itself when asked."""
 
@@ -25,7 +27,9 @@ def tied(command: Sequence[str]) -> list[str]:
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """Ask a process to end, and kill it if it does not."""
+    """Ask a process to end, and kill it if it does not, or cannot hear."""
+    if is_stopped(process.pid):
+        process.kill()
     process.terminate()
     try:
         process.wait(END_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import queue
@@ -22,10 +23,14 @@ from typing import IO, Any, Literal
 import qnet
 from qnet.emulate.child import end, tied
 from qnet.emulate.held import Held
+from qnet.emulate.watch import LOOK_S, Part, Watch
 from qnet.errors import EnvironmentMissing, QnetError
 
 START_S = 30.0
 """Longest wait for a controller to listen; it takes about a second."""
+
+LINES_SHOWN = 8
+LINE_BYTES = 4096
 
 KEPT = 10_000
 """Events that nobody has asked for yet; older ones are forgotten."""
@@ -87,7 +92,8 @@ class Controller(Held):
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._incoming: queue.Queue[Event | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
-        self._words: IO[str] | None = None
+        self._words: IO[bytes] | None = None
+        self._reader: threading.Thread | None = None
         self._open = ExitStack()
 
     @property
@@ -107,7 +113,9 @@ class Controller(Held):
             known = environment.get("PYTHONPATH", "")
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(self.modules), known]))
         with ExitStack() as begun:
-            self._words = begun.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
+            self._words = begun.enter_context(tempfile.TemporaryFile())
+            flags = fcntl.fcntl(self._words, fcntl.F_GETFL) | os.O_APPEND
+            fcntl.fcntl(self._words, fcntl.F_SETFL, flags)
             self._open = begun.pop_all()
         self._process = subprocess.Popen(
             tied(command),
@@ -116,18 +124,28 @@ class Controller(Held):
             stdout=subprocess.PIPE,
             stderr=self._words,
             text=True,
+            errors="replace",
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        listening = (self._process, self._words)
+        self._reader = threading.Thread(target=self._listen, args=listening, daemon=True)
+        self._reader.start()
         self.wait(lambda event: event["event"] == "listening", START_S)
 
     def close(self) -> None:
         """End the process; may be called again."""
-        if self._process is not None:
-            end(self._process)
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            end(process)
+        if self._reader is not None:
+            self._reader.join()
         self._words = None
         self._open.close()
+
+    def parts(self) -> list[Part]:
+        """Return the process, for who looks whether it is at work."""
+        process = self._process
+        return [] if process is None else [Part("the controller", process, self.words)]
 
     def wait(self, wanted: Callable[[Event], bool], seconds: float) -> Event:
         """Return the first wanted event that no call has returned yet; the others are kept."""
@@ -158,14 +176,19 @@ class Controller(Held):
         return found
 
     def _until(self, deadline: float) -> Iterator[Event]:
+        watch = Watch()
         while (left := deadline - time.monotonic()) > 0:
-            with contextlib.suppress(queue.Empty):
-                event = self._incoming.get(timeout=min(left, 1.0))
-                if event is None:
-                    raise ControllerFailure(f"the controller ended{self._said()}")
-                yield event
+            try:
+                event = self._incoming.get(timeout=min(left, LOOK_S))
+            except queue.Empty:
+                watch.check(self.parts())
+                continue
+            if event is None:
+                watch.blame(self.parts)
+                raise ControllerFailure(f"the controller closed its output{self._said()}")
+            yield event
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
+    def _listen(self, process: subprocess.Popen[str], words: IO[bytes]) -> None:
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
@@ -173,15 +196,21 @@ class Controller(Held):
                     event = json.loads(line)
                     if isinstance(event, dict) and "event" in event:
                         self._incoming.put(event)
+                        continue
+                os.write(words.fileno(), line.encode())
         self._incoming.put(None)
 
-    def _said(self) -> str:
+    def words(self, most: int = LINES_SHOWN) -> str:
+        """Return the last lines that the process wrote, output and log alike, events aside."""
         if self._words is None:
             return ""
-        self._words.flush()
-        self._words.seek(0)
-        lines = self._words.read().strip().splitlines()[-8:]
-        return "".join(f"\n  {line}" for line in lines)
+        size = os.fstat(self._words.fileno()).st_size
+        begin = max(size - LINES_SHOWN * LINE_BYTES, 0) if most == LINES_SHOWN else 0
+        text = os.pread(self._words.fileno(), size - begin, begin).decode(errors="replace")
+        return "\n".join(text.strip().splitlines()[-most:])
+
+    def _said(self) -> str:
+        return "".join(f"\n  {line}" for line in self.words().splitlines())
 
 
 def _free_port() -> int:

@@ -11,19 +11,22 @@ import contextlib
 import pickle
 import shutil
 import socket
+import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from qnet.emulate import apart, cleanup
 from qnet.emulate.attached import Attached
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
-from qnet.emulate.ovs import SwitchFailure
 from qnet.emulate.relay import Relay
 from qnet.emulate.tier import JOB
 from qnet.emulate.trips import Delivery, Outage, Trip
+from qnet.emulate.watch import LOOK_S, STOPPED_S
 from qnet.emulate.wiring import Wiring, refuse_one_way
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.topology import Topology
@@ -50,6 +53,8 @@ class Distant(Attached, Held):
         self._open = ExitStack()
         self._words: Any = None
         self._line: Connection | None = None
+        self._folder: Path | None = None
+        self._child: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
         """End the child and all that is in its namespaces; may be called at any time, and again."""
@@ -72,6 +77,7 @@ class Distant(Attached, Held):
             inherited = (childs.fileno(),)
             child = apart.start("qnet.emulate.carrier", folder, self._words, inherited=inherited)
             self._open.callback(apart.end, child)
+        self._folder, self._child = folder, child
         self._hear()
 
     def _ask(self, what: str, *arguments: object) -> Any:
@@ -82,11 +88,19 @@ class Distant(Attached, Held):
 
     def _hear(self) -> Any:
         assert self._line is not None
+        assert self._child is not None
+        assert self._folder is not None
+        since: float | None = None
         try:
+            while not self._line.poll(LOOK_S):
+                if not apart.stands_still(self._child):
+                    since = None
+                elif time.monotonic() - (since := since or time.monotonic()) > STOPPED_S:
+                    raise apart.stopped()
             answer = self._line.recv()
         except (EOFError, OSError):
-            last = apart.last_words(self._words)
-            raise SwitchFailure(f"the switches' process ended\n{last}") from None
+            code = self._child.wait()
+            raise apart.broken(self._folder, code, self._words) from None
         if isinstance(answer, QnetError):
             raise answer
         return answer
@@ -143,6 +157,10 @@ class Distant(Attached, Held):
     def fence(self) -> None:
         """Make rule changes hold for every later frame, in all switches."""
         self._ask("fence")
+
+    def confirm(self) -> None:
+        """Raise TestbedBroken when a switch or a host is not at work."""
+        self._ask("confirm")
 
     def disconnected(self) -> list[str]:
         """Return the nodes whose switches have no connection to the controller."""

@@ -22,8 +22,9 @@ from typing import NamedTuple
 from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
-from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
+from qnet.emulate.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort
 from qnet.emulate.trips import MAGIC, TRAILER_BYTES, Follower, Outage
+from qnet.emulate.watch import LOOK_S, Part, Watch
 from qnet.emulate.wiring import HOST_PORT, Wiring
 
 OUTSTANDING = 24
@@ -111,10 +112,12 @@ class Fabric(Attached, Held):
         self._entries: dict[int, tuple[Entry, list[Out]]] = {}
         self._key = 0
         self._down: set[tuple[str, int]] = set()
+        self._watch = Watch()
+        self._next_check = 0.0
 
     def _start(self) -> None:
         for node, numbers in self.ports.items():
-            ovs = Ovs()
+            ovs = Ovs(whose=node)
             self._nodes[node] = _Node(node, ovs)
             ovs.__enter__()
             bridge = Bridge(
@@ -127,6 +130,7 @@ class Fabric(Attached, Held):
         for one in self._nodes.values():
             for number in self.ports[one.name]:
                 end = one.ovs.connect(f"p{number}")
+                end.settimeout(LOOK_S)
                 one.sockets[number] = end
                 self._place[end.fileno()] = (one, number)
                 self._rest[end.fileno()] = bytearray()
@@ -191,12 +195,16 @@ class Fabric(Attached, Held):
             self._nodes[entry.node].waiting.append(self._key)
         self.frames += len(entries)
         busy = {entry.node: self._nodes[entry.node] for entry in entries}
+        since = time.monotonic()
         while busy:
             for one in busy.values():
                 self._feed(one)
-            if not self._take(PATIENCE_MS if self._hopeful(busy.values()) else 0):
+            if self._take(PATIENCE_MS if self._hopeful(busy.values()) else 0):
+                since = time.monotonic()
+            else:
                 for one in busy.values():
                     self._settle(one)
+                self._check_pace(since, busy.values())
             busy = {name: one for name, one in busy.items() if one.waiting or one.outstanding}
         return [sorted(self._entries[key][1]) for key in keys]
 
@@ -205,6 +213,14 @@ class Fabric(Attached, Held):
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.follower.look(max(left, 0.001))
+
+    def confirm(self) -> None:
+        """Raise TestbedBroken when a switch is not at work: before a loss is blamed on others."""
+        self._watch.blame(self.parts, 0)
+
+    def parts(self) -> list[Part]:
+        """Return the daemons of all switches, for who looks whether they are at work."""
+        return [part for one in self._nodes.values() for part in one.ovs.parts()]
 
     def disconnected(self) -> list[str]:
         """Return the switches that have no connection to a controller."""
@@ -221,6 +237,16 @@ class Fabric(Attached, Held):
             self._entries[key][0].copies is not None for one in busy for key in one.outstanding
         )
 
+    def _check_pace(self, since: float, busy: Iterable[_Node]) -> None:
+        """Look at switches that have taken nothing for a while; raise when it was long."""
+        waited = time.monotonic() - since
+        if waited > LOOK_S:
+            for one in busy:
+                one.ovs.check()
+        if waited > READY_S:
+            names = ", ".join(one.name for one in busy if one.waiting or one.outstanding)
+            raise SwitchFailure(f"{names}: frames were not taken in {READY_S:.0f} s")
+
     def _feed(self, one: _Node) -> None:
         while one.waiting and len(one.outstanding) < OUTSTANDING:
             key = one.waiting.popleft()
@@ -234,16 +260,25 @@ class Fabric(Attached, Held):
         return one is not None and self._send(one, port, data)
 
     def _look(self, seconds: float) -> bool:
+        if time.monotonic() >= self._next_check:
+            self._watch.check(self.parts())
+            self._next_check = time.monotonic() + LOOK_S
         return self._take(math.ceil(seconds * 1000))
 
     def _send(self, one: _Node, port: int, data: bytes) -> bool:
         if (one.name, port) in self._down:
             return False
-        try:
-            one.sockets[port].sendall(len(data).to_bytes(2, "big") + data)
-        except OSError as error:
-            one.ovs.check()
-            raise SwitchFailure(f"{one.name}: port {port} takes no frame: {error}") from error
+        left = memoryview(len(data).to_bytes(2, "big") + data)
+        give_up = time.monotonic() + READY_S
+        while left:
+            try:
+                left = left[one.sockets[port].send(left) :]
+            except TimeoutError as error:
+                one.ovs.check()
+                if time.monotonic() > give_up:
+                    raise one.ovs.broken(f"port {port} takes no frame") from error
+            except OSError as error:
+                raise one.ovs.broken(f"port {port} takes no frame: {error}") from error
         one.sent += 1
         return True
 
@@ -252,10 +287,12 @@ class Fabric(Attached, Held):
         events = self._poll.poll(patience_ms / 1000)
         for handle, _ in events:
             one, number = self._place[handle]
-            received = one.sockets[number].recv(1 << 18)
+            try:
+                received = one.sockets[number].recv(1 << 18)
+            except OSError as error:
+                raise one.ovs.broken(f"port {number} closed: {error}") from error
             if not received:
-                one.ovs.check()
-                raise SwitchFailure(f"{one.name}: port {number} closed")
+                raise one.ovs.broken(f"port {number} closed")
             rest = self._rest[handle]
             rest += received
             while len(rest) >= 2 and len(rest) >= (size := int.from_bytes(rest[:2], "big")) + 2:
@@ -301,7 +338,9 @@ class Fabric(Attached, Held):
     def settle(self) -> None:
         """Read copies that nobody expected, out of all switches; they are in `strays` then."""
         for one in self._nodes.values():
+            since = time.monotonic()
             while one.ovs.frames_seen() < one.sent:
+                self._check_pace(since, [one])
                 time.sleep(0.001)
             self._drain(one)
         self.strays.sort()

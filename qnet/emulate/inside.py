@@ -22,6 +22,7 @@ from pathlib import Path
 from qnet.emulate.audit import audit
 from qnet.emulate.captures import HOST, Sight, write_captures
 from qnet.emulate.case import Case, Member
+from qnet.emulate.compare import SHIPPED
 from qnet.emulate.flows import Flow, Lane, dscp_of, flows_of
 from qnet.emulate.hosts import HEADER_BYTES, host_frame, is_whole
 from qnet.emulate.kernels import TIME
@@ -43,6 +44,7 @@ from qnet.emulate.tier import (
     LostFrame,
     Options,
 )
+from qnet.emulate.watch import Guard, blaming
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.run import (
     PATIENCE_NS,
@@ -95,9 +97,16 @@ class Run:
     """One run, from the network's first device to the result."""
 
     def __init__(
-        self, folder: Path, topology: Topology, profile: Profile, plan: Plan, options: Options
+        self,
+        folder: Path,
+        topology: Topology,
+        profile: Profile,
+        plan: Plan,
+        options: Options,
+        guard: Guard,
     ) -> None:
         self.folder, self.options = folder, options
+        self.guard = guard
         self.topology, self.profile, self.plan = topology, profile, plan
         self.found = owners(topology, profile, plan)
         names = {self.found[source].name for source in options.sample}
@@ -157,17 +166,12 @@ class Run:
             app = None
             if outside is None:
                 app = stack.enter_context(reservation(self.rules, self.folder))
+                self.guard.add(app.parts)
             target = f"unix:{self.folder / SOCKET}" if app is None else app.target
-            net = stack.enter_context(
-                Net(
-                    self.topology,
-                    nodes,
-                    ports,
-                    self.folder,
-                    [target],
-                    hosts_ask=app is None and not self.options.arp,
-                )
-            )
+            asks = app is None and not self.options.arp
+            net = Net(self.topology, nodes, ports, self.folder, [target], hosts_ask=asks)
+            self.guard.add(net.parts)
+            stack.enter_context(net)
             self.lap("network")
             if app is not None:
                 self.say(f"lay {sum(len(one.rules) for one in self.rules)} rules")
@@ -192,16 +196,18 @@ class Run:
             self.ends = net.ends
             self.lap("rules")
             emulated = self._emulate(net)
-            return emulated if outside is None else self._judged(net, emulated, outside)
+            if outside is None and not emulated.void:
+                return emulated
+            return self._judged(net, emulated)
 
-    def _judged(self, net: Net, emulated: Emulated, controller: str) -> Emulated:
-        """Judge the rules that a stranger's controller has laid, by themselves."""
+    def _judged(self, net: Net, emulated: Emulated) -> Emulated:
+        """Judge the rules by themselves: those of a stranger's controller, or of a void run."""
         tables = [net.tables(node) for node in net.nodes]
         faults = audit(self.wiring, self.flows, tables)
         return replace(
             emulated,
-            controller=controller,
-            rules=sum(len(one.rules) for one in tables),
+            controller=self.options.controller or SHIPPED,
+            rules=sum(len(one.rules) + len(one.unread) for one in tables),
             findings=(*map(str, faults), *emulated.findings),
         )
 
@@ -219,6 +225,7 @@ class Run:
         while True:
             attempts += 1
             emulator, commands = self._attempt(net, dilation, budget_s)
+            self.guard.settle()
             late = emulator.lateness()
             share_ppm = late.violations * 1_000_000 // max(late.put_in, 1)
             self.lap(f"emulation at {dilation}")
@@ -285,19 +292,23 @@ class Run:
         sample = self._emulator(net.ends, self._probes(net), CALIBRATION_DILATION)
         sample.open(net.namespace)
         be_quick()
+        self.guard.by_hand = True
         try:
             sample.start()
             begun_ns = time.monotonic_ns()
             spent_ns = 0
             while not sample.finished and spent_ns < CALIBRATION_NS:
                 sample.step()
+                self.guard.look()
                 spent_ns = time.monotonic_ns() - begun_ns
                 self.say("calibrate", spent_ns, CALIBRATION_NS)
                 if sample.lateness().came_out >= CALIBRATION_FRAMES:
                     break
         finally:
+            self.guard.by_hand = False
             as_usual()
             sample.close()
+        self.guard.settle()
         late = sample.lateness()
         stay_ns = (quantile_ps(late.inside, MOST_PPB) or 0) // 1000
         windows = max(sample.reached_ps // sample.window_ps, 1)
@@ -374,6 +385,7 @@ class Run:
         cuts = sorted(self.options.cuts, key=lambda one: -one.at_ps)
         give_up = math.inf if budget_s is None else time.monotonic() + budget_s
         be_quick()
+        self.guard.by_hand = True
         try:
             try:
                 emulator.start()
@@ -386,6 +398,7 @@ class Run:
                 due_ns = emulator.entered_ns(cuts[-1].at_ps) if cuts else None
                 soon_ns = time.monotonic_ns() + STEP_NS
                 emulator.step(None if due_ns is None else min(due_ns, soon_ns))
+                self.guard.look()
                 if stop is None:
                     self.say(title, emulator.reached_ps, emulator.end_ps)
                 if time.monotonic() > give_up:
@@ -393,6 +406,7 @@ class Run:
             if stop is None:
                 emulator.drain(DRAIN_NS)
         finally:
+            self.guard.by_hand = False
             as_usual()
 
     def _take_down(self, net: Net, emulator: Emulator, cut: Cut) -> None:
@@ -459,7 +473,8 @@ class Run:
                 [
                     one
                     for one in emulator.faults()
-                    if (void or one.kind != w.LATE_OR_LOST)
+                    if not void
+                    and one.kind != w.LATE_OR_LOST
                     and not (self.options.cuts and one.kind == w.CUT_OFF)
                 ]
             ),
@@ -550,11 +565,7 @@ class Run:
             return f"{name}: {where}: came out at {self._end_name(fault.found)}, not at {to}"
         if fault.kind == w.CUT_OFF:
             return f"{name}: {to}: lost on a wire that was cut"
-        if fault.kind == w.WRONG_LABEL:
-            return (
-                f"{name}: {where}: leaves for {to} with label {fault.found}, planned {fault.wanted}"
-            )
-        return f"{name}: {where}: did not come out at {to} in time, or not at all"
+        return f"{name}: {where}: leaves for {to} with label {fault.found}, planned {fault.wanted}"
 
 
 def _open_command_line(net: Net, prompt: Path) -> None:
@@ -610,7 +621,8 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     result: Emulated | QnetError
     try:
-        result = Run(folder, topology, profile, plan, options).go()
+        with Guard(folder) as guard, blaming(guard.parts):
+            result = Run(folder, topology, profile, plan, options, guard).go()
     except QnetError as error:
         result = error
     new = folder / (RESULT + ".new")

@@ -8,7 +8,7 @@ out: what a switch does with a frame depends on its rules alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,9 @@ from qnet.emulate.controller import Controller
 from qnet.emulate.fabric import Fabric
 from qnet.emulate.openflow import Switch, to_text
 from qnet.emulate.ovs import unwinding
-from qnet.emulate.walk import Cut, Watch, walk
+from qnet.emulate.walk import Cut, walk
+from qnet.emulate.walk import Watch as Watched
+from qnet.emulate.watch import LOOK_S, Part, Watch
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.proof import Proof
@@ -63,6 +65,34 @@ def reservation(rules: Iterable[Switch], base: Path | None = None) -> Iterator[C
             yield controller
 
 
+class _Looks:
+    """Looks now and then whether all processes that a run rests on are at work."""
+
+    def __init__(
+        self,
+        asked: Sequence[Callable[[], Sequence[Part]]],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._asked, self._progress = asked, progress
+        self._watch = Watch()
+        self._next = 0.0
+
+    def _parts(self) -> list[Part]:
+        return [part for parts in self._asked for part in parts()]
+
+    def between(self, done: int, total: int) -> None:
+        """Tell the progress, and raise TestbedBroken when a process has ended or stands still."""
+        if time.monotonic() >= self._next:
+            self._watch.check(self._parts())
+            self._next = time.monotonic() + LOOK_S
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def last(self) -> None:
+        """Look once more, before the result counts."""
+        self._watch.blame(self._parts)
+
+
 def emulate(
     case: Case,
     proof: Proof,
@@ -87,6 +117,7 @@ def emulate(
     with ExitStack() as stack:
         stack.enter_context(unwinding())
         start = time.perf_counter()
+        app = None
         if controller is None:
             app = stack.enter_context(reservation(rules))
             fabric = stack.enter_context(Fabric(case.wiring, node_ports, controllers=[app.target]))
@@ -107,10 +138,11 @@ def emulate(
             fabric.set_wire(name, up=False)
             fabric.fence()
 
-        watch: Watch = "nothing"
+        watch: Watched = "nothing"
         if options.captures is not None:
             watch = "switches" if options.capture_switches else "hosts"
-        emulated, ports = walk(case, fabric.forward, progress, cuts, set_wire, watch)
+        looks = _Looks([fabric.parts, *([] if app is None else [app.parts])], progress)
+        emulated, ports = walk(case, fabric.forward, looks.between, cuts, set_wire, watch)
         fabric.settle()
         for stray in fabric.strays:
             words = f"also sent to OpenFlow port {stray.out.port}"
@@ -118,6 +150,7 @@ def emulate(
                 ("", stray.entry.node, words), f"{stray.entry.node}: {words}"
             )
         tables = [fabric.tables(node) for node in node_ports]
+        looks.last()
     if options.captures is not None:
         write_captures(options.captures, case.wiring, emulated.sights)
     faults = audit(case.wiring, case.flows, tables)
@@ -127,7 +160,7 @@ def emulate(
     made = result.model_copy(
         update={
             "switches": len(node_ports),
-            "rules": sum(len(one.rules) for one in tables),
+            "rules": sum(len(one.rules) + len(one.unread) for one in tables),
             "controller": controller or SHIPPED,
         }
     )

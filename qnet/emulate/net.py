@@ -23,6 +23,7 @@ from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
+from qnet.emulate.watch import Part, Watch, blaming
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.run import Inside, WireEnd
 from qnet.emulate.wiring import HOST_PORT, Wiring
@@ -34,6 +35,9 @@ MTU = 16_100
 
 HOST_MTU = 1500
 """For what hosts send themselves; probes may be longer."""
+
+WIRES = "wires"
+"""Node whose namespace has the ends of all wires."""
 
 SEEN_S = 5.0
 """How long a switch may take to see that a wire is down."""
@@ -89,6 +93,7 @@ class Net(Attached, Held):
         self.controllers = tuple(controllers)
         self.ovs = Ovs(dummy=False, folder=folder)
         self.mininet: Any = None
+        self._closing = False
         self.ends: list[WireEnd] = []
         self.edge: dict[str, int] = {}
         """[node]: place in `ends` of its switch's side of its host's wire."""
@@ -98,15 +103,38 @@ class Net(Attached, Held):
         if reason is not None:
             raise EnvironmentMissing(reason)
         self.ovs.__enter__()
-        self._build()
+        with blaming(self.parts):
+            self._build()
 
     def close(self) -> None:
         """Stop everything; may be called at any time, and again."""
+        self._closing = True
         if self.mininet is not None:
             for host in self.mininet.hosts:
                 host.terminate()
             self.mininet = None
         self.ovs.close()
+
+    def confirm(self) -> None:
+        """Raise TestbedBroken when a switch or a host is not at work."""
+        Watch().blame(self.parts, 0)
+
+    def parts(self) -> list[Part]:
+        """Return daemons and hosts, for who looks whether they are at work."""
+        if self._closing:
+            return []
+        hosts = () if self.mininet is None else tuple(self.mininet.hosts)
+        return [
+            *self.ovs.parts(),
+            *(
+                Part(
+                    "the host of all wires" if one.name == WIRES else f"the host {one.name}",
+                    one.shell,
+                )
+                for one in hosts
+                if one.shell is not None
+            ),
+        ]
 
     @property
     def namespace(self) -> str:
@@ -153,7 +181,7 @@ class Net(Attached, Held):
 
     def _set_wire(self, port: Port, state: str) -> None:
         both = self.wiring.both(port)
-        batch([f"link set w{one.number} {state}" for one in both], self.mininet.get("wires").pid)
+        batch([f"link set w{one.number} {state}" for one in both], self.mininet.get(WIRES).pid)
         give_up = time.monotonic() + SEEN_S
         for one in both:
             bridge = self.bridge(one.source)
@@ -179,7 +207,7 @@ class Net(Attached, Held):
         Mininet.inited = True
         net = Mininet(topo=None, build=False, controller=None)
         self.mininet = net
-        wires = net.addHost("wires", ip=None)
+        wires = net.addHost(WIRES, ip=None)
         lines: list[str] = []
         far: list[str] = []
         mine: dict[str, list[SwitchPort]] = {node: [] for node in self.nodes}

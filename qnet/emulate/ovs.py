@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -27,6 +28,7 @@ from typing import Literal
 from qnet.emulate.child import end, tied
 from qnet.emulate.cleanup import private_prefix
 from qnet.emulate.held import Held
+from qnet.emulate.watch import LOOK_S, Part, Watch
 from qnet.errors import EnvironmentMissing, QnetError
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -117,12 +119,18 @@ class Ovs(Held):
     """One ovsdb-server and one ovs-vswitchd in a temporary folder; a context manager.
 
     Raises EnvironmentMissing where Open vSwitch is not installed and SwitchFailure where it does
-    not come up. `dummy` takes network devices away from all bridges and gives them sockets.
+    not come up, and TestbedBroken when a daemon ends or stops. `dummy` takes network devices away
+    from all bridges and gives them sockets.
     """
 
-    def __init__(self, *, dummy: bool = True, folder: Path | None = None) -> None:
-        """Prepare to run in `folder`, by default a temporary one of this process's own."""
+    def __init__(self, *, dummy: bool = True, folder: Path | None = None, whose: str = "") -> None:
+        """Prepare to run in `folder`, by default a temporary one of this process's own.
+
+        `whose` is the node that the daemons are of, where there are others.
+        """
         self.dummy = dummy
+        self.whose = whose
+        self._watch = Watch()
         self.folder = folder
         self._own_folder = folder is None
         self._daemons: list[tuple[str, subprocess.Popen[bytes]]] = []
@@ -205,13 +213,12 @@ class Ovs(Held):
 
     def appctl(self, command: str, *arguments: str) -> str:
         """Ask ovs-vswitchd; faster than the program of that name, which starts a process."""
-        if self._control is None:
-            self._control = _Control(self._folder / "switch.ctl")
         try:
+            if self._control is None:
+                self._control = _Control(self._folder / "switch.ctl", self.check)
             return self._control.ask(command, arguments)
         except OSError as error:
-            self.check()
-            raise SwitchFailure(f"ovs-vswitchd does not answer {command}: {error}") from error
+            raise self.broken(f"ovs-vswitchd does not answer {command}: {error}") from error
 
     def fence(self) -> None:
         """Make rule changes hold for every later frame: empty the datapath's flow cache.
@@ -252,19 +259,27 @@ class Ovs(Held):
         call: so between the answers of two calls there is a time when it writes.
         """
         try:
-            with contextlib.closing(_Control(self._folder / "switch.ctl")) as control:
+            with contextlib.closing(_Control(self._folder / "switch.ctl", self.check)) as control:
                 control.ask("version", ())
         except OSError as error:
-            self.check()
-            raise SwitchFailure(f"ovs-vswitchd does not answer: {error}") from error
+            raise self.broken(f"ovs-vswitchd does not answer: {error}") from error
+
+    def parts(self) -> list[Part]:
+        """Return the daemons, for who looks whether they are at work."""
+        whose = f"{self.whose}: " if self.whose else ""
+        return [
+            Part(f"{whose}{name}", daemon, partial(self._log, name))
+            for name, daemon in list(self._daemons)
+        ]
 
     def check(self) -> None:
-        """Raise SwitchFailure, with the end of its log, when a daemon has ended."""
-        for name, daemon in self._daemons:
-            code = daemon.poll()
-            if code is not None:
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                raise SwitchFailure(f"{name} ended ({how}); its last words:\n{self._log(name)}")
+        """Raise TestbedBroken, with the end of its log, when a daemon has ended or stands still."""
+        self._watch.check(self.parts())
+
+    def broken(self, words: str) -> SwitchFailure:
+        """Return an error in these words; raises what a daemon's end says of it, if one ended."""
+        self._watch.blame(self.parts)
+        return SwitchFailure(f"{self.whose}: {words}" if self.whose else words)
 
     # Inside
 
@@ -320,20 +335,35 @@ class Ovs(Held):
             pause = min(pause * 1.5, 0.05)
 
     def _run(self, name: str, *arguments: str, stdin: str | None = None) -> str:
-        done = subprocess.run(
+        asked = f"{name} {' '.join(arguments)[:200]}"
+        child = subprocess.Popen(
             [program(name), *arguments],
             env=self._environment(),
-            input=stdin if stdin is not None else "",
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=3 * READY_S,
-            check=False,
         )
-        if done.returncode:
-            self.check()
-            words = done.stderr.strip() or done.stdout.strip()
-            raise SwitchFailure(f"{name} {' '.join(arguments)[:200]}: {words}")
-        return done.stdout
+        give_up = time.monotonic() + 3 * READY_S
+        given: str | None = stdin or ""
+        try:
+            while True:
+                try:
+                    out, words = child.communicate(given, timeout=LOOK_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    given = None  # it has what it was given, or gets it as it reads
+                    self.check()
+                    if time.monotonic() > give_up:
+                        words = f"{asked}: no answer in {3 * READY_S:.0f} s"
+                        raise SwitchFailure(words) from None
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.communicate()
+        if child.returncode:
+            raise self.broken(f"{asked}: {words.strip() or out.strip()}")
+        return out
 
     def _log(self, name: str) -> str:
         try:
@@ -354,10 +384,16 @@ def _connects(end: socket.socket, path: Path) -> bool:
 class _Control:
     """The control socket of a daemon: JSON-RPC 1.0 (Open vSwitch's `lib/unixctl.c`)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, look: Callable[[], None]) -> None:
+        """Connect; `look` is called while an answer is waited for, and raises when none comes."""
+        self._look = look
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(READY_S)
-        self._socket.connect(str(path))
+        self._socket.settimeout(LOOK_S)
+        try:
+            self._socket.connect(str(path))
+        except BaseException:
+            self._socket.close()
+            raise
         self._rest = ""
 
     def close(self) -> None:
@@ -374,7 +410,17 @@ class _Control:
                 if answer.get("error") is not None:
                     raise SwitchFailure(f"{command}: {answer['error'].strip()}")
                 return str(answer.get("result") or "")
-            received = self._socket.recv(1 << 16)
+            received = self._received()
             if not received:
                 raise ConnectionResetError("it closed its control socket")
             self._rest += received.decode()
+
+    def _received(self) -> bytes:
+        give_up = time.monotonic() + READY_S
+        while True:
+            try:
+                return self._socket.recv(1 << 16)
+            except TimeoutError:
+                self._look()
+                if time.monotonic() > give_up:
+                    raise

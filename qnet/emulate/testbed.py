@@ -246,7 +246,10 @@ class Testbed(Held):
                     looped |= set(self._udp(target, host, self._end(host).mac).looped)
         self._wait_for_late(lambda: all(self._net.trip(one).at(target) for one, _ in sent))
         trips = [(self._net.trip(number), learnt) for number, learnt in sent]
-        return self._pinged(target, trips, looped)._replace(answered=answered)
+        found_now = self._pinged(target, trips, looped)._replace(answered=answered)
+        if found_now.lost:
+            self._confirm()
+        return found_now
 
     def udp(self, host: str, target: str, size: int = 100) -> Trip:
         """Send one UDP frame of so many bytes to a host's own address."""
@@ -274,6 +277,7 @@ class Testbed(Held):
             frames = [(host, data) for data in tried.values()]
             trips = self._net.follow(frames, self.patience_s)
             names |= zip((trip.number for trip in trips), tried, strict=True)
+        self._confirm()
         came = [name for number, name in names.items() if self._net.trip(number).at(target)]
         return Isolation(tuple(dict.fromkeys(came)))
 
@@ -309,6 +313,7 @@ class Testbed(Held):
         self, host: str, target: str, count: int, words: str, looped: set[str]
     ) -> Ping:
         """Say of a host without the target's address why, and what a frame would meet with."""
+        self._confirm()
         trip = self._udp(host, target, self._end(target).mac)
         path = tuple(one.path for one in trip.at(target))
         if path:
@@ -444,6 +449,10 @@ class Testbed(Held):
         return tuple(
             one for switch in wanted for one in differences(switch, self.tables(switch.name))
         )
+
+    def _confirm(self) -> None:
+        """Raise what else explains that a frame has not come: a testbed that is not at work."""
+        self.fabric.confirm()
 
     def _end(self, host: str) -> packets.End:
         return packets.end_of(self.wiring, host)

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,7 @@ from qnet.emulate.kernels import TIME
 from qnet.emulate.ports import Ports
 from qnet.emulate.relay import Relay
 from qnet.emulate.walk import Walk, walk
+from qnet.emulate.watch import LOOK_S, STOPPED_S
 from qnet.emulate.wires.run import Lateness
 from qnet.emulate.wiring import refuse_one_way
 from qnet.errors import EnvironmentMissing, QnetError
@@ -61,18 +63,9 @@ PROMPT = "prompt"
 PROGRESS = "progress"
 """File in a run's folder: a line for each step of a stage, its title, steps done, steps in all."""
 
-LOOK_S = 0.2
-"""How often the progress of the child is looked at."""
-
 missing = apart.missing
 
 Progress = Callable[[str, int, int], None]
-
-
-class TierFailure(QnetError):
-    """The run ended before its result was there."""
-
-    exit_code = 3
 
 
 class HostCommand(NamedTuple):
@@ -165,7 +158,8 @@ class Emulated:
     `reached_ps` is where virtual time ended: the profile's duration, unless the budget was used up.
     `cut_ps` is the time of the first cut, and `failover_s` how long, on the wall, the switches took
     at most to see a cut. `calibrated` says from what the dilation was chosen, `void` why the run
-    does not count; both may be empty. `seconds` are wall-clock times of stages.
+    does not count; both may be empty. `findings` of a void run are what rules do by themselves.
+    `seconds` are wall-clock times of stages.
     """
 
     latency_ps: tuple[tuple[int, int, int], ...]
@@ -269,8 +263,8 @@ def emulate_mininet(
     """Run the tier; returns when everything that it made is gone again.
 
     `progress` is called with the title of the stage at work, how much of it is done, and of what.
-    Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TierFailure, with what
-    the child wrote last, when it did not come to an end.
+    Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TestbedBroken, with the
+    last words of what broke, when it did not come to an end.
     """
     refuse_one_way(topology)
     reason = missing()
@@ -289,12 +283,11 @@ def emulate_mininet(
                 stack.enter_context(lent_terminal(folder / PROMPT))
             child = apart.start("qnet.emulate.inside", folder, words, terminal=options.cli)
             try:
-                code = _watch(child, folder / PROGRESS, progress)
+                code = _watch(child, folder / PROGRESS, progress, may_stop=options.cli)
             finally:
                 apart.end(child)
             if code != 0 or not (folder / RESULT).exists():
-                last = apart.last_words(words)
-                raise TierFailure(f"the emulation ended early (exit code {code})\n{last}")
+                raise apart.broken(folder, code, words)
         with (folder / RESULT).open("rb") as file:
             result: Emulated | QnetError = pickle.load(file)
         if isinstance(result, QnetError):
@@ -332,12 +325,22 @@ def lent_terminal(prompt: Path) -> Iterator[None]:
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _watch(child: subprocess.Popen[bytes], path: Path, progress: Progress | None) -> int:
-    """Wait for the child, telling what it says of its progress; return its exit code."""
+def _watch(
+    child: subprocess.Popen[bytes], path: Path, progress: Progress | None, *, may_stop: bool
+) -> int:
+    """Wait for the child, telling what it says of its progress; return its exit code.
+
+    Raises TestbedBroken when it stands still, unless it `may_stop`, as what has a terminal may.
+    """
     last = ""
+    since: float | None = None
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return child.wait(LOOK_S if progress is not None else None)
+            return child.wait(LOOK_S)
+        if may_stop or not apart.stands_still(child):
+            since = None
+        elif time.monotonic() - (since := since or time.monotonic()) > STOPPED_S:
+            raise apart.stopped()
         line = path.read_text() if path.exists() else last
         if progress is not None and line != last:
             title, done, total = line.split("\t")
@@ -376,10 +379,12 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
     if len(absent) <= run.lateness.violations:
         for number in absent:
             del plain.arrival_ps[number]
-    findings = [*run.findings, *([f"the run is void: {run.void}"] if run.void else [])]
-    if run.damaged:
+    findings = list(run.findings)
+    if run.damaged and not run.void:
         findings.append(f"{run.damaged} frames came out with another payload than was sent")
     made = compare(case, proof, simulated, (emulated, ports), plain, findings, until_ps)
+    if run.void:
+        made = made.model_copy(update={"void": run.void, "findings": tuple(findings)})
     seen = made.observation.model_copy(
         update={
             "streams": tuple(_counted(one, ports, run) for one in made.observation.streams),

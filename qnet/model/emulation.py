@@ -54,7 +54,7 @@ class Lateness(Noun):
 
 
 class Emulation(Noun):
-    """One emulated run."""
+    """One emulated run. Findings of one that is void are of the rules alone."""
 
     format: Literal["qnet-emulation-1"] = "qnet-emulation-1"
     tier: Tier
@@ -71,6 +71,8 @@ class Emulation(Noun):
     hops: int
     """Times that a real frame went through a switch."""
     lateness: Lateness
+    void: str = ""
+    """Why nothing that frames did counts: the testbed could not keep up. Empty when it counts."""
     findings: tuple[str, ...]
     streams: tuple[Witnesses, ...]
     observation: Observation

@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple
 import pytest
 
 from qnet.emulate import controller, ovs
-from qnet.emulate.controller import Controller, ControllerFailure
+from qnet.emulate.controller import Controller
 from qnet.emulate.openflow import to_text
 from qnet.emulate.table import differences
 from qnet.emulate.text import show
+from qnet.emulate.watch import TestbedBroken
 from qnet.emulate.wiring import HOST_PORT
 from tests.emulate.networks import Case, golden, host_bytes
 from tests.emulate.probe import Probe
@@ -388,14 +389,14 @@ def test_a_controller_that_cannot_start_says_why(tmp_path: Path) -> None:
     if controller.missing(found.name, found.python):
         pytest.skip("no os-ken here")
     with (
-        pytest.raises(ControllerFailure, match=r"(?s)the controller ended.*No module named"),
+        pytest.raises(TestbedBroken, match=r"(?s)the controller ended.*No module named"),
         found.start("no_such_app"),
     ):
         pass
     members = tmp_path / "members.json"
     members.write_text('{"format": "qnet-exchange-1", "members": [{"name": "a", "mac": "x"}]}')
     with (
-        pytest.raises(ControllerFailure, match="'x' is no MAC address"),
+        pytest.raises(TestbedBroken, match="'x' is no MAC address"),
         found.start("exchange", members_file=members),
     ):
         pass
