@@ -18,12 +18,16 @@ from qnet.units import TIME, format_quantity
 
 
 class Choice(NamedTuple):
-    """What one stream may choose from; `latency_ps` is the least over its routes."""
+    """What one stream may choose from; `latency_ps` is the least over its routes.
+
+    `complete` says that no other route exists.
+    """
 
     stream: int
     routes: tuple[tuple[int, ...], ...]
     latency_ps: int
     reason: str | None
+    complete: bool
 
 
 class Bounds(NamedTuple):
@@ -121,14 +125,16 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
         good = [pair for pair in timed if pair[0] <= min(stream.deadline_ps, CYCLE_PS_MAX)]
         good = [pair for pair in good if _queues_drain(times, stream, pair[1])]
         if good:
-            choices.append(Choice(index, tuple(r for _, r in good), min(t for t, _ in good), None))
+            least_ps = min(latency for latency, _ in good)
+            kept = tuple(route for _, route in good)
+            choices.append(Choice(index, kept, least_ps, None, found.complete))
             if found.complete:
                 for port in set.intersection(*(set(route) for _, route in good)):
                     line = problem.window_ps(stream, problem.ports[port])
                     shares[port].append(Fraction(line, stream.period_ps))
             continue
         reason, sure = _why_not(stream, timed, complete=found.complete)
-        choices.append(Choice(index, (), 0, reason))
+        choices.append(Choice(index, (), 0, reason, found.complete))
         hopeless += sure
         if sure and proof is None:
             proof = f"{stream.name}: {reason}"

@@ -58,12 +58,12 @@ class Streams(NamedTuple):
 
     Routes of stream s are `route_offset[s] : route_offset[s + 1]`, hops of route r
     `hop_offset[r] : hop_offset[r + 1]`, the busiest of them `anchor[r]` after the first.
-    `single[s]` is 1 where frames may be placed singly.
+    Frames that are placed singly may take longer than the quickest way by `jitter[s]`.
     """
 
     period: Int64s
     deadline: Int64s
-    single: Int64s
+    jitter: Int64s
     route_offset: Int64s
     hop_offset: Int64s
     anchor: Int64s
@@ -666,9 +666,12 @@ def place_singly(
     for route in range(streams.route_offset[stream], streams.route_offset[stream + 1]):
         first = streams.hop_offset[route]
         hops = streams.hop_offset[route + 1] - first
+        nowait_times(streams, route, 0, work.time)
+        longest = latency(streams, route, work.time) + streams.jitter[stream]
+        longest = min(longest, streams.deadline[stream])
         done = 1
         for frame in range(frames):
-            train = (frame * period, (frame + 1) * period, 0, 1, streams.deadline[stream])
+            train = (frame * period, (frame + 1) * period, 0, 1, longest)
             if fit_route(streams, spans, rules, route, train, work.time) == 0:
                 done = 0
                 break
@@ -857,7 +860,7 @@ def place(
     """Place one stream beside those that are placed; return 1 if done."""
     if place_train(streams, ports, spans, places, rules, stream, work):
         return 1
-    if streams.single[stream]:
+    if streams.period[stream] < spans.hyper:
         return place_singly(streams, ports, spans, places, rules, stream, work)
     return 0
 

@@ -18,13 +18,18 @@ import numpy as np
 
 from qnet import __version__
 from qnet.model.gates import CYCLE_PS_MAX, GatePlan, GateProblem, GateStreamPlan
-from qnet.schedule.qbv import kernels
+from qnet.schedule.qbv import exact, kernels
 from qnet.schedule.qbv.bounds import Bounds, Choice, Times, bound, lines_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
 
 STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
 """Struggles allowed in each attempt: many short ones, since another order often does at once."""
+
+TRIES_BEFORE = 3
+"""Attempts before a small problem is searched to the end."""
+
+SEARCHED = "every route, queue and order of their frames was looked at"
 
 TRIALS = 48
 """Starts that are drawn when a stream is put in by force."""
@@ -56,7 +61,16 @@ def schedule_gates(
     arrays = _arrays(problem, cycle, chosen)
     case = _Case(problem, cycle, arrays, chosen, seed)
     ranks = sorted({problem.streams[choice.stream].rank for choice in chosen})
-    best = _best(case, ranks[-1], 1 if bounds.overloaded else max(1, restarts), bounds.overloaded)
+    tries = 1 if bounds.overloaded else max(1, restarts)
+    small = bounds.proof is None and exact.is_small(problem, cycle, bounds.choices)
+    quick = min(tries, TRIES_BEFORE) if small else tries
+    best = _best(case, ranks[-1], quick, bounds.overloaded)
+    if small and best.lost.total():
+        made, bounds = _searched(problem, cycle, bounds)
+        if made is not None:
+            return _written(problem, cycle, seed, bounds, made, {})
+        if bounds.proof is None:
+            best = _best(case, ranks[-1], tries, overloaded=False)
     for rank in ranks[:-1]:
         # Ranks that could all be had without the others must not suffer from them.
         if best.lost[rank] == 0:
@@ -67,6 +81,32 @@ def schedule_gates(
             break
     held = _held_by_lists(case, best)
     return _plan(problem, cycle, seed, bounds, arrays, best.places, held)
+
+
+def _searched(
+    problem: GateProblem, cycle: int, bounds: Bounds
+) -> tuple[list[GateStreamPlan] | None, Bounds]:
+    """Search a small problem to the end; return the plans of all its streams, or a proof."""
+    answer = exact.search(problem, cycle, bounds.choices)
+    if answer.impossible:
+        return None, bounds._replace(proof=SEARCHED, left_out=max(bounds.left_out, 1))
+    if answer.placed is None:
+        return None, bounds
+    made = [
+        GateStreamPlan(
+            name=stream.name,
+            status="scheduled",
+            ports=tuple(problem.ports[port].name for port in one.route),
+            queues=one.queues,
+            starts_ps=one.starts_ps,
+        )
+        for stream, one in zip(problem.streams, answer.placed, strict=True)
+    ]
+    limits = {port.name: port.entries_max for port in problem.ports}
+    lists = gate_lists(problem, tuple(made), cycle)
+    if any(len(one.entries) > (limits[one.port] or len(one.entries)) for one in lists):
+        return None, bounds
+    return made, bounds
 
 
 class _Case(NamedTuple):
@@ -257,16 +297,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
         kernels.Streams(
             _int64s([stream.period_ps for stream in taken]),
             _int64s([min(stream.deadline_ps, CYCLE_PS_MAX) for stream in taken]),
-            _int64s(
-                [
-                    int(
-                        problem.waiting
-                        and stream.period_ps < cycle
-                        and stream.jitter_ps >= stream.deadline_ps - choice.latency_ps
-                    )
-                    for stream, choice in zip(taken, chosen, strict=True)
-                ]
-            ),
+            _int64s([min(stream.jitter_ps, CYCLE_PS_MAX) for stream in taken]),
             _int64s(route_offset),
             _int64s(hop_offset),
             _int64s(anchor),
@@ -333,6 +364,18 @@ def _plan(
                 starts_ps=tuple(tuple(frame) for frame in starts.T.tolist()),
             )
         )
+    return _written(problem, cycle, seed, bounds, made, held)
+
+
+def _written(
+    problem: GateProblem,
+    cycle: int,
+    seed: int,
+    bounds: Bounds,
+    made: list[GateStreamPlan],
+    held: Mapping[int, tuple[int, int, int]],
+) -> GatePlan:
+    """Add the gate lists, and what is known of streams without a place."""
     return GatePlan(
         qnet_version=__version__,
         seed=seed,

@@ -1,0 +1,84 @@
+"""Small problems searched to the end, against an exact solver of another make."""
+
+import pytest
+
+from qnet.check.gates import check_gates
+from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
+from qnet.schedule.qbv import exact, solve
+from qnet.schedule.qbv.bounds import bound
+from qnet.schedule.qbv.lists import gate_lists
+from qnet.schedule.qbv.routes import Router
+from tests.bench.tiny_gates import answer, exists, tiny_set
+
+US = 10**6
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_tiny_sets_are_planned_or_proven_impossible(first: int) -> None:
+    said = [answer(tiny_set(number)) for number in range(first, first + 20)]
+    assert set(said) <= {"planned", "impossible"}
+
+
+def _judged(problem: GateProblem, placed: tuple[exact.Placed, ...]) -> bool:
+    made = tuple(
+        GateStreamPlan(
+            name=stream.name,
+            status="scheduled",
+            ports=tuple(problem.ports[port].name for port in one.route),
+            queues=one.queues,
+            starts_ps=one.starts_ps,
+        )
+        for stream, one in zip(problem.streams, placed, strict=True)
+    )
+    cycle = problem.common_cycle_ps()
+    lists = gate_lists(problem, made, cycle)
+    plan = GatePlan(qnet_version="", seed=0, cycle_ps=cycle, streams=made, gates=lists)
+    return not check_gates(problem, plan).findings
+
+
+def test_the_search_alone_decides_as_the_solver_does() -> None:
+    """Without the quick attempts before it; sets that a bound excludes are left out."""
+    found = {True: 0, False: 0}
+    for number in range(100, 160):
+        problem = tiny_set(number)
+        bounds = bound(problem, Router(problem.ports, 4))
+        if bounds.proof is not None:
+            continue
+        said = exact.search(problem, problem.common_cycle_ps(), bounds.choices)
+        assert (said.placed is None) == said.impossible
+        if said.placed is not None:
+            assert _judged(problem, said.placed)
+        else:
+            assert not exists(problem)
+        found[said.placed is not None] += 1
+    assert found[True] > 20
+    assert found[False] > 0
+
+
+def test_nothing_is_proven_where_routes_were_left_out() -> None:
+    """With one route of two looked at, that no order of its frames fits proves nothing."""
+    numbers = (number for number in range(400) if len(tiny_set(number).ports) == 8)
+    looked_at = 0
+    for number in numbers:
+        problem = tiny_set(number)
+        bounds = bound(problem, Router(problem.ports, 1))
+        if bounds.proof is None and not all(one.complete for one in bounds.choices):
+            said = exact.search(problem, problem.common_cycle_ps(), bounds.choices)
+            assert not said.impossible
+            looked_at += 1
+        if looked_at == 10:
+            break
+    assert looked_at == 10
+
+
+def test_work_that_is_used_up_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    impossible = next(
+        problem
+        for problem in map(tiny_set, range(1000))
+        if solve.schedule_gates(problem).proof == solve.SEARCHED
+    )
+    monkeypatch.setattr(exact, "WORK_MAX", 1)
+    plan = solve.schedule_gates(impossible, restarts=3)
+    assert plan.proof is None
+    assert not plan.complete
+    assert all(made.reason for made in plan.streams if made.status == "refused")
