@@ -225,7 +225,7 @@ def main() -> None:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
             nodes = [node.name for node in topology.nodes]
-            net = Net(topology, nodes, every, folder, [target], hosts_ask=True)
+            net = Net(topology, nodes, every, folder, [target], hosts_ask=True, plain_hosts=True)
             with Guard(folder) as guard, blaming(guard.parts):
                 guard.add(net.parts)
                 with net:

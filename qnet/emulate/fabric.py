@@ -89,16 +89,18 @@ class Fabric(Attached, Held):
         controllers: Sequence[str] = (),
         carry_control: bool = False,
         follow: bool = False,
+        plain_hosts: bool = False,
     ) -> None:
         """Prepare switches with these OpenFlow ports; `controllers` as in tcp:127.0.0.1:6653.
 
         With `carry_control`, frames that a controller sends by itself (LLDP) go over the wires;
         with `follow` all frames do, `follower` knows what became of them, and `forward` is not
-        for use.
+        for use. With `plain_hosts`, controllers have only switches that are no host's card.
         """
         self.wiring = wiring
         self.ports = {node: sorted(numbers) for node, numbers in ports.items()}
         self.controllers = tuple(controllers)
+        self._cards = wiring.plain_hosts if plain_hosts else frozenset[str]()
         self.carry_control = carry_control or follow
         self.follower = Follower(wiring, self._put, self._look, hosts_are_real=False)
         self.follows = follow
@@ -124,7 +126,8 @@ class Fabric(Attached, Held):
                 BRIDGE,
                 self.wiring.datapath_id(node),
                 tuple(SwitchPort(f"p{number}", number) for number in numbers),
-                self.controllers,
+                () if node in self._cards else self.controllers,
+                rules=self.wiring.card_rules(node) if node in self._cards else (),
             )
             ovs.add_bridges([bridge])
         for one in self._nodes.values():
@@ -224,7 +227,8 @@ class Fabric(Attached, Held):
 
     def disconnected(self) -> list[str]:
         """Return the switches that have no connection to a controller."""
-        return [name for name, one in self._nodes.items() if BRIDGE not in one.ovs.connected()]
+        switches = {name: one for name, one in self._nodes.items() if name not in self._cards}
+        return [name for name, one in switches.items() if BRIDGE not in one.ovs.connected()]
 
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""

@@ -169,7 +169,15 @@ class Run:
                 self.guard.add(app.parts)
             target = f"unix:{self.folder / SOCKET}" if app is None else app.target
             asks = app is None and not self.options.arp
-            net = Net(self.topology, nodes, ports, self.folder, [target], hosts_ask=asks)
+            net = Net(
+                self.topology,
+                nodes,
+                ports,
+                self.folder,
+                [target],
+                hosts_ask=asks,
+                plain_hosts=app is None and not self.flows,
+            )
             self.guard.add(net.parts)
             stack.enter_context(net)
             self.lap("network")

@@ -77,8 +77,12 @@ class Net(Attached, Held):
         controllers: Sequence[str] = (),
         *,
         hosts_ask: bool = False,
+        plain_hosts: bool = False,
     ) -> None:
-        """Choose what takes part; nothing is built yet."""
+        """Choose what takes part; nothing is built yet.
+
+        With `plain_hosts`, controllers have only switches that are no host's card.
+        """
         self.hosts_ask = hosts_ask
         self.topology = topology
         self.wiring = Wiring(topology)
@@ -91,6 +95,7 @@ class Net(Attached, Held):
         named = set(nodes) | {port.source for port in self.ports}
         self.nodes = [node.name for node in topology.nodes if node.name in named]
         self.controllers = tuple(controllers)
+        self._cards = self.wiring.plain_hosts if plain_hosts else frozenset[str]()
         self.ovs = Ovs(dummy=False, folder=folder)
         self.mininet: Any = None
         self._closing = False
@@ -156,7 +161,8 @@ class Net(Attached, Held):
     def disconnected(self) -> list[str]:
         """Return the nodes whose switches have no connection to a controller."""
         connected = self.ovs.connected()
-        return [node for node in self.nodes if self.bridge(node) not in connected]
+        switches = [node for node in self.nodes if node not in self._cards]
+        return [node for node in switches if self.bridge(node) not in connected]
 
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""
@@ -252,8 +258,9 @@ class Net(Attached, Held):
                 self.bridge(node),
                 self.wiring.datapath_id(node),
                 tuple(mine[node]),
-                self.controllers,
+                () if node in self._cards else self.controllers,
                 datapath="netdev",
+                rules=self.wiring.card_rules(node) if node in self._cards else (),
             )
             for node in self.nodes
         )

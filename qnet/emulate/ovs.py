@@ -78,6 +78,8 @@ class Bridge:
     datapath: Literal["dummy", "netdev"] = "dummy"
     fail_mode: Literal["secure", "standalone"] = "secure"
     other_config: tuple[tuple[str, str], ...] = field(default=())
+    rules: tuple[str, ...] = ()
+    """What it has from the start, as ovs-ofctl takes it, where it has no controller."""
 
 
 def program(name: str) -> str:
@@ -161,7 +163,8 @@ class Ovs(Held):
     def add_bridges(self, bridges: Iterable[Bridge]) -> None:
         """Make bridges with their ports, all in one transaction; returns when they are there."""
         arguments: list[str] = []
-        for bridge in bridges:
+        made = tuple(bridges)
+        for bridge in made:
             arguments += ["--", "add-br", bridge.name, "--", "set", "bridge", bridge.name]
             arguments += [
                 f"datapath_type={bridge.datapath}",
@@ -182,6 +185,9 @@ class Ovs(Held):
             if bridge.controllers:
                 arguments += ["--", "set-controller", bridge.name, *bridge.controllers]
         self.vsctl(*arguments)
+        for bridge in made:
+            if bridge.rules:
+                self.ofctl("add-flows", bridge.name, "-", stdin="\n".join(bridge.rules))
 
     def socket_path(self, port_name: str) -> Path:
         """Return the Unix socket of a dummy port."""

@@ -157,9 +157,14 @@ class Testbed(Held):
             for port in topology.ports:
                 ports[port.source].add(self.wiring.openflow_port[port.name])
                 ports[port.target].add(self.wiring.in_port(port))
-            self.fabric = Fabric(self.wiring, ports, controllers=[controller], follow=True)
+            self.fabric = Fabric(
+                self.wiring, ports, controllers=[controller], follow=True, plain_hosts=True
+            )
             self._net = self.fabric.follower
-        self.hosts = tuple(node.name for node in topology.nodes)
+        self.hosts = self.wiring.hosts
+        self.switches = tuple(
+            node.name for node in topology.nodes if node.name not in self.wiring.plain_hosts
+        )
 
     def _start(self) -> None:
         self.fabric.__enter__()
@@ -397,7 +402,7 @@ class Testbed(Held):
 
     def _wires(self, first: str, second: str) -> list[str]:
         """Return the ports of a node to another one."""
-        self._check(first, second)
+        _check_names("node", tuple(self.topology.node_by_name), first, second)
         ports = self.topology.ports
         wires = [one.name for one in ports if (one.source, one.target) == (first, second)]
         if not wires:
@@ -414,7 +419,7 @@ class Testbed(Held):
         nothing comes before anything is cut.
         """
         path = self.ping(host, target).path
-        if len(path) < 2:
+        if self.wiring.first_link(path) is None:
             raise NotThere(f"there is no way from {host} to {target} that could be cut")
         return self.failover_on(path, most_s)
 
@@ -422,7 +427,9 @@ class Testbed(Held):
         """As `failover`, where the way of the frames is known."""
         host, target = path[0], path[-1]
         data = self._datagram(host, target, self._mac_for(host, target))
-        wires = self._wires(path[0], path[1])
+        link = self.wiring.first_link(path)
+        assert link is not None, "a way that can be cut has two switches"
+        wires = self._wires(*link)
         try:
             return self.fabric.outage(data, path, wires, most_s)
         finally:
@@ -441,7 +448,7 @@ class Testbed(Held):
 
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
-        self._check(node)
+        _check_names("switch", self.switches, node)
         return self.fabric.tables(node)
 
     def differences(self, wanted: Sequence[Switch]) -> tuple[Difference, ...]:
@@ -459,9 +466,7 @@ class Testbed(Held):
 
     def _check(self, *hosts: str) -> None:
         """Refuse names of hosts that are not there, and a host with itself."""
-        for host in hosts:
-            if host not in self.hosts:
-                raise NotThere(f"no host '{host}'; there are {', '.join(self.hosts)}")
+        _check_names("host", self.hosts, *hosts)
         if len(hosts) == 2 and hosts[0] == hosts[1]:
             raise NotThere(f"{hosts[0]} and {hosts[1]} are one host; name two")
 
@@ -520,7 +525,7 @@ def judge_reach(
     judge.look(pairs)
     outage = judge.try_failover(failover_s) if failover else None
     rules = sum(
-        len(switch.rules) + len(switch.unread) for switch in map(testbed.tables, testbed.hosts)
+        len(switch.rules) + len(switch.unread) for switch in map(testbed.tables, testbed.switches)
     )
     found = judge.found.values()
     return Judgement(
@@ -600,9 +605,7 @@ class _Judge:
         Where nothing comes, and the controller may not have settled, it is done once more.
         """
         paths = sorted((one.path for one in self.found.values()), key=len, reverse=True)
-        path = next(
-            (one for one in paths if len(one) > 1 and _has_way_round(self.testbed, one)), None
-        )
+        path = next((one for one in paths if _has_way_round(self.testbed, one)), None)
         if path is None:
             return None
         host, target = path[0], path[-1]
@@ -611,11 +614,12 @@ class _Judge:
             self.testbed.wait(self.until - time.monotonic())
             self.looked_at = time.monotonic()
             path = self.testbed.ping(host, target).path
-            if len(path) > 1 and _has_way_round(self.testbed, path):
+            if _has_way_round(self.testbed, path):
                 outage = self.testbed.failover_on(path, most_s)
         if outage is None:
+            near, far = self.testbed.wiring.first_link(path) or ("", "")
             self._no_way = (
-                f"{host} to {target}: nothing came for {most_s:g} s when {path[0]} to {path[1]} "
+                f"{host} to {target}: nothing came for {most_s:g} s when {near} to {far} "
                 "was cut, though there is a way round (--failover)"
             )
         return outage
@@ -642,15 +646,26 @@ def _faults(host: str, target: str, found: Ping) -> Iterator[str]:
         yield f"{way}: a loop: a frame passed the same port of {where} twice"
 
 
+def _check_names(kind: str, there: Sequence[str], *names: str) -> None:
+    for name in names:
+        if name not in there:
+            raise NotThere(f"no {kind} '{name}'; there are {', '.join(there)}")
+
+
 def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
-    """Tell whether a path begins with a link, and its ends are joined without it."""
+    """Tell whether two switches of a path are joined without the first link between two."""
+    first = testbed.wiring.first_link(path)
+    if first is None:
+        return False
+    hosts = testbed.wiring.plain_hosts
     links = {frozenset((port.source, port.target)) for port in testbed.topology.ports}
-    first = frozenset(path[:2])
-    reached, waiting = {path[0]}, [path[0]]
+    links = {one for one in links if hosts.isdisjoint(one)} - {frozenset(first)}
+    last = next(node for node in reversed(path) if node not in hosts)
+    reached, waiting = {first[0]}, [first[0]]
     while waiting:
         node = waiting.pop()
-        for link in links - {first}:
+        for link in links:
             if node in link and (far := next(iter(link - {node}))) not in reached:
                 reached.add(far)
                 waiting.append(far)
-    return first in links and path[-1] in reached
+    return last in reached

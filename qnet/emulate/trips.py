@@ -438,7 +438,7 @@ class _Pace:
 
     def __init__(self, follower: Follower, data: bytes, path: Sequence[str]) -> None:
         self.follower, self.data, self.path = follower, data, path
-        self.link = set(path[:2])
+        self.link = set(follower.wiring.first_link(path) or ())
         self.came = 0
         """Frames that came over the first link."""
         self._sent: list[_Trip] = []

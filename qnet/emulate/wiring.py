@@ -1,15 +1,17 @@
 """Who has which number: switches, ports, hosts and the addresses of their frames.
 
 Every node of the topology is a switch with one host. The host is on port 1; the node's wires follow
-from port 2 on in the order of the topology's ports. A wire has one number at each end, for both
-directions, or for the one that there is.
+from port 2 on in the order of the topology's ports. Of a plain host the switch is its network card:
+under a stranger's controller it has rules of its own, and no controller. A wire has one number at
+each end, for both directions, or for the one that there is.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 from qnet.errors import Infeasible
 from qnet.model.topology import Port, Topology
@@ -82,6 +84,31 @@ class Wiring:
         """Return a port and, where its wire has one, the other direction."""
         other = self.reverse.get(port.name)
         return (port,) if other is None else (port, other)
+
+    @cached_property
+    def plain_hosts(self) -> frozenset[str]:
+        """The nodes that are hosts and no switches."""
+        return frozenset(node.name for node in self.topology.nodes if node.is_host)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The nodes whose hosts are tried: the plain ones, or every node's where there are none."""
+        every = tuple(node.name for node in self.topology.nodes)
+        return tuple(name for name in every if name in self.plain_hosts) or every
+
+    def card_rules(self, host: str) -> tuple[str, ...]:
+        """Return what the card of a plain host does, as ovs-ofctl takes it.
+
+        What comes by any wire is for the host; what the host sends leaves by its first wire.
+        """
+        wires = sorted(number for node, number in self.port_at if node == host)
+        sent = f"output:{wires[0]}" if wires else "drop"
+        return f"in_port={HOST_PORT},actions={sent}", f"priority=1,actions=output:{HOST_PORT}"
+
+    def first_link(self, path: Sequence[str]) -> tuple[str, str] | None:
+        """Return the first two switches of a path that follow each other, if there are two."""
+        links = pairwise(path)
+        return next((one for one in links if self.plain_hosts.isdisjoint(one)), None)
 
     def in_port(self, port: Port) -> int:
         """Return the OpenFlow port on which frames sent into `port` come in at its target."""

@@ -6,6 +6,7 @@ import networkx as nx
 import pytest
 
 from qnet.check.plan import prove
+from qnet.emulate.wiring import Wiring
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -158,3 +159,21 @@ def test_a_plan_that_goes_on_from_a_host_is_refused() -> None:
     )
     (finding,) = prove(topology, asked, forged).findings
     assert finding.message == "port h->b goes on from h, a host, which forwards nothing"
+
+
+def test_a_hosts_card_hands_on_and_is_no_link_to_cut() -> None:
+    ends = [("a", "b"), ("h", "a"), ("h", "b"), ("i", "b")]
+    topology = Topology.model_validate(
+        {
+            "title": "t",
+            "nodes": [{"name": "a"}, {"name": "b"}]
+            + [{"name": one, "kind": "host"} for one in ("h", "i")],
+            "links": [{"between": pair, "rate": "1Gbps", "length": "1km"} for pair in ends],
+        }
+    )
+    wiring = Wiring(topology)
+    assert wiring.hosts == ("h", "i")
+    rules = ("in_port=1,actions=output:2", "priority=1,actions=output:1")
+    assert wiring.card_rules("h") == rules
+    assert wiring.first_link(("h", "a", "b", "i")) == ("a", "b")
+    assert wiring.first_link(("h", "b", "i")) is None
