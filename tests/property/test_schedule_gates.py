@@ -104,9 +104,10 @@ def tiny(draw: st.DrawFn) -> GateProblem:
 
 
 def exists(problem: GateProblem) -> bool:
-    """Go through every start of every frame, in whole units; a port's time is the bits of a number.
+    """Go through every start of every frame, in whole units; times are the bits of a number.
 
-    Ports are 0 (from a), 1 (from b) and 2 (to t); nothing waits.
+    What is taken are the ports from a, from b and to t, and the queue that each stream has there,
+    from a frame's first bit to its last; nothing waits.
     """
     cycle = max(stream.period_ps for stream in problem.streams) // US
     frames = [
@@ -115,30 +116,33 @@ def exists(problem: GateProblem) -> bool:
         for frame in range(cycle // (stream.period_ps // US))
     ]
 
-    def spans(stream: GateStream, start: int) -> list[tuple[int, int]]:
-        length = stream.frame_bytes // 125
-        hops = {"a": (0, 2), "b": (1, 2), "s": (2,)}[stream.source]
-        return [
-            (port, sum(1 << (start + hop * length + unit) % cycle for unit in range(length)))
-            for hop, port in enumerate(hops)
-        ]
+    def bits(start: int, length: int) -> int:
+        return sum(1 << (start + unit) % cycle for unit in range(length))
 
-    def goes_on(place: int, used: tuple[int, int, int]) -> bool:
+    def taken(stream: GateStream, start: int) -> dict[str, int]:
+        length = stream.frame_bytes // 125
+        if stream.source == "s":
+            return {"t": bits(start, length)}
+        return {
+            stream.source: bits(start, length),
+            "t": bits(start + length, length),
+            f"queue {stream.name}": bits(start, 2 * length),
+        }
+
+    def goes_on(place: int, used: dict[str, int]) -> bool:
         if place == len(frames):
             return True
         stream, low = frames[place]
         for start in range(low, low + stream.period_ps // US):
-            mine = spans(stream, start)
-            if any(used[port] & bits for port, bits in mine):
+            mine = taken(stream, start)
+            if any(used.get(thing, 0) & times for thing, times in mine.items()):
                 continue
-            after = list(used)
-            for port, bits in mine:
-                after[port] |= bits
-            if goes_on(place + 1, (after[0], after[1], after[2])):
+            after = {thing: used.get(thing, 0) | times for thing, times in mine.items()}
+            if goes_on(place + 1, {**used, **after}):
                 return True
         return False
 
-    return goes_on(0, (0, 0, 0))
+    return goes_on(0, {})
 
 
 @given(tiny())
