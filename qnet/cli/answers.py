@@ -20,6 +20,7 @@ from qnet.cli.output import say, say_json, say_json_text
 from qnet.cli.stages import (
     Left,
     answer,
+    check_fits,
     check_measure,
     check_out,
     check_port,
@@ -240,10 +241,7 @@ def simulate(
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
         proof = make_proof(scenario, given)
-        unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
-        if unfit:
-            where = str(plan_file)
-            raise InputError(Problem(where, 0, 0, one.subject, one.message) for one in unfit)
+        check_fits(proof, str(plan_file))
         observation = observe(scenario, given, simulation["threads"], keep, *traced)
     left = Left(out, port, run=True, measurements=simulation["measure"])
     answer(scenario, given, proof, [observation], as_json, left)
@@ -276,6 +274,7 @@ def explain(folder: Path, stream: str, frame: str, as_json: bool) -> None:
     run = read_run(folder)
     for note in run.notes:
         say(note, err=True)
+    check_fits(make_proof(run.scenario, run.plan), str(folder / "plan.json"))
     case = Case(run.scenario.topology, run.scenario.profile, run.plan)
     with progress_bar("replay") as show:
         journeys = explain_frame(case, run.observation, stream, which, show)

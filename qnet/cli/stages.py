@@ -215,6 +215,13 @@ def make_proof(scenario: Scenario, plan: Plan) -> Proof:
         return prove(scenario.topology, scenario.profile, plan)
 
 
+def check_fits(proof: Proof, where: str) -> None:
+    """Refuse to play a plan that does not fit the files at all: unknown ports, missing streams."""
+    unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
+    if unfit:
+        raise InputError(Problem(where, 0, 0, one.subject, one.message) for one in unfit)
+
+
 def observe(
     scenario: Scenario,
     plan: Plan,

@@ -42,8 +42,9 @@ class Hop(Noun):
     The frame is queued, waits, is on the wire from `started_ps` to `ended_ps` (from the
     first bit of its preamble to its last bit; the gap after it holds the wire for the next one),
     and is at the next port's queue, or handed over, at `reached_ps`. From `ended_ps`
-    on that is propagation, then processing (draw, and order kept), then a damper. Cycles are those
-    of the port's node, `planned_cycle` as the plan has it for this frame.
+    on that is propagation, then processing (draw, and order kept), then a damper. Where the next
+    node cuts through, it has enough of the frame `overlap_ps` before the last bit has left. Cycles
+    are those of the port's node, `planned_cycle` as the plan has it for this frame.
     """
 
     port: str
@@ -52,6 +53,7 @@ class Hop(Noun):
     ended_ps: int
     reached_ps: int
     propagation_ps: int
+    overlap_ps: int = 0
     processing_ps: int = 0
     damper_ps: int = 0
     planned_cycle: int | None = None
@@ -60,15 +62,20 @@ class Hop(Noun):
 
 
 class Loss(Noun):
-    """Where and when a frame found no room: `held_bytes` were in the queue before it."""
+    """Where, when and why a frame was lost or discarded.
+
+    `port` is the port, that before the link for a loss there, or the node in which copies meet.
+    `held_bytes` were in the queue before it, where it found no room.
+    """
 
     port: str
     time_ps: int
-    held_bytes: int
+    cause: str
+    held_bytes: int | None = None
 
 
 class Journey(Noun):
-    """One frame: the `number`th, from 1, of its stream's path or demand's part.
+    """One frame: the `number`th, from 1, of its stream, or of its demand over all its parts.
 
     `latency_ps` is the sum of all waits, line times, propagation, processing and the damper, to the
     picosecond; None for a frame that was lost or had not arrived when the run ended.
@@ -91,7 +98,7 @@ class Journey(Noun):
         """Sum of all the parts of the hops."""
         return sum(
             sum(wait.wait_ps for wait in hop.waits)
-            + (hop.ended_ps - hop.started_ps)
+            + (hop.ended_ps - hop.started_ps - hop.overlap_ps)
             + hop.propagation_ps
             + hop.processing_ps
             + hop.damper_ps

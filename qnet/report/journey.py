@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qnet.model.journey import Hop, Journey, Wait
+from qnet.model.journey import Hop, Journey, Loss, Wait
 from qnet.report.text import printable
 from qnet.units import PS_PER_NS, show_time
 
@@ -28,13 +28,21 @@ def journey_lines(journey: Journey) -> list[str]:
         loss = journey.loss
         lines += [
             f"{loss.port}, from {show_time(loss.time_ps - journey.birth_ps, 6)} on",
-            f"{'':18}  lost: no room in its queue, which held {loss.held_bytes:,} bytes",
+            f"{'':18}  {_loss(loss)}",
         ]
     elif journey.latency_ps is None:
         lines.append(f"{'':18}  on its way when the run ended")
     else:
         lines.append(f"{_ns(journey.accounted_ps):>18}  latency")
     return [printable(line) for line in lines]
+
+
+def _loss(loss: Loss) -> str:
+    if loss.held_bytes is not None:
+        return f"lost: no room in its queue, which held {loss.held_bytes:,} bytes"
+    return (
+        loss.cause if "discarded" in loss.cause or "lost" in loss.cause else f"lost: {loss.cause}"
+    )
 
 
 def _ns(time_ps: int) -> str:
@@ -44,8 +52,12 @@ def _ns(time_ps: int) -> str:
 
 def _parts(hop: Hop, birth_ps: int) -> Iterator[tuple[int, str]]:
     yield from _waits(hop, birth_ps)
-    yield hop.ended_ps - hop.started_ps, "on the wire" + _cycle(hop)
-    yield hop.propagation_ps, "propagation"
+    on_wire = "on the wire" + _cycle(hop)
+    if hop.overlap_ps:
+        on_wire += f" until the next port may begin; {_ns(hop.overlap_ps)} more beside it"
+    yield hop.ended_ps - hop.started_ps - hop.overlap_ps, on_wire
+    if hop.propagation_ps:
+        yield hop.propagation_ps, "propagation"
     if hop.processing_ps:
         yield hop.processing_ps, "processing"
     if hop.damper_ps:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import heapq
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, takewhile
+from dataclasses import dataclass
+from itertools import count, islice, takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.clocks.kernels import when_shown
+from qnet.simulate.ports.account import why_gone
 from qnet.simulate.ports.kernels import TIMED, emit_next
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner, owners
@@ -49,23 +52,32 @@ class Case(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One row of a frame's way."""
+    """One row of a frame's way: at a port, or where its copies meet."""
 
     port: int
     row: Sequence[int]
 
 
+@dataclass(frozen=True, order=True)
+class Born:
+    """One frame of a path or part: its place in the order of its source, from 0, and its birth."""
+
+    index: int
+    birth: int
+    size: int
+
+
 class Way(NamedTuple):
-    """A frame's way so far: its path or part, its place among those of one birth, its rows."""
+    """A frame's way so far: its path or part, the frame, its rows."""
 
     owner: int
-    place: int
+    born: Born
     steps: tuple[Step, ...]
 
     @property
-    def is_lost(self) -> bool:
-        """Tell whether the last port had no room."""
-        return self.steps[-1].row[k.STARTED] == k.REFUSED
+    def is_gone(self) -> bool:
+        """Tell whether the frame was lost or discarded."""
+        return bool(self.steps) and self.steps[-1].row[k.FATE] != k.PASSED_ON
 
 
 def explain(
@@ -77,8 +89,9 @@ def explain(
 ) -> tuple[Journey, ...]:
     """Return the journey of a frame: the worst, the best, the first lost, or by its number from 1.
 
-    A frame sent over two paths by its number has two journeys. Raises InputError when there is no
-    such stream or demand, or no such frame.
+    A frame that is sent over two paths has two journeys when it is asked for by its number, or as
+    the first that was lost: it was on both. Raises InputError when there is no such stream or
+    demand, or no such frame.
     """
     found = owners(*case)
     numbers = [i for i, owner in enumerate(found) if owner.name == name]
@@ -86,29 +99,30 @@ def explain(
         raise _unknown(case, found, name)
     replay = _Replay(case, found, progress)
     if isinstance(which, int):
-        return _by_number(replay, numbers, which)
+        frames = replay.frames(numbers, which)
+        if not frames:
+            raise _no_frame(name, f"fewer than {which} frames were sent in this run")
+        return tuple(replay.journey(replay.way(owner, born)) for owner, born in frames)
     seen = next(one for one in (*observation.streams, *observation.demands) if one.name == name)
     if which == "lost":
-        birth = replay.first_lost(numbers)
-        if birth is None:
+        lost = replay.first_lost(numbers)
+        if lost is None:
             raise _no_frame(name, "none was lost")
-        ways = replay.ways(numbers, birth, until=lambda way: way.is_lost)
-        return (replay.journey(next(way for way in ways if way.is_lost)),)
+        return tuple(replay.journey(replay.way(owner, born)) for owner, born in lost)
     birth, latency = _extreme(seen, which)
     if birth is None or latency is None:
         raise _no_frame(name, "none was received")
-
-    def is_meant(way: Way) -> bool:
-        steps = way.steps
-        return replay.is_over(way) and steps[-1].row[k.REACHED] - birth == latency
-
-    ways = [way for way in replay.ways(numbers, birth, until=is_meant) if is_meant(way)]
-    if not ways:
+    way = replay.first_way(
+        numbers,
+        birth,
+        lambda way: replay.has_arrived(way) and way.steps[-1].row[k.REACHED] - birth == latency,
+    )
+    if way is None:
         raise Infeasible(
             f"{name}: no frame born at {birth} ps took {latency} ps this time; the run cannot be "
             "repeated, so its files or this version of qnet are not those it was made with"
         )
-    return (replay.journey(ways[0]),)
+    return (replay.journey(way),)
 
 
 def _extreme(seen: Traffic, which: Literal["worst", "best"]) -> tuple[int | None, int | None]:
@@ -121,6 +135,8 @@ def _unknown(case: Case, found: Sequence[Owner], name: str) -> InputError:
     refused = [one for one in case.plan.streams if one.name == name]
     if refused:
         return _no_frame(name, f"refused, so it sent nothing: {refused[0].reason}")
+    if any(one.name == name for one in case.plan.demands):
+        return _no_frame(name, "nothing of it is placed, so it sent nothing")
     near = difflib.get_close_matches(name, [owner.name for owner in found], n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return _no_frame(name, f"no stream or demand of that name{hint}")
@@ -128,22 +144,6 @@ def _unknown(case: Case, found: Sequence[Owner], name: str) -> InputError:
 
 def _no_frame(name: str, why: str) -> InputError:
     return InputError([Problem("--stream", 0, 0, name, why)])
-
-
-def _by_number(replay: _Replay, numbers: Sequence[int], number: int) -> tuple[Journey, ...]:
-    """Return the journeys of a stream's frame over each path, or of a demand's frame."""
-    name = replay.found[numbers[0]].name
-    is_stream = any(one.name == name for one in replay.case.plan.streams)
-    groups = [[one] for one in numbers] if is_stream else [list(numbers)]
-    journeys = []
-    for group in groups:
-        named = replay.birth_of(group, number)
-        if named is None:
-            raise _no_frame(name, f"fewer than {number} frames were sent in this run")
-        owner, birth, place = named
-        ways = replay.ways([owner], birth, until=None, place=place)
-        journeys.append(replay.journey(ways[place]))
-    return tuple(journeys)
 
 
 class _Replay:
@@ -158,29 +158,18 @@ class _Replay:
         self.case, self.found, self.progress = case, found, progress
         self.begin = Course(*case, threads=1)
         self.sources = self.begin.world.sources
+        self.followed = self.begin.followed.first
+        """Number of the first frame of each path of two."""
 
     def show(self, course: Course) -> None:
         if self.progress is not None:
             self.progress(course.now_ps, course.end_ps)
 
-    def is_over(self, way: Way) -> bool:
-        """Tell whether the frame was received or lost."""
-        return way.is_lost or len(way.steps) == len(self.found[way.owner].ports)
+    def has_arrived(self, way: Way) -> bool:
+        """Tell whether the frame came to the end of its way."""
+        return len(way.steps) == len(self.found[way.owner].stations) and not way.is_gone
 
-    def first_lost(self, numbers: Sequence[int]) -> int | None:
-        """Return the birth of the frame that was lost first."""
-        for course, found in play(*self.case, follow=numbers):
-            self.show(course)
-            lost = [
-                (int(row[k.QUEUED]), int(row[k.BORN]))
-                for one in found
-                for row in one.rows[one.rows[:, k.STARTED] == k.REFUSED]
-            ]
-            if lost:
-                return min(lost)[1]
-        return None
-
-    def clocks(self) -> tuple[Ints, Ints, Ints, int]:
+    def _clocks(self) -> tuple[Ints, Ints, Ints, int]:
         """Return what timed sources go by: their tables, afresh, and the clocks' errors."""
         network, parts = self.begin.world.network, self.begin.parts
         if parts is None:
@@ -188,67 +177,167 @@ class _Replay:
             return empty, empty.ravel(), network.clock_error, network.block
         return parts.source_state.copy(), parts.timetable, network.clock_error, network.block
 
-    def births(self, number: int) -> Iterator[int]:
-        """Yield when a path or part is handed its frames, in order: its source, all by itself."""
+    def births(self, number: int) -> Iterator[Born]:
+        """Yield the frames that a path or part is handed, in order: its source, all by itself."""
         sources = self.sources
         state = sources.state.copy()
-        clocks = self.clocks()
-        while state[number, k.NEXT_TIME] < self.end_ps:
-            yield int(state[number, k.NEXT_TIME])
+        clocks = self._clocks()
+        for index in count():
+            birth = int(state[number, k.NEXT_TIME])
+            if birth >= self.end_ps:
+                return
             size = k.draw_size(number, state, sources.law, sources.size_bytes, sources.size_limit)
+            yield Born(index, birth, int(size))
             if sources.law[number, k.KIND] == TIMED:
                 emit_next(number, size, state, sources.law, *clocks)
             else:
                 k.advance(number, size, state, sources.law, sources.log_table)
 
-    def birth_of(self, numbers: Sequence[int], number: int) -> tuple[int, int, int] | None:
-        """Return owner and birth of a frame, and how many of the same birth come before it."""
-        every = heapq.merge(*(((birth, one) for birth in self.births(one)) for one in numbers))
-        last, place = None, 0
-        for nth, born in enumerate(every, 1):
-            place = place + 1 if born == last else 0
-            last = born
-            if nth == number:
-                return born[1], born[0], place
+    def _in_order(self, numbers: Sequence[int]) -> Iterator[tuple[int, int, Born]]:
+        """Yield birth, path or part, and frame of all frames of these, in the order of birth."""
+
+        def labelled(number: int) -> Iterator[tuple[int, int, Born]]:
+            return ((born.birth, number, born) for born in self.births(number))
+
+        return heapq.merge(*(labelled(number) for number in numbers))
+
+    def frames(self, numbers: Sequence[int], number: int) -> list[tuple[int, Born]]:
+        """Return the frame with a number, from 1: its path or part; both its copies' if it has two.
+
+        Frames of a demand count in the order of their births, over all its parts.
+        """
+        if numbers[0] not in self.followed:
+            nth = next(islice(self._in_order(numbers), number - 1, None), None)
+            return [] if nth is None else [(nth[1], nth[2])]
+        lowest = min(self.followed[one] for one in numbers)
+        frames = []
+        for one in numbers:
+            index = lowest + number - 1 - self.followed[one]
+            nth_copy = next(islice(self.births(one), index, None), None) if index >= 0 else None
+            if nth_copy is not None:
+                frames.append((one, nth_copy))
+        return frames
+
+    def number_of(self, owner: int, born: Born) -> int:
+        """Return the number of a frame, from 1; see `frames`."""
+        numbers = self._same_name(owner)
+        if owner in self.followed:
+            lowest = min(int(self.followed[one]) for one in numbers)
+            return born.index + 1 + self.followed[owner] - lowest
+        before = takewhile(
+            lambda one: one[:2] < (born.birth, owner),
+            self._in_order([one for one in numbers if one != owner]),
+        )
+        return born.index + 1 + sum(1 for _ in before)
+
+    def _same_name(self, owner: int) -> list[int]:
+        name = self.found[owner].name
+        return [i for i, one in enumerate(self.found) if one.name == name]
+
+    def first_lost(self, numbers: Sequence[int]) -> list[tuple[int, Born]] | None:
+        """Return the frame that was lost first, with all its copies."""
+        copies = _Copies(self, numbers)
+        for course, found in play(*self.case, follow=numbers):
+            self.show(course)
+            gone = [
+                (_when(row), owner, row)
+                for one in found
+                for row, owner in zip(one.rows.tolist(), one.owner.tolist(), strict=True)
+                if row[k.FATE] != k.PASSED_ON
+            ]
+            for _, owner, row in sorted(gone, key=lambda one: one[:2]):
+                if owner in self.followed:
+                    lost = copies.lose(owner, row)
+                    if lost is not None:
+                        return lost
+                else:
+                    return self._that_row(owner, row)
         return None
 
-    def ways(
-        self,
-        numbers: Sequence[int],
-        birth: int,
-        *,
-        until: Callable[[Way], bool] | None,
-        place: int = 0,
-    ) -> list[Way]:
-        """Follow all frames of one birth until one of them is what is looked for, or is over."""
+    def _that_row(self, owner: int, row: Sequence[int]) -> list[tuple[int, Born]]:
+        """Return the frame that a row is of: of those of its birth, that which has it."""
+        way = self.first_way(
+            [owner],
+            row[k.BORN],
+            lambda way: way.is_gone and list(way.steps[-1].row) == list(row),
+        )
+        assert way is not None, "a row is of some frame"
+        return [(owner, way.born)]
+
+    def of_birth(self, owner: int, birth: int) -> list[Born]:
+        """Return the frames of a path or part that are born at a time."""
+        until = takewhile(lambda one: one.birth <= birth, self.births(owner))
+        return [born for born in until if born.birth == birth]
+
+    def way(self, owner: int, born: Born) -> Way:
+        """Follow one frame to the end of its way, or of the run."""
+        way = self.first_way(
+            [owner],
+            born.birth,
+            lambda way: way.born == born and (way.is_gone or self.has_arrived(way)),
+        )
+        if way is not None:
+            return way
+        return next(way for way in self.last if way.born == born)
+
+    last: Sequence[Way] = ()
+    """All ways that were followed last, as far as they went."""
+
+    def first_way(
+        self, numbers: Sequence[int], birth: int, wanted: Callable[[Way], bool]
+    ) -> Way | None:
+        """Follow all frames of one birth until one of them is what is looked for."""
         steps: dict[tuple[int, int], list[Step]] = defaultdict(list)
-        ways: list[Way] = []
+        born = {owner: self.of_birth(owner, birth) for owner in numbers}
+        numbers = [owner for owner in numbers if born[owner]]
+        self.last = [way for owner in numbers for way in self._chains(owner, born[owner], steps)]
         for course, found in play(*self.case, follow=numbers):
             self.show(course)
             for one in found:
                 for owner in numbers:
                     mine = one.rows[(one.owner == owner) & (one.rows[:, k.BORN] == birth)]
                     steps[owner, one.port] += [Step(one.port, row) for row in mine.tolist()]
-            ways = [way for owner in numbers for way in self._chains(owner, steps)]
-            if until is not None and any(until(way) for way in ways):
-                break
-            if until is None and len(ways) > place and self.is_over(ways[place]):
-                break
-        return ways
+            self.last = [
+                way for owner in numbers for way in self._chains(owner, born[owner], steps)
+            ]
+            for way in self.last:
+                if wanted(way):
+                    return way
+        return None
 
-    def _chains(self, owner: int, steps: dict[tuple[int, int], list[Step]]) -> list[Way]:
-        """Join rows to ways: a frame is queued at a port when it has reached it from the last."""
-        ports = [port.number for port in self.found[owner].ports]
-        chains = [[step] for step in steps[owner, ports[0]]]
-        for port in ports[1:]:
+    def _chains(
+        self, owner: int, born: Sequence[Born], steps: dict[tuple[int, int], list[Step]]
+    ) -> list[Way]:
+        """Join rows to ways: by the number of a copy, or by when one port ends and the next begins.
+
+        Frames of one birth are in the queue of their first port one behind the other. Of those of
+        one size the first are sent, the last find no room; others are in it still.
+        """
+        stations = self.found[owner].stations
+        ways = []
+        if owner in self.followed:
+            for one in born:
+                number = (self.followed[owner] + one.index) & 0xFFFF
+                chain: list[Step] = []
+                for port in stations:
+                    chain += (
+                        step
+                        for step in steps[owner, port]
+                        if step.row[k.TRACED_LABEL] >> 48 & 0xFFFF == number
+                    )
+                ways.append(Way(owner, one, tuple(chain)))
+            return ways
+        chains = dict(_first_steps(born, steps[owner, stations[0]]))
+        for hop, port in enumerate(stations[1:], 1):
             arriving: dict[int, list[Step]] = defaultdict(list)
             for step in steps[owner, port]:
                 arriving[step.row[k.QUEUED]].append(step)
-            for chain in chains:
-                here = arriving[chain[-1].row[k.REACHED]]
-                if len(chain) == ports.index(port) and here:
-                    chain.append(here.pop(0))
-        return [Way(owner, place, tuple(chain)) for place, chain in enumerate(chains)]
+            for one in born:
+                own = chains[one]
+                here = arriving[own[-1].row[k.REACHED]] if len(own) == hop else []
+                if here:
+                    own.append(here.pop(0))
+        return [Way(owner, one, tuple(chains[one])) for one in born]
 
     def journey(self, way: Way) -> Journey:
         """Find what the frame waited for, and lay out its way."""
@@ -258,33 +347,51 @@ class _Replay:
         demand = {one.name: one for one in profile.demands}.get(owner.name)
         what = stream or demand
         assert what is not None, "a plan names streams and demands of the profile only"
-        rows = [i for i, one in enumerate(self.found) if one.name == owner.name]
-        sent = [step for step in way.steps if step.row[k.STARTED] != k.REFUSED]
-        first = way.steps[0].row
-        last = way.steps[-1]
-        arrived = len(sent) == len(owner.ports) and last.row[k.REACHED] <= self.end_ps
-        loss = None
-        if way.is_lost:
-            port = self.case.topology.ports[last.port]
-            loss = Loss(port=port.name, time_ps=last.row[k.QUEUED], held_bytes=last.row[k.ENDED])
+        rows = self._same_name(way.owner)
+        at_ports = way.steps[: len(owner.ports)]
+        sent = [step for step in at_ports if step.row[k.STARTED] != k.REFUSED]
+        met = way.steps[-1] if len(way.steps) > len(owner.ports) else None
+        arrived = self.has_arrived(way) and way.steps[-1].row[k.REACHED] <= self.end_ps
         waits = self.waits(way.owner, sent)
-        born = first[k.BORN]
-        number = sum(1 for _ in takewhile(lambda one: one < born, self.births(way.owner)))
+        hops = [
+            self._hop(owner, place, step, wait)
+            for place, step, wait in zip(count(), sent, waits, strict=False)
+        ]
+        if met is not None and met.row[k.FATE] == k.PASSED_ON:
+            left_ps = hops[-1].ended_ps + hops[-1].propagation_ps
+            damper = {"damper_ps": met.row[k.REACHED] - left_ps, "reached_ps": met.row[k.REACHED]}
+            hops[-1] = hops[-1].model_copy(update=damper)
         return Journey(
             name=owner.name,
             service=what.service,
             traffic_class=what.traffic_class,
             path=rows.index(way.owner) + 1,
             path_count=len(rows),
-            number=number + way.place + 1,
-            frame_bytes=first[k.TRACED_LABEL] & 0xFFFF,
-            birth_ps=first[k.BORN],
-            latency_ps=last.row[k.REACHED] - first[k.BORN] if arrived else None,
-            hops=tuple(
-                self._hop(owner, place, step, wait)
-                for place, step, wait in zip(count(), sent, waits, strict=False)
-            ),
-            loss=loss,
+            number=self.number_of(way.owner, way.born),
+            frame_bytes=way.born.size,
+            birth_ps=way.born.birth,
+            latency_ps=way.steps[-1].row[k.REACHED] - way.born.birth if arrived else None,
+            hops=tuple(hops),
+            loss=self._loss(owner, way),
+        )
+
+    def _loss(self, owner: Owner, way: Way) -> Loss | None:
+        """Say where and why a frame was lost or discarded."""
+        if not way.is_gone:
+            return None
+        last = way.steps[-1]
+        full = last.row[k.FATE] == k.NO_ROOM
+        is_port = last.port < len(self.case.topology.ports)
+        where = self.case.topology.ports[last.port].name if is_port else owner.ports[-1].target
+        cause = why_gone(owner, last.row[k.FATE])
+        if last.row[k.FATE] == k.LINK_LOST:
+            topology = self.case.topology
+            cause += f" {topology.link_name(topology.links[topology.ports[last.port].link])}"
+        return Loss(
+            port=where,
+            time_ps=_when(last.row),
+            cause=cause,
+            held_bytes=last.row[k.ENDED] if full else None,
         )
 
     @property
@@ -294,8 +401,13 @@ class _Replay:
     def _hop(self, owner: Owner, place: int, step: Step, waits: tuple[Wait, ...]) -> Hop:
         port = owner.ports[place]
         row = step.row
-        rest = row[k.REACHED] - row[k.ENDED] - port.propagation_ps
         is_last = place + 1 == len(owner.ports)
+        lost = row[k.FATE] != k.PASSED_ON
+        overlap = 0 if lost else self._overlap(owner, row)
+        propagation = 0 if lost else port.propagation_ps
+        rest = row[k.REACHED] - row[k.ENDED] - propagation + overlap
+        if is_last and owner.meeting is not None:
+            rest = 0
         interval = 0
         if owner.cycles:
             interval = (row[k.BORN] - owner.law.first_ps) // owner.law.gap
@@ -304,8 +416,9 @@ class _Replay:
             queued_ps=row[k.QUEUED],
             started_ps=row[k.STARTED],
             ended_ps=row[k.ENDED],
-            reached_ps=row[k.REACHED],
-            propagation_ps=port.propagation_ps,
+            reached_ps=row[k.ENDED] + propagation - overlap + rest,
+            propagation_ps=propagation,
+            overlap_ps=overlap,
             processing_ps=0 if is_last else rest,
             damper_ps=rest if is_last else 0,
             planned_cycle=(
@@ -314,6 +427,15 @@ class _Replay:
             cycle=row[k.LEFT_IN] if owner.cycles else None,
             waits=waits,
         )
+
+    def _overlap(self, owner: Owner, row: Sequence[int]) -> int:
+        """Return how long before its last bit the next port might send the frame on."""
+        parts, world = self.begin.parts, self.begin.world
+        if parts is None or owner.cycles or owner.traffic_class.preemptable:
+            return 0
+        lane = int(world.routes.hop[(row[k.TRACED_LABEL] >> 16) & k.POSITIONS, k.LANE])
+        head = int(parts.head[lane]) if lane >= 0 else 0
+        return max(row[k.ENDED] - row[k.STARTED] - head, 0) if head > 0 else 0
 
     def waits(self, number: int, sent: Sequence[Step]) -> list[tuple[Wait, ...]]:
         """Return, for each port of a way, what the frame waited for there."""
@@ -361,3 +483,48 @@ class _Replay:
             errors = network.clock_error[network.clock[step.port]]
             begin = int(when_shown(shown, errors, network.block))
             tallies[step.port].cycle_begins(begin, missed=step.row[k.LEFT_IN] != planned)
+
+
+class _Copies:
+    """Which copies of frames are gone, until all of one are."""
+
+    def __init__(self, replay: _Replay, numbers: Sequence[int]) -> None:
+        self.first = {one: replay.followed[one] for one in numbers if one in replay.followed}
+        self.sources = {one: replay.births(one) for one in self.first}
+        self.born: dict[int, list[Born]] = defaultdict(list)
+        self.gone: dict[int, dict[int, Born]] = defaultdict(dict)
+
+    def lose(self, owner: int, row: Sequence[int]) -> list[tuple[int, Born]] | None:
+        """Note that a copy is gone; return all copies of its frame when none is left."""
+        birth, label = row[k.BORN], row[k.TRACED_LABEL]
+        born = self.born[owner]
+        while not born or born[-1].birth <= birth:
+            more = next(self.sources[owner], None)
+            if more is None:
+                break
+            born.append(more)
+        place = bisect_left(born, birth, key=lambda one: one.birth)
+        while (self.first[owner] + born[place].index - (label >> 48)) & 0xFFFF:
+            place += 1
+        number = self.first[owner] + place
+        self.gone[number][owner] = born[place]
+        sent = {one for one, first in self.first.items() if number >= first}
+        return sorted(self.gone[number].items()) if sent <= self.gone[number].keys() else None
+
+
+def _when(row: Sequence[int]) -> int:
+    """Return when a frame was lost or discarded."""
+    return row[k.QUEUED] if row[k.STARTED] == k.REFUSED else row[k.ENDED]
+
+
+def _first_steps(born: Sequence[Born], steps: Sequence[Step]) -> Iterator[tuple[Born, list[Step]]]:
+    """Yield frames of one birth and their rows at their first port, which are those of one size."""
+    for size in {one.size for one in born}:
+        mine = [one for one in born if one.size == size]
+        rows = [step for step in steps if step.row[k.TRACED_LABEL] & 0xFFFF == size]
+        sent = [step for step in rows if step.row[k.STARTED] != k.REFUSED]
+        refused = [step for step in rows if step.row[k.STARTED] == k.REFUSED]
+        inside = len(mine) - len(sent) - len(refused)
+        chains = [[step] for step in sent] + [[] for _ in range(inside)]
+        chains += [[step] for step in refused]
+        yield from zip(mine, chains, strict=True)

@@ -59,7 +59,9 @@ class Followed:
         self.in_gap = np.array(
             [law.packets * max(len(law.timetable), 1) for law in laws], dtype=np.int64
         )
-        self.first = {number: found[number].law.first_number for number in self.members.tolist()}
+        self.first: dict[int, int] = {
+            number: found[number].law.first_number for number in self.members.tolist()
+        }
 
     def begin(self, world: k.World) -> k.World:
         """Mark the sources of these streams, and lay out the rings."""

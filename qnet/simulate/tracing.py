@@ -132,13 +132,13 @@ def _trace(
 ) -> k.Trace:
     followed = np.zeros(len(course.found), dtype=np.int64)
     followed[sorted(follow)] = 1
-    # Points where copies meet are served as ports are, and write nothing.
+    # Points where copies meet are served as ports are, and write what they pass on or discard.
     ports = len(course.world.tally.port)
     since = np.zeros(ports, dtype=np.int64)
     until = np.zeros(ports, dtype=np.int64)
     for port, (begin, end) in watch.items():
         since[port], until[port] = begin, end
-    wanted = {port.number for one in follow for port in course.found[one].ports} | set(watch)
+    wanted = {number for one in follow for number in course.found[one].stations} | set(watch)
     slot = np.full(ports, -1, dtype=np.int64)
     slot[sorted(wanted)] = np.arange(len(wanted))
     rows = np.zeros((len(wanted), room, 8), dtype=np.int64)
