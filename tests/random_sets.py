@@ -43,6 +43,12 @@ KINDS = {
     "strict-priority": Kind(cycles_us=(10, 50, 200), reserves=False),
     "windows": Kind(cycles_us=(50, 200, 1000), streams=8, packets=3, reserves=False, windows=True),
     "shaping": Kind(cycles_us=(10, 50, 200), selection=("max-residence", "100ms"), reserves=False),
+    "credit as reserved": Kind(
+        cycles_us=(10, 50, 200),
+        selection=("idle-slope", "as-reserved"),
+        reserves=False,
+        above=False,
+    ),
     "credit": Kind(
         cycles_us=(10, 50, 200), selection=("idle-slope", "75%"), reserves=False, above=False
     ),
@@ -138,7 +144,7 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
             link["length"] = [f"{more.between(*kind.metres)}m" for _ in range(2)]
             # A faster wire one way: what a set asks for should find room.
             if more.below(4) == 0:
-                fast = {"1Gbps": "2.5Gbps", "10Gbps": "25Gbps", "100Gbps": "400Gbps"}[rate]
+                fast = {"1Gbps": "4Gbps", "10Gbps": "40Gbps", "100Gbps": "400Gbps"}[rate]
                 link["rate"] = [rate, fast] if more.below(2) else [fast, rate]
         if more.below(2) and (0, count - 1) not in pairs:
             links.append(

@@ -180,7 +180,8 @@ def twice_as_slow(mechanism: str, number: int, files: tuple[File, File], one: Ru
     first, second = (proven(run(each), times=times) for each, times in ((plain, 2), (half, 1)))
     if mechanism in ("tcqf", "csqf"):
         return _compare("proven", first, second)
-    rounded_ps = ROUNDED_SHAPED_PS if mechanism == "shaping" else ROUNDED_PS
+    coarse = mechanism in ("shaping", "credit as reserved")
+    rounded_ps = ROUNDED_SHAPED_PS if coarse else ROUNDED_PS
     return [
         f"proven: {name}: {first[name]} and {second[name]}"
         for name in first
@@ -192,7 +193,7 @@ ROUNDED_PS = 100
 """What is rounded to a picosecond at each hop of a way, taken twice, comes to less than this."""
 
 ROUNDED_SHAPED_PS = 10_000
-"""A shaper's times are rounded up for each frame of a run."""
+"""A shaper's times are rounded up for each frame of a run, reserved slopes to bits a second."""
 
 
 def _is_near(first: Any, second: Any, rounded_ps: int) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, pairwise
 
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import Profile
+from qnet.model.traffic import Profile, TrafficClass
 from qnet.simulate import kernels
 from qnet.simulate.clocks import walks
 from qnet.simulate.draws import dice, log_table
@@ -66,7 +67,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             c.priority,
             profile.queue_by_class[c.name],
             c.weight or 0,
-            None if c.idle_slope_ppb is None else Fraction(c.idle_slope_ppb, PPB),
+            None,
             c.residence_ps,
             c.preemptable,
         )
@@ -80,7 +81,11 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             topology.node_by_name[port.source].buffer_bytes,
             topology.node_by_name[port.source].clock.phase_ps,
             clocks[port.source],
-            tuple(queues),
+            tuple(
+                replace(queue, idle_slope=_idle_slope(c, port, profile, plan))
+                for c, queue in zip(plain, queues, strict=False)
+            )
+            + tuple(queues[len(plain) :]),
             gates.get(port.name, ()),
             fixed,
             any(c.mechanism == "cqf" for c in profile.classes),
@@ -193,6 +198,25 @@ def _processing(topology: Topology, port: Port, seed: int) -> Callable[[], int] 
         return None
     state = dice(seed, f"port {port.name}").reshape(1, 4)
     return lambda: int(kernels.draw(state, 0, 0)) * span // 2**32
+
+
+def _idle_slope(c: TrafficClass, port: Port, profile: Profile, plan: Plan) -> Fraction | None:
+    """Of the port's rate: as given, or what the streams of the class take of its time."""
+    if c.idle_slope is None:
+        return None
+    if c.idle_slope.share_ppb is not None:
+        return Fraction(c.idle_slope.share_ppb, PPB)
+    total = c.idle_slope.rate_bps
+    if total is None:
+        total = 0
+        streams = {one.name: one for one in profile.every_stream if one.traffic_class == c.name}
+        for entry in plan.streams:
+            if entry.name in streams and any(port.name in path.ports for path in entry.paths):
+                one = streams[entry.name]
+                line = -(-(one.frame_bytes + 20) * 8 * 10**12 // port.rate_bps)
+                share = Fraction(line * one.max_packets, one.interval_ps)
+                total += max(-(-share * port.rate_bps // 1), one.committed_rate_bps or 0)
+    return min(Fraction(total, port.rate_bps), Fraction(1))
 
 
 def _losses(port: Port, seed: int) -> Callable[[int], bool] | None:

@@ -494,7 +494,7 @@ class SlowSimulator:
         if not opened:
             return Fraction(1, 10**6)
         share = int(law.idle_slope * 10**9 * cycle / opened // 1)
-        return min(Fraction(share // 1000, 10**6), Fraction(1))
+        return min(Fraction(max(share // 1000, 1), 10**6), Fraction(1))
 
     def ready(self, time: int, number: int, queue: int) -> tuple[bool, list[int]]:
         law = self.ports[number].queues[queue]

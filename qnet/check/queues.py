@@ -138,13 +138,15 @@ def queue_bounds(
         port.number: _Above(port.name not in gated, gates=lists.get(port.name))
         for port in map(topology.ports.__getitem__, at)
     }
+    reserved = _reserved_bps(topology, streams)
     done = set()
     for number, rank in _in_order(flows, at):
         done.add((number, rank))
         one = None if rank == RESERVED else profile.strict_classes[rank]
         port = topology.ports[number]
         if above[number].gates is None or one is None:
-            _pass(topology, port, at[number], rank, one, above[number])
+            slope = None if one is None else _slope(one, port, reserved)
+            _pass(topology, port, at[number], rank, slope, above[number])
         else:
             _pass_windows(topology, profile, port, at[number], rank, above[number])
     wanted = {one.name for one in profile.every_stream if not profile.is_reserved(one)}
@@ -254,20 +256,50 @@ def _in_order(flows: Iterable[_Flow], at: _Flows) -> Iterator[tuple[int, int]]:
                 ready.append(onward)
 
 
+def _reserved_bps(
+    topology: Topology, streams: Sequence[tuple[Stream, StreamPlan]]
+) -> Mapping[tuple[int, str], int]:
+    """Return by port and class what SRP reserves: line time of an interval's frames, as a rate."""
+    found: Counter[tuple[int, str]] = Counter()
+    for stream, entry in streams:
+        for name in (name for path in entry.paths for name in path.ports):
+            port = topology.port_by_name[name]
+            taken_ps = serialisation_ps(stream.frame_bytes, port.rate_bps) * stream.max_packets
+            asked, rest = divmod(taken_ps * port.rate_bps, stream.interval_ps)
+            asked += rest > 0
+            if stream.committed_rate_bps is not None:
+                asked = max(asked, stream.committed_rate_bps)
+            found[port.number, stream.traffic_class] += asked
+    return found
+
+
+def _slope(
+    one: TrafficClass, port: Port, reserved_bps: Mapping[tuple[int, str], int]
+) -> int | None:
+    """Return a class's idle slope at a port in parts of its rate, or None without credit."""
+    if one.idle_slope is None:
+        return None
+    if one.idle_slope.share_ppb is not None:
+        return one.idle_slope.share_ppb * (WHOLE // PPB)
+    slope_bps = one.idle_slope.rate_bps
+    if slope_bps is None:
+        slope_bps = reserved_bps.get((port.number, one.name), 0)
+    return min(slope_bps * WHOLE // port.rate_bps, WHOLE)
+
+
 def _pass(
     topology: Topology,
     port: Port,
     here: Mapping[int, Mapping[Port | None, Sequence[_Flow]]],
     rank: int,
-    of: TrafficClass | None,
+    slope: int | None,
     above: _Above,
 ) -> None:
-    """Take the flows of one class through a port; None stands for those that reserve."""
+    """Take the flows of one class through a port; with credit, `slope` is its share of the rate."""
     flows = [flow for members in here[rank].values() for flow in members]
-    slope_ppb = None if of is None else of.idle_slope_ppb
     above.is_known &= all(flow.burst is not None for flow in flows)
-    above.is_known &= slope_ppb is None or rank == min(here)
-    share = WHOLE - above.load.rate if slope_ppb is None else slope_ppb * (WHOLE // PPB)
+    above.is_known &= slope is None or rank == min(here)
+    share = WHOLE - above.load.rate if slope is None else slope
     whole, backlog_ps = _NOTHING, 0
     if above.is_known:
         buckets = [_sum(flow.load(port) for flow in members) for members in here[rank].values()]
@@ -287,7 +319,7 @@ def _pass(
         most_ps = None
         if above.is_known:
             first_ps, once_ps = backlog_ps, below_ps
-            if slope_ppb is None:
+            if slope is None:
                 first_ps, once_ps = backlog_ps + above.load.burst_ps + below_ps, 0
             most_ps = once_ps + max(
                 ceil_div((first_ps - serialisation_ps(size, port.rate_bps)) * WHOLE, share)
@@ -297,7 +329,7 @@ def _pass(
         _leave(topology, port, flow, most_ps)
     above.load = _sum([above.load, whole])
     # What leaves a queue that waits for credit comes in other bursts than it came in.
-    above.is_known &= slope_ppb is None
+    above.is_known &= slope is None
 
 
 def _pass_windows(
@@ -315,7 +347,7 @@ def _pass_windows(
     higher = [one for other, one in above.members.items() if gates.meet(other, name)]
     known = [one for one in higher if one is not None]
     load = None
-    is_paced = profile.strict_classes[rank].idle_slope_ppb is not None
+    is_paced = profile.strict_classes[rank].idle_slope is not None
     if not is_paced and len(known) == len(higher) and all(one.burst is not None for one in flows):
         load = _sum(flow.load(port) for flow in flows)
     slowest_ps: int | None = 0

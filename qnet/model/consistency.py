@@ -23,6 +23,7 @@ from qnet.model.traffic import (
     Demand,
     Egress,
     GateControl,
+    IdleSlope,
     Profile,
     Simulation,
     Stream,
@@ -316,6 +317,11 @@ def _check_class_use(
                 f"class '{demand.traffic_class}' reserves {what}; a demand has none to reserve"
             )
             source.fault(("demands", index, "class"), message)
+    slopes = {one.name for one in classes.values() if one.idle_slope == IdleSlope()}
+    for index, demand in demands.items():
+        if demand.traffic_class in slopes:
+            what = f"class '{demand.traffic_class}' has the idle slope that its streams reserve"
+            source.fault(("demands", index, "class"), f"{what}; a demand reserves none")
     shaped = {one.name for one in classes.values() if one.residence_ps is not None}
     for index, demand in demands.items():
         if demand.traffic_class in shaped:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -16,6 +16,8 @@ from qnet.units import (
     PPB,
     PS_PER_MS,
     PS_PER_S,
+    RATE,
+    RATIO,
     SIZE,
     UnitError,
     ceil_div,
@@ -63,6 +65,55 @@ FrameSizes = Annotated[
 ]
 
 
+AS_RESERVED = "as-reserved"
+
+
+class IdleSlope(NamedTuple):
+    """How fast credit grows at a port: a share of its rate, a rate, or what streams reserve there.
+
+    That is of each stream of the class the line time of its frames in an interval, as a rate in
+    whole bits a second, or its committed rate where that is more: what SRP (IEEE 802.1Q clause
+    35) sets the slope to. With neither share nor rate it is that one.
+    """
+
+    share_ppb: int | None = None
+    rate_bps: int | None = None
+
+
+def _read_idle_slope(value: object) -> IdleSlope:
+    if isinstance(value, IdleSlope):
+        return value
+    if value == AS_RESERVED:
+        return IdleSlope()
+    text = str(value).strip()
+    if any(text.endswith(unit) for unit in RATE.units):
+        rate_bps = parse(RATE, value)
+        if not rate_bps:
+            raise UnitError(f"{text} is zero; credit would never grow")
+        return IdleSlope(rate_bps=rate_bps)
+    try:
+        share_ppb = parse(RATIO, value)
+    except UnitError as error:
+        what = f"a share of each port's rate, a rate, or '{AS_RESERVED}'"
+        raise UnitError(f"{error}; {what}") from None
+    if not 0 < share_ppb < PPB:
+        raise UnitError(f"{text} is out of range; more than 0%, less than 100%")
+    return IdleSlope(share_ppb=share_ppb)
+
+
+Slope = Annotated[
+    IdleSlope,
+    BeforeValidator(_read_idle_slope),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "a share of each port's rate, a rate, or what streams reserve there",
+            "examples": ["75%", "98688kbps", AS_RESERVED],
+        }
+    ),
+]
+
+
 class TrafficClass(Noun):
     """A traffic class (IEEE 802.1Q clause 8.6.6)."""
 
@@ -95,12 +146,12 @@ class TrafficClass(Noun):
         description="share among classes of one priority, served by weighted deficit round robin "
         "(IEEE 802.1Q clause 8.6.8.3)",
     )
-    idle_slope_ppb: Ratio | None = Field(
+    idle_slope: Slope | None = Field(
         None,
         alias="idle-slope",
-        description="credit-based shaper: part of each port's rate at which credit grows "
-        "(IEEE 802.1Q clause 8.6.8.2), in steps of 0.1%; behind gates it grows while its gate is "
-        "open, so much faster",
+        description="credit-based shaper: how fast credit grows at each port (IEEE 802.1Q clause "
+        "8.6.8.2), as a share of its rate, as a rate, or as much as the streams of the class "
+        "reserve there; behind gates it grows while its gate is open, so much faster",
     )
     residence_ps: Time | None = Field(
         None,
@@ -124,18 +175,15 @@ class TrafficClass(Noun):
             raise ValueError(f"'{given[0]}' goes with 'mechanism: strict-priority' only")
         if self.preemptable and self.mechanism != "strict-priority":
             raise ValueError("'preemptable' goes with 'mechanism: strict-priority' only")
-        if self.idle_slope_ppb is not None:
-            if self.preemptable:
-                raise ValueError("'idle-slope' and 'preemptable' both given; keep one")
-            if self.idle_slope_ppb % 10**6 or not 0 < self.idle_slope_ppb < PPB:
-                raise ValueError("'idle-slope' is more than 0%, less than 100%, in steps of 0.1%")
+        if self.idle_slope is not None and self.preemptable:
+            raise ValueError("'idle-slope' and 'preemptable' both given; keep one")
         return self
 
     @property
-    def _selections(self) -> Mapping[str, int | None]:
+    def _selections(self) -> Mapping[str, object]:
         return {
             "weight": self.weight,
-            "idle-slope": self.idle_slope_ppb,
+            "idle-slope": self.idle_slope,
             "max-residence": self.residence_ps,
         }
 

@@ -221,7 +221,7 @@ class Waiting:
         cause, _ = self._barred(now)
         if cause is not None:
             return cause
-        if self.owner.traffic_class.idle_slope_ppb is not None:
+        if self.owner.traffic_class.idle_slope is not None:
             return "credit"
         if self.owner.traffic_class.residence_ps is not None:
             return "shaper"

@@ -108,7 +108,11 @@ class Drawing:
             plain[1]["weight"] = self.whole(1, 3)
             plain[2] |= {"weight": self.whole(1, 3), "priority": 3}
         if "credit" in self.parts:
-            plain[0]["idle-slope"] = f"{self.whole(5, 900) / 10}%"
+            shares = [f"{self.whole(5, 900) / 10}%", f"{self.whole(1, 99)}.8688%"]
+            rates = [f"{self.whole(10**6, 10**9)}bps", "98688kbps"]
+            if "demands" not in self.parts:
+                rates.append("as-reserved")
+            plain[0]["idle-slope"] = self.draw(st.sampled_from([*shares, *rates]))
             if "weights" not in self.parts:
                 plain[1]["idle-slope"] = f"{self.whole(50, 300) / 10}%"
         if "shaping" in self.parts:

@@ -138,6 +138,9 @@ BIT, GROUP_LAST, WEIGHT, IDLE, LINE, SORTED = range(6)
 # Columns of `Parts.ring_state`; TURN and GRANTED count in the first ring of a group.
 CREDIT, CREDIT_AT, DEFICIT, TURN, GRANTED, READY, OPEN_AT = range(7)
 
+CREDIT_MOST = 1 << 62
+"""Credit beyond this would come near the end of 64 bits."""
+
 # Columns of `Parts.wire`: a preemptable frame that is being sent (SENDING) or has been cut (CUT).
 WIRE_IS, BEGUN, REST, W_LABEL, W_BIRTH, W_CAME, W_RING = range(7)
 NOTHING, SENDING, CUT = 0, 1, 2
@@ -301,9 +304,12 @@ def credit_wait(ring: int, now: int, opened: int, law: Ints, state: Ints) -> int
     slope and port rate are whole numbers (IDLE and LINE) per picosecond.
     """
     credit = state[ring, CREDIT]
+    if credit >= 0:
+        return 0
+    wait = -(credit // law[ring, IDLE])
     if now > state[ring, CREDIT_AT]:
-        credit += (opened - state[ring, OPEN_AT]) * law[ring, IDLE]
-    return 0 if credit >= 0 else -(credit // law[ring, IDLE])
+        wait = max(wait - (opened - state[ring, OPEN_AT]), 0)
+    return wait
 
 
 @bare_kernel
@@ -314,8 +320,11 @@ def first_in(ring: int, arrival: int, opened: int, law: Ints, state: Ints) -> No
     below zero grew to zero at most (clause 8.6.8.2).
     """
     if arrival > state[ring, CREDIT_AT]:
-        credit = state[ring, CREDIT] + (opened - state[ring, OPEN_AT]) * law[ring, IDLE]
-        state[ring, CREDIT] = min(credit, 0)
+        credit, grown = state[ring, CREDIT], opened - state[ring, OPEN_AT]
+        if credit >= 0 or grown >= -(credit // law[ring, IDLE]):
+            state[ring, CREDIT] = 0
+        else:
+            state[ring, CREDIT] = credit + grown * law[ring, IDLE]
         state[ring, CREDIT_AT], state[ring, OPEN_AT] = arrival, opened
 
 
@@ -323,10 +332,15 @@ def first_in(ring: int, arrival: int, opened: int, law: Ints, state: Ints) -> No
 def spend(ring: int, now: int, opened: int, line: int, law: Ints, state: Ints) -> None:
     """Lower the credit at the send slope, idle slope minus port rate, while a frame is sent.
 
-    When it has been sent, OPEN_AT is to be set to what the gate has been open by then.
+    When it has been sent, OPEN_AT is to be set to what the gate has been open by then. No credit
+    grows beyond CREDIT_MOST, which at 1 Gb/s is milliseconds of sending without a pause.
     """
     if now > state[ring, CREDIT_AT]:
-        state[ring, CREDIT] += (opened - state[ring, OPEN_AT]) * law[ring, IDLE]
+        credit, grown = state[ring, CREDIT], opened - state[ring, OPEN_AT]
+        if grown > (CREDIT_MOST - credit) // law[ring, IDLE]:
+            state[ring, CREDIT] = CREDIT_MOST
+        else:
+            state[ring, CREDIT] = credit + grown * law[ring, IDLE]
     state[ring, CREDIT] += line * (law[ring, IDLE] - law[ring, LINE])
     state[ring, CREDIT_AT] = now + line
 

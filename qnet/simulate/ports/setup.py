@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from qnet.errors import Infeasible
 from qnet.model.gates import HELD, GateList
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, TrafficClass
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, Stream, TrafficClass
 from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice
 from qnet.simulate.ports import kernels as g
@@ -54,6 +55,14 @@ class _Queue(NamedTuple):
         """Queues of one priority with weights take turns; all others stand alone."""
         one = self.traffic_class
         return (1, one.priority) if one.weight is not None else (0, self.number)
+
+
+def _reserved_bps(stream: Stream, port: Port) -> int:
+    """Return what SRP reserves for a stream: what its frames take of the port's time, as a rate."""
+    line_ps = stream.max_packets * serialisation_ps(stream.frame_bytes, port.rate_bps)
+    return max(
+        ceil_div(line_ps * port.rate_bps, stream.interval_ps), stream.committed_rate_bps or 0
+    )
 
 
 def general_ports(topology: Topology, plan: Plan, found: Sequence[Owner]) -> set[int]:
@@ -187,15 +196,29 @@ class _Layout:
                 last += 1
             one = queue.traffic_class
             idle, line = 0, 0
-            if one.idle_slope_ppb is not None:
-                idle, line = self._slopes(one.idle_slope_ppb, queue.number, port)
+            if one.idle_slope is not None:
+                idle, line = self._slopes(self._share(one, port), queue.number, port)
             self.ring_law.append(
                 [queue.number, first + last, one.weight or 0, idle, line,
                  one.residence_ps is not None]
             )  # fmt: skip
         return {queue.number: first + place for place, queue in enumerate(queues)}
 
-    def _slopes(self, idle_ppb: int, gate: int, port: Port) -> tuple[int, int]:
+    def _share(self, one: TrafficClass, port: Port) -> Fraction:
+        """Return the share of a port's rate, at most all of it, that a class's idle slope is."""
+        assert one.idle_slope is not None, "asked of classes with credit only"
+        share_ppb, rate_bps = one.idle_slope
+        if share_ppb is not None:
+            return Fraction(share_ppb, PPB)
+        if rate_bps is None:
+            rate_bps = sum(
+                _reserved_bps(owner.stream, port)
+                for owner, _, _ in self.users[port.number]
+                if owner.traffic_class is one and owner.stream is not None
+            )
+        return min(Fraction(rate_bps, port.rate_bps), Fraction(1))
+
+    def _slopes(self, idle: Fraction, gate: int, port: Port) -> tuple[int, int]:
         """Return idle slope and port rate of a credit-based shaper in a common unit.
 
         What is asked for is a share of all time; credit grows while the gate is open, so much
@@ -203,15 +226,15 @@ class _Layout:
         of 20 % behind a gate that is open for half of the time is 40 % while it is.
         """
         if port.name not in self.gate_by_port:
-            return idle_ppb // 10**6, PPB // 10**6
+            return idle.numerator, idle.denominator
         if self.profile.simulation.duration_ps * FINE >= k.NEVER:
             longest = k.NEVER // FINE // PS_PER_S
             raise Infeasible(
                 f"port {port.name}: credit behind gates is counted for {longest} s at most"
             )
         open_ps, cycle_ps = self.gate_open[-1][gate], self.gate_end[-1]
-        share = idle_ppb * cycle_ps // open_ps if open_ps else 0
-        return min(max(share * FINE // PPB, 1), FINE), FINE
+        share = idle * FINE * cycle_ps // open_ps if open_ps else 0
+        return min(max(share, 1), FINE), FINE
 
     def _add_regulators(self, owner: Owner, hop: int, position: int, port: Port) -> None:
         stream, one = owner.stream, owner.traffic_class
