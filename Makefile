@@ -49,7 +49,8 @@ tools:
 		echo "not root: sudo apt-get install $(TOOLS)"; \
 	else \
 		export DEBIAN_FRONTEND=noninteractive; \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TOOLS) >/dev/null \
+		wait=-oDPkg::Lock::Timeout=300; \
+		apt-get $$wait update -qq && apt-get $$wait install -y -qq --no-install-recommends $(TOOLS) >/dev/null \
 			&& echo "installed: $(TOOLS)" \
 			|| echo "apt-get could not install $(TOOLS): the emulation's tests will be skipped"; \
 	fi
