@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from qnet.check.findings import Findings, exact_time
-from qnet.model.plan import Plan, StreamPlan
+from qnet.check.least import passed_by_meter
+from qnet.model.plan import StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.units import PPB, PS_PER_MS, ceil_div, wire_bytes
@@ -86,14 +87,15 @@ def check_recovery(stream: Stream, apart_ps: int, findings: Findings) -> None:
         )
 
 
-def may_lose(topology: Topology, plan: Plan, stream: Stream) -> bool:
+def may_lose(topology: Topology, stream: Stream, entry: StreamPlan | None) -> bool:
     """Say whether frames of a stream can be lost on a link, or at its meter, by the files."""
-    entry = next((one for one in plan.streams if one.name == stream.name), None)
     ports = topology.port_by_name
     paths = entry.paths if entry is not None else ()
     used = [ports[name] for path in paths for name in path.ports if name in ports]
     lossy = any(port.is_lossy for port in used)
-    return lossy or (stream.police and stream.excess_packets > 0)
+    sent = stream.max_packets + stream.excess_packets
+    metered = passed_by_meter(stream, sent) < 1 or (stream.police and stream.excess_packets > 0)
+    return lossy or metered
 
 
 def _is_held_to_its_share(stream: Stream) -> bool:

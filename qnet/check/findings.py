@@ -30,6 +30,10 @@ class Findings:
         if self._counts[rule, port] <= FINDINGS_PER_PLACE:
             self._listed.append(Finding(rule=rule, subject=subject, message=message))
 
+    def has(self, rule: Rule, port: str) -> bool:
+        """Say whether a rule is broken at a port."""
+        return self._counts[rule, port] > 0
+
     def count(self, rule: Rule, port: str, more: int) -> None:
         """Count findings without listing them."""
         self.total += more

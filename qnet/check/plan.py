@@ -41,13 +41,14 @@ from qnet.check.load import (
     longest_others,
     match_demands,
 )
+from qnet.check.overload import overloads, words
 from qnet.check.queues import queue_bounds
 from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, route_fault
 from qnet.check.windows import check_given
 from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
-from qnet.model.proof import Finding, Proof, StreamProof
+from qnet.model.proof import Finding, Overload, Proof, Rule, StreamProof
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import Profile, Stream
+from qnet.model.traffic import Demand, Profile, Stream
 
 
 def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
@@ -97,8 +98,10 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     untouchable = unproven(topology, profile, stream_plans, findings)
     touched = _touched_streams(topology, stream_plans, broken_streams, overfull)
     certain = mappings_hold and plan.cycle_ps == topology.tcqf.cycle_ps
-    found = {one.stream.name: bound(topology, one) for one in reservations if certain}
-    found.update({one.stream.name: gated_bound(topology, one) for one in gated})
+    found = {
+        **{one.stream.name: bound(topology, one) for one in reservations if certain},
+        **{one.stream.name: gated_bound(topology, one) for one in gated},
+    }
     bounds = {name: pair for name, pair in found.items() if name not in touched | untouchable}
     for one in reservations:
         _check_promises(one.stream, bound(topology, one), findings)
@@ -113,11 +116,29 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
         check_recovery(other.stream, apart_ps(other), findings)
     if not findings.total:
         bounds |= queue_bounds(topology, profile, plan, stream_plans, demand_plans)
+    crowded = _overloads(topology, profile, plan, (stream_plans, demand_plans), findings)
     return Proof(
         streams=tuple(_stream_proof(stream, bounds) for stream in profile.every_stream),
         ports=ports,
         findings=findings.collected(),
+        overloads=crowded,
     )
+
+
+def _overloads(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    placed: tuple[Sequence[tuple[Stream, StreamPlan]], Sequence[tuple[Demand, DemandPlan]]],
+    findings: Findings,
+) -> tuple[Overload, ...]:
+    """Find overloads, each a finding unless another rule has said so of the same port."""
+    found = overloads(topology, profile, plan, *placed)
+    for one in found:
+        rules: tuple[Rule, ...] = ("rate", "gates") if one.of == "gates" else ("rate",)
+        if not any(findings.has(rule, one.port) for rule in rules):
+            findings.add("overload", one.stream or one.traffic_class, words(one), one.port)
+    return tuple(found)
 
 
 def prove_kept(topology: Topology, profile: Profile, plan: Plan) -> tuple[Finding, ...]:

@@ -138,7 +138,7 @@ def queue_bounds(
         port.number: _Above(port.name not in gated, gates=lists.get(port.name))
         for port in map(topology.ports.__getitem__, at)
     }
-    reserved = _reserved_bps(topology, streams)
+    reserved = reserved_bps(topology, streams)
     done = set()
     for number, rank in _in_order(flows, at):
         done.add((number, rank))
@@ -256,14 +256,15 @@ def _in_order(flows: Iterable[_Flow], at: _Flows) -> Iterator[tuple[int, int]]:
                 ready.append(onward)
 
 
-def _reserved_bps(
+def reserved_bps(
     topology: Topology, streams: Sequence[tuple[Stream, StreamPlan]]
 ) -> Mapping[tuple[int, str], int]:
     """Return by port and class what SRP reserves: line time of an interval's frames, as a rate."""
+    ports = topology.port_by_name
     found: Counter[tuple[int, str]] = Counter()
     for stream, entry in streams:
-        for name in (name for path in entry.paths for name in path.ports):
-            port = topology.port_by_name[name]
+        names = (name for path in entry.paths for name in path.ports)
+        for port in (ports[name] for name in names if name in ports):
             taken_ps = serialisation_ps(stream.frame_bytes, port.rate_bps) * stream.max_packets
             asked, rest = divmod(taken_ps * port.rate_bps, stream.interval_ps)
             asked += rest > 0

@@ -6,10 +6,19 @@ proof excludes is the most important thing that a report can say.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
-from qnet.check.conditions import may_lose
+from qnet.check.judged import (
+    Judged,
+    can_lose,
+    needs_proof,
+    why_demand_lost,
+    why_impossible,
+    why_lost,
+)
+from qnet.check.promises import Case, Kind, Seen, lost_ppb
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
@@ -17,7 +26,7 @@ from qnet.model.proof import Proof, StreamProof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Egress, Profile, Stream
 from qnet.model.verdict import Outcome, Row, Verdict
-from qnet.units import PPB, PS_PER_S, ceil_div, show_rate, show_share, show_time
+from qnet.units import PPB, PS_PER_S, show_rate, show_share, show_time
 
 FINDINGS_LISTED = 50
 
@@ -33,71 +42,7 @@ Arrivals are random: a million frames of the Internet mix in the time watched co
 within some 0.2 %, so half a per cent is no chance, and frames under way at the end are inside it.
 """
 
-_WITNESSES: tuple[Literal["simulated", "emulated"], ...] = ("simulated", "emulated")
-
-
 _Member = TypeVar("_Member", Stream, Demand)
-
-
-class _Seen(NamedTuple):
-    """What each witness saw of every stream, of every demand and of every port."""
-
-    streams: Mapping[str, Mapping[str, Traffic]]
-    demands: Mapping[str, Mapping[str, Traffic]]
-    runs: Mapping[str, Observation]
-
-
-class _Case(NamedTuple):
-    """One member of a service: one figure as promised, as proven and as each witness saw it."""
-
-    name: str
-    promised: int | None
-    proven: int | None
-    seen: Mapping[str, int | None]
-    """Witnesses that were asked; None where nothing of the member went through."""
-    needs_proof: bool
-
-    @property
-    def figures(self) -> list[int]:
-        """Every figure known, proven or seen.
-
-        Of what reserves nothing the proof is a bound that need never be reached: beyond the promise
-        it says nothing.
-        """
-        proven = self.proven
-        if not self.needs_proof and proven is not None and self.promised is not None:
-            proven = proven if proven <= self.promised else None
-        return [one for one in (proven, *self.seen.values()) if one is not None]
-
-    @property
-    def over(self) -> int:
-        """How far the largest figure is beyond the promise; negative when inside it."""
-        return max(self.figures, default=0) - (self.promised or 0)
-
-    @property
-    def outcome(self) -> Outcome:
-        """Fail beyond the promise or without a needed proof; unknown without a needed witness."""
-        if self.promised is not None and self.figures and self.over > 0:
-            return "fail"
-        if self.needs_proof:
-            return "fail" if self.promised is not None and self.proven is None else "pass"
-        return "pass" if self.figures else "unknown"
-
-    @property
-    def merit(self) -> tuple[int, bool, int]:
-        """Order from worst to best: by outcome, promised first, furthest beyond the promise."""
-        order = ("fail", "unknown", "pass").index(self.outcome)
-        return order, self.promised is None, -self.over
-
-    def reason(self, show: Callable[[int], str]) -> str | None:
-        """Say in words why the promise is not kept, or not known to be."""
-        if self.outcome == "fail" and self.figures and self.over > 0:
-            return f"{show(self.over)} over the promise"
-        if self.outcome == "fail":
-            return "nothing is proven: a broken rule can reach it"
-        if self.outcome == "unknown":
-            return "nothing of it was seen in the run" if self.seen else "no witness was asked"
-        return None
 
 
 def judge(
@@ -107,33 +52,31 @@ def judge(
     proof: Proof,
     observations: Sequence[Observation],
     emulation: Emulation | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Verdict:
     """Weigh every requirement of the profile on the proof and on all observations of the plan.
 
     What the emulation saw of single frames counts with the rest; it carries a sample of the load,
-    so that rates are not taken from it.
+    so that rates are not taken from it. `progress` is called with the streams that are judged and
+    how many there are.
     """
     if emulation is not None and not emulation.void:
         observations = [*observations, emulation.observation]
-    seen = _Seen(
-        {run.witness: {one.name: one for one in run.streams} for run in observations},
-        {run.witness: {one.name: one for one in run.demands} for run in observations},
-        {run.witness: run for run in observations},
-    )
+    seen = Seen(observations)
+    judged = Judged.of(topology, profile, plan, proof, seen)
     findings = [
-        *_disagreements(topology, profile, plan, proof, seen),
+        *_disagreements(judged),
         *_emulated_findings(emulation),
         *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
     ]
     rows = (
-        *_stream_rows(profile, plan, proof, seen),
-        *_demand_rows(profile, plan, seen),
+        *_stream_rows(judged, progress or (lambda done, total: None)),
+        *_demand_rows(judged),
         *(_egress_row(topology, profile, plan, one, seen) for one in profile.egress),
     )
-    failed = findings or any(row.outcome == "fail" for row in rows)
     return Verdict(
         title=f"{profile.title} on {topology.title}",
-        outcome="fail" if failed else "unknown" if emulation and emulation.void else "pass",
+        outcome=_together(findings, rows, is_void=emulation is not None and bool(emulation.void)),
         findings=_first(findings, FINDINGS_LISTED, "findings"),
         rows=rows,
         assumptions=(*topology.assumptions, *profile.assumptions, *_map_lengths(topology)),
@@ -146,23 +89,31 @@ def judge(
     )
 
 
+def _together(findings: Sequence[str], rows: Sequence[Row], *, is_void: bool) -> Outcome:
+    """Return the answer: broken when anything is, known to be kept when everything is.
+
+    A witness that was asked and whose run is void leaves it unknown.
+    """
+    outcomes = {row.outcome for row in rows}
+    if findings or "fail" in outcomes:
+        return "fail"
+    return "unknown" if is_void or "unknown" in outcomes else "pass"
+
+
 # Findings: a witness saw what the proof excludes
 
 
-def _disagreements(
-    topology: Topology, profile: Profile, plan: Plan, proof: Proof, seen: _Seen
-) -> list[str]:
-    proofs = {one.name: one for one in proof.streams}
+def _disagreements(judged: Judged) -> list[str]:
     found = []
-    for witness, traffic in seen.streams.items():
-        for stream in profile.every_stream:
-            bounds, account = proofs.get(stream.name), traffic.get(stream.name)
-            reserved = profile.is_reserved(stream)
+    for witness, traffic in judged.seen.streams.items():
+        for stream in judged.profile.every_stream:
+            bounds, account = judged.proofs.get(stream.name), traffic.get(stream.name)
+            reserved = judged.profile.is_reserved(stream)
             # What hosts send of their own while they are emulated is in no plan, and shares the
             # queues of what reserves nothing.
             counts = reserved or witness == "simulated"
             if account is not None and bounds is not None and counts and _is_proven(bounds):
-                lossy = not reserved or may_lose(topology, plan, stream)
+                lossy = not reserved or can_lose(judged, stream)
                 found += [
                     f"witnesses disagree: {stream.name}: {words}"
                     for words in _excluded(witness, bounds, account, lossy)
@@ -217,9 +168,9 @@ def _excluded(witness: str, bounds: StreamProof, account: Traffic, lossy: bool) 
 # Streams
 
 
-def _stream_rows(profile: Profile, plan: Plan, proof: Proof, seen: _Seen) -> Iterable[Row]:
-    plans = {one.name: one for one in plan.streams}
-    proofs = {one.name: one for one in proof.streams}
+def _stream_rows(judged: Judged, progress: Callable[[int, int], None]) -> Iterable[Row]:
+    profile, plans = judged.profile, judged.stream_plans
+    done, total = 0, len(profile.every_stream)
     for reserved in (True, False):
         streams = [one for one in profile.every_stream if profile.is_reserved(one) == reserved]
         for service, members in _by_service(streams).items():
@@ -227,11 +178,13 @@ def _stream_rows(profile: Profile, plan: Plan, proof: Proof, seen: _Seen) -> Ite
             if reserved or len(admitted) < len(members):
                 yield _admitted_row(service, members, plans)
             if admitted:
-                yield _bound_row(service, "latency", admitted, reserved, proofs, seen)
-                yield _bound_row(service, "variation", admitted, reserved, proofs, seen)
-                yield _loss_row(service, admitted, 0 if reserved else None, seen.streams)
+                yield _bound_row(judged, service, "latency", admitted)
+                yield _bound_row(judged, service, "variation", admitted)
+                yield _stream_loss_row(judged, service, admitted)
             if reserved:
-                yield from _late_row(service, admitted, seen)
+                yield from _late_row(service, admitted, judged.seen)
+            done += len(members)
+            progress(done, total)
 
 
 def _has_way(entry: StreamPlan | None) -> bool:
@@ -261,18 +214,15 @@ def _admitted_row(service: str, members: Sequence[Stream], plans: Mapping[str, S
         simulated=None,
         emulated=None,
         outcome="fail" if refused else "pass",
+        basis=None if refused else "proven",
+        broken=len(refused),
         worst=refused[0] if refused else None,
         reason="; ".join(_first(reasons, REASONS_LISTED, "refusals")) or None,
     )
 
 
 def _bound_row(
-    service: str,
-    kind: Literal["latency", "variation"],
-    members: Iterable[Stream],
-    reserved: bool,
-    proofs: Mapping[str, StreamProof],
-    seen: _Seen,
+    judged: Judged, service: str, kind: Literal["latency", "variation"], members: Iterable[Stream]
 ) -> Row:
     """Judge latencies or their variation: promised, proven and the most that was seen."""
     of_latency = kind == "latency"
@@ -280,64 +230,53 @@ def _bound_row(
     def most(account: StreamProof | Traffic) -> int | None:
         return account.latency_ps_max if of_latency else account.variation_ps
 
-    cases = [
-        _Case(
-            one.name,
-            one.max_latency_ps if of_latency else one.max_latency_variation_ps,
-            most(proofs[one.name]) if one.name in proofs else None,
-            _figures(seen.streams, one.name, most),
-            needs_proof=reserved,
+    def case(one: Stream) -> Case:
+        bounds = judged.proofs.get(one.name)
+        return Case(
+            one,
+            kind,
+            judged.promised(one, kind),
+            None if bounds is None else most(bounds),
+            judged.seen.figures(one, most),
+            judged.seen.speaking(one, kind),
+            needs_proof(judged, one),
+            why_impossible(judged, one, kind),
         )
-        for one in members
-    ]
-    return _worst_row(service, kind, cases, show_time)
+
+    return _worst_row(service, kind, [case(one) for one in members], show_time, judged.seen)
 
 
-def _loss_row(
-    service: str,
-    members: Iterable[Stream] | Iterable[Demand],
-    promised_ppb: int | None,
-    accounts: Mapping[str, Mapping[str, Traffic]],
-) -> Row:
-    """Judge losses; `promised_ppb` stands in where the profile gives no max-loss."""
-    cases = [
-        _Case(
-            one.name,
-            promised_ppb if one.max_loss_ppb is None else one.max_loss_ppb,
-            None,
-            _figures(accounts, one.name, _lost_ppb),
-            needs_proof=False,
+def _stream_loss_row(judged: Judged, service: str, members: Iterable[Stream]) -> Row:
+    """Judge losses of streams; reserved ones lose nothing where the profile gives no max-loss."""
+
+    def case(one: Stream) -> Case:
+        reserved = judged.profile.is_reserved(one)
+        bounds = judged.proofs.get(one.name)
+        proven = None
+        if reserved and bounds is not None and _is_proven(bounds) and not can_lose(judged, one):
+            proven = 0
+        return Case(
+            one,
+            "loss",
+            judged.promised(one, "loss"),
+            proven,
+            judged.seen.figures(one, lost_ppb),
+            judged.seen.speaking(one, "loss"),
+            False,
+            why_lost(judged, one),
         )
-        for one in members
-    ]
-    return _worst_row(service, "loss", cases, show_share)
 
-
-def _lost_ppb(account: Traffic) -> int | None:
-    """Return the share lost, rounded up, so that one frame of many is not nothing."""
-    return ceil_div(account.lost * PPB, account.sent) if account.sent else None
-
-
-def _figures(
-    accounts: Mapping[str, Mapping[str, Traffic]],
-    name: str,
-    figure: Callable[[Traffic], int | None],
-) -> dict[str, int | None]:
-    """Return one figure of one member from each witness that was asked."""
-    return {
-        witness: figure(traffic[name]) if name in traffic else None
-        for witness, traffic in accounts.items()
-    }
+    return _worst_row(service, "loss", [case(one) for one in members], show_share, judged.seen)
 
 
 def _worst_row(
-    subject: str,
-    kind: Literal["latency", "variation", "loss"],
-    cases: Sequence[_Case],
-    show: Callable[[int], str],
+    subject: str, kind: Kind, cases: Sequence[Case], show: Callable[[int], str], seen: Seen
 ) -> Row:
     """Show the member that came off worst, beside its own promise; the others did better."""
     worst = min(cases, key=lambda case: case.merit)
+    outcomes = Counter(case.outcome for case in cases)
+    bases = {case.basis for case in cases} if worst.outcome == "pass" else set()
+    frames = (case.frames for case in cases if case.basis == "seen")
     return Row(
         subject=subject,
         members=len(cases),
@@ -347,12 +286,17 @@ def _worst_row(
         simulated=worst.seen.get("simulated"),
         emulated=worst.seen.get("emulated"),
         outcome=worst.outcome,
-        worst=worst.name,
-        reason=worst.reason(show),
+        worst=worst.member.name,
+        reason=worst.reason(show, seen),
+        basis="seen" if "seen" in bases else "proven" if "proven" in bases else None,
+        frames=min(frames, default=None) if "seen" in bases else None,
+        broken=outcomes["fail"],
+        not_known=outcomes["unknown"],
+        decided_by=worst.decided_by(seen),
     )
 
 
-def _late_row(service: str, members: Sequence[Stream], seen: _Seen) -> Iterable[Row]:
+def _late_row(service: str, members: Sequence[Stream], seen: Seen) -> Iterable[Row]:
     """Give a line when any frame missed its cycle; none is the rule and needs no line."""
     late = {
         witness: {one.name: traffic[one.name].late for one in members if one.name in traffic}
@@ -371,6 +315,7 @@ def _late_row(service: str, members: Sequence[Stream], seen: _Seen) -> Iterable[
         simulated=totals.get("simulated"),
         emulated=totals.get("emulated"),
         outcome="fail",
+        broken=sum(count > 0 for count in counts.values()),
         worst=max(counts, key=counts.__getitem__),
         reason="frames came after their cycle had begun, or left in another cycle",
     )
@@ -379,11 +324,26 @@ def _late_row(service: str, members: Sequence[Stream], seen: _Seen) -> Iterable[
 # Demands and egress
 
 
-def _demand_rows(profile: Profile, plan: Plan, seen: _Seen) -> Iterable[Row]:
-    plans = {one.name: one for one in plan.demands}
-    for service, members in _by_service(profile.demands).items():
-        yield _placed_row(service, members, plans)
-        yield _loss_row(service, members, None, seen.demands)
+def _demand_rows(judged: Judged) -> Iterable[Row]:
+    for service, members in _by_service(judged.profile.demands).items():
+        yield _placed_row(service, members, judged.demand_plans)
+        yield _demand_loss_row(judged, service, members)
+
+
+def _demand_loss_row(judged: Judged, service: str, members: Iterable[Demand]) -> Row:
+    def case(one: Demand) -> Case:
+        return Case(
+            one,
+            "loss",
+            one.max_loss_ppb,
+            None,
+            judged.seen.figures(one, lost_ppb),
+            judged.seen.speaking(one, "loss"),
+            False,
+            why_demand_lost(judged, one),
+        )
+
+    return _worst_row(service, "loss", [case(one) for one in members], show_share, judged.seen)
 
 
 def _placed_row(service: str, members: Sequence[Demand], plans: Mapping[str, DemandPlan]) -> Row:
@@ -403,6 +363,8 @@ def _placed_row(service: str, members: Sequence[Demand], plans: Mapping[str, Dem
         simulated=None,
         emulated=None,
         outcome="fail" if short else "pass",
+        basis=None if short else "proven",
+        broken=len(short),
         worst=worst.name if worst else None,
         reason="; ".join(_first(reasons, REASONS_LISTED, "demands not placed in full")) or None,
     )
@@ -416,7 +378,7 @@ def _shortfall(demand: Demand, placed_bps: int, entry: DemandPlan | None) -> str
 
 
 def _egress_row(
-    topology: Topology, profile: Profile, plan: Plan, required: Egress, seen: _Seen
+    topology: Topology, profile: Profile, plan: Plan, required: Egress, seen: Seen
 ) -> Row:
     entry = next((one for one in plan.egress if one.site == required.site), None)
     placed_bps = _shown_bps(entry.placed_bps) if entry else None
@@ -443,6 +405,8 @@ def _egress_row(
         simulated=rates_bps.get("simulated"),
         emulated=rates_bps.get("emulated"),
         outcome="fail" if reasons else "pass",
+        basis=None if reasons else "proven",
+        broken=int(bool(reasons)),
         worst=None,
         reason="; ".join([*reasons, *bound]),
     )

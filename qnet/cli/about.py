@@ -16,31 +16,43 @@ from qnet.errors import InputError, Problem
 @click.argument("files", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def validate(files: tuple[str, ...], as_json: bool) -> None:
-    """Read topology and traffic files and report every fault of all of them."""
+    """Read topology and traffic files and report every fault of all of them.
+
+    Exit code 1 when they are right, but ask for what no plan can give: more than the wires that
+    every route must take can carry, or less time than light and line take.
+    """
+    from qnet.check.excluded import excluded_always
     from qnet.model.read import kind_of, load, read_topology
+    from qnet.report.text import first_lines
 
     problems: list[Problem] = []
     good: list[str] = []
     unlisted = 0
+    excluded: list[str] = []
     for name in files:
         try:
             if kind_of(name) == "topology":
                 good.append(f"{name}: {read_topology(name).title}")
             else:
-                good.append(f"{name}: {load(name).profile.title}")
+                scenario = load(name)
+                good.append(f"{name}: {scenario.profile.title}")
+                found = excluded_always(scenario.topology, scenario.profile)
+                excluded += [f"{name}: {text}" for text in found]
         except InputError as error:
             problems += error.problems
             unlisted += error.unlisted
     if as_json:
         rows = [vars(problem) for problem in sorted(set(problems))]
-        say_json({"valid": good, "problems": rows, "unlisted": unlisted})
+        say_json({"valid": good, "problems": rows, "unlisted": unlisted, "excluded": excluded})
     else:
-        for line in good:
+        for line in [*good, *first_lines(excluded)]:
             say(line)
     if problems:
         if as_json:
             sys.exit(InputError.exit_code)
         raise InputError(problems, unlisted)
+    if excluded:
+        sys.exit(1)
 
 
 @main.command("list")

@@ -167,9 +167,14 @@ def plan(
     fail: tuple[str, ...],
     **search: Any,
 ) -> None:
-    """Reserve cycles and route demands; exit code 1 when something is refused."""
+    """Reserve cycles and route demands.
+
+    Exit code 1 when something is refused, when a port is offered more than it can pass on, or when
+    arithmetic excludes what is promised. What else is promised is not judged.
+    """
+    from qnet.check.excluded import excluded_by_plan
     from qnet.model.write import to_json, write_text
-    from qnet.report.text import plan_lines
+    from qnet.report.text import first_lines, plan_lines
 
     scenario = load_scenario(profile, topology, settings, seed=seed)
     made = make_plan(
@@ -184,8 +189,11 @@ def plan(
         say_json_text(to_json(made))
     else:
         say("\n".join(plan_lines(made)))
+    excluded = excluded_by_plan(scenario.topology, scenario.profile, made)
+    if excluded:
+        say("\n".join(first_lines(excluded)), err=as_json)
     short = any(one.placed_bps < one.rate_bps for one in made.demands)
-    if short or any(one.status == "refused" for one in made.streams):
+    if short or excluded or any(one.status == "refused" for one in made.streams):
         sys.exit(1)
 
 

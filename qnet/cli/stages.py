@@ -438,14 +438,13 @@ def answer(
     from qnet.check.verdict import judge
     from qnet.report.text import answer, print_verdict, print_witnesses
 
-    verdict: Verdict = judge(
-        scenario.topology, scenario.profile, plan, proof, observations, emulation
-    )
+    topology, profile = scenario.topology, scenario.profile
+    with progress_bar("judge") as show:
+        verdict: Verdict = judge(topology, profile, plan, proof, observations, emulation, show)
     observation = observations[0] if observations else None
     if left.out is not None:
         from qnet.report.case import Case
 
-        topology, profile = scenario.topology, scenario.profile
         case = Case(topology, profile, plan, proof, observation, verdict, emulation)
         leave(left, scenario, case)
     if as_json:

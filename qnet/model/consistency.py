@@ -19,6 +19,7 @@ from qnet.model.fields import Noun
 from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
 from qnet.model.traffic import (
     BEST_EFFORT,
+    DURATION_PS_HIGHEST,
     RESERVED,
     Demand,
     Egress,
@@ -34,7 +35,6 @@ from qnet.units import PS_PER_NS, PS_PER_S, TIME, describe, format_quantity
 
 STREAMS_HIGHEST = 1_000_000
 HYPERCYCLE_HIGHEST = 1_000_000
-DURATION_PS_HIGHEST = 1000 * PS_PER_S
 GATE_CYCLE_PS_HIGHEST = 4 * PS_PER_S
 """Gate control lists hold intervals below 2**32 ns."""
 

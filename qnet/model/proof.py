@@ -25,7 +25,11 @@ Rule = Literal[
     "limit",
     "clock",
     "recovery",
+    "overload",
 ]
+
+OverloadOf = Literal["rate", "idle-slope", "weight", "gates", "meter", "shaper"]
+"""What there is too little of."""
 
 
 class Finding(Noun):
@@ -64,9 +68,26 @@ class PortProof(Noun):
     capacity_bytes: int
 
 
+class Overload(Noun):
+    """A port to which more of a class comes, for ever, than can go: its queue grows without end.
+
+    Mean rates on the wire, rounded apart. `rate_bps` is what the port has in all. A meter or shaper
+    is that of one `stream`, and what it does not let through is lost.
+    """
+
+    port: str
+    traffic_class: str
+    stream: str | None = None
+    of: OverloadOf
+    offered_bps: int
+    served_bps: int
+    rate_bps: int
+
+
 class Proof(Noun):
     """The checker's answer; the plan holds when there are no findings."""
 
     streams: tuple[StreamProof, ...]
     ports: tuple[PortProof, ...]
     findings: tuple[Finding, ...]
+    overloads: tuple[Overload, ...] = ()

@@ -35,6 +35,9 @@ BURST_BYTES_HIGHEST = 10**6
 GATE_ENTRIES_HIGHEST = 10_000
 """Of a list given by hand; those that a plan makes may be longer."""
 
+DURATION_PS_HIGHEST = 1000 * PS_PER_S
+"""The longest run."""
+
 FRAME_BYTES_LOWEST = 64
 FRAME_BYTES_HIGHEST = 16_000
 

@@ -1,21 +1,26 @@
-"""The verdict as JUnit XML: continuous integration then shows each promise as a test."""
+"""The verdict as JUnit XML: continuous integration then shows each promise as a test.
+
+A broken promise is a failure. One that is not known to be kept is an error, the state of a test
+that came to no result: a skipped one would let a build pass. How a promise is known to be kept
+stands in the test's output.
+"""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree
 
 from qnet.model.verdict import Row, Verdict
-from qnet.report.text import printable, show, subject, witnesses
+from qnet.report.text import printable, reason, show, subject, witnesses
 
 
 def junit(verdict: Verdict) -> str:
-    """Write one test case for each requirement, and a failing one for each finding."""
+    """Write one test case for each line of the answer, and a failing one for each finding."""
     failed = sum(row.outcome == "fail" for row in verdict.rows) + len(verdict.findings)
     counts = {
         "tests": str(len(verdict.rows) + len(verdict.findings)),
         "failures": str(failed),
-        "errors": "0",
-        "skipped": str(sum(row.outcome == "unknown" for row in verdict.rows)),
+        "errors": str(sum(row.outcome == "unknown" for row in verdict.rows)),
+        "skipped": "0",
     }
     root = ElementTree.Element("testsuites", {"name": "qnet", **counts})
     suite = ElementTree.SubElement(root, "testsuite", {"name": printable(verdict.title), **counts})
@@ -48,6 +53,8 @@ def _requirement(suite: ElementTree.Element, row: Row) -> None:
         worst = f"\nworst: {row.worst}" if row.worst else ""
         _say(case, "failure", row.reason or "no reason given", figures + worst)
     elif row.outcome == "unknown":
-        _say(case, "skipped", row.reason or "a witness was not asked")
+        _say(case, "error", f"not known: {reason(row)}", figures)
     else:
-        ElementTree.SubElement(case, "system-out").text = figures
+        how = {"proven": "\nkept, proven", "seen": f"\nkept, seen by {row.frames} frames"}
+        told = how[row.basis] if row.basis else ""
+        ElementTree.SubElement(case, "system-out").text = figures + told

@@ -37,7 +37,7 @@ from qnet.report.tables import (
     show_load,
     tiles,
 )
-from qnet.report.text import fill_ppb, headline, printable
+from qnet.report.text import OUTCOME_WORD, fill_ppb, headline, printable
 from qnet.report.timeline import timelines
 from qnet.units import show_rate, show_size, show_time
 
@@ -52,6 +52,7 @@ def page(case: Case, port: str | None = None) -> str:
     return _template().render(
         rows_shown=ROWS_SHOWN,
         case=case,
+        word=OUTCOME_WORD[case.verdict.outcome],
         headline=headline(case.verdict),
         tiles=tiles(case),
         requirements=requirement_table(case),

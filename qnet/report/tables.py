@@ -68,15 +68,16 @@ class RequirementLine(NamedTuple):
 
 
 class Requirements(NamedTuple):
-    """All requirements, the columns that have figures, and what is not kept."""
+    """All requirements, the columns that have figures, what is not kept and what is not known."""
 
     columns: Sequence[str]
     lines: Sequence[RequirementLine]
     failures: Listed[RequirementLine]
+    not_known: Listed[RequirementLine]
 
 
 def requirement_table(case: Case) -> Requirements:
-    """Lay out the verdict's rows in their order; failing ones also go to the top of the page."""
+    """Lay out the verdict's rows in their order; what is not kept, or not known, is at the top."""
     columns = [name for name in COLUMNS if name != "emulated" or is_emulated(case.verdict)]
     lines: list[RequirementLine] = []
     above = ""
@@ -84,12 +85,23 @@ def requirement_table(case: Case) -> Requirements:
         name = subject(row)
         figures = zip(COLUMNS, witnesses(row), strict=True)
         shown = [show(row.kind, value) for column, value in figures if column in columns]
-        why = reason(row) if row.outcome == "fail" else row.reason or ""
+        why = reason(row) if row.outcome != "pass" else _frames(row) or row.reason or ""
         own = "" if name == above else name
         lines.append(RequirementLine(row, own, kind_name(row), shown, result(row), why))
         above = name
-    failing = [line for line in lines if line.row.outcome == "fail"]
-    return Requirements(columns, lines, listed(failing))
+    failing, unknown = (
+        listed([line for line in lines if line.row.outcome == outcome])
+        for outcome in ("fail", "unknown")
+    )
+    return Requirements(columns, lines, failing, unknown)
+
+
+def _frames(row: Row) -> str:
+    """Say how many frames speak for what is kept by seeing alone."""
+    if row.frames is None:
+        return ""
+    each = " of each at least" if row.members > 1 else ""
+    return f"kept by {row.frames:,} frame{'' if row.frames == 1 else 's'}{each}; nothing proves it"
 
 
 class EgressLine(NamedTuple):

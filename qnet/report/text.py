@@ -30,9 +30,11 @@ WITNESSES_SHOWN = 128
 """Streams and demands in the table of witnesses: all that the usual sample takes."""
 
 COLUMNS = ("promised", "proven", "simulated", "emulated")
-MARGIN = "      "
-
 OUTCOME_STYLE: dict[Outcome, str] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
+
+LOSS_WORDS = ("proven none", "none seen", "not promised and not seen")
+
+OUTCOME_WORD: dict[Outcome, str] = {"pass": "PASS", "fail": "FAIL", "unknown": "NOT KNOWN"}
 
 _UNPRINTABLE = dict.fromkeys(
     [
@@ -74,9 +76,14 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += plan.changes.lines() if plan.changes else []
     reasons = [f"{entry.name}: {entry.reason}" for entry in plan.streams if entry.reason]
     reasons += [f"{entry.name}: {entry.reason}" for entry in plan.demands if entry.reason]
-    lines += [printable(reason) for reason in reasons[:FINDINGS_SHOWN]]
-    if len(reasons) > FINDINGS_SHOWN:
-        lines.append(f"... and {len(reasons) - FINDINGS_SHOWN} more; all are in the plan")
+    return lines + first_lines(reasons, "; all are in the plan")
+
+
+def first_lines(texts: Sequence[str], where: str = "") -> list[str]:
+    """Return what a terminal has room for, and how many more there are."""
+    lines = [printable(text) for text in texts[:FINDINGS_SHOWN]]
+    if len(texts) > FINDINGS_SHOWN:
+        lines.append(f"... and {len(texts) - FINDINGS_SHOWN} more{where}")
     return lines
 
 
@@ -92,7 +99,7 @@ def show(kind: str, value: int | None) -> str:
 
 
 def headline(verdict: Verdict) -> str:
-    """Say in half a line how many requirements hold."""
+    """Say in half a line how many requirements hold, and how many of them by seeing alone."""
     rows = requirements(verdict)
     count = Counter(row.outcome for row in rows)
     every = _counted(len(rows), "requirement")
@@ -106,6 +113,11 @@ def headline(verdict: Verdict) -> str:
         parts.append(_counted(len(verdict.findings), "finding"))
     if count["unknown"]:
         parts.append(f"{count['unknown']:,} not known")
+    elif verdict.outcome == "unknown":
+        parts.append("a witness whose run is void")
+    seen = sum(row.basis == "seen" for row in rows)
+    if seen:
+        parts.append(f"{seen:,} by what was seen alone")
     return ", ".join(parts)
 
 
@@ -127,15 +139,25 @@ def result(row: Row) -> str:
     """Say how a row came out; where nothing was promised, a pass is no merit."""
     if row.outcome == "fail":
         return "FAIL"
-    return "-" if row.promised is None and row.outcome == "pass" else row.outcome
+    if row.outcome == "unknown":
+        return "not known"
+    if row.promised is None:
+        return "-"
+    return "seen" if row.basis == "seen" else "pass"
 
 
 def reason(row: Row) -> str:
-    """Say why a row failed or is not known, and which member came off worst."""
+    """Say why a row failed or is not known, of how many, and which member came off worst.
+
+    Where it is not known, what would decide it follows.
+    """
     why = row.reason or "no reason given"
-    if not row.worst or row.worst == row.subject or row.worst in why:
-        return why
-    return f"{row.worst}: {why}"
+    if row.worst and row.worst != row.subject and row.worst not in why:
+        why = f"{row.worst}: {why}"
+    count = row.broken if row.outcome == "fail" else row.not_known
+    if row.kind in {"latency", "variation", "loss"} and row.members > 1:
+        why = f"{count:,} of {row.members:,}; {why}"
+    return f"{why}; what would decide it: {row.decided_by}" if row.decided_by else why
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
@@ -148,10 +170,11 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
-    style = OUTCOME_STYLE[verdict.outcome]
-    top = Text(f"{verdict.outcome.upper():{len(MARGIN)}}", style=style)
-    _print_wrapped(console, Text(printable(verdict.title), style="bold"), MARGIN, top)
-    _print_wrapped(console, Text(headline(verdict), style=style), MARGIN)
+    style, word = OUTCOME_STYLE[verdict.outcome], OUTCOME_WORD[verdict.outcome]
+    margin = " " * (len(word) + 2)
+    top = Text(f"{word}  ", style=style)
+    _print_wrapped(console, Text(printable(verdict.title), style="bold"), margin, top)
+    _print_wrapped(console, Text(headline(verdict), style=style), margin)
     _print_list(console, "Findings", verdict.findings, style="red")
     if verdict.rows:
         console.print()
@@ -265,21 +288,25 @@ def _print_table(verdict: Verdict, console: Console) -> None:
             _print_wrapped(console, Text(own))
             own = ""
         _print_cells(console, (own, *figures), (first, *widths), OUTCOME_STYLE[row.outcome])
-        if row.outcome == "fail":
-            _print_wrapped(console, Text(printable(reason(row)), style="red"), "    ")
+        if row.outcome != "pass":
+            style = "red" if row.outcome == "fail" else "yellow"
+            _print_wrapped(console, Text(printable(reason(row)), style=style), "    ")
     rest = rows[ROWS_SHOWN:]
     if rest:
         failed = sum(row.outcome == "fail" for row in rest)
-        more = f"and {len(rest):,} more lines, {failed:,} of them FAIL: see --out DIR or --json"
+        unknown = sum(row.outcome == "unknown" for row in rest)
+        counts = f"{failed:,} of them FAIL" + (f", {unknown:,} not known" if unknown else "")
+        more = f"and {len(rest):,} more lines, {counts}: see --out DIR or --json"
         _print(console, Text(more))
 
 
 def _failing_first(rows: Sequence[Row]) -> list[Row]:
-    """Keep the rows of a subject together, subjects with a failing row first."""
+    """Keep the rows of a subject together, subjects with a failing row first, then not known."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.subject, []).append(row)
-    kept = sorted(groups.values(), key=lambda group: all(one.outcome != "fail" for one in group))
+    order = ("fail", "unknown", "pass")
+    kept = sorted(groups.values(), key=lambda group: min(order.index(o.outcome) for o in group))
     return [row for group in kept for row in group]
 
 
@@ -295,13 +322,13 @@ def _cells(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _print_cells(console: Console, cells: Sequence[str], widths: Sequence[int], style: str) -> None:
-    """Print a line: name and what to the left, figures to the right, the result in its style."""
+    """Print a line: name, what and result to the left, figures to the right."""
     text = Text()
     last = len(cells) - 1
     for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
         blank = " " * (width - cell_len(cell))
         shown = Text(cell, style=style if number == last or style == "bold" else "")
-        text += shown + blank if number < 2 else Text(blank) + shown
+        text += shown + blank if number < 2 or number == last else Text(blank) + shown
         text += Text(" ")
     text.rstrip()
     _print(console, text)
@@ -321,9 +348,17 @@ def _is_plain(row: Row) -> bool:
     """Tell whether a row only says that all of a service was admitted, or that none was lost."""
     if row.kind == "admitted":
         return row.outcome == "pass"
-    if row.kind != "loss" or row.outcome == "fail":
-        return False
-    return row.outcome == "unknown" or not (row.simulated or row.emulated)
+    return row.kind == "loss" and row.outcome == "pass" and not (row.simulated or row.emulated)
+
+
+def _loss_words(row: Row) -> str | None:
+    """Say what a plain row of losses says; one without a promise was perhaps not looked at."""
+    if not _is_plain(row):
+        return None
+    if row.basis == "proven":
+        return "proven none"
+    looked = row.simulated is not None or row.emulated is not None
+    return "none seen" if looked else "not promised and not seen"
 
 
 def _sums(verdict: Verdict) -> list[str]:
@@ -334,11 +369,14 @@ def _sums(verdict: Verdict) -> list[str]:
         wanted = sum(row.promised or 0 for row in admitted)
         given = sum(row.proven or 0 for row in admitted)
         lines.append(f"admitted: {given:,} of {_counted(wanted, 'stream')}")
-    plain = [row for row in verdict.rows if row.kind == "loss" and _is_plain(row)]
-    for outcome, text in (("pass", "none seen"), ("unknown", "not known")):
-        count = sum(row.outcome == outcome for row in plain)
-        if count:
-            lines.append(f"loss: {text}, {_counted(count, 'service')}")
+    plain = Counter(map(_loss_words, (row for row in verdict.rows if row.kind == "loss")))
+    lines += [
+        f"loss: {text}, {_counted(plain[text], 'service')}" for text in LOSS_WORDS if plain[text]
+    ]
+    fewest = [row.frames for row in verdict.rows if row.frames is not None]
+    if fewest:
+        frames = _counted(min(fewest), "frame")
+        lines.append(f"seen: kept by all that came in steady state, {frames} of each at least")
     for row in verdict.rows:
         if row.kind == "egress" and row.outcome != "fail":
             figures = [
@@ -384,6 +422,7 @@ def answer(
     Without the topology the line rates are not known, and only cycles say how full a port is.
     """
     return {
+        "outcome": verdict.outcome,
         "verdict": verdict.model_dump(mode="json"),
         "plan": _plan_summary(plan),
         "run": _run_summary(observation),

@@ -1,17 +1,24 @@
-"""Route streams that reserve nothing: the shortest way, and the least loaded wire at each hop."""
+"""Route streams that reserve nothing: the shortest way, and the least loaded wire at each hop.
+
+Where the shortest way is too slow for what is promised, or full, the next is tried. A stream for
+which all are stays on the shortest: it is sent whether a plan likes it or not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import count
 from typing import NamedTuple
 
 from qnet.model.plan import PathPlan, StreamPlan
-from qnet.model.topology import Topology
-from qnet.model.traffic import Profile, Stream
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import Profile, Stream, TrafficClass
 from qnet.schedule.capacity import mean_rate_bps
 from qnet.schedule.guards import OpenWays, frame_of
 from qnet.schedule.routes import Edge, Routes
+from qnet.units import PPB, last_bit_ps
 
 
 class Routed(NamedTuple):
@@ -26,18 +33,35 @@ def route_streams(
 ) -> Routed:
     """Route every stream without a reservation, and take its rate out of `free_bps` of each port.
 
-    They promise nothing, so none is refused for want of room; but only those that fit count as
-    placed. The largest go first, so that they spread well over parallel wires.
+    Nobody can refuse them for want of room; but only those that fit count as placed. The largest go
+    first, so that they spread well over parallel wires.
     """
     load_bps = [port.reservable_bps - free_bps[port.number] for port in topology.ports]
+    class_bps: Counter[tuple[str, int]] = Counter()
     plans: dict[str, StreamPlan] = {}
     fitting = set()
     streams = [stream for stream in profile.every_stream if not profile.is_reserved(stream)]
     for stream in sorted(streams, key=lambda one: (one.rank, -mean_rate_bps(one), one.name)):
         frame = frame_of(profile, stream)
         routes = ways.routes(frame)
-        chains = _chains(routes, stream)
-        if chains is None:
+        rate_bps = mean_rate_bps(stream)
+        traffic_class = profile.class_by_name[stream.traffic_class]
+        paths: list[list[int]] = []
+        for chains in _ways(routes, stream):
+            way = [[_emptiest(edge, load_bps, rate_bps) for edge in chain] for chain in chains]
+            paths = paths or way
+            ports = [[topology.ports[number] for number in path] for path in way]
+            is_good = all(_is_in_time(topology, stream, path) for path in ports) and all(
+                load_bps[port.number] + rate_bps <= port.rate_bps
+                and class_bps[traffic_class.name, port.number] + rate_bps
+                <= _most_bps(traffic_class, port)
+                for path in ports
+                for port in path
+            )
+            if is_good:
+                paths = way
+                break
+        if not paths:
             reason = (
                 routes.why_no_pair(stream.talker, stream.listener)
                 if stream.paths == 2
@@ -45,13 +69,12 @@ def route_streams(
             ) + ways.why_barred(frame, stream.talker, stream.listener)
             plans[stream.name] = StreamPlan(name=stream.name, status="refused", reason=reason)
             continue
-        rate_bps = mean_rate_bps(stream)
-        paths = [[_emptiest(edge, load_bps, rate_bps) for edge in chain] for chain in chains]
         taken = [number for path in paths for number in path]
         if all(free_bps[number] >= rate_bps for number in taken):
             fitting.add(stream.name)
         for number in taken:
             load_bps[number] += rate_bps
+            class_bps[traffic_class.name, number] += rate_bps
             free_bps[number] = max(free_bps[number] - rate_bps, 0)
         plans[stream.name] = StreamPlan(
             name=stream.name,
@@ -64,12 +87,39 @@ def route_streams(
     return Routed(plans, frozenset(fitting))
 
 
-def _chains(routes: Routes, stream: Stream) -> list[tuple[Edge, ...]] | None:
-    if stream.paths == 2:
-        pair = routes.pair(stream.talker, stream.listener, 0)
-        return None if pair is None else [route.edges for route in pair]
-    route = routes.candidate(stream.talker, stream.listener, 0)
-    return None if route is None else [route.edges]
+def _ways(routes: Routes, stream: Stream) -> Iterator[list[tuple[Edge, ...]]]:
+    """Yield the candidate ways of a stream, the shortest first."""
+    for rank in count():
+        if stream.paths == 2:
+            pair = routes.pair(stream.talker, stream.listener, rank)
+            found = [] if pair is None else [route.edges for route in pair]
+        else:
+            route = routes.candidate(stream.talker, stream.listener, rank)
+            found = [] if route is None else [route.edges]
+        if not found:
+            return
+        yield found
+
+
+def _is_in_time(topology: Topology, stream: Stream, path: Sequence[Port]) -> bool:
+    """Say whether frames that never wait would keep what is promised; none is cut through here."""
+    if stream.max_latency_ps is None:
+        return True
+    taken_ps = sum(
+        port.propagation_ps + last_bit_ps(stream.frame_bytes, port.rate_bps) for port in path
+    )
+    taken_ps += sum(topology.node_by_name[port.source].processing.low_ps for port in path[1:])
+    return taken_ps <= stream.max_latency_ps
+
+
+def _most_bps(traffic_class: TrafficClass, port: Port) -> int:
+    """Return what a class may send at a port."""
+    slope = traffic_class.idle_slope
+    if slope is not None and slope.share_ppb is not None:
+        return slope.share_ppb * port.rate_bps // PPB
+    if slope is not None and slope.rate_bps is not None:
+        return min(slope.rate_bps, port.rate_bps)
+    return port.rate_bps
 
 
 def _emptiest(edge: Edge, load_bps: Sequence[int], rate_bps: int) -> int:

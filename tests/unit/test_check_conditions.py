@@ -135,8 +135,8 @@ def test_lost_frames_contradict_the_proof_of_a_good_link_only() -> None:
     assert seen.streams[0].lost > 0
     good = _ring()
     (stream,) = profile.every_stream
-    assert may_lose(topology, plan, stream)
-    assert not may_lose(good, plan, stream)
+    assert may_lose(topology, stream, plan.streams[0])
+    assert not may_lose(good, stream, plan.streams[0])
     for network, contradicted in ((topology, False), (good, True)):
         verdict = judge(network, profile, plan, proof, [seen])
         assert any("witnesses disagree" in one for one in verdict.findings) == contradicted
@@ -145,5 +145,5 @@ def test_lost_frames_contradict_the_proof_of_a_good_link_only() -> None:
 def test_frames_beyond_a_reservation_are_lost_at_its_meter() -> None:
     stream = _stream(police=True, **{"excess-pkts-per-interval": 1})
     profile, plan, proof = _proven(_ring(), stream)
-    assert may_lose(_ring(), plan, profile.every_stream[0])
+    assert may_lose(_ring(), profile.every_stream[0], plan.streams[0])
     assert proof.streams[0].latency_ps_max is None

@@ -82,9 +82,9 @@ def case(
 
 
 def proven(made: Case) -> dict[str, StreamProof]:
-    """Return what is proven of each stream of a plan without faults."""
+    """Return what is proven of each stream of a plan without faults, but perhaps of too much."""
     proof = prove(*made)
-    assert not proof.findings
+    assert {one.rule for one in proof.findings} <= {"overload"}
     return {one.name: one for one in proof.streams}
 
 
@@ -265,17 +265,20 @@ def latency_row(made: Case, *, simulated: bool) -> Row:
     return next(row for row in verdict.rows if row.kind == "latency")
 
 
-def test_a_bound_beyond_the_promise_fails_nothing() -> None:
-    """Nothing was reserved: the bound need not be reached, and what was seen decides."""
+def test_a_bound_beyond_the_promise_is_neither_kept_nor_broken() -> None:
+    """The bound need not be reached; but what was seen within the promise proves nothing."""
     two = [stream(name, group="g", max_latency="20us") for name in "st"]
     made = case(two, sends_ps={"s": 0, "t": 500 * US})
-    assert latency_row(made, simulated=True).outcome == "pass"
+    row = latency_row(made, simulated=True)
+    assert (row.outcome, row.basis, row.not_known) == ("unknown", None, 2)
+    assert row.reason is not None
+    assert row.reason.startswith("the bound is 5.224 us beyond the promise, what was seen 6.936 us")
     row = latency_row(made, simulated=False)
     assert (row.outcome, row.proven) == ("unknown", 2 * FRAME - GAP + US)
     late = case(two, sends_ps={"s": 0, "t": 0})
     assert latency_row(late, simulated=True).outcome == "fail"
-    kept = case([stream("s", max_latency="20us")])
-    assert latency_row(kept, simulated=False).outcome == "pass"
+    kept = latency_row(case([stream("s", max_latency="20us")]), simulated=False)
+    assert (kept.outcome, kept.basis) == ("pass", "proven")
 
 
 def test_only_the_simulation_can_disagree() -> None:

@@ -104,6 +104,9 @@ def traffic(name: str, **changes: Any) -> dict[str, Any]:
         "sent": 1000,
         "received": 990,
         "copies": 990,
+        "in_flight": 10,
+        "copies_sent": 1000,
+        "copies_lost": 0,
         "lost": 0,
         "late": 0,
         "sent_bytes": 1_538_000,
@@ -141,6 +144,9 @@ def observation(egress_bytes: int = 1_500_000, **changes: dict[str, Any]) -> Obs
             "ports": [
                 {
                     "port": port,
+                    "came": 1000,
+                    "lost_on_link": 0,
+                    "waiting": 0,
                     "sent_frames": 1000,
                     "sent_bytes": size,
                     "steady_bytes": size,
@@ -226,20 +232,19 @@ def test_a_promise_that_the_proof_does_not_keep() -> None:
 
 
 def test_nothing_simulated() -> None:
+    """What is proven is kept without a witness; what needs one is not known, promised or not."""
     verdict = judged()
-    assert verdict.outcome == "pass"
-    assert row(verdict, "control", "latency").outcome == "pass"
-    assert row(verdict, "west", "egress").outcome == "pass"
+    assert verdict.outcome == "unknown"
+    known = {(one.subject, one.kind): one.basis for one in verdict.rows if one.outcome == "pass"}
+    assert known["control", "latency"] == known["west", "egress"] == "proven"
+    assert known["control", "loss"] == known["free", "loss"] == "proven"
+    assert known["plain", "variation"] is None
     unknown = {(one.subject, one.kind) for one in verdict.rows if one.outcome == "unknown"}
-    assert unknown == {
-        ("control", "loss"),
-        ("free", "loss"),
-        ("plain", "latency"),
-        ("plain", "variation"),
-        ("plain", "loss"),
-        ("bulk", "loss"),
-    }
-    assert row(verdict, "bulk", "loss").reason == "no witness was asked"
+    assert unknown == {("plain", "latency"), ("bulk", "loss")}
+    for subject, kind in unknown:
+        one = row(verdict, subject, kind)
+        assert one.reason == "nothing is proven of it, and no witness was asked"
+        assert (one.decided_by or "").startswith("a run ('qnet run', 'qnet simulate')")
     assert verdict.notes[0] == "simulated: not asked"
 
 
@@ -313,13 +318,87 @@ def test_losses_are_rounded_up_and_judged_exactly() -> None:
     assert broken.outcome == "fail"
 
 
+SILENT = {
+    "sent": 0,
+    "received": 0,
+    "copies": 0,
+    "steady_bytes": 0,
+    "latency_ps_min": None,
+    "latency_ps_max": None,
+}
+
+
 def test_nothing_sent_is_not_known() -> None:
-    silent = {"sent": 0, "received": 0, "latency_ps_min": None, "latency_ps_max": None}
-    verdict = judged(observation(plain=silent, fast=silent))
-    assert verdict.outcome == "pass"
-    assert row(verdict, "plain", "latency").outcome == "unknown"
-    assert row(verdict, "plain", "latency").reason == "nothing of it was seen in the run"
-    assert row(verdict, "control", "loss").worst == "fast"
+    """Of what reserves nothing; a proof needs no frame."""
+    verdict = judged(observation(plain=SILENT, fast=SILENT))
+    assert verdict.outcome == "unknown"
+    one = row(verdict, "plain", "latency")
+    assert (one.outcome, one.not_known, one.basis) == ("unknown", 1, None)
+    assert one.reason == (
+        "no frame of it was due in the 5.000 ms of the run, one comes every 40.000 us"
+    )
+    loss = row(verdict, "control", "loss")
+    assert (loss.outcome, loss.basis, loss.proven) == ("pass", "proven", 0)
+
+
+def test_what_was_seen_speaks_in_steady_state_only() -> None:
+    """A million wire bytes of 1,538 each are 650 frames; what came before is no steady state."""
+    kept = row(judged(observation()), "plain", "latency")
+    assert (kept.outcome, kept.basis, kept.frames) == ("pass", "seen", 650)
+    early = row(judged(observation(plain={"steady_bytes": 0})), "plain", "latency")
+    assert (early.outcome, early.frames) == ("unknown", None)
+    assert early.reason == (
+        "nothing of it was seen in the steady part of the run, 1.000 ms to 5.000 ms"
+    )
+    unsettled = {"steady_bytes": 0}
+    short = observation(plain=unsettled).model_copy(update={"duration_ps": 10**9})
+    assert row(judged(short), "plain", "latency").reason == (
+        "the run of 1.000 ms ended before it was steady"
+    )
+
+
+def test_one_frame_says_nothing_of_variation() -> None:
+    asked = profile()
+    plain = asked.streams[3].model_copy(update={"max_latency_variation_ps": 10**9})
+    asked = asked.model_copy(update={"streams": (*asked.streams[:3], plain)})
+    for copies, outcome in ((1, "unknown"), (2, "pass")):
+        seen = observation(plain={"steady_bytes": 1538 * copies, "copies": copies})
+        one = row(judged(seen, asked=asked), "plain", "variation")
+        assert (one.outcome, one.promised) == (outcome, 10**9)
+    assert row(judged(seen, asked=asked), "plain", "latency").frames == 2
+
+
+def test_one_member_that_was_not_seen_leaves_its_service_unknown() -> None:
+    """One of a hundred: the others do not make up for it, and it is named."""
+    asked = profile()
+    hundred = asked.streams[3].model_copy(update={"count": 100, "interval_ps": 10**9})
+    asked = Profile.model_validate(
+        asked.model_copy(update={"streams": (*asked.streams[:3], hundred)})
+    )
+    plan = plan_data()
+    plain = plan["streams"].pop()
+    plan["streams"] += [plain | {"name": f"plain-{number}"} for number in range(1, 101)]
+    seen = observation()
+    others = [one for one in seen.streams if one.name != "plain"]
+    some = [
+        seen.streams[3].model_copy(
+            update={"name": f"plain-{number}"} | (SILENT if number == 37 else {})
+        )
+        for number in range(1, 101)
+    ]
+    seen = seen.model_copy(update={"streams": (*others, *some)})
+    one = row(judged(seen, asked=asked, plan=plan), "plain", "latency")
+    assert (one.outcome, one.members, one.not_known) == ("unknown", 100, 1)
+    assert one.worst == "plain-37"
+
+
+@pytest.mark.parametrize(("duration", "words"), [("10s", "11s"), ("1000s", "no run, which lasts")])
+def test_how_long_a_run_must_be(duration: str, words: str) -> None:
+    asked = profile()
+    slow = asked.streams[3].model_copy(update={"interval_ps": int(duration[:-1]) * 10**12})
+    asked = asked.model_copy(update={"streams": (*asked.streams[:3], slow)})
+    one = row(judged(observation(plain=SILENT), asked=asked), "plain", "latency")
+    assert words in (one.decided_by or "")
 
 
 def test_a_demand_placed_in_part() -> None:

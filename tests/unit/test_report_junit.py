@@ -36,5 +36,25 @@ def test_hostile_names_stay_valid_xml() -> None:
         notes=(),
     )
     root = ElementTree.fromstring(junit(bad).encode())
-    assert root.attrib["skipped"] == "1"
+    assert (root.attrib["errors"], root.attrib["skipped"]) == ("1", "0")
     assert root.attrib["failures"] == "2"
+
+
+def test_what_is_not_known_is_an_error_and_says_what_would_decide_it() -> None:
+    """A test that came to no result; skipped ones let a build pass."""
+    rows = (
+        row("a", "latency", 10, 5, 4, basis="proven"),
+        row("b", "latency", 10, None, 4, basis="seen", frames=7),
+        row("c", "latency", 10, None, None, outcome="unknown", decided_by="a run"),
+        row("d", "latency", None, None, 4),
+    )
+    root = ElementTree.fromstring(junit(verdict().model_copy(update={"rows": rows})))
+    cases = {one.attrib["name"]: one for one in root.iter("testcase")}
+    error = cases["c: latency"].find("error")
+    assert error is not None
+    assert error.attrib["message"].startswith("not known: ")
+    assert error.attrib["message"].endswith("what would decide it: a run")
+    said = {name: one.findtext("system-out") or "" for name, one in cases.items()}
+    assert said["a: latency"].endswith("kept, proven")
+    assert said["b: latency"].endswith("kept, seen by 7 frames")
+    assert "kept" not in said["d: latency"]

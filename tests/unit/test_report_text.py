@@ -98,9 +98,11 @@ def test_emulated_figures_have_their_column() -> None:
 def test_what_holds_for_all_is_said_once() -> None:
     rows = (
         row("a", "admitted", 1000, 1000, None, members=1000),
-        row("a", "loss", 0, None, 0, members=1000),
+        row("a", "loss", 0, 0, 0, members=1000, basis="proven"),
+        row("d", "loss", 0, None, 0, basis="seen", frames=12),
         row("b", "admitted", 1, 1, None),
-        row("b", "loss", 0, None, None, outcome="unknown"),
+        row("b", "loss", 0, None, None, outcome="unknown", decided_by="a run of 11s"),
+        row("e", "loss", None, None, None),
         row("c", "latency", None, None, 10**9),
         row("q", "egress", 10**13, 10**13, 10**13).model_copy(update={"reason": "at most 10"}),
     )
@@ -108,9 +110,12 @@ def test_what_holds_for_all_is_said_once() -> None:
     for said in (
         "admitted: 1,001 of 1,001 streams\n",
         "loss: none seen, 1 service\n",
-        "loss: not known, 1 service\n",
+        "loss: proven none, 1 service\n",
+        "loss: not promised and not seen, 1 service\n",
+        "    no reason given; what would decide it: a run of 11s\n",
+        "seen: kept by all that came in steady state, 12 frames of each at least\n",
         "egress of q: 10.000 Tb/s placed, 10.000 Tb/s delivered (simulated); at most 10\n",
-        "4 of 5 requirements kept, 1 not known\n",
+        "5 of 6 requirements kept, 1 not known, 1 by what was seen alone\n",
     ):
         assert said in text
     assert "a x1,000" not in text
@@ -150,10 +155,18 @@ def test_a_pass_and_an_unknown() -> None:
     one = Verdict(title="t", outcome="pass", findings=(), rows=(good,), assumptions=(), notes=())
     assert printed(one, 80).startswith("PASS  t\n      1 requirement kept\n")
     unknown = good.model_copy(update={"outcome": "unknown"})
-    assert (
-        headline(one.model_copy(update={"rows": (good, unknown)}))
-        == "1 of 2 requirements kept, 1 not known"
-    )
+    two = one.model_copy(update={"outcome": "unknown", "rows": (good, unknown)})
+    assert headline(two) == "1 of 2 requirements kept, 1 not known"
+    assert printed(two, 80).startswith("NOT KNOWN  t\n           1 of 2 requirements kept")
+    assert "0.005 ns  0.004 ns not known\n" in printed(two, 80)
+
+
+def test_what_rests_on_seeing_alone_is_told_apart() -> None:
+    rows = (row("a", "latency", 10, 5, 4), row("b", "latency", 10, None, 4, basis="seen", frames=1))
+    one = Verdict(title="t", outcome="pass", findings=(), rows=rows, assumptions=(), notes=())
+    assert headline(one) == "2 requirements kept, 1 by what was seen alone"
+    assert [result(each) for each in rows] == ["pass", "seen"]
+    assert "1 frame of each at least" in printed(one, 80)
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,10 @@ def test_streams_without_reservation_take_one_wire_each() -> None:
 def test_routed_streams_beyond_the_rate_are_routed_but_not_placed() -> None:
     plain = TrafficClass(name="plain", priority=3, mechanism="strict-priority")
     streams = stream(count=12, **{"class": "plain"})
-    plan = plan_of(ONE, profile(streams, classes=(RESERVED, plain), egress=TEN))
+    asked = profile(streams, classes=(RESERVED, plain), egress=TEN)
+    plan = schedule(ONE, asked, topology_sha256="t", traffic_sha256="p")
     assert {one.status for one in plan.streams} == {"routed"}
+    assert [one.rule for one in prove(ONE, asked, plan).findings] == ["overload"]
     assert plan.egress[0].placed_bps == 8 * 1538 * 8 * 10**5
     assert plan.egress[0].placed_bps <= plan.egress[0].bound_bps
 

@@ -1,0 +1,92 @@
+"""What arithmetic excludes before anything is watched: too much for a port, too little time.
+
+Of a plan, or of every plan that there could be: what all routes of a stream must take is known from
+the network alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from qnet.check.judged import Judged, must_lose, why_demand_lost, why_impossible, why_lost
+from qnet.check.least import burst_ps, passed_by_meter, quickest_ps, too_late
+from qnet.check.overload import certain_overloads, overloads, sent_frames, words
+from qnet.check.promises import Seen
+from qnet.model.plan import Plan
+from qnet.model.proof import Overload, Proof
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile, Stream
+from qnet.units import PPB
+
+
+def excluded_by_plan(topology: Topology, profile: Profile, plan: Plan) -> list[str]:
+    """Say which promises a plan cannot keep, and where it brings too much to a port."""
+    streams = {one.name: one for one in profile.every_stream}
+    demands = {one.name: one for one in profile.demands}
+    found = overloads(
+        topology,
+        profile,
+        plan,
+        [(streams[one.name], one) for one in plan.streams if one.name in streams],
+        [(demands[one.name], one) for one in plan.demands if one.name in demands],
+    )
+    # Each overload is said once, and not again for each stream that it reaches.
+    proof = Proof(streams=(), ports=(), findings=())
+    judged = Judged.of(topology, profile, plan, proof, Seen([]))
+    said = [_said(one) for one in found]
+    for entry in plan.streams:
+        stream = streams.get(entry.name)
+        if stream is not None and entry.status != "refused":
+            said += [f"{stream.name}: {what}: {why}" for what, why in _broken(judged, stream)]
+    for demand in profile.demands:
+        why = why_demand_lost(judged, demand)
+        said += [] if why is None else [f"{demand.name}: max-loss: {why}"]
+    return said
+
+
+def excluded_always(topology: Topology, profile: Profile) -> list[str]:
+    """Say what no plan can keep: what every route lacks, and what no route is quick enough for."""
+    said = [_said(one) for one in certain_overloads(topology, profile)]
+    quickest: dict[tuple[str, str, int | None, bool], int | None] = {}
+
+    def least_ps(stream: Stream, frame_bytes: int | None, *, stored: bool) -> int | None:
+        key = stream.talker, stream.listener, frame_bytes, stored
+        if key not in quickest:
+            quickest[key] = quickest_ps(topology, key[:2], frame_bytes, stored=stored)
+        return quickest[key]
+
+    for stream in profile.streams:
+        if not stream.count:
+            continue
+        one = profile.class_by_name[stream.traffic_class]
+        stored = one.reserves or one.preemptable
+        propagation_ps = least_ps(stream, None, stored=stored)
+        way_ps = least_ps(stream, stream.frame_bytes, stored=stored)
+        if stream.max_latency_ps is not None and propagation_ps is not None and way_ps is not None:
+            if not one.reserves:
+                leaving = (port for port in topology.ports if port.source == stream.talker)
+                way_ps += min(burst_ps(stream, port) for port in leaving)
+            why = too_late(propagation_ps, way_ps, stream.max_latency_ps)
+            said += [] if why is None else [f"{stream.name}: max-latency: {why}"]
+        promised = 0 if one.reserves and stream.max_loss_ppb is None else stream.max_loss_ppb
+        if promised is not None:
+            lost: Fraction = 1 - passed_by_meter(stream, sent_frames(stream))
+            why = must_lose(lost, promised) if promised < PPB else None
+            said += [] if why is None else [f"{stream.name}: max-loss: {why}"]
+    return said
+
+
+def _said(one: Overload) -> str:
+    return f"{one.stream or one.traffic_class}: {words(one)}"
+
+
+def _broken(judged: Judged, stream: Stream) -> Iterator[tuple[str, str]]:
+    """Yield each promise of a stream that cannot be kept on its way, and why."""
+    for what, why in (
+        ("max-latency", why_impossible(judged, stream, "latency")),
+        ("max-latency-variation", why_impossible(judged, stream, "variation")),
+        ("max-loss", why_lost(judged, stream)),
+    ):
+        if why is not None:
+            yield what, why

@@ -1,0 +1,171 @@
+"""What is judged, and why arithmetic says that a promise cannot be kept, whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+from qnet.check.conditions import may_lose
+from qnet.check.findings import round_up
+from qnet.check.least import late_by_nature, least_loss, lost_on_links, unsteady_by_nature
+from qnet.check.overload import words
+from qnet.check.promises import Kind, Seen
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.proof import Overload, Proof, StreamProof
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream
+from qnet.units import PPB, PS_PER_S, show_share, wire_bytes
+
+
+class Judged(NamedTuple):
+    """All that is judged, by name where it is looked up for each stream."""
+
+    topology: Topology
+    profile: Profile
+    stream_plans: Mapping[str, StreamPlan]
+    demand_plans: Mapping[str, DemandPlan]
+    proofs: Mapping[str, StreamProof]
+    proof: Proof
+    seen: Seen
+    crowded: Mapping[tuple[str, str], Overload]
+    """By port and class."""
+
+    is_lossy: bool
+    """Whether any link of the network loses frames."""
+
+    @classmethod
+    def of(
+        cls, topology: Topology, profile: Profile, plan: Plan, proof: Proof, seen: Seen
+    ) -> Judged:
+        """Put all of it where it is looked up."""
+        return cls(
+            topology,
+            profile,
+            {one.name: one for one in plan.streams},
+            {one.name: one for one in plan.demands},
+            {one.name: one for one in proof.streams},
+            proof,
+            seen,
+            {(one.port, one.traffic_class): one for one in proof.overloads if one.stream is None},
+            any(port.is_lossy for port in topology.ports),
+        )
+
+    def promised(self, stream: Stream, kind: Kind) -> int | None:
+        """Return what a stream is promised; a reservation loses nothing where nothing is said."""
+        if kind == "latency":
+            return stream.max_latency_ps
+        if kind == "variation":
+            return stream.max_latency_variation_ps
+        reserved = self.profile.is_reserved(stream)
+        return 0 if reserved and stream.max_loss_ppb is None else stream.max_loss_ppb
+
+    def way(self, stream: Stream) -> list[list[Port]]:
+        """Return the ports of each path of a stream; empty where the network has not all."""
+        entry, ports = self.stream_plans.get(stream.name), self.topology.port_by_name
+        paths = entry.paths if entry is not None else ()
+        if any(name not in ports for path in paths for name in path.ports):
+            return []
+        return [[ports[name] for name in path.ports] for path in paths if path.ports]
+
+
+def can_lose(judged: Judged, stream: Stream) -> bool:
+    """Say whether frames of a stream can be lost by the files alone."""
+    return may_lose(judged.topology, stream, judged.stream_plans.get(stream.name))
+
+
+def needs_proof(judged: Judged, stream: Stream) -> bool:
+    """Say whether a stream rests on its reservation, which a broken rule takes away.
+
+    One that sends more than it reserved, and is held to it, has no proof and breaks no rule.
+    """
+    bounds = judged.proofs.get(stream.name)
+    is_proven = bounds is not None and bounds.latency_ps_max is not None
+    return judged.profile.is_reserved(stream) and (is_proven or bool(judged.proof.findings))
+
+
+def why_impossible(
+    judged: Judged, stream: Stream, kind: Literal["latency", "variation"]
+) -> str | None:
+    """Say why arithmetic excludes what a stream is promised, whoever watches; None if it can be.
+
+    What is reserved has proofs of its own.
+    """
+    promised_ps = judged.promised(stream, kind)
+    if promised_ps is None or judged.profile.is_reserved(stream):
+        return None
+    traffic_class = judged.profile.class_by_name[stream.traffic_class]
+    for ports in judged.way(stream):
+        if kind == "latency":
+            why = late_by_nature(judged.topology, stream, traffic_class, ports)
+        else:
+            why = unsteady_by_nature(stream, ports)
+        if why is not None:
+            return why
+    for one in _crowded(judged, stream):
+        # A queue grows until its buffer is full; what is promised may be longer than that.
+        port = judged.topology.port_by_name[one.port]
+        full_bytes = judged.topology.node_by_name[port.source].buffer_bytes - FRAME_BYTES_HIGHEST
+        if full_bytes * 8 * PS_PER_S > promised_ps * port.rate_bps:
+            return words(one)
+    return None
+
+
+def _crowded(judged: Judged, stream: Stream) -> Iterator[Overload]:
+    """Yield the overloads that a stream's frames come to."""
+    for ports in judged.way(stream) if judged.crowded else ():
+        for port in ports:
+            one = judged.crowded.get((port.name, stream.traffic_class))
+            if one is not None:
+                yield one
+
+
+def why_lost(judged: Judged, stream: Stream) -> str | None:
+    """Say why a stream must lose more than it is promised, on average; None if it need not."""
+    promised_ppb = judged.promised(stream, "loss")
+    if promised_ppb is None or promised_ppb >= PPB:
+        return None
+    crowded = next(_crowded(judged, stream), None)
+    if crowded is not None:
+        return words(crowded)
+    if not judged.is_lossy and not stream.police:
+        return None
+    lost = least_loss(stream, judged.way(stream))
+    return must_lose(lost, promised_ppb)
+
+
+def must_lose(lost: Fraction, promised_ppb: int) -> str | None:
+    """Say that the share lost is more than what was promised, if it is."""
+    if lost * PPB <= promised_ppb:
+        return None
+    return (
+        f"links and meters of its way take {show_share(round_up(lost * PPB))} on average, "
+        f"of {show_share(promised_ppb)}"
+    )
+
+
+def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
+    """Say why a demand must lose more than it is promised; its parts by the frames they carry."""
+    entry, ports = judged.demand_plans.get(demand.name), judged.topology.port_by_name
+    promised_ppb = demand.max_loss_ppb
+    if promised_ppb is None or promised_ppb >= PPB or entry is None:
+        return None
+    mean_bits = Fraction(
+        sum(wire_bytes(size) * weight for size, weight in demand.sizes),
+        sum(weight for _, weight in demand.sizes),
+    )
+    lost = sent = Fraction(0)
+    for part in entry.parts:
+        if any(name not in ports for name in part.ports):
+            return None
+        crowded = [judged.crowded.get((name, demand.traffic_class)) for name in part.ports]
+        for one in crowded:
+            if one is not None:
+                return words(one)
+        way = [ports[name] for name in part.ports]
+        frames = max(part.rate_bps, 0) / mean_bits
+        sent += frames
+        for size, weight in demand.sizes:
+            share = Fraction(weight, sum(weight for _, weight in demand.sizes))
+            lost += frames * share * lost_on_links(way, size)
+    return must_lose(lost / sent, promised_ppb) if sent else None

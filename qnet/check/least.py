@@ -1,0 +1,179 @@
+"""What no plan and no luck can better: the least latency, variation and loss of a way.
+
+A promise below these is broken, whoever watches and for however long.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+from qnet.model.topology import Node, Port, Topology
+from qnet.model.traffic import Stream, TrafficClass
+from qnet.units import (
+    PPB,
+    PREAMBLE_BYTES,
+    PS_PER_S,
+    ceil_div,
+    last_bit_ps,
+    serialisation_ps,
+    show_time,
+    wire_bytes,
+)
+
+BIT_ERRORS_WHOLE = 10**18
+"""Wrong bits are counted in so many."""
+
+
+def least_latency_ps(
+    topology: Topology, ports: Sequence[Port], frame_bytes: int, *, stored: bool = True
+) -> int:
+    """Return what a frame takes over ports that stand empty, with the least processing.
+
+    A frame of 1,518 bytes over two wires of 1 Gb/s and 500 ns: 2 * (12.208 + 0.5) us. Frames that
+    are not `stored` are sent on by a node that cuts through, with the bytes that it wants to see.
+    """
+    total_ps = sum(port.propagation_ps for port in ports)
+    total_ps += sum(last_bit_ps(frame_bytes, port.rate_bps) for port in ports)
+    for near, far in pairwise(ports):
+        node = topology.node_by_name[far.source]
+        total_ps += node.processing.low_ps
+        if not stored and near.rate_bps == far.rate_bps:
+            total_ps -= _saved_ps(node, near.rate_bps, frame_bytes)
+    return total_ps
+
+
+def _saved_ps(node: Node, rate_bps: int, frame_bytes: int) -> int:
+    """Return how much sooner a frame may be sent on by a node that need not have all of it."""
+    if node.cut_through_bytes is None:
+        return 0
+    head_ps = ceil_div((node.cut_through_bytes + PREAMBLE_BYTES) * 8 * PS_PER_S, rate_bps)
+    return max(last_bit_ps(frame_bytes, rate_bps) - head_ps, 0)
+
+
+def burst_ps(stream: Stream, port: Port) -> int:
+    """Return how long after the first frame of an interval the last one comes over a port.
+
+    They are handed over at once, and follow each other. What a meter may drop does not count.
+    """
+    if stream.police:
+        return 0
+    return (stream.max_packets - 1) * serialisation_ps(stream.frame_bytes, port.rate_bps)
+
+
+def late_by_nature(
+    topology: Topology, stream: Stream, traffic_class: TrafficClass, ports: Sequence[Port]
+) -> str | None:
+    """Say why the latency that a stream is promised cannot be kept over a way; None if it can."""
+    if stream.max_latency_ps is None:
+        return None
+    stored = traffic_class.reserves or traffic_class.preemptable
+    least_ps = least_latency_ps(topology, ports, stream.frame_bytes, stored=stored)
+    least_ps += max(burst_ps(stream, port) for port in ports)
+    return too_late(sum(port.propagation_ps for port in ports), least_ps, stream.max_latency_ps)
+
+
+def too_late(propagation_ps: int, least_ps: int, promised_ps: int) -> str | None:
+    """Say which part of a latency is already more than what was promised."""
+    for what, taken_ps in (
+        ("propagation alone is", propagation_ps),
+        ("propagation, line times and least processing alone are", least_ps),
+    ):
+        if taken_ps > promised_ps:
+            return f"{what} {show_time(taken_ps)} of {show_time(promised_ps)}"
+    return None
+
+
+def unsteady_by_nature(stream: Stream, ports: Sequence[Port]) -> str | None:
+    """Say why the variation that a stream is promised cannot be kept over a way, or None."""
+    promised_ps = stream.max_latency_variation_ps
+    apart_ps = burst_ps(stream, ports[-1])
+    if promised_ps is None or apart_ps <= promised_ps:
+        return None
+    return (
+        f"{stream.max_packets} frames are handed over at once, and the last comes "
+        f"{show_time(apart_ps)} after the first, of {show_time(promised_ps)}"
+    )
+
+
+def least_loss(stream: Stream, paths: Sequence[Sequence[Port]]) -> Fraction:
+    """Return the share of a stream's frames that meters and links take at least, on average.
+
+    A frame over two paths is lost when both copies are.
+    """
+    both = Fraction(1 if paths else 0)
+    for path in paths:
+        both *= lost_on_links(path, stream.frame_bytes)
+    return 1 - passed_by_meter(stream, stream.max_packets + stream.excess_packets) * (1 - both)
+
+
+def lost_on_links(ports: Sequence[Port], frame_bytes: int) -> Fraction:
+    """Return the share of frames that the links of a way lose at least."""
+    kept = Fraction(1)
+    for port in ports:
+        if port.is_lossy:
+            kept *= 1 - _lost_on(port, frame_bytes)
+    return 1 - kept
+
+
+def passed_by_meter(stream: Stream, frames: int) -> Fraction:
+    """Return the share of so many frames an interval that a stream's meter lets through at most.
+
+    They come at once: the bucket is good for its burst, and on average for its rate.
+    """
+    if not stream.police:
+        return Fraction(1)
+    on_wire = wire_bytes(stream.frame_bytes)
+    sent_bps = Fraction(frames * on_wire * 8 * PS_PER_S, stream.interval_ps)
+    by_burst = Fraction(max(stream.burst_bytes // on_wire, 0), frames)
+    return min(Fraction(1), stream.rate_bps / sent_bps, by_burst)
+
+
+def _lost_on(port: Port, frame_bytes: int) -> Fraction:
+    """Return the share that a link loses at least: 1 - (1 - b)**n >= n b - n (n - 1) b**2 / 2."""
+    lost = Fraction(port.loss_ppb, PPB)
+    if port.bit_errors:
+        wrong = Fraction(port.bit_errors, BIT_ERRORS_WHOLE)
+        bits = min(8 * frame_bytes, int(1 / wrong))
+        damaged = bits * wrong - bits * (bits - 1) * wrong**2 / 2
+        lost += (1 - lost) * max(damaged, Fraction(0))
+    return lost
+
+
+def quickest_ps(
+    topology: Topology, ends: tuple[str, str], frame_bytes: int | None, *, stored: bool = True
+) -> int | None:
+    """Return the least that any route can take, or its least propagation without a frame."""
+    leaving: dict[str, list[Port]] = {}
+    for port in topology.ports:
+        leaving.setdefault(port.source, []).append(port)
+    heap = [(0, ends[0])]
+    done: set[str] = set()
+    while heap:
+        so_far, name = heapq.heappop(heap)
+        if name == ends[1]:
+            return so_far
+        if name in done:
+            continue
+        done.add(name)
+        for port in leaving.get(name, ()):
+            if port.target not in done:
+                cost = port.propagation_ps
+                if frame_bytes is not None:
+                    cost += _passing_ps(topology, port, frame_bytes, ends, stored=stored)
+                heapq.heappush(heap, (so_far + cost, port.target))
+    return None
+
+
+def _passing_ps(
+    topology: Topology, port: Port, frame_bytes: int, ends: tuple[str, str], *, stored: bool
+) -> int:
+    """Return the least time on a wire and in the node behind it."""
+    passing_ps = last_bit_ps(frame_bytes, port.rate_bps)
+    if port.target == ends[1]:
+        return passing_ps
+    node = topology.node_by_name[port.target]
+    passing_ps += node.processing.low_ps
+    return passing_ps if stored else passing_ps - _saved_ps(node, port.rate_bps, frame_bytes)
