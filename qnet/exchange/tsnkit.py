@@ -21,6 +21,7 @@ from qnet.units import PS_PER_NS
 
 LINK = re.compile(r"\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)")
 _LISTENER = re.compile(r"\[\s*([0-9]{1,9})\s*\]")
+_LISTENERS = re.compile(r"\[\s*[0-9]{1,9}(?:\s*,\s*[0-9]{1,9})+[^\]]*\]?")
 _WHOLE = re.compile(r"[0-9]{1,15}(?:\.0*)?")
 _DECIMAL = re.compile(r"(?=\.?[0-9])[0-9]{0,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?")
 NAME_HIGHEST = 100
@@ -166,7 +167,14 @@ def _stream(
     listener = _LISTENER.fullmatch(row.get("dst", ""))
     if listener is None:
         found = row.get("dst", "")[:40]
-        rows.fault(line, "dst", f"'{found}' is not one listener; write it like '[15]'")
+        several = _LISTENERS.fullmatch(found)
+        what = (
+            "has several listeners, a stream here one; write a row for each, which takes room of "
+            "its own on the wires that they share"
+            if several
+            else "is not one listener; write it like '[15]'"
+        )
+        rows.fault(line, "dst", f"'{found}' {what}")
         return None
     name = row.get("stream", row.get("id", str(number)))
     if not name or not name.isprintable() or len(name) > NAME_HIGHEST:

@@ -240,6 +240,23 @@ class Recovery(Noun):
     )
 
 
+def _one_end(what: str) -> BeforeValidator:
+    def read(value: object) -> object:
+        if isinstance(value, list | tuple):
+            names = ", ".join(str(one) for one in value if isinstance(one, str | int))
+            raise UnitError(
+                f"a list of {len(value)} ({names[:40]}); {what}. Write one of each for every node: "
+                "each takes room of its own on the wires that they share"
+            )
+        return value
+
+    return BeforeValidator(read)
+
+
+Listener = Annotated[Name, _one_end("a stream has one listener")]
+Target = Annotated[Name, _one_end("a demand has one target")]
+
+
 class Stream(Noun):
     """Frames of one talker to one listener, up to a number of them every interval."""
 
@@ -247,7 +264,7 @@ class Stream(Noun):
         description="unique among streams and demands; with a count, '-1', '-2' ... are added"
     )
     talker: Name = Field(alias="from", description="node where the frames enter")
-    listener: Name = Field(alias="to", description="node where they leave")
+    listener: Listener = Field(alias="to", description="node where they leave")
     traffic_class: Name = Field(
         RESERVED.name, alias="class", description="traffic class, see 'classes'"
     )
@@ -389,7 +406,7 @@ class Demand(Noun):
 
     name: Name = Field(description="unique among streams and demands")
     source: Name = Field(alias="from", description="node where the frames enter")
-    target: Name = Field(alias="to", description="node where they leave")
+    target: Target = Field(alias="to", description="node where they leave")
     traffic_class: Name = Field(
         BEST_EFFORT.name, alias="class", description="traffic class, see 'classes'"
     )
