@@ -608,18 +608,17 @@ class _Judge:
         path = next((one for one in paths if _has_way_round(self.testbed, one)), None)
         if path is None:
             return None
-        host, target = path[0], path[-1]
         outage = self.testbed.failover_on(path, most_s)
         if outage is None and time.monotonic() < self.until:
             self.testbed.wait(self.until - time.monotonic())
             self.looked_at = time.monotonic()
-            path = self.testbed.ping(host, target).path
-            if _has_way_round(self.testbed, path):
-                outage = self.testbed.failover_on(path, most_s)
+            again = self.testbed.ping(path[0], path[-1]).path
+            if _has_way_round(self.testbed, again):
+                path, outage = again, self.testbed.failover_on(again, most_s)
         if outage is None:
             near, far = self.testbed.wiring.first_link(path) or ("", "")
             self._no_way = (
-                f"{host} to {target}: nothing came for {most_s:g} s when {near} to {far} "
+                f"{path[0]} to {path[-1]}: nothing came for {most_s:g} s when {near} to {far} "
                 "was cut, though there is a way round (--failover)"
             )
         return outage
@@ -659,6 +658,8 @@ def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
         return False
     hosts = testbed.wiring.plain_hosts
     links = {frozenset((port.source, port.target)) for port in testbed.topology.ports}
+    if frozenset(first) not in links:
+        return False  # a controller has sent it out of another switch than it came to
     links = {one for one in links if hosts.isdisjoint(one)} - {frozenset(first)}
     last = next(node for node in reversed(path) if node not in hosts)
     reached, waiting = {first[0]}, [first[0]]

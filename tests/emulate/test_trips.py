@@ -377,7 +377,9 @@ def test_without_a_way_round_the_limit_is_told() -> None:
     ("ask", "words"),
     [
         (lambda one: one.cut("a", "c"), "no wire between a and c; a has wires to b"),
-        (lambda one: one.cut("nosuch", "c"), "no host 'nosuch'; there are a, b, c, d"),
+        (lambda one: one.cut("nosuch", "c"), "no node 'nosuch'; there are a, b, c, d"),
+        (lambda one: one.cut("a", "nosuch"), "no node 'nosuch'; there are a, b, c, d"),
+        (lambda one: one.tables("nosuch"), "no switch 'nosuch'; there are a, b, c, d"),
         (lambda one: one.reaches("a", "a"), "a and a are one host; name two"),
         *(
             (ask, "no host 'nosuch'; there are a, b, c, d")
@@ -389,10 +391,8 @@ def test_without_a_way_round_the_limit_is_told() -> None:
                 lambda one: one.send("nosuch", b"x" * 60),
                 lambda one: one.received("nosuch"),
                 lambda one: one.failover_s("a", "nosuch"),
-                lambda one: one.tables("nosuch"),
                 lambda one: one.ip("nosuch"),
                 lambda one: one.run("nosuch", "true"),
-                lambda one: one.cut("a", "nosuch"),
             )
         ),
     ],
