@@ -232,19 +232,19 @@ def with_what_nobody_uses(
 def without_the_refused(
     mechanism: str, number: int, files: tuple[File, File], one: Run
 ) -> list[str]:
-    """Streams that were refused leave no trace in the places of the others."""
+    """What is admitted beside streams that were refused is admitted without them, too."""
     refused = {entry.name for entry in one.plan.streams if entry.status == "refused"}
     if not refused or mechanism == "qbv":
         return []
     topology, profile = deepcopy(files)
     profile["streams"] = [each for each in profile["streams"] if each["name"] not in refused]
     other = run((topology, profile))
-    first = {name: value for name, value in planned(one).items() if name not in refused}
-    if other.plan.hypercycle != one.plan.hypercycle:
-        first = {name: value[0] for name, value in first.items() if value}
-        second = {name: value[0] for name, value in planned(other).items() if value}
-        return _compare("statuses", first, second)
-    return _compare("planned", first, planned(other))
+    first, second = (
+        {name: value[0] for name, value in planned(each).items() if value} for each in (one, other)
+    )
+    return _compare(
+        "statuses", {name: first[name] for name in first if name not in refused}, second
+    )
 
 
 def seen_for_longer(mechanism: str, number: int, files: tuple[File, File], one: Run) -> list[str]:
