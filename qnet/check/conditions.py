@@ -37,11 +37,10 @@ def unproven(
     """Return the streams of which nothing can be proven, whatever the plan says."""
     names = {stream.name for stream in profile.every_stream if profile.is_reserved(stream)}
     found = set()
-    if _check_clocks(topology, profile, findings):
+    reserved = [pair for pair in pairs if pair[0].name in names and pair[1].status == "admitted"]
+    if _check_clocks(topology, profile, reserved, findings):
         found |= names
-    for stream, entry in pairs:
-        if stream.name not in names or entry.status != "admitted":
-            continue
+    for stream, entry in reserved:
         if stream.excess_packets:
             found.add(stream.name)
             if not _is_held_to_its_share(stream):
@@ -124,13 +123,32 @@ def _cuts_through(topology: Topology, entry: StreamPlan) -> bool:
     )
 
 
-def _check_clocks(topology: Topology, profile: Profile, findings: Findings) -> bool:
-    """See that clocks keep within `error` and `wander` for the time that is simulated."""
+def _check_clocks(
+    topology: Topology,
+    profile: Profile,
+    reserved: Sequence[tuple[Stream, StreamPlan]],
+    findings: Findings,
+) -> bool:
+    """See that clocks keep within `error` and `wander` for the time that is simulated.
+
+    Those count that a reserved stream meets on its way, from its talker to its listener, and those
+    that have a gate list.
+    """
     before = findings.total
-    timed = any(profile.class_by_name[one.traffic_class].reserves for one in profile.streams)
-    if not timed and not profile.gates:
-        return False
+    ports = topology.port_by_name
+    lists = {name for control in profile.gates for name in control.at}
+    met = {port.source for port in topology.ports if lists & {port.name, port.source}}
+    met |= {stream.listener for stream, _ in reserved}
+    met |= {
+        ports[name].source
+        for _, entry in reserved
+        for path in entry.paths
+        for name in path.ports
+        if name in ports
+    }
     for node in topology.nodes:
+        if node.name not in met:
+            continue
         error_ps, step_ps = _clock_bounds(topology, node.name, profile.simulation.duration_ps)
         for what, reached_ps, bound_ps in (
             ("error", error_ps, node.clock.error_ps),

@@ -121,10 +121,6 @@ def queue_bounds(
 
     The plan must have no faults.
     """
-    is_covered = not any(one.preemptable or one.weight is not None for one in profile.classes)
-    is_covered &= all(node.cut_through_bytes is None for node in topology.nodes)
-    if not is_covered:
-        return {}
     flows = list(_flows(topology, profile, streams, demands))
     lists = given(topology, profile)
     gated = {made.port for made in plan.gates} - lists.keys()
@@ -134,10 +130,11 @@ def queue_bounds(
             assert port is not None, "only the first has none before it"
             ranks = at.setdefault(port.number, {})
             ranks.setdefault(flow.rank, defaultdict(list))[near].append(flow)
-    above = {
-        port.number: _Above(port.name not in gated, gates=lists.get(port.name))
-        for port in map(topology.ports.__getitem__, at)
-    }
+    above = {}
+    for port in map(topology.ports.__getitem__, at):
+        is_covered = _is_covered(topology, profile, port, at[port.number])
+        is_known = is_covered and port.name not in gated
+        above[port.number] = _Above(is_known, gates=lists.get(port.name) if is_covered else None)
     reserved = reserved_bps(topology, streams)
     done = set()
     for number, rank in _in_order(flows, at):
@@ -159,6 +156,25 @@ def queue_bounds(
             low_ps, high_ps = found.get(flow.name, (flow.low_ps, flow.high_ps))
             found[flow.name] = min(low_ps, flow.low_ps), max(high_ps, flow.high_ps)
     return {name: pair for name, pair in found.items() if name in wanted - unproven}
+
+
+def _is_covered(
+    topology: Topology,
+    profile: Profile,
+    port: Port,
+    here: Mapping[int, Mapping[Port | None, Sequence[_Flow]]],
+) -> bool:
+    """Say whether nothing takes turns, is cut or cuts through at a port, of what passes there."""
+    classes = [None if rank == RESERVED else profile.strict_classes[rank] for rank in here]
+    turns = Counter(one.priority for one in classes if one and one.weight is not None)
+    cut = {bool(one and one.preemptable) for one in classes}
+    befores = {near for groups in here.values() for near in groups if near is not None}
+    quick = topology.node_by_name[port.source].cut_through_bytes is not None
+    return (
+        all(count == 1 for count in turns.values())
+        and len(cut) == 1
+        and not (quick and any(near.rate_bps == port.rate_bps for near in befores))
+    )
 
 
 def _flows(

@@ -58,6 +58,7 @@ def case(
     demands: Sequence[dict[str, Any]] = (),
     sends_ps: Mapping[str, int] | None = None,
     node: Mapping[str, Any] | None = None,
+    low: Mapping[str, Any] | None = None,
 ) -> Case:
     """Plan streams over a network without processing; `sends_ps` says when they begin."""
     names = sorted({name for link in links for name in link["between"]})
@@ -67,7 +68,7 @@ def case(
         {
             "title": "p",
             "topology": "t",
-            "classes": [CLASSES[0], dict(middle), CLASSES[2]],
+            "classes": [CLASSES[0], dict(middle), CLASSES[2] | dict(low or {})],
             "streams": streams,
             "demands": demands,
             "simulation": {"duration": "20ms"},
@@ -235,18 +236,45 @@ def test_nothing_is_proven_in_a_circle_but_behind_shapers(shaped: bool) -> None:
     assert all(one.latency_ps_max is not None for one in found.values())
 
 
+EVEN = (*LINE, dict(LINE[-1]) | {"between": ("b", "c")})
+
+
 @pytest.mark.parametrize(
-    ("middle", "node"),
+    ("middle", "low"),
     [
-        (MIDDLE | {"weight": 1}, {}),
-        (MIDDLE, {"cut-through": "64B"}),
-        (MIDDLE | {"preemptable": True}, {}),
+        (MIDDLE | {"weight": 1}, {"weight": 2, "priority": 3}),
+        (MIDDLE, {"preemptable": True}),
+        (MIDDLE, {}),
     ],
 )
-def test_nothing_is_proven_of_what_is_not_covered(
-    middle: dict[str, Any], node: dict[str, Any]
+def test_nothing_is_proven_where_classes_take_turns_or_are_cut_and_only_there(
+    middle: dict[str, Any], low: dict[str, Any]
 ) -> None:
-    assert proven(case([stream("s")], middle=middle, node=node))["s"].latency_ps_max is None
+    both = [stream("s"), stream("other", class_="low")]
+    is_plain = not low
+    found = proven(case(both, middle=middle, low=low))
+    assert (found["s"].latency_ps_max is not None) == is_plain
+    # Where the others do not come, nobody waits for a turn, and nothing is cut.
+    apart = [stream("s"), stream("other", "bc", class_="low")]
+    made = case(apart, links=EVEN, middle=middle, low=low)
+    for name, one in proven(made).items():
+        assert one.latency_ps_max is not None, name
+        assert seen_ps(made, name) <= one.latency_ps_max
+
+
+def test_nothing_is_proven_of_what_is_cut_through_and_only_there() -> None:
+    streams = [stream("far", "ac"), stream("near", "ab"), stream("on", "bc", class_="high")]
+    made = case(streams, links=EVEN, node={"cut-through": "64B"})
+    found = proven(made)
+    # What is not all in when it leaves was sent by another node, at the same rate.
+    assert found["far"].latency_ps_max is None
+    assert found["on"].latency_ps_max is None
+    assert found["near"].latency_ps_max is not None
+    assert seen_ps(made, "near") <= found["near"].latency_ps_max
+    made = case(streams, links=TWO, node={"cut-through": "64B"})
+    for name, one in proven(made).items():
+        assert one.latency_ps_max is not None, name
+        assert seen_ps(made, name) <= one.latency_ps_max
 
 
 def test_too_much_load_proves_nothing_of_its_class_and_those_below() -> None:

@@ -367,6 +367,18 @@ def _proof(topology: Topology, **stream: Any) -> tuple[set[str], int | None]:
     return {one.rule for one in proof.findings}, proof.streams[0].latency_ps_max
 
 
+def test_a_clock_that_no_reserved_stream_meets_spoils_nothing() -> None:
+    chain = _chain()
+    wild = chain.nodes[4].clock.model_copy(update={"error_ps": 0, "wander_ps": 0})
+    nodes = (*chain.nodes[:4], chain.nodes[4].model_copy(update={"clock": wild}))
+    network = Topology(title="t", nodes=nodes, links=chain.links, sync=chain.sync)
+    rules, bound = _proof(network)
+    assert rules == set()
+    assert bound is not None
+    assert _proof(network, **{"to": "n4"})[0] == {"clock"}
+    assert _proof(network, **{"from": "n4", "to": "n3"})[0] == {"clock"}
+
+
 def test_the_checker_takes_nothing_for_granted() -> None:
     rules, bound = _proof(_chain())
     assert rules == set()
