@@ -42,6 +42,11 @@ hub.patch()
 if FRAMEWORK == "os_ken" and hub.HUB_TYPE == "native":
     hub.Event = threading.Event  # os-ken's own never comes back from wait(timeout)
 
+    class TaskExit(Exception):
+        """Asks a thread to end. os-ken's own is any exception: a handler's would end the app."""
+
+    hub.TaskExit = TaskExit
+
 app_manager = framework("base.app_manager")
 App = getattr(app_manager, "RyuApp", None) or app_manager.OSKenApp
 CONF = framework("cfg").CONF

@@ -1,7 +1,8 @@
 """The reservation app: every switch has the rules that qnet computed from the plan.
 
 The app decides nothing. `--rules-file` holds the wanted rules of every switch, as
-`qnet.emulate.openflow.to_text` writes them; when the file changes, the switches follow.
+`qnet.emulate.openflow.to_text` writes them; when the file changes, the switches follow. It may
+come later than they do.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ class Reservation(Reconciler):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        read_file("rules-file", CONF.rules_file, from_text)
-        self._path = Path(CONF.rules_file)
         self._stamp = (0, 0)
-        self._load()
+        if CONF.rules_file is None or not _is_awaited(Path(CONF.rules_file)):
+            read_file("rules-file", CONF.rules_file, from_text)
+            self._path = Path(CONF.rules_file)
+            self._load()
+        else:
+            self._path = Path(CONF.rules_file)
+            tell("waiting", message=f"{self._path} is not there yet; rules are laid when it is")
         spawn(self._watch)
 
     def _load(self) -> None:
@@ -46,9 +51,18 @@ class Reservation(Reconciler):
         reason = ""
         while True:
             hub.sleep(0.2)
+            if self._stamp == (0, 0) and _is_awaited(self._path):
+                continue
             try:
                 self._load()
             except (OSError, ValueError) as error:
                 if str(error) != reason:
                     tell("error", message=f"{self._path}: {error}")
                 reason = str(error)
+
+
+def _is_awaited(path: Path) -> bool:
+    """Tell whether a rules file is still to come: none is there, or nothing in it, in a folder."""
+    return path.parent.is_dir() and (
+        not path.exists() or (path.is_file() and not path.stat().st_size)
+    )

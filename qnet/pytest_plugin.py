@@ -10,20 +10,22 @@ test (with `framework="ryu"` and `python=...` under Ryu, and with `arguments=[..
 such as tcp:127.0.0.1:6653; or the one that --qnet-controller names. `tier="mininet"`, or
 --qnet-tier=mininet for all tests that do not say, gives real hosts and needs root. `settle="30s"`
 gives the controller time before the test begins, `patience="1s"` for each frame at each switch;
-with `arp=True` hosts know each other's addresses. Tests are skipped where the machine lacks what
-their tier needs.
+with `arp=True` hosts know each other's addresses, and `openflow="1.0"` names the version that
+switches speak. Tests are skipped where the machine lacks what their tier needs. A test that fails
+shows, in a section "controller", what the controller wrote last and what switches say of it.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from qnet.emulate.controller import Controller
     from qnet.emulate.testbed import Testbed
     from qnet.model.topology import Topology
 
@@ -40,10 +42,65 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "settle": (str, int, float),
     "patience": (str, int, float),
     "arp": (bool,),
+    "openflow": (str,),
 }
 """What the marker knows, and which types each may have; times are text such as '1s', or seconds."""
 
+VERSIONS = ("1.0", "1.1", "1.2", "1.3", "1.4", "1.5")
+
+LINES_SHOWN = 40
+"""Of what a controller wrote, when its test fails."""
+
 OF_APP = ("arguments", "framework", "python")
+
+
+class _Told:
+    """What the controller's side of a test can say when it fails."""
+
+    def __init__(self) -> None:
+        self.controller: Controller | None = None
+        self.testbed: Testbed | None = None
+        self._lines: list[str] | None = None
+
+    def keep(self) -> None:
+        """Take down what there is to say: switches are gone, the controller is about to be."""
+        self.testbed = None
+        self._lines = self.lines()
+
+    def lines(self) -> list[str]:
+        """Return the words of switches and controller."""
+        if self._lines is not None:
+            return self._lines
+        lines = [] if self.testbed is None else list(_control(self.testbed))
+        if self.controller is not None:
+            lines += self.controller.words(LINES_SHOWN).splitlines()
+            state = self.controller.state()
+            lines += [state] if state else []
+        return lines
+
+
+def _control(testbed: Testbed) -> tuple[str, ...]:
+    from qnet.errors import QnetError  # noqa: PLC0415
+
+    try:
+        return testbed.control()
+    except (QnetError, OSError) as error:  # it is broken
+        return (str(error),)
+
+
+TOLD: pytest.StashKey[_Told] = pytest.StashKey()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the controller's side has to say of a test that failed."""
+    report = yield
+    told = item.stash.get(TOLD, None)
+    if told is not None and report.failed and call.when != "teardown" and (lines := told.lines()):
+        report.sections.append(("controller", "\n".join(lines)))
+    return report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,8 +124,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "qnet(topology, app=None, arguments=(), controller=None, framework='os_ken', python=None, "
-        "tier=None, settle=0, patience='400ms', arp=False): the network and the controller of "
-        "qnet_testbed",
+        "tier=None, settle=0, patience='400ms', arp=False, openflow=None): the network and the "
+        "controller of qnet_testbed",
     )
 
 
@@ -90,6 +147,8 @@ def _values(request: pytest.FixtureRequest) -> dict[str, Any]:
         faults.append(f"tier={values['tier']!r}; there are {' and '.join(TIERS)}")
     if values.get("framework", "ryu") not in {"os_ken", "ryu"}:
         faults.append(f"framework={values['framework']!r}; there are os_ken and ryu")
+    if values.get("openflow", "1.3") not in VERSIONS:
+        faults.append(f"openflow={values['openflow']!r}; there are {', '.join(VERSIONS)}")
     if "topology" not in values:
         faults.append("qnet_testbed needs @pytest.mark.qnet(topology=...)")
     if "app" in values and "controller" in values:
@@ -145,6 +204,7 @@ def _read(request: pytest.FixtureRequest, name: str) -> Topology:
 @pytest.fixture
 def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     """Real switches of the marked topology, connected to the marked controller."""
+    from qnet.emulate.address import read_address  # noqa: PLC0415
     from qnet.emulate.controller import Controller  # noqa: PLC0415
     from qnet.emulate.controller import missing as missing_controller  # noqa: PLC0415
     from qnet.emulate.testbed import PATIENCE_S, Testbed  # noqa: PLC0415
@@ -164,6 +224,9 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
         "patience_s": values.get("patience", PATIENCE_S),
         "arp": values.get("arp", False),
     }
+    if "openflow" in values:
+        how["versions"] = (values["openflow"],)
+    told = request.node.stash[TOLD] = _Told()
     with ExitStack() as stack:
         target = values.get("controller") or request.config.getoption("--qnet-controller")
         if "app" in values:
@@ -175,9 +238,17 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
             beside_test = Controller(
                 [values["app"]], arguments, modules=request.path.parent, **chosen
             )
+            told.controller = beside_test
             target = stack.enter_context(beside_test).target
+            stack.callback(told.keep)
         if not target:
             pytest.fail(
                 "no controller: give the marker 'app' or 'controller', or --qnet-controller"
             )
-        yield stack.enter_context(Testbed(topology, target, tier=tier, **how))
+        try:
+            target = read_address(target)
+        except ValueError as error:
+            pytest.fail(f"controller: {error}", pytrace=False)
+        testbed = stack.enter_context(Testbed(topology, target, tier=tier, **how))
+        told.testbed = testbed
+        yield testbed

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from qnet.cli.door import main
 from qnet.cli.options import report_options, scenario_options, simulation_options
@@ -25,6 +25,7 @@ from qnet.cli.stages import (
     observe,
 )
 from qnet.cli.stages import emulate as emulate_plan
+from qnet.emulate.talk import USUAL, Version
 from qnet.errors import InputError, Problem
 from qnet.model.emulation import Tier
 from qnet.model.read import Scenario
@@ -34,21 +35,23 @@ if TYPE_CHECKING:
     from qnet.emulate.testbed import Judgement
 
 
-def _target(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    """Read tcp:HOST:PORT; Open vSwitch wants the host's number."""
-    del context
-    if value is None:
-        return None
-    kind, place = value[:4], value[4:]
-    host, port = place[: place.rfind(":")], place[place.rfind(":") + 1 :]
-    if kind != "tcp:" or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        words = f"'{value}' is not an address; write it like 'tcp:127.0.0.1:6653'"
-        raise InputError([Problem("--controller", 0, 0, "", words)])
-    try:
-        return f"tcp:{socket.gethostbyname(host.strip('[]'))}:{port}"
-    except OSError as error:
-        words = f"'{host}' has no address: {error}"
-        raise InputError([Problem("--controller", 0, 0, "", words)]) from None
+def _target(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """Read where the controller listens; there is one."""
+    del option
+    from qnet.emulate.address import read_address
+
+    problems, found = [], []
+    for value in values:
+        try:
+            found.append(read_address(value))
+        except ValueError as error:
+            problems.append(Problem("--controller", 0, 0, "", str(error)))
+    if len(values) > 1:
+        words = f"given {len(values)} times; switches connect to one controller"
+        problems.append(Problem("--controller", 0, 0, "", words))
+    if problems:
+        raise InputError(problems)
+    return found[0] if found else None
 
 
 def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> float | None:
@@ -68,6 +71,7 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
 @click.option(
     "--controller",
     metavar="tcp:HOST:PORT",
+    multiple=True,
     callback=_target,
     help="Your controller, which listens there; switches of the topology connect to it.",
 )
@@ -77,6 +81,12 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
     default="reach",
     help="reach: plain forwarding between hosts (default); plan: qnet's plan of the profile, "
     "with paths, cycle tags and virtual times.",
+)
+@click.option(
+    "--openflow",
+    type=click.Choice(["1.0", "1.1", "1.2", "1.3", "1.4", "1.5"]),
+    help="The version that switches speak with your controller; default 1.3 and 1.5. Plans need "
+    "1.3 or later.",
 )
 @click.option(
     "--rules-file",
@@ -151,7 +161,7 @@ def emulate(
 ) -> None:
     """Judge your own controller on real switches, or use the emulated network's hosts.
 
-    Exit code 1 when the controller falls short, or a host's command does.
+    Exit code 1 when the controller falls short, or a host's command does; 3 when it has gone.
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
@@ -160,6 +170,8 @@ def emulate(
     if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
+    openflow: Version | None = options.pop("openflow")
+    versions = USUAL if openflow is None else (openflow,)
     uses_hosts = bool(commands or cli)
     judged = "hosts" if uses_hosts else against
     stretched = uses_hosts or (judged == "plan" and tier == "mininet")
@@ -180,6 +192,23 @@ def emulate(
             "goes with hosts, or with --tier mininet --against plan",
         ),
         ("--rules-file", rules_file, judged == "plan", "goes with --against plan"),
+        ("--openflow", openflow, controller is not None, "goes with --controller"),
+        (
+            "--openflow",
+            openflow,
+            judged != "plan" or max(versions) >= "1.3",
+            "plans have meters and metadata: 1.3 or later, or --against reach",
+        ),
+        *_only_simulated(judged),
+        ("--port", port, judged == "plan", "goes with --against plan"),
+        ("--out", out, not uses_hosts, "is for judging: leave out --exec and --cli"),
+        ("--json", as_json, not cli, "goes without --cli"),
+        (
+            "--tier lockstep",
+            _chose("tier", "lockstep"),
+            not uses_hosts,
+            "hosts are in tier mininet",
+        ),
         ("--sample", sample, not uses_hosts, "is for judging: leave out --exec and --cli"),
         ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
     )
@@ -187,11 +216,12 @@ def emulate(
     check_port(scenario, port)
     check_out(out)
     if uses_hosts:
-        _use_hosts(scenario, hosts, dilation or 1, as_json)
+        _use_hosts(scenario, {**hosts, "versions": versions}, dilation or 1, as_json)
         return
     assert controller is not None
     if against == "reach":
-        _reach(scenario, controller, tier, {**given, "sample": sample, **hosts}, as_json)
+        asked = {**given, "sample": sample, **hosts, "versions": versions, "out": out}
+        _reach(scenario, controller, tier, asked, as_json)
         return
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
@@ -199,13 +229,31 @@ def emulate(
     witnesses = (scenario, plan, proof, observation, sample)
     if tier == "mininet":
         how = {"dilation": dilation, "controller": controller, "rules_file": rules_file}
+        how |= {"versions": versions}
         result = emulate_stretched(*witnesses, **how)
     else:
         from qnet.emulate.lockstep import Options
 
-        wanted = Options(controller=controller, rules_file=rules_file)
+        wanted = Options(controller=controller, rules_file=rules_file, versions=versions)
         result = emulate_plan(*witnesses, wanted)
     answer(scenario, plan, proof, [observation], as_json, Left(out, port), result)
+
+
+def _only_simulated(judged: str) -> Iterator[tuple[str, object, bool, str]]:
+    """Give what a simulation alone heeds, as `_check_heeded` wants it."""
+    for name in ("duration", "seed", "threads"):
+        words = "reach sends frames of its own and simulates nothing; goes with --against plan"
+        yield f"--{name}", _chose(name), judged != "reach", words
+    for name in ("measure", "trace", "trace_frames", "checkpoint", "every", "resume"):
+        words = "nothing of an emulation; goes with 'qnet run' and 'qnet simulate'"
+        yield f"--{name.replace('_', '-')}", _chose(name), False, words
+
+
+def _chose(name: str, value: object = None) -> bool:
+    """Tell whether an option is on the command line, with this value if one is asked for."""
+    context = click.get_current_context()
+    given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    return given and (value is None or context.params.get(name) == value)
 
 
 def _check_heeded(*options: tuple[str, object, bool, str]) -> None:
@@ -275,6 +323,7 @@ def _reach(
 
     settle_s, patience_s, failover_s = (given[one] for one in ("settle", "patience", "failover"))
     how = {"patience_s": patience_s or PATIENCE_S, "settle_s": settle_s or 0, "arp": given["arp"]}
+    how["versions"] = given["versions"]
     with unwinding(), Testbed(scenario.topology, controller, tier=tier, **how) as testbed:
         found = judge_reach(
             testbed,
@@ -283,11 +332,22 @@ def _reach(
             failover_s=FAILOVER_S if failover_s is None else failover_s,
             settle_s=SETTLE_S if settle_s is None else 0,
         )
+    title = f"{controller} on {scenario.topology.title}"
+    told = {
+        **found._asdict(),
+        "outcome": "fail" if found.findings else "pass",
+        "findings": [one.told() for one in found.faults],
+    }
+    del told["faults"]
+    if given["out"] is not None:
+        from qnet.report.reach import write_reach
+
+        write_reach(given["out"], title, told)
     if as_json:
-        say_json(found._asdict())
+        say_json(told)
     else:
-        say(f"{'FAIL' if found.findings else 'PASS'}  {controller} on {scenario.topology.title}")
-        for words in found.findings:
+        say(f"{'FAIL' if found.findings else 'PASS'}  {title}")
+        for words in (*found.control, *found.findings):
             say(f"      {words}")
         late = f", {found.late} late" if found.late else ""
         say(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from qnet.emulate.audit import audit
 from qnet.emulate.flows import Flow
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Ovs
+from qnet.emulate.talk import Talk, never_connected, unspoken
 from qnet.emulate.text import read_flows, read_groups, read_meters
 from qnet.emulate.wiring import Wiring
 from qnet.errors import EnvironmentMissing
@@ -37,8 +38,8 @@ class Attached(ABC):
     wiring: Wiring
 
     @abstractmethod
-    def disconnected(self) -> Sequence[str]:
-        """Return the nodes whose switches have no connection to a controller."""
+    def talks(self) -> Mapping[str, Talk]:
+        """Return, by node, what switches have with their controller."""
 
     @abstractmethod
     def confirm(self) -> None:
@@ -58,14 +59,19 @@ class Attached(ABC):
 
     def wait_connected(self, controller: str, most_s: float = CONNECT_S) -> None:
         """Wait for every switch's connection; raises EnvironmentMissing when one gets none."""
-        end = time.monotonic() + most_s
-        while absent := self.disconnected():
-            if time.monotonic() > end:
-                raise EnvironmentMissing(
-                    f"{len(absent)} switches got no answer from a controller "
-                    f"at {controller} in {most_s:.0f} s (OpenFlow 1.3): start it first"
-                )
+        begun = time.monotonic()
+        while True:
+            talks = self.talks()
+            if all(one.connected for one in talks.values()):
+                return
+            waited_s = time.monotonic() - begun
+            words = unspoken(talks, controller)
+            if words is None and waited_s > most_s:
+                words = never_connected(talks, controller, waited_s)
+            if words is not None:
+                raise EnvironmentMissing(words)
             self.pump(0.05)
+            self.confirm()
 
     def wait_quiet(self, quiet_s: float = 1.0, most_s: float = CONNECT_S) -> None:
         """Wait until the controller has left all tables alone for a while of wall-clock time."""

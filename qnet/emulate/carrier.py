@@ -25,6 +25,7 @@ from typing import Any
 from qnet.emulate.distant import Ran
 from qnet.emulate.net import Net
 from qnet.emulate.relay import SOCKET
+from qnet.emulate.talk import Version
 from qnet.emulate.tier import JOB
 from qnet.emulate.trips import Follower, Outage
 from qnet.emulate.watch import Guard, blaming
@@ -92,7 +93,7 @@ class Carrier:
             "tables": self.net.tables,
             "fence": self.net.ovs.fence,
             "confirm": self.net.confirm,
-            "disconnected": self.net.disconnected,
+            "talks": self.net.talks,
             "entry_count": self.net.entry_count,
         }
         poll = select.poll()
@@ -218,14 +219,25 @@ def main() -> None:
     """Build the network of the folder that the command line names and serve whoever asks."""
     folder = Path(sys.argv[1])
     with (folder / JOB).open("rb") as file:
-        topology: Topology = pickle.load(file)
+        topology: Topology
+        versions: tuple[Version, ...]
+        topology, versions = pickle.load(file)
     every = range(len(topology.ports))
     target = f"unix:{folder / SOCKET}"
     with Connection(int(sys.argv[2])) as line:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
             nodes = [node.name for node in topology.nodes]
-            net = Net(topology, nodes, every, folder, [target], hosts_ask=True, plain_hosts=True)
+            net = Net(
+                topology,
+                nodes,
+                every,
+                folder,
+                [target],
+                hosts_ask=True,
+                plain_hosts=True,
+                versions=versions,
+            )
             with Guard(folder) as guard, blaming(guard.parts):
                 guard.add(net.parts)
                 with net:

@@ -23,7 +23,7 @@ from typing import IO, Any, Literal
 import qnet
 from qnet.emulate.child import end, tied
 from qnet.emulate.held import Held
-from qnet.emulate.watch import LOOK_S, Part, Watch
+from qnet.emulate.watch import LOOK_S, Part, Watch, how, is_stopped
 from qnet.errors import EnvironmentMissing, QnetError
 
 START_S = 30.0
@@ -199,6 +199,15 @@ class Controller(Held):
                         continue
                 os.write(words.fileno(), line.encode())
         self._incoming.put(None)
+
+    def state(self) -> str:
+        """Say what has become of the process: nothing while it is at work."""
+        if self._process is None:
+            return ""
+        code = self._process.poll()
+        if code is not None:
+            return f"it has ended ({how(code)})"
+        return "it is stopped (SIGSTOP)" if is_stopped(self._process.pid) else ""
 
     def words(self, most: int = LINES_SHOWN) -> str:
         """Return the last lines that the process wrote, output and log alike, events aside."""

@@ -24,6 +24,7 @@ from qnet.emulate.attached import Attached
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.relay import Relay
+from qnet.emulate.talk import USUAL, Talk, Version
 from qnet.emulate.tier import JOB
 from qnet.emulate.trips import Delivery, Outage, Trip
 from qnet.emulate.watch import LOOK_S, STOPPED_S
@@ -46,13 +47,17 @@ class Distant(Attached, Held):
     EnvironmentMissing without root, Open vSwitch or Mininet.
     """
 
-    def __init__(self, topology: Topology, controller: str) -> None:
+    def __init__(
+        self, topology: Topology, controller: str, versions: Sequence[Version] = USUAL
+    ) -> None:
+        self.versions = tuple(versions)
         self.topology = topology
         self.wiring = Wiring(topology)
         self.controller = controller
         self._open = ExitStack()
         self._words: Any = None
         self._line: Connection | None = None
+        self._relay: Relay | None = None
         self._folder: Path | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -68,9 +73,9 @@ class Distant(Attached, Held):
         folder = cleanup.new_run()
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         with (folder / JOB).open("wb") as file:
-            pickle.dump(self.topology, file)
+            pickle.dump((self.topology, self.versions), file)
         self._words = self._open.enter_context((folder / "words").open("w+"))
-        self._open.enter_context(Relay(folder, self.controller))
+        self._relay = self._open.enter_context(Relay(folder, self.controller))
         mine, childs = socket.socketpair()
         self._line = self._open.enter_context(Connection(mine.detach()))
         with childs:
@@ -162,10 +167,14 @@ class Distant(Attached, Held):
         """Raise TestbedBroken when a switch or a host is not at work."""
         self._ask("confirm")
 
-    def disconnected(self) -> list[str]:
-        """Return the nodes whose switches have no connection to the controller."""
-        found: list[str] = self._ask("disconnected")
-        return found
+    def talks(self) -> dict[str, Talk]:
+        """Return, by node, what switches have with their controller."""
+        found: dict[str, Talk] = self._ask("talks")
+        refusal = "" if self._relay is None else self._relay.refusal
+        return {
+            node: one if one.connected or not refusal else one._replace(failed=refusal)
+            for node, one in found.items()
+        }
 
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""

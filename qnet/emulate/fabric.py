@@ -23,6 +23,7 @@ from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort
+from qnet.emulate.talk import USUAL, Talk, Version
 from qnet.emulate.trips import MAGIC, TRAILER_BYTES, Follower, Outage
 from qnet.emulate.watch import LOOK_S, Part, Watch
 from qnet.emulate.wiring import HOST_PORT, Wiring
@@ -90,6 +91,7 @@ class Fabric(Attached, Held):
         carry_control: bool = False,
         follow: bool = False,
         plain_hosts: bool = False,
+        versions: Sequence[Version] = USUAL,
     ) -> None:
         """Prepare switches with these OpenFlow ports; `controllers` as in tcp:127.0.0.1:6653.
 
@@ -101,6 +103,7 @@ class Fabric(Attached, Held):
         self.ports = {node: sorted(numbers) for node, numbers in ports.items()}
         self.controllers = tuple(controllers)
         self._cards = wiring.plain_hosts if plain_hosts else frozenset[str]()
+        self.versions = tuple(versions)
         self.carry_control = carry_control or follow
         self.follower = Follower(wiring, self._put, self._look, hosts_are_real=False)
         self.follows = follow
@@ -119,7 +122,7 @@ class Fabric(Attached, Held):
 
     def _start(self) -> None:
         for node, numbers in self.ports.items():
-            ovs = Ovs(whose=node)
+            ovs = Ovs(whose=node, versions=self.versions)
             self._nodes[node] = _Node(node, ovs)
             ovs.__enter__()
             bridge = Bridge(
@@ -225,10 +228,10 @@ class Fabric(Attached, Held):
         """Return the daemons of all switches, for who looks whether they are at work."""
         return [part for one in self._nodes.values() for part in one.ovs.parts()]
 
-    def disconnected(self) -> list[str]:
-        """Return the switches that have no connection to a controller."""
+    def talks(self) -> dict[str, Talk]:
+        """Return, by node, what switches have with their controller."""
         switches = {name: one for name, one in self._nodes.items() if name not in self._cards}
-        return [name for name, one in switches.items() if BRIDGE not in one.ovs.connected()]
+        return {name: one.ovs.talks([BRIDGE])[BRIDGE] for name, one in switches.items()}
 
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""

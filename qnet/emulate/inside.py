@@ -177,6 +177,7 @@ class Run:
                 [target],
                 hosts_ask=asks,
                 plain_hosts=app is None and not self.flows,
+                versions=self.options.versions,
             )
             self.guard.add(net.parts)
             stack.enter_context(net)

@@ -23,6 +23,7 @@ from qnet.emulate.controller import Controller
 from qnet.emulate.fabric import Fabric
 from qnet.emulate.openflow import Switch, to_text
 from qnet.emulate.ovs import unwinding
+from qnet.emulate.talk import USUAL, Version
 from qnet.emulate.walk import Cut, walk
 from qnet.emulate.walk import Watch as Watched
 from qnet.emulate.watch import LOOK_S, Part, Watch
@@ -50,6 +51,7 @@ class Options(NamedTuple):
     cuts: tuple[Cut, ...] = ()
     captures: Path | None = None
     capture_switches: bool = False
+    versions: tuple[Version, ...] = USUAL
 
 
 DEFAULTS = Options()
@@ -125,7 +127,13 @@ def emulate(
             seconds = max((float(one["seconds"]) for one in events), default=0.0)
         else:
             fabric = stack.enter_context(
-                Fabric(case.wiring, node_ports, controllers=[controller], carry_control=True)
+                Fabric(
+                    case.wiring,
+                    node_ports,
+                    controllers=[controller],
+                    carry_control=True,
+                    versions=options.versions,
+                )
             )
             fabric.wait_connected(controller)
             fabric.wait_as_planned(case.flows, list(node_ports))

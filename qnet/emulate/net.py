@@ -23,6 +23,7 @@ from qnet.emulate.attached import Attached, read_switch
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
 from qnet.emulate.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
+from qnet.emulate.talk import USUAL, Talk, Version
 from qnet.emulate.watch import Part, Watch, blaming
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.run import Inside, WireEnd
@@ -78,6 +79,7 @@ class Net(Attached, Held):
         *,
         hosts_ask: bool = False,
         plain_hosts: bool = False,
+        versions: Sequence[Version] = USUAL,
     ) -> None:
         """Choose what takes part; nothing is built yet.
 
@@ -96,7 +98,7 @@ class Net(Attached, Held):
         self.nodes = [node.name for node in topology.nodes if node.name in named]
         self.controllers = tuple(controllers)
         self._cards = self.wiring.plain_hosts if plain_hosts else frozenset[str]()
-        self.ovs = Ovs(dummy=False, folder=folder)
+        self.ovs = Ovs(dummy=False, folder=folder, versions=versions)
         self.mininet: Any = None
         self._closing = False
         self.ends: list[WireEnd] = []
@@ -158,11 +160,11 @@ class Net(Attached, Held):
         """Return the name of a node's switch."""
         return f"s{self.wiring.datapath_id(node)}"
 
-    def disconnected(self) -> list[str]:
-        """Return the nodes whose switches have no connection to a controller."""
-        connected = self.ovs.connected()
+    def talks(self) -> dict[str, Talk]:
+        """Return, by node, what switches have with their controller."""
         switches = [node for node in self.nodes if node not in self._cards]
-        return [node for node in switches if self.bridge(node) not in connected]
+        found = self.ovs.talks(map(self.bridge, switches))
+        return {node: found[self.bridge(node)] for node in switches}
 
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""

@@ -28,6 +28,7 @@ from typing import Literal
 from qnet.emulate.child import end, tied
 from qnet.emulate.cleanup import private_prefix
 from qnet.emulate.held import Held
+from qnet.emulate.talk import PROTOCOLS, USUAL, Talk, Version, read_talks
 from qnet.emulate.watch import LOOK_S, Part, Watch
 from qnet.errors import EnvironmentMissing, QnetError
 
@@ -43,7 +44,6 @@ LOG_LINES_SHOWN = 8
 MTU_BYTES = 16_200
 """Of dummy ports: the longest frame of qnet with label and trailer; longer ones are dropped."""
 
-_CONNECTION = re.compile(r"\|rconn\|\w+\|(?P<bridge>[^<\s]+)<->\S+: (?P<state>.*)")
 _RECEIVED = re.compile(r"packets received: (\d+)")
 
 
@@ -125,11 +125,20 @@ class Ovs(Held):
     from all bridges and gives them sockets.
     """
 
-    def __init__(self, *, dummy: bool = True, folder: Path | None = None, whose: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        dummy: bool = True,
+        folder: Path | None = None,
+        whose: str = "",
+        versions: Sequence[Version] = USUAL,
+    ) -> None:
         """Prepare to run in `folder`, by default a temporary one of this process's own.
 
-        `whose` is the node that the daemons are of, where there are others.
+        `whose` is the node that the daemons are of, where there are others. `versions` are those of
+        OpenFlow that bridges speak.
         """
+        self.versions = tuple(versions)
         self.dummy = dummy
         self.whose = whose
         self._watch = Watch()
@@ -168,7 +177,7 @@ class Ovs(Held):
             arguments += ["--", "add-br", bridge.name, "--", "set", "bridge", bridge.name]
             arguments += [
                 f"datapath_type={bridge.datapath}",
-                "protocols=OpenFlow13,OpenFlow15",
+                f"protocols={','.join(PROTOCOLS[one] for one in self.versions)}",
                 f"fail_mode={bridge.fail_mode}",
                 f"other_config:datapath-id={bridge.datapath_id:016x}",
                 "other_config:disable-in-band=true",
@@ -184,6 +193,8 @@ class Ovs(Held):
                     arguments += [f"mtu_request={MTU_BYTES}"]
             if bridge.controllers:
                 arguments += ["--", "set-controller", bridge.name, *bridge.controllers]
+                # Soon back at a controller that starts late, or anew.
+                arguments += ["--", "set", "controller", bridge.name, "max_backoff=1000"]
         self.vsctl(*arguments)
         for bridge in made:
             if bridge.rules:
@@ -209,12 +220,20 @@ class Ovs(Held):
         return self._run("ovs-vsctl", f"--db={remote}", f"--timeout={READY_S:.0f}", *arguments)
 
     def ofctl(self, command: str, bridge: str, *arguments: str, stdin: str | None = None) -> str:
-        """Run ovs-ofctl over OpenFlow 1.3 on a bridge's own socket."""
+        """Run ovs-ofctl on a bridge's own socket, over OpenFlow 1.3 where the bridge speaks it."""
+        version = "1.3" if "1.3" in self.versions else self.versions[-1]
         target = f"unix:{self._folder}/{bridge}.mgmt"
-        return self._run("ovs-ofctl", "-O", "OpenFlow13", command, target, *arguments, stdin=stdin)
+        return self._run(
+            "ovs-ofctl", "-O", PROTOCOLS[version], command, target, *arguments, stdin=stdin
+        )
 
     def dump(self, what: Literal["flows", "groups", "meters"], bridge: str) -> str:
-        """Return the entries of a bridge in the words of ovs-ofctl, ports as numbers."""
+        """Return the entries of a bridge in the words of ovs-ofctl, ports as numbers.
+
+        Nothing for groups and meters where the bridge speaks a version that has none.
+        """
+        if max(self.versions) < {"flows": "1.0", "groups": "1.1", "meters": "1.3"}[what]:
+            return ""
         return self.ofctl(f"dump-{what}", bridge, "--no-names", "--no-stats")
 
     def appctl(self, command: str, *arguments: str) -> str:
@@ -238,14 +257,13 @@ class Ovs(Held):
         """Have the switch explain what it does with a frame, as `ovs-appctl ofproto/trace`."""
         return self.appctl("ofproto/trace", bridge, flow)
 
-    def connected(self) -> set[str]:
-        """Return the bridges that have a connection to their controller.
+    def talks(self, bridges: Iterable[str]) -> dict[str, Talk]:
+        """Return what bridges have with their controller.
 
         From the log: the database learns of it only every five seconds.
         """
         text = (self._folder / "ovs-vswitchd.log").read_text(errors="replace")
-        last = {line["bridge"]: line["state"] for line in _CONNECTION.finditer(text)}
-        return {bridge for bridge, state in last.items() if state == "connected"}
+        return read_talks(text, bridges)
 
     def frames_seen(self) -> int:
         """Return how many frames have come into the datapath by its ports since it began.

@@ -12,6 +12,7 @@ import contextlib
 import threading
 from pathlib import Path
 
+from qnet.emulate.address import split
 from qnet.emulate.held import Held
 
 SOCKET = "controller.sock"
@@ -32,9 +33,9 @@ class Relay(Held):
 
     def __init__(self, folder: Path, controller: str) -> None:
         self.path = folder / SOCKET
-        kind, self._host, port = controller.split(":")
-        assert kind == "tcp", controller
-        self._port = int(port)
+        self._host, self._port = split(controller)
+        self.refusal = ""
+        """Why the last connection could not be passed on; empty when it could."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._open: set[asyncio.Task[None]] = set()
@@ -65,7 +66,13 @@ class Relay(Held):
         writers = [back]
         ways: list[asyncio.Task[None]] = []
         try:
-            far, forth = await asyncio.open_connection(self._host, self._port)
+            try:
+                far, forth = await asyncio.open_connection(self._host, self._port)
+            except OSError as error:
+                refused = isinstance(error, ConnectionRefusedError)
+                self.refusal = "connection refused" if refused else str(error)
+                raise
+            self.refusal = ""
             writers.append(forth)
             ways = [asyncio.create_task(_pass(near, forth)), asyncio.create_task(_pass(far, back))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

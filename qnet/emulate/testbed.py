@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import permutations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from qnet.emulate import packets
+from qnet.emulate.address import stopped_listener
 from qnet.emulate.attached import CONNECT_S
 from qnet.emulate.fabric import Fabric
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch, show_ipv4
 from qnet.emulate.table import Difference, differences
+from qnet.emulate.talk import USUAL, Version, hung_up, told
 from qnet.emulate.trips import Delivery, Follower, Outage, Trip
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.errors import EnvironmentMissing, QnetError
@@ -57,6 +59,9 @@ FAILOVER_S = 10.0
 RUN_S = 30.0
 """Longest time for a host's command, unless told otherwise."""
 
+RECONNECT_S = 2.0
+"""A controller that has hung up has this long to be there again."""
+
 PAIRS = 50
 """Pairs of hosts tried, unless another number is asked for."""
 
@@ -65,6 +70,15 @@ class NotThere(QnetError):
     """A test names a host or a link that the topology does not have."""
 
     exit_code = 2
+
+
+NOTHING_KNOWN = "nothing is known of what it does with frames"
+
+
+class ControllerGone(QnetError):
+    """The controller has gone, or stands still, and so says nothing of any frame."""
+
+    exit_code = 3
 
 
 class Ping(NamedTuple):
@@ -127,12 +141,14 @@ class Testbed(Held):
         connect_s: float = CONNECT_S,
         settle_s: float = 0.0,
         arp: bool = False,
+        versions: Sequence[Version] = USUAL,
     ) -> None:
         """Prepare; `controller` is where it listens, as in tcp:127.0.0.1:6653.
 
         In tier `mininet` switches have devices, and hosts are real ones; it needs root. A
         controller has `settle_s` after its switches are connected before anything is sent.
-        With `arp`, hosts know all addresses, else they ask for them.
+        With `arp`, hosts know all addresses, else they ask for them. Switches speak these
+        `versions` of OpenFlow.
         """
         self.connect_s = connect_s
         self.settle_s = settle_s
@@ -140,6 +156,8 @@ class Testbed(Held):
         self.connected_at = 0.0
         """When the last switch was connected, on the monotonic clock."""
         self._number = 0
+        self.frames = 0
+        """Frames that hosts have sent so far, their answers included."""
         self._vain_waits = 0
         self.topology = topology
         self.wiring = Wiring(topology)
@@ -151,14 +169,19 @@ class Testbed(Held):
         if tier == "mininet":
             from qnet.emulate.distant import Distant  # noqa: PLC0415
 
-            self.fabric = self._net = Distant(topology, controller)
+            self.fabric = self._net = Distant(topology, controller, versions)
         else:
             ports = {node.name: {HOST_PORT} for node in topology.nodes}
             for port in topology.ports:
                 ports[port.source].add(self.wiring.openflow_port[port.name])
                 ports[port.target].add(self.wiring.in_port(port))
             self.fabric = Fabric(
-                self.wiring, ports, controllers=[controller], follow=True, plain_hosts=True
+                self.wiring,
+                ports,
+                controllers=[controller],
+                follow=True,
+                plain_hosts=True,
+                versions=versions,
             )
             self._net = self.fabric.follower
         self.hosts = self.wiring.hosts
@@ -197,13 +220,26 @@ class Testbed(Held):
 
     # Frames
 
+    def _follow(
+        self,
+        frames: Sequence[tuple[str, bytes]],
+        patience_s: float,
+        asks: tuple[str, int] | None = None,
+    ) -> list[Trip]:
+        trips = self._net.follow(frames, patience_s, asks)
+        self.frames = max(self.frames, *(one.number for one in trips))
+        return trips
+
     def send(self, host: str, data: bytes) -> Trip:
         """Send a frame from a host and follow all its copies until hosts have them.
 
         What the controller sent to hosts meanwhile is in the trip too, without a path.
         """
         self._check(host)
-        return self._net.follow([(host, data)], self.patience_s)[0]
+        trip = self._follow([(host, data)], self.patience_s)[0]
+        if not trip.deliveries:
+            self._confirm()
+        return trip
 
     def arp(self, host: str, target: str) -> Trip:
         """Ask for a host's address, as a host does before anything else.
@@ -213,7 +249,7 @@ class Testbed(Held):
         self._check(host, target)
         request = packets.arp_request(self._end(host), self._end(target).ip)
         asks = (host, self._end(target).ip)
-        return self._net.follow([(host, request)], self.patience_s, asks)[0]
+        return self._follow([(host, request)], self.patience_s, asks)[0]
 
     def received(self, host: str) -> tuple[Delivery, ...]:
         """Return all that a host got since this was last asked, or since the start.
@@ -259,7 +295,10 @@ class Testbed(Held):
     def udp(self, host: str, target: str, size: int = 100) -> Trip:
         """Send one UDP frame of so many bytes to a host's own address."""
         self._check(host, target)
-        return self._udp(host, target, self._end(target).mac, size)
+        trip = self._udp(host, target, self._end(target).mac, size)
+        if not trip.deliveries:
+            self._confirm()
+        return trip
 
     def reaches(self, host: str, target: str) -> bool:
         """Tell whether a host finds another one, and its frames come there, each exactly once."""
@@ -280,16 +319,14 @@ class Testbed(Held):
             tried = dict(packets.kinds(by, to, self._number + 1))
             self._number += len(tried)
             frames = [(host, data) for data in tried.values()]
-            trips = self._net.follow(frames, self.patience_s)
+            trips = self._follow(frames, self.patience_s)
             names |= zip((trip.number for trip in trips), tried, strict=True)
         self._confirm()
         came = [name for number, name in names.items() if self._net.trip(number).at(target)]
         return Isolation(tuple(dict.fromkeys(came)))
 
     def _udp(self, host: str, target: str, mac: int, size: int = 100) -> Trip:
-        return self._net.follow([(host, self._datagram(host, target, mac, size))], self.patience_s)[
-            0
-        ]
+        return self._follow([(host, self._datagram(host, target, mac, size))], self.patience_s)[0]
 
     def _datagram(self, host: str, target: str, mac: int, size: int = 100) -> bytes:
         self._number += 1
@@ -431,7 +468,10 @@ class Testbed(Held):
         assert link is not None, "a way that can be cut has two switches"
         wires = self._wires(*link)
         try:
-            return self.fabric.outage(data, path, wires, most_s)
+            outage = self.fabric.outage(data, path, wires, most_s)
+            if outage is None:
+                self._confirm()
+            return outage
         finally:
             for name in wires:
                 self.fabric.set_wire(name, up=True)
@@ -457,9 +497,33 @@ class Testbed(Held):
             one for switch in wanted for one in differences(switch, self.tables(switch.name))
         )
 
+    def control(self) -> tuple[str, ...]:
+        """Say what the switches have to say of the controller that explains a failure."""
+        talks = self.fabric.talks()
+        gone = hung_up(talks, self.controller)
+        return (*([gone] if gone else []), *told(talks))
+
     def _confirm(self) -> None:
-        """Raise what else explains that a frame has not come: a testbed that is not at work."""
+        """Raise what else explains that a frame has not come.
+
+        A switch that is not at work, or a controller that has gone: one that hangs up has a moment
+        to be there again, as it has when it is started anew.
+        """
         self.fabric.confirm()
+        end = time.monotonic() + RECONNECT_S
+        while (words := hung_up(self.fabric.talks(), self.controller)) is not None:
+            if time.monotonic() > end:
+                after = f" after frame {self.frames}" if self.frames else ""
+                raise ControllerGone(
+                    f"{words}{after}; nothing is known of what it does with frames"
+                )
+            self.fabric.pump(0.05)
+        process = stopped_listener(self.controller)
+        if process is not None:
+            raise ControllerGone(
+                f"the controller at {self.controller} (process {process}) is stopped (SIGSTOP); "
+                f"{NOTHING_KNOWN}"
+            )
 
     def _end(self, host: str) -> packets.End:
         return packets.end_of(self.wiring, host)
@@ -483,6 +547,25 @@ def _not_found(host: str, target: str, request: Trip) -> str:
     return f"its ARP request came to {to_whom} and was not answered"
 
 
+class Fault(NamedTuple):
+    """One finding: between whom, at which switches, of how many frames, and in a sentence."""
+
+    kind: Literal["address", "lost", "late", "copies", "others", "loop", "failover"]
+    source: str
+    target: str
+    switches: tuple[str, ...]
+    """Where it was seen, or the way of the last frame that came."""
+    frames: int
+    """Frames that it happened to, or that were sent when it did."""
+    message: str
+
+    def told(self) -> dict[str, object]:
+        """Return it under the names that the answer in JSON has."""
+        values = self._asdict()
+        ends = {"from": values.pop("source"), "to": values.pop("target")}
+        return {"kind": values.pop("kind"), **ends, **values}
+
+
 class Judgement(NamedTuple):
     """What was found of a controller on a topology; good when there are no findings."""
 
@@ -503,6 +586,12 @@ class Judgement(NamedTuple):
     """Pairs for which something was wrong and that were tried again."""
     waited_s: float = 0.0
     """From the connection of the last switch to the last time that a pair was tried anew."""
+    faults: tuple[Fault, ...] = ()
+    """The findings, with what each is about."""
+    tried: tuple[tuple[str, str], ...] = ()
+    """The pairs."""
+    control: tuple[str, ...] = ()
+    """What the switches say of the controller: messages refused, connections that were lost."""
 
 
 def judge_reach(
@@ -532,7 +621,7 @@ def judge_reach(
         len(pairs),
         sum(one.sent for one in found),
         sum(one.lost for one in found),
-        tuple(judge.findings()),
+        tuple(one.message for one in judge.findings()),
         None if outage is None else outage.seconds,
         rules,
         sum(one.late for one in found),
@@ -540,6 +629,9 @@ def judge_reach(
         tuple(judge.at_first),
         judge.tried_again,
         judge.looked_at - testbed.connected_at,
+        tuple(judge.findings()),
+        tuple(pairs),
+        testbed.control(),
     )
 
 
@@ -552,7 +644,7 @@ class _Judge:
         self.looked_at = time.monotonic()
         self.at_first: dict[str, None] = {}
         self.tried_again = 0
-        self._no_way: str = ""
+        self._no_way: Fault | None = None
 
     def look(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Try all pairs, those for which something is wrong again.
@@ -573,7 +665,7 @@ class _Judge:
         if len(learnt) == 1 and not self.found[learnt[0]].answered:
             self._try_again(learnt[0])
 
-    def findings(self) -> Iterator[str]:
+    def findings(self) -> Iterator[Fault]:
         """Give everything that is wrong."""
         for pair, found in self.found.items():
             yield from _faults(*pair, found)
@@ -582,7 +674,7 @@ class _Judge:
 
     def _try_again(self, pair: tuple[str, str]) -> None:
         """Send frames until the pair is right or the time is over; then judge it anew."""
-        first = list(_faults(*pair, self.found[pair]))
+        first = [one.message for one in _faults(*pair, self.found[pair])]
         late = 0
         self.tried_again += time.monotonic() < self.until
         while time.monotonic() < self.until and late < LATE_AGAIN:
@@ -617,32 +709,40 @@ class _Judge:
                 path, outage = again, self.testbed.failover_on(again, most_s)
         if outage is None:
             near, far = self.testbed.wiring.first_link(path) or ("", "")
-            self._no_way = (
+            words = (
                 f"{path[0]} to {path[-1]}: nothing came for {most_s:g} s when {near} to {far} "
                 "was cut, though there is a way round (--failover)"
             )
+            self._no_way = Fault("failover", path[0], path[-1], tuple(path), 0, words)
         return outage
 
 
-def _faults(host: str, target: str, found: Ping) -> Iterator[str]:
+def _faults(host: str, target: str, found: Ping) -> Iterator[Fault]:
     way = f"{host} to {target}"
+    missing = found.lost
     if found.not_found:
-        yield f"{host} cannot find {target}: {found.not_found}"
+        words = f"{host} cannot find {target}: {found.not_found}"
+        yield Fault("address", host, target, (), missing, words)
     elif found.lost:
         which = ", the first" if found.good[-1] else ""
-        yield f"{way}: {found.lost} of {found.sent} frames lost{which}"
+        words = f"{way}: {found.lost} of {found.sent} frames lost{which}"
+        yield Fault("lost", host, target, found.path, missing, words)
     if found.late:
-        yield (
+        words = (
             f"{way}: {found.late} of {found.sent} frames came after {found.slowest_s:.2f} s at one "
             f"switch, later than the {found.patience_s:g} s given (--patience)"
         )
+        yield Fault("late", host, target, found.path, found.late, words)
     if found.copies:
-        yield f"{way}: {found.copies} copies too many"
+        words = f"{way}: {found.copies} copies too many"
+        yield Fault("copies", host, target, found.path, found.copies, words)
     if found.others:
-        yield f"{way}: {', '.join(found.others)} got its frames too"
+        words = f"{way}: {', '.join(found.others)} got its frames too"
+        yield Fault("others", host, target, found.others, found.sent, words)
     if found.looped:
         where = ", ".join(found.looped)
-        yield f"{way}: a loop: a frame passed the same port of {where} twice"
+        words = f"{way}: a loop: a frame passed the same port of {where} twice"
+        yield Fault("loop", host, target, found.looped, found.sent, words)
 
 
 def _check_names(kind: str, there: Sequence[str], *names: str) -> None:

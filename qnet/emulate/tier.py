@@ -29,6 +29,7 @@ from qnet.emulate.compare import SHIPPED, compare
 from qnet.emulate.kernels import TIME
 from qnet.emulate.ports import Ports
 from qnet.emulate.relay import Relay
+from qnet.emulate.talk import USUAL, Version
 from qnet.emulate.walk import Walk, walk
 from qnet.emulate.watch import LOOK_S, STOPPED_S
 from qnet.emulate.wires.run import Lateness
@@ -103,6 +104,7 @@ class Options:
     `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
     `controller` is one of somebody's own, outside, as in tcp:127.0.0.1:6653, instead of the shipped
     one; the rules that the plan wants of it are written to `rules_file` before switches connect.
+    Switches speak these `versions` of OpenFlow with it.
     It has `connect_s` to answer all switches, and as long to lay what the plan wants. Hosts under
     it find each other's addresses by themselves, unless `arp` gives them all of them.
     """
@@ -120,6 +122,7 @@ class Options:
     rules_file: Path | None = None
     arp: bool = False
     connect_s: float = CONNECT_S
+    versions: tuple[Version, ...] = USUAL
     budget_s: float = BUDGET_S
 
 
@@ -277,8 +280,9 @@ def emulate_mininet(
         with ExitStack() as stack:
             words = stack.enter_context((folder / "words").open("w+"))
             stack.enter_context(ovs.unwinding())
+            relay = None
             if options.controller is not None:
-                stack.enter_context(Relay(folder, options.controller))
+                relay = stack.enter_context(Relay(folder, options.controller))
             if options.cli:
                 stack.enter_context(lent_terminal(folder / PROMPT))
             child = apart.start("qnet.emulate.inside", folder, words, terminal=options.cli)
@@ -290,6 +294,10 @@ def emulate_mininet(
                 raise apart.broken(folder, code, words)
         with (folder / RESULT).open("rb") as file:
             result: Emulated | QnetError = pickle.load(file)
+        if isinstance(result, EnvironmentMissing) and relay is not None and relay.refusal:
+            raise EnvironmentMissing(
+                f"nobody listens at {options.controller} ({relay.refusal}): start it first"
+            )
         if isinstance(result, QnetError):
             raise result
         return result

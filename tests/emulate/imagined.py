@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 from qnet.emulate.openflow import Switch
+from qnet.emulate.talk import Talk
 from qnet.emulate.testbed import Testbed
 from qnet.emulate.trips import Follower, Outage
 from qnet.emulate.wiring import HOST_PORT
@@ -33,6 +34,10 @@ class Fabric:
 
     def confirm(self) -> None:
         """Imagined switches are always at work."""
+
+    def talks(self) -> dict[str, Talk]:
+        """Nobody hangs up on them."""
+        return {}
 
     def put(self, node: str, port: int, data: bytes) -> bool:
         if (node, port) in self.down:

@@ -1,0 +1,170 @@
+"""What the logs of switches say of their controller: who spoke, who hung up, what was refused."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+Version = Literal["1.0", "1.1", "1.2", "1.3", "1.4", "1.5"]
+
+PROTOCOLS: Mapping[Version, str] = {
+    "1.0": "OpenFlow10",
+    "1.1": "OpenFlow11",
+    "1.2": "OpenFlow12",
+    "1.3": "OpenFlow13",
+    "1.4": "OpenFlow14",
+    "1.5": "OpenFlow15",
+}
+"""Versions that Open vSwitch speaks, and what it calls them."""
+
+USUAL: tuple[Version, ...] = ("1.3", "1.5")
+
+_LINE = re.compile(r"^[^|]*\|\d+\|(?P<module>\w+)\|\w+\|(?P<words>.*)$", re.MULTILINE)
+_RCONN = re.compile(r"(?P<bridge>[^<\s]+)<->\S+: (?P<state>.*)")
+_REFUSED = re.compile(
+    r"(?P<bridge>[^<\s]+)<->\S+: sending (?P<error>\w+) error reply to (?P<message>\w+) message"
+)
+_VERSIONS = re.compile(
+    r"version negotiation failed \(we support versions? (?P<ours>[^)]*?), "
+    r"peer supports versions? (?P<theirs>[^)]*)\)"
+)
+
+
+class Talk(NamedTuple):
+    """What one switch's log says of its controller."""
+
+    connected: bool = False
+    connections: int = 0
+    """Times that it was connected."""
+    hung_up: str = ""
+    """How the last connection ended, that is over."""
+    failed: str = ""
+    """Why the last try to connect came to nothing, if no later one did better."""
+    versions: tuple[str, str] = ("", "")
+    """Versions of switch and controller, where they have none in common."""
+    refused: tuple[tuple[str, str, int], ...] = ()
+    """Errors that it sent to its controller: which, for what kind of message, how many."""
+
+
+def read_talks(log: str, bridges: Iterable[str]) -> dict[str, Talk]:
+    """Read the log of an ovs-vswitchd; return what it says of each of its bridges."""
+    talks = {bridge: Talk() for bridge in bridges}
+    refused: dict[str, Counter[tuple[str, str]]] = {bridge: Counter() for bridge in talks}
+    versions = ("", "")
+    for line in _LINE.finditer(log):
+        module, words = line["module"], line["words"]
+        if module == "vconn" and (found := _VERSIONS.search(words)):
+            versions = _versions(found["ours"]), _versions(found["theirs"])
+        elif module == "rconn" and (found := _RCONN.match(words)):
+            if found["bridge"] in talks:
+                talk = talks[found["bridge"]]
+                talks[found["bridge"]] = _next(talk, found["state"])
+        elif module == "connmgr" and (found := _REFUSED.match(words)) and found["bridge"] in talks:
+            refused[found["bridge"]][found["error"], found["message"]] += 1
+    return {
+        bridge: talk._replace(
+            versions=("", "") if talk.connected else versions,
+            refused=tuple((*what, times) for what, times in sorted(refused[bridge].items())),
+        )
+        for bridge, talk in talks.items()
+    }
+
+
+def _next(talk: Talk, state: str) -> Talk:
+    """Return what is known after one more line of a connection's course."""
+    if state == "connected":
+        return talk._replace(connected=True, connections=talk.connections + 1, failed="")
+    if talk.connected and re.search(r"closed|dropped|disconnecting", state):
+        return talk._replace(connected=False, hung_up=_reason(state))
+    if re.match(r"connection (failed|timed out|dropped|closed)", state):
+        return talk._replace(connected=False, failed=_reason(state))
+    return talk
+
+
+def _reason(state: str) -> str:
+    inner = re.search(r"\((.*)\)", state)
+    return (inner[1] if inner else state.removeprefix("connection ")).lower()
+
+
+def _versions(text: str) -> str:
+    """Write 0x01, 0x04 as 1.0 and 1.3."""
+    numbers = [int(one, 16) for one in re.findall(r"0x[0-9a-fA-F]+", text)]
+    return " and ".join(f"1.{number - 1}" for number in numbers) or text
+
+
+def never_connected(talks: Mapping[str, Talk], controller: str, waited_s: float) -> str | None:
+    """Say why switches have no connection to their controller, or None where all have had one."""
+    absent = {node: talk for node, talk in talks.items() if not talk.connected}
+    if not absent:
+        return None
+    mismatch = unspoken(talks, controller)
+    if mismatch is not None:
+        return mismatch
+    reasons = {talk.failed or talk.hung_up for talk in absent.values()} - {""}
+    if any("refused" in one for one in reasons):
+        return (
+            f"nobody listens at {controller} (connection refused), in {waited_s:.0f} s: "
+            "start it first"
+        )
+    silent = f"{_names(absent)} got no answer from a controller at {controller} in {waited_s:.0f} s"
+    if any("timed out" in one for one in reasons):
+        return f"{silent}: it takes connections and says no OpenFlow; start it first"
+    why = f" ({', '.join(sorted(reasons))})" if reasons else ""
+    return f"{silent}{why}: start it first"
+
+
+def unspoken(talks: Mapping[str, Talk], controller: str) -> str | None:
+    """Say that switches and controller have no version of OpenFlow in common, where it is so."""
+    for talk in talks.values():
+        ours, theirs = talk.versions
+        if theirs and not talk.connected:
+            return (
+                f"the controller at {controller} speaks OpenFlow {theirs}; the switches speak "
+                f"{ours}; --openflow {theirs.split()[-1]} has them speak that"
+            )
+    return None
+
+
+def hung_up(talks: Mapping[str, Talk], controller: str) -> str | None:
+    """Say which switches have lost their connection and have none now, or None where none has."""
+    gone = {node: one for node, one in talks.items() if one.connections and not one.connected}
+    if not gone:
+        return None
+    reasons = sorted({one.hung_up for one in gone.values()} - {"", "closed by peer"})
+    why = f" ({', '.join(reasons)})" if reasons else ""
+    again = (
+        "; nobody listens there any more"
+        if any("refused" in one.failed for one in gone.values())
+        else ""
+    )
+    return f"the controller at {controller} closed the connections of {_names(gone)}{why}{again}"
+
+
+def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
+    """Say what explains that something did not go well: what was refused, who hung up meanwhile."""
+    found = []
+    kinds: dict[tuple[str, str], dict[str, int]] = {}
+    for node, talk in talks.items():
+        for error, message, count in talk.refused:
+            kinds.setdefault((error, message), {})[node] = count
+    for (error, message), nodes in sorted(kinds.items()):
+        count = sum(nodes.values())
+        found.append(
+            f"{_names(nodes)} refused {count} message{'' if count == 1 else 's'} of the "
+            f"controller: {error} for {message}"
+        )
+    again = {node: one for node, one in talks.items() if one.connections > 1}
+    if again:
+        most = max(one.connections for one in again.values()) - 1
+        times = "once" if most == 1 else f"up to {most} times"
+        found.append(f"the controller hung up on {_names(again)} {times} and was there again")
+    return tuple(found)
+
+
+def _names(nodes: Iterable[str]) -> str:
+    names = list(nodes)
+    return (
+        ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:5])} and {len(names) - 5} more"
+    )
