@@ -13,7 +13,7 @@ from qnet.emulate.ports import Ports
 from qnet.emulate.walk import Walk
 from qnet.model.emulation import Emulation, Lateness, Witnesses
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
-from qnet.model.observation import Observation, Traffic
+from qnet.model.observation import Lost, Observation, Traffic
 from qnet.model.proof import Proof
 from qnet.model.traffic import Profile
 from qnet.simulate.kernels import FLOOR, NEVER, bin_of
@@ -215,7 +215,12 @@ def _account(
         best_birth_ps=_birth_of(min, trips),
         worst_birth_ps=_birth_of(max, trips),
         recovery=recovery,
+        lost_by=(Lost(cause=UNSEEN, frames=lost),) if lost else (),
     )
+
+
+UNSEEN = "not seen again"
+"""Why an emulated frame was lost, where nobody saw it happen."""
 
 
 def _birth_of(most: Callable[..., int], trips: Sequence[Sequence[tuple[int, int]]]) -> int | None:

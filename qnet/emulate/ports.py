@@ -289,7 +289,7 @@ class Ports:
 
     def number_of(self, source: int, place: int) -> int:
         """Return the sequence number of a source's frame by its place among all of them."""
-        assert self._numbered[source], "only copies that meet have numbers"
+        assert self._numbered[source], "only copies have numbers"
         return int(self._first_number[source] + place)
 
     def renumber(self, passage: Passage, number: int) -> None:

@@ -38,7 +38,7 @@ from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
 from qnet.model.emulation import Lateness as Late
 from qnet.model.histogram import quantile_ps
-from qnet.model.observation import Copies, Drop, Observation, Traffic
+from qnet.model.observation import Copies, Drop, Lost, Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
@@ -423,9 +423,13 @@ def _counted(account: Traffic, ports: Ports, run: Emulated) -> Traffic:
     late = sum(
         count for source, count in run.late.items() if ports.found[source].name == account.name
     )
-    return account.model_copy(
-        update={"late": late, "recovery": run.recovery.get(account.name, account.recovery)}
-    )
+    why = Counter(one.cause for one in run.losses if ports.found[one.source].name == account.name)
+    update: dict[str, object] = {"late": late}
+    update["recovery"] = run.recovery.get(account.name, account.recovery)
+    # Of a frame over two paths a copy may be lost and the other one come.
+    if why.total() == account.lost:
+        update["lost_by"] = tuple(Lost(cause=cause, frames=why[cause]) for cause in sorted(why))
+    return account.model_copy(update=update)
 
 
 def _drops(ports: Ports, run: Emulated) -> tuple[Drop, ...]:

@@ -146,7 +146,9 @@ class Drawing:
         if "copies" in self.parts and self.draw(st.booleans()):
             history = self.draw(st.sampled_from([1, 2, 7, 64]))
             reset = f"{self.draw(st.sampled_from([15, 40, 1000]))}us"
-            stream |= {"paths": 2, "recovery": {"history": history, "reset": reset}}
+            stream["paths"] = 2
+            if self.draw(st.booleans()):
+                stream["recovery"] = {"history": history, "reset": reset}
         return stream
 
     def paths(self, stream: dict[str, Any], mechanism: str) -> tuple[PathPlan, ...]:
@@ -213,12 +215,18 @@ class Drawing:
                     name=one["name"],
                     status="routed" if kind == "strict-priority" else "admitted",
                     send_ps=self.whole(0, 20_000_000) if cyclic else None,
+                    hold_ps=self.hold_ps(),
                     paths=self.paths(one, kind),
                 )
             )
         gates = self.gates(topology) if "qbv" in self.parts else ()
         placed = tuple(self.placed(one) for one in demands)
         return topology, profile, _plan(tuple(plans), gates, 50_000_000, demands=placed)
+
+    def hold_ps(self) -> int | None:
+        if "dampers" not in self.parts or not self.draw(st.booleans()):
+            return None
+        return self.whole(0, 90_000_000)
 
     def demands(self, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
         names = [
@@ -262,6 +270,7 @@ PARTS = {
     "meters": {"meters"},
     "copies": {"copies", "loss", "tcqf"},
     "copies-and-gates": {"copies", "loss", "qbv", "cut"},
+    "copies-and-all": {"copies", "loss", "tcqf", "meters", "shaping", "clocks", "dampers", "cuts"},
     "loss": {"loss"},
     "cut-through": {"cut", "tcqf"},
 }

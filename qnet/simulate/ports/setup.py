@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import accumulate
@@ -333,12 +333,18 @@ class _Layout:
                     )
 
     def _sources(self) -> Ints:
-        """Set timed sources to their first frame; number the frames of streams with recovery."""
+        """Set timed sources to their first frame; number the frames of streams with two paths.
+
+        A general port writes the numbers, so that it is known which frame of a burst it drops.
+        """
+        paths = Counter(owner.name for owner in self.found if owner.stream is not None)
         state = np.zeros((len(self.found), 8), dtype=np.int64)
         nodes = {node.name: i for i, node in enumerate(self.topology.nodes)}
         first = 0
         for row, owner in zip(state, self.found, strict=True):
-            row[g.NUMBERED] = owner.meeting is not None
+            row[g.NUMBERED] = owner.stream is not None and paths[owner.name] > 1
+            if self.port[owner.ports[0].number, g.WHAT] != g.GENERAL:
+                row[g.NUMBERED] = 0
             row[g.NUMBER] = owner.law.first_number
             table = owner.law.timetable
             if not table:
