@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from qnet.cli.door import main
+from qnet.cli.door import NOT_KNOWN, main
 from qnet.cli.options import report_options, scenario_options, simulation_options
 from qnet.cli.output import say, say_json
 from qnet.cli.stages import (
@@ -29,6 +29,7 @@ from qnet.emulate.talk import USUAL, Version
 from qnet.errors import InputError, Problem
 from qnet.model.emulation import Tier
 from qnet.model.read import Scenario
+from qnet.model.verdict import Outcome
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
@@ -320,6 +321,7 @@ def _reach(
     """Judge reach; `given` are options by name, those that were not given as None."""
     from qnet.emulate.ovs import unwinding
     from qnet.emulate.testbed import FAILOVER_S, PAIRS, PATIENCE_S, SETTLE_S, Testbed, judge_reach
+    from qnet.report.text import OUTCOME_WORD
 
     settle_s, patience_s, failover_s = (given[one] for one in ("settle", "patience", "failover"))
     how = {"patience_s": patience_s or PATIENCE_S, "settle_s": settle_s or 0, "arp": given["arp"]}
@@ -333,9 +335,10 @@ def _reach(
             settle_s=SETTLE_S if settle_s is None else 0,
         )
     title = f"{controller} on {scenario.topology.title}"
+    outcome: Outcome = "fail" if found.findings else "unknown" if found.unknown else "pass"
     told = {
         **found._asdict(),
-        "outcome": "fail" if found.findings else "pass",
+        "outcome": outcome,
         "findings": [one.told() for one in found.faults],
     }
     del told["faults"]
@@ -346,8 +349,8 @@ def _reach(
     if as_json:
         say_json(told)
     else:
-        say(f"{'FAIL' if found.findings else 'PASS'}  {title}")
-        for words in (*found.control, *found.findings):
+        say(f"{OUTCOME_WORD[outcome]}  {title}")
+        for words in (*found.control, *found.findings, *found.unknown):
             say(f"      {words}")
         late = f", {found.late} late" if found.late else ""
         say(
@@ -360,8 +363,8 @@ def _reach(
                 f"to within {found.failover_within_s:.3f} s"
             )
         _say_waited(found, settle_s)
-    if found.findings:
-        sys.exit(1)
+    if found.findings or found.unknown:
+        sys.exit(1 if found.findings else NOT_KNOWN)
 
 
 def _say_waited(found: Judgement, settle_s: float | None) -> None:

@@ -154,6 +154,10 @@ class Distant(Attached, Held):
         """Take a wire down, or up again; returns when both its switches have seen it."""
         self._ask("set_wire", port_name, up)
 
+    def undone(self) -> list[tuple[str, int]]:
+        """Return ports that are up though their wire is down: none, since they have a carrier."""
+        return []
+
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
         found: Switch = self._ask("tables", node)

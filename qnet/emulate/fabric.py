@@ -12,6 +12,7 @@ own count of frames, not from a clock.
 from __future__ import annotations
 
 import math
+import re
 import select
 import socket
 import time
@@ -176,6 +177,18 @@ class Fabric(Attached, Held):
                 state = "up" if up else "down"
                 self.ovs(node).appctl("netdev-dummy/set-admin-state", f"p{number}", state)
                 (self._down.discard if up else self._down.add)((node, number))
+
+    def undone(self) -> list[tuple[str, int]]:
+        """Return ports that are to be down and that the controller has set up again.
+
+        A dummy port knows no carrier: the wire is cut by the port's administrative state, which an
+        OpenFlow port modification changes too.
+        """
+        return [
+            (node, number)
+            for node, number in sorted(self._down)
+            if not _is_down(self.ovs(node).ofctl("dump-ports-desc", BRIDGE), number)
+        ]
 
     def outage(
         self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
@@ -351,3 +364,9 @@ class Fabric(Attached, Held):
                 time.sleep(0.001)
             self._drain(one)
         self.strays.sort()
+
+
+def _is_down(ports: str, number: int) -> bool:
+    """Tell from what ovs-ofctl says of all ports whether one is down."""
+    found = re.search(rf"^ {number}\(.*?^ +config: +(.*?)$", ports, re.MULTILINE | re.DOTALL)
+    return found is not None and "PORT_DOWN" in found[1]

@@ -81,6 +81,10 @@ class ControllerGone(QnetError):
     exit_code = 3
 
 
+class CutUndone(EnvironmentMissing):
+    """The controller has set a port up whose wire was cut: tier lockstep cannot prevent it."""
+
+
 class Ping(NamedTuple):
     """What a host's frames to another one met with."""
 
@@ -433,9 +437,30 @@ class Testbed(Held):
             for name in wires:
                 self.fabric.set_wire(name, up=False)
             yield
+            self._check_cut()
+        except AssertionError as error:
+            if words := self._undone_cut():
+                error.add_note(words)
+            raise
         finally:
             for name in wires:
                 self.fabric.set_wire(name, up=True)
+
+    def _check_cut(self) -> None:
+        """Raise CutUndone when a port is up though its wire is cut: the controller was deceived."""
+        if words := self._undone_cut():
+            raise CutUndone(words)
+
+    def _undone_cut(self) -> str:
+        """Say which port is up though its wire is cut, or nothing where none is."""
+        for node, number in self.fabric.undone():
+            wire = self.wiring.port_at.get((node, number)) or self.wiring.only_into[node, number]
+            return (
+                f"the controller set the port of {node} at the cut wire {wire.name} up again "
+                "(OFPPC_PORT_DOWN of a port modification), so that it took the wire for whole; "
+                "tier mininet cuts wires so that nobody can"
+            )
+        return ""
 
     def _wires(self, first: str, second: str) -> list[str]:
         """Return the ports of a node to another one."""
@@ -453,7 +478,7 @@ class Testbed(Held):
 
         Frames go out at a small distance, without waiting for each: how far apart they were when
         the first one came another way is the resolution. A wall-clock time. Raises NotThere when
-        nothing comes before anything is cut.
+        nothing comes before anything is cut, and CutUndone when the controller undid it.
         """
         path = self.ping(host, target).path
         if self.wiring.first_link(path) is None:
@@ -468,10 +493,11 @@ class Testbed(Held):
         assert link is not None, "a way that can be cut has two switches"
         wires = self._wires(*link)
         try:
-            outage = self.fabric.outage(data, path, wires, most_s)
-            if outage is None:
+            found = self.fabric.outage(data, path, wires, most_s)
+            if found is None:
                 self._confirm()
-            return outage
+                self._check_cut()
+            return found
         finally:
             for name in wires:
                 self.fabric.set_wire(name, up=True)
@@ -584,6 +610,8 @@ class Judgement(NamedTuple):
     """Findings of pairs that were right when they were tried again."""
     tried_again: int = 0
     """Pairs for which something was wrong and that were tried again."""
+    unknown: tuple[str, ...] = ()
+    """What this testbed could not find out, and why."""
     waited_s: float = 0.0
     """From the connection of the last switch to the last time that a pair was tried anew."""
     faults: tuple[Fault, ...] = ()
@@ -628,6 +656,7 @@ def judge_reach(
         None if outage is None else outage.resolution_s,
         tuple(judge.at_first),
         judge.tried_again,
+        tuple(judge.unknown),
         judge.looked_at - testbed.connected_at,
         tuple(judge.findings()),
         tuple(pairs),
@@ -645,6 +674,7 @@ class _Judge:
         self.at_first: dict[str, None] = {}
         self.tried_again = 0
         self._no_way: Fault | None = None
+        self.unknown: list[str] = []
 
     def look(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Try all pairs, those for which something is wrong again.
@@ -700,6 +730,13 @@ class _Judge:
         path = next((one for one in paths if _has_way_round(self.testbed, one)), None)
         if path is None:
             return None
+        try:
+            return self._fail_over(path, most_s)
+        except CutUndone as error:
+            self.unknown.append(f"no failover was seen: {error}")
+            return None
+
+    def _fail_over(self, path: Sequence[str], most_s: float) -> Outage | None:
         outage = self.testbed.failover_on(path, most_s)
         if outage is None and time.monotonic() < self.until:
             self.testbed.wait(self.until - time.monotonic())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,42 +14,47 @@ from qnet.model.write import write_text
 from qnet.report.run_folder import OWN
 from qnet.report.text import printable
 
+WAY_ROUND = "a way round a cut link"
+
 
 def write_reach(out: Path, title: str, answer: Mapping[str, Any]) -> None:
     """Leave the answer of `qnet emulate --against reach` in a folder."""
     text = json.dumps(answer, ensure_ascii=False, indent=1)
     with whole_folder(out, OWN) as folder:
         write_text(folder / "verdict.json", f"{text}\n")
-        write_text(folder / "junit.xml", reach_junit(title, answer["tried"], answer["findings"]))
+        write_text(folder / "junit.xml", reach_junit(title, answer))
 
 
-def reach_junit(
-    title: str, tried: Sequence[Sequence[str]], findings: Sequence[Mapping[str, Any]]
-) -> str:
-    """Write one test case for each pair of hosts, and one for each finding that is of no pair."""
-    by_pair: dict[tuple[str, str], list[str]] = {(one[0], one[1]): [] for one in tried}
+def reach_junit(title: str, answer: Mapping[str, Any]) -> str:
+    """Write one test case for each pair of hosts, and one for each finding that is of no pair.
+
+    What is not known is an error.
+    """
+    by_pair: dict[tuple[str, str], list[str]] = {(one[0], one[1]): [] for one in answer["tried"]}
     others = []
-    for one in findings:
+    for one in answer["findings"]:
         pair = (one["from"], one["to"])
         if one["kind"] == "failover" or pair not in by_pair:
             others.append(one["message"])
         else:
             by_pair[pair].append(one["message"])
     cases = [(f"{source} to {target}", words) for (source, target), words in by_pair.items()]
-    cases += [("a way round a cut link", [words]) for words in others]
+    cases += [(WAY_ROUND, [words]) for words in others]
+    unknown = [(WAY_ROUND, [f"not known: {words}"]) for words in answer["unknown"]]
     counts = {
-        "tests": str(len(cases)),
+        "tests": str(len(cases) + len(unknown)),
         "failures": str(sum(bool(words) for _, words in cases)),
-        "errors": "0",
+        "errors": str(len(unknown)),
         "skipped": "0",
     }
     root = ElementTree.Element("testsuites", {"name": "qnet", **counts})
     suite = ElementTree.SubElement(root, "testsuite", {"name": printable(title), **counts})
-    for name, words in cases:
+    kinds = [*zip(cases, repeat("failure")), *zip(unknown, repeat("error"))]
+    for (name, words), kind in kinds:
         named = {"classname": "qnet.reach", "name": printable(name)}
         case = ElementTree.SubElement(suite, "testcase", named)
         if words:
-            failure = ElementTree.SubElement(case, "failure", {"message": printable(words[0])})
+            failure = ElementTree.SubElement(case, kind, {"message": printable(words[0])})
             failure.text = printable("\n".join(words))
     ElementTree.indent(root)
     body = ElementTree.tostring(root, encoding="unicode")

@@ -71,6 +71,9 @@ class Fabric:
             place = (one.source, self.wiring.openflow_port[one.name])
             (self.down.discard if up else self.down.add)(place)
 
+    def undone(self) -> list[tuple[str, int]]:
+        return []
+
     def outage(
         self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
     ) -> Outage | None:

@@ -15,7 +15,7 @@ from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.openflow import to_text
 from qnet.emulate.ovs import missing as missing_switch
-from qnet.emulate.testbed import Testbed, judge_reach
+from qnet.emulate.testbed import CutUndone, Testbed, judge_reach
 from qnet.errors import EnvironmentMissing
 from qnet.model.read import read_topology
 from tests.asking import command
@@ -109,6 +109,63 @@ def test_the_project_of_the_documents_runs_as_printed(tier: str, pytester: pytes
         "mininet": [f"{names[2]}::test_a_guest_is_isolated", names[3]],
     }
     pytester.runpytest(*options, *which[tier]).assert_outcomes(passed=2)
+
+
+PORTS_UP = """
+from os_ken.base.app_manager import OSKenApp
+from os_ken.controller.handler import CONFIG_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from os_ken.controller.ofp_event import EventOFPPortStatus, EventOFPSwitchFeatures
+from os_ken.ofproto import ofproto_v1_3 as of
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+
+
+class PortsUp(OSKenApp):
+    OFP_VERSIONS = (of.OFP_VERSION,)
+
+    @set_ev_cls(EventOFPSwitchFeatures, CONFIG_DISPATCHER)
+    def connected(self, event):  # always the one way, from a to b and back
+        switch = event.msg.datapath
+        for came in (1, 2):
+            send = [parser.OFPActionOutput(3 - came)]
+            apply = [parser.OFPInstructionActions(of.OFPIT_APPLY_ACTIONS, send)]
+            match = parser.OFPMatch(in_port=came)
+            switch.send_msg(parser.OFPFlowMod(switch, match=match, instructions=apply))
+
+    @set_ev_cls(EventOFPPortStatus, MAIN_DISPATCHER)
+    def port(self, event):
+        switch, port = event.msg.datapath, event.msg.desc
+        if port.state & of.OFPPS_LINK_DOWN:
+            switch.send_msg(parser.OFPPortMod(switch, port.port_no, port.hw_addr, 0, 0x7F, 0))
+"""
+
+
+def test_a_cut_that_the_controller_undoes_judges_nothing(tmp_path: Path) -> None:
+    """Spanning tree writes all bits of a port's configuration, and so sets it up again."""
+    (tmp_path / "ports_up.py").write_text(PORTS_UP)
+    (tmp_path / "ring.yaml").write_text(
+        "title: A ring\n"
+        "nodes: [{name: a}, {name: b}, {name: c}]\n"
+        "links:\n"
+        "  - {between: [a, b], rate: 1Gbps, length: 1km}\n"
+        "  - {between: [b, c], rate: 1Gbps, length: 1km}\n"
+        "  - {between: [c, a], rate: 1Gbps, length: 1km}\n"
+    )
+    (tmp_path / "traffic.yaml").write_text("title: Nothing\ntopology: ring\n")
+    with Controller(["ports_up"], modules=tmp_path) as controller:
+        with Testbed(read_topology(str(tmp_path / "ring.yaml")), controller.target) as testbed:
+            with pytest.raises(CutUndone, match=r"of [ab] at the cut wire [ab]->[ab] up again"):
+                testbed.failover("a", "b", 0.5)
+            assert testbed.reaches("a", "b")
+            with pytest.raises(AssertionError) as caught, testbed.cut("a", "b"):
+                assert testbed.wait_until(lambda: testbed.reaches("a", "b"), 0.5)
+            assert "up again" in caught.value.__notes__[0]
+        asking = ("--controller", controller.target, "--sample", "1", "--failover", "1s")
+        how = ("--settle", "0s", "--out", tmp_path / "out")
+        done = command("emulate", tmp_path / "traffic.yaml", *asking, *how)
+    assert done.returncode == 4, done.stderr + done.stdout
+    assert done.stdout.startswith("NOT KNOWN")
+    assert json.loads((tmp_path / "out" / "verdict.json").read_text())["outcome"] == "unknown"
+    assert '<error message="not known: no failover' in (tmp_path / "out" / "junit.xml").read_text()
 
 
 @pytest.mark.parametrize(
