@@ -115,8 +115,8 @@ class ReservedPlan(Noun):
     """What reserved streams take of the wire, each on every path it asks for.
 
     `bound_bps` is what no plan can exceed beside the streams that were kept, `streams_bound` how
-    many of them no plan can. `overload` names a node that they must leave or enter and that cannot
-    carry all of them, if there is one.
+    many of them no plan can. `overload` says why none can hold all of them, if that is known: it
+    names a node that they must leave or enter, or says that all was looked at.
     """
 
     streams: int

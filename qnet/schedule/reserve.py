@@ -28,6 +28,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.bounds import SERVED_ERROR, Class, Load, Most, most_streams
 from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes
+from qnet.schedule.cycles import exact
 from qnet.schedule.cycles.kernels import (
     Requests,
     cut_rows,
@@ -41,11 +42,13 @@ from qnet.schedule.cycles.ways import Hop, Way
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED, remove_rows
 from qnet.schedule.repair.search import Field, Search, improve, priced
-from qnet.schedule.routes import Edge, Routes
+from qnet.schedule.routes import ROUTE_COUNT, Edge, Routes
 from qnet.schedule.timing import cycle_shift
 from qnet.units import PS_PER_S, ceil_div, show_rate, show_time
 
 PROGRESS_STEP = 256
+
+SEARCHED = "every way, wire, cycle and wait of the streams was looked at"
 
 
 class Reserved(NamedTuple):
@@ -113,6 +116,7 @@ def reserve(
     if keep is not None:
         book.reroute()
     book.place(progress)
+    book.place_exactly()
     made = book.search(search) if search is not None else None
     changes = book.changes(keep, tuple(down or ())) if keep is not None or down else None
     return Reserved(
@@ -152,6 +156,8 @@ class _Book:
         self._moved: dict[str, list[int]] = {"moved": [], "replaced": [], "reduced": [], "lost": []}
         nodes = sorted(node.name for node in room.topology.nodes)
         self._node_number = {name: number for number, name in enumerate(nodes)}
+        self._excluded = False
+        """Whether no plan holds all that could be placed one by one."""
         self._spare = room.grid.spare.copy()
         """What the ports have left beside the streams that are kept or moved."""
 
@@ -271,6 +277,38 @@ class _Book:
             place_rows(*field[:4], rows[start : start + PROGRESS_STEP], field.desk)
         progress("reserve", self._count, self._count)
 
+    def place_exactly(self) -> None:
+        """Search a small set to the end where not all that could be placed is: beside what is kept.
+
+        Nothing is moved unless all find a place.
+        """
+        rows = self._open_rows()
+        rows = rows[[not self._is_hopeless(row) for row in rows.tolist()]]
+        if not 0 < len(rows) <= exact.STREAMS_MAX or self._placed(rows).all():
+            return
+        if self._most(rows).total + SERVED_ERROR < len(rows):
+            return
+        field = self._field()
+        placed = rows[self._placed(rows)]
+        for row in placed.tolist():
+            use(field.grid, field.ways, field.book, row, -1)
+        answer = exact.search(field, rows)
+        if answer.places is not None:
+            for row, place in answer.places.items():
+                exact.put(field, row, place)
+            placed = rows
+        for row in placed.tolist():
+            use(field.grid, field.ways, field.book, row, 1)
+        self._excluded = answer.impossible and all(self._knows_all_ways(row) for row in rows)
+
+    def _knows_all_ways(self, row: int) -> bool:
+        """Say whether there are no routes but those that were tried."""
+        stream = self._streams[row]
+        routes = self._room.table.routes
+        return stream.paths == 1 and not routes.candidate(
+            stream.talker, stream.listener, ROUTE_COUNT - 1
+        )
+
     def search(self, search: Search) -> SearchPlan:
         """Look for places for more streams, and say why the search came to its end."""
         rows = self._open_rows()
@@ -351,10 +389,10 @@ class _Book:
             bound += len(rows)
             bound_bps += sum(rates[row] * int(copies[row]) for row in rows.tolist())
         else:
-            bound += min(int(self._most(rows).total + SERVED_ERROR), len(rows))
+            bound += min(int(self._most(rows).total + SERVED_ERROR), len(rows) - self._excluded)
             weight = self._most(rows, by_weight=True).total
             bound_bps += self._bps(int(weight * (1 + SERVED_ERROR)) + 1)
-            overload = self._overload(rows)
+            overload = self._overload(rows) or (SEARCHED if self._excluded else None)
         offered_bps = sum(
             mean_rate_bps(one) * one.paths
             for one in self._profile.every_stream

@@ -1,6 +1,6 @@
 """Plan tiny sets of gated streams and have an exact solver of another make judge each answer.
 
-    python tests/bench/tiny_gates.py [--count 500] [--first 0]
+    python -m tests.bench.tiny_gates [--count 500] [--first 0]
 
 Every set has to be planned or proven impossible. The judge is HiGHS: a mixed-integer programme with
 a whole number for the start of each frame at each port, in microseconds, and one for the cycles

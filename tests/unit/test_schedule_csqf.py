@@ -12,6 +12,7 @@ from qnet.model.traffic import Profile
 from qnet.schedule import schedule
 from qnet.schedule.csqf import CyclePlan, CycleProblem, most_streams, plan_cycles
 from qnet.schedule.csqf.plan import fill, prepare, ruin_and_recreate
+from qnet.schedule.cycles import exact
 from qnet.schedule.cycles.kernels import Grid, Want, Ways, score_waits
 from qnet.schedule.cycles.room import make_desk
 from qnet.schedule.kernels import UNSEEN
@@ -134,8 +135,14 @@ def test_the_best_delays_are_those_of_trying_all(
     assert sum(waits) == min(sum(w) for w in choices if room(phase, w) == best[phase])
 
 
-def test_a_stream_that_fits_only_by_waiting_is_admitted_and_proven() -> None:
-    """Two ports are full in cycles that only a wait of one cycle avoids on both."""
+def test_a_stream_that_fits_only_by_waiting_is_admitted_and_proven(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two ports are full in cycles that only a wait of one cycle avoids on both.
+
+    So small a set would be searched to the end, and stream two moved instead.
+    """
+    monkeypatch.setattr(exact, "STREAMS_MAX", 0)
     nodes = [{"name": name} for name in "abcde"]
     links = [
         {"between": list(ends), "rate": "1Gbps", "delay": "25us" if ends == "db" else "15us"}

@@ -1,0 +1,265 @@
+"""Small sets of streams with cycles, searched to the end.
+
+A stream can be placed in finitely many ways: a route or a pair of them, a wire at each hop, a phase
+and, with CSQF, the cycles that its frames wait. Each is the cells (port and cycle) that it takes
+bytes of. The search places that stream next which has the fewest ways left, tries each of them, and
+goes back when some stream has none left. It counts its work, so the same set has the same answer
+everywhere.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from qnet.schedule.cycles.kernels import Want, longest_wait, may_use, path_end, want_of
+from qnet.schedule.kernels import UNSEEN, Int64s
+from qnet.schedule.repair.search import Field
+
+STREAMS_MAX = 24
+
+WAYS_MAX = 20_000
+"""Ways of one stream."""
+
+WORK_MAX = 2 * 10**8
+"""Cells that are looked at, some thousand more for each look; about two seconds."""
+
+LOOK = 4000
+
+
+class Place(NamedTuple):
+    """One way to place a stream; wires and waits by hop of the way, waits since the start."""
+
+    way: int
+    phase: int
+    wires: tuple[int, ...]
+    waits: tuple[int, ...]
+
+
+class Answer(NamedTuple):
+    """Where every stream goes, or the word that some have to be left out, or neither."""
+
+    places: dict[int, Place] | None
+    impossible: bool
+
+
+class _Stream(NamedTuple):
+    """What one row can choose from: places and, a row each, the cells that they take."""
+
+    row: int
+    need: int
+    places: list[Place]
+    cells: Int64s
+    kind: tuple[int, ...]
+    """Streams of one kind can change places."""
+
+
+def search(field: Field, rows: Int64s) -> Answer:
+    """Find places for all rows at once beside what the grid has taken already.
+
+    That it is impossible is said of the ways that the pairs have.
+    """
+    if not 0 < len(rows) <= STREAMS_MAX:
+        return Answer(None, impossible=False)
+    streams = []
+    for row in rows.tolist():
+        stream = _choices(field, row)
+        if stream is None:
+            return Answer(None, impossible=False)
+        if not stream.places:
+            return Answer(None, impossible=True)
+        streams.append(stream)
+    places: dict[int, Place] = {}
+    known = True
+    for part in _parts(streams, field.grid.free.shape[1]):
+        answer = _Search(field.grid.free.reshape(-1).copy(), field.grid.free.shape[1], part).run()
+        if answer.impossible:
+            return answer
+        known = known and answer.places is not None
+        places.update(answer.places or {})
+    return Answer(places if known else None, impossible=False)
+
+
+def _parts(streams: list[_Stream], length: int) -> list[list[_Stream]]:
+    """Put together the streams that may meet at a port, with others between."""
+    parts: list[tuple[set[int], list[_Stream]]] = []
+    for stream in streams:
+        ports = set(np.unique(stream.cells // length).tolist())
+        met = [part for part in parts if part[0] & ports]
+        parts = [part for part in parts if not part[0] & ports]
+        together = [one for _, part in met for one in part]
+        parts.append((ports.union(*(part[0] for part in met)), [*together, stream]))
+    return [sorted(part, key=lambda one: one.row) for _, part in parts]
+
+
+def put(field: Field, row: int, place: Place) -> None:
+    """Write a place into the book; the bytes are taken by `use`."""
+    book = field.book
+    book.way[row] = place.way
+    book.phase[row] = place.phase
+    book.wires[row] = 0
+    book.wires[row, : len(place.wires)] = place.wires
+    if book.waits.shape[1]:
+        book.waits[row] = 0
+        book.waits[row, : len(place.waits)] = place.waits
+
+
+def _choices(field: Field, row: int) -> _Stream | None:
+    """List the places of a row, quick ways first; None when they are too many."""
+    ways, asked = field.ways, field.book.asked
+    want = Want._make(int(part) for part in want_of(asked, field.pairs, row))
+    length = field.grid.free.shape[1]
+    pair = int(asked.pair[row])
+    found: dict[tuple[int, ...], Place] = {}
+    for way in range(int(field.pairs.low[pair]), int(field.pairs.high[pair])):
+        if ways.latency_ps_max[way] > want.latency_ps_most:
+            continue
+        first = int(ways.hop[way])
+        hops = range(first, int(ways.hop[way + 1]))
+        wires = [
+            [
+                item - int(ways.wire[hop])
+                for item in range(int(ways.wire[hop]), int(ways.wire[hop + 1]))
+                if may_use(field.grid, ways, want, hop, item)
+            ]
+            for hop in hops
+        ]
+        waited = _waits(field, want, way)
+        if waited is None:
+            return None
+        for waits in waited:
+            for taken in product(*wires):
+                ports = [
+                    int(ways.port[int(ways.wire[hop]) + wire])
+                    for hop, wire in zip(hops, taken, strict=True)
+                ]
+                for phase in range(want.period):
+                    cells = tuple(
+                        sorted(
+                            port * length + (phase + int(ways.shift[hop]) + wait + turn) % length
+                            for hop, port, wait in zip(hops, ports, waits, strict=True)
+                            for turn in range(0, length, want.period)
+                        )
+                    )
+                    found.setdefault(cells, Place(way, phase, taken, waits))
+                    if len(found) > WAYS_MAX:
+                        return None
+    width = max(map(len, found), default=1)
+    # Shorter ways name a cell twice, which changes nothing where only the least is looked at.
+    padded = [(*one, *one[:1] * (width - len(one))) for one in found]
+    kind = (
+        pair,
+        want.need,
+        want.period,
+        want.latency_ps_most,
+        want.variation_ps_most,
+        want.waits,
+        want.frame_bytes,
+    )
+    table = np.array(padded, dtype=np.int64).reshape(len(found), width)
+    return _Stream(row, want.need, list(found.values()), table, kind)
+
+
+def _waits(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
+    """Return how long frames may have waited by each hop, short waits first; None if too many."""
+    ways, desk = field.ways, field.desk
+    first, end = int(ways.hop[way]), int(ways.hop[way + 1])
+    if not want.waits:
+        return [(0,) * (end - first)]
+    together: list[tuple[int, ...]] = [()]
+    start = first
+    while start < end:
+        total = int(longest_wait(field.grid, ways, want, way, start, desk))
+        last = int(path_end(ways, start))
+        found: list[tuple[int, ...]] = [()]
+        for hop in range(start, last + 1):
+            # To wait for a whole hypercycle is not to wait.
+            most = min(int(desk.extra[hop - first]), field.grid.free.shape[1] - 1)
+            found = [
+                (*one, sum(one[-1:]) + more)
+                for one in found
+                for more in range(most + 1)
+                if sum(one[-1:]) + more <= total
+            ]
+            if len(found) * len(together) > WAYS_MAX:
+                return None
+        together = [(*one, *more) for one in together for more in found]
+        start = last + 1
+    return sorted(together, key=lambda one: (sum(one), one))
+
+
+class _Search:
+    """The search over one set; `free` has the bytes left in every cell."""
+
+    def __init__(self, free: Int64s, length: int, streams: list[_Stream]) -> None:
+        self._free, self._streams = free, streams
+        self._work = WORK_MAX
+        self._taken: dict[int, int] = {}
+        """Of placed streams, by index: the number of the place."""
+        self._uses = [[np.unique(cells) for cells in stream.cells] for stream in streams]
+        ports = free.reshape(-1, length)
+        self._even = bool((ports == ports[:, :1]).all())
+        """Whether a plan that is shifted by some cycles is a plan as well."""
+
+    def run(self) -> Answer:
+        """Place all, or find out that this cannot be."""
+        done = self._place()
+        if self._work <= 0:
+            return Answer(None, impossible=False)
+        if not done:
+            return Answer(None, impossible=True)
+        places = {
+            stream.row: stream.places[self._taken[index]]
+            for index, stream in enumerate(self._streams)
+        }
+        return Answer(places, impossible=False)
+
+    def _place(self) -> bool:
+        """Place the stream with the fewest places left, then the others."""
+        if len(self._taken) == len(self._streams):
+            return True
+        fewest: tuple[int, int] | None = None
+        chosen: Int64s = np.zeros(0, dtype=np.int64)
+        for index, stream in enumerate(self._streams):
+            if index in self._taken:
+                continue
+            left = self._left(index, stream)
+            if not left.size:
+                return False
+            if fewest is None or (left.size, index) < fewest:
+                fewest, chosen = (left.size, index), left
+        assert fewest is not None, "somebody is left to be placed"
+        _, index = fewest
+        need, kind = self._streams[index].need, self._streams[index].kind
+        alone = sum(stream.kind == kind for stream in self._streams) == 1
+        if self._even and alone and not self._taken:
+            places = self._streams[index].places
+            chosen = chosen[[places[number].phase == 0 for number in chosen.tolist()]]
+        for number in chosen.tolist():
+            if self._work <= 0:
+                return False
+            cells = self._uses[index][number]
+            self._free[cells] -= need
+            self._taken[index] = number
+            if self._place():
+                return True
+            del self._taken[index]
+            self._free[cells] += need
+        return False
+
+    def _left(self, index: int, stream: _Stream) -> Int64s:
+        """Return the numbers of the places that still have room.
+
+        Of streams of one kind the later ones have places no earlier in the list: to change them
+        round is the same plan.
+        """
+        low, high = 0, len(stream.places)
+        for other, number in self._taken.items():
+            if self._streams[other].kind == stream.kind:
+                low = max(low, number) if other < index else low
+                high = min(high, number + 1) if other > index else high
+        self._work -= stream.cells.size + LOOK
+        room = self._free[stream.cells[low:high]].min(axis=1, initial=UNSEEN)
+        return low + np.flatnonzero(room >= stream.need)
