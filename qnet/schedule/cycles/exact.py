@@ -10,6 +10,7 @@ everywhere.
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ STREAMS_MAX = 24
 
 WAYS_MAX = 20_000
 """Ways of one stream."""
+
+CELLS_MAX = 10**6
+"""Cells of all ways of one stream."""
 
 WORK_MAX = 2 * 10**8
 """Cells that are looked at, some thousand more for each look; about two seconds."""
@@ -113,6 +117,7 @@ def _choices(field: Field, row: int) -> _Stream | None:
     length = field.grid.free.shape[1]
     pair = int(asked.pair[row])
     found: dict[tuple[int, ...], Place] = {}
+    cells_left = CELLS_MAX
     for way in range(int(field.pairs.low[pair]), int(field.pairs.high[pair])):
         if ways.latency_ps_max[way] > want.latency_ps_most:
             continue
@@ -128,6 +133,9 @@ def _choices(field: Field, row: int) -> _Stream | None:
         ]
         waited = _waits(field, want, way)
         if waited is None:
+            return None
+        cells_left -= len(waited) * prod(map(len, wires)) * len(hops) * length
+        if cells_left < 0:
             return None
         for waits in waited:
             for taken in product(*wires):

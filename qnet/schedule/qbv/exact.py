@@ -72,16 +72,16 @@ def search(problem: GateProblem, cycle_ps: int, choices: Sequence[Choice]) -> An
     times = Times(problem)
     count = 0
     for routes in product(*(choice.routes for choice in choices)):
-        if _is_full(problem, cycle_ps, choices, routes):
-            count += 1
-            continue
-        ways = _queues(problem, choices, routes)
+        full = _is_full(problem, cycle_ps, choices, routes)
+        ways = iter([None]) if full else _queues(problem, choices, routes)
         if ways is None:
             return Answer(None, impossible=False)
         for queues in ways:
             count += 1
             if count > WAYS_MAX:
                 return Answer(None, impossible=False)
+            if queues is None:
+                continue
             way = _Way(problem, times, cycle_ps, choices, routes, queues)
             placed = way.search(work)
             if placed is not None:
