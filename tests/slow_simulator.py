@@ -302,6 +302,12 @@ class SlowSimulator:
         """From a frame's begin to its last bit: the gap, 12 bytes, follows that."""
         return -int(-Fraction((size + 8) * 8 * 10**12, self.ports[port].rate_bps) // 1)
 
+    def to_whole(self, port: int, rest: int) -> int:
+        """From a fragment's begin to when fewer than 64 bytes would be left: it goes on whole."""
+        if rest < 60 + 64:
+            return 0
+        return int(Fraction((rest - 64 + 8) * 8 * 10**12, self.ports[port].rate_bps) // 1) + 1
+
     # Coming in
 
     def arrive(self, time: int, number: int, frame: _Frame) -> None:
@@ -573,8 +579,8 @@ class SlowSimulator:
         state = self.states[number]
         if state.wire is not None:
             frame, begun, rest = state.wire
-            last_bit = begun + self.to_last_bit(number, rest)
-            if time >= last_bit:
+            if time >= begun + self.to_whole(number, rest):
+                last_bit = begun + self.to_last_bit(number, rest)
                 state.wire = None
                 state.free_at = begun + self.line_time(number, rest)
                 self.push(state.free_at, 1, number, 0, 0, None)
@@ -601,7 +607,7 @@ class SlowSimulator:
 
     def begin_preemptable(self, time: int, number: int, frame: _Frame, rest: int) -> None:
         self.states[number].wire = (frame, time, rest)
-        self.push(time + self.to_last_bit(number, rest), 1, number, 0, 0, None)
+        self.push(time + self.to_whole(number, rest), 1, number, 0, 0, None)
         self.try_to_cut(time, number)
 
     def try_to_cut(self, time: int, number: int) -> None:

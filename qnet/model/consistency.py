@@ -152,10 +152,10 @@ def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, 
             source.fault(("links", index), message)
             return
     there_ps, back_ps = propagation_ps(link, by_name)
-    if link.asymmetry_ps and back_ps <= 0:
+    if link.asymmetry_ps and back_ps < 0:
         mean_ps = (there_ps + back_ps) // 2
-        what = f"'asymmetry' is twice the link's {format_quantity(TIME, mean_ps)} or more"
-        source.fault(("links", index, "asymmetry"), f"{what}; one way would take no time")
+        what = f"'asymmetry' is more than twice the link's {format_quantity(TIME, mean_ps)}"
+        source.fault(("links", index, "asymmetry"), f"{what}; one way would take less than no time")
 
 
 def _check_link_names(source: Source, links: Mapping[int, Link]) -> None:

@@ -57,7 +57,7 @@ Time = Annotated[int, _reads(TIME), _shown(TIME), TIME]
 TimeOrZero = Annotated[int, _reads(TIME, positive=False), _shown(TIME), TIME]
 Rate = Annotated[int, _reads(RATE), _shown(RATE), RATE]
 Size = Annotated[int, _reads(SIZE), _shown(SIZE), SIZE]
-Length = Annotated[int, _reads(LENGTH), _shown(LENGTH), LENGTH]
+LengthOrZero = Annotated[int, _reads(LENGTH, positive=False), _shown(LENGTH), LENGTH]
 Ratio = Annotated[int, _reads(RATIO, positive=False), _shown(RATIO), RATIO]
 
 
@@ -115,13 +115,17 @@ RateWays = Annotated[
 ]
 LengthWays = Annotated[
     BothWays,
-    _both(_reader(LENGTH)),
+    _both(_reader(LENGTH, positive=False)),
     _both_shown(LENGTH.name, LENGTH.example),
     LENGTH,
     PER_DIRECTION,
 ]
 TimeWays = Annotated[
-    BothWays, _both(_reader(TIME)), _both_shown(TIME.name, TIME.example), TIME, PER_DIRECTION
+    BothWays,
+    _both(_reader(TIME, positive=False)),
+    _both_shown(TIME.name, TIME.example),
+    TIME,
+    PER_DIRECTION,
 ]
 RatioWays = Annotated[
     BothWays,

@@ -2,8 +2,9 @@
 
 A *lane* joins two ports that some route uses in sequence; it holds the frames between them in
 order of arrival. (Lanes beyond those into the last port lead into none: in them an emulator sees
-what comes out of a wire, before the next node has had it.) What leaves a port at t reaches the
-next one no sooner than t and the lane's *reach* (propagation and least processing). So a port can
+what comes out of a wire, before the next node has had it.) What begins to leave a port at t
+reaches the next one no sooner than t and the lane's *reach*: the shortest frame up to its last bit,
+or what of it a node that cuts through wants, propagation and least processing. So a port can
 be served, alone and at once, up to the earliest time that a port before it has come to, and that
 lane's reach: any order of serving that keeps this rule, on any thread, gives the same result
 (`qnet.simulate.windows.kernels` chooses one).
@@ -69,9 +70,10 @@ TIME, SOURCE = 0, 1
 FRONT, COUNT, BYTES, BASE, MASK = 0, 1, 2, 3, 4
 
 # Columns of `Tally.port` and of `Tally.owner`. The blocks of bins of a port begin at BLOCK_BASE; it
-# has noted its counts at the end of NOTED intervals.
+# has noted its counts at the end of NOTED intervals. Before WAKE it begins nothing, unless a frame
+# comes: NEVER where nothing waits.
 FRAMES, WIRE_BYTES, STEADY, DEEPEST, DROPPED = 0, 1, 2, 3, 4
-FREE_AT, SERVED, BLOCK_BASE, BLOCKS, BLOCK_ROOM, NOTED = 5, 6, 7, 8, 9, 10
+FREE_AT, SERVED, BLOCK_BASE, BLOCKS, BLOCK_ROOM, NOTED, WAKE = 5, 6, 7, 8, 9, 10, 11
 RECEIVED, RECEIVED_BYTES, STEADY_BYTES, LEAST, EXCESS, MOST, FLOOR, HOLD = 0, 1, 2, 3, 4, 5, 6, 7
 
 BLOCK_BINS = 16
@@ -172,7 +174,7 @@ class Lanes(NamedTuple):
     feeder: Ints
     """The port before the lane."""
     reach: Ints
-    """Least time from leaving the port before to reaching the port after."""
+    """Least time from beginning to leave the port before to reaching the port after; above 0."""
 
 
 class Queues(NamedTuple):
@@ -638,6 +640,14 @@ def take_back(port: int, queues: Queues) -> None:
         stash[port, 4] = -1
 
 
+@inline_kernel
+def wake_at(now: int, wake: int, waiting: int, status: int) -> int:
+    """Return WAKE of a port that has come to a time, knowing that it next looks at `wake`."""
+    if status != DONE:
+        return now
+    return max(now, wake) if waiting > 0 else NEVER
+
+
 @bare_kernel
 def is_nearly_full(port: int, trace: Trace) -> bool:
     """Tell whether the trace may lack room for the two rows that a port may write next."""
@@ -933,6 +943,7 @@ def serve_in_order(
         receiver[lane, NEXT_ARRIVAL] = arrival
     ring[queue, FRONT], ring[queue, COUNT], ring[queue, BYTES] = front, count, depth
     state_of[port, FREE_AT], state_of[port, DEEPEST] = free_at, deepest
+    state_of[port, WAKE] = NEVER
     state_of[port, FRAMES] += frames - count
     state_of[port, WIRE_BYTES] += wire_bytes - depth - 20 * count
     state_of[port, STEADY] += steady
@@ -984,7 +995,7 @@ def serve_classes(
         if queue < first + buffers:
             reserved += ring[queue, COUNT]
     now = counts[port, FREE_AT]
-    cycle, cycle_end = 0, now
+    cycle, cycle_end, wake = 0, now, now
     status = DONE
     while status == DONE:
         if waiting == 0 and arrival > now:
@@ -1094,7 +1105,8 @@ def serve_classes(
                 chosen = queue
             queue += 1
         if chosen == -1:
-            now = min(arrival, cycle_end, until)
+            wake = cycle_end
+            now = min(arrival, wake, until)
             continue
 
         # Send its first frame.
@@ -1138,6 +1150,7 @@ def serve_classes(
             counts[port, STEADY] += frame_bytes + 20
         started = now
         now += line_time[frame_bytes]
+        wake = now
         ended = started + line_time[frame_bytes - GAP_BYTES]
         arrives = ended + network.propagation[port]
         if target >= 0:
@@ -1181,4 +1194,5 @@ def serve_classes(
         tally.followed, tally.fates,
     )  # fmt: skip
     counts[port, FREE_AT] = now
+    counts[port, WAKE] = wake_at(now, wake, waiting, status)
     return status

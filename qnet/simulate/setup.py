@@ -18,13 +18,20 @@ from qnet.kernel import aligned, zeros
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream, TrafficClass
+from qnet.model.traffic import (
+    FRAME_BYTES_HIGHEST,
+    FRAME_BYTES_LOWEST,
+    Demand,
+    Profile,
+    Stream,
+    TrafficClass,
+)
 from qnet.simulate import kernels as k
 from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports.kernels import TIMED
-from qnet.units import PS_PER_S, ceil_div, wire_bytes
+from qnet.units import PS_PER_S, ceil_div, last_bit_ps, wire_bytes
 
 Ints = NDArray[np.int64]
 
@@ -305,12 +312,13 @@ def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owne
     # Four octaves for each owner to begin with; more are made when they are needed.
     room = 4 * np.bincount(hops.port[hops.last], minlength=stations) + 8
     tally[:, k.BLOCK_ROOM] = room
+    tally[:, k.WAKE] = k.NEVER
     tally[:, k.BLOCK_BASE] = np.cumsum(room) - room
     order, position = positions(hops)
     return k.World(
         network=network,
         routes=_routes(topology, found, hops, order, position),
-        lanes=_lanes(found, hops, network),
+        lanes=_lanes(topology, profile, found, hops, network),
         queues=k.Queues(ring, zeros((rings * 64, 4)), stash),
         sources=_sources(profile, found, ports, position[hops.first]),
         tally=k.Tally(
@@ -422,7 +430,28 @@ def _routes(
     )
 
 
-def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
+def _least_ps(topology: Topology, profile: Profile, hops: Hops) -> Ints:
+    """Return, lane by lane, the least time from when a port decides on a frame to its last bit.
+
+    Emulators bring frames of any length. One that can be cut is decided on when it no longer can:
+    64 bytes, less what is within a picosecond, are still to come then. A node that cuts through
+    does not wait for the last bit.
+    """
+    if any(one.preemptable for one in profile.classes):
+        least = _ints(ceil_div(64 * 8 * PS_PER_S, port.rate_bps) - 1 for port in topology.ports)
+    else:
+        least = _ints(last_bit_ps(FRAME_BYTES_LOWEST, port.rate_bps) for port in topology.ports)
+    head, least = heads_ps(topology, hops), least[hops.lane_feeder]
+    return np.where(head > 0, np.minimum(head, least), least)
+
+
+def _lanes(
+    topology: Topology,
+    profile: Profile,
+    found: Sequence[Owner],
+    hops: Hops,
+    network: k.Network,
+) -> k.Lanes:
     """Make room in each lane for the frames that are under way in it on average, and some more."""
     pace = np.array([owner.law.frames_per_s for owner in found])[hops.owner]
     used = hops.lane >= 0
@@ -430,6 +459,7 @@ def _lanes(found: Sequence[Owner], hops: Hops, network: k.Network) -> k.Lanes:
     feeder = hops.lane_feeder
     at_listener = hops.lane_target >= network.rate.size
     reach = network.propagation[feeder] + np.where(at_listener, 0, network.processing_low[feeder])
+    reach += _least_ps(topology, profile, hops)
     # A port may be a window ahead of the next one, but seldom by more than half of the longest.
     # A ring is gone through from end to end: one that is too long fills the caches.
     ahead = 9 * reach.min(initial=network.block)

@@ -7,7 +7,8 @@
 //
 // Standard input: picoseconds to run, "fifo", "priority" or "internet", number of ports; for each port rate in
 // bit/s and propagation in ps; number of flows; for each flow first port, last port, class (0 is
-// the highest), bytes on the wire, first birth in ps, gap in ps.
+// the highest), bytes with preamble, first birth in ps, gap in ps. The 12 bytes between frames are the
+// device's InterframeGap: they hold the line after a frame and do not delay it, as in qnet.
 // Standard output: "flow birth latency" for each frame delivered, in picoseconds. Standard error:
 // frames sent, frames delivered, packet-hops, CPU seconds of the run.
 
@@ -25,13 +26,14 @@
 
 using namespace ns3;
 
-// The point-to-point header counts as two of the bytes on the wire.
+// The point-to-point header counts as two of the bytes.
 static const uint32_t PPP_BYTES = 2;
 static const uint32_t UDP_AND_IP_BYTES = 28;
+static const uint64_t GAP_BYTES = 12;
 
 struct Flow
 {
-    uint32_t first, last, level, wireBytes;
+    uint32_t first, last, level, allBytes;
     int64_t birth, gap;
 };
 
@@ -170,7 +172,7 @@ Emit(uint32_t number)
     mark.flow = number;
     mark.birth = Simulator::Now().GetPicoSeconds();
     Ptr<Packet> packet =
-        Create<Packet>(flow.wireBytes - PPP_BYTES - (internet ? UDP_AND_IP_BYTES : 0));
+        Create<Packet>(flow.allBytes - PPP_BYTES - (internet ? UDP_AND_IP_BYTES : 0));
     packet->AddPacketTag(mark);
     ++sent;
     if (internet)
@@ -210,6 +212,8 @@ main()
         std::cin >> rate >> propagation;
         PointToPointHelper helper;
         helper.SetDeviceAttribute("DataRate", DataRateValue(DataRate(rate)));
+        int64_t between = (GAP_BYTES * 8 * 1'000'000'000'000 + rate - 1) / rate;
+        helper.SetDeviceAttribute("InterframeGap", TimeValue(PicoSeconds(between)));
         helper.SetDeviceAttribute("Mtu", UintegerValue(65000));
         helper.SetChannelAttribute("Delay", TimeValue(PicoSeconds(propagation)));
         helper.SetQueue("ns3::DropTailQueue<Packet>", "MaxSize", StringValue("1000000p"));
@@ -251,7 +255,7 @@ main()
     for (uint32_t i = 0; i < count; ++i)
     {
         Flow& flow = flows[i];
-        std::cin >> flow.first >> flow.last >> flow.level >> flow.wireBytes >> flow.birth >> flow.gap;
+        std::cin >> flow.first >> flow.last >> flow.level >> flow.allBytes >> flow.birth >> flow.gap;
         Simulator::Schedule(PicoSeconds(flow.birth), &Emit, i);
     }
     if (internet)

@@ -3,7 +3,8 @@
     make bench-ns3
 
 builds an environment of its own with ns-3's wheel and runs this. ns-3 gets the frames that qnet
-sends, born at the same picosecond; every delivered frame is then compared. What ns-3 has to do is
+sends, born at the same picosecond, and its devices keep 12 bytes between frames; every delivered
+frame is then compared, to its last bit. What ns-3 has to do is
 in ns3_line.cc, compiled against the wheel's own headers and libraries.
 """
 
@@ -25,7 +26,7 @@ from qnet.simulate.draws import integers
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from qnet.simulate.tracing import play
-from qnet.units import wire_bytes
+from qnet.units import PREAMBLE_BYTES, wire_bytes
 
 SOURCE = Path(__file__).with_name("ns3_line.cc")
 LIBRARIES = ("core", "network", "point-to-point", "traffic-control", "internet")
@@ -137,7 +138,7 @@ def for_ns3(line: Line, topology: Topology, profile: Profile, plan: Plan) -> str
     rows += [f"{port.rate_bps} {port.propagation_ps}" for port in ports]
     rows += [str(len(line.flows))]
     rows += [
-        f"{flow.first} {flow.last} {flow.level} {wire_bytes(flow.frame_bytes)} "
+        f"{flow.first} {flow.last} {flow.level} {flow.frame_bytes + PREAMBLE_BYTES} "
         f"{owner.law.first_ps} {owner.law.gap}"
         for flow, owner in zip(line.flows, owners(topology, profile, plan), strict=True)
     ]

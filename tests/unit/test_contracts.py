@@ -55,7 +55,6 @@ LOOK_UPS = {
 """Methods of nouns that the checker may use; none of them places or times a frame."""
 
 OWN = {
-    ("sent_ps", "queues.py"),
     ("guard_ps", "cycles.py"),
     ("guard_ps", "gated.py"),
     ("line_ps", "cycles.py"),

@@ -33,6 +33,8 @@ pytestmark = pytest.mark.twin
 CLOCK_BLOCK_PS = 40 * PS_PER_US
 """In place of a millisecond: short runs see clocks change their pace a few times."""
 
+LENGTHS = st.integers(200, 3000).map("{}m".format) | st.sampled_from(["0m", "1mm", "7m"])
+
 
 def moving(draw: st.DrawFn) -> dict[str, str]:
     """Draw how a clock is wrong, and how that changes."""
@@ -88,7 +90,7 @@ def cases(draw: st.DrawFn, *, more: bool = False) -> tuple[Topology, Profile, Pl
         {
             "between": (f"n{parent}", f"n{i + 1}"),
             "rate": draw(st.sampled_from(["1Gbps", "10Gbps", "3Gbps"])),
-            "length": f"{draw(st.integers(200, 3000))}m",
+            "length": draw(LENGTHS),
         }
         for i, parent in enumerate(parents)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
 from qnet.simulate.windows import shares
 from tests.slow_case import Case, compare
-from tests.unit.test_simulate import CLOCK_BLOCK_PS, demand, moving, sync
+from tests.unit.test_simulate import CLOCK_BLOCK_PS, LENGTHS, demand, moving, sync
 
 pytestmark = pytest.mark.twin
 
@@ -79,7 +80,7 @@ class Drawing:
             link: dict[str, Any] = {
                 "between": (f"n{i}", f"n{(i + 1) % self.count}"),
                 "rate": self.draw(st.sampled_from(rates)),
-                "length": f"{self.whole(200, 3000)}m",
+                "length": self.draw(LENGTHS),
             }
             if "loss" in self.parts:
                 link["loss"] = f"{self.whole(0, 30)}%"
@@ -274,6 +275,22 @@ PARTS = {
     "loss": {"loss"},
     "cut-through": {"cut", "tcqf"},
 }
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_same_bytes_port_by_port_and_in_the_order_of_what_comes_next(name: str) -> None:
+    @settings(max_examples=10)
+    @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
+    def check(case: Case) -> None:
+        seen = []
+        for visits_per_s in (0.0, inf):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
+                patch.setattr(shares, "visits_per_s", lambda *_, rate=visits_per_s: rate)
+                seen.append(simulate(*case, threads=1).model_dump_json())
+        assert seen[0] == seen[1]
+
+    check()
 
 
 @pytest.mark.parametrize("name", PARTS)

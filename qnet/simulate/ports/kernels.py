@@ -73,6 +73,7 @@ from qnet.simulate.kernels import (
     STEADY,
     TIME,
     TRACE_FULL,
+    WAKE,
     WIRE_BYTES,
     Counts,
     Lanes,
@@ -99,6 +100,7 @@ from qnet.simulate.kernels import (
     room_ahead,
     serve,
     settle,
+    wake_at,
     write_down,
 )
 
@@ -448,6 +450,14 @@ def cut_after(waited: int, rest: int, rate: int) -> int:
     return sent if rest - sent >= REST_LEAST else 0
 
 
+@bare_kernel
+def whole_after(rest: int, rate: int) -> int:
+    """Return the least time from the begin of a fragment after which `rest` bytes are never cut."""
+    if rest < FRAGMENT_LEAST + REST_LEAST:
+        return 0
+    return (rest - REST_LEAST + 8) * BYTE_PS // rate + 1
+
+
 @inline_kernel
 def put(here: int, came: int, birth: int, label: int, turn: int, ring: Ints, cells: Ints,
         is_sorted: bool) -> None:  # fmt: skip
@@ -594,7 +604,7 @@ def serve_port(
     """Serve one general port up to a time; return DONE, or what there was no room in.
 
     In turns: take in what has arrived; choose a frame; send it. A preemptable frame stays on the
-    wire, and can be cut, until its last bit has left; only then is it known to have left.
+    wire until no more than the least rest of it is to come; only then is it known when it leaves.
     Where there is no room nothing is done, and the next call does it.
     """
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
@@ -622,7 +632,7 @@ def serve_port(
     source_time = heap[heap_base, TIME] if heap_size else NEVER
     lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
     now = counts[port, FREE_AT]
-    waiting = 0
+    waiting, resume = 0, now
     for one in range(first, last):
         waiting += ring[one, COUNT]
     status = DONE
@@ -744,7 +754,7 @@ def serve_port(
         if status != DONE or now >= until:
             break
 
-        leaves, free_at = 0, 0
+        leaves, free_at, sure = 0, 0, 0
         sending = wire[port, WIRE_IS] == SENDING
         unfinished = wire[port, WIRE_IS] != NOTHING
         chosen, wake, held = -1, NEVER, False
@@ -770,9 +780,9 @@ def serve_port(
             )  # fmt: skip
             wake = min(wake, ready)
         if sending:
-            # A preemptable frame is on the wire: cut it, or let its last bit leave.
+            # A preemptable frame is on the wire: cut it, or send it on when nothing can cut it now.
             begun, rest = wire[port, BEGUN], wire[port, REST]
-            ends = begun + line_time[rest - GAP_BYTES]
+            sure = begun + whole_after(rest, port_law[RATE])
             cut = 0
             if chosen >= 0 or held:
                 cut = cut_after(now - begun, rest, port_law[RATE])
@@ -782,15 +792,13 @@ def serve_port(
                 counts[port, WIRE_BYTES] += cut + 24
                 if begun >= network.steady_from:
                     counts[port, STEADY] += cut + 24
-                now = begun + line_time[cut + 4]
+                now = resume = begun + line_time[cut + 4]
                 continue
-            if now < ends:
-                # What cannot be cut now cannot be cut later.
-                now = min(ends, until)
-                if chosen < 0 and not held:
-                    now = min(now, arrival, wake)
+            if now < sure:
+                resume = min(sure, wake)
+                now = min(resume, arrival, until)
                 continue
-            leaves, now, frame_bytes = ends, begun, rest
+            leaves, now, frame_bytes = begun + line_time[rest - GAP_BYTES], begun, rest
             free_at = begun + line_time[rest]
             chosen = wire[port, W_RING]
             label, birth, turn = wire[port, W_LABEL], wire[port, W_BIRTH], wire[port, W_CAME]
@@ -799,6 +807,7 @@ def serve_port(
             if unfinished and not held:
                 wire[port, WIRE_IS], wire[port, BEGUN] = SENDING, now
             else:
+                resume = wake
                 now = min(arrival, wake, until)
             continue
         else:
@@ -811,7 +820,7 @@ def serve_port(
         if sending or chosen < preemptable:
             status = room_ahead(port, target, sender, lane_mask, counts)
         if status != DONE:
-            now = max(now, leaves)
+            now = max(now, sure) if sending else now
             break
 
         if not sending:
@@ -850,6 +859,7 @@ def serve_port(
             counts[port, STEADY] += frame_bytes + 20
         frame_bytes = label & 0xFFFF
         started, now = now, free_at
+        resume = now
 
         # Onto the link: to the next port, to the point of recovery or to the listener.
         owner = routes.owner[position]
@@ -904,6 +914,8 @@ def serve_port(
                 port, owner, came, started, leaves, arrives, birth, label, left_in, PASSED_ON, trace
             )
     counts[port, FREE_AT] = now
+    waiting += wire[port, WIRE_IS] != NOTHING
+    counts[port, WAKE] = wake_at(now, resume, waiting, status)
     return status
 
 

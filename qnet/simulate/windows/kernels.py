@@ -5,9 +5,14 @@ reach of a lane from one group to another: what one group sends in a window reac
 it. After each window a group says how far it has filled and emptied the lanes that it shares with
 others (`posted`), and waits until all have. There are two copies of that, for windows by turns: a
 group reads what was posted in the window before while others post in this one already.
+
+Where ports have little to do in a window they are not visited one after the other, but in the order
+of what comes next (`run_events`): that takes as long as there are frames, however short the wires.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
@@ -15,13 +20,17 @@ from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, libc, read_shared, write_shared
 from qnet.simulate.kernels import (
+    ARRIVAL,
     DONE,
+    FREE_AT,
     HEAD,
     NEVER,
     ROOM_UNTIL,
     SEEN_TAIL,
     SERVED,
     TAIL,
+    TIME,
+    WAKE,
     Counts,
     Lanes,
     Network,
@@ -199,6 +208,161 @@ def run_group(
             return begin
         begin = until
     return goal
+
+
+class Agenda(NamedTuple):
+    """When each port has something to do next, and what the others must know of it."""
+
+    after: Ints
+    """[lane]: the port after it, or -1."""
+    out_first: Ints
+    out_lane: Ints
+    """[port]: the lanes out of port p are out_lane[out_first[p]:out_first[p + 1]]."""
+    soonest: Ints
+    """[port]: the least reach of the lanes into it; NEVER where there is none."""
+    due: Ints
+    """[port]: before this it begins nothing, unless a frame comes that is in no lane yet."""
+    heap: Ints
+    place: Ints
+    """The ports, that which is due first on top; [port]: its place among them."""
+
+
+@bare_kernel
+def due_at(port: int, lanes: Lanes, network: Network, sources: Sources, tally: Tally) -> int:
+    """Return the earliest time at which a port may begin something, by what is known now."""
+    time = tally.port[port, WAKE]
+    if port + 1 < sources.first.size and sources.first[port] < sources.first[port + 1]:
+        time = min(time, sources.heap[sources.first[port], TIME])
+    for lane in range(network.lane_first[port], network.lane_first[port + 1]):
+        head = lanes.receiver[lane, HEAD]
+        if head < lanes.sender[lane, TAIL]:
+            place = lanes.base[lane] + (head & lanes.mask[lane])
+            time = min(time, lanes.cells[place, ARRIVAL])
+    return max(time, tally.port[port, FREE_AT])
+
+
+@bare_kernel
+def rise(port: int, agenda: Agenda) -> None:
+    """Let a port rise in the heap to where no other above it is due later."""
+    heap, place, due = agenda.heap, agenda.place, agenda.due
+    at = place[port]
+    while at > 0:
+        above = heap[(at - 1) >> 1]
+        if due[above] <= due[port]:
+            break
+        heap[at] = above
+        place[above] = at
+        at = (at - 1) >> 1
+    heap[at] = port
+    place[port] = at
+
+
+@bare_kernel
+def sink(port: int, agenda: Agenda) -> None:
+    """Let a port sink in the heap to where no other below it is due sooner."""
+    heap, place, due = agenda.heap, agenda.place, agenda.due
+    at = place[port]
+    while 2 * at + 1 < heap.size:
+        child = 2 * at + 1
+        if child + 1 < heap.size and due[heap[child + 1]] < due[heap[child]]:
+            child += 1
+        if due[heap[child]] >= due[port]:
+            break
+        heap[at] = heap[child]
+        place[heap[at]] = at
+        at = child
+    heap[at] = port
+    place[port] = at
+
+
+@bare_kernel
+def run_events(
+    goal: int,
+    agenda: Agenda,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    counts: Counts,
+    trace: Trace | None,
+    parts: Parts | None,
+) -> int:
+    """Serve all ports up to `goal`, each time that which is due first; return DONE, or why not.
+
+    What no lane holds yet begins to leave a port no sooner than that is due, or than a frame can
+    come to it from any that is: so far the port in hand may go. It always comes beyond its due
+    time, for every reach is above 0.
+    """
+    for lane in range(lanes.base.size):
+        lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+    for port in range(agenda.due.size):
+        agenda.due[port] = due_at(port, lanes, network, sources, tally)
+        agenda.heap[port] = agenda.place[port] = port
+        rise(port, agenda)
+    while agenda.due[agenda.heap[0]] < goal:
+        port = agenda.heap[0]
+        now = agenda.due[port]
+        until = min(goal, (now // network.block + 1) * network.block)
+        for lane in range(network.lane_first[port], network.lane_first[port + 1]):
+            feeder = lanes.feeder[lane]
+            begins = min(agenda.due[feeder], now + agenda.soonest[feeder])
+            until = min(until, begins + lanes.reach[lane])
+        status = serve_alone(
+            port, until, network, routes, lanes, queues, sources, tally, counts, trace, parts
+        )
+        if status != DONE:
+            return status
+        agenda.due[port] = due_at(port, lanes, network, sources, tally)
+        sink(port, agenda)
+        for item in range(agenda.out_first[port], agenda.out_first[port + 1]):
+            lane = agenda.out_lane[item]
+            head, target = lanes.receiver[lane, HEAD], agenda.after[lane]
+            if target >= 0 and head < lanes.sender[lane, TAIL]:
+                arrival = lanes.cells[lanes.base[lane] + (head & lanes.mask[lane]), ARRIVAL]
+                arrival = max(arrival, tally.port[target, FREE_AT])
+                if arrival < agenda.due[target]:
+                    agenda.due[target] = arrival
+                    rise(target, agenda)
+    # Nothing begins before the goal any more; frames may come, and counts be due.
+    for port in range(agenda.due.size):
+        status = serve_alone(
+            port, goal, network, routes, lanes, queues, sources, tally, counts, trace, parts
+        )
+        if status != DONE:
+            return status
+    return DONE
+
+
+@bare_kernel
+def serve_alone(
+    port: int,
+    until: int,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    queues: Queues,
+    sources: Sources,
+    tally: Tally,
+    counts: Counts,
+    trace: Trace | None,
+    parts: Parts | None,
+) -> int:
+    """Serve one port, which sees all that is in its lanes, and give back the room in them."""
+    if tally.port[port, SERVED] >= until:
+        return DONE
+    first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
+    for lane in range(first_lane, last_lane):
+        lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+    status = serve_any(
+        port, until, network, routes, lanes, queues, sources, tally, counts, trace, parts
+    )
+    if status == DONE:
+        tally.port[port, SERVED] = until
+        for lane in range(first_lane, last_lane):
+            lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+    return status
 
 
 @bare_kernel

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qnet.simulate import kernels as k
 from qnet.simulate.setup import Owner
+from qnet.simulate.windows.kernels import Agenda
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
@@ -33,12 +34,16 @@ EVEN = 1.05
 
 
 class Shares(NamedTuple):
-    """Which thread serves which port: see `kernels.run_group`."""
+    """Which thread serves which port: see `kernels.run_group`.
+
+    With an agenda one thread serves all ports, each when it has something to do.
+    """
 
     window_ps: int
     order: Ints
     group_of: Ints
     crossing: Ints
+    agenda: Agenda | None = None
 
 
 def work_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
@@ -81,12 +86,55 @@ def share_out(world: k.World, work: NDArray[np.float64], threads: int | None) ->
     order = np.full((groups, max(map(len, lists)) + 1), -1, dtype=np.int64)
     for row, ports in zip(order, lists, strict=True):
         row[: len(ports)] = ports
+    if groups == 1 and visits_per_s(world, window) > float(work.sum()):
+        return Shares(longest, order, group_of, crossing(world, group_of), agenda(world))
     return Shares(window, order, group_of, crossing(world, group_of))
+
+
+def visits_per_s(world: k.World, window: int) -> float:
+    """Return how often ports are visited in a second when each goes on by its shortest way."""
+    step = np.minimum(_soonest(world), window)
+    return float((PS_PER_S / step).sum())
+
+
+def _soonest(world: k.World) -> Ints:
+    """Return, for each port, the least reach of the lanes into it, or NEVER."""
+    lane_first = world.network.lane_first
+    soonest = np.full(lane_first.size - 1, k.NEVER, dtype=np.int64)
+    after = _after(world)
+    np.minimum.at(soonest, after, world.lanes.reach[: after.size])
+    return soonest
+
+
+def _after(world: k.World) -> Ints:
+    """Return the port after each lane; those that lead into none are left out."""
+    return np.repeat(
+        np.arange(world.network.lane_first.size - 1), np.diff(world.network.lane_first)
+    )
+
+
+def agenda(world: k.World) -> Agenda:
+    """Lay out what `kernels.run_events` works with."""
+    ports = world.network.lane_first.size - 1
+    feeder = world.lanes.feeder
+    after = np.full(feeder.size, -1, dtype=np.int64)
+    into = _after(world)
+    after[: into.size] = into
+    by_feeder = np.argsort(feeder, kind="stable")
+    return Agenda(
+        after=after,
+        out_first=np.searchsorted(feeder[by_feeder], np.arange(ports + 1)).astype(np.int64),
+        out_lane=by_feeder.astype(np.int64),
+        soonest=_soonest(world),
+        due=np.zeros(ports, dtype=np.int64),
+        heap=np.zeros(ports, dtype=np.int64),
+        place=np.zeros(ports, dtype=np.int64),
+    )
 
 
 def crossing(world: k.World, group_of: Ints) -> Ints:
     """Return lane, group before it and group after it of all lanes between two groups."""
-    after = np.repeat(np.arange(group_of.size), np.diff(world.network.lane_first))
+    after = _after(world)
     before = world.lanes.feeder[: after.size]
     ends = np.column_stack((np.arange(after.size), group_of[before], group_of[after]))
     return np.asarray(ends[ends[:, 1] != ends[:, 2]])

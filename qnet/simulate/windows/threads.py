@@ -7,9 +7,9 @@ from threading import Thread
 import numpy as np
 
 from qnet.kernel import zeros
-from qnet.simulate.kernels import Counts, Trace, World
+from qnet.simulate.kernels import DONE, Counts, Trace, World
 from qnet.simulate.ports.kernels import Parts
-from qnet.simulate.windows.kernels import LINE, STOPPED, open_lanes, run_group
+from qnet.simulate.windows.kernels import LINE, STOPPED, open_lanes, run_events, run_group
 from qnet.simulate.windows.shares import Shares
 
 
@@ -26,7 +26,10 @@ def run_windows(
 
     Before that, something had no room; see `qnet.simulate.run.make_room`.
     """
-    window_ps, order, group_of, crossing = shares
+    window_ps, order, group_of, crossing, agenda = shares
+    if agenda is not None:
+        status = run_events(goal_ps, agenda, *world, counts, trace, parts)
+        return goal_ps if status == DONE else begin_ps
     groups = len(order)
     posted = np.empty((2, 2, len(crossing)), dtype=np.int64)
     progress = np.zeros(groups * LINE, dtype=np.int64)
