@@ -57,7 +57,6 @@ Time = Annotated[int, _reads(TIME), _shown(TIME), TIME]
 TimeOrZero = Annotated[int, _reads(TIME, positive=False), _shown(TIME), TIME]
 Rate = Annotated[int, _reads(RATE), _shown(RATE), RATE]
 Size = Annotated[int, _reads(SIZE), _shown(SIZE), SIZE]
-LengthOrZero = Annotated[int, _reads(LENGTH, positive=False), _shown(LENGTH), LENGTH]
 Ratio = Annotated[int, _reads(RATIO, positive=False), _shown(RATIO), RATIO]
 
 
