@@ -41,6 +41,9 @@ READY_S = 20.0
 
 LOG_LINES_SHOWN = 8
 
+ADDRESS_BYTES = 108
+"""Of a Unix socket's path and the zero behind it (unix(7))."""
+
 MTU_BYTES = 16_200
 """Of dummy ports: the longest frame of qnet with label and trailer; longer ones are dropped."""
 
@@ -189,7 +192,7 @@ class Ovs(Held):
                 arguments += [f"ofport_request={port.number}"]
                 if port.device is None:
                     socket_path = self.socket_path(port.name)
-                    arguments += ["type=dummy", f"options:pstream=punix:{socket_path}"]
+                    arguments += ["type=dummy", f"options:pstream=punix:{socket_path.name}"]
                     arguments += [f"mtu_request={MTU_BYTES}"]
             if bridge.controllers:
                 arguments += ["--", "set-controller", bridge.name, *bridge.controllers]
@@ -216,13 +219,12 @@ class Ovs(Held):
 
     def vsctl(self, *arguments: str) -> str:
         """Change or ask the database; returns when the switch has followed."""
-        remote = f"unix:{self._folder}/db.sock"
-        return self._run("ovs-vsctl", f"--db={remote}", f"--timeout={READY_S:.0f}", *arguments)
+        return self._run("ovs-vsctl", "--db=unix:db.sock", f"--timeout={READY_S:.0f}", *arguments)
 
     def ofctl(self, command: str, bridge: str, *arguments: str, stdin: str | None = None) -> str:
         """Run ovs-ofctl on a bridge's own socket, over OpenFlow 1.3 where the bridge speaks it."""
         version = "1.3" if "1.3" in self.versions else self.versions[-1]
-        target = f"unix:{self._folder}/{bridge}.mgmt"
+        target = f"unix:{bridge}.mgmt"
         return self._run(
             "ovs-ofctl", "-O", PROTOCOLS[version], command, target, *arguments, stdin=stdin
         )
@@ -316,25 +318,25 @@ class Ovs(Held):
         folder = self._folder
         database = str(folder / "conf.db")
         self._run("ovsdb-tool", "create", database, str(SCHEMA))
-        self._daemon("ovsdb-server", database, f"--remote=punix:{folder}/db.sock", ctl="database")
+        self._daemon("ovsdb-server", database, "--remote=punix:db.sock", ctl="database")
         self._wait((folder / "db.sock").exists, "ovsdb-server")
         kind = ("--enable-dummy=override", "--disable-system") if self.dummy else ()
-        self._daemon("ovs-vswitchd", f"unix:{folder}/db.sock", *kind, ctl="switch")
+        self._daemon("ovs-vswitchd", "unix:db.sock", *kind, ctl="switch")
         self._wait((folder / "switch.ctl").exists, "ovs-vswitchd")
 
     def _daemon(self, name: str, *arguments: str, ctl: str) -> None:
-        folder = self._folder
         command = [
             program(name),
             *arguments,
-            f"--unixctl={folder}/{ctl}.ctl",
-            f"--pidfile={folder}/{ctl}.pid",
-            f"--log-file={folder}/{name}.log",
+            f"--unixctl={ctl}.ctl",
+            f"--pidfile={ctl}.pid",
+            f"--log-file={name}.log",
             "-vconsole:off",
         ]
         # In a session of its own, a daemon does not see the terminal's Ctrl-C.
         daemon = subprocess.Popen(
             tied(command),
+            cwd=self._folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -344,6 +346,7 @@ class Ovs(Held):
         self._daemons.append((name, daemon))
 
     def _environment(self) -> dict[str, str]:
+        # Names without a path are in here: a path's own letters mean something in an address.
         folder = str(self._folder)
         return {**os.environ, "OVS_RUNDIR": folder, "OVS_LOGDIR": folder, "OVS_DBDIR": folder}
 
@@ -362,6 +365,7 @@ class Ovs(Held):
         asked = f"{name} {' '.join(arguments)[:200]}"
         child = subprocess.Popen(
             [program(name), *arguments],
+            cwd=self._folder,
             env=self._environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -397,9 +401,23 @@ class Ovs(Held):
         return "\n".join(lines[-LOG_LINES_SHOWN:]) or "(empty log)"
 
 
+def _connect(end: socket.socket, path: Path) -> None:
+    """Connect to a Unix socket, of which the path may be longer than the 107 bytes of an address:
+    Open vSwitch goes by the folder's number then, too.
+    """
+    if len(os.fsencode(path)) < ADDRESS_BYTES:
+        end.connect(str(path))
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        end.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
 def _connects(end: socket.socket, path: Path) -> bool:
     try:
-        end.connect(str(path))
+        _connect(end, path)
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     return True
@@ -414,7 +432,7 @@ class _Control:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(LOOK_S)
         try:
-            self._socket.connect(str(path))
+            _connect(self._socket, path)
         except BaseException:
             self._socket.close()
             raise
