@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from qnet.emulate.openflow import ARP as ARP_TYPE
 from qnet.emulate.testbed import NotThere, Testbed, judge_reach
@@ -194,6 +194,19 @@ def test_a_frame_that_is_written_anew_is_known_again(with_number: bool) -> None:
             assert trip.notes == ()
 
 
+def test_a_frame_is_known_by_its_number_when_nothing_else_is_left() -> None:
+    """As behind a load balancer that writes other addresses and ports, and a tag beside."""
+
+    def balance(node: str, port: int, data: bytes) -> Sends:
+        read = Ether(data)
+        anew = IP(src="192.0.2.1", dst=read[IP].dst) / UDP(dport=80) / read[UDP].payload
+        whole = bytes(Ether(src=read.src, dst=read.dst) / Dot1Q(vlan=7) / anew)
+        yield DISTANCE_S, node, 2 if port == HOST_PORT else HOST_PORT, whole[:70]
+
+    testbed = imagine(network([("a", "b")]), balance, patience_s=0.05, arp=True)
+    assert [one.path for one in testbed.udp("a", "b").deliveries] == [("a", "b")]
+
+
 def test_what_the_controller_sends_comes_to_hosts() -> None:
     """A gateway asks for b's address before it passes on what a sends; LLDP comes in between."""
     lldp = bytes.fromhex("0180c200000e 025150000001 88cc") + bytes(46)
@@ -337,9 +350,14 @@ def test_where_the_question_or_the_reply_ends_is_told() -> None:
     assert reply.lost == 3
 
 
-@pytest.mark.parametrize("patience_s", [0.02, 0.6])
-def test_the_time_of_a_failover_is_that_in_which_nothing_came(patience_s: float) -> None:
-    """A ring whose frames turn 60 ms after the cut; what goes into the wire till then is lost."""
+@pytest.mark.parametrize(("patience_s", "cutting_s"), [(0.02, 0.0), (0.6, 0.0), (0.02, 0.2)])
+def test_the_time_of_a_failover_is_that_in_which_nothing_came(
+    patience_s: float, cutting_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ring whose frames turn 60 ms after the cut; what goes into the wire till then is lost.
+
+    How long the testbed takes to cut it does not matter.
+    """
     cut_at: list[float] = []
 
     def turns(node: str, port: int, data: bytes) -> Sends:
@@ -352,6 +370,13 @@ def test_the_time_of_a_failover_is_that_in_which_nothing_came(patience_s: float)
             yield DISTANCE_S, node, ways[node, port], data
 
     testbed = imagine(RING, turns, patience_s=patience_s, arp=True)
+    set_wire = testbed.fabric.set_wire
+
+    def slowly(name: str, *, up: bool) -> None:
+        time.sleep(cutting_s)
+        set_wire(name, up=up)
+
+    monkeypatch.setattr(testbed.fabric, "set_wire", slowly)
     outage = testbed.failover("a", "b")
     assert outage is not None
     assert outage.resolution_s == 0.005
