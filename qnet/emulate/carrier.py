@@ -57,13 +57,15 @@ class Carrier:
         self.wiring = net.wiring
         self._end_of = {end.interface: end for end in net.ends}
         wires = {end.port: end.interface for end in net.ends if end.kind == SWITCH_END}
-        self._far = {
-            wires[port.number]: wires[self.wiring.reverse[port.name].number] for port in net.ports
-        }
-        self._place = {
-            wires[port.number]: (port.source, self.wiring.openflow_port[port.name])
-            for port in net.ports
-        }
+        only_in = {end.goes_in: end.interface for end in net.ends if end.goes_in >= 0}
+        self._far: dict[str, str] = {}
+        self._place: dict[str, tuple[str, int]] = {}
+        for port in net.ports:
+            near, back = wires[port.number], self.wiring.reverse.get(port.name)
+            self._far[near] = wires[back.number] if back else only_in[port.number]
+            self._place[near] = (port.source, self.wiring.openflow_port[port.name])
+            if back is None:
+                self._place[only_in[port.number]] = (port.target, self.wiring.in_port(port))
         for node, edge in net.edge.items():
             end = net.ends[edge]
             self._place[end.interface] = (node, HOST_PORT)
@@ -136,7 +138,8 @@ class Carrier:
             self.follower.hosts_own(data)
         elif self.follower.came_out(*self._place[interface], data):
             return
-        self._send(self._far[interface], data)
+        if interface in self._far:  # not the far end of a wire of one direction
+            self._send(self._far[interface], data)
 
     def _put(self, node: str, port: int, data: bytes) -> bool:
         return self._send(self._into[node, port], data)

@@ -28,7 +28,7 @@ from qnet.emulate.talk import USUAL, Talk, Version
 from qnet.emulate.tier import JOB
 from qnet.emulate.trips import Delivery, Outage, Trip
 from qnet.emulate.watch import LOOK_S, STOPPED_S
-from qnet.emulate.wiring import Wiring, refuse_one_way
+from qnet.emulate.wiring import Wiring
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.topology import Topology
 
@@ -66,7 +66,6 @@ class Distant(Attached, Held):
         self._open.close()
 
     def _start(self) -> None:
-        refuse_one_way(self.topology)
         reason = apart.missing()
         if reason is not None:
             raise EnvironmentMissing(reason)

@@ -555,8 +555,8 @@ class Run:
     def _end_name(self, place: int) -> str:
         """Return the name of the port, or whose host, a wire end belongs to."""
         end = self.ends[place]
-        if end.port >= 0:
-            return self.topology.ports[end.port].name
+        if max(end.port, end.goes_in) >= 0:
+            return self.topology.ports[max(end.port, end.goes_in)].name
         return f"the host of {self.topology.nodes[int(end.interface[1:]) - 1].name}"
 
     def _fault(self, fault: Fault) -> str:

@@ -94,7 +94,7 @@ class Net(Attached, Held):
             for number in (one.number for one in self.wiring.both(port))
         }
         self.ports = [port for port in topology.ports if port.number in wanted]
-        named = set(nodes) | {port.source for port in self.ports}
+        named = set(nodes) | {name for port in self.ports for name in (port.source, port.target)}
         self.nodes = [node.name for node in topology.nodes if node.name in named]
         self.controllers = tuple(controllers)
         self._cards = self.wiring.plain_hosts if plain_hosts else frozenset[str]()
@@ -233,6 +233,12 @@ class Net(Attached, Held):
             pair(name, f"w{port.number}")
             mine[port.source].append(SwitchPort(name, numbers[port.name], name))
             self.ends.append(WireEnd(f"w{port.number}", SWITCH_END, port.number))
+            if port.name not in self.wiring.reverse:
+                number = self.wiring.in_port(port)
+                name = self.device(port.target, number)
+                pair(name, f"v{port.number}")
+                mine[port.target].append(SwitchPort(name, number, name))
+                self.ends.append(WireEnd(f"v{port.number}", SWITCH_END, goes_in=port.number))
         hosts = {}
         for node in self.nodes:
             host = hosts[node] = net.addHost(node, ip=None)

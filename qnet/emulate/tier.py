@@ -33,7 +33,6 @@ from qnet.emulate.talk import USUAL, Version
 from qnet.emulate.walk import Walk, walk
 from qnet.emulate.watch import LOOK_S, STOPPED_S
 from qnet.emulate.wires.run import Lateness
-from qnet.emulate.wiring import refuse_one_way
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation
 from qnet.model.emulation import Lateness as Late
@@ -269,7 +268,6 @@ def emulate_mininet(
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TestbedBroken, with the
     last words of what broke, when it did not come to an end.
     """
-    refuse_one_way(topology)
     reason = missing()
     if reason is not None:
         raise EnvironmentMissing(reason)

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 
-from qnet.errors import Infeasible
 from qnet.model.topology import Port, Topology
 
 HOST_PORT = 1
@@ -125,13 +124,3 @@ class Wiring:
     def host_ip(self, node: str) -> int:
         """Return the IPv4 address of the node's host."""
         return HOST_IP | self.datapath_id(node)
-
-
-def refuse_one_way(topology: Topology) -> None:
-    """Raise Infeasible when a link has one direction: both ends of a wire here send and receive."""
-    for port in topology.ports:
-        if topology.links[port.link].is_one_way:
-            raise Infeasible(
-                f"tier mininet has no wires of one direction, such as {port.name}; "
-                "tier lockstep has"
-            )

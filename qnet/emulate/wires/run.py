@@ -80,6 +80,7 @@ FIFO_PRIORITY = 10
 class WireEnd(NamedTuple):
     """A packet interface. `port` is the egress port whose frames come out of it, or -1.
 
+    Of a wire of one direction the far end has only frames that go in, those of the port `goes_in`.
     `kind` is SWITCH_END, EDGE_END or HOST_END of the kernels; `peer` is the place, in the list of
     all ends, of the other side of a host's wire, or -1.
     """
@@ -88,6 +89,7 @@ class WireEnd(NamedTuple):
     kind: int
     port: int = -1
     peer: int = -1
+    goes_in: int = -1
 
 
 class Probe(NamedTuple):
@@ -269,7 +271,12 @@ class Emulator:
         ports = self.topology.ports
         reverse = {(p.link, p.member, p.source): p.number for p in ports}
         end_of_port = {end.port: place for place, end in enumerate(self.ends) if end.port >= 0}
-        into = [end_of_port.get(reverse[port.link, port.member, port.target], -1) for port in ports]
+        only_in = {end.goes_in: place for place, end in enumerate(self.ends) if end.goes_in >= 0}
+        backs = [reverse.get((port.link, port.member, port.target), -1) for port in ports]
+        into = [
+            end_of_port.get(back, only_in.get(port.number, -1))
+            for port, back in zip(ports, backs, strict=True)
+        ]
         used = {port.number for owner in self.found for port in owner.ports}
         order = sorted(used | set(end_of_port))
         if law[w.FREE_RUN]:
