@@ -75,7 +75,7 @@ def test_a_refusal_names_the_frame_that_is_sent_there(mechanism: str) -> None:
 
 
 def test_a_stream_without_a_reservation_counts_at_its_ports_too() -> None:
-    plain = {"name": "p", "from": "cam", "to": "b", "interval": "1ms", "max-payload-size": "9000B",
+    plain = {"name": "p", "from": "cam", "to": "b", "interval": "20ms", "max-payload-size": "9000B",
              "class": "plain"}  # fmt: skip
     assert plan_of(network(), profile("tcqf", [DOOR, plain], [])).streams[0].status == "admitted"
     along = plain | {"from": "sensor"}
