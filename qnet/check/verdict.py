@@ -65,8 +65,8 @@ def judge(
     seen = Seen(observations)
     judged = Judged.of(topology, profile, plan, proof, seen)
     findings = [
+        *_emulated_findings(emulation),  # first what explains what follows
         *_disagreements(judged),
-        *_emulated_findings(emulation),
         *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
     ]
     rows = (

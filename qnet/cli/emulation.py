@@ -284,6 +284,8 @@ def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_j
     chosen = {**hosts, "commands": tuple(wanted)}
     options = Options({}, dilation=dilation, free_run=True, **chosen)
     run = emulate_mininet(scenario.topology, scenario.profile, plan, options)
+    for words in run.control:
+        click.echo(words, err=True)
     if as_json:
         told = [vars(one) for one in run.commands]
         say_json(told)

@@ -32,6 +32,7 @@ from qnet.emulate.openflow import to_text
 from qnet.emulate.ports import Ports
 from qnet.emulate.relay import SOCKET
 from qnet.emulate.rules import alternatives, rules_of
+from qnet.emulate.talk import explained
 from qnet.emulate.tier import (
     JOB,
     PROGRESS,
@@ -213,11 +214,23 @@ class Run:
         """Judge the rules by themselves: those of a stranger's controller, or of a void run."""
         tables = [net.tables(node) for node in net.nodes]
         faults = audit(self.wiring, self.flows, tables)
+        findings: tuple[str, ...] = (*map(str, faults), *emulated.findings)
+        outside = self.options.controller
+        commands = [
+            f"{one.host}: {one.command}: exit code {one.exit_code}"
+            for one in emulated.commands
+            if one.exit_code
+        ]
+        control: tuple[str, ...] = ()
+        if outside is not None:
+            findings = explained(findings, net.talks(), outside)
+            control = explained(commands, net.talks(), outside)[: -len(commands) or None]
         return replace(
             emulated,
-            controller=self.options.controller or SHIPPED,
+            controller=outside or SHIPPED,
             rules=sum(len(one.rules) + len(one.unread) for one in tables),
-            findings=(*map(str, faults), *emulated.findings),
+            findings=findings,
+            control=control,
         )
 
     def _emulate(self, net: Net) -> Emulated:

@@ -23,7 +23,7 @@ from qnet.emulate.controller import Controller
 from qnet.emulate.fabric import Fabric
 from qnet.emulate.openflow import Switch, to_text
 from qnet.emulate.ovs import unwinding
-from qnet.emulate.talk import USUAL, Version
+from qnet.emulate.talk import USUAL, Version, explained
 from qnet.emulate.walk import Cut, walk
 from qnet.emulate.walk import Watch as Watched
 from qnet.emulate.watch import LOOK_S, Part, Watch
@@ -159,10 +159,13 @@ def emulate(
             )
         tables = [fabric.tables(node) for node in node_ports]
         looks.last()
+        talks = fabric.talks()
     if options.captures is not None:
         write_captures(options.captures, case.wiring, emulated.sights)
     faults = audit(case.wiring, case.flows, tables)
-    findings = [*map(str, faults), *emulated.findings.values()]
+    findings: Sequence[str] = [*map(str, faults), *emulated.findings.values()]
+    if controller is not None:
+        findings = explained(findings, talks, controller)
     first_cut_ps = min((one.at_ps for one in cuts), default=NEVER)
     result = compare(case, proof, simulated, (emulated, ports), plain, findings, first_cut_ps)
     made = result.model_copy(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
+
+from qnet.errors import QnetError
 
 Version = Literal["1.0", "1.1", "1.2", "1.3", "1.4", "1.5"]
 
@@ -30,6 +32,15 @@ _VERSIONS = re.compile(
     r"version negotiation failed \(we support versions? (?P<ours>[^)]*?), "
     r"peer supports versions? (?P<theirs>[^)]*)\)"
 )
+
+
+NOTHING_KNOWN = "nothing is known of what it does with frames"
+
+
+class ControllerGone(QnetError):
+    """The controller has gone, or stands still, and so says nothing of any frame."""
+
+    exit_code = 3
 
 
 class Talk(NamedTuple):
@@ -161,6 +172,21 @@ def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
         times = "once" if most == 1 else f"up to {most} times"
         found.append(f"the controller hung up on {_names(again)} {times} and was there again")
     return tuple(found)
+
+
+def explained(
+    findings: Sequence[str], talks: Mapping[str, Talk], controller: str
+) -> tuple[str, ...]:
+    """Return findings behind what explains them; none where there are none.
+
+    Raises ControllerGone where the controller has gone: findings are not known to be its own then.
+    """
+    if not findings:
+        return ()
+    gone = hung_up(talks, controller)
+    if gone is not None:
+        raise ControllerGone(f"{gone}; {NOTHING_KNOWN}")
+    return (*told(talks), *findings)
 
 
 def _names(nodes: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from qnet.emulate.fabric import Fabric
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch, show_ipv4
 from qnet.emulate.table import Difference, differences
-from qnet.emulate.talk import USUAL, Version, hung_up, told
+from qnet.emulate.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
 from qnet.emulate.trips import Delivery, Follower, Outage, Trip
 from qnet.emulate.wiring import HOST_PORT, Wiring
 from qnet.errors import EnvironmentMissing, QnetError
@@ -70,15 +70,6 @@ class NotThere(QnetError):
     """A test names a host or a link that the topology does not have."""
 
     exit_code = 2
-
-
-NOTHING_KNOWN = "nothing is known of what it does with frames"
-
-
-class ControllerGone(QnetError):
-    """The controller has gone, or stands still, and so says nothing of any frame."""
-
-    exit_code = 3
 
 
 class CutUndone(EnvironmentMissing):

@@ -161,7 +161,8 @@ class Emulated:
     `cut_ps` is the time of the first cut, and `failover_s` how long, on the wall, the switches took
     at most to see a cut. `calibrated` says from what the dilation was chosen, `void` why the run
     does not count; both may be empty. `findings` of a void run are what rules do by themselves.
-    `seconds` are wall-clock times of stages.
+    `control` is what switches say of a controller under which a host's command failed. `seconds`
+    are wall-clock times of stages.
     """
 
     latency_ps: tuple[tuple[int, int, int], ...]
@@ -183,6 +184,7 @@ class Emulated:
     commands: tuple[CommandResult, ...] = ()
     captures: tuple[Path, ...] = ()
     controller: str = SHIPPED
+    control: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def told(self) -> list[str]:
