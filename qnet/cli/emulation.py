@@ -128,7 +128,8 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
     metavar="TIME",
     callback=_seconds,
     help="Wait so long after switches are connected and judge once. Without it, hosts that do not "
-    "reach each other are tried again until 45s are over.",
+    "reach each other are tried again until 45s are over. With --against plan: wait for the "
+    "rules for so long at most.",
 )
 @click.option(
     "--patience",
@@ -182,7 +183,7 @@ def emulate(
         *(
             (f"--{name.replace('_', '-')}", value is not None, reach, "goes with --against reach")
             for name, value in given.items()
-            if value is not False
+            if value is not False and (name != "settle" or uses_hosts)
         ),
         ("--no-failover", given["no_failover"], given["failover"] is None, "or --failover"),
         ("--patience", given["patience"] == 0.0, False, "must be more than 0"),
@@ -224,18 +225,22 @@ def emulate(
         asked = {**given, "sample": sample, **hosts, "versions": versions, "out": out}
         _reach(scenario, controller, tier, asked, as_json)
         return
+    from qnet.emulate.attached import SETTLE_S
+
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
     observation = observe(scenario, plan, options["threads"])
     witnesses = (scenario, plan, proof, observation, sample)
+    settle_s = SETTLE_S if given["settle"] is None else given["settle"]
     if tier == "mininet":
         how = {"dilation": dilation, "controller": controller, "rules_file": rules_file}
-        how |= {"versions": versions}
+        how |= {"versions": versions, "settle_s": settle_s}
         result = emulate_stretched(*witnesses, **how)
     else:
         from qnet.emulate.lockstep import Options
 
-        wanted = Options(controller=controller, rules_file=rules_file, versions=versions)
+        how = {"controller": controller, "rules_file": rules_file, "versions": versions}
+        wanted = Options(**how, settle_s=settle_s)
         result = emulate_plan(*witnesses, wanted)
     answer(scenario, plan, proof, [observation], as_json, Left(out, port), result)
 
@@ -321,8 +326,9 @@ def _reach(
     scenario: Scenario, controller: str, tier: Tier, given: Mapping[str, Any], as_json: bool
 ) -> None:
     """Judge reach; `given` are options by name, those that were not given as None."""
+    from qnet.emulate.attached import SETTLE_S
     from qnet.emulate.ovs import unwinding
-    from qnet.emulate.testbed import FAILOVER_S, PAIRS, PATIENCE_S, SETTLE_S, Testbed, judge_reach
+    from qnet.emulate.testbed import FAILOVER_S, PAIRS, PATIENCE_S, Testbed, judge_reach
     from qnet.report.text import OUTCOME_WORD
 
     settle_s, patience_s, failover_s = (given[one] for one in ("settle", "patience", "failover"))

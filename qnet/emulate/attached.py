@@ -22,6 +22,11 @@ from qnet.errors import EnvironmentMissing
 CONNECT_S = 20.0
 """Longest wait for a controller that somebody else started."""
 
+SETTLE_S = 45.0
+"""A controller that falls short is looked at again until its switches are connected for so long.
+
+Spanning tree needs 30 s for a port, twice the forward delay (IEEE 802.1D)."""
+
 
 def read_switch(ovs: Ovs, bridge: str, node: str, datapath_id: int) -> Switch:
     """Read what the bridge of a node has now: entries, groups and meters."""
@@ -84,16 +89,19 @@ class Attached(ABC):
                 before, since = now, time.monotonic()
 
     def wait_as_planned(
-        self, flows: Iterable[Flow], nodes: Sequence[str], most_s: float = CONNECT_S
-    ) -> None:
-        """Wait until all flows are carried as planned, or for so long.
+        self, flows: Iterable[Flow], nodes: Sequence[str], most_s: float = SETTLE_S
+    ) -> bool:
+        """Wait until all flows are carried as planned, or for so long; return whether they are.
 
         A slow controller may be quiet before it begins; what is as planned needs no wait.
         """
         flows = tuple(flows)
         end = time.monotonic() + most_s
         self.wait_quiet(0.1)
-        while time.monotonic() < end and any(
+        while any(
             one.flow for one in audit(self.wiring, flows, [self.tables(node) for node in nodes])
         ):
+            if time.monotonic() >= end:
+                return False
             self.wait_quiet(most_s=end - time.monotonic())
+        return True

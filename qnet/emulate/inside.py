@@ -188,11 +188,7 @@ class Run:
                 app.wait_converged([one.datapath_id for one in self.rules], CONVERGE_S)
             elif outside is not None:
                 self.say(f"wait for the controller at {outside}")
-                net.wait_connected(outside, self.options.connect_s)
-                if self.flows:
-                    net.wait_as_planned(self.flows, net.nodes, self.options.connect_s)
-                else:
-                    net.wait_quiet()
+                self._wait_for_rules(net, outside)
             for one in self.options.meddling:
                 bridge = f"s{self.wiring.datapath_id(one.node)}"
                 net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
@@ -209,6 +205,17 @@ class Run:
             if outside is None and not emulated.void:
                 return emulated
             return self._judged(net, emulated)
+
+    def _wait_for_rules(self, net: Net, outside: str) -> None:
+        """Wait until somebody's own controller has laid what the plan wants, or has been quiet."""
+        connect_s, settle_s = self.options.connect_s, self.options.settle_s
+        net.wait_connected(outside, connect_s)
+        if not self.flows:
+            net.wait_quiet()
+            return
+        most_s = connect_s if settle_s is None else settle_s
+        if not net.wait_as_planned(self.flows, net.nodes, most_s):
+            self.say(f"its rules are not the plan's after {most_s:.0f} s (--settle)")
 
     def _judged(self, net: Net, emulated: Emulated) -> Emulated:
         """Judge the rules by themselves: those of a stranger's controller, or of a void run."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from qnet.emulate import packets
 from qnet.emulate.address import stopped_listener
-from qnet.emulate.attached import CONNECT_S
+from qnet.emulate.attached import CONNECT_S, SETTLE_S
 from qnet.emulate.fabric import Fabric
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch, show_ipv4
@@ -41,11 +41,6 @@ LATE_MOST_S = 10.0
 
 VAIN_WAITS = 3
 """After so many waits for late frames in a row that brought none, there are no more."""
-
-SETTLE_S = 45.0
-"""A controller that falls short is looked at again until its switches are connected for so long.
-
-Spanning tree needs 30 s for a port, twice the forward delay (IEEE 802.1D)."""
 
 LATE_AGAIN = 2
 """So often a pair is tried again whose frames come, but late: that is no matter of settling."""

@@ -104,7 +104,8 @@ class Options:
     `controller` is one of somebody's own, outside, as in tcp:127.0.0.1:6653, instead of the shipped
     one; the rules that the plan wants of it are written to `rules_file` before switches connect.
     Switches speak these `versions` of OpenFlow with it.
-    It has `connect_s` to answer all switches, and as long to lay what the plan wants. Hosts under
+    It has `connect_s` to answer all switches, and `settle_s`, or as long, to lay what the plan
+    wants. Hosts under
     it find each other's addresses by themselves, unless `arp` gives them all of them.
     """
 
@@ -121,6 +122,7 @@ class Options:
     rules_file: Path | None = None
     arp: bool = False
     connect_s: float = CONNECT_S
+    settle_s: float | None = None
     versions: tuple[Version, ...] = USUAL
     budget_s: float = BUDGET_S
 

@@ -182,7 +182,8 @@ def test_an_address_that_is_none(address: str, words: str) -> None:
     ("options", "words"),
     [
         (["--arp", "--against", "plan"], "--arp: goes with --exec or --cli, or --against reach"),
-        (["--settle", "3s", "--against", "plan"], "--settle: goes with --against reach"),
+        (["--settle", "3s", "--exec", "a=true"], "--settle: goes with --against reach"),
+        (["--patience", "3s", "--against", "plan"], "--patience: goes with --against reach"),
         (["--no-failover", "--exec", "a=true"], "--no-failover: goes with --against reach"),
         (["--no-failover", "--failover", "3s"], "--no-failover: or --failover"),
         (["--patience", "0s"], "--patience: must be more than 0"),
