@@ -18,6 +18,9 @@ PS_PER_MS = 10**9
 PS_PER_S = 10**12
 PPB = 10**9
 
+WHOLE_HIGHEST = 10**18 - 1
+"""The largest whole number that is taken, in files and options alike: 18 digits."""
+
 PREAMBLE_BYTES = 8
 """Preamble and start delimiter: IEEE 802.3 clause 3.1.1."""
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -22,6 +26,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite expected files from what qnet says now; read the diff before you commit it",
     )
+    parser.addini("time_limit_s", "seconds that a test may take, and its fixtures again so many")
+
+
+class TooLong(Exception):
+    """A test that takes longer than it may; one that waits for what never comes ends so."""
+
+
+@contextlib.contextmanager
+def _limited(item: pytest.Item) -> Iterator[None]:
+    mark = item.get_closest_marker("time_limit")
+    limit_s = float(mark.args[0] if mark else item.config.getini("time_limit_s"))
+
+    def end(*_: object) -> None:
+        raise TooLong(f"{item.nodeid}: no end in {limit_s:.0f} s")
+
+    before = signal.signal(signal.SIGUSR2, end)
+    timer = threading.Timer(limit_s, os.kill, (os.getpid(), signal.SIGUSR2))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _limited(item):
+        return (yield)
 
 
 @pytest.fixture

@@ -245,7 +245,9 @@ def _note(
 
 
 def _folded(start: int, end: int, cycle: int) -> list[tuple[int, int]]:
-    """Cut a time into pieces that lie within the cycle."""
+    """Cut a time into pieces that lie within the cycle; all of it where that is as long."""
+    if end - start >= cycle:
+        return [(0, cycle)]
     pieces = []
     while start < end:
         low = start % cycle

@@ -38,6 +38,7 @@ from qnet.cli.stages import (
     searching,
 )
 from qnet.errors import InputError, Problem
+from qnet.units import WHOLE_HIGHEST
 
 if TYPE_CHECKING:
     from qnet.simulate.explain import Which
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--sample",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**9),
     metavar="N",
     help="lockstep: about as many frames through real switches, default 1000; "
     "mininet: as many streams and demands, default 12.",
@@ -142,7 +143,7 @@ def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None
 @main.command()
 @scenario_options
 @search_options
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed for the search.")
+@click.option("--seed", type=click.IntRange(0, WHOLE_HIGHEST), help="Another seed for the search.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),

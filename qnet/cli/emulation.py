@@ -104,7 +104,7 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
 )
 @click.option(
     "--sample",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**9),
     metavar="N",
     help="Pairs of hosts; against the plan frames, or in tier mininet streams and demands.",
 )

@@ -13,6 +13,7 @@ from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import Infeasible, InputError, Problem
+from qnet.units import WHOLE_HIGHEST
 
 if TYPE_CHECKING:
     from qnet.exchange.bridges import GateTable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @main.command()
 @click.argument("problem_file", metavar="PROBLEM")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON instead of lines.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, help="Another seed.")
+@click.option("--seed", type=click.IntRange(0, WHOLE_HIGHEST), default=1, help="Another seed.")
 @click.option("--routes", type=click.IntRange(1, 16), default=4, help="Routes tried per stream.")
 @output_option("Write the plan there.")
 @click.option("--plan", "plan_file", metavar="FILE", help="Judge this plan instead of making one.")
@@ -150,7 +151,7 @@ _what = scenario_arguments("what", metavar="WHAT")
 _profile = scenario_arguments("profile")
 _base_time = click.option(
     "--base-time",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, WHOLE_HIGHEST),
     default=0,
     metavar="NS",
     help="PTP time, in nanoseconds, when time 0 of the plan comes.",

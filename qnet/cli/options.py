@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from qnet.errors import InputError, Problem
+from qnet.units import WHOLE_HIGHEST
 
 Command = Callable[..., Any]
 
@@ -87,8 +88,8 @@ def simulation_options(command: Command) -> Command:
             metavar="FILE",
             help="Keep the run there, to go on from with --resume after whatever may happen.",
         ),
-        click.option("--threads", type=click.IntRange(1), help="Threads; default all cores."),
-        click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed."),
+        click.option("--threads", type=click.IntRange(1, 4096), help="Threads; default all cores."),
+        click.option("--seed", type=click.IntRange(0, WHOLE_HIGHEST), help="Another seed."),
         click.option("--duration", metavar="TIME", help="Another network time, such as 5ms."),
     ):
         command = option(command)

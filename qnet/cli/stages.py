@@ -44,15 +44,16 @@ def load_scenario(
 ) -> Scenario:
     """Read the files of a run, with the simulation settings of the command line put in."""
     from qnet.model.read import load
+    from qnet.model.traffic import DURATION_PS_HIGHEST
 
     changes: dict[str, int] = {}
     if duration is not None:
-        changes["duration_ps"] = parse_time("--duration", duration)
+        changes["duration_ps"] = parse_time("--duration", duration, DURATION_PS_HIGHEST)
     if seed is not None:
         changes["seed"] = seed
     scenario = load(profile, topology=topology, settings=settings)
-    simulation = scenario.profile.simulation.model_copy(update=changes)
-    return replace(scenario, profile=scenario.profile.model_copy(update={"simulation": simulation}))
+    simulation = scenario.profile.simulation.replace(**changes)
+    return replace(scenario, profile=scenario.profile.replace(simulation=simulation))
 
 
 def check_port(scenario: Scenario, port: str | None) -> None:
@@ -309,9 +310,9 @@ def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Chec
             signal.signal(number, before)
 
 
-def parse_time(option: str, text: str) -> int:
+def parse_time(option: str, text: str, highest_ps: int | None = None) -> int:
     """Read the time of an option; zero is none."""
-    from qnet.units import TIME, UnitError, parse
+    from qnet.units import TIME, UnitError, format_quantity, parse
 
     try:
         time_ps = parse(TIME, text)
@@ -319,6 +320,9 @@ def parse_time(option: str, text: str) -> int:
         raise InputError([Problem(option, 0, 0, "", str(error))]) from None
     if time_ps == 0:
         raise InputError([Problem(option, 0, 0, "", "0 is no time; write it like '5ms'")])
+    if highest_ps is not None and time_ps > highest_ps:
+        words = f"{text} is out of range; at most {format_quantity(TIME, highest_ps)}"
+        raise InputError([Problem(option, 0, 0, "", words)])
     return time_ps
 
 

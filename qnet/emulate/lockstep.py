@@ -179,12 +179,10 @@ def emulate(
         findings = explained(findings, talks, controller)
     first_cut_ps = min((one.at_ps for one in cuts), default=NEVER)
     result = compare(case, proof, simulated, (emulated, ports), plain, findings, first_cut_ps)
-    made = result.model_copy(
-        update={
-            "switches": len(node_ports),
-            "rules": sum(len(one.rules) + len(one.unread) for one in tables),
-            "controller": controller or SHIPPED,
-        }
+    made = result.replace(
+        switches=len(node_ports),
+        rules=sum(len(one.rules) + len(one.unread) for one in tables),
+        controller=controller or SHIPPED,
     )
     wall_clock = {laid: seconds}
     if cuts:

@@ -362,8 +362,8 @@ def case_of(
     topology: Topology, profile: Profile, plan: Plan, sample: Mapping[int, int], run: Emulated
 ) -> Case:
     """Return the sample as the simulator has it, up to where the run's virtual time ended."""
-    simulation = profile.simulation.model_copy(update={"duration_ps": run.reached_ps})
-    shortened = profile.model_copy(update={"simulation": simulation})
+    simulation = profile.simulation.replace(duration_ps=run.reached_ps)
+    shortened = profile.replace(simulation=simulation)
     return Case(topology, shortened, plan, strides=sample)
 
 
@@ -394,29 +394,25 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
         findings.append(f"{run.damaged} frames came out with another payload than was sent")
     made = compare(case, proof, simulated, (emulated, ports), plain, findings, until_ps)
     if run.void:
-        made = made.model_copy(update={"void": run.void, "findings": tuple(findings)})
-    seen = made.observation.model_copy(
-        update={
-            "streams": tuple(_counted(one, ports, run) for one in made.observation.streams),
-            "demands": tuple(_counted(one, ports, run) for one in made.observation.demands),
-            "drops": _drops(ports, run),
-        }
+        made = made.replace(void=run.void, findings=tuple(findings))
+    seen = made.observation.replace(
+        streams=tuple(_counted(one, ports, run) for one in made.observation.streams),
+        demands=tuple(_counted(one, ports, run) for one in made.observation.demands),
+        drops=_drops(ports, run),
     )
-    return made.model_copy(
-        update={
-            "tier": "mininet",
-            "controller": run.controller,
-            "observation": seen,
-            "dilation": run.dilation,
-            "switches": run.switches,
-            "rules": run.rules,
-            "lateness": Late(
-                frames=run.lateness.put_in,
-                violations=run.lateness.violations,
-                holds=run.lateness.holds,
-                held_ps=run.lateness.held_ns * 1000 // run.dilation,
-            ),
-        }
+    return made.replace(
+        tier="mininet",
+        controller=run.controller,
+        observation=seen,
+        dilation=run.dilation,
+        switches=run.switches,
+        rules=run.rules,
+        lateness=Late(
+            frames=run.lateness.put_in,
+            violations=run.lateness.violations,
+            holds=run.lateness.holds,
+            held_ps=run.lateness.held_ns * 1000 // run.dilation,
+        ),
     )
 
 
@@ -431,7 +427,7 @@ def _counted(account: Traffic, ports: Ports, run: Emulated) -> Traffic:
     # Of a frame over two paths a copy may be lost and the other one come.
     if why.total() == account.lost:
         update["lost_by"] = tuple(Lost(cause=cause, frames=why[cause]) for cause in sorted(why))
-    return account.model_copy(update=update)
+    return account.replace(**update)
 
 
 def _drops(ports: Ports, run: Emulated) -> tuple[Drop, ...]:

@@ -16,8 +16,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from qnet.errors import Infeasible, InputError, Problem
-from qnet.model.gates import GatePlan, GatePort, GateProblem, GateStream
-from qnet.units import PS_PER_NS
+from qnet.model.gates import FRAME_BYTES_HIGHEST, GatePlan, GatePort, GateProblem, GateStream
+from qnet.units import PS_PER_NS, TIME
 
 LINK = re.compile(r"\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)")
 _LISTENER = re.compile(r"\[\s*([0-9]{1,9})\s*\]")
@@ -25,6 +25,7 @@ _LISTENERS = re.compile(r"\[\s*[0-9]{1,9}(?:\s*,\s*[0-9]{1,9})+[^\]]*\]?")
 _WHOLE = re.compile(r"[0-9]{1,15}(?:\.0*)?")
 _DECIMAL = re.compile(r"(?=\.?[0-9])[0-9]{0,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?")
 NAME_HIGHEST = 100
+NS_HIGHEST = TIME.highest // PS_PER_NS
 NUMBER_DIGITS = 18
 """Digits of a number that tsnkit's arrays of 64 bits surely hold."""
 
@@ -82,8 +83,10 @@ class Rows:
         """Note what is wrong in a line, to be raised with all the rest."""
         self.problems.append(Problem(self.name, line, 1, where, message))
 
-    def whole(self, line: int, row: Mapping[str, str], column: str, least: int) -> int:
-        """Read a whole number; pandas may have written it as '1000.0'."""
+    def whole(
+        self, line: int, row: Mapping[str, str], column: str, least: int, most: int = NS_HIGHEST
+    ) -> int:
+        """Read a whole number, such as a time; pandas may have written it as '1000.0'."""
         text = row.get(column, "")
         if not _WHOLE.fullmatch(text):
             self.fault(line, column, f"'{text[:40]}' is not a whole number such as '1000'")
@@ -91,6 +94,9 @@ class Rows:
         number = int(text.partition(".")[0])
         if number < least:
             self.fault(line, column, f"{number} is too small; at least {least}")
+            return max(least, 1)
+        if number > most:
+            self.fault(line, column, f"{text[:40]} is out of range; at most {most:,}")
             return max(least, 1)
         return number
 
@@ -189,7 +195,7 @@ def _stream(
         name=name,
         source=source,
         target=target,
-        frame_bytes=rows.whole(line, row, "size", 1),
+        frame_bytes=rows.whole(line, row, "size", 1, FRAME_BYTES_HIGHEST),
         period_ps=rows.whole(line, row, "period", 1) * PS_PER_NS,
         deadline_ps=rows.whole(line, row, "deadline", 1) * PS_PER_NS,
         jitter_ps=rows.whole(line, row, "jitter", 0) * PS_PER_NS,

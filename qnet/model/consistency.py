@@ -441,7 +441,7 @@ def _reached_from(start: str, links: Mapping[int, Link]) -> set[str]:
 def _check_sites(source: Source, egress: Mapping[int, Egress], topology: Draft[Topology]) -> None:
     listed = topology.data.get("nodes")
     nodes = listed if isinstance(listed, list) else []
-    sites = {node.get("site") for node in nodes if isinstance(node, dict)}
+    sites = [node.get("site") for node in nodes if isinstance(node, dict)]
     known = {site for site in sites if isinstance(site, str)}
     for index, one in egress.items():
         if one.site not in known:
@@ -551,7 +551,7 @@ def _check_gate_places(
     source: Source, gates: Mapping[int, GateControl], topology: Draft[Topology]
 ) -> None:
     """See that given lists stand at nodes and ports that there are, one at each port."""
-    if topology.whole is None:
+    if topology.whole is None or topology.source.problems:
         return
     nodes, ports = topology.whole.node_by_name, topology.whole.ports
     known = {*nodes, *(port.name for port in ports)}

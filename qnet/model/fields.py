@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Annotated, NamedTuple
+from functools import cache, reduce
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
+    TypeAdapter,
     WithJsonSchema,
 )
 
@@ -26,6 +31,52 @@ class Noun(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True
     )
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other values, in internal units, held to what the fields can hold.
+
+        What the original has worked out and kept (`cached_property`) is worked out anew. Raises
+        ValueError for a value that cannot be, TypeError for a field that there is not.
+        """
+        kind = type(self)
+        checked = {
+            name: _adapter(kind, name).validate_python(value, strict=True)
+            for name, value in changes.items()
+        }
+        made = self.model_copy(update=checked)
+        for kept in set(vars(made)) - set(kind.model_fields):
+            del made.__dict__[kept]
+        for name, validator in kind.__pydantic_decorators__.model_validators.items():
+            if validator.info.mode == "after":
+                getattr(made, name)()
+        return made
+
+
+@cache
+def _adapter(kind: type[Noun], name: str) -> TypeAdapter[Any]:
+    """Return what judges a value of a field that is no text of a file any more."""
+    info = kind.model_fields.get(name)
+    if info is None:
+        raise TypeError(f"{kind.__name__} has no field '{name}'")
+    return TypeAdapter(_without_readers(info.annotation, info.metadata))
+
+
+def _without_readers(annotation: Any, metadata: Iterable[Any] = ()) -> Any:
+    """Return a type without what reads texts of files into it; quantities keep their bounds."""
+    if get_origin(annotation) is Annotated:
+        annotation, *inner = get_args(annotation)
+        return _without_readers(annotation, [*inner, *metadata])
+    arguments = get_args(annotation)
+    origin = get_origin(annotation)
+    if arguments and origin is not Literal:
+        changed = tuple(one if one is ... else _without_readers(one) for one in arguments)
+        is_union = origin in (Union, UnionType)
+        annotation = reduce(operator.or_, changed) if is_union else origin[changed]
+    readers = (BeforeValidator, WithJsonSchema, Dimension)
+    kept = [one for one in metadata if not isinstance(one, readers)]
+    if annotation is int:
+        kept += [Field(ge=0, le=one.highest) for one in metadata if isinstance(one, Dimension)]
+    return Annotated[(annotation, *kept)] if kept else annotation
 
 
 def _reader(dimension: Dimension, *, positive: bool = True) -> Callable[[object], int]:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from qnet.errors import Infeasible
 from qnet.model.fields import Noun
-from qnet.units import PREAMBLE_BYTES, PS_PER_S, TIME, ceil_div, format_quantity
+from qnet.units import PREAMBLE_BYTES, PS_PER_S, RATE, TIME, ceil_div, format_quantity
 
 CYCLE_PS_MAX = 10**16
 """Beyond this (a few hours) times would come near the end of 64 bits."""
@@ -21,6 +21,9 @@ CYCLE_PS_MAX = 10**16
 FRAMES_MAX = 2_000_000
 """Frames of one cycle that are placed; each takes some hundred bytes on every hop."""
 
+
+FRAME_BYTES_HIGHEST = 1_000_000
+"""Sets of other programs have frames beyond what Ethernet has; what they take is still counted."""
 
 ENTRY_BYTES = 60
 """No entry of a gate list should be shorter than these on the line: Linux refuses it, since 5.9."""
@@ -41,17 +44,17 @@ class GatePort(Noun):
     name: str
     source: str
     target: str
-    rate_bps: int = Field(gt=0)
+    rate_bps: int = Field(gt=0, le=RATE.highest)
     queues: int = Field(default=8, ge=1, le=8)
-    processing_ps: int = Field(default=0, ge=0)
-    propagation_ps: int = Field(default=0, ge=0)
+    processing_ps: int = Field(default=0, ge=0, le=TIME.highest)
+    propagation_ps: int = Field(default=0, ge=0, le=TIME.highest)
     entries_max: int | None = Field(default=None, ge=1)
-    phase_ps: int = Field(default=0, ge=0)
+    phase_ps: int = Field(default=0, ge=0, le=TIME.highest)
     other_queues: int = Field(default=0, ge=0, le=7)
-    margin_ps: int = Field(default=0, ge=0)
-    propagation_spread_ps: int = Field(default=0, ge=0)
-    processing_spread_ps: int = Field(default=0, ge=0)
-    guard_bytes: int | None = Field(default=None, ge=0)
+    margin_ps: int = Field(default=0, ge=0, le=TIME.highest)
+    propagation_spread_ps: int = Field(default=0, ge=0, le=TIME.highest)
+    processing_spread_ps: int = Field(default=0, ge=0, le=TIME.highest)
+    guard_bytes: int | None = Field(default=None, ge=0, le=FRAME_BYTES_HIGHEST)
 
 
 class GateStream(Noun):
@@ -67,11 +70,11 @@ class GateStream(Noun):
     name: str
     source: str
     target: str
-    frame_bytes: int = Field(gt=0)
-    period_ps: int = Field(gt=0)
-    deadline_ps: int = Field(gt=0)
-    jitter_ps: int = Field(ge=0)
-    packets: int = Field(default=1, ge=1)
+    frame_bytes: int = Field(gt=0, le=FRAME_BYTES_HIGHEST)
+    period_ps: int = Field(gt=0, le=TIME.highest)
+    deadline_ps: int = Field(gt=0, le=TIME.highest)
+    jitter_ps: int = Field(ge=0, le=TIME.highest)
+    packets: int = Field(default=1, ge=1, le=FRAMES_MAX)
     rank: int = Field(default=500, ge=0)
     routes: tuple[tuple[str, ...], ...] = ()
 
@@ -93,12 +96,12 @@ class GateProblem(Noun):
 
     format: Literal["qnet-gates-1"] = "qnet-gates-1"
     title: str = ""
-    overhead_bytes: int = Field(default=20, ge=0)
+    overhead_bytes: int = Field(default=20, ge=0, le=FRAME_BYTES_HIGHEST)
     isolation: Literal["frame", "stream"] = "frame"
     waiting: bool = True
-    guard_bytes: int | None = Field(default=None, ge=0)
+    guard_bytes: int | None = Field(default=None, ge=0, le=FRAME_BYTES_HIGHEST)
     held_queues: int = Field(default=0, ge=0, le=255)
-    step_ps: int = Field(default=1000, ge=1)
+    step_ps: int = Field(default=1000, ge=1, le=TIME.highest)
     ports: tuple[GatePort, ...]
     streams: tuple[GateStream, ...]
 

@@ -26,13 +26,14 @@ from qnet.model.record import Record
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.model.tree import Source, compose, guess, printable
+from qnet.units import RATE, TIME, WHOLE_HIGHEST, describe
 
 Kind = Literal["topology", "traffic"]
 Written = TypeVar("Written", Plan, GateProblem, GatePlan, Observation, Record)
 
 FILE_BYTES_HIGHEST = 32 * 2**20
 PLAN_BYTES_HIGHEST = 512 * 2**20
-INTEGER_DIGITS_HIGHEST = 18
+INTEGER_DIGITS_HIGHEST = len(str(WHOLE_HIGHEST))
 
 FOLDERS: Mapping[Kind, str] = MappingProxyType({"topology": "topologies", "traffic": "traffic"})
 
@@ -218,6 +219,11 @@ def _check_json(source: Source, raw: bytes) -> str | None:
             seen: set[str] = set()
             twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
             source.report(0, 0, "", f"key '{twice[:40]}' twice in one object")
+        for key, value in items:
+            highest = _highest(key)
+            if highest is not None and _beyond(value, highest):
+                most = f"at most {highest:,}, as in any file"
+                source.report(0, 0, key[:40], f"{describe(value)} is out of range; {most}")
         return made
 
     def number(text: str) -> int:
@@ -248,6 +254,20 @@ def _check_json(source: Source, raw: bytes) -> str | None:
     else:
         return text
     return None
+
+
+def _highest(key: str) -> int | None:
+    """Return how large a value can be in files of any kind, by what ends its key."""
+    if key.endswith("_ps"):
+        return TIME.highest
+    return RATE.highest if key.endswith("_bps") else None
+
+
+def _beyond(value: object, highest: int) -> bool:
+    """Say whether a number, or one of a list, is too large or too small for its kind."""
+    if isinstance(value, list):
+        return any(_beyond(one, highest) for one in value)
+    return isinstance(value, int) and abs(value) > highest
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qnet.model.fields import Noun
+from qnet.model.traffic import DURATION_PS_HIGHEST
+from qnet.units import WHOLE_HIGHEST
 
 
 class Record(Noun):
@@ -14,5 +18,5 @@ class Record(Noun):
     topology_sha256: str
     traffic_sha256: str
     settings: tuple[tuple[str, str], ...]
-    duration_ps: int
-    seed: int
+    duration_ps: int = Field(gt=0, le=DURATION_PS_HIGHEST)
+    seed: int = Field(ge=0, le=WHOLE_HIGHEST)

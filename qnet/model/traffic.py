@@ -19,6 +19,7 @@ from qnet.units import (
     RATE,
     RATIO,
     SIZE,
+    WHOLE_HIGHEST,
     UnitError,
     ceil_div,
     describe,
@@ -504,7 +505,7 @@ class Simulation(Noun):
 
     duration_ps: Time = Field(40 * 10**9, alias="duration", description="network time to simulate")
     seed: int = Field(
-        strict=True, ge=0, le=10**18 - 1, default=1, description="seed of every random draw"
+        strict=True, ge=0, le=WHOLE_HIGHEST, default=1, description="seed of every random draw"
     )
 
 
@@ -542,9 +543,7 @@ class Profile(Noun):
         return tuple(
             stream
             if stream.count == 1
-            else stream.model_copy(
-                update={"name": f"{stream.name}-{i + 1}", "group": stream.service, "count": 1}
-            )
+            else stream.replace(name=f"{stream.name}-{i + 1}", group=stream.service, count=1)
             for stream in self.streams
             for i in range(stream.count)
         )

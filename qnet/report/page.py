@@ -7,6 +7,7 @@ holds no clock, no address and nothing random: the same inputs give the same byt
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from importlib.resources import files
 
 import jinja2
@@ -15,6 +16,7 @@ from qnet.errors import InputError, Problem
 from qnet.report.case import Case, listed
 from qnet.report.charts import services, summaries
 from qnet.report.cycles import cycles
+from qnet.report.drawable import drawable
 from qnet.report.drawing import px
 from qnet.report.gate_chart import gate_chart
 from qnet.report.map import network
@@ -47,6 +49,8 @@ ROWS_SHOWN = 20
 
 def page(case: Case, port: str | None = None) -> str:
     """Write the page. `port` is the one whose cycles or gates are shown, by default the fullest."""
+    if case.proof.findings:
+        case = replace(case, plan=drawable(case.topology, case.profile, case.plan))
     chosen = _chosen_port(case, port)
     map_, panels = network(case)
     return _template().render(

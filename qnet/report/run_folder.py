@@ -109,8 +109,8 @@ def read_run(folder: Path) -> Run:
         raise InputError(problems)
     scenario = load(str(folder / TRAFFIC), topology=str(folder / TOPOLOGY), settings=settings)
     changes = {"duration_ps": record.duration_ps, "seed": record.seed}
-    simulation = scenario.profile.simulation.model_copy(update=changes)
-    profile = scenario.profile.model_copy(update={"simulation": simulation})
+    simulation = scenario.profile.simulation.replace(**changes)
+    profile = scenario.profile.replace(simulation=simulation)
     observation = read_observation(str(folder / "observation.json"))
     notes = _notes(folder, record, settings)
     return Run(replace(scenario, profile=profile), plan, observation, notes)

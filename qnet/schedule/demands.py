@@ -125,7 +125,7 @@ def place_demands(
             if barred and made.reason is not None:
                 ends = pairs[made.name]
                 reason = made.reason + ways.why_barred(frame, *ends)
-                plans[made.name] = made.model_copy(update={"reason": reason})
+                plans[made.name] = made.replace(reason=reason)
             for part in made.parts:
                 for name in part.ports:
                     number = topology.port_by_name[name].number

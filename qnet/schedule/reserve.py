@@ -456,7 +456,7 @@ class _Book:
                 if row in reduced:
                     why = self._room.why_not(self._book.asked, row)
                     reason = f"one path left; {why or 'there was no room for two'}"
-                    plans[stream.name] = plan.model_copy(update={"reason": reason})
+                    plans[stream.name] = plan.replace(reason=reason)
         return plans
 
     def mean_bps(self) -> list[int]:

@@ -272,7 +272,7 @@ def _behind_gates(routes: Routes, stream: Stream, plan: StreamPlan) -> StreamPla
     else:
         found = routes.candidate(stream.talker, stream.listener, 0) is not None
     what = "its routes use ports with gates, and cycles need ports without"
-    return plan.model_copy(update={"reason": what}) if found else plan
+    return plan.replace(reason=what) if found else plan
 
 
 def _placed_bps(

@@ -360,7 +360,7 @@ class _Replay:
         if met is not None and met.row[k.FATE] == k.PASSED_ON:
             left_ps = hops[-1].ended_ps + hops[-1].propagation_ps
             damper = {"damper_ps": met.row[k.REACHED] - left_ps, "reached_ps": met.row[k.REACHED]}
-            hops[-1] = hops[-1].model_copy(update=damper)
+            hops[-1] = hops[-1].replace(**damper)
         return Journey(
             name=owner.name,
             service=what.service,

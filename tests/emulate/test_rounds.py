@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -21,6 +24,13 @@ LABEL = bytes.fromhex("8847 00011140")
 
 def framed(data: bytes) -> bytes:
     return len(data).to_bytes(2, "big") + data
+
+
+def until(count: Callable[[], int], due: int) -> None:
+    """Ask again and again; a frame that is lost is a failure, not a run without an end."""
+    end = time.monotonic() + 60
+    while count() < due:
+        assert time.monotonic() < end, "a frame never came"
 
 
 def ask_twice(control: socket.socket) -> int:
@@ -49,8 +59,7 @@ def test_after_a_turn_what_was_counted_is_in_the_socket() -> None:
             far.setblocking(False)
             for number in range(1, 501):
                 near.sendall(framed(ADDRESSES + b"\x08\x00" + PACKET))
-                while ask_twice(control) < number:
-                    pass
+                until(partial(ask_twice, control), number)
                 running.turn()
                 assert far.recv(1 << 16)
 
@@ -64,8 +73,7 @@ def test_frames_for_one_port_are_there_when_a_turn_brings_no_more() -> None:
             far.setblocking(False)
             for burst in range(1, 21):
                 near.sendall(OUTSTANDING * frame)
-                while running.frames_seen() < burst * OUTSTANDING:
-                    pass
+                until(running.frames_seen, burst * OUTSTANDING)
                 out = b""
                 running.turn()
                 while more := arrived(far):
@@ -90,8 +98,7 @@ def test_a_frame_that_is_looked_up_twice_is_counted_once() -> None:
         with running.connect("p1") as near, running.connect("p2") as far:
             for number in range(1, 11):
                 near.sendall(framed(ADDRESSES + LABEL + PACKET))
-                while running.frames_seen() < number:
-                    pass
+                until(running.frames_seen, number)
                 running.turn()
                 assert len(far.recv(1 << 16)) == 2 + len(ADDRESSES) + 2 + len(PACKET)
                 assert running.frames_seen() == number

@@ -11,6 +11,7 @@ import pytest
 
 from qnet.errors import Infeasible, InputError
 from qnet.model.read import read_topology
+from qnet.schedule.cycles.ways import FAILURES_KEPT, Pair, WayTable
 from qnet.schedule.online import Scheduler
 
 TOPOLOGY = read_topology("zheng-qing-ha")
@@ -80,3 +81,28 @@ def test_the_same_bytes_at_one_and_two_threads(tmp_path: Path) -> None:
             env={**os.environ, "NUMBA_NUM_THREADS": threads, "PYTHONHASHSEED": threads},
         )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_failures_of_long_ago_are_forgotten() -> None:
+    """A service of months sees more pairs of cuts than it can remember, and some of them again."""
+    table = WayTable(TOPOLOGY)
+    wanted = np.array([table.number_of(Pair("zhengzhou", "hami", 2))])
+    ports = range(len(TOPOLOGY.ports))
+
+    def fail_all() -> list[tuple[int, int]]:
+        found = []
+        for port in ports:
+            table.fail([port])
+            _, pairs = table.arrays(wanted)
+            found.append((int(pairs.low[0]), int(pairs.high[0])))
+        return found
+
+    first = fail_all()
+    ways = len(table.ways)
+    assert len(ports) > 3 * FAILURES_KEPT
+    assert fail_all() == first, "the same failure has the same ways again"
+    assert len(table.ways) == ways
+    assert len(table._routes) <= FAILURES_KEPT
+    assert len(table._range) <= FAILURES_KEPT
+    table.fail([])
+    assert table.arrays(wanted)[1].high[0] > 0

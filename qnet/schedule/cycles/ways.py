@@ -20,6 +20,9 @@ from qnet.schedule.kernels import Int64s
 from qnet.schedule.routes import Edge, Route, Routes
 from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
 
+FAILURES_KEPT = 8
+"""Failures whose routes are remembered, beside the network as it is whole."""
+
 
 class Pair(NamedTuple):
     """Two nodes, and how many disjoint paths are wanted between them."""
@@ -62,6 +65,7 @@ class WayTable:
         self._margin: dict[tuple[int, int], int] = {}
         self._number: dict[Way, int] = {}
         self._range: dict[tuple[frozenset[int], int], tuple[int, int]] = {}
+        self._stretch: dict[tuple[Way, ...], tuple[int, int]] = {}
         self.pair_number: dict[Pair, int] = {}
         self.pairs: list[Pair] = []
         self.ways: list[Way] = []
@@ -96,8 +100,15 @@ class WayTable:
         """From now on offer ways around the ports that are down."""
         self._down = frozenset(ports)
         self._pair_arrays = _no_pairs()
-        if self._down not in self._routes:
-            self._routes[self._down] = Routes(self._topology, self._down)
+        known = self._routes.pop(self._down, None)
+        self._routes[self._down] = known or Routes(self._topology, self._down)
+        while len(self._routes) > FAILURES_KEPT:
+            self._forget(next(down for down in self._routes if down))
+
+    def _forget(self, down: frozenset[int]) -> None:
+        """Forget what a failure was answered with; its ways keep their numbers."""
+        del self._routes[down]
+        self._range = {key: value for key, value in self._range.items() if key[0] != down}
 
     def arrays(self, wanted: NDArray[np.integer[Any]]) -> tuple[Ways, Pairs]:
         """Return all ways for the kernels, and which of them each of the wanted pairs may use."""
@@ -118,12 +129,14 @@ class WayTable:
         """
         key = (self._down, number)
         if key not in self._range:
-            found = list(self._find(number, self.routes))
-            low = len(self.ways)
-            for way in found:
-                self._number.setdefault(way, len(self.ways))
-                self._append(way)
-            self._range[key] = (low, len(self.ways))
+            found = tuple(self._find(number, self.routes))
+            if found not in self._stretch:
+                low = len(self.ways)
+                for way in found:
+                    self._number.setdefault(way, len(self.ways))
+                    self._append(way)
+                self._stretch[found] = (low, len(self.ways))
+            self._range[key] = self._stretch[found]
         return self._range[key]
 
     def _append(self, way: Way) -> None:

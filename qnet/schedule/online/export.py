@@ -41,7 +41,7 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
     profile = Profile.model_construct(
         title="streams of a scheduler",
         topology=topology_name,
-        classes=(RESERVED.model_copy(update={"mechanism": "csqf" if waits else "tcqf"}),),
+        classes=(RESERVED.replace(mechanism="csqf" if waits else "tcqf"),),
         streams=tuple(streams),
     )
     plan = Plan(

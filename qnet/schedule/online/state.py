@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import InputError, Problem
+from qnet.model.consistency import HYPERCYCLE_HIGHEST
 from qnet.model.read import read_bytes
 from qnet.model.topology import Topology
 from qnet.model.write import to_json, write_bytes
@@ -26,6 +27,7 @@ from qnet.schedule.cycles.kernels import Book, Requests
 from qnet.schedule.cycles.room import ASKED_KINDS, empty_book, widen
 from qnet.schedule.cycles.ways import Hop, Pair, Way
 from qnet.schedule.online.kernels import BLOCK, Vacancy
+from qnet.units import TIME
 
 MAGIC = b"qnet-scheduler-state 2\n"
 BYTES_MOST = 2**33
@@ -139,12 +141,14 @@ def load(path: Path | str, topology: Topology) -> Saved:
         refuse(path, "is damaged: its content does not have the SHA-256 that it states")
     line, _, columns = body.partition(b"\n")
     try:
-        saved = _parse(json.loads(line), columns)
-    except (ValueError, KeyError, TypeError) as error:
+        header = json.loads(line)
+        saved = _parse(header, columns)
+        fault = next(_faults(saved, topology), None)
+        network = header["topology_sha256"]
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         refuse(path, f"cannot be read: {error}")
-    if json.loads(line)["topology_sha256"] != _hash(topology):
+    if network != _hash(topology):
         refuse(path, "was saved for another network")
-    fault = next(_faults(saved, topology), None)
     if fault is not None:
         refuse(path, fault)
     rows = (len(saved.book.way) // BLOCK + 1) * BLOCK
@@ -153,6 +157,8 @@ def load(path: Path | str, topology: Topology) -> Saved:
 
 def _parse(header: Any, columns: bytes) -> Saved:
     rows, width = int(header["rows"]), int(header["width"])
+    if rows < 0 or width < 1 or rows * width > len(columns):
+        raise ValueError(f"{rows} rows of {width} columns, and {len(columns)} bytes of them")
     book = empty_book(rows, width, bool(header["waits"]))
     start = 0
     for column, kind in zip(_columns(book), KINDS, strict=True):
@@ -181,6 +187,7 @@ def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
     """Say what in a file cannot be, before anything trusts its numbers."""
     book, asked = saved.book, saved.book.asked
     used = book.way >= 0
+    yield from _head_faults(saved, topology)
     for way in saved.ways:
         if not (0 <= way.pair < len(saved.pairs) and way.hops):
             yield "has a way without hops or ends"
@@ -207,6 +214,25 @@ def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
     wires = book.wires[used]
     if ((wires < 0) | (wires >= choices[book.way[used]])).any():
         yield "has a stream on a wire that its way does not have"
+
+
+def _head_faults(saved: Saved, topology: Topology) -> Iterator[str]:
+    """Say what in the head of a file cannot be."""
+    numbers = [saved.hypercycle, saved.other_frame_bytes]
+    numbers += [number for way in saved.ways for number in (way.pair, way.latency_ps_max)]
+    numbers += [
+        number for way in saved.ways for hop in way.hops for number in (*hop[:4], *hop.ports)
+    ]
+    if any(type(number) is not int or abs(number) > TIME.highest for number in numbers):
+        yield "has a number that is none, or out of range"
+    if not 1 <= saved.hypercycle <= HYPERCYCLE_HIGHEST or saved.other_frame_bytes < 0:
+        yield "has a hypercycle that cannot be"
+    names = topology.node_by_name
+    if any(
+        pair.talker not in names or pair.listener not in names or pair.paths not in (1, 2)
+        for pair in saved.pairs
+    ):
+        yield "has a pair of nodes that the network does not have"
 
 
 def _hash(topology: Topology) -> str:

@@ -106,7 +106,7 @@ def schedule_gated(
     plans.update(case.admitted(made.cycle_ps, kept))
     by_name = {plan.name: plan for plan in made.streams}
     lists = gate_lists(
-        problem.model_copy(update={"streams": tuple(one.gate for one, _ in kept)}),
+        problem.replace(streams=tuple(one.gate for one, _ in kept)),
         tuple(by_name[one.gate.name] for one, _ in kept),
         made.cycle_ps,
     )
@@ -272,14 +272,12 @@ class _Case:
             rank=stream.rank,
         )
         if stream.paths == 1:
-            return [gate.model_copy(update={"routes": self._wires(stream, turn)})]
+            return [gate.replace(routes=self._wires(stream, turn))]
         pair = self._pair(gate)
         if pair is None:
             return []
         return [
-            gate.model_copy(
-                update={"name": f"{stream.name}/{copy + 1}", "routes": self._ways([route], turn)}
-            )
+            gate.replace(name=f"{stream.name}/{copy + 1}", routes=self._ways([route], turn))
             for copy, route in enumerate(pair)
         ]
 
@@ -396,7 +394,7 @@ class _Case:
             tuple(start - phase + lift_ps for phase, start in zip(phases, frame, strict=True))
             for frame in plan.starts_ps
         )
-        return plan.model_copy(update={"starts_ps": starts})
+        return plan.replace(starts_ps=starts)
 
     def _beyond_reservable(
         self, kept: Sequence[_Kept], reasons: Mapping[str, str]

@@ -410,7 +410,7 @@ def _with_reasons(
                 f"port {problem.ports[longest].name}: its gate list holds {holds} entries; where a "
                 f"gap and a queue were found it would need {needed}, counting every window"
             )
-            yield plan.model_copy(update={"reason": reason})
+            yield plan.replace(reason=reason)
             continue
         fullest = []
         for route in choice.routes:
@@ -430,7 +430,7 @@ def _with_reasons(
         if port in bounds.overloaded_ports:
             whole = _percent(bounds.overloaded_ports[port])
             reason += f"; those that cannot avoid it need {whole} of it"
-        yield plan.model_copy(update={"reason": reason})
+        yield plan.replace(reason=reason)
 
 
 def _percent(share: Fraction) -> str:
