@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qnet.cli.door import main
+from qnet.cli.door import NOT_KNOWN, main
 from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.stages import check_out, load_scenario, progress_bar
@@ -38,7 +38,10 @@ def gates(
     output: Path | None,
     plan_file: str | None,
 ) -> None:
-    """Schedule 802.1Qbv gates for a problem and judge the result; exit 1 if a stream is left out.
+    """Schedule 802.1Qbv gates for a problem and judge the result.
+
+    Exit 1 if the plan breaks a rule or no plan can hold all streams, 4 if neither a plan for all
+    was found nor that there is none.
 
     PROBLEM is a file from 'qnet import tsnkit'. A plan that another program made comes from
     'qnet import tsnkit-schedule'.
@@ -46,7 +49,7 @@ def gates(
     from qnet.check.gates import check_gates
     from qnet.model.read import read_gate_plan, read_gate_problem
     from qnet.model.write import to_json, write_text
-    from qnet.report.gates import gate_plan_lines
+    from qnet.report.gates import gate_plan_lines, gate_plan_outcome
 
     problem = read_gate_problem(problem_file)
     if plan_file is not None:
@@ -57,14 +60,15 @@ def gates(
         with progress_bar("gates"):
             made = schedule_gates(problem, seed=seed, routes=routes)
     proof = check_gates(problem, made)
+    outcome = gate_plan_outcome(made, proof, given=plan_file is not None)
     if output is not None:
         write_text(output, to_json(made))
     if as_json:
         say_json_text(to_json(made))
     else:
-        say("\n".join(gate_plan_lines(problem, made, proof)))
-    if proof.findings or not made.complete:
-        sys.exit(1)
+        say("\n".join(gate_plan_lines(problem, made, proof, outcome)))
+    if outcome != "pass":
+        sys.exit(1 if outcome == "fail" else NOT_KNOWN)
 
 
 @main.group("import")

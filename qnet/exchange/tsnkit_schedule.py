@@ -392,9 +392,13 @@ def _gate_lists(problem: GateProblem, windows: Windows, cycle_ps: int) -> list[G
         changes: dict[int, int] = {0: 0, cycle_ps: 0}
         for queue in range(port.queues):
             for start, end in windows.get((port.name, queue), []):
-                # Windows of one queue never touch: no two changes of one gate fall together.
-                changes[start] = changes.get(start, 0) ^ 1 << queue
-                changes[end] = changes.get(end, 0) ^ 1 << queue
+                # A list counts from the port's phase on. Where two windows touch there, both
+                # changes of the gate fall together and it stays open.
+                low = (start - port.phase_ps) % cycle_ps
+                high = low + end - start
+                pieces = [(low, min(high, cycle_ps)), (0, max(high - cycle_ps, 0))]
+                for edge in (edge for piece in pieces for edge in piece):
+                    changes[edge] = changes.get(edge, 0) ^ 1 << queue
         states, entries = 0, []
         for low, high in pairwise(sorted(changes)):
             states ^= changes[low]

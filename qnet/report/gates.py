@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from qnet.model.gates import GatePlan, GateProblem, GateProof
+from qnet.model.verdict import Outcome
+from qnet.report.text import OUTCOME_WORD
 from qnet.units import TIME, format_quantity
 
 REFUSED_SHOWN = 10
 
 
-def gate_plan_lines(problem: GateProblem, plan: GatePlan, proof: GateProof) -> list[str]:
+def gate_plan_outcome(plan: GatePlan, proof: GateProof, *, given: bool) -> Outcome:
+    """Return whether all streams are served: not known where neither a plan nor a proof was found.
+
+    A `given` plan that leaves streams out does not serve them.
+    """
+    if proof.findings:
+        return "fail"
+    if plan.complete:
+        return "pass"
+    return "fail" if given or plan.proof is not None else "unknown"
+
+
+def gate_plan_lines(
+    problem: GateProblem, plan: GatePlan, proof: GateProof, outcome: Outcome
+) -> list[str]:
     """Say first whether all is well, then what was proven, then who is left out and why."""
     refused = [made for made in plan.streams if made.status == "refused"]
     placed = len(plan.streams) - len(refused)
-    verdict = "FAIL" if refused or proof.findings else "PASS"
     lines = [
-        f"{verdict}: {placed} of {len(plan.streams)} streams scheduled, "
+        f"{OUTCOME_WORD[outcome]}: {placed} of {len(plan.streams)} streams scheduled, "
         f"cycle {format_quantity(TIME, plan.cycle_ps)}, seed {plan.seed}"
     ]
+    if outcome == "unknown":
+        lines.append("neither a plan for all nor a proof was found; try another '--seed'")
     if plan.proof is not None:
         lines.append(f"no plan can hold them all: {plan.proof}")
         if plan.bound is not None:

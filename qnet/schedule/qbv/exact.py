@@ -30,8 +30,11 @@ STARTS_MAX = 160
 WAYS_MAX = 4096
 """Choices of routes and queues for all streams together."""
 
-WORK_MAX = 6 * 10**8
+WORK_MAX = 5 * 10**8
 """Differences that are looked at, some thousand more for each look; a few seconds."""
+
+SECOND_WORK_MAX = 2 * 10**8
+"""The same for the second attempt, which decides the pairs in another order."""
 
 LOOK = 4000
 
@@ -66,8 +69,21 @@ def is_small(problem: GateProblem, cycle_ps: int, choices: Sequence[Choice]) -> 
 
 
 def search(problem: GateProblem, cycle_ps: int, choices: Sequence[Choice]) -> Answer:
-    """Try every choice of routes and queues, the likeliest first."""
-    work = [WORK_MAX]
+    """Try every choice of routes and queues, the likeliest first, in two orders of decisions."""
+    answer = _search(problem, cycle_ps, choices, [WORK_MAX], dearest=True)
+    if answer.placed is None and not answer.impossible:
+        answer = _search(problem, cycle_ps, choices, [SECOND_WORK_MAX], dearest=False)
+    return answer
+
+
+def _search(
+    problem: GateProblem,
+    cycle_ps: int,
+    choices: Sequence[Choice],
+    work: list[int],
+    *,
+    dearest: bool,
+) -> Answer:
     sure = all(choice.complete for choice in choices)
     times = Times(problem)
     count = 0
@@ -83,7 +99,7 @@ def search(problem: GateProblem, cycle_ps: int, choices: Sequence[Choice]) -> An
             if queues is None:
                 continue
             way = _Way(problem, times, cycle_ps, choices, routes, queues)
-            placed = way.search(work)
+            placed = way.search(work, dearest=dearest)
             if placed is not None:
                 return Answer(placed, impossible=False)
             if work[0] <= 0:
@@ -236,15 +252,19 @@ class _Way:
         self._gap = table[:, 3] - table[:, 5]
         self._back = table[:, 7] - table[:, 1]
 
-    def search(self, work: list[int]) -> tuple[Placed, ...] | None:
-        """Return a plan, or None when there is none or the work is used up."""
+    def search(self, work: list[int], *, dearest: bool) -> tuple[Placed, ...] | None:
+        """Return a plan, or None when there is none or the work is used up.
+
+        Of pairs with as many alternatives that one is decided first whose second best is dearest,
+        or else the one that is nearest to being right.
+        """
         least = self._closed(work)
         stack = [] if least is None else [least]
         while stack and work[0] > 0:
             decided = self._decided(stack.pop(), work)
             if decided is None:
                 continue
-            children = self._children(decided)
+            children = self._children(decided, dearest=dearest)
             if children is None:
                 return self._placed(decided[0])
             for edges in reversed(children):
@@ -315,7 +335,7 @@ class _Way:
             ),
         ]
 
-    def _children(self, least: Int64s) -> list[list[tuple[int, int, int]]] | None:
+    def _children(self, least: Int64s, *, dearest: bool) -> list[list[tuple[int, int, int]]] | None:
         """Return the alternatives of what the earliest times break; None if nothing is broken."""
         times = least[0]
         ahead = times[self._other_begin] - times[self._end] - self._gap
@@ -326,14 +346,24 @@ class _Way:
         if not broken.size:
             return self._steadier(times)
         low, high = self._turns(least)
-        # What is nearly right is settled by the least shift, and the rest is seen sooner.
-        pair = min(broken.tolist(), key=lambda one: (int(high[one] - low[one]), -int(slack[one])))
+        fewest = int((high - low)[broken].min())
+        ranked = []
+        for pair in broken[(high - low)[broken] == fewest].tolist():
+            ways = self._alternatives(times, pair, range(int(low[pair]), int(high[pair]) + 1))
+            dear = ways[0][0] - ways[1][0] if fewest else 0
+            ranked.append((dear if dearest else -int(slack[pair]), pair, ways))
+        return [edges for _, _, edges in min(ranked)[2]]
+
+    def _alternatives(
+        self, times: Int64s, pair: int, turns: Sequence[int]
+    ) -> list[tuple[int, int, list[tuple[int, int, int]]]]:
+        """Return what each alternative moves, its cycles between, and what it asks, in order."""
         ways = []
-        for number in range(int(low[pair]), int(high[pair]) + 1):
-            edges = self._edges(pair, number)
+        for turn in turns:
+            edges = self._edges(pair, turn)
             moved = sum(max(apart - int(times[far] - times[near]), 0) for near, far, apart in edges)
-            ways.append((moved, number, edges))
-        return [edges for _, _, edges in sorted(ways)]
+            ways.append((moved, turn, edges))
+        return sorted(ways)
 
     def _steadier(self, times: Int64s) -> list[list[tuple[int, int, int]]] | None:
         """Return the alternatives where a latency varies too much: all below a bound, or above."""
