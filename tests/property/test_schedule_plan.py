@@ -9,6 +9,7 @@ from qnet.check.plan import prove
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
+from tests.refusals import why_false
 
 NODES = ("a", "b", "c", "d", "e")
 
@@ -118,10 +119,13 @@ def test_every_plan_is_proven(topology: Topology, profile: Profile) -> None:
     proof = prove(topology, profile, plan)
     # What reserves nothing may ask for more than its ports have.
     assert {one.rule for one in proof.findings} <= {"overload"}
+    plain = {one.name for one in profile.every_stream if not profile.is_reserved(one)}
     for one, bound in zip(plan.streams, proof.streams, strict=True):
         if one.status != "routed":  # nothing is promised of these, some are bounded all the same
             assert (one.status == "admitted") == (bound.latency_ps_max is not None)
         assert (one.status == "refused") == (one.reason is not None)
+        if one.status == "refused" and bound.name not in plain:
+            assert why_false(topology, profile, plan, one.name) is None
     for demand in plan.demands:
         assert (demand.placed_bps < demand.rate_bps) == (demand.reason is not None)
     for site in plan.egress:
