@@ -108,7 +108,7 @@ def run(
     check_port(scenario, port)
     check_out(out)
     check_measure(out, simulation["measure"], simulation["trace"])
-    traced = simulation["trace"], simulation["trace_frames"]
+    traced = simulation["trace"], simulation["trace_frames"], simulation["at_most"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         plan = make_plan(scenario, search=searching(scenario, budget, rounds))
         proof = make_proof(scenario, plan)
@@ -246,7 +246,7 @@ def simulate(
     check_port(scenario, port)
     check_out(out)
     check_measure(out, simulation["measure"], simulation["trace"])
-    traced = simulation["trace"], simulation["trace_frames"]
+    traced = simulation["trace"], simulation["trace_frames"], simulation["at_most"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
         proof = make_proof(scenario, given)

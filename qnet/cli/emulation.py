@@ -229,7 +229,7 @@ def emulate(
 
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
-    observation = observe(scenario, plan, options["threads"])
+    observation = observe(scenario, plan, options["threads"], at_most=options["at_most"])
     witnesses = (scenario, plan, proof, observation, sample)
     settle_s = SETTLE_S if given["settle"] is None else given["settle"]
     if tier == "mininet":
@@ -247,9 +247,9 @@ def emulate(
 
 def _only_simulated(judged: str) -> Iterator[tuple[str, object, bool, str]]:
     """Give what a simulation alone heeds, as `_check_heeded` wants it."""
-    for name in ("duration", "seed", "threads"):
+    for name in ("duration", "seed", "threads", "at_most"):
         words = "reach sends frames of its own and simulates nothing; goes with --against plan"
-        yield f"--{name}", _chose(name), judged != "reach", words
+        yield f"--{name.replace('_', '-')}", _chose(name), judged != "reach", words
     for name in ("measure", "trace", "trace_frames", "checkpoint", "every", "resume"):
         words = "nothing of an emulation; goes with 'qnet run' and 'qnet simulate'"
         yield f"--{name.replace('_', '-')}", _chose(name), False, words

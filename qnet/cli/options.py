@@ -88,6 +88,12 @@ def simulation_options(command: Command) -> Command:
             metavar="FILE",
             help="Keep the run there, to go on from with --resume after whatever may happen.",
         ),
+        click.option(
+            "--at-most",
+            type=click.IntRange(1, WHOLE_HIGHEST),
+            metavar="FRAME-HOPS",
+            help="Do not begin to simulate more than this: frames times the ports they leave.",
+        ),
         click.option("--threads", type=click.IntRange(1, 4096), help="Threads; default all cores."),
         click.option("--seed", type=click.IntRange(0, WHOLE_HIGHEST), help="Another seed."),
         click.option("--duration", metavar="TIME", help="Another network time, such as 5ms."),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qnet.cli.door import NOT_KNOWN, cannot_be_written
 from qnet.cli.output import say, say_json
 from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
+from qnet.units import ceil_div, show_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from qnet.report.case import Case
     from qnet.schedule.repair.search import Search
     from qnet.simulate.checkpoint import Checkpoint
+    from qnet.simulate.run import Extent
 
 
 def load_scenario(
@@ -230,8 +232,12 @@ def observe(
     keep: Checkpoint | None = None,
     trace: Path | None = None,
     trace_frames: int = 0,
+    at_most: int | None = None,
 ) -> Observation:
-    """Simulate a plan, and write its first frames to a trace where one is wanted."""
+    """Simulate a plan, and write its first frames to a trace where one is wanted.
+
+    A run that will take long is announced; one of more than `at_most` frame-hops is not begun.
+    """
     from qnet.report.trace import write_trace
     from qnet.simulate.run import simulate
     from qnet.simulate.tracing import Recorder
@@ -246,11 +252,31 @@ def observe(
             progress=show,
             checkpoint=keep,
             recorder=recorder,
+            announce=lambda extent: _announce(extent, at_most),
         )
     if trace is not None and recorder is not None:
         recording = recorder.recording()
         write_trace(trace, scenario.topology, scenario.profile, plan, recording)
     return observation
+
+
+LONG_S, LARGE_BYTES = 60, 10**9
+"""A run that may take more than this of a core, or of memory for its clocks, is announced."""
+
+
+def _announce(extent: Extent, at_most: int | None) -> None:
+    """Say of a long run how large it is; refuse one that is larger than allowed."""
+    if at_most is not None and extent.frame_hops > at_most:
+        what = f"the run has some {extent.frame_hops:,} frame-hops, {at_most:,} are allowed"
+        why = f"{what}; shorten it with --duration, or allow more"
+        raise InputError([Problem("--at-most", 0, 0, "", why)])
+    if extent.cpu_s >= LONG_S or extent.memory_bytes >= LARGE_BYTES:
+        _console().print(
+            f"simulate: some {extent.frames:,} frames, {extent.frame_hops:,} frame-hops; about "
+            f"{ceil_div(extent.cpu_s, LONG_S)} min of a core and {show_size(extent.memory_bytes)} "
+            "of memory or more; --duration makes it shorter, --at-most sets a limit",
+            highlight=False,
+        )
 
 
 def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:

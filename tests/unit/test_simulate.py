@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qnet.cli import stages
+from qnet.errors import InputError
 from qnet.kernel import highest_bit, zeros
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
@@ -263,6 +265,34 @@ def test_same_bytes_at_one_thread_and_two_and_with_little_room(
 
     monkeypatch.setattr(run, "build", tight)
     assert one == simulate(*case, threads=2).model_dump_json()
+
+
+def test_a_run_says_how_large_it_will_be_before_it_begins() -> None:
+    said: list[run.Extent] = []
+    case = _busy_case("3ms")
+    seen = simulate(*case, announce=said.append)
+    (extent,) = said
+    assert extent.frames == pytest.approx(seen.frames, rel=0.05)
+    # Frames that find no room are counted at the ports that they do not leave.
+    assert seen.frame_hops <= 1.05 * extent.frame_hops < 2 * seen.frame_hops
+
+    def refuse(extent: run.Extent) -> None:
+        raise ValueError(extent)
+
+    endless = case[1].simulation.model_copy(update={"duration_ps": 10**17})
+    long = case[1].model_copy(update={"simulation": endless})
+    with pytest.raises(ValueError, match="Extent"):  # at once, with nothing laid out
+        simulate(case[0], long, case[2], announce=refuse)
+
+
+def test_a_long_run_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    stages._announce(run.Extent(10, 30, 1, 10**6), 30)
+    assert capsys.readouterr().err == ""
+    stages._announce(run.Extent(10**9, 3 * 10**9, 150, 10**6), None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1,000,000,000 frames, 3,000,000,000 frame-hops; about 3 min of a core" in said
+    with pytest.raises(InputError):
+        stages._announce(run.Extent(10, 31, 1, 10**6), 30)
 
 
 def test_every_frame_is_accounted_for() -> None:
