@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from qnet.check.findings import Findings, exact_number, exact_rate, exact_time, is_sane, quoted
 from qnet.model.gates import ENTRY_BYTES, HELD, GateEntry
-from qnet.model.plan import Plan, StreamPlan
+from qnet.model.plan import QUEUES_MOST, Plan, StreamPlan
 from qnet.model.topology import Node, Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
 from qnet.units import PS_PER_NS, PS_PER_S, ceil_div, last_bit_ps, serialisation_ps
@@ -120,6 +120,9 @@ def gated_stream(
             findings.add("inputs", stream.name, "a time beyond all sense; ignored")
             continue
         nodes = [topology.node_by_name[port.source] for port in ports]
+        if any(not 0 <= queue < QUEUES_MOST for queue in path.queues):
+            findings.add("inputs", stream.name, "has a queue that no port has")
+            continue
         hop_list = tuple(GateHop(*hop) for hop in zip(ports, nodes, path.queues, strict=True))
         paths.append(GatedPath(hop_list, path.starts_ps))
     if findings.total > before:

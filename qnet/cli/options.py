@@ -80,7 +80,9 @@ def simulation_options(command: Command) -> Command:
         ),
         click.option("--resume", is_flag=True, help="Go on from the checkpoint, if there is one."),
         click.option(
-            "--every", metavar="TIME", help="Network time between checkpoints; default a tenth."
+            "--every",
+            metavar="TIME",
+            help="Network time between checkpoints; default a tenth, at least a thousandth.",
         ),
         click.option(
             "--checkpoint",

@@ -10,6 +10,9 @@ from qnet.model.fields import Noun
 from qnet.model.gates import GateList
 from qnet.units import PPB, show_rate, show_time
 
+QUEUES_MOST = 8
+"""Queues of a port (IEEE Std 802.1Q clause 8.6.6)."""
+
 
 class PathPlan(Noun):
     """One route of a stream and, when reserved, the cycle it uses at each of its ports.
@@ -239,7 +242,8 @@ class Plan(Noun):
         for entry in self.streams:
             for path in entry.paths:
                 for port, queue in zip(path.ports, path.queues, strict=False):
-                    used[port] = used.get(port, 0) | 1 << queue
+                    if 0 <= queue < QUEUES_MOST:  # nothing in a plan is believed
+                        used[port] = used.get(port, 0) | 1 << queue
         shares = {}
         for made in self.gates:
             whole_ps = max(sum(one.interval_ps for one in made.entries), 1)

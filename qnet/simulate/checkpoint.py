@@ -31,8 +31,8 @@ Ints = NDArray[np.int64]
 HASH = "hash"
 """The array that tells whether all others are as they were written."""
 
-SAVES = 10
-"""Checkpoints of a run, where no time between them is given."""
+SAVES, SAVES_MOST = 10, 1000
+"""Checkpoints of a run: where no time between them is given, and whatever time is given."""
 
 SAME = {
     "version": "qnet's version",
@@ -51,10 +51,10 @@ SAME = {
 class Checkpoint:
     """Where a run is kept, and when.
 
-    `every_ps` is network time between two saves; None is a tenth of the run. With `resume` the
-    run goes on from the file, if there is one. `asked` is looked at every fraction of a second:
-    when it says yes, the run is saved and ends with Interrupted. `failed` is told when the file
-    cannot be written; the run goes on, and the file is the last one that could.
+    `every_ps` is network time between two saves, a thousandth of the run at least; None is a tenth.
+    With `resume` the run goes on from the file, if there is one. `asked` is looked at every
+    fraction of a second: when it says yes, the run is saved and ends with Interrupted. `failed` is
+    told when the file cannot be written; the run goes on, and the file is the last one that could.
     """
 
     path: Path
@@ -80,7 +80,9 @@ class Keeper:
         # Ports hold their frames in another way while a trace is written.
         self.about["trace"] = "none" if recorder is None else f"{recorder.frames} frames"
         self.end_ps = profile.simulation.duration_ps
-        self.every_ps = checkpoint.every_ps or max(self.end_ps // SAVES, 1)
+        # Saved oftener, a run would do nothing else.
+        every_ps = checkpoint.every_ps or self.end_ps // SAVES
+        self.every_ps = max(every_ps, self.end_ps // SAVES_MOST, 1)
         self.due_ps = self.every_ps
 
     def begin(self, course: Course) -> None:
