@@ -138,8 +138,11 @@ def unspoken(talks: Mapping[str, Talk], controller: str) -> str | None:
     return None
 
 
-def hung_up(talks: Mapping[str, Talk], controller: str) -> str | None:
-    """Say which switches have lost their connection and have none now, or None where none has."""
+def hung_up(talks: Mapping[str, Talk], controller: str, when: str = "") -> str | None:
+    """Say which switches have lost their connection and have none now, or None where none has.
+
+    `when` follows the names, as in 'after frame 7'.
+    """
     gone = {node: one for node, one in talks.items() if one.connections and not one.connected}
     if not gone:
         return None
@@ -150,7 +153,9 @@ def hung_up(talks: Mapping[str, Talk], controller: str) -> str | None:
         if any("refused" in one.failed for one in gone.values())
         else ""
     )
-    return f"the controller at {controller} closed the connections of {_names(gone)}{why}{again}"
+    after = f" {when}" if when else ""
+    closed = f"the controller at {controller} closed the connections of {_names(gone)}{after}"
+    return f"{closed}{why}{again}"
 
 
 def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
