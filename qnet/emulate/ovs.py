@@ -39,6 +39,11 @@ INSTALL = "apt-get install openvswitch-switch"
 READY_S = 20.0
 """Longest wait for a daemon or for one of its answers; it takes hundredths of a second."""
 
+REPEATS = 3
+"""So often a question is asked again when the switch takes no connection: seen at high load."""
+
+REFUSED = "failed to connect to socket"
+
 LOG_LINES_SHOWN = 8
 
 ADDRESS_BYTES = 108
@@ -224,10 +229,15 @@ class Ovs(Held):
     def ofctl(self, command: str, bridge: str, *arguments: str, stdin: str | None = None) -> str:
         """Run ovs-ofctl on a bridge's own socket, over OpenFlow 1.3 where the bridge speaks it."""
         version = "1.3" if "1.3" in self.versions else self.versions[-1]
-        target = f"unix:{bridge}.mgmt"
-        return self._run(
-            "ovs-ofctl", "-O", PROTOCOLS[version], command, target, *arguments, stdin=stdin
-        )
+        words = ("-O", PROTOCOLS[version], command, f"unix:{bridge}.mgmt", *arguments)
+        for _ in range(REPEATS if command.startswith("dump") else 0):
+            try:
+                return self._run("ovs-ofctl", *words, stdin=stdin)
+            except SwitchFailure as error:
+                if REFUSED not in str(error):
+                    raise
+            time.sleep(0.1)
+        return self._run("ovs-ofctl", *words, stdin=stdin)
 
     def dump(self, what: Literal["flows", "groups", "meters"], bridge: str) -> str:
         """Return the entries of a bridge in the words of ovs-ofctl, ports as numbers.

@@ -303,3 +303,29 @@ def test_a_real_switch_changes_over_when_a_port_goes_down(running: ovs.Ovs) -> N
             assert [(at, read_frame(out)) for at, out in found] == list(expected.copies)
     finally:
         probe.close()
+
+
+@pytest.mark.parametrize(("refusals", "good"), [(3, True), (4, False)])
+def test_a_question_is_asked_again_when_the_switch_takes_no_connection(
+    refusals: int, good: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def run(_: ovs.Ovs, name: str, *words: str, stdin: str | None) -> str:
+        asked.append(name)
+        if len(asked) <= refusals:
+            raise ovs.SwitchFailure(
+                "ovs-ofctl: br0.mgmt: failed to connect to socket (Broken pipe)"
+            )
+        return "answer"
+
+    monkeypatch.setattr(ovs.Ovs, "_run", run)
+    if good:
+        assert ovs.Ovs().dump("flows", "br0") == "answer"
+    else:
+        with pytest.raises(ovs.SwitchFailure, match="Broken pipe"):
+            ovs.Ovs().dump("flows", "br0")
+    asked.clear()
+    with pytest.raises(ovs.SwitchFailure, match="Broken pipe"):
+        ovs.Ovs().ofctl("add-flow", "br0", "actions=drop")
+    assert len(asked) == 1, "a change is not repeated"
