@@ -12,6 +12,7 @@ of the gate states is traffic class 7, in both, and a traffic class is a queue o
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import gcd
@@ -218,7 +219,7 @@ def taprio_lines(
                 for entry, operation in _operations(table.entries)
             ]
             lines.append(
-                f"tc qdisc replace dev {table.interface} parent root handle 100 taprio"
+                f"tc qdisc replace dev {_in_shell(table.interface)} parent root handle 100 taprio"
                 f" num_tc {table.queues} map {' '.join(map(str, mapped))}"
                 f" queues {' '.join(f'1@{queue}' for queue in classes)}"
                 f" base-time {base_ns + table.phase_ns} {' '.join(entries)} flags 0x2"
@@ -265,6 +266,11 @@ def _refuse(
     found = [Problem(name, 0, 0, table.port, text) for table in tables for text in faults(table)]
     if found:
         raise InputError(found)
+
+
+def _in_shell(name: str) -> str:
+    """Write a name as one word of a shell's line; it comes from a file, and could say anything."""
+    return shlex.quote("".join(one if one.isprintable() else "?" for one in name))
 
 
 def _by_node(tables: Iterable[GateTable]) -> dict[str, list[GateTable]]:

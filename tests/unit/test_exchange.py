@@ -13,10 +13,15 @@ from click.testing import CliRunner
 from qnet.check.gates import check_gates
 from qnet.cli import main
 from qnet.errors import Infeasible, InputError
-from qnet.exchange.bridges import gate_parameter_tables, tables_of_problem, taprio_lines
+from qnet.exchange.bridges import (
+    GateTable,
+    gate_parameter_tables,
+    tables_of_problem,
+    taprio_lines,
+)
 from qnet.exchange.tsnkit import read_problem, write_problem, write_schedule
 from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
-from qnet.model.gates import GatePlan, GateProblem
+from qnet.model.gates import GateEntry, GatePlan, GateProblem
 from qnet.model.plan import Plan
 from qnet.schedule.qbv.solve import schedule_gates
 from tests.taprio_rules import refused
@@ -390,3 +395,20 @@ def test_export_takes_the_options_of_a_scenario(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, words)
     assert "--set: set.json is a problem" in result.output
     assert "--topology: set.json is a problem" in result.output
+
+
+SAID_TO_A_SHELL = ["$(touch made)", "`touch made`", "x; touch made", "x\ntouch made", "'", "[b]/2*"]
+
+
+@pytest.mark.parametrize("name", SAID_TO_A_SHELL)
+def test_a_name_is_one_word_to_the_shell(name: str, tmp_path: Path) -> None:
+    entries = [GateEntry(500 * 10**6, 1), GateEntry(500 * 10**6, 2)]
+    table = GateTable("a->b", "a", f"to-{name}", 10**9, 8, 10**9, 0, entries)
+    (text,) = taprio_lines([table]).values()
+    assert len(text.splitlines()) == 1
+    script = 'tc() { printf "%s" "$4"; };\n' + text
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("to-" + name.replace("\n", "?"), "")
+    assert list(tmp_path.iterdir()) == []
