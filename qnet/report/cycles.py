@@ -72,24 +72,35 @@ def cycles(case: Case, name: str) -> Cycles:
 def _reserved(case: Case, name: str) -> dict[str, list[int]]:
     """Return the bytes on the wire in each cycle, by service; small services go together."""
     hypercycle = case.plan.hypercycle
-    rows: dict[str, list[int]] = {}
+    uses: dict[str, list[tuple[int, int, int]]] = {}
     for planned in case.plan.streams:
         for path in planned.paths:
             for port, cycle in zip(path.ports, path.cycles, strict=False):
-                if port != name:
-                    continue
-                stream = case.stream_by_name[planned.name]
-                period = max(stream.interval_ps // case.plan.cycle_ps, 1)
-                row = rows.setdefault(stream.service, [0] * hypercycle)
-                for turn in range(cycle % period, hypercycle, period):
-                    row[turn] += interval_bytes(stream)
-    largest = sorted(rows, key=lambda service: (-sum(rows[service]), service))
-    if len(largest) <= COLOURS:
-        return {service: rows[service] for service in largest}
-    kept = {service: rows[service] for service in largest[: COLOURS - 1]}
-    rest = [rows[service] for service in largest[COLOURS - 1 :]]
-    summed = [sum(counts) for counts in zip(*rest, strict=True)]
-    return {**kept, f"{len(rest)} other services": summed}
+                if port == name:
+                    stream = case.stream_by_name[planned.name]
+                    period = max(stream.interval_ps // case.plan.cycle_ps, 1)
+                    use = cycle % period, period, interval_bytes(stream)
+                    uses.setdefault(stream.service, []).append(use)
+
+    def whole_bytes(service: str) -> int:
+        return sum(
+            size * len(range(cycle, hypercycle, period)) for cycle, period, size in uses[service]
+        )
+
+    largest = sorted(uses, key=lambda service: (-whole_bytes(service), service))
+    apart = largest if len(largest) <= COLOURS else largest[: COLOURS - 1]
+    rest = f"{len(largest) - len(apart)} other services"
+    # One row for each colour, not for each service: a hypercycle may have a million cycles.
+    rows: dict[str, list[int]] = {}
+    for service in largest:
+        drawn = service if service in apart else rest
+        if drawn not in rows:
+            rows[drawn] = [0] * hypercycle
+        row = rows[drawn]
+        for cycle, period, size in uses[service]:
+            for turn in range(cycle, hypercycle, period):
+                row[turn] += size
+    return rows
 
 
 def _stack(
