@@ -133,11 +133,9 @@ class Case(NamedTuple):
             return self._why_not_known(show, seen)
         if self.outcome == "pass":
             return None
-        if self.impossible:
-            return self.impossible
-        if self.over > 0:
-            return f"{show(self.over)} over the promise"
-        return "nothing is proven: a broken rule can reach it"
+        over = f"{show(self.over)} over the promise" if self.over > 0 else None
+        why = [one for one in (over, self.impossible) if one]
+        return "; ".join(why) or "nothing is proven: a broken rule can reach it"
 
     def _why_not_known(self, show: Callable[[int], str], seen: Seen) -> str:
         run = seen.longest
