@@ -523,12 +523,10 @@ class Testbed(Held):
         """
         self.fabric.confirm()
         end = time.monotonic() + RECONNECT_S
-        while (words := hung_up(self.fabric.talks(), self.controller)) is not None:
+        after = f"after frame {self.frames}" if self.frames else ""
+        while (words := hung_up(self.fabric.talks(), self.controller, after)) is not None:
             if time.monotonic() > end:
-                after = f" after frame {self.frames}" if self.frames else ""
-                raise ControllerGone(
-                    f"{words}{after}; nothing is known of what it does with frames"
-                )
+                raise ControllerGone(f"{words}; {NOTHING_KNOWN}")
             self.fabric.pump(0.05)
         process = stopped_listener(self.controller)
         if process is not None:
