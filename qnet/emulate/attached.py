@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
+from qnet.emulate.address import stopped_listener
 from qnet.emulate.audit import audit
 from qnet.emulate.flows import Flow
 from qnet.emulate.openflow import Switch
@@ -18,6 +19,8 @@ from qnet.emulate.talk import Talk, never_connected, unspoken
 from qnet.emulate.text import read_flows, read_groups, read_meters
 from qnet.emulate.wiring import Wiring
 from qnet.errors import EnvironmentMissing
+
+STOPPED = "is stopped (SIGSTOP)"
 
 CONNECT_S = 20.0
 """Longest wait for a controller that somebody else started."""
@@ -72,7 +75,10 @@ class Attached(ABC):
             waited_s = time.monotonic() - begun
             words = unspoken(talks, controller)
             if words is None and waited_s > most_s:
+                process = stopped_listener(controller)
                 words = never_connected(talks, controller, waited_s)
+                if process is not None:
+                    words = f"the controller at {controller} (process {process}) {STOPPED}"
             if words is not None:
                 raise EnvironmentMissing(words)
             self.pump(0.05)

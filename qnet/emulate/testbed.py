@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from qnet.emulate import packets
 from qnet.emulate.address import stopped_listener
-from qnet.emulate.attached import CONNECT_S, SETTLE_S
+from qnet.emulate.attached import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.fabric import Fabric
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch, show_ipv4
@@ -531,7 +531,7 @@ class Testbed(Held):
         process = stopped_listener(self.controller)
         if process is not None:
             raise ControllerGone(
-                f"the controller at {self.controller} (process {process}) is stopped (SIGSTOP); "
+                f"the controller at {self.controller} (process {process}) {STOPPED}; "
                 f"{NOTHING_KNOWN}"
             )
 
