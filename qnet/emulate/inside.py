@@ -502,7 +502,8 @@ class Run:
                 [
                     one
                     for one in emulator.faults()
-                    if not void
+                    # Of a void run the labels alone are what switches wrote, late or not.
+                    if (not void or one.kind == w.WRONG_LABEL)
                     and one.kind != w.LATE_OR_LOST
                     and not (self.options.cuts and one.kind == w.CUT_OFF)
                 ]
