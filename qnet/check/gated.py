@@ -304,6 +304,8 @@ def check_gate_lists(
     twice = {name for name, count in Counter(made.port for made in plan.gates).items() if count > 1}
     for name in sorted(twice):
         findings.add("gates", quoted(name), "has two gate lists", name)
+    for name in sorted(lists.keys() - topology.port_by_name.keys()):
+        findings.add("inputs", quoted(name), "a gate list for a port that is not in the network")
     if gated_class is None or plan.gate_cycle_ps is None:
         if plan.gates and not profile.gates:
             findings.add("gates", "plan", "gate lists without gated streams")
@@ -319,7 +321,6 @@ def check_gate_lists(
         port = topology.port_by_name.get(name)
         made = lists.get(name)
         if port is None:
-            findings.add("gates", quoted(name), "a gate list for a port that is not in the network")
             continue
         if made is None:
             findings.add("gates", name, "gated streams use this port and it has no list", name)

@@ -7,7 +7,7 @@ common multiple of the periods.
 from __future__ import annotations
 
 from math import lcm
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -76,7 +76,7 @@ class GateStream(Noun):
     jitter_ps: int = Field(ge=0, le=TIME.highest)
     packets: int = Field(default=1, ge=1, le=FRAMES_MAX)
     rank: int = Field(default=500, ge=0)
-    routes: tuple[tuple[str, ...], ...] = ()
+    routes: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = ()
 
 
 class GateProblem(Noun):

@@ -103,7 +103,10 @@ def explain(
         if not frames:
             raise _no_frame(name, f"fewer than {which} frames were sent in this run")
         return tuple(replay.journey(replay.way(owner, born)) for owner, born in frames)
-    seen = next(one for one in (*observation.streams, *observation.demands) if one.name == name)
+    accounts = (*observation.streams, *observation.demands)
+    seen = next((one for one in accounts if one.name == name), None)
+    if seen is None:
+        raise _no_frame(name, "the run's observation.json says nothing of it; it is not the run's")
     if which == "lost":
         lost = replay.first_lost(numbers)
         if lost is None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from qnet.errors import Infeasible
 from qnet.model.gates import (
     HELD,
     GateList,
@@ -35,6 +36,7 @@ from qnet.schedule.routes import Route, Routes
 from qnet.units import (
     PS_PER_NS,
     PS_PER_S,
+    TIME,
     ceil_div,
     last_bit_ps,
     serialisation_ps,
@@ -155,6 +157,12 @@ class _Case:
         node = self._topology.node_by_name[port.source]
         # What of a phase is no whole step makes the node's gates open later by so much.
         rest_ps = node.clock.phase_ps % PS_PER_NS
+        longest_ps = max(node.processing.high_ps, port.propagation_ps) + 2 * node.clock.error_ps
+        if longest_ps + node.clock.wander_ps + rest_ps > TIME.highest:
+            raise Infeasible(
+                f"{port.name}: what passes before a gate, with the errors of its clock, comes to "
+                f"{show_time(longest_ps)}; gates are planned for at most {show_time(TIME.highest)}"
+            )
         return GatePort(
             name=port.name,
             source=port.source,

@@ -1,0 +1,92 @@
+"""What files that were changed at random have found: each is refused in words now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qnet.check.plan import prove
+from qnet.errors import Infeasible, InputError
+from qnet.model.gates import GateEntry, GateList, GateProblem
+from qnet.model.read import read_gate_problem
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.model.write import to_json
+from qnet.schedule import schedule
+from qnet.simulate.explain import Case, explain
+from qnet.simulate.run import simulate
+
+
+def network(error: str = "0ns", processing: str = "1us") -> Topology:
+    nodes = [
+        {"name": name, "processing": processing, "clock": {"error": error}} for name in ("a", "b")
+    ]
+    links = [{"between": ("a", "b"), "rate": "1Gbps", "length": "1km"}]
+    return Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+
+
+def profile(mechanism: str) -> Profile:
+    stream = {"name": "s", "from": "a", "to": "b", "interval": "1ms", "max-payload-size": "100B"}
+    classes = [{"name": "reserved", "priority": 6, "mechanism": mechanism}]
+    return Profile.model_validate(
+        {
+            "title": "p",
+            "topology": "t",
+            "classes": classes,
+            "streams": [stream],
+            "simulation": {"duration": "5ms"},
+        }
+    )
+
+
+def test_a_route_without_ports_is_refused(tmp_path: Path) -> None:
+    problem = GateProblem.model_validate(
+        {
+            "ports": [{"name": "p", "source": "a", "target": "b", "rate_bps": 10**9}],
+            "streams": [
+                {
+                    "name": "s",
+                    "source": "a",
+                    "target": "b",
+                    "frame_bytes": 100,
+                    "period_ps": 10**9,
+                    "deadline_ps": 10**9,
+                    "jitter_ps": 0,
+                    "routes": [["p"]],
+                }
+            ],
+        }
+    )
+    path = tmp_path / "problem.json"
+    text = to_json(problem)
+    path.write_text(text)
+    assert read_gate_problem(str(path)) == problem
+    path.write_text("".join(text.split()).replace('[["p"]]', "[[]]"))
+    with pytest.raises(InputError, match="routes"):
+        read_gate_problem(str(path))
+
+
+@pytest.mark.parametrize("mechanism", ["strict-priority", "qbv"])
+def test_a_gate_list_of_no_port_does_not_fit_the_files(mechanism: str) -> None:
+    topology, asked = network(), profile(mechanism)
+    plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+    lists = (*plan.gates, GateList(port="imix", entries=(GateEntry(1000, 1),)))
+    findings = prove(topology, asked, plan.replace(gates=lists)).findings
+    words = "a gate list for a port that is not in the network"
+    assert ("inputs", words) in {(one.rule, one.message) for one in findings}
+
+
+def test_an_observation_of_another_run_explains_nothing() -> None:
+    topology, asked = network(), profile("tcqf")
+    plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+    seen = simulate(topology, asked, plan, threads=1)
+    other = seen.replace(streams=())
+    with pytest.raises(InputError, match="says nothing of it"):
+        explain(Case(topology, asked, plan), other, "s", "worst")
+
+
+def test_times_beyond_all_gates_are_refused_in_words() -> None:
+    topology = network(error="90000s", processing="90000s")
+    with pytest.raises(Infeasible, match="gates are planned for at most"):
+        schedule(topology, profile("qbv"), topology_sha256="", traffic_sha256="")
