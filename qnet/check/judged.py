@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from math import prod
 from typing import Literal, NamedTuple
 
 from qnet.check.conditions import may_lose
 from qnet.check.findings import round_up
 from qnet.check.least import late_by_nature, least_loss, lost_on_links, unsteady_by_nature
+from qnet.check.load import mean_bps
 from qnet.check.overload import words
 from qnet.check.promises import Kind, Seen
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Overload, Proof, StreamProof
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream
-from qnet.units import PPB, PS_PER_S, show_share, wire_bytes
+from qnet.units import PPB, PS_PER_S, show_share
 
 
 class Judged(NamedTuple):
@@ -150,11 +152,6 @@ def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
     promised_ppb = demand.max_loss_ppb
     if promised_ppb is None or promised_ppb >= PPB or entry is None:
         return None
-    mean_bits = Fraction(
-        sum(wire_bytes(size) * weight for size, weight in demand.sizes),
-        sum(weight for _, weight in demand.sizes),
-    )
-    lost = sent = Fraction(0)
     for part in entry.parts:
         if any(name not in ports for name in part.ports):
             return None
@@ -162,10 +159,31 @@ def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
         for one in crowded:
             if one is not None:
                 return words(one)
-        way = [ports[name] for name in part.ports]
-        frames = max(part.rate_bps, 0) / mean_bits
-        sent += frames
+    share = _lost_by_demand(judged, demand)
+    return None if share is None else must_lose(share, promised_ppb)
+
+
+def _lost_by_demand(judged: Judged, demand: Demand) -> Fraction | None:
+    """Return the share of a demand's frames that links lose at least; None if it has no frames."""
+    entry, ports = judged.demand_plans.get(demand.name), judged.topology.port_by_name
+    weights = sum(weight for _, weight in demand.sizes)
+    lost = sent = Fraction(0)
+    for part in entry.parts if entry else ():
+        way = [ports[name] for name in part.ports if name in ports]
+        sent += max(part.rate_bps, 0)
         for size, weight in demand.sizes:
-            share = Fraction(weight, sum(weight for _, weight in demand.sizes))
-            lost += frames * share * lost_on_links(way, size)
-    return must_lose(lost / sent, promised_ppb) if sent else None
+            lost += max(part.rate_bps, 0) * Fraction(weight, weights) * lost_on_links(way, size)
+    return lost / sent if sent else None
+
+
+def lost_on_ways_bps(judged: Judged, members: Iterable[Stream | Demand]) -> Fraction:
+    """Return how much of what is placed of some streams and demands links lose at least."""
+    lost = Fraction(0)
+    for one in members if judged.is_lossy else ():
+        if isinstance(one, Demand):
+            entry = judged.demand_plans.get(one.name)
+            lost += max(entry.placed_bps, 0) * (_lost_by_demand(judged, one) or 0) if entry else 0
+            continue
+        ways = [lost_on_links(way, one.frame_bytes) for way in judged.way(one)]
+        lost += mean_bps(one) * prod(ways) if ways else 0
+    return lost

@@ -421,7 +421,10 @@ def test_a_demand_placed_in_part() -> None:
 @pytest.mark.parametrize(("size", "outcome"), [(1_492_500, "pass"), (1_492_499, "fail")])
 def test_egress_that_a_witness_does_not_see(size: int, outcome: str) -> None:
     # 99.5 % of 1.5 MB are 1.4925 MB.
-    egress = row(judged(observation(egress_bytes=size)), "west", "egress")
+    some_lost = {"lost": 10, "in_flight": 0}
+    seen = observation(egress_bytes=size)
+    lost = [one.model_copy(update=some_lost) for one in seen.demands]
+    egress = row(judged(seen.model_copy(update={"demands": tuple(lost)})), "west", "egress")
     assert egress.outcome == outcome
     assert egress.simulated == size * 2000
     assert ("less than placed" in (egress.reason or "")) == (outcome == "fail")
@@ -432,8 +435,32 @@ def test_only_what_is_sent_inside_and_delivered_outside_is_egress() -> None:
     # whatever the ports of the site sent.
     more = judged(observation(plain={"steady_bytes": 10**9}, fast={"steady_bytes": 10**9}))
     assert row(more, "west", "egress").simulated == 3 * 10**9
-    gone = row(judged(observation(egress_bytes=0)), "west", "egress")
+    lost = {"lost": 1000, "received": 0, "in_flight": 0, "steady_bytes": 0}
+    gone = row(judged(observation(bulk=lost, more=lost)), "west", "egress")
     assert figures(gone) == (3 * 10**9, 3 * 10**9, 0, "fail")
+
+
+@pytest.mark.parametrize("size", [0, 900_000, 1_492_499])
+def test_talkers_that_send_less_in_a_short_time_break_no_egress(size: int) -> None:
+    egress = row(judged(observation(egress_bytes=size)), "west", "egress")
+    assert figures(egress) == (3 * 10**9, 3 * 10**9, size * 2000, "pass")
+
+
+@pytest.mark.parametrize(("loss", "outcome"), [("0.5%", "pass"), ("0.5001%", "fail")])
+def test_egress_that_links_take_fails_whatever_is_seen(loss: str, outcome: str) -> None:
+    nodes = [{"name": "a", "site": "west"}, {"name": "b"}, {"name": "c", "site": "east"}]
+    links = [
+        {"between": ["a", "b"], "rate": "10Gbps", "delay": "1ms", "loss": loss},
+        {"between": ["b", "c"], "rate": "10Gbps", "delay": "5us"},
+    ]
+    lossy = Topology.model_validate({"title": "a line", "nodes": nodes, "links": links})
+    the_plan = Plan.model_validate(plan_data())
+    verdict = judge(lossy, profile(), the_plan, prove(lossy, profile(), the_plan), [])
+    egress = row(verdict, "west", "egress")
+    assert (egress.outcome, "links of its ways take" in (egress.reason or "")) == (
+        outcome,
+        outcome == "fail",
+    )
 
 
 def test_a_run_that_ends_before_it_is_steady_says_nothing_of_egress() -> None:
