@@ -59,6 +59,12 @@ class Seen:
         accounts = self.of(member).values()
         return max((speaking(account, member, kind) for account in accounts), default=0)
 
+    def is_all_lost(self, member: Member) -> bool:
+        """Whether witnesses saw frames of a member lost and none come, with few on their way."""
+        accounts = self.of(member).values()
+        come = any(one.copies for one in accounts)
+        return not come and any(one.lost > one.in_flight for one in accounts)
+
     def account(self, member: Member) -> Traffic | None:
         """Return what the witness that watched for longest has of a member."""
         return None if self.longest is None else self.of(member).get(self.longest.witness)
@@ -87,6 +93,8 @@ class Case(NamedTuple):
     needs_proof: bool
     impossible: str | None = None
     """Why arithmetic says that it cannot be kept."""
+    is_all_lost: bool = False
+    """Whether frames were lost and none came: a bound speaks of those that come."""
 
     @property
     def over(self) -> int:
@@ -111,7 +119,8 @@ class Case(NamedTuple):
         if self.needs_proof:
             return "pass" if self.proven is not None else "fail"
         if self.proven is not None:
-            return "pass" if self.proven <= self.promised else "unknown"
+            known = self.proven <= self.promised and not self.is_all_lost
+            return "pass" if known else "unknown"
         return "pass" if self.frames else "unknown"
 
     @property
@@ -139,7 +148,9 @@ class Case(NamedTuple):
 
     def _why_not_known(self, show: Callable[[int], str], seen: Seen) -> str:
         run = seen.longest
-        if self.proven is not None:
+        if self.proven is not None and self.is_all_lost:
+            why = "every frame of it whose fate is known was lost, so that none keeps it"
+        elif self.proven is not None:
             beyond = f"the bound is {show(self.proven - (self.promised or 0))} beyond the promise"
             within = f"what was seen {show(-self.over)} within it"
             why = f"{beyond}, {within if self.frames else 'and nothing of it was seen'}"
@@ -167,6 +178,8 @@ class Case(NamedTuple):
         """Say what would show whether the promise is kept, where that is not known."""
         if self.outcome != "unknown":
             return None
+        if self.proven is not None and self.is_all_lost:
+            return "a longer run, or a way whose links, meters and buffers let its frames through"
         if self.proven is not None:
             return f"a promise of {exact_time(self.proven)}, or {RESERVING}"
         proof = f", or {RESERVING}" if isinstance(self.member, Stream) else ""

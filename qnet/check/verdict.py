@@ -242,6 +242,7 @@ def _bound_row(
             judged.seen.speaking(one, kind),
             needs_proof(judged, one),
             why_impossible(judged, one, kind),
+            judged.seen.is_all_lost(one),
         )
 
     return _worst_row(service, kind, [case(one) for one in members], show_time, judged.seen)

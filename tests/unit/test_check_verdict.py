@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from qnet.check.plan import prove
+from qnet.check.promises import Case, Seen
 from qnet.check.verdict import FINDINGS_LISTED, judge
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
@@ -438,6 +439,20 @@ def test_only_what_is_sent_inside_and_delivered_outside_is_egress() -> None:
     lost = {"lost": 1000, "received": 0, "in_flight": 0, "steady_bytes": 0}
     gone = row(judged(observation(bulk=lost, more=lost)), "west", "egress")
     assert figures(gone) == (3 * 10**9, 3 * 10**9, 0, "fail")
+
+
+@pytest.mark.parametrize(
+    ("lost", "in_flight", "outcome"), [(1000, 0, "unknown"), (2, 998, "pass"), (0, 1000, "pass")]
+)
+def test_a_bound_of_frames_that_are_all_lost_keeps_no_latency(
+    lost: int, in_flight: int, outcome: str
+) -> None:
+    counts = {"sent": 1000, "lost": lost, "in_flight": in_flight}
+    none = SILENT | {"received": 0, "copies": 0} | counts
+    seen, plain = Seen([observation(plain=none)]), profile().streams[3]
+    case = Case(plain, "latency", 9, 8, {}, 0, False, None, seen.is_all_lost(plain))
+    assert case.outcome == outcome
+    assert ("was lost" in (case.reason(str, seen) or "")) == (outcome == "unknown")
 
 
 @pytest.mark.parametrize("size", [0, 900_000, 1_492_499])
