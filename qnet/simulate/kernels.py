@@ -589,30 +589,36 @@ def deliver_reached(
     block: NDArray[np.int32],
     bins: Ints,
     births: Ints,
-    followed: Ints,
-    fates: Ints,
+    followed: Ints | None,
+    fates: Ints | None,
 ) -> None:
     """Deliver the first `number` frames of `reached`.
 
     What is kept of one listener lies far from what is kept of another, and in three places of
     which each says where the next one is. Two loops over many frames wait for memory a few times;
-    frame by frame it would be three times for each.
+    frame by frame it would be three times for each. `followed` and `fates` are None where no copy
+    is followed.
     """
     for entry in range(number):
+        position = reached[entry, LABEL] >> 16
+        if followed is not None:
+            position &= POSITIONS
         reached[entry, ARRIVAL] = pass_damper(
-            (reached[entry, LABEL] >> 16) & POSITIONS, reached[entry, OWNER], reached[entry, BIRTH],
-            reached[entry, ARRIVAL], row, late, damper_clock, clock_error, block_length,
+            position, reached[entry, OWNER], reached[entry, BIRTH], reached[entry, ARRIVAL], row,
+            late, damper_clock, clock_error, block_length,
         )  # fmt: skip
     for entry in range(number):
         deliver(
             port, reached[entry, OWNER], reached[entry, BIRTH], reached[entry, ARRIVAL],
             reached[entry, LABEL] & 0xFFFF, steady_from, end, counts, row, block, bins, births,
         )  # fmt: skip
-        if reached[entry, LABEL] & FOLLOWED and reached[entry, ARRIVAL] <= end:
-            end_following(
-                reached[entry, OWNER], reached[entry, BIRTH], reached[entry, LABEL], PASSED_ON,
-                followed, fates,
-            )  # fmt: skip
+    if followed is not None and fates is not None:
+        for entry in range(number):
+            label = reached[entry, LABEL]
+            if label & FOLLOWED and reached[entry, ARRIVAL] <= end:
+                end_following(
+                    reached[entry, OWNER], reached[entry, BIRTH], label, PASSED_ON, followed, fates
+                )
 
 
 @inline_kernel
@@ -846,7 +852,7 @@ def serve_in_order(
                 deliver_reached(
                     port, delivered, reached, routes.late, routes.damper_clock,
                     network.clock_error, network.block, steady_from, end, state_of, tally.owner,
-                    tally.block, tally.bins, tally.birth, tally.followed, tally.fates,
+                    tally.block, tally.bins, tally.birth, None, None,
                 )  # fmt: skip
                 delivered = 0
             status = room_ahead(port, target, sender, lane_mask, state_of)
@@ -936,7 +942,7 @@ def serve_in_order(
     deliver_reached(
         port, delivered, reached, routes.late, routes.damper_clock, network.clock_error,
         network.block, steady_from, end, state_of, tally.owner, tally.block, tally.bins,
-        tally.birth, tally.followed, tally.fates,
+        tally.birth, None, None,
     )  # fmt: skip
     if lane >= 0:
         receiver[lane, HEAD] = head

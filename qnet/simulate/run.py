@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -264,33 +265,26 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
             )
         ),
         classes=_class_uses(profile, account, (*streams, *demands)),
-        drops=_drops(topology, found, world, course.parts),
+        drops=_drops(topology, account, world, course.parts),
         series_end_ps=series.end_ps,
         series=series.by_port(topology.ports),
     )
 
 
 def _drops(
-    topology: Topology, found: Sequence[Owner], world: k.World, parts: Parts | None
+    topology: Topology, account: _Accounts, world: k.World, parts: Parts | None
 ) -> tuple[Drop, ...]:
     """List who lost frames where, by port and name."""
     count: Counter[tuple[int, str, str, str]] = Counter()
-    port_of = _ports_by_position(found)
     for position in np.flatnonzero(drops_of(world, parts)).tolist():
-        owner = found[world.routes.owner[position]]
-        port = topology.ports[port_of[position]]
+        owner = account.found[world.routes.owner[position]]
+        port = topology.ports[account.port_of[position]]
         for cause, frames in _causes(position, owner, world, parts):
             count[port.number, port.name, owner.name, cause] += frames
     return tuple(
         Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
         for number, port, name, cause in sorted(+count)
     )
-
-
-def _ports_by_position(found: Sequence[Owner]) -> Ints:
-    """Return the port of each position: these are in the order of ports."""
-    numbers = [number for owner in found for number in owner.stations]
-    return np.sort(np.array(numbers, dtype=np.int64))
 
 
 def _causes(
@@ -307,21 +301,27 @@ def _class_uses(
     """Add up streams and demands by class, copy by copy."""
     class_of = {one.name: one.traffic_class for one in profile.every_stream}
     class_of |= {one.name: one.traffic_class for one in profile.demands}
+    members: dict[str, list[Traffic]] = {one.name: [] for one in profile.classes}
+    for traffic in every:
+        members[class_of[traffic.name]].append(traffic)
     uses = []
     for one in profile.classes:
-        members = [traffic for traffic in every if class_of[traffic.name] == one.name]
+        mine = members[one.name]
         lost: Counter[str] = Counter()
-        for traffic in members:
-            lost.update(account.copies_lost_by(traffic.name))
-        discarded = sum(member.recovery.discarded for member in members if member.recovery)
+        for traffic in mine:
+            if traffic.copies_lost:
+                lost.update(account.copies_lost_by(traffic.name))
+        sent = sum([traffic.copies_sent for traffic in mine])
+        received = sum([traffic.copies for traffic in mine])
+        discarded = sum([traffic.recovery.discarded for traffic in mine if traffic.recovery])
         uses.append(
             ClassUse(
                 traffic_class=one.name,
-                sent=sum(member.copies_sent for member in members),
-                received=sum(member.copies for member in members),
+                sent=sent,
+                received=received,
                 lost_by=_lost(lost),
                 discarded=discarded,
-                in_flight=sum(member.copies_in_flight for member in members),
+                in_flight=sent - received - lost.total() - discarded,
             )
         )
     return tuple(uses)
@@ -343,8 +343,12 @@ class _Accounts:
             rows = self.demands if owner.stream is None else self.streams
             rows[owner.name].append(number)
         routes, tally = world.routes, world.tally
+        stations = [owner.stations for owner in found]
+        # Positions are in the order of ports.
+        self.port_of = np.sort(np.array(list(chain.from_iterable(stations)), dtype=np.int64))
         self.fates = dict(course.followed.fates(world))
-        self.lost_by: list[Counter[str]] = [Counter() for _ in found]
+        self.lost_by: dict[int, Counter[str]] = defaultdict(Counter)
+        """Of those that lost any."""
         for position in np.flatnonzero(drops_of(world, parts)).tolist():
             number = int(routes.owner[position])
             causes = dict(_causes(position, found[number], world, parts))
@@ -359,7 +363,7 @@ class _Accounts:
         self.counts = tally.owner.tolist()
         self.births = tally.birth.tolist()
         # All bins that hold frames, in the order of owners.
-        last_port = np.array([owner.stations[-1] for owner in found], dtype=np.int64)
+        last_port = np.array([one[-1] for one in stations], dtype=np.int64)
         who, octave = np.nonzero(tally.block)
         base = tally.port[last_port[who], k.BLOCK_BASE]
         blocks = tally.bins[base + tally.block[who, octave] - 1]
@@ -375,15 +379,18 @@ class _Accounts:
 
     def lost_on_link(self, ports: int) -> list[int]:
         """Return the frames that the link after each port has lost."""
-        counted = np.bincount(_ports_by_position(self.found), self.link, ports)
+        counted = np.bincount(self.port_of, self.link, ports)
         return [int(one) for one in counted[:ports]]
 
     def copies_lost_by(self, name: str) -> Counter[str]:
         """Return why copies of a stream, or frames of a demand, were dropped."""
-        rows = self.streams.get(name) or self.demands[name]
+        return self._lost_in(self.streams.get(name) or self.demands[name])
+
+    def _lost_in(self, rows: Sequence[int]) -> Counter[str]:
         total: Counter[str] = Counter()
         for row in rows:
-            total.update(self.lost_by[row])
+            if row in self.lost_by:
+                total.update(self.lost_by[row])
         return total
 
     def of(self, name: str, service: str, rows: Sequence[int]) -> Traffic:
@@ -391,15 +398,18 @@ class _Accounts:
 
         Latencies are those of all copies, or of those that recovery passed on.
         """
+        # Lists, since a generator costs more than the one or two rows that it goes through.
         counts = [self.counts[row] for row in rows]
-        got = [one for one in counts if one[k.RECEIVED]]
-        base = min(one[k.FLOOR] for one in counts)
-        copies_sent = sent = sum(self.sent[row] for row in rows)
-        copies = received = sum(one[k.RECEIVED] for one in counts)
-        sent_bytes = sum(self.sent_bytes[row] for row in rows)
-        received_bytes = sum(one[k.RECEIVED_BYTES] for one in counts)
-        by_copy = self.copies_lost_by(name)
-        lost_by: Mapping[str, int] = by_copy
+        base = min([one[k.FLOOR] for one in counts])
+        copies_sent = sent = sum([self.sent[row] for row in rows])
+        copies = received = sum([one[k.RECEIVED] for one in counts])
+        sent_bytes = sum([self.sent_bytes[row] for row in rows])
+        received_bytes = sum([one[k.RECEIVED_BYTES] for one in counts])
+        by_copy: Mapping[str, int] = {}
+        if not self.lost_by.keys().isdisjoint(rows):
+            by_copy = self._lost_in(rows)
+        copies_lost = lost = sum(by_copy.values())
+        lost_by = by_copy
         stream = self.found[rows[0]].stream
         if stream is not None and len(rows) > 1:
             fates = self.fates[name]
@@ -410,7 +420,13 @@ class _Accounts:
                 " and ".join(why_gone(owner, fate) for fate in both): frames
                 for both, frames in fates.lost.items()
             }
-        lost = sum(lost_by.values())
+            lost = sum(lost_by.values())
+        got = [row for row in rows if self.counts[row][k.RECEIVED]]
+        least_ps = most_ps = best = worst = None
+        if got:
+            least_ps, best = min([self._least(row) for row in got])
+            most_ps, worst = min([self._most(row) for row in got])
+            most_ps = -most_ps
         return Traffic(
             name=name,
             service=service,
@@ -419,36 +435,30 @@ class _Accounts:
             copies=copies,
             lost=lost,
             in_flight=sent - received - lost,
-            late=sum(self.late[row] for row in rows),
+            late=sum([self.late[row] for row in rows]),
             copies_sent=copies_sent,
-            copies_lost=sum(by_copy.values()),
+            copies_lost=copies_lost,
             sent_bytes=sent_bytes,
             received_bytes=received_bytes,
-            steady_bytes=sum(one[k.STEADY_BYTES] for one in counts),
-            latency_ps_min=min((one[k.FLOOR] + one[k.LEAST] for one in got), default=None),
-            latency_ps_sum=sum(one[k.EXCESS] + one[k.FLOOR] * one[k.RECEIVED] for one in got),
-            latency_ps_max=max((one[k.FLOOR] + one[k.MOST] for one in got), default=None),
+            steady_bytes=sum([one[k.STEADY_BYTES] for one in counts]),
+            latency_ps_min=least_ps,
+            latency_ps_sum=sum([one[k.EXCESS] + one[k.FLOOR] * one[k.RECEIVED] for one in counts]),
+            latency_ps_max=most_ps,
             floor_ps=base,
             histogram=self._histogram(rows, base),
-            best_birth_ps=min(
-                (
-                    (self.counts[row][k.FLOOR] + self.counts[row][k.LEAST], self.births[row][0])
-                    for row in rows
-                    if self.counts[row][k.RECEIVED]
-                ),
-                default=(0, None),
-            )[1],
-            worst_birth_ps=min(
-                (
-                    (-self.counts[row][k.FLOOR] - self.counts[row][k.MOST], self.births[row][1])
-                    for row in rows
-                    if self.counts[row][k.RECEIVED]
-                ),
-                default=(0, None),
-            )[1],
+            best_birth_ps=best,
+            worst_birth_ps=worst,
             recovery=self.copies[rows[0]],
-            lost_by=_lost(lost_by),
+            lost_by=_lost(lost_by) if lost_by else (),
         )
+
+    def _least(self, row: int) -> tuple[int, int]:
+        """Return the least latency of a row that received any, and the birth of its frame."""
+        return self.counts[row][k.FLOOR] + self.counts[row][k.LEAST], self.births[row][k.BEST]
+
+    def _most(self, row: int) -> tuple[int, int]:
+        """Return the largest latency, negative so that the least is it, and the frame's birth."""
+        return -self.counts[row][k.FLOOR] - self.counts[row][k.MOST], self.births[row][k.WORST]
 
     def _histogram(self, rows: Sequence[int], base: int) -> tuple[tuple[int, int], ...]:
         """Merge histograms; those of longer routes are moved up by the difference of the floors."""
