@@ -256,11 +256,11 @@ def _tables(
             message = f"{what} is a problem; this goes with a profile"
             raise InputError(Problem(option, 0, 0, "", message) for option in asked)
         return tables_of_problem(*_judged(what, plan_file))
-    network, _, made = _proven(what, plan_file, topology, settings)
+    network, profile, made = _proven(what, plan_file, topology, settings)
     if not made.gates:
         message = "has no gates; they come from a class with 'mechanism: qbv', or from 'gates'"
         raise InputError([Problem(plan_file, 0, 0, "", message)])
-    return tables_of_plan(network, made)
+    return tables_of_plan(network, profile, made)
 
 
 def _proven(

@@ -22,6 +22,7 @@ from qnet.errors import InputError, Problem
 from qnet.model.gates import ENTRY_BYTES, HELD, GateEntry, GatePlan, GateProblem
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
 from qnet.units import PS_PER_NS, PS_PER_S, show_rate
 
 UINT32_MAX = 2**32 - 1
@@ -48,6 +49,21 @@ class GateTable(NamedTuple):
     cycle_ps: int
     phase_ns: int
     entries: Sequence[GateEntry]
+    classes: tuple[tuple[int, int], ...] = ()
+    """Priority and queue of each traffic class whose queue is the same at every port."""
+
+    def queue_of(self, priority: int) -> int:
+        """Return the queue that frames of a priority go to.
+
+        That of their class; else the queue of the same number, if it is no class's own; else the
+        lowest. A queue whose number is the priority of a class has the priority 8 above its own.
+        """
+        classes = dict(self.classes)
+        if priority in classes:
+            return classes[priority]
+        number = priority - 8 if priority - 8 in classes else priority
+        own = classes.values()
+        return number if number < self.queues and number not in own else 0
 
 
 def _from_an_edge(table: GateTable) -> GateTable:
@@ -104,11 +120,13 @@ def tables_of_problem(problem: GateProblem, plan: GatePlan) -> list[GateTable]:
     return tables
 
 
-def tables_of_plan(topology: Topology, plan: Plan) -> list[GateTable]:
+def tables_of_plan(topology: Topology, profile: Profile, plan: Plan) -> list[GateTable]:
     """Return the tables of a plan; a node's list begins when its cycles do, `phase` after time 0.
 
     What a phase has below a nanosecond is left out: no device can be told.
     """
+    queues = profile.queue_by_class
+    classes = tuple((one.priority, queues[one.name]) for one in profile.classes if not one.gated)
     tables = []
     for made in plan.gates:
         cycle_ps = sum(entry.interval_ps for entry in made.entries)
@@ -125,6 +143,7 @@ def tables_of_plan(topology: Topology, plan: Plan) -> list[GateTable]:
             cycle_ps,
             phase_ns,
             made.entries,
+            classes,
         )
         tables.append(_from_an_edge(table))
     return tables
@@ -202,9 +221,9 @@ def taprio_lines(
 ) -> dict[str, str]:
     """Return for each node the `tc` commands that load its gate lists, one line a port.
 
-    Traffic class c is queue c, and priority c leads to it; the schedule runs in the device
-    (`flags 0x2`), whose clock is disciplined by PTP. Raises InputError with all that Linux would
-    refuse; the plan is called `name` there.
+    Traffic class c is queue c, and priorities lead to queues as `GateTable.queue_of` says; the
+    schedule runs in the device (`flags 0x2`), whose clock is disciplined by PTP. Raises InputError
+    with all that Linux would refuse; the plan is called `name` there.
     """
     _refuse(name, tables, lambda table: _taprio_faults(table, base_ns))
     texts = {}
@@ -212,7 +231,7 @@ def taprio_lines(
         lines = []
         for table in lists:
             classes = range(table.queues)
-            mapped = [priority if priority in classes else 0 for priority in range(PRIORITIES)]
+            mapped = [table.queue_of(priority) for priority in range(PRIORITIES)]
             entries = [
                 f"sched-entry {operation.taprio} {entry.states & ~HELD:02x} "
                 f"{entry.interval_ps // PS_PER_NS}"
@@ -244,6 +263,9 @@ def _taprio_faults(table: GateTable, base_ns: int) -> Iterator[str]:
         yield f"{count} entries; a command of tc has room for {TAPRIO_ENTRIES_MAX}"
     if table.cycle_ps > TAPRIO_CYCLE_NS_MAX * PS_PER_NS:
         yield f"its cycle of {table.cycle_ps // PS_PER_NS} ns is above {TAPRIO_CYCLE_NS_MAX} ns"
+    priorities = [priority for priority, _ in table.classes]
+    if len(set(priorities)) < len(priorities):
+        yield "two classes of one priority; Linux tells them apart by nothing else"
     if table.queues < 2:
         yield "one queue; taprio wants a device of several"
 

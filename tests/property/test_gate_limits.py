@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from qnet.check.gates import check_gates
@@ -93,7 +93,7 @@ def test_what_is_admitted_is_accepted_and_loaded(case: tuple[Topology, Profile])
         assert node.gate_entries is None or len(made.entries) <= node.gate_entries
     if not plan.gates:
         return
-    tables = tables_of_plan(topology, plan)
+    tables = tables_of_plan(topology, profile, plan)
     gate_parameter_tables(tables)
     for table in tables:
         cycle_ps = sum(entry.interval_ps for entry in table.entries)
@@ -156,7 +156,40 @@ def problems(draw: st.DrawFn) -> GateProblem:
     )
 
 
+OVER_THE_BEGIN = GateProblem(
+    ports=(
+        GatePort(name="a->s", source="a", target="s", rate_bps=10**9, queues=2, entries_max=6),
+        GatePort(name="b->s", source="b", target="s", rate_bps=10**9, queues=2),
+        GatePort(name="s->t", source="s", target="t", rate_bps=10**9, queues=2),
+    ),
+    streams=(
+        GateStream(
+            name="0",
+            source="a",
+            target="t",
+            frame_bytes=1,
+            period_ps=10 * US,
+            deadline_ps=5 * US,
+            jitter_ps=0,
+        ),
+        GateStream(
+            name="1",
+            source="b",
+            target="t",
+            frame_bytes=1,
+            period_ps=30 * US,
+            deadline_ps=5 * US,
+            jitter_ps=0,
+        ),
+    ),
+    overhead_bytes=0,
+    waiting=False,
+)
+"""A gate left open over the begin of its list takes an entry more than the port holds."""
+
+
 @settings(max_examples=150, deadline=None)
+@example(OVER_THE_BEGIN)
 @given(problems())
 def test_gates_that_linger_are_accepted(problem: GateProblem) -> None:
     plan = schedule_gates(problem, restarts=3)

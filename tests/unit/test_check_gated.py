@@ -240,7 +240,7 @@ def test_preemptable_frames_are_held_in_windows_and_the_judge_wants_it() -> None
     proof = prove(network(), wanted, made.model_copy(update={"gates": loose}))
     assert {one.rule for one in proof.findings} == {"gates"}
     assert "where preemptable frames are not held" in proof.findings[0].message
-    tables = tables_of_plan(network(), made)
+    tables = tables_of_plan(network(), wanted, made)
     taprio = "".join(taprio_lines(tables).values())
     # Windows that touch are held together, and one that a list's begin cuts is whole again.
     held = sum(entry.states & HELD > 0 for table in tables for entry in table.entries)

@@ -9,6 +9,7 @@ import pytest
 from qnet.check.plan import prove
 from qnet.check.windows import Change, GivenList, Waiting, begins_after_ps
 from qnet.errors import InputError
+from qnet.exchange.bridges import tables_of_plan, taprio_lines
 from qnet.model.gates import GateEntry
 from qnet.model.read import load
 from qnet.model.topology import Clock
@@ -211,6 +212,19 @@ def test_a_plan_with_other_lists_is_refused(tmp_path: Path) -> None:
     assert prove(topology, profile, same).findings == ()
     none = answer.plan.model_copy(update={"gates": ()})
     assert prove(topology, profile, none).findings
+
+
+def test_frames_reach_the_queue_of_their_class_on_linux(tmp_path: Path) -> None:
+    answer = run(tmp_path)
+    topology, profile = answer.scenario.topology, answer.scenario.profile
+    (table,) = tables_of_plan(topology, profile, answer.plan)
+    # Class four has queue 0 and class six queue 1: a priority leads to its class's queue alone,
+    # and queues without a class keep their numbers, 4 and 6 by the priorities 12 and 14.
+    reached = [table.queue_of(priority) for priority in range(16)]
+    assert reached == [0, 0, 2, 3, 0, 5, 1, 7, 0, 0, 0, 0, 4, 0, 6, 0]
+    (line,) = taprio_lines([table]).values()
+    assert f"map {' '.join(map(str, reached))} queues" in line
+    assert "sched-entry S 02 1000000 sched-entry S 01 2000000" in line
 
 
 def test_every_fault_of_a_list_is_told_at_its_place(tmp_path: Path) -> None:

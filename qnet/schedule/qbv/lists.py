@@ -59,7 +59,11 @@ def gate_lists(
             idle = ((1 << port.queues) - 1) & ~used
             guard = problem.guard_ps(port)
             guard = max(guard, least[name]) if guard else 0
-        entries = _fitting(sent, cycle_ps, idle, (guard, least[name]), port.entries_max)
+        lengths = guard, least[name]
+        entries = _fitting(sent, cycle_ps, idle, lengths, port.entries_max)
+        if name in tight and port.entries_max is not None and len(entries) > port.entries_max:
+            # A gate that is left open over the list's begin takes one entry more.
+            entries = _fitting(windows[name], cycle_ps, idle, lengths, port.entries_max)
         if problem.held_queues:
             entries = _with_holds(entries, used, problem.held_queues)
         # Ten thousands of entries of our own need no validation.
