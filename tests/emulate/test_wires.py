@@ -181,5 +181,5 @@ def test_every_frame_of_a_line_of_cables_takes_the_time_of_its_wires() -> None:
     seen = json.loads(done.stdout)
     assert seen["violations"] == seen["no_slot"] == 0
     assert seen["passages"] > 3000
-    # Two wires of 20 km at 4.9 us/km, and twice 532 bytes of line time at 10 Gb/s.
-    assert seen["latency_ps"] == [2 * (98_000_000 + 425_600)] * 2
+    # Two wires of 20 km at 4.9 us/km, and twice 520 bytes to the last bit at 10 Gb/s.
+    assert seen["latency_ps"] == [2 * (98_000_000 + 416_000)] * 2
