@@ -16,7 +16,7 @@ from qnet.errors import Infeasible, InputError, Problem
 from qnet.units import WHOLE_HIGHEST
 
 if TYPE_CHECKING:
-    from qnet.exchange.bridges import GateTable
+    from qnet.formats.bridges import GateTable
     from qnet.model.gates import GatePlan, GateProblem
     from qnet.model.plan import Plan
     from qnet.model.topology import Topology
@@ -82,7 +82,7 @@ def import_() -> None:
 @output_option("Write the problem there instead of to standard output.")
 def import_tsnkit(task: str, network: str, output: Path | None) -> None:
     """Read an 802.1Qbv problem in tsnkit's CSV format; 'qnet gates' schedules it."""
-    from qnet.exchange.tsnkit import read_problem
+    from qnet.formats.tsnkit import read_problem
     from qnet.model.read import read_text
     from qnet.model.write import to_json, write_text
 
@@ -104,7 +104,7 @@ def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) 
 
     PROBLEM is what 'qnet import tsnkit' made of the problem that they are for.
     """
-    from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
+    from qnet.formats.tsnkit_schedule import COLUMNS, read_schedule
     from qnet.model.read import read_gate_problem, read_text
     from qnet.model.write import to_json, write_text
 
@@ -168,7 +168,7 @@ _base_time = click.option(
 @click.option("--name", default="qnet", help="What the names of the files begin with.")
 def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> None:
     """Write the problem (task, topo) and GCL, OFFSET, ROUTE, QUEUE, DELAY as tsnkit reads them."""
-    from qnet.exchange.tsnkit import write_problem, write_schedule
+    from qnet.formats.tsnkit import write_problem, write_schedule
 
     problem, made = _judged(problem_file, plan_file)
     try:
@@ -191,7 +191,7 @@ def export_yang(
     settings: dict[str, str],
 ) -> None:
     """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
-    from qnet.exchange.bridges import gate_parameter_tables
+    from qnet.formats.bridges import gate_parameter_tables
 
     tables = _tables(what, plan_file, topology, settings)
     texts = gate_parameter_tables(tables, base_time, name=plan_file)
@@ -211,7 +211,7 @@ def export_taprio(
     settings: dict[str, str],
 ) -> None:
     """Write 'tc qdisc replace ... taprio' lines, one file a node."""
-    from qnet.exchange.bridges import taprio_lines
+    from qnet.formats.bridges import taprio_lines
 
     tables = _tables(what, plan_file, topology, settings)
     texts = taprio_lines(tables, base_time, name=plan_file)
@@ -225,7 +225,7 @@ def export_srv6(
     profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
 ) -> None:
     """Write the SRv6 segment lists of streams whose class has 'mechanism: csqf'."""
-    from qnet.exchange.segments import segment_lists
+    from qnet.formats.segments import segment_lists
 
     made = _proven(profile, plan_file, topology, settings)
     _write_all(out, {"srv6.json": segment_lists(*made, "srv6")})
@@ -238,7 +238,7 @@ def export_mpls(
     profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
 ) -> None:
     """Write the MPLS label stacks of streams whose class has 'mechanism: csqf'."""
-    from qnet.exchange.segments import segment_lists
+    from qnet.formats.segments import segment_lists
 
     made = _proven(profile, plan_file, topology, settings)
     _write_all(out, {"mpls.json": segment_lists(*made, "mpls")})
@@ -248,7 +248,7 @@ def _tables(
     what: str, plan_file: str, topology: str | None, settings: dict[str, str]
 ) -> list[GateTable]:
     """Return the gate tables of a problem's plan, or of a profile's."""
-    from qnet.exchange.bridges import tables_of_plan, tables_of_problem
+    from qnet.formats.bridges import tables_of_plan, tables_of_problem
 
     if what.endswith(".json"):
         asked = ["--topology"] * (topology is not None) + ["--set"] * bool(settings)

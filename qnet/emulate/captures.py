@@ -16,7 +16,7 @@ from typing import NamedTuple
 from qnet import __version__
 from qnet.emulate.openflow import show_ipv4, show_mac
 from qnet.emulate.wiring import HOST_PORT, Wiring
-from qnet.exchange.pcapng import Interface, Packet, capture
+from qnet.formats.pcapng import Interface, Packet, capture
 from qnet.model.folder import whole_folder
 from qnet.model.write import write_bytes
 

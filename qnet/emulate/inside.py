@@ -61,7 +61,7 @@ from qnet.emulate.wires.run import (
 )
 from qnet.emulate.wiring import Wiring
 from qnet.errors import QnetError
-from qnet.exchange.pcapng import INBOUND, OUTBOUND
+from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.model.histogram import quantile_ps
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology

@@ -23,7 +23,7 @@ from qnet.emulate.hosts import host_frame, is_whole
 from qnet.emulate.kernels import FRAME_BYTES, TIME, TURN
 from qnet.emulate.ports import Passage, Ports
 from qnet.emulate.wiring import HOST_PORT
-from qnet.exchange.pcapng import INBOUND, OUTBOUND
+from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.model.topology import Port
 from qnet.simulate.kernels import NEVER
 

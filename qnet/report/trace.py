@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qnet import __version__
-from qnet.exchange.pcapng import FCS_BYTES, Interface, Packet, capture
+from qnet.formats.pcapng import FCS_BYTES, Interface, Packet, capture
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile

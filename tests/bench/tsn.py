@@ -31,8 +31,8 @@ from typing import NamedTuple
 
 from qnet.check.gates import check_gates
 from qnet.errors import InputError
-from qnet.exchange.tsnkit import read_problem, write_schedule
-from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
+from qnet.formats.tsnkit import read_problem, write_schedule
+from qnet.formats.tsnkit_schedule import COLUMNS, read_schedule
 from qnet.schedule.qbv.solve import schedule_gates
 
 PEER = """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qnet.check.gates import check_gates
 from qnet.check.plan import prove
 from qnet.errors import InputError
-from qnet.exchange.bridges import gate_parameter_tables, tables_of_plan, taprio_lines
+from qnet.formats.bridges import gate_parameter_tables, tables_of_plan, taprio_lines
 from qnet.model.gates import GatePort, GateProblem, GateStream
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnet.errors import InputError, Problem
-from qnet.exchange.tsnkit import read_problem, write_schedule
-from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
+from qnet.formats.tsnkit import read_problem, write_schedule
+from qnet.formats.tsnkit_schedule import COLUMNS, read_schedule
 from qnet.schedule.qbv.solve import schedule_gates
 
 DATA = Path(__file__).parents[1] / "data/tsn"

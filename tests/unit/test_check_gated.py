@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnet.check.plan import prove
-from qnet.exchange.bridges import gate_parameter_tables, tables_of_plan, taprio_lines
+from qnet.formats.bridges import gate_parameter_tables, tables_of_plan, taprio_lines
 from qnet.model.gates import HELD, GateEntry
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology

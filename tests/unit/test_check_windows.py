@@ -9,7 +9,7 @@ import pytest
 from qnet.check.plan import prove
 from qnet.check.windows import Change, GivenList, Waiting, begins_after_ps
 from qnet.errors import InputError
-from qnet.exchange.bridges import tables_of_plan, taprio_lines
+from qnet.formats.bridges import tables_of_plan, taprio_lines
 from qnet.model.gates import GateEntry
 from qnet.model.read import load
 from qnet.model.topology import Clock

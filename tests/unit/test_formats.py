@@ -13,14 +13,14 @@ from click.testing import CliRunner
 from qnet.check.gates import check_gates
 from qnet.cli import main
 from qnet.errors import Infeasible, InputError
-from qnet.exchange.bridges import (
+from qnet.formats.bridges import (
     GateTable,
     gate_parameter_tables,
     tables_of_problem,
     taprio_lines,
 )
-from qnet.exchange.tsnkit import read_problem, write_problem, write_schedule
-from qnet.exchange.tsnkit_schedule import COLUMNS, read_schedule
+from qnet.formats.tsnkit import read_problem, write_problem, write_schedule
+from qnet.formats.tsnkit_schedule import COLUMNS, read_schedule
 from qnet.model.gates import GateEntry, GatePlan, GateProblem
 from qnet.model.plan import Plan
 from qnet.schedule.qbv.solve import schedule_gates

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from qnet import __version__
 from qnet.errors import InputError, Problem
-from qnet.exchange.tsnkit import LINK, Rows
+from qnet.formats.tsnkit import LINK, Rows
 from qnet.model.gates import (
     GateEntry,
     GateList,
