@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from qnet.check.findings import exact_rate, round_up
 from qnet.check.least import passed_by_meter
-from qnet.check.queues import reserved_bps
+from qnet.check.queues import asked_bps, reserved_bps
 from qnet.model.gates import HELD
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Overload, OverloadOf
@@ -119,16 +119,22 @@ def certain_overloads(topology: Topology, profile: Profile) -> list[Overload]:
     for stream in profile.streams:
         if stream.count:
             found += starved(stream, profile.class_by_name[stream.traffic_class], stream.talker)
-    places, route = _bridges(topology, profile)
+    bridges, route = _bridges(topology)
     gathered: dict[tuple[str, tuple[int, ...]], Fraction] = defaultdict(Fraction)
+    reserved: list[Counter[str]] = [Counter() for _ in bridges]
     for stream in profile.streams:
         one = profile.class_by_name[stream.traffic_class]
         way = route(stream.talker, stream.listener)
         gathered[one.name, way] += passing_bps(stream, one) * stream.count
+        for number in way if one.idle_slope == IdleSlope() else ():
+            # It may go over any of the wires, and over two of them with a copy.
+            asked = max(asked_bps(stream, port) for port in bridges[number])
+            reserved[number][one.name] += asked * stream.paths * stream.count
     for demand in profile.demands:
         way = route(demand.source, demand.target)
         gathered[demand.traffic_class, way] += demand.rate_bps
     flows = [_Flow(name, rate_bps, way) for (name, way), rate_bps in gathered.items()]
+    places = [_all_wires(profile, *wires_of) for wires_of in zip(bridges, reserved, strict=True)]
     return found + _overloaded(profile, places, flows)
 
 
@@ -365,8 +371,17 @@ def _open_shares(profile: Profile, plan: Plan) -> dict[str, dict[str, Fraction]]
 _Route = Callable[[str, str], tuple[int, ...]]
 
 
-def _bridges(topology: Topology, profile: Profile) -> tuple[list[_Place], _Route]:
-    """Return what joins two halves of the network, one place for each direction, and who must go.
+def _all_wires(profile: Profile, wires: Sequence[Port], reserved: Mapping[str, int]) -> _Place:
+    """Take the wires of a bridge together, with all that streams of each class reserve there."""
+    several = f" to {wires[-1].name} ({len(wires)} wires)" if len(wires) > 1 else ""
+    rate_bps = sum(port.rate_bps for port in wires)
+    slopes_bps = {name: Fraction(min(bps, rate_bps)) for name, bps in reserved.items()}
+    slopes_bps.update(_slopes_bps(profile, wires))
+    return _Place(wires[0].name + several, rate_bps, {}, slopes_bps)
+
+
+def _bridges(topology: Topology) -> tuple[list[Sequence[Port]], _Route]:
+    """Return what joins two halves of the network, its wires each way, and who must take them.
 
     All wires between two nodes are taken together: a bridge is a pair of neighbours without another
     way between them.
@@ -375,14 +390,8 @@ def _bridges(topology: Topology, profile: Profile) -> tuple[list[_Place], _Route
     for port in topology.ports:
         wires[port.source, port.target].append(port)
     parent, depth, cut = _bridge_tree(wires, [node.name for node in topology.nodes])
-    places: list[_Place] = []
-    number: dict[tuple[str, str], int] = {}
-    for near, far in sorted((a, b) for a, b in wires if (a, b) in cut or (b, a) in cut):
-        number[near, far] = len(places)
-        ports = wires[near, far]
-        several = f" to {ports[-1].name} ({len(ports)} wires)" if len(ports) > 1 else ""
-        rate_bps = sum(port.rate_bps for port in ports)
-        places.append(_Place(ports[0].name + several, rate_bps, {}, _slopes_bps(profile, ports)))
+    bridges = sorted((a, b) for a, b in wires if (a, b) in cut or (b, a) in cut)
+    number = {ends: place for place, ends in enumerate(bridges)}
 
     def route(source: str, target: str) -> tuple[int, ...]:
         up, down = [], []
@@ -395,7 +404,7 @@ def _bridges(topology: Topology, profile: Profile) -> tuple[list[_Place], _Route
                 target = parent[target]
         return tuple(number[step] for step in (*up, *reversed(down)) if step in number)
 
-    return places, route
+    return [wires[ends] for ends in bridges], route
 
 
 def _bridge_tree(

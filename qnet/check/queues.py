@@ -281,13 +281,15 @@ def reserved_bps(
     for stream, entry in streams:
         names = (name for path in entry.paths for name in path.ports)
         for port in (ports[name] for name in names if name in ports):
-            taken_ps = serialisation_ps(stream.frame_bytes, port.rate_bps) * stream.max_packets
-            asked, rest = divmod(taken_ps * port.rate_bps, stream.interval_ps)
-            asked += rest > 0
-            if stream.committed_rate_bps is not None:
-                asked = max(asked, stream.committed_rate_bps)
-            found[port.number, stream.traffic_class] += asked
+            found[port.number, stream.traffic_class] += asked_bps(stream, port)
     return found
+
+
+def asked_bps(stream: Stream, port: Port) -> int:
+    """Return what SRP reserves for one stream at a port."""
+    taken_ps = serialisation_ps(stream.frame_bytes, port.rate_bps) * stream.max_packets
+    asked = ceil_div(taken_ps * port.rate_bps, stream.interval_ps)
+    return max(asked, stream.committed_rate_bps or 0)
 
 
 def _slope(
