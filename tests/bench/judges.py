@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from qnet.schedule.csqf import CycleProblem
-from qnet.schedule.csqf.plan import UNIT_BYTES, State
-from qnet.schedule.slots import SlotProblem
+from tests.bench.fronts.csqf import CycleProblem
+from tests.bench.fronts.csqf.plan import UNIT_BYTES, State
+from tests.bench.fronts.slots import SlotProblem
 
 
 def judge_cycles(problem: CycleProblem, state: State) -> None:

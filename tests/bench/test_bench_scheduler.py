@@ -21,16 +21,16 @@ from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.read import read_topology
 from qnet.schedule import schedule
-from qnet.schedule.csqf import CycleProblem, most_streams
-from qnet.schedule.csqf.plan import State, fill, prepare, ruin_and_recreate
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import Requests, Scheduler, audit
 from qnet.schedule.paths import shortest_paths
 from qnet.schedule.paths.search import make_net
 from qnet.schedule.repair.search import Search
-from qnet.schedule.slots import SlotProblem, most_slots_mbps
-from qnet.schedule.slots import plan as slots
-from qnet.schedule.slots.kernels import place_all
+from tests.bench.fronts.csqf import CycleProblem, most_streams
+from tests.bench.fronts.csqf.plan import State, fill, prepare, ruin_and_recreate
+from tests.bench.fronts.slots import SlotProblem, most_slots_mbps
+from tests.bench.fronts.slots import plan as slots
+from tests.bench.fronts.slots.kernels import place_all
 from tests.bench.hard import crowded, internet2
 from tests.bench.judges import judge_cycles, judge_slots
 

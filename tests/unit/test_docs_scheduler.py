@@ -1,15 +1,21 @@
-"""The examples of docs/scheduler.md run as they stand."""
+"""The examples of docs/scheduler.md, and of the fronts for published sets, run as they stand."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-TEXT = (Path(__file__).parents[2] / "docs" / "scheduler.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+ROOT = Path(__file__).parents[2]
+EXAMPLES = [
+    (f"{name}[{number}]", example)
+    for name in ("docs/scheduler.md", "tests/bench/fronts/README.md")
+    for number, example in enumerate(
+        re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+    )
+]
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_example(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("place", "example"), EXAMPLES, ids=[place for place, _ in EXAMPLES])
+def test_example(place: str, example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(EXAMPLES[number], f"docs/scheduler.md[{number}]", "exec"), {})
+    exec(compile(example, place, "exec"), {})

@@ -13,7 +13,7 @@ from qnet.schedule.kernels import Int64s
 from qnet.schedule.paths.kernels import Heap
 from qnet.schedule.paths.search import make_net
 from qnet.schedule.routes import Edge, Graph
-from qnet.schedule.slots.kernels import (
+from tests.bench.fronts.slots.kernels import (
     Frames,
     Ground,
     Int64Table,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnet.schedule.slots import SlotPlan, SlotProblem, most_slots_mbps, plan_slots
-from qnet.schedule.slots.kernels import place_all, remove_all
-from qnet.schedule.slots.plan import prepare
+from tests.bench.fronts.slots import SlotPlan, SlotProblem, most_slots_mbps, plan_slots
+from tests.bench.fronts.slots.kernels import place_all, remove_all
+from tests.bench.fronts.slots.plan import prepare
 
 LINKS = [(0, 1), (1, 2), (2, 3), (0, 2), (1, 3), (3, 0)]
 
