@@ -215,6 +215,15 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
     _check_classes(source, classes)
     _check_class_use(source, streams, demands, classes, known)
     _check_counts(source, streams, draft.names("demands"))
+    for index, stream in streams.items():
+        if len(stream.listeners) > 1:
+            names = ", ".join(stream.listeners)
+            source.fault(
+                ("streams", index, "to"),
+                f"a list of {len(stream.listeners)} ({names[:40]}); a stream has one listener. "
+                "Write one of each for every node: each takes room of its own on the wires that "
+                "they share",
+            )
     simulation = draft.part("simulation", Simulation)
     if simulation is not None and simulation.duration_ps > DURATION_PS_HIGHEST:
         shown = format_quantity(TIME, simulation.duration_ps)
@@ -345,7 +354,7 @@ def _check_counts(
     source: Source, streams: Mapping[int, Stream], demands: Mapping[int, str]
 ) -> None:
     """Streams are counted, not written out: a short file may ask for a million."""
-    total = sum(stream.count for stream in streams.values())
+    total = sum(stream.count * len(stream.listeners) for stream in streams.values())
     if total > STREAMS_HIGHEST:
         source.fault(("streams",), f"{total:,} streams in all; at most {STREAMS_HIGHEST:,}")
     counted = {one.name: index for index, one in streams.items() if one.count != 1}
@@ -368,13 +377,17 @@ class _Ends:
     index: int
     near: str
     far: str
+    to: tuple[str | int, ...]
+    """Place of the far end in the element."""
 
 
 def _ends(streams: Mapping[int, Stream], demands: Mapping[int, Demand]) -> Iterator[_Ends]:
     for index, stream in streams.items():
-        yield _Ends("streams", index, stream.talker, stream.listener)
+        for place, listener in enumerate(stream.listeners):
+            key = ("to",) if len(stream.listeners) == 1 else ("to", place)
+            yield _Ends("streams", index, stream.talker, listener, key)
     for index, demand in demands.items():
-        yield _Ends("demands", index, demand.source, demand.target)
+        yield _Ends("demands", index, demand.source, demand.target, ("to",))
 
 
 def _check_ends(source: Source, ends: Iterator[_Ends], topology: Draft[Topology]) -> None:
@@ -388,11 +401,11 @@ def _check_ends(source: Source, ends: Iterator[_Ends], topology: Draft[Topology]
     reached: dict[str, set[str]] = {}
     for one in ends:
         unknown = False
-        for key, name in (("from", one.near), ("to", one.far)):
+        for key, name in ((("from",), one.near), (one.to, one.far)):
             if name not in known:
                 unknown = True
                 message = f"no node {describe(name)} in {topology.source.display}"
-                source.fault((one.key, one.index, key), message + source.guess(name, known))
+                source.fault((one.key, one.index, *key), message + source.guess(name, known))
         if unknown or not island:
             continue
         joined = island[one.near] == island[one.far]
@@ -483,7 +496,7 @@ def _between(ends: set[str], links: Iterable[Link]) -> set[str]:
 
 def _check_clocks(topology: Draft[Topology], users: list[Stream], cycle_ps: int) -> None:
     """Hold what nodes' clocks begin late or err by against the cycle, where streams use cycles."""
-    ends = {name for stream in users for name in (stream.talker, stream.listener)}
+    ends = {name for stream in users for name in (stream.talker, *stream.listeners)}
     passed = _between(ends, topology.elements("links", Link).values())
     tcqf = topology.data.get("tcqf")
     given = isinstance(tcqf, dict) and "cycle" in tcqf

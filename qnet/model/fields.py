@@ -309,18 +309,22 @@ def _describe_character(char: str) -> str:
     return f"{shown}U+{ord(char):04X}{f' {title}' if title else ''}"
 
 
-Name = Annotated[
-    str,
-    AfterValidator(_check_name),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "maxLength": NAME_HIGHEST,
-            # No classes of characters: of those not all editors know the same.
-            "pattern": r"^[^\s!-/:-@\[-`{-~][^\s!-,/:-@\[-^`{-~]*$",
-        }
-    ),
-]
+NAME_SCHEMA: dict[str, object] = {
+    "type": "string",
+    "maxLength": NAME_HIGHEST,
+    # No classes of characters: of those not all editors know the same.
+    "pattern": r"^[^\s!-/:-@\[-`{-~][^\s!-,/:-@\[-^`{-~]*$",
+}
+
+Name = Annotated[str, AfterValidator(_check_name), WithJsonSchema(NAME_SCHEMA)]
 """A name without spaces, in letters of any script; two that look alike are one (NFC)."""
+
+
+def _check_new_name(value: object) -> object:
+    return _check_name(value) if isinstance(value, str) else value
+
+
+NewName = Annotated[str, BeforeValidator(_check_new_name), WithJsonSchema(NAME_SCHEMA)]
+"""A name that files are held to, and to which the program may add what no name in a file has."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]

@@ -5,13 +5,25 @@ Stream fields take the names of the DetNet flow information model (RFC 9016 clau
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from qnet.model.fields import Name, Noun, Rate, Ratio, Size, Text, Time, TimeOrZero
+from qnet.model.fields import (
+    NAME_SCHEMA,
+    Name,
+    NewName,
+    Noun,
+    Rate,
+    Ratio,
+    Size,
+    Text,
+    Time,
+    TimeOrZero,
+)
 from qnet.units import (
     PPB,
     PS_PER_MS,
@@ -35,6 +47,9 @@ BURST_BYTES_HIGHEST = 10**6
 
 GATE_ENTRIES_HIGHEST = 10_000
 """Of a list given by hand; those that a plan makes may be longer."""
+
+LISTENERS_HIGHEST = 1000
+"""Of one stream."""
 
 DURATION_PS_HIGHEST = 1000 * PS_PER_S
 """The longest run."""
@@ -241,31 +256,54 @@ class Recovery(Noun):
     )
 
 
-def _one_end(what: str) -> BeforeValidator:
-    def read(value: object) -> object:
-        if isinstance(value, list | tuple):
-            names = ", ".join(str(one) for one in value if isinstance(one, str | int))
-            raise UnitError(
-                f"a list of {len(value)} ({names[:40]}); {what}. Write one of each for every node: "
-                "each takes room of its own on the wires that they share"
-            )
-        return value
-
-    return BeforeValidator(read)
+def _read_listeners(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return (value,)
 
 
-Listener = Annotated[Name, _one_end("a stream has one listener")]
-Target = Annotated[Name, _one_end("a demand has one target")]
+Listeners = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_read_listeners),
+    Field(min_length=1, max_length=LISTENERS_HIGHEST),
+    WithJsonSchema(
+        {"anyOf": [NAME_SCHEMA, {"type": "array", "items": NAME_SCHEMA, "minItems": 1}]}
+    ),
+]
+
+
+def _read_target(value: object) -> object:
+    if isinstance(value, list | tuple):
+        names = ", ".join(str(one) for one in value if isinstance(one, str | int))
+        raise UnitError(
+            f"a list of {len(value)} ({names[:40]}); a demand has one target. Write one of each "
+            "for every node: each takes room of its own on the wires that they share"
+        )
+    return value
+
+
+Target = Annotated[Name, BeforeValidator(_read_target)]
+
+LEG = "@"
+"""Between the name of a stream and that of one of its listeners; no name in a file has it."""
 
 
 class Stream(Noun):
-    """Frames of one talker to one listener, up to a number of them every interval."""
+    """Frames of one talker to one listener or several, up to a number of them every interval.
 
-    name: Name = Field(
-        description="unique among streams and demands; with a count, '-1', '-2' ... are added"
+    On the way to several listeners a frame is sent once over each wire and copied where the ways
+    part. `Profile.every_stream` has a *leg* for each of them, a stream by itself in all witnesses:
+    NAME@LISTENER.
+    """
+
+    name: NewName = Field(
+        description="unique among streams and demands; with a count, '-1', '-2' ... are added, "
+        "with several listeners '@' and the listener"
     )
     talker: Name = Field(alias="from", description="node where the frames enter")
-    listener: Listener = Field(alias="to", description="node where they leave")
+    listeners: Listeners = Field(
+        alias="to", description="node where they leave, or a list: frames are copied on the way"
+    )
     traffic_class: Name = Field(
         RESERVED.name, alias="class", description="traffic class, see 'classes'"
     )
@@ -362,6 +400,27 @@ class Stream(Noun):
     )
 
     @property
+    def listener(self) -> str:
+        """The one listener; asked of legs and of streams that have one only."""
+        (one,) = self.listeners
+        return one
+
+    @property
+    def tree(self) -> str:
+        """Name of the stream that this is a leg of, or its own: legs of one tree share frames."""
+        return self.name.partition(LEG)[0]
+
+    @property
+    def legs(self) -> tuple[Stream, ...]:
+        """A stream for each listener; itself where it has one."""
+        if len(self.listeners) == 1:
+            return (self,)
+        return tuple(
+            self.replace(name=f"{self.name}{LEG}{one}", listeners=(one,), group=self.service)
+            for one in self.listeners
+        )
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of one frame, padded to the shortest Ethernet frame."""
         return max(self.max_payload_bytes + self.encapsulation_bytes, FRAME_BYTES_LOWEST)
@@ -386,8 +445,15 @@ class Stream(Noun):
 
     @model_validator(mode="after")
     def _check(self) -> Stream:
-        if self.talker == self.listener:
+        if self.talker in self.listeners:
             raise ValueError(f"'from' and 'to' are both '{self.talker}'; a stream needs two nodes")
+        twice = next((one for one, n in Counter(self.listeners).items() if n > 1), None)
+        if twice is not None:
+            raise ValueError(f"'to' has '{twice}' twice; a listener gets each frame once")
+        if len(self.listeners) > 1 and self.paths > 1:
+            raise ValueError(
+                "'paths: 2' goes with one listener; with several, one path leads to each"
+            )
         if self.recovery is not None and self.paths == 1:
             raise ValueError("'recovery' goes with 'paths: 2' only")
         if self.burst_bytes > BURST_BYTES_HIGHEST and self.police:
@@ -539,7 +605,12 @@ class Profile(Noun):
 
     @cached_property
     def every_stream(self) -> tuple[Stream, ...]:
-        """Streams with their counts written out, in file order."""
+        """Streams with their counts and listeners written out, in file order."""
+        return tuple(leg for stream in self.every_tree for leg in stream.legs)
+
+    @cached_property
+    def every_tree(self) -> tuple[Stream, ...]:
+        """Streams with their counts written out, in file order; each with all its listeners."""
         return tuple(
             stream
             if stream.count == 1

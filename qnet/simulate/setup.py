@@ -136,7 +136,7 @@ def _stream_law(
     packets = stream.max_packets + stream.excess_packets
     frames_per_s = packets * PS_PER_S / stream.interval_ps
     if send_ps is None:
-        who = stream.service + stream.talker if stream.start == "together" else stream.name
+        who = stream.service + stream.talker if stream.start == "together" else stream.tree
         (send_ps,) = integers(profile.simulation.seed, f"start {who}", 1, stream.interval_ps)
     return Law(
         kind=k.PERIODIC,

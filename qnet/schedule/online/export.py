@@ -26,7 +26,7 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
             Stream.model_construct(
                 name=f"s{number}",
                 talker=place.pair.talker,
-                listener=place.pair.listener,
+                listeners=(place.pair.listener,),
                 interval_ps=place.period * cycle_ps,
                 max_packets=place.packets,
                 max_payload_bytes=place.frame_bytes - ETHERNET_BYTES,
