@@ -108,7 +108,7 @@ def why_impossible(
         # A queue grows until its buffer is full; what is promised may be longer than that.
         port = judged.topology.port_by_name[one.port]
         full_bytes = judged.topology.node_by_name[port.source].buffer_bytes - FRAME_BYTES_HIGHEST
-        if full_bytes * 8 * PS_PER_S > promised_ps * port.rate_bps:
+        if not one.served_bps or full_bytes * 8 * PS_PER_S > promised_ps * port.rate_bps:
             return words(one)
     return None
 

@@ -21,18 +21,26 @@ from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 
-from qnet.check.findings import exact_rate, round_up
+from qnet.check.findings import exact_rate, exact_time, round_up
 from qnet.check.least import passed_by_meter
 from qnet.check.queues import asked_bps, reserved_bps
-from qnet.model.gates import HELD
+from qnet.check.windows import GivenList, given
+from qnet.model.gates import HELD, GateList
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Overload, OverloadOf
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, IdleSlope, Profile, Stream, TrafficClass
-from qnet.units import PPB, PS_PER_S, wire_bytes
+from qnet.units import PPB, PS_PER_S, serialisation_ps, wire_bytes
 
 Rates = Mapping[str, Fraction]
 """Bits per second on the wire by class."""
+
+
+class _Window(NamedTuple):
+    """The longest time that a class is open at a port without a break."""
+
+    length_ps: int
+    rate_bps: int
 
 
 class _Place(NamedTuple):
@@ -41,18 +49,39 @@ class _Place(NamedTuple):
     name: str
     rate_bps: int
     """Of all wires together, while nothing is closed."""
-    open: Rates
-    """For classes behind gates: the share of time that they have."""
     slopes_bps: Rates
     """For classes with credit: how fast it grows."""
+    open: Rates
+    """For classes behind gates: the share of time that they have."""
+    windows: Mapping[str, Sequence[_Window]]
+    """For classes behind gates that hold back what would not end in time: the longest."""
+
+    def lack(self, name: str, frame_bytes: int) -> tuple[int, int] | None:
+        """Return how long a frame takes and the window has, where no wire's is long enough."""
+        lacks = [
+            (serialisation_ps(frame_bytes, one.rate_bps), one.length_ps)
+            for one in self.windows.get(name, ())
+        ]
+        if not lacks or any(line_ps <= window_ps for line_ps, window_ps in lacks):
+            return None
+        return max(lacks, key=lambda lack: lack[1])
+
+
+class _Load(NamedTuple):
+    """What comes to a place of one class, and the longest frame of it."""
+
+    rate_bps: Fraction
+    longest_bytes: int
 
 
 class _Flow(NamedTuple):
     """What goes one way in one class, and the places it passes."""
 
     traffic_class: str
-    rate_bps: Fraction
     places: tuple[int, ...]
+    rate_bps: Fraction
+    longest_bytes: int
+    """Its longest frame."""
 
 
 def overloads(
@@ -66,7 +95,7 @@ def overloads(
 
     Routes that do not join up must have been left out.
     """
-    open_shares = _open_shares(profile, plan)
+    lists = {made.port: _planned_states(profile, made) for made in plan.gates}
     streams = list(streams)
     by_srp = any(one.idle_slope == IdleSlope() for one in profile.classes)
     reserved = reserved_bps(topology, streams) if by_srp else {}
@@ -74,39 +103,56 @@ def overloads(
         _Place(
             port.name,
             port.rate_bps,
-            open_shares.get(port.name, {}),
             _slopes_bps(profile, [port], reserved),
+            *_openings(profile, [port], lists),
         )
         for port in topology.ports
     ]
-    together: Counter[tuple[str, tuple[str, ...], int]] = Counter()
-    gathered: dict[tuple[str, tuple[str, ...]], Fraction] = defaultdict(Fraction)
     found: list[Overload] = []
     for stream, entry in streams:
-        one = profile.class_by_name[stream.traffic_class]
-        for path in entry.paths:
-            if _is_held(stream, one):
-                gathered[one.name, path.ports] += passing_bps(stream, one)
-            else:
-                size = sent_frames(stream) * wire_bytes(stream.frame_bytes)
-                together[one.name, path.ports, stream.interval_ps] += size
         if entry.paths and entry.paths[0].ports:
+            one = profile.class_by_name[stream.traffic_class]
             found += starved(stream, one, entry.paths[0].ports[0])
-    for (name, ports, interval_ps), size in together.items():
-        gathered[name, ports] += Fraction(size * 8 * PS_PER_S, interval_ps)
-    for demand, placed in demands:
-        for part in placed.parts:
-            gathered[demand.traffic_class, part.ports] += max(part.rate_bps, 0)
-    numbers = {name: port.number for name, port in topology.port_by_name.items()}
-    flows = [
-        _Flow(name, rate_bps, tuple(numbers[port] for port in ports))
-        for (name, ports), rate_bps in gathered.items()
-        if all(port in numbers for port in ports)
-    ]
+    flows = _planned_flows(topology, profile, streams, demands)
     # What is reserved beyond a rate is a finding of its own rule.
     reserving = {one.name for one in profile.classes if one.reserves}
     return found + [
         one for one in _overloaded(profile, places, flows) if one.traffic_class not in reserving
+    ]
+
+
+def _planned_flows(
+    topology: Topology,
+    profile: Profile,
+    streams: Iterable[tuple[Stream, StreamPlan]],
+    demands: Iterable[tuple[Demand, DemandPlan]],
+) -> list[_Flow]:
+    """Take together what goes the same way in one class; ways with unknown ports are left out."""
+    together: Counter[tuple[str, tuple[str, ...], int]] = Counter()
+    rates_bps: dict[tuple[str, tuple[str, ...]], Fraction] = defaultdict(Fraction)
+    longest: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    for stream, entry in streams:
+        one = profile.class_by_name[stream.traffic_class]
+        for path in entry.paths:
+            way = one.name, path.ports
+            longest[way] = max(longest[way], stream.frame_bytes)
+            if _is_held(stream, one):
+                rates_bps[way] += passing_bps(stream, one)
+            else:
+                size = sent_frames(stream) * wire_bytes(stream.frame_bytes)
+                together[one.name, path.ports, stream.interval_ps] += size
+    for (name, ports, interval_ps), size in together.items():
+        rates_bps[name, ports] += Fraction(size * 8 * PS_PER_S, interval_ps)
+    for demand, placed in demands:
+        for part in placed.parts:
+            way = demand.traffic_class, part.ports
+            longest[way] = max(longest[way], *(size for size, _ in demand.sizes))
+            rates_bps[way] += max(part.rate_bps, 0)
+    numbers = {name: port.number for name, port in topology.port_by_name.items()}
+    return [
+        _Flow(name, tuple(numbers[port] for port in ports), rate_bps, longest[name, ports])
+        for (name, ports), rate_bps in rates_bps.items()
+        if all(port in numbers for port in ports)
     ]
 
 
@@ -120,21 +166,28 @@ def certain_overloads(topology: Topology, profile: Profile) -> list[Overload]:
         if stream.count:
             found += starved(stream, profile.class_by_name[stream.traffic_class], stream.talker)
     bridges, route = _bridges(topology)
-    gathered: dict[tuple[str, tuple[int, ...]], Fraction] = defaultdict(Fraction)
+    rates_bps: dict[tuple[str, tuple[int, ...]], Fraction] = defaultdict(Fraction)
+    longest: Counter[tuple[str, tuple[int, ...]]] = Counter()
     reserved: list[Counter[str]] = [Counter() for _ in bridges]
     for stream in profile.streams:
+        if not stream.count:
+            continue
         one = profile.class_by_name[stream.traffic_class]
-        way = route(stream.talker, stream.listener)
-        gathered[one.name, way] += passing_bps(stream, one) * stream.count
-        for number in way if one.idle_slope == IdleSlope() else ():
+        numbers = route(stream.talker, stream.listener)
+        way = one.name, numbers
+        rates_bps[way] += passing_bps(stream, one) * stream.count
+        longest[way] = max(longest[way], stream.frame_bytes)
+        for number in numbers if one.idle_slope == IdleSlope() else ():
             # It may go over any of the wires, and over two of them with a copy.
             asked = max(asked_bps(stream, port) for port in bridges[number])
             reserved[number][one.name] += asked * stream.paths * stream.count
     for demand in profile.demands:
-        way = route(demand.source, demand.target)
-        gathered[demand.traffic_class, way] += demand.rate_bps
-    flows = [_Flow(name, rate_bps, way) for (name, way), rate_bps in gathered.items()]
-    places = [_all_wires(profile, *wires_of) for wires_of in zip(bridges, reserved, strict=True)]
+        way = demand.traffic_class, route(demand.source, demand.target)
+        rates_bps[way] += demand.rate_bps
+        longest[way] = max(longest[way], *(size for size, _ in demand.sizes))
+    flows = [_Flow(*way, rate_bps, longest[way]) for way, rate_bps in rates_bps.items()]
+    lists = {name: _given_states(made) for name, made in given(topology, profile).items()}
+    places = [_all_wires(profile, *one, lists) for one in zip(bridges, reserved, strict=True)]
     return found + _overloaded(profile, places, flows)
 
 
@@ -195,15 +248,25 @@ def words(one: Overload) -> str:
     offered, served = exact_rate(one.offered_bps), exact_rate(one.served_bps)
     if one.stream is not None:
         return f"its {one.of} at {one.port} lets {served} of {offered} through; the rest is lost"
+    if one.of == "window":
+        takes, has = exact_time(one.frame_ps), exact_time(one.window_ps)
+        return (
+            f"port {one.port}: a frame of class {one.traffic_class} takes {takes}; "
+            f"its longest window is {has}"
+        )
+    if one.of == "gates" and not one.served_bps:
+        return f"port {one.port}: class {one.traffic_class} is sent here, and its gate never opens"
     whole = exact_rate(one.rate_bps)
     has = {
-        "rate": f"has {served} for it" if served == whole else f"has {served} of {whole} left",
-        "idle-slope": f"its idle slope is {served} of {whole}",
-        "gates": f"gates leave it {served} of {whole}",
-        "weight": f"its weight leaves it {served} of {whole}",
+        "rate": f" and has {served} for it"
+        if served == whole
+        else f" and has {served} of {whole} left",
+        "idle-slope": f" and its idle slope is {served} of {whole}",
+        "gates": f"; its gate leaves it {served} of {whole}",
+        "weight": f" and its weight leaves it {served} of {whole}",
     }[one.of]
     return (
-        f"port {one.port} is offered {offered} of class {one.traffic_class} and {has}; "
+        f"port {one.port} is offered {offered} of class {one.traffic_class}{has}; "
         "the queue grows without end"
     )
 
@@ -224,13 +287,17 @@ def _overloaded(
 
 def _offered(
     flows: Iterable[_Flow], shares: Mapping[tuple[str, int], Fraction]
-) -> dict[int, dict[str, Fraction]]:
+) -> dict[int, dict[str, _Load]]:
     """Return what comes to each place, by class, where earlier ones pass on their shares."""
-    offered: dict[int, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    offered: dict[int, dict[str, _Load]] = defaultdict(dict)
     for flow in flows:
         rate_bps = flow.rate_bps
         for place in flow.places:
-            offered[place][flow.traffic_class] += rate_bps
+            if not rate_bps:
+                break
+            load = offered[place].get(flow.traffic_class, _Load(Fraction(0), 0))
+            longest = max(load.longest_bytes, flow.longest_bytes)
+            offered[place][flow.traffic_class] = _Load(load.rate_bps + rate_bps, longest)
             rate_bps *= shares.get((flow.traffic_class, place), 1)
     return offered
 
@@ -242,8 +309,8 @@ def _passed_on(
     shares = {}
     for place, offered in _offered(flows, {}).items():
         for name, (served_bps, _) in _served(profile, places[place], offered).items():
-            if served_bps < offered[name]:
-                shares[name, place] = served_bps / offered[name]
+            if served_bps < offered[name].rate_bps:
+                shares[name, place] = served_bps / offered[name].rate_bps
     return shares
 
 
@@ -257,26 +324,29 @@ def _at_places(
     for number, offered in sorted(_offered(flows, shares).items()):
         place = places[number]
         for name, (served_bps, of) in _served(profile, place, offered).items():
-            if served_bps < offered[name]:
-                rates = (offered[name], served_bps)
-                found.append(_overload(place.name, name, of, rates, place.rate_bps))
+            load = offered[name]
+            if served_bps < load.rate_bps:
+                one = _overload(place.name, name, of, (load.rate_bps, served_bps), place.rate_bps)
+                frame_ps, window_ps = place.lack(name, load.longest_bytes) or (0, 0)
+                lack = {"frame_ps": frame_ps, "window_ps": window_ps} if of == "window" else {}
+                found.append(one.replace(**lack))
     return found
 
 
 def _served(
-    profile: Profile, place: _Place, offered: Rates
+    profile: Profile, place: _Place, offered: Mapping[str, _Load]
 ) -> dict[str, tuple[Fraction, OverloadOf]]:
     """Return what each class gets on average, and what keeps it from more."""
     left_bps = Fraction(place.rate_bps)
     served: dict[str, tuple[Fraction, OverloadOf]] = {}
-    here = [one for one in profile.classes if offered.get(one.name)]
+    here = [one for one in profile.classes if one.name in offered]
     here.sort(key=lambda one: -one.priority)
     for _, group in groupby(here, key=lambda one: one.priority):
         classes = list(group)
         wants, limits = {}, dict[str, OverloadOf]()
         for one in classes:
-            wants[one.name] = offered[one.name]
-            for most_bps, of in _limits(place, one):
+            wants[one.name] = offered[one.name].rate_bps
+            for most_bps, of in _limits(place, one, offered[one.name].longest_bytes):
                 if most_bps < wants[one.name]:
                     wants[one.name], limits[one.name] = most_bps, of
         shares = _shared(left_bps, wants, {one.name: one.weight or 1 for one in classes})
@@ -289,10 +359,14 @@ def _served(
     return served
 
 
-def _limits(place: _Place, one: TrafficClass) -> Iterator[tuple[Fraction, OverloadOf]]:
+def _limits(
+    place: _Place, one: TrafficClass, longest_bytes: int
+) -> Iterator[tuple[Fraction, OverloadOf]]:
     """Yield what a class can have at most by itself."""
     if one.name in place.open:
         yield place.open[one.name] * place.rate_bps, "gates"
+    if place.lack(one.name, longest_bytes):
+        yield Fraction(0), "window"
     if one.name in place.slopes_bps:
         yield place.slopes_bps[one.name], "idle-slope"
 
@@ -342,27 +416,80 @@ def _shared(left_bps: Fraction, wants: Rates, weights: Mapping[str, int]) -> dic
     return shares
 
 
-def _open_shares(profile: Profile, plan: Plan) -> dict[str, dict[str, Fraction]]:
-    """Return for each port with a gate list the share of time that each other class has."""
-    shares: dict[str, dict[str, Fraction]] = {}
-    preemptable = {one.name for one in profile.classes if one.preemptable}
-    for made in plan.gates:
-        whole_ps = sum(max(entry.interval_ps, 0) for entry in made.entries)
-        if not whole_ps:
-            continue
-        shares[made.port] = {
-            name: Fraction(
-                sum(
-                    max(entry.interval_ps, 0)
-                    for entry in made.entries
-                    if entry.states & 1 << queue
-                    and not (entry.states & HELD and name in preemptable)
-                ),
-                whole_ps,
-            )
-            for name, queue in profile.queue_by_class.items()
-        }
-    return shares
+class _State(NamedTuple):
+    """For so long these classes are open, and preemptable frames held or not."""
+
+    length_ps: int
+    classes: frozenset[str]
+    holds: bool
+
+
+def _planned_states(profile: Profile, made: GateList) -> list[_State]:
+    """Return what a list of a plan opens, entry by entry."""
+    return [
+        _State(
+            max(entry.interval_ps, 0),
+            frozenset(
+                name for name, queue in profile.queue_by_class.items() if entry.states >> queue & 1
+            ),
+            bool(entry.states & HELD),
+        )
+        for entry in made.entries
+    ]
+
+
+def _given_states(made: GivenList) -> list[_State]:
+    """Return what a list of the traffic file opens, from one change to the next."""
+    ends = [one.at_ps for one in made.changes[1:]] + [made.changes[0].at_ps + made.cycle_ps]
+    return [
+        _State(end_ps - one.at_ps, one.classes, one.holds)
+        for one, end_ps in zip(made.changes, ends, strict=True)
+    ]
+
+
+def _openings(
+    profile: Profile, wires: Sequence[Port], lists: Mapping[str, Sequence[_State]]
+) -> tuple[Rates, Mapping[str, Sequence[_Window]]]:
+    """Return the share of time that classes have over some wires, and their longest windows."""
+    shares: dict[str, Fraction] = {}
+    windows: dict[str, list[_Window]] = {}
+    states = {port: lists.get(port.name, ()) for port in wires}
+    states = {port: some for port, some in states.items() if sum(one.length_ps for one in some)}
+    if not states:
+        return shares, windows
+    fixed = any(one.gated and one.guard == "fixed" for one in profile.classes)
+    for one in profile.classes:
+        open_bps = Fraction(0)
+        longest = []
+        for port in wires:
+            share, length_ps = _opening(states.get(port, ()), one)
+            open_bps += share * port.rate_bps
+            longest.append(None if length_ps is None else _Window(length_ps, port.rate_bps))
+        shares[one.name] = open_bps / sum(port.rate_bps for port in wires)
+        limited = [one for one in longest if one is not None]
+        if len(limited) == len(wires) and not fixed:
+            windows[one.name] = limited
+    return shares, windows
+
+
+def _opening(states: Sequence[_State], one: TrafficClass) -> tuple[Fraction, int | None]:
+    """Return the share of time that a class has, and its longest window; None where none ends.
+
+    Preemptable frames do not begin while they are held, but one that was begun goes on after.
+    """
+    whole_ps = sum(state.length_ps for state in states)
+    if not whole_ps:
+        return Fraction(1), None
+    used_ps = sum(
+        state.length_ps
+        for state in states
+        if one.name in state.classes and not (state.holds and one.preemptable)
+    )
+    longest_ps = run_ps = 0
+    for state in (*states, *states):
+        run_ps = run_ps + state.length_ps if one.name in state.classes else 0
+        longest_ps = max(longest_ps, run_ps)
+    return Fraction(used_ps, whole_ps), None if longest_ps >= whole_ps else longest_ps
 
 
 # What every route must take
@@ -371,13 +498,19 @@ def _open_shares(profile: Profile, plan: Plan) -> dict[str, dict[str, Fraction]]
 _Route = Callable[[str, str], tuple[int, ...]]
 
 
-def _all_wires(profile: Profile, wires: Sequence[Port], reserved: Mapping[str, int]) -> _Place:
+def _all_wires(
+    profile: Profile,
+    wires: Sequence[Port],
+    reserved: Mapping[str, int],
+    lists: Mapping[str, Sequence[_State]],
+) -> _Place:
     """Take the wires of a bridge together, with all that streams of each class reserve there."""
     several = f" to {wires[-1].name} ({len(wires)} wires)" if len(wires) > 1 else ""
     rate_bps = sum(port.rate_bps for port in wires)
     slopes_bps = {name: Fraction(min(bps, rate_bps)) for name, bps in reserved.items()}
     slopes_bps.update(_slopes_bps(profile, wires))
-    return _Place(wires[0].name + several, rate_bps, {}, slopes_bps)
+    openings = _openings(profile, wires, lists)
+    return _Place(wires[0].name + several, rate_bps, slopes_bps, *openings)
 
 
 def _bridges(topology: Topology) -> tuple[list[Sequence[Port]], _Route]:

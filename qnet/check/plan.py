@@ -87,7 +87,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     overfull |= check_gate_lists(
         topology, profile, plan, gated, (placed_bps, others.uncut), findings
     )
-    check_given(topology, profile, plan, stream_plans, demand_plans, findings)
+    check_given(topology, profile, plan, findings)
     overfull |= _check_apart(topology, plan, reservations, findings)
     reserved = [(one.stream, [hop.port for hop in one.hops]) for one in reservations]
     reserved += [(other.stream, other.ports) for other in gated]
@@ -135,7 +135,8 @@ def _overloads(
     """Find overloads, each a finding unless another rule has said so of the same port."""
     found = overloads(topology, profile, plan, *placed)
     for one in found:
-        rules: tuple[Rule, ...] = ("rate", "gates") if one.of == "gates" else ("rate",)
+        by_gates = one.of in ("gates", "window")
+        rules: tuple[Rule, ...] = ("rate", "gates") if by_gates else ("rate",)
         if not any(findings.has(rule, one.port) for rule in rules):
             findings.add("overload", one.stream or one.traffic_class, words(one), one.port)
     return tuple(found)

@@ -23,17 +23,15 @@ bit.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from qnet.check.findings import Findings, exact_rate, exact_time, quoted
+from qnet.check.findings import Findings, quoted
 from qnet.model.gates import HELD
-from qnet.model.plan import DemandPlan, Plan, StreamPlan
-from qnet.model.topology import Clock, Port, Topology
-from qnet.model.traffic import Demand, GateControl, Profile, Stream
-from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, serialisation_ps, wire_bytes
+from qnet.model.plan import Plan
+from qnet.model.topology import Clock, Topology
+from qnet.model.traffic import GateControl, Profile
+from qnet.units import PS_PER_MS, ceil_div
 
 STEPS_HIGHEST = 2_000_000
 """Nothing is proven where more windows than this would have to be gone through."""
@@ -118,15 +116,8 @@ def _real_changes(changes: Sequence[Change]) -> tuple[Change, ...]:
     return tuple(real) or (Change(0, changes[0].classes, changes[0].holds),)
 
 
-def check_given(
-    topology: Topology,
-    profile: Profile,
-    plan: Plan,
-    streams: Iterable[tuple[Stream, StreamPlan]],
-    demands: Iterable[tuple[Demand, DemandPlan]],
-    findings: Findings,
-) -> None:
-    """See that the plan has each list that the file gives, and that the load fits into them."""
+def check_given(topology: Topology, profile: Profile, plan: Plan, findings: Findings) -> None:
+    """See that the plan has each list that the file gives."""
     if not profile.gates:
         return
     lists = given(topology, profile)
@@ -144,7 +135,6 @@ def check_given(
             findings.add("limit", name, what, name)
         if _planned(profile, entries) != wanted:
             findings.add("gates", name, "its list is not the one that the traffic file gives", name)
-    _check_load(topology, profile, lists, list(_loads(topology, streams, demands)), findings)
 
 
 def _planned(profile: Profile, entries: Sequence[tuple[int, int]]) -> GivenList | None:
@@ -159,77 +149,6 @@ def _planned(profile: Profile, entries: Sequence[tuple[int, int]]) -> GivenList 
         changes.append(Change(at_ps, classes, bool(states & HELD)))
         at_ps += interval_ps
     return GivenList(at_ps, _real_changes(changes)) if changes else None
-
-
-class _Part(NamedTuple):
-    """What one stream, or a part of a demand, brings to the ports of its way."""
-
-    traffic_class: str
-    ports: Sequence[Port]
-    rate_bps: Fraction
-    longest_bytes: int
-
-
-def _loads(
-    topology: Topology,
-    streams: Iterable[tuple[Stream, StreamPlan]],
-    demands: Iterable[tuple[Demand, DemandPlan]],
-) -> Iterator[_Part]:
-    ports = topology.port_by_name
-    for stream, entry in streams:
-        sent = (stream.max_packets + stream.excess_packets) * wire_bytes(stream.frame_bytes)
-        rate_bps = Fraction(sent * 8 * PS_PER_S, stream.interval_ps)
-        for path in entry.paths:
-            used = [ports[name] for name in path.ports if name in ports]
-            yield _Part(stream.traffic_class, used, rate_bps, stream.frame_bytes)
-    for demand, placed in demands:
-        longest = max(size for size, _ in demand.sizes)
-        for part in placed.parts:
-            used = [ports[name] for name in part.ports if name in ports]
-            yield _Part(demand.traffic_class, used, Fraction(part.rate_bps), longest)
-
-
-def _check_load(
-    topology: Topology,
-    profile: Profile,
-    lists: Mapping[str, GivenList],
-    parts: Sequence[_Part],
-    findings: Findings,
-) -> None:
-    """See that every class fits into its windows: in the mean, and its longest frame in one."""
-    rates: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
-    longest: dict[tuple[str, str], int] = defaultdict(int)
-    for part in parts:
-        for port in part.ports:
-            key = port.name, part.traffic_class
-            rates[key] += part.rate_bps
-            longest[key] = max(longest[key], part.longest_bytes)
-    for (name, traffic_class), rate_bps in rates.items():
-        made, port = lists.get(name), topology.port_by_name[name]
-        if made is None or profile.class_by_name[traffic_class].reserves:
-            continue
-        lengths = [length for _, length in made.windows(traffic_class)]
-        left_bps = Fraction(port.rate_bps * sum(lengths), made.cycle_ps)
-        line_ps = serialisation_ps(longest[name, traffic_class], port.rate_bps)
-        if not lengths:
-            what = f"class {traffic_class} is sent here, and its gate never opens"
-            findings.add("gates", name, what, name)
-        elif rate_bps > left_bps:
-            findings.add(
-                "rate",
-                name,
-                f"{exact_rate(rate_bps)} of class {traffic_class}; "
-                f"its gate leaves it {exact_rate(int(left_bps))}",
-                name,
-            )
-        elif line_ps > max(lengths) and lengths != [made.cycle_ps]:
-            findings.add(
-                "gates",
-                name,
-                f"a frame of class {traffic_class} takes {exact_time(line_ps)}; "
-                f"its longest window is {exact_time(max(lengths))}",
-                name,
-            )
 
 
 class Waiting(NamedTuple):

@@ -28,7 +28,7 @@ Rule = Literal[
     "overload",
 ]
 
-OverloadOf = Literal["rate", "idle-slope", "weight", "gates", "meter", "shaper"]
+OverloadOf = Literal["rate", "idle-slope", "weight", "gates", "window", "meter", "shaper"]
 """What there is too little of."""
 
 
@@ -82,6 +82,9 @@ class Overload(Noun):
     offered_bps: int
     served_bps: int
     rate_bps: int
+    frame_ps: int = 0
+    """Line time of the longest frame, where no window of its class is as long."""
+    window_ps: int = 0
 
 
 class Proof(Noun):

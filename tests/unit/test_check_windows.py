@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from qnet.check.excluded import excluded_always, excluded_by_plan
 from qnet.check.plan import prove
 from qnet.check.windows import Change, GivenList, Waiting, begins_after_ps
 from qnet.errors import InputError
@@ -175,7 +176,8 @@ def test_more_than_a_window_carries_is_a_finding_however_long_one_watches(tmp_pa
         tmp_path, INTERVAL="2us", ENTRIES="[{open: [six], for: 1ms}, {open: [], for: 9ms}]"
     )
     assert [one.message for one in answer.proof.findings] == [
-        "336Mbps of class six; its gate leaves it 100Mbps"
+        "port switch->receiver is offered 336Mbps of class six; "
+        "its gate leaves it 100Mbps of 1Gbps; the queue grows without end"
     ]
     assert answer.verdict.outcome == "fail"
 
@@ -183,12 +185,28 @@ def test_more_than_a_window_carries_is_a_finding_however_long_one_watches(tmp_pa
 def test_gates_that_never_open_and_windows_too_short_are_findings(tmp_path: Path) -> None:
     never = run(tmp_path, ENTRIES="[{open: [four], for: 1ms}]")
     assert [one.message for one in never.proof.findings] == [
-        "class six is sent here, and its gate never opens"
+        "port switch->receiver: class six is sent here, and its gate never opens"
     ]
     short = run(tmp_path, ENTRIES="[{open: [six], for: 500ns}, {open: [four], for: 500ns}]")
     assert [one.message for one in short.proof.findings] == [
-        "a frame of class six takes 672ns; its longest window is 500ns"
+        "port switch->receiver: a frame of class six takes 672ns; its longest window is 500ns"
     ]
+    for answer in (never, short):
+        (words,) = [one.message for one in answer.proof.findings]
+        (row,) = [one for one in answer.verdict.rows if one.kind == "latency"]
+        assert (row.outcome, row.reason) == ("fail", words)
+        case = answer.scenario.topology, answer.scenario.profile
+        assert excluded_always(*case) == [f"six: {words}"]
+        assert excluded_by_plan(*case, answer.plan)[0] == f"six: {words}"
+
+
+def test_a_window_over_the_end_of_its_list_is_one(tmp_path: Path) -> None:
+    entries = "[{open: [six], for: 400ns}, {open: [four], for: 500ns}, {open: [six], for: 272ns}]"
+    answer = run(tmp_path, ENTRIES=entries, INTERVAL="1ms")
+    assert not answer.proof.findings
+    assert answer.seen("a").received
+    entries = entries.replace("272", "271")
+    assert run(tmp_path, ENTRIES=entries, INTERVAL="1ms").proof.findings
 
 
 def test_a_plan_with_other_lists_is_refused(tmp_path: Path) -> None:
