@@ -146,16 +146,37 @@ def hung_up(talks: Mapping[str, Talk], controller: str, when: str = "") -> str |
     gone = {node: one for node, one in talks.items() if one.connections and not one.connected}
     if not gone:
         return None
-    reasons = sorted({one.hung_up for one in gone.values()} - {"", "closed by peer"})
-    why = f" ({', '.join(reasons)})" if reasons else ""
+    by_reason: dict[str, list[str]] = {}
+    for node, one in gone.items():
+        by_reason.setdefault(one.hung_up, []).append(node)
+    closed = [_closed(nodes, why, controller, when) for why, nodes in sorted(by_reason.items())]
     again = (
         "; nobody listens there any more"
         if any("refused" in one.failed for one in gone.values())
         else ""
     )
+    return f"{'; '.join(closed)}{again}"
+
+
+def _closed(nodes: Sequence[str], reason: str, controller: str, when: str = "") -> str:
+    """Say who has ended connections: the controller, or switches, and what for."""
     after = f" {when}" if when else ""
-    closed = f"the controller at {controller} closed the connections of {_names(gone)}{after}"
-    return f"{closed}{why}{again}"
+    why = _why_switches_close(reason)
+    if why is not None:
+        its = "its connection" if len(nodes) == 1 else "their connections"
+        return f"the controller at {controller} {why}, so {_names(nodes)} closed {its}{after}"
+    told = f" ({reason})" if reason not in ("", "closed by peer") else ""
+    return f"the controller at {controller} closed the connections of {_names(nodes)}{after}{told}"
+
+
+def _why_switches_close(reason: str) -> str | None:
+    """Say what a controller did for a switch to end the connection; None where it did so itself."""
+    silent = re.match(r"no response to inactivity probe after (\d+)", reason)
+    if silent:
+        return (
+            f"said nothing for {silent[1]} s after it was asked for a sign of life (echo request)"
+        )
+    return "sent what is no OpenFlow" if reason == "protocol error" else None
 
 
 def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
@@ -171,11 +192,18 @@ def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
             f"{_names(nodes)} refused {count} message{'' if count == 1 else 's'} of the "
             f"controller: {error} for {message}"
         )
-    again = {node: one for node, one in talks.items() if one.connections > 1}
-    if again:
-        most = max(one.connections for one in again.values()) - 1
+    again: dict[str | None, list[str]] = {}
+    for node, one in talks.items():
+        if one.connections > 1:
+            again.setdefault(_why_switches_close(one.hung_up), []).append(node)
+    for why, some in again.items():
+        most = max(talks[node].connections for node in some) - 1
         times = "once" if most == 1 else f"up to {most} times"
-        found.append(f"the controller hung up on {_names(again)} {times} and was there again")
+        if why is None:
+            words = f"hung up on {_names(some)} {times} and was there again"
+        else:
+            words = f"{why}, so {_names(some)} closed the connection and opened it anew, {times}"
+        found.append(f"the controller {words}")
     return tuple(found)
 
 

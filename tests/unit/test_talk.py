@@ -49,14 +49,27 @@ def test_a_connection_and_its_end() -> None:
     mute = of(
         rconn("connected"), rconn("no response to inactivity probe after 5 seconds, disconnecting")
     )
-    assert "no response to inactivity probe after 5 seconds" in (hung_up({"a": mute}, AT) or "")
+    asked = "said nothing for 5 s after it was asked for a sign of life (echo request)"
+    assert hung_up({"a": mute}, AT, "after frame 7") == (
+        f"the controller at {AT} {asked}, so a closed its connection after frame 7"
+    )
+    assert hung_up({"a": mute, "b": closed, "c": mute}, AT) == (
+        f"the controller at {AT} closed the connections of b; "
+        f"the controller at {AT} {asked}, so a, c closed their connections"
+    )
 
 
 def test_a_controller_that_is_back_is_there() -> None:
-    back = of(rconn("connected"), rconn("connection dropped (Protocol error)"), rconn("connected"))
+    back = of(rconn("connected"), rconn("connection closed by peer"), rconn("connected"))
     assert back.connected
     assert hung_up({"a": back}, AT) is None
     assert told({"a": back}) == ("the controller hung up on a once and was there again",)
+    garbled = rconn("connection dropped (Protocol error)")
+    back = of(rconn("connected"), garbled, rconn("connected"), garbled, rconn("connected"))
+    assert told({"a": back}) == (
+        "the controller sent what is no OpenFlow, so a closed the connection and opened it anew, "
+        "up to 2 times",
+    )
 
 
 @pytest.mark.parametrize(
