@@ -213,7 +213,7 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     tier = values.get("tier") or request.config.getoption("--qnet-tier")
     topology = _read(request, values["topology"])
     if tier == "mininet":
-        from qnet.emulate.apart import missing  # noqa: PLC0415
+        from qnet.emulate.probe import missing  # noqa: PLC0415
     else:
         from qnet.emulate.ovs import missing  # noqa: PLC0415
     reason = missing()

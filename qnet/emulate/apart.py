@@ -7,8 +7,6 @@ cannot ignore, and the kernel ends with it all that is in the namespaces.
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from qnet.emulate import cleanup, ovs
+from qnet.emulate import cleanup
 from qnet.emulate.watch import TestbedBroken, failure, how, is_stopped
 from qnet.errors import QnetError
 
@@ -24,18 +22,6 @@ WHO = "the process that holds the emulated network"
 
 UNSHARE_KILLED = "unshare: sigprocmask unblock failed"
 """What unshare 2.38 says when its child was killed: it cannot end itself in the same way."""
-
-
-def missing() -> str | None:
-    """Say what keeps Mininet's hosts and switches from running here, or None when nothing does."""
-    from qnet.emulate import net  # noqa: PLC0415, it brings the compiler
-
-    if os.geteuid() != 0:
-        return "the mininet tier makes network namespaces and devices: run it as root"
-    for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
-        if shutil.which(name) is None:
-            return f"{name} is not here; it comes with: apt-get install {package}"
-    return ovs.missing() or net.missing()
 
 
 def command(module: str, *arguments: str) -> list[str]:

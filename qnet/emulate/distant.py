@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qnet.emulate import apart, cleanup
+from qnet.emulate import apart, cleanup, probe
 from qnet.emulate.attached import Attached
 from qnet.emulate.held import Held
 from qnet.emulate.openflow import Switch
@@ -66,7 +66,7 @@ class Distant(Attached, Held):
         self._open.close()
 
     def _start(self) -> None:
-        reason = apart.missing()
+        reason = probe.missing()
         if reason is not None:
             raise EnvironmentMissing(reason)
         folder = cleanup.new_run()

@@ -62,6 +62,18 @@ class Rate(NamedTuple):
     p99_ns: int
 
 
+def missing() -> str | None:
+    """Say what keeps Mininet's hosts and switches from running here, or None when nothing does."""
+    from qnet.emulate import net  # noqa: PLC0415, it brings the compiler
+
+    if os.geteuid() != 0:
+        return "the mininet tier makes network namespaces and devices: run it as root"
+    for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
+        if shutil.which(name) is None:
+            return f"{name} is not here; it comes with: apt-get install {package}"
+    return ovs.missing() or net.missing()
+
+
 def lockstep() -> TierReport:
     """Probe the tier that needs no root."""
     lacks = _common()

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qnet.emulate import apart, cleanup, ovs
+from qnet.emulate import apart, cleanup, ovs, probe
 from qnet.emulate.attached import CONNECT_S
 from qnet.emulate.case import Case
 from qnet.emulate.compare import SHIPPED, compare
@@ -62,8 +62,6 @@ PROMPT = "prompt"
 
 PROGRESS = "progress"
 """File in a run's folder: a line for each step of a stage, its title, steps done, steps in all."""
-
-missing = apart.missing
 
 Progress = Callable[[str, int, int], None]
 
@@ -272,7 +270,7 @@ def emulate_mininet(
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TestbedBroken, with the
     last words of what broke, when it did not come to an end.
     """
-    reason = missing()
+    reason = probe.missing()
     if reason is not None:
         raise EnvironmentMissing(reason)
     folder = cleanup.new_run()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from qnet.emulate import tier
+from qnet.emulate import probe
 from tests.bench.wires import SHARES_PPB
 
-REASON = tier.missing()
+REASON = probe.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 LOADS = ((128, "2Gbps"), (512, "4Gbps"), (1518, "8Gbps"))

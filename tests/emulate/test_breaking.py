@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qnet.check.verdict import judge
-from qnet.emulate import ovs, tier
+from qnet.emulate import ovs, probe
 from qnet.emulate.case import Case
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
@@ -23,7 +23,7 @@ from tests.emulate.breaking import DONE, QNET, SIGNALS, VICTIMS, break_one
 
 REASON = ovs.missing() or missing_controller()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
-needs_mininet = pytest.mark.skipif(tier.missing() is not None, reason=str(tier.missing()))
+needs_mininet = pytest.mark.skipif(probe.missing() is not None, reason=str(probe.missing()))
 
 LINE = Path(__file__).parents[1] / "golden" / "line"
 

@@ -9,7 +9,7 @@ import pytest
 from scapy.utils import RawPcapReader
 
 from qnet.check.plan import prove
-from qnet.emulate import apart, tier
+from qnet.emulate import probe, tier
 from qnet.emulate.case import Case
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.fabric import Fabric
@@ -21,7 +21,7 @@ from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 
-REASON = apart.missing() or missing_controller()
+REASON = probe.missing() or missing_controller()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
 
 # Processing takes the same time always: lockstep draws none for a frame that is off its path.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import apart, tier
+from qnet.emulate import probe, tier
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.openflow import Meter, Switch, match, to_text
@@ -20,7 +20,7 @@ from qnet.model.read import load
 from qnet.model.topology import Topology
 from qnet.schedule.run import schedule
 
-REASON = apart.missing() or missing_controller()
+REASON = probe.missing() or missing_controller()
 if not REASON and shutil.which("iperf3") is None:
     REASON = "iperf3 is not here: apt-get install iperf3"
 pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate import cleanup, tier
+from qnet.emulate import cleanup, probe, tier
 from qnet.emulate.case import Case
 from qnet.model.plan import Plan
 from qnet.model.read import Scenario, load
@@ -20,7 +20,7 @@ from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from tests.emulate.leftovers import end_early, folders, machine
 
-REASON = tier.missing()
+REASON = probe.missing()
 GOLDEN = Path(__file__).parent.parent / "golden"
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 

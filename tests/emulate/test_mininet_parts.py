@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import tier
+from qnet.emulate import probe, tier
 from qnet.emulate.flows import flows_of
 from qnet.emulate.wiring import Wiring
 from qnet.model.emulation import Emulation
@@ -17,7 +17,7 @@ from tests.asking import Answer, ask
 from tests.emulate.leftovers import folders, machine
 from tests.emulate.networks import every_part, round_about
 
-REASON = tier.missing()
+REASON = probe.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate import apart, tier
+from qnet.emulate import probe, tier
 from qnet.emulate.case import Case
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
@@ -29,7 +29,7 @@ from qnet.simulate.run import simulate
 from tests.asking import COMMAND, command
 from tests.emulate.leftovers import end_early, folders, machine
 
-REASON = apart.missing() or missing_controller()
+REASON = probe.missing() or missing_controller()
 RYU = str(Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python")
 NO_RYU = missing_controller("ryu", RYU)
 

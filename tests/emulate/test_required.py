@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import ovs, tier
+from qnet.emulate import ovs, probe
 from qnet.emulate.controller import missing
 
 RYU = Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python"
 
 MISSING: dict[str, Callable[[], str | None]] = {
     "lockstep": ovs.missing,
-    "mininet": tier.missing,
+    "mininet": probe.missing,
     "ryu": lambda: missing("ryu", str(RYU)) or None,
 }
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import apart, cleanup
+from qnet.emulate import cleanup, probe
 from tests.asking import COMMAND
 from tests.emulate.leftovers import descendants, folders, machine
 
-REASON = apart.missing()
+REASON = probe.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 PROFILE = Path(__file__).parents[1] / "golden" / "line" / "traffic.yaml"

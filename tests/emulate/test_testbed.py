@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from qnet.cli import main
-from qnet.emulate.apart import missing as missing_namespaces
 from qnet.emulate.controller import Controller
 from qnet.emulate.controller import missing as missing_controller
 from qnet.emulate.openflow import to_text
 from qnet.emulate.ovs import missing as missing_switch
+from qnet.emulate.probe import missing as missing_namespaces
 from qnet.emulate.testbed import CutUndone, Testbed, judge_reach
 from qnet.errors import EnvironmentMissing
 from qnet.model.read import read_topology

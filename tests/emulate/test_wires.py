@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate import tier
+from qnet.emulate import probe
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.frames import has_trailer, label_of, put_trailer, read
 from qnet.emulate.wires.run import Emulator, WireEnd
@@ -18,7 +18,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule.run import schedule
 
-REASON = tier.missing()
+REASON = probe.missing()
 
 PLACE_BYTES = 2048
 FRAME_AT = 66

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import ovs, probe, tier
+from qnet.emulate import ovs, probe
 from qnet.report.doctor import Finding, advice
 
 GOOD = Finding("python", True, True, "3.13")
@@ -67,7 +67,7 @@ def test_frames_pass_the_switch_without_devices() -> None:
     assert 0 < rate.median_ns <= rate.p99_ns
 
 
-@pytest.mark.skipif(tier.missing() is not None, reason=f"{tier.missing()}")
+@pytest.mark.skipif(probe.missing() is not None, reason=f"{probe.missing()}")
 def test_frames_pass_the_switch_between_devices_and_nothing_is_left() -> None:
     rate = probe.frames_per_s_between_devices()
     assert 0 < rate.median_ns <= rate.p99_ns
