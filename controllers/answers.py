@@ -7,8 +7,8 @@ from typing import Any
 
 from compat import parser
 
-from qnet.emulate.messages import GROUP_TYPES
-from qnet.emulate.openflow import Action, Bucket, Field, Group, Meter, Rule
+from qnet.emulate.openflow.messages import GROUP_TYPES
+from qnet.emulate.openflow.nouns import Action, Bucket, Field, Group, Meter, Rule
 
 _KIND_OF_GROUP = {number: kind for kind, number in GROUP_TYPES.items()}
 

@@ -22,7 +22,7 @@ from compat import (
 )
 from reconcile import Reconciler
 
-from qnet.emulate.peering import (
+from qnet.emulate.rules.peering import (
     EXCHANGE_OWNER,
     METER_FIRST,
     answer,

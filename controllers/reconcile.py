@@ -36,8 +36,8 @@ from compat import (
     tell,
 )
 
-from qnet.emulate.messages import Command, encode
-from qnet.emulate.openflow import (
+from qnet.emulate.openflow.messages import Command, encode
+from qnet.emulate.openflow.nouns import (
     OWNER,
     OWNER_MASK,
     Field,
@@ -47,7 +47,7 @@ from qnet.emulate.openflow import (
     Rule,
     Switch,
 )
-from qnet.emulate.table import Difference, differences
+from qnet.emulate.openflow.table import Difference, differences
 
 HOST_FIELD = Field("in_port", 1)
 BATCH = 100

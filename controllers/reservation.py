@@ -1,8 +1,8 @@
 """The reservation app: every switch has the rules that qnet computed from the plan.
 
 The app decides nothing. `--rules-file` holds the wanted rules of every switch, as
-`qnet.emulate.openflow.to_text` writes them; when the file changes, the switches follow. It may
-come later than they do.
+`qnet.emulate.openflow.nouns.to_text` writes them; when the file changes, the switches follow. It
+may come later than they do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from compat import CONF, hub, options, read_file, spawn, tell
 from reconcile import Reconciler
 
-from qnet.emulate.openflow import from_text
+from qnet.emulate.openflow.nouns import from_text
 
 CONF.register_cli_opts(
     [options.StrOpt("rules-file", help="rules of every switch, written by qnet")]

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from qnet.emulate.controller import Controller
-    from qnet.emulate.testbed import Testbed
+    from qnet.emulate.process.controller import Controller
+    from qnet.emulate.testbed.testbed import Testbed
     from qnet.model.topology import Topology
 
 TIERS = ("lockstep", "mininet")
@@ -204,18 +204,18 @@ def _read(request: pytest.FixtureRequest, name: str) -> Topology:
 @pytest.fixture
 def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     """Real switches of the marked topology, connected to the marked controller."""
-    from qnet.emulate.address import read_address  # noqa: PLC0415
-    from qnet.emulate.controller import Controller  # noqa: PLC0415
-    from qnet.emulate.controller import missing as missing_controller  # noqa: PLC0415
-    from qnet.emulate.testbed import PATIENCE_S, Testbed  # noqa: PLC0415
+    from qnet.emulate.process.address import read_address  # noqa: PLC0415
+    from qnet.emulate.process.controller import Controller  # noqa: PLC0415
+    from qnet.emulate.process.controller import missing as missing_controller  # noqa: PLC0415
+    from qnet.emulate.testbed.testbed import PATIENCE_S, Testbed  # noqa: PLC0415
 
     values = _values(request)
     tier = values.get("tier") or request.config.getoption("--qnet-tier")
     topology = _read(request, values["topology"])
     if tier == "mininet":
-        from qnet.emulate.probe import missing  # noqa: PLC0415
+        from qnet.emulate.tiers.probe import missing  # noqa: PLC0415
     else:
-        from qnet.emulate.ovs import missing  # noqa: PLC0415
+        from qnet.emulate.switches.ovs import missing  # noqa: PLC0415
     reason = missing()
     if reason is not None:
         pytest.skip(reason)

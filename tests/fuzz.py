@@ -33,7 +33,7 @@ import yaml
 from click.testing import CliRunner
 
 from qnet.cli import main
-from qnet.emulate.peering import exchange_rules, read_exchange
+from qnet.emulate.rules.peering import exchange_rules, read_exchange
 from qnet.errors import InputError
 from qnet.model.read import read_topology
 from qnet.schedule.online import Scheduler

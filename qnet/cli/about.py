@@ -87,7 +87,7 @@ def schema(kind: Literal["topology", "traffic"]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can do, what it cannot, and why."""
-    from qnet.report.doctor import advice, examine
+    from qnet.emulate.tiers.doctor import advice, examine
 
     findings = examine()
     if as_json:

@@ -118,7 +118,7 @@ def run(
         how = {"dilation": dilation, "captures": captures}
         emulation = emulate_stretched(scenario, plan, proof, observation, sample, cuts, **how)
     elif tier == "lockstep":
-        from qnet.emulate.lockstep import Options
+        from qnet.emulate.tiers.lockstep import Options
 
         wanted = Options(cuts=cuts, captures=captures, capture_switches=switches)
         emulation = emulate(scenario, plan, proof, observation, sample, wanted)

@@ -25,7 +25,7 @@ from qnet.cli.stages import (
     observe,
 )
 from qnet.cli.stages import emulate as emulate_plan
-from qnet.emulate.talk import USUAL, Version
+from qnet.emulate.switches.talk import USUAL, Version
 from qnet.errors import InputError, Problem
 from qnet.model.emulation import Tier
 from qnet.model.read import Scenario
@@ -33,13 +33,13 @@ from qnet.model.verdict import Outcome
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
-    from qnet.emulate.testbed import Judgement
+    from qnet.emulate.testbed.testbed import Judgement
 
 
 def _target(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
     """Read where the controller listens; there is one."""
     del option
-    from qnet.emulate.address import read_address
+    from qnet.emulate.process.address import read_address
 
     problems, found = [], []
     for value in values:
@@ -225,7 +225,7 @@ def emulate(
         asked = {**given, "sample": sample, **hosts, "versions": versions, "out": out}
         _reach(scenario, controller, tier, asked, as_json)
         return
-    from qnet.emulate.attached import SETTLE_S
+    from qnet.emulate.switches.switch_set import SETTLE_S
 
     plan = make_plan(scenario)
     proof = make_proof(scenario, plan)
@@ -237,7 +237,7 @@ def emulate(
         how |= {"versions": versions, "settle_s": settle_s}
         result = emulate_stretched(*witnesses, **how)
     else:
-        from qnet.emulate.lockstep import Options
+        from qnet.emulate.tiers.lockstep import Options
 
         how = {"controller": controller, "rules_file": rules_file, "versions": versions}
         wanted = Options(**how, settle_s=settle_s)
@@ -274,8 +274,8 @@ def _check_heeded(*options: tuple[str, object, bool, str]) -> None:
 
 
 def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_json: bool) -> None:
-    """Have hosts run commands; `hosts` are fields of `qnet.emulate.tier.Options`."""
-    from qnet.emulate.tier import HostCommand, Options, emulate_mininet
+    """Have hosts run commands; `hosts` are fields of `qnet.emulate.tiers.mininet.Options`."""
+    from qnet.emulate.tiers.mininet import HostCommand, Options, emulate_mininet
 
     wanted = []
     nodes = scenario.topology.node_by_name
@@ -312,7 +312,7 @@ def cleanup(folders: tuple[Path, ...]) -> None:
     """Remove what commands that were killed have left: emulations on this machine, half-written
     results in each FOLDER (default: the current one).
     """
-    from qnet.emulate.cleanup import cleanup as clean
+    from qnet.emulate.process.cleanup import cleanup as clean
     from qnet.model.write import remove_leftovers
 
     told = clean()
@@ -326,9 +326,9 @@ def _reach(
     scenario: Scenario, controller: str, tier: Tier, given: Mapping[str, Any], as_json: bool
 ) -> None:
     """Judge reach; `given` are options by name, those that were not given as None."""
-    from qnet.emulate.attached import SETTLE_S
-    from qnet.emulate.ovs import unwinding
-    from qnet.emulate.testbed import FAILOVER_S, PAIRS, PATIENCE_S, Testbed, judge_reach
+    from qnet.emulate.switches.ovs import unwinding
+    from qnet.emulate.switches.switch_set import SETTLE_S
+    from qnet.emulate.testbed.testbed import FAILOVER_S, PAIRS, PATIENCE_S, Testbed, judge_reach
     from qnet.report.text import OUTCOME_WORD
 
     settle_s, patience_s, failover_s = (given[one] for one in ("settle", "patience", "failover"))

@@ -21,8 +21,8 @@ from qnet.units import ceil_div, show_size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qnet.emulate.lockstep import Options
-    from qnet.emulate.walk import Cut
+    from qnet.emulate.tiers.follow_frames import Cut
+    from qnet.emulate.tiers.lockstep import Options
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
@@ -361,8 +361,8 @@ def emulate(
     options: Options,
 ) -> Emulation:
     """Send a sample of the frames through real switches; say wall-clock times on the side."""
-    from qnet.emulate.case import SAMPLE, Case
-    from qnet.emulate.lockstep import emulate
+    from qnet.emulate.frames.case import SAMPLE, Case
+    from qnet.emulate.tiers.lockstep import emulate
 
     frames = SAMPLE if sample is None else sample
     case = Case(scenario.topology, scenario.profile, plan, frames=frames)
@@ -384,9 +384,9 @@ def emulate_stretched(
 ) -> Emulation:
     """Send a sample through real switches and hosts in stretched time; say how real it was.
 
-    `how` are fields of `qnet.emulate.tier.Options`.
+    `how` are fields of `qnet.emulate.tiers.mininet.Options`.
     """
-    from qnet.emulate.tier import (
+    from qnet.emulate.tiers.mininet import (
         SAMPLE,
         Cut,
         Options,
@@ -412,7 +412,7 @@ def emulate_stretched(
 
 def read_cut(scenario: Scenario, text: str) -> Cut:
     """Read PORT@TIME, such as 'a->b@10ms'."""
-    from qnet.emulate.walk import Cut
+    from qnet.emulate.tiers.follow_frames import Cut
     from qnet.units import TIME, UnitError, parse
 
     port, _, when = text.rpartition("@")

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from qnet.emulate import controller, ovs
-from qnet.emulate.audit import audit
-from qnet.emulate.controller import Controller
-from qnet.emulate.messages import Command, encode
-from qnet.emulate.openflow import MPLS, OWNER, Rule, Switch, match, to_text
-from qnet.emulate.rules import rules_of
+from qnet.emulate.openflow.messages import Command, encode
+from qnet.emulate.openflow.nouns import MPLS, OWNER, Rule, Switch, match, to_text
+from qnet.emulate.process import controller
+from qnet.emulate.process.controller import Controller
+from qnet.emulate.rules.audit import audit
+from qnet.emulate.rules.plan_rules import rules_of
+from qnet.emulate.switches import ovs
 from tests.emulate.networks import Case, case
 
 RULES = 50_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qnet.emulate import probe
+from qnet.emulate.tiers import probe
 from tests.bench.wires import SHARES_PPB
 
 REASON = probe.missing()

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import time
 
-from qnet.emulate.flows import flows_of
-from qnet.emulate.hosts import host_frame
+from qnet.emulate.frames.hosts import host_frame
+from qnet.emulate.rules.flows import flows_of
+from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.run import Emulator, Probe, WireEnd, as_usual, be_quick
-from qnet.emulate.wiring import Wiring
 from qnet.model.histogram import quantile_ps
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from qnet.emulate import cleanup
+from qnet.emulate.process import cleanup
 from tests.emulate.leftovers import command_of, descendants, folders, machine
 
 QNET = str(Path(sys.executable).with_name("qnet"))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qnet.emulate.fabric import Entry, Out
-from qnet.emulate.frame import Frame, read_frame
-from qnet.emulate.openflow import MPLS, Switch
-from qnet.emulate.table import Tables
+from qnet.emulate.openflow.frame import Frame, read_frame
+from qnet.emulate.openflow.nouns import MPLS, Switch
+from qnet.emulate.openflow.table import Tables
+from qnet.emulate.switches.dummy_switches import Entry, Out
 
 
 class IdealSwitches:
-    """`forward` as that of `qnet.emulate.fabric.Fabric`."""
+    """`forward` as that of `qnet.emulate.switches.dummy_switches.Fabric`."""
 
     def __init__(self, switches: Iterable[Switch]) -> None:
         self.tables = {one.name: Tables(one) for one in switches}

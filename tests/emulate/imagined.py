@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
-from qnet.emulate.openflow import Switch
-from qnet.emulate.talk import Talk
-from qnet.emulate.testbed import Testbed
-from qnet.emulate.trips import Follower, Outage
-from qnet.emulate.wiring import HOST_PORT
+from qnet.emulate.frames.trips import Follower, Outage
+from qnet.emulate.openflow.nouns import Switch
+from qnet.emulate.rules.wiring import HOST_PORT
+from qnet.emulate.switches.talk import Talk
+from qnet.emulate.testbed.testbed import Testbed
 from qnet.model.topology import Topology
 
 Sends = Iterable[tuple[float, str, int, bytes]]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from qnet.emulate import cleanup
+from qnet.emulate.process import cleanup
 
 
 def machine() -> set[str]:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from qnet.emulate.flows import Flow, flows_of
-from qnet.emulate.openflow import IPV4, Switch
-from qnet.emulate.rules import Policing, rules_of
-from qnet.emulate.wiring import Wiring
+from qnet.emulate.openflow.nouns import IPV4, Switch
+from qnet.emulate.rules.flows import Flow, flows_of
+from qnet.emulate.rules.plan_rules import Policing, rules_of
+from qnet.emulate.rules.wiring import Wiring
 from qnet.model.plan import Plan
 from qnet.model.read import load
 from qnet.model.topology import Topology

@@ -8,9 +8,9 @@ import struct
 import time
 from collections.abc import Sequence
 
-from qnet.emulate import ovs
-from qnet.emulate.openflow import Switch
-from qnet.emulate.text import read_flows, read_groups, read_meters
+from qnet.emulate.openflow.nouns import Switch
+from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
+from qnet.emulate.switches import ovs
 
 PATIENCE_S = 10.0
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from qnet.check.verdict import judge
-from qnet.emulate import ovs, probe
-from qnet.emulate.case import Case
-from qnet.emulate.controller import Controller
-from qnet.emulate.controller import missing as missing_controller
-from qnet.emulate.fabric import Fabric
-from qnet.emulate.lockstep import emulate
-from qnet.emulate.testbed import Testbed
-from qnet.emulate.watch import TestbedBroken, is_stopped
+from qnet.emulate.frames.case import Case
+from qnet.emulate.process.controller import Controller
+from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.process.watch import TestbedBroken, is_stopped
+from qnet.emulate.switches import ovs
+from qnet.emulate.switches.dummy_switches import Fabric
+from qnet.emulate.testbed.testbed import Testbed
+from qnet.emulate.tiers import probe
+from qnet.emulate.tiers.lockstep import emulate
 from qnet.model.read import read_topology
 from tests.asking import ask
 from tests.emulate.breaking import DONE, QNET, SIGNALS, VICTIMS, break_one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate.case import Member
+from qnet.emulate.frames.case import Member
 from tests.emulate.networks import golden
 
 FLOW = golden("two-paths").flows[0]

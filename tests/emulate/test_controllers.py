@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 
 import pytest
 
-from qnet.emulate import controller, ovs
-from qnet.emulate.controller import Controller
-from qnet.emulate.openflow import to_text
-from qnet.emulate.table import differences
-from qnet.emulate.text import show
-from qnet.emulate.watch import TestbedBroken
-from qnet.emulate.wiring import HOST_PORT
+from qnet.emulate.openflow.nouns import to_text
+from qnet.emulate.openflow.table import differences
+from qnet.emulate.openflow.text import show
+from qnet.emulate.process import controller
+from qnet.emulate.process.controller import Controller
+from qnet.emulate.process.watch import TestbedBroken
+from qnet.emulate.rules.wiring import HOST_PORT
+from qnet.emulate.switches import ovs
 from tests.emulate.networks import Case, golden, host_bytes
 from tests.emulate.probe import Probe
 

@@ -9,14 +9,14 @@ import pytest
 from scapy.utils import RawPcapReader
 
 from qnet.check.plan import prove
-from qnet.emulate import probe, tier
-from qnet.emulate.case import Case
-from qnet.emulate.controller import missing as missing_controller
-from qnet.emulate.fabric import Fabric
-from qnet.emulate.flows import path_mac
-from qnet.emulate.kernels import TIME
-from qnet.emulate.lockstep import CONVERGE_S, reservation
-from qnet.emulate.walk import Cut, walk
+from qnet.emulate.frames.case import Case
+from qnet.emulate.frames.kernels import TIME
+from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.rules.flows import path_mac
+from qnet.emulate.switches.dummy_switches import Fabric
+from qnet.emulate.tiers import mininet, probe
+from qnet.emulate.tiers.follow_frames import Cut, walk
+from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
@@ -71,19 +71,19 @@ def test_frames_take_the_other_path_after_a_cut(scenario: Scenario, tmp_path: Pa
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     (demand,) = plan.demands
     assert {part.ports[0] for part in demand.parts} == {"a->b", "a->c"}
-    strides = tier.choose_sample(topology, profile, plan, 2)
-    cut = tier.Cut("a->b", CUT_PS)
-    options = tier.Options(strides, dilation=1000, cuts=(cut,), captures=tmp_path)
-    run = tier.emulate_mininet(topology, profile, plan, options)
+    strides = mininet.choose_sample(topology, profile, plan, 2)
+    cut = mininet.Cut("a->b", CUT_PS)
+    options = mininet.Options(strides, dilation=1000, cuts=(cut,), captures=tmp_path)
+    run = mininet.emulate_mininet(topology, profile, plan, options)
     assert (run.void, run.findings) == ("", ())
     assert run.lateness.rerouted > 20
     assert run.lateness.followed == run.lateness.rerouted
     assert run.failover_s > 0
     assert any(f"within {run.failover_s * 1e3:.1f} ms" in one for one in run.told()), "apart"
 
-    case = tier.case_of(topology, profile, plan, strides, run)
+    case = mininet.case_of(topology, profile, plan, strides, run)
     proof, simulated = prove(topology, profile, plan), simulate(topology, profile, plan)
-    found = tier.witness(case, proof, simulated, run)
+    found = mininet.witness(case, proof, simulated, run)
     assert found.findings == ()
     rows = {one.name: one for one in found.streams}
     assert rows["twice"].lost == 0, "a copy of each frame came by the other path"

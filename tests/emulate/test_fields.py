@@ -10,13 +10,13 @@ from itertools import count
 
 import pytest
 
-from qnet.emulate import ovs
-from qnet.emulate.attached import read_switch
-from qnet.emulate.audit import audit
-from qnet.emulate.messages import FIELDS, Command, encode
-from qnet.emulate.openflow import ARP, IPV4, IPV6, MPLS, Field, Rule, Switch, output
-from qnet.emulate.table import differences
-from qnet.emulate.text import read_flows, read_groups, read_meters
+from qnet.emulate.openflow.messages import FIELDS, Command, encode
+from qnet.emulate.openflow.nouns import ARP, IPV4, IPV6, MPLS, Field, Rule, Switch, output
+from qnet.emulate.openflow.table import differences
+from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
+from qnet.emulate.rules.audit import audit
+from qnet.emulate.switches import ovs
+from qnet.emulate.switches.switch_set import read_switch
 from tests.emulate.networks import golden
 
 pytestmark = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from qnet.check.verdict import judge
-from qnet.emulate import fabric as fabric_module
-from qnet.emulate.case import Case
-from qnet.emulate.controller import missing as missing_controller
-from qnet.emulate.fabric import BRIDGE, Entry, Fabric
-from qnet.emulate.lockstep import Options, emulate
-from qnet.emulate.ovs import missing as missing_switch
-from qnet.emulate.walk import Cut
-from qnet.emulate.wiring import HOST_PORT, Wiring
+from qnet.emulate.frames.case import Case
+from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.rules.wiring import HOST_PORT, Wiring
+from qnet.emulate.switches import dummy_switches as fabric_module
+from qnet.emulate.switches.dummy_switches import BRIDGE, Entry, Fabric
+from qnet.emulate.switches.ovs import missing as missing_switch
+from qnet.emulate.tiers.follow_frames import Cut
+from qnet.emulate.tiers.lockstep import Options, emulate
 from qnet.model.emulation import Emulation
 from qnet.model.topology import Topology
 from qnet.model.write import to_json

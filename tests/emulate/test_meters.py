@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import probe, tier
-from qnet.emulate.controller import Controller
-from qnet.emulate.controller import missing as missing_controller
-from qnet.emulate.openflow import Meter, Switch, match, to_text
-from qnet.emulate.rules import rules_of
+from qnet.emulate.openflow.nouns import Meter, Switch, match, to_text
+from qnet.emulate.process.controller import Controller
+from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.rules.plan_rules import rules_of
+from qnet.emulate.rules.wiring import Wiring
+from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.wires.kernels.tables import TRAILER_BYTES
-from qnet.emulate.wiring import Wiring
 from qnet.model.read import load
 from qnet.model.topology import Topology
 from qnet.schedule.run import schedule
@@ -42,11 +42,11 @@ def test_a_meter_passes_its_rate_in_wall_clock_time(dilation: int, tmp_path: Pat
     rules.write_text(to_text(metered(topology, "a", "d")))
     send = f"iperf3 -c 10.0.0.4 -u -b 12M -l {PAYLOAD_BYTES} -t 3 -J"
     commands = (
-        tier.HostCommand("d", "iperf3 -s -1 -D"),
-        tier.HostCommand("a", f"sleep 0.5; {send}"),
+        mininet.HostCommand("d", "iperf3 -s -1 -D"),
+        mininet.HostCommand("a", f"sleep 0.5; {send}"),
     )
     with Controller(["reservation"], ["--rules-file", str(rules)]) as controller:
-        options = tier.Options(
+        options = mininet.Options(
             {},
             dilation=dilation,
             commands=commands,
@@ -54,7 +54,7 @@ def test_a_meter_passes_its_rate_in_wall_clock_time(dilation: int, tmp_path: Pat
             controller=controller.target,
             arp=True,
         )
-        run = tier.emulate_mininet(topology, profile, plan, options)
+        run = mininet.emulate_mininet(topology, profile, plan, options)
     done = run.commands[1]
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)["end"]["sum"]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate import cleanup, probe, tier
-from qnet.emulate.case import Case
+from qnet.emulate.frames.case import Case
+from qnet.emulate.process import cleanup
+from qnet.emulate.tiers import mininet, probe
 from qnet.model.plan import Plan
 from qnet.model.read import Scenario, load
 from qnet.schedule.run import schedule
@@ -69,9 +70,9 @@ def test_what_comes_out_is_what_was_simulated(
 ) -> None:
     before = machine()
     topology, profile = scenario.topology, scenario.profile
-    strides = tier.choose_sample(topology, profile, plan, 4)
-    options = tier.Options(strides, dilation=1000, captures=tmp_path)
-    run = tier.emulate_mininet(topology, profile, plan, options)
+    strides = mininet.choose_sample(topology, profile, plan, 4)
+    options = mininet.Options(strides, dilation=1000, captures=tmp_path)
+    run = mininet.emulate_mininet(topology, profile, plan, options)
     assert machine() == before
     assert not folders(os.getpid())
     assert run.void == ""
@@ -81,7 +82,7 @@ def test_what_comes_out_is_what_was_simulated(
     simulated = simulate(topology, profile, plan)
     proof = prove(topology, profile, plan)
     case = Case(topology, profile, plan, strides=strides)
-    result = tier.witness(case, proof, simulated, run)
+    result = mininet.witness(case, proof, simulated, run)
     assert {one.name for one in result.streams} == {"pair", "back", "mix", "bursts"}
     assert all(one.difference_ps == 0 for one in result.streams)
     assert all(one.delivered > 20 for one in result.streams)
@@ -98,21 +99,21 @@ def test_what_comes_out_is_what_was_simulated(
 
 def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan: Plan) -> None:
     topology, profile = scenario.topology, scenario.profile
-    strides = tier.choose_sample(topology, profile, plan, 4)
+    strides = mininet.choose_sample(topology, profile, plan, 4)
     said: set[str] = set()
-    run = tier.emulate_mininet(
+    run = mininet.emulate_mininet(
         topology,
         profile,
         plan,
-        tier.Options(strides, budget_s=0.1),
+        mininet.Options(strides, budget_s=0.1),
         lambda title, *_: said.add(title.split()[0]),
     )
     assert 0 < run.reached_ps < profile.simulation.duration_ps
     assert "emulate" in said or "calibrate" in said
     assert run.calibrated
-    case = tier.case_of(topology, profile, plan, strides, run)
+    case = mininet.case_of(topology, profile, plan, strides, run)
     simulated = simulate(topology, profile, plan)
-    result = tier.witness(case, prove(topology, profile, plan), simulated, run)
+    result = mininet.witness(case, prove(topology, profile, plan), simulated, run)
     assert result.findings == ()
     assert result.observation.duration_ps == run.reached_ps
     assert sum(one.delivered for one in result.streams) > 20
@@ -124,10 +125,10 @@ def test_a_cut_is_seen_by_the_switches_and_replication_makes_up_for_it() -> None
     topology, profile = case.topology, case.profile
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     twice = next(one for one in plan.streams if len(one.paths) == 2)
-    strides = tier.choose_sample(topology, profile, plan, 4)
-    cut = tier.Cut(twice.paths[0].ports[0], 500_000_000)
-    run = tier.emulate_mininet(
-        topology, profile, plan, tier.Options(strides, dilation=1000, cuts=(cut,))
+    strides = mininet.choose_sample(topology, profile, plan, 4)
+    cut = mininet.Cut(twice.paths[0].ports[0], 500_000_000)
+    run = mininet.emulate_mininet(
+        topology, profile, plan, mininet.Options(strides, dilation=1000, cuts=(cut,))
     )
     assert (run.void, run.findings) == ("", ())
     assert run.failover_s > 0
@@ -138,8 +139,8 @@ def test_a_cut_is_seen_by_the_switches_and_replication_makes_up_for_it() -> None
     assert len(first) < len(second)
     assert first | second == set(range(max(second) + 1)), "every frame came by one path at least"
     simulated = simulate(topology, profile, plan)
-    sample = tier.case_of(topology, profile, plan, strides, run)
-    result = tier.witness(sample, prove(topology, profile, plan), simulated, run)
+    sample = mininet.case_of(topology, profile, plan, strides, run)
+    result = mininet.witness(sample, prove(topology, profile, plan), simulated, run)
     assert result.findings == ()
     replicated = next(one for one in result.streams if one.name == twice.name)
     assert (replicated.lost, replicated.difference_ps) == (0, 0)
@@ -168,10 +169,10 @@ def _times(path: Path, direction: int) -> list[int]:
 
 def test_a_wrong_cycle_rewrite_is_named(scenario: Scenario, plan: Plan) -> None:
     topology, profile = scenario.topology, scenario.profile
-    strides = tier.choose_sample(topology, profile, plan, 4)
-    swap = tier.Meddling("b", "table=1,mpls,in_port=2", "set_field:4->mpls_tc,output:3")
-    options = tier.Options(strides, dilation=1000, meddling=(swap,))
-    run = tier.emulate_mininet(topology, profile, plan, options)
+    strides = mininet.choose_sample(topology, profile, plan, 4)
+    swap = mininet.Meddling("b", "table=1,mpls,in_port=2", "set_field:4->mpls_tc,output:3")
+    options = mininet.Options(strides, dilation=1000, meddling=(swap,))
+    run = mininet.emulate_mininet(topology, profile, plan, options)
     assert run.lateness.wrong_tags > 0
     assert any(
         one.startswith("pair: b: leaves for b->c tagged for cycle 3") for one in run.findings
@@ -182,12 +183,12 @@ def test_hosts_reach_each_other_without_stretching(scenario: Scenario, plan: Pla
     if shutil.which("ping") is None or shutil.which("iperf3") is None:
         pytest.skip("ping or iperf3 is not here: apt-get install iputils-ping iperf3")
     commands = (
-        tier.HostCommand("a", "ping -c 3 -i 0.2 -W 2 10.0.0.3"),
-        tier.HostCommand("c", "iperf3 -s -1 -D"),
-        tier.HostCommand("a", "sleep 0.5; iperf3 -c 10.0.0.3 -t 1 -J"),
+        mininet.HostCommand("a", "ping -c 3 -i 0.2 -W 2 10.0.0.3"),
+        mininet.HostCommand("c", "iperf3 -s -1 -D"),
+        mininet.HostCommand("a", "sleep 0.5; iperf3 -c 10.0.0.3 -t 1 -J"),
     )
-    options = tier.Options({}, dilation=1, commands=commands, free_run=True)
-    run = tier.emulate_mininet(scenario.topology, scenario.profile, plan, options)
+    options = mininet.Options({}, dilation=1, commands=commands, free_run=True)
+    run = mininet.emulate_mininet(scenario.topology, scenario.profile, plan, options)
     ping, _, iperf = run.commands
     assert ping.exit_code == 0, ping.output
     assert " 0% packet loss" in ping.output

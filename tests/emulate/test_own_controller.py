@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate import probe, tier
-from qnet.emulate.case import Case
-from qnet.emulate.controller import Controller
-from qnet.emulate.controller import missing as missing_controller
-from qnet.emulate.openflow import Action, Switch, to_text
-from qnet.emulate.relay import Relay
-from qnet.emulate.rules import rules_of
-from qnet.emulate.testbed import Testbed, judge_reach
+from qnet.emulate.frames.case import Case
+from qnet.emulate.openflow.nouns import Action, Switch, to_text
+from qnet.emulate.process.controller import Controller
+from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.process.relay import Relay
+from qnet.emulate.rules.plan_rules import rules_of
+from qnet.emulate.testbed.testbed import Testbed, judge_reach
+from qnet.emulate.tiers import mininet, probe
 from qnet.errors import EnvironmentMissing
 from qnet.model.read import load, read_topology
 from qnet.schedule.run import schedule
@@ -199,16 +199,16 @@ def test_a_wrong_rule_of_somebody_elses_is_named(tmp_path: Path) -> None:
     scenario = load(str(PROFILE))
     topology, profile = scenario.topology, scenario.profile
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
-    strides = tier.choose_sample(topology, profile, plan, 4)
+    strides = mininet.choose_sample(topology, profile, plan, 4)
     wanted = Case(topology, profile, plan, strides=strides).rules
     wrong = [_turned(one, "b") for one in wanted]
     (tmp_path / "rules.jsonl").write_text(to_text(wrong))
     with Controller(["reservation"], ["--rules-file", str(tmp_path / "rules.jsonl")]) as controller:
-        options = tier.Options(strides, dilation=500, controller=controller.target, connect_s=3)
-        run = tier.emulate_mininet(topology, profile, plan, options)
-    case = tier.case_of(topology, profile, plan, strides, run)
+        options = mininet.Options(strides, dilation=500, controller=controller.target, connect_s=3)
+        run = mininet.emulate_mininet(topology, profile, plan, options)
+    case = mininet.case_of(topology, profile, plan, strides, run)
     proof, simulated = prove(topology, profile, plan), simulate(topology, profile, plan)
-    found = tier.witness(case, proof, simulated, run).findings
+    found = mininet.witness(case, proof, simulated, run).findings
     assert any(": b: the frame leaves by b->c with the tag of cycle" in one for one in found)
     assert any(": b: leaves for b->c tagged for cycle" in one for one in found), "real frames too"
     assert any("table=1" in one for one in found), "the rule is named"
@@ -238,10 +238,10 @@ def test_ryus_own_learning_switch_does_not_do_what_the_plan_wants() -> None:
     scenario = load(str(PROFILE))
     topology, profile = scenario.topology, scenario.profile
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
-    strides = tier.choose_sample(topology, profile, plan, 4)
+    strides = mininet.choose_sample(topology, profile, plan, 4)
     with Controller(["ryu.app.simple_switch_13"], python=RYU, framework="ryu") as controller:
-        options = tier.Options(strides, dilation=500, controller=controller.target, connect_s=3)
-        run = tier.emulate_mininet(topology, profile, plan, options)
+        options = mininet.Options(strides, dilation=500, controller=controller.target, connect_s=3)
+        run = mininet.emulate_mininet(topology, profile, plan, options)
     assert any("asks the controller" in one for one in run.findings), "by its rules"
     flooded = "control: b: came out at the host of b, not at b->c"
     assert any(one.startswith(flooded) for one in run.findings), run.findings

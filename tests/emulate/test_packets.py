@@ -10,8 +10,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from qnet.emulate import packets
-from qnet.emulate.packets import End
+from qnet.emulate.frames import packets
+from qnet.emulate.frames.packets import End
 
 A, B = End(0x025148000001, 0x0A000001), End(0x025148000002, 0x0A000002)
 KINDS = dict(packets.kinds(A, B, 700))

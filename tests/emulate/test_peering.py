@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate.frame import Frame
-from qnet.emulate.openflow import IPV4
-from qnet.emulate.peering import (
+from qnet.emulate.openflow.frame import Frame
+from qnet.emulate.openflow.nouns import IPV4
+from qnet.emulate.openflow.table import Tables
+from qnet.emulate.rules.peering import (
     FORMAT,
     Exchange,
     Member,
     exchange_rules,
     read_exchange,
 )
-from qnet.emulate.table import Tables
 
 NAMES = ("a", "b", "c", "d")
 

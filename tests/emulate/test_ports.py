@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnet.emulate.kernels import TIME
-from qnet.emulate.ports import Ports, Want
+from qnet.emulate.frames.kernels import TIME
+from qnet.emulate.frames.ports import Ports, Want
 from qnet.model.observation import Observation
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners

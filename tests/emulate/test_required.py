@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import ovs, probe
-from qnet.emulate.controller import missing
+from qnet.emulate.process.controller import missing
+from qnet.emulate.switches import ovs
+from qnet.emulate.tiers import probe
 
 RYU = Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python"
 

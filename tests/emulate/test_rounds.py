@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
-from qnet.emulate import ovs
-from qnet.emulate.fabric import OUTSTANDING
+from qnet.emulate.switches import ovs
+from qnet.emulate.switches.dummy_switches import OUTSTANDING
 
 pytestmark = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate.audit import audit, host_frame
-from qnet.emulate.flows import class_and_cycle, flows_of
-from qnet.emulate.frame import Frame, Label
-from qnet.emulate.openflow import (
+from qnet.emulate.openflow.frame import Frame, Label
+from qnet.emulate.openflow.nouns import (
     IPV4,
     OWNER,
     Action,
@@ -23,9 +21,11 @@ from qnet.emulate.openflow import (
     set_field,
     to_text,
 )
-from qnet.emulate.rules import CYCLE_TABLE, FLOW_TABLE, Policing, rules_of
-from qnet.emulate.table import Tables, differences
-from qnet.emulate.wiring import HOST_PORT
+from qnet.emulate.openflow.table import Tables, differences
+from qnet.emulate.rules.audit import audit, host_frame
+from qnet.emulate.rules.flows import class_and_cycle, flows_of
+from qnet.emulate.rules.plan_rules import CYCLE_TABLE, FLOW_TABLE, Policing, rules_of
+from qnet.emulate.rules.wiring import HOST_PORT
 from qnet.errors import Infeasible
 from tests.emulate.networks import Case, all_but, case, golden, waiting
 

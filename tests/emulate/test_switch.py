@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate import ovs
-from qnet.emulate.frame import Frame, Label, Tag, read_frame
-from qnet.emulate.messages import Command, encode
-from qnet.emulate.openflow import (
+from qnet.emulate.openflow.frame import Frame, Label, Tag, read_frame
+from qnet.emulate.openflow.messages import Command, encode
+from qnet.emulate.openflow.nouns import (
     ANY,
     IPV4,
     OWNER,
@@ -31,9 +30,10 @@ from qnet.emulate.openflow import (
     set_field,
     to_group,
 )
-from qnet.emulate.table import Tables, differences
-from qnet.emulate.text import read_flows, read_groups, read_meters, show
-from qnet.emulate.wiring import HOST_PORT
+from qnet.emulate.openflow.table import Tables, differences
+from qnet.emulate.openflow.text import read_flows, read_groups, read_meters, show
+from qnet.emulate.rules.wiring import HOST_PORT
+from qnet.emulate.switches import ovs
 from tests.emulate.networks import Case, all_but, golden, host_bytes, waiting
 from tests.emulate.probe import Probe
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import cleanup, probe
+from qnet.emulate.process import cleanup
+from qnet.emulate.tiers import probe
 from tests.asking import COMMAND
 from tests.emulate.leftovers import descendants, folders, machine
 

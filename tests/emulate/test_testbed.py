@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from qnet.cli import main
-from qnet.emulate.controller import Controller
-from qnet.emulate.controller import missing as missing_controller
-from qnet.emulate.openflow import to_text
-from qnet.emulate.ovs import missing as missing_switch
-from qnet.emulate.probe import missing as missing_namespaces
-from qnet.emulate.testbed import CutUndone, Testbed, judge_reach
+from qnet.emulate.openflow.nouns import to_text
+from qnet.emulate.process.controller import Controller
+from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.switches.ovs import missing as missing_switch
+from qnet.emulate.testbed.testbed import CutUndone, Testbed, judge_reach
+from qnet.emulate.tiers.probe import missing as missing_namespaces
 from qnet.errors import EnvironmentMissing
 from qnet.model.read import read_topology
 from tests.asking import command

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from qnet.emulate.openflow import ARP as ARP_TYPE
-from qnet.emulate.testbed import NotThere, Testbed, judge_reach
-from qnet.emulate.trips import MAGIC
-from qnet.emulate.wiring import HOST_PORT
+from qnet.emulate.frames.trips import MAGIC
+from qnet.emulate.openflow.nouns import ARP as ARP_TYPE
+from qnet.emulate.rules.wiring import HOST_PORT
+from qnet.emulate.testbed.testbed import NotThere, Testbed, judge_reach
 from qnet.model.topology import Topology
 from tests.emulate.imagined import Behaviour, Sends, imagine
 

@@ -9,10 +9,10 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from qnet.check.plan import prove
-from qnet.emulate.case import Case
-from qnet.emulate.compare import compare
-from qnet.emulate.openflow import Switch
-from qnet.emulate.walk import walk
+from qnet.emulate.frames.case import Case
+from qnet.emulate.openflow.nouns import Switch
+from qnet.emulate.tiers.compare import compare
+from qnet.emulate.tiers.follow_frames import walk
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan

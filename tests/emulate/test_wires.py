@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate import probe
+from qnet.emulate.tiers import probe
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.frames import has_trailer, label_of, put_trailer, read
 from qnet.emulate.wires.run import Emulator, WireEnd

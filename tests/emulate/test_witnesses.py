@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from qnet.check.verdict import judge
 from qnet.cli import main, stages
-from qnet.emulate.case import Case
-from qnet.emulate.openflow import Switch, set_field
+from qnet.emulate.frames.case import Case
+from qnet.emulate.openflow.nouns import Switch, set_field
 from qnet.model.emulation import Emulation
 from qnet.units import show_time
 from tests.asking import Answer, ask

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate import ovs, probe
-from qnet.report.doctor import Finding, advice
+from qnet.emulate.switches import ovs
+from qnet.emulate.tiers import probe
+from qnet.emulate.tiers.doctor import Finding, advice
 
 GOOD = Finding("python", True, True, "3.13")
 LOCKSTEP = Finding("emulate lockstep", True, False, "runs")

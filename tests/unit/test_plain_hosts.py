@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate.wiring import Wiring
+from qnet.emulate.rules.wiring import Wiring
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile

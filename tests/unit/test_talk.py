@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qnet.emulate.talk import (
+from qnet.emulate.switches.talk import (
     ControllerGone,
     Talk,
     explained,

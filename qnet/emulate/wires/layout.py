@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.emulate.ports import stray_rings
+from qnet.emulate.frames.ports import stray_rings
 from qnet.model.topology import Topology
 from qnet.simulate import kernels as k
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS

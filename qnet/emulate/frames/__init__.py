@@ -1,0 +1,1 @@
+"""Real frames, and the egress ports of the simulator around them."""

@@ -1,0 +1,1 @@
+"""Processes, sockets and folders of a run, and how they end with it."""

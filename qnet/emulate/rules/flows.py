@@ -1,0 +1,178 @@
+"""What the emulated network carries: every sampled stream and part of a demand, with its labels.
+
+How a frame carries its path, its class and its cycle is written down in docs/emulation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import count
+from math import gcd
+from typing import NamedTuple
+
+from qnet.emulate.rules.wiring import FLOW_MAC, PATH_MAC
+from qnet.errors import Infeasible
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+
+LABEL_PATH_BITS = 17
+"""A label is the class's priority (3 bits) and the number of the path (17 bits)."""
+
+FIRST_PATH = 16
+"""Labels 0 to 15 mean other things (RFC 3032 clause 2.1)."""
+
+BUFFERS_HIGHEST = 7
+"""The MPLS traffic class has 3 bits: 0 for frames without a cycle, 1 to 7 for cycles 0 to 6."""
+
+
+class Lane(NamedTuple):
+    """One path of a flow: its label, its ports and the planned cycle at each of them.
+
+    `cycles` is as in the plan, and empty where frames carry no cycle: what reserves none, and CQF.
+    """
+
+    label: int
+    ports: tuple[str, ...]
+    cycles: tuple[int, ...] = ()
+
+
+class Flow(NamedTuple):
+    """Frames that enter at one host with one destination address: a stream, or a part of a demand.
+
+    `step` is the number of cycles from one interval to the next, 0 for what reserves nothing.
+    `demand` names the demand that the flow is a part of.
+    """
+
+    number: int
+    name: str
+    talker: str
+    listener: str
+    priority: int
+    lanes: tuple[Lane, ...]
+    buffers: int
+    step: int = 0
+    waits: bool = False
+    demand: str | None = None
+    rate_bps: int = 0
+
+    @property
+    def mac(self) -> int:
+        """Destination address by which the talker's switch knows the flow (802.1CB clause 6.4)."""
+        return FLOW_MAC | self.number
+
+    @property
+    def intervals(self) -> range:
+        """Intervals after which the cycle tags repeat."""
+        return range(self.buffers // gcd(self.buffers, self.step) if self.step else 1)
+
+    def tag(self, lane: Lane, hop: int, interval: int) -> int | None:
+        """Return the cycle modulo the buffers in which an interval's frames leave a port."""
+        if not lane.cycles:
+            return None
+        return (lane.cycles[hop] + interval * self.step) % self.buffers
+
+    def dscp(self, interval: int) -> int:
+        """Return the DSCP that the talker gives the frames of an interval."""
+        tag = self.tag(self.lanes[0], 0, interval)
+        return 0 if tag is None else dscp_of(tag)
+
+
+def dscp_of(tag: int) -> int:
+    """Write a cycle tag as a DSCP: 'xxxx11', as draft-ietf-detnet-tcqf proposes."""
+    return tag << 2 | 0b11
+
+
+def path_mac(label: int) -> int:
+    """Return the source address that the last switch gives to a frame of the path."""
+    return PATH_MAC | label
+
+
+def class_and_cycle(label: int, traffic_class: int) -> tuple[int, int | None]:
+    """Read priority and cycle tag (None without one) from an MPLS label and its traffic class."""
+    return label >> LABEL_PATH_BITS, traffic_class - 1 if traffic_class else None
+
+
+def flows_of(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    sample: Collection[str] | None = None,
+    generation: int = 0,
+) -> tuple[Flow, ...]:
+    """Return every placed stream and demand part, or those of the sampled names, in plan order.
+
+    A flow's number is its place in the plan, whatever the sample; labels are given to the sample.
+    `generation`, 0 or 1, picks one of two disjoint sets of labels, so that the rules of a new plan
+    can be laid beside those of the old one. Raises Infeasible when labels or tags do not suffice.
+    """
+    labels = _labels(generation)
+    numbers = count(1)
+    streams = {one.name: one for one in profile.every_stream}
+    demands = {one.name: one for one in profile.demands}
+    flows: list[Flow] = []
+    for planned in plan.streams:
+        number = next(numbers)
+        if not planned.paths or (sample is not None and planned.name not in sample):
+            continue
+        stream = streams[planned.name]
+        priority = profile.class_by_name[stream.traffic_class].priority
+        # In CQF a frame's time of arrival says its cycle, and nothing in the frame does.
+        tagged = profile.class_by_name[stream.traffic_class].mechanism != "cqf"
+        lanes = tuple(
+            Lane(
+                priority << LABEL_PATH_BITS | next(labels),
+                path.ports,
+                path.cycles if tagged else (),
+            )
+            for path in planned.paths
+        )
+        reserves = bool(lanes[0].cycles)
+        if reserves and plan.buffers > BUFFERS_HIGHEST:
+            raise Infeasible(
+                f"{topology.title}: {plan.buffers} cycle buffers; the traffic class of an MPLS "
+                f"label tells {BUFFERS_HIGHEST} apart, so emulate with at most as many"
+            )
+        flows.append(
+            Flow(
+                number,
+                planned.name,
+                stream.talker,
+                stream.listener,
+                priority,
+                lanes,
+                plan.buffers,
+                step=stream.interval_ps // plan.cycle_ps if reserves else 0,
+                waits=reserves and profile.may_wait(stream),
+            )
+        )
+    for one in plan.demands:
+        demand = demands[one.name]
+        priority = profile.class_by_name[demand.traffic_class].priority
+        for place, part in enumerate(one.parts):
+            number = next(numbers)
+            if sample is not None and one.name not in sample:
+                continue
+            label = priority << LABEL_PATH_BITS | next(labels)
+            flows.append(
+                Flow(
+                    number,
+                    f"{one.name}/{place + 1}",
+                    demand.source,
+                    demand.target,
+                    priority,
+                    (Lane(label, part.ports),),
+                    plan.buffers,
+                    demand=one.name,
+                    rate_bps=part.rate_bps,
+                )
+            )
+    return tuple(flows)
+
+
+def _labels(generation: int) -> Iterator[int]:
+    highest = 1 << LABEL_PATH_BITS
+    yield from range(FIRST_PATH + generation, highest, 2)
+    raise Infeasible(
+        f"more than {(highest - FIRST_PATH) // 2} paths; labels do not go further: take a sample"
+    )

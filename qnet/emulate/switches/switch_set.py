@@ -1,0 +1,113 @@
+"""Switches under a controller that somebody else started: wait until it has done its work.
+
+Nobody says when a stranger's controller is ready. Its switches are connected when Open vSwitch says
+so; it is ready when it has left all tables alone for a while, or when they are as they should be.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+
+from qnet.emulate.openflow.nouns import Switch
+from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
+from qnet.emulate.process.address import stopped_listener
+from qnet.emulate.rules.audit import audit
+from qnet.emulate.rules.flows import Flow
+from qnet.emulate.rules.wiring import Wiring
+from qnet.emulate.switches.ovs import Ovs
+from qnet.emulate.switches.talk import Talk, never_connected, unspoken
+from qnet.errors import EnvironmentMissing
+
+STOPPED = "is stopped (SIGSTOP)"
+
+CONNECT_S = 20.0
+"""Longest wait for a controller that somebody else started."""
+
+SETTLE_S = 45.0
+"""A controller that falls short is looked at again until its switches are connected for so long.
+
+Spanning tree needs 30 s for a port, twice the forward delay (IEEE 802.1D)."""
+
+
+def read_switch(ovs: Ovs, bridge: str, node: str, datapath_id: int) -> Switch:
+    """Read what the bridge of a node has now: entries, groups and meters."""
+    unread: list[str] = []
+    rules = read_flows(ovs.dump("flows", bridge), unread)
+    groups = read_groups(ovs.dump("groups", bridge), unread)
+    meters = read_meters(ovs.dump("meters", bridge), unread)
+    return Switch(node, datapath_id, rules, groups, meters, tuple(unread))
+
+
+class Attached(ABC):
+    """What a set of switches can say of itself, whichever way its frames are carried."""
+
+    wiring: Wiring
+
+    @abstractmethod
+    def talks(self) -> Mapping[str, Talk]:
+        """Return, by node, what switches have with their controller."""
+
+    @abstractmethod
+    def confirm(self) -> None:
+        """Raise TestbedBroken when a switch is not at work: before a loss is blamed on others."""
+
+    @abstractmethod
+    def entry_count(self) -> int:
+        """Return how many entries all tables have together."""
+
+    @abstractmethod
+    def tables(self, node: str) -> Switch:
+        """Read what a switch has now: entries, groups and meters."""
+
+    @abstractmethod
+    def pump(self, seconds: float) -> None:
+        """Let switches and controller talk for a while of wall-clock time."""
+
+    def wait_connected(self, controller: str, most_s: float = CONNECT_S) -> None:
+        """Wait for every switch's connection; raises EnvironmentMissing when one gets none."""
+        begun = time.monotonic()
+        while True:
+            talks = self.talks()
+            if all(one.connected for one in talks.values()):
+                return
+            waited_s = time.monotonic() - begun
+            words = unspoken(talks, controller)
+            if words is None and waited_s > most_s:
+                process = stopped_listener(controller)
+                words = never_connected(talks, controller, waited_s)
+                if process is not None:
+                    words = f"the controller at {controller} (process {process}) {STOPPED}"
+            if words is not None:
+                raise EnvironmentMissing(words)
+            self.pump(0.05)
+            self.confirm()
+
+    def wait_quiet(self, quiet_s: float = 1.0, most_s: float = CONNECT_S) -> None:
+        """Wait until the controller has left all tables alone for a while of wall-clock time."""
+        end = time.monotonic() + most_s
+        before, since = -1, time.monotonic()
+        while time.monotonic() - since < quiet_s and time.monotonic() < end:
+            self.pump(0.05)
+            now = self.entry_count()
+            if now != before:
+                before, since = now, time.monotonic()
+
+    def wait_as_planned(
+        self, flows: Iterable[Flow], nodes: Sequence[str], most_s: float = SETTLE_S
+    ) -> bool:
+        """Wait until all flows are carried as planned, or for so long; return whether they are.
+
+        A slow controller may be quiet before it begins; what is as planned needs no wait.
+        """
+        flows = tuple(flows)
+        end = time.monotonic() + most_s
+        self.wait_quiet(0.1)
+        while any(
+            one.flow for one in audit(self.wiring, flows, [self.tables(node) for node in nodes])
+        ):
+            if time.monotonic() >= end:
+                return False
+            self.wait_quiet(most_s=end - time.monotonic())
+        return True

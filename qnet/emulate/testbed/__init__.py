@@ -1,0 +1,1 @@
+"""A network of real switches for somebody's own controller, judged without a plan."""

@@ -1,0 +1,193 @@
+"""The testbed's switches with devices and real hosts: inside namespaces, asked from outside.
+
+`Distant` is to a testbed what `Fabric` of `qnet.emulate.switches.dummy_switches` is: frames go into
+switches and what comes out is told. The work is done by a child process, inside namespaces of its
+own (`qnet.emulate.testbed.agent`), which reads requests from a socket that both have from the
+start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qnet.emulate.frames.trips import Delivery, Outage, Trip
+from qnet.emulate.openflow.nouns import Switch
+from qnet.emulate.process import cleanup, namespaces
+from qnet.emulate.process.held import Held
+from qnet.emulate.process.relay import Relay
+from qnet.emulate.process.watch import LOOK_S, STOPPED_S
+from qnet.emulate.rules.wiring import Wiring
+from qnet.emulate.switches.switch_set import Attached
+from qnet.emulate.switches.talk import USUAL, Talk, Version
+from qnet.emulate.tiers import probe
+from qnet.emulate.tiers.mininet import JOB
+from qnet.errors import EnvironmentMissing, QnetError
+from qnet.model.topology import Topology
+
+
+class Ran(NamedTuple):
+    """What a host's command wrote, and its exit code: 124 if it took too long."""
+
+    exit_code: int
+    output: str
+
+
+class Distant(Attached, Held):
+    """Switches and hosts of a topology in namespaces of their own; a context manager.
+
+    `controller` is where a controller listens outside, as in tcp:127.0.0.1:6653. Raises
+    EnvironmentMissing without root, Open vSwitch or Mininet.
+    """
+
+    def __init__(
+        self, topology: Topology, controller: str, versions: Sequence[Version] = USUAL
+    ) -> None:
+        self.versions = tuple(versions)
+        self.topology = topology
+        self.wiring = Wiring(topology)
+        self.controller = controller
+        self._open = ExitStack()
+        self._words: Any = None
+        self._line: Connection | None = None
+        self._relay: Relay | None = None
+        self._folder: Path | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        """End the child and all that is in its namespaces; may be called at any time, and again."""
+        self._open.close()
+
+    def _start(self) -> None:
+        reason = probe.missing()
+        if reason is not None:
+            raise EnvironmentMissing(reason)
+        folder = cleanup.new_run()
+        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        with (folder / JOB).open("wb") as file:
+            pickle.dump((self.topology, self.versions), file)
+        self._words = self._open.enter_context((folder / "words").open("w+"))
+        self._relay = self._open.enter_context(Relay(folder, self.controller))
+        mine, childs = socket.socketpair()
+        self._line = self._open.enter_context(Connection(mine.detach()))
+        with childs:
+            inherited = (childs.fileno(),)
+            child = namespaces.start(
+                "qnet.emulate.testbed.agent", folder, self._words, inherited=inherited
+            )
+            self._open.callback(namespaces.end, child)
+        self._folder, self._child = folder, child
+        self._hear()
+
+    def _ask(self, what: str, *arguments: object) -> Any:
+        assert self._line is not None, "use Distant in a with statement"
+        with contextlib.suppress(OSError):  # its last words say more
+            self._line.send((what, arguments))
+        return self._hear()
+
+    def _hear(self) -> Any:
+        assert self._line is not None
+        assert self._child is not None
+        assert self._folder is not None
+        since: float | None = None
+        try:
+            while not self._line.poll(LOOK_S):
+                if not namespaces.stands_still(self._child):
+                    since = None
+                elif time.monotonic() - (since := since or time.monotonic()) > STOPPED_S:
+                    raise namespaces.stopped()
+            answer = self._line.recv()
+        except (EOFError, OSError):
+            code = self._child.wait()
+            raise namespaces.broken(self._folder, code, self._words) from None
+        if isinstance(answer, QnetError):
+            raise answer
+        return answer
+
+    def follow(
+        self,
+        frames: Sequence[tuple[str, bytes]],
+        patience_s: float,
+        asks: tuple[str, int] | None = None,
+    ) -> list[Trip]:
+        """As `qnet.emulate.frames.trips.Follower.follow`."""
+        trips: list[Trip] = self._ask("follow", list(frames), patience_s, asks)
+        return trips
+
+    def trip(self, number: int) -> Trip:
+        """Return what is known by now of a frame that was followed."""
+        trip: Trip = self._ask("trip", number)
+        return trip
+
+    def still_s(self) -> float:
+        """Return for how long no frame that is followed has moved."""
+        return float(self._ask("still_s"))
+
+    def address(self, host: str, ip: int) -> int | None:
+        """Return the MAC address that a host has been told for an IP address since it asked."""
+        found: int | None = self._ask("address", host, ip)
+        return found
+
+    def received(self, host: str) -> tuple[Delivery, ...]:
+        """Return what came to a host since this was last asked."""
+        found: tuple[Delivery, ...] = self._ask("received", host)
+        return found
+
+    def outage(
+        self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
+    ) -> Outage | None:
+        """Take wires down and return how long nothing came to the end of a path over them."""
+        found: Outage | None = self._ask("outage", data, tuple(path), tuple(wires), most_s)
+        return found
+
+    def pump(self, seconds: float) -> None:
+        """Let switches, hosts and controller talk for a while of wall-clock time."""
+        self._ask("pump", seconds)
+
+    def set_wire(self, port_name: str, *, up: bool) -> None:
+        """Take a wire down, or up again; returns when both its switches have seen it."""
+        self._ask("set_wire", port_name, up)
+
+    def undone(self) -> list[tuple[str, int]]:
+        """Return ports that are up though their wire is down: none, since they have a carrier."""
+        return []
+
+    def tables(self, node: str) -> Switch:
+        """Read what a switch has now: entries, groups and meters."""
+        found: Switch = self._ask("tables", node)
+        return found
+
+    def fence(self) -> None:
+        """Make rule changes hold for every later frame, in all switches."""
+        self._ask("fence")
+
+    def confirm(self) -> None:
+        """Raise TestbedBroken when a switch or a host is not at work."""
+        self._ask("confirm")
+
+    def talks(self) -> dict[str, Talk]:
+        """Return, by node, what switches have with their controller."""
+        found: dict[str, Talk] = self._ask("talks")
+        refusal = "" if self._relay is None else self._relay.refusal
+        return {
+            node: one if one.connected or not refusal else one._replace(failed=refusal)
+            for node, one in found.items()
+        }
+
+    def entry_count(self) -> int:
+        """Return how many entries all tables have together."""
+        return int(self._ask("entry_count"))
+
+    def run(self, host: str, command: str, most_s: float) -> Ran:
+        """Run a shell command in a host, while wires carry what it sends."""
+        ran: Ran = self._ask("run", host, command, most_s)
+        return ran

@@ -1,0 +1,793 @@
+"""A network of real switches and hosts for somebody's own controller, judged without a plan.
+
+Every node of the topology is a switch with one host on port 1 (`qnet.emulate.rules.wiring`). Frames
+go from switch to switch at once: what is judged is where they go, not when. Times are wall-clock
+times of the controller.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import permutations
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from qnet.emulate.frames import packets
+from qnet.emulate.frames.trips import Delivery, Follower, Outage, Trip
+from qnet.emulate.openflow.nouns import Switch, show_ipv4
+from qnet.emulate.openflow.table import Difference, differences
+from qnet.emulate.process.address import stopped_listener
+from qnet.emulate.process.held import Held
+from qnet.emulate.rules.wiring import HOST_PORT, Wiring
+from qnet.emulate.switches.dummy_switches import Fabric
+from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
+from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
+from qnet.errors import EnvironmentMissing, QnetError
+from qnet.model.emulation import Tier
+from qnet.model.topology import Topology
+
+if TYPE_CHECKING:
+    from qnet.emulate.testbed.remote import Distant, Ran
+
+PATIENCE_S = 0.4
+"""A controller has this long to send on a frame for which a switch has no rule."""
+
+LATE_S = 1.0
+"""Least time without any frame moving after which those that have not come are lost, not late."""
+
+LATE_MOST_S = 10.0
+"""Longest wait for late frames."""
+
+VAIN_WAITS = 3
+"""After so many waits for late frames in a row that brought none, there are no more."""
+
+LATE_AGAIN = 2
+"""So often a pair is tried again whose frames come, but late: that is no matter of settling."""
+
+AGAIN_S = 1.0
+"""Pause before a pair of hosts is tried again."""
+
+FAILOVER_S = 10.0
+"""Longest wait for a way round a cut link, unless told otherwise."""
+
+RUN_S = 30.0
+"""Longest time for a host's command, unless told otherwise."""
+
+RECONNECT_S = 2.0
+"""A controller that has hung up has this long to be there again."""
+
+PAIRS = 50
+"""Pairs of hosts tried, unless another number is asked for."""
+
+
+class NotThere(QnetError):
+    """A test names a host or a link that the topology does not have."""
+
+    exit_code = 2
+
+
+class CutUndone(EnvironmentMissing):
+    """The controller has set a port up whose wire was cut: tier lockstep cannot prevent it."""
+
+
+class Ping(NamedTuple):
+    """What a host's frames to another one met with."""
+
+    sent: int
+    received: int
+    """Frames that came to the listener in time, copies not counted."""
+    copies: int
+    """Copies too many at the listener."""
+    others: tuple[str, ...]
+    """Other hosts that got a frame once all addresses were learnt."""
+    path: tuple[str, ...]
+    """Switches on the way of the last frame that came."""
+    looped: tuple[str, ...]
+    late: int = 0
+    """Frames that came, but were kept at a switch for longer than the patience."""
+    slowest_s: float = 0.0
+    """Longest time that a switch, or the controller behind it, has kept one of them."""
+    patience_s: float = 0.0
+    """Time that they were given at each switch."""
+    not_found: str = ""
+    """Why the host does not know the listener's address, so that it can send nothing."""
+    answered: bool = False
+    """The listener itself has answered the host's ARP request."""
+    good: tuple[bool, ...] = ()
+    """Of each frame: it came once, in time, and to nobody else."""
+
+    @property
+    def lost(self) -> int:
+        """Frames that did not come."""
+        return self.sent - self.received - self.late
+
+
+class Isolation(NamedTuple):
+    """What of all that a host sent came to another one; true where nothing did."""
+
+    came: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return not self.came
+
+
+class Testbed(Held):
+    """Switches of a topology under one controller, in the hands of a test; a context manager.
+
+    Raises EnvironmentMissing where Open vSwitch is not installed, or when the controller does not
+    answer.
+    """
+
+    __test__ = False  # the name begins with Test, which pytest would collect
+
+    def __init__(
+        self,
+        topology: Topology,
+        controller: str,
+        *,
+        tier: Tier = "lockstep",
+        patience_s: float = PATIENCE_S,
+        connect_s: float = CONNECT_S,
+        settle_s: float = 0.0,
+        arp: bool = False,
+        versions: Sequence[Version] = USUAL,
+    ) -> None:
+        """Prepare; `controller` is where it listens, as in tcp:127.0.0.1:6653.
+
+        In tier `mininet` switches have devices, and hosts are real ones; it needs root. A
+        controller has `settle_s` after its switches are connected before anything is sent.
+        With `arp`, hosts know all addresses, else they ask for them. Switches speak these
+        `versions` of OpenFlow.
+        """
+        self.connect_s = connect_s
+        self.settle_s = settle_s
+        self.knows_addresses = arp
+        self.connected_at = 0.0
+        """When the last switch was connected, on the monotonic clock."""
+        self._number = 0
+        self.frames = 0
+        """Frames that hosts have sent so far, their answers included."""
+        self._vain_waits = 0
+        self.topology = topology
+        self.wiring = Wiring(topology)
+        self.controller = controller
+        self.patience_s = patience_s
+        self.tier = tier
+        self.fabric: Fabric | Distant
+        self._net: Follower | Distant
+        if tier == "mininet":
+            from qnet.emulate.testbed.remote import Distant  # noqa: PLC0415
+
+            self.fabric = self._net = Distant(topology, controller, versions)
+        else:
+            ports = {node.name: {HOST_PORT} for node in topology.nodes}
+            for port in topology.ports:
+                ports[port.source].add(self.wiring.openflow_port[port.name])
+                ports[port.target].add(self.wiring.in_port(port))
+            self.fabric = Fabric(
+                self.wiring,
+                ports,
+                controllers=[controller],
+                follow=True,
+                plain_hosts=True,
+                versions=versions,
+            )
+            self._net = self.fabric.follower
+        self.hosts = self.wiring.hosts
+        self.switches = tuple(
+            node.name for node in topology.nodes if node.name not in self.wiring.plain_hosts
+        )
+
+    def _start(self) -> None:
+        self.fabric.__enter__()
+        self.fabric.wait_connected(self.controller, self.connect_s)
+        self.connected_at = time.monotonic()
+        self.wait(self.settle_s)
+        self.settle()
+
+    def close(self) -> None:
+        """Stop all switches, and hosts where there are some."""
+        self.fabric.close()
+
+    def settle(self) -> None:
+        """Wait until the controller has left all tables alone for a while."""
+        self.fabric.wait_quiet()
+        self.fabric.fence()
+
+    def wait(self, seconds: float) -> None:
+        """Let switches and controller talk for so long: while a test sleeps, wires stand still."""
+        self.fabric.pump(seconds)
+
+    def wait_until(self, condition: Callable[[], bool], most_s: float = SETTLE_S) -> bool:
+        """Wait until a condition holds, for so long at most; return whether it does."""
+        end = time.monotonic() + most_s
+        while not condition():
+            if time.monotonic() > end:
+                return False
+            self.wait(0.1)
+        return True
+
+    # Frames
+
+    def _follow(
+        self,
+        frames: Sequence[tuple[str, bytes]],
+        patience_s: float,
+        asks: tuple[str, int] | None = None,
+    ) -> list[Trip]:
+        trips = self._net.follow(frames, patience_s, asks)
+        self.frames = max(self.frames, *(one.number for one in trips))
+        return trips
+
+    def send(self, host: str, data: bytes) -> Trip:
+        """Send a frame from a host and follow all its copies until hosts have them.
+
+        What the controller sent to hosts meanwhile is in the trip too, without a path.
+        """
+        self._check(host)
+        trip = self._follow([(host, data)], self.patience_s)[0]
+        if not trip.deliveries:
+            self._confirm()
+        return trip
+
+    def arp(self, host: str, target: str) -> Trip:
+        """Ask for a host's address, as a host does before anything else.
+
+        A host that is asked answers, as hosts do: who got its reply is in `answers`.
+        """
+        self._check(host, target)
+        request = packets.arp_request(self._end(host), self._end(target).ip)
+        asks = (host, self._end(target).ip)
+        return self._follow([(host, request)], self.patience_s, asks)[0]
+
+    def received(self, host: str) -> tuple[Delivery, ...]:
+        """Return all that a host got since this was last asked, or since the start.
+
+        What has no path came from the controller, or was sent by a real host's program.
+        """
+        self._check(host)
+        return self._net.received(host)
+
+    def ping(self, host: str, target: str, count: int = 3) -> Ping:
+        """Find the target's address by ARP, then send `count` UDP frames to it.
+
+        The target answers the ARP request; where the controller has answered for it, it answers
+        the first UDP frame, so that a switch can learn where it is. Of frames before that it is
+        not asked who else got them.
+        """
+        self._check(host, target)
+        mac, speaks = self._end(target).mac, False
+        looped: set[str] = set()
+        if not self.knows_addresses:
+            found, request = self._find(host, target)
+            looped |= set(request.looped)
+            if found is None:
+                words = _not_found(host, target, request)
+                return self._pinged_in_vain(host, target, count, words, looped)
+            mac, speaks = found, any(one.host == host for one in request.answers)
+        answered = speaks
+        sent: list[tuple[int, bool]] = []
+        for _ in range(count):
+            trip = self._udp(host, target, mac)
+            sent.append((trip.number, speaks))
+            if trip.at(target) and not speaks:
+                speaks = True
+                if self.knows_addresses or self._find(target, host)[0] is not None:
+                    looped |= set(self._udp(target, host, self._end(host).mac).looped)
+        self._wait_for_late(lambda: all(self._net.trip(one).at(target) for one, _ in sent))
+        trips = [(self._net.trip(number), learnt) for number, learnt in sent]
+        found_now = self._pinged(target, trips, looped)._replace(answered=answered)
+        if found_now.lost:
+            self._confirm()
+        return found_now
+
+    def udp(self, host: str, target: str, size: int = 100) -> Trip:
+        """Send one UDP frame of so many bytes to a host's own address."""
+        self._check(host, target)
+        trip = self._udp(host, target, self._end(target).mac, size)
+        if not trip.deliveries:
+            self._confirm()
+        return trip
+
+    def reaches(self, host: str, target: str) -> bool:
+        """Tell whether a host finds another one, and its frames come there, each exactly once."""
+        found = self.ping(host, target)
+        return found.received == found.sent and not found.copies
+
+    def isolated(self, host: str, target: str) -> Isolation:
+        """Tell whether nothing that a host sends comes to another one, and if so, what does.
+
+        Tried are, each twice: ARP, UDP, ICMP, broadcast and multicast of IPv4 and IPv6, an IPv6
+        neighbour solicitation and echo request, an unknown EtherType to the host and to all,
+        frames tagged for a VLAN and with a priority only, and forged source addresses.
+        """
+        self._check(host, target)
+        names: dict[int, str] = {}
+        for _ in range(2):  # the first one may be what a controller makes a rule of
+            by, to = self._end(host), self._end(target)
+            tried = dict(packets.kinds(by, to, self._number + 1))
+            self._number += len(tried)
+            frames = [(host, data) for data in tried.values()]
+            trips = self._follow(frames, self.patience_s)
+            names |= zip((trip.number for trip in trips), tried, strict=True)
+        self._confirm()
+        came = [name for number, name in names.items() if self._net.trip(number).at(target)]
+        return Isolation(tuple(dict.fromkeys(came)))
+
+    def _udp(self, host: str, target: str, mac: int, size: int = 100) -> Trip:
+        return self._follow([(host, self._datagram(host, target, mac, size))], self.patience_s)[0]
+
+    def _datagram(self, host: str, target: str, mac: int, size: int = 100) -> bytes:
+        self._number += 1
+        to = self._end(target)._replace(mac=mac)
+        return packets.udp(self._end(host), to, self._number, size)
+
+    def _find(self, host: str, target: str) -> tuple[int | None, Trip]:
+        """Have a host ask for another one's address; return what it was told, and the request."""
+        trip, ip = self.arp(host, target), self._end(target).ip
+        self._wait_for_late(lambda: self._net.address(host, ip) is not None)
+        return self._net.address(host, ip), self._net.trip(trip.number)
+
+    def _wait_for_late(self, have_come: Callable[[], bool]) -> None:
+        """Wait for frames that have not come in time, unless such waits have been in vain."""
+        if have_come() or self._vain_waits >= VAIN_WAITS:
+            return
+        end = time.monotonic() + LATE_MOST_S
+        least_s = max(LATE_S, 2 * self.patience_s)
+        while not (came := have_come()) and self._net.still_s() < least_s:
+            if time.monotonic() > end:
+                break
+            self.wait(0.05)
+        self._vain_waits = 0 if came else self._vain_waits + 1
+
+    def _pinged_in_vain(
+        self, host: str, target: str, count: int, words: str, looped: set[str]
+    ) -> Ping:
+        """Say of a host without the target's address why, and what a frame would meet with."""
+        self._confirm()
+        trip = self._udp(host, target, self._end(target).mac)
+        path = tuple(one.path for one in trip.at(target))
+        if path:
+            words += "; with --arp its frames would come"
+        return Ping(
+            count,
+            0,
+            0,
+            (),
+            path[-1] if path else (),
+            tuple(sorted(looped | set(trip.looped))),
+            not_found=words,
+            good=(False,) * count,
+        )
+
+    def _pinged(
+        self, target: str, trips: Sequence[tuple[Trip, bool]], looped: Collection[str]
+    ) -> Ping:
+        """Sum up what became of frames; of each it is said whether all addresses were learnt."""
+        got, late, copies, slowest_s = 0, 0, 0, 0.0
+        path: tuple[str, ...] = ()
+        others: set[str] = set()
+        good = []
+        for trip, learnt in trips:
+            came = trip.at(target)
+            soonest_s = min((one.slow_s for one in came), default=0.0)
+            is_late = soonest_s > self.patience_s
+            also = {one.host for one in trip.deliveries if one.path and one.host != target}
+            got += bool(came) and not is_late
+            late += is_late
+            slowest_s = max(slowest_s, soonest_s)
+            copies += max(len(came) - 1, 0)
+            others |= also if learnt else set()
+            path = came[-1].path if came else path
+            good.append(len(came) == 1 and not is_late and not (learnt and also))
+        circles = tuple(sorted({*looped, *(one for trip, _ in trips for one in trip.looped)}))
+        return Ping(
+            len(trips),
+            got,
+            copies,
+            tuple(sorted(others)),
+            path,
+            circles,
+            late,
+            slowest_s,
+            self.patience_s,
+            good=tuple(good),
+        )
+
+    def run(self, host: str, command: str, most_s: float = RUN_S) -> Ran:
+        """Run a shell command in a host, for so long at most; in tier mininet.
+
+        Wires carry its frames at once, at what rate they can. Raises EnvironmentMissing in tier
+        lockstep, which has no hosts.
+        """
+        self._check(host)
+        if isinstance(self.fabric, Fabric):
+            raise EnvironmentMissing(f"{command}: hosts run commands in tier mininet only")
+        return self.fabric.run(host, command, most_s)
+
+    def ip(self, host: str) -> str:
+        """Return the address of a host, as in 10.0.0.1."""
+        self._check(host)
+        return show_ipv4(self.wiring.host_ip(host))
+
+    # Links and rules
+
+    def cut(self, first: str, second: str) -> AbstractContextManager[None]:
+        """Take all wires between two nodes down for a while; raises NotThere without one."""
+        return self._down(self._wires(first, second))
+
+    @contextmanager
+    def _down(self, wires: Sequence[str]) -> Iterator[None]:
+        try:
+            for name in wires:
+                self.fabric.set_wire(name, up=False)
+            yield
+            self._check_cut()
+        except AssertionError as error:
+            if words := self._undone_cut():
+                error.add_note(words)
+            raise
+        finally:
+            for name in wires:
+                self.fabric.set_wire(name, up=True)
+
+    def _check_cut(self) -> None:
+        """Raise CutUndone when a port is up though its wire is cut: the controller was deceived."""
+        if words := self._undone_cut():
+            raise CutUndone(words)
+
+    def _undone_cut(self) -> str:
+        """Say which port is up though its wire is cut, or nothing where none is."""
+        for node, number in self.fabric.undone():
+            wire = self.wiring.port_at.get((node, number)) or self.wiring.only_into[node, number]
+            return (
+                f"the controller set the port of {node} at the cut wire {wire.name} up again "
+                "(OFPPC_PORT_DOWN of a port modification), so that it took the wire for whole; "
+                "tier mininet cuts wires so that nobody can"
+            )
+        return ""
+
+    def _wires(self, first: str, second: str) -> list[str]:
+        """Return the ports of a node to another one."""
+        _check_names("node", tuple(self.topology.node_by_name), first, second)
+        ports = self.topology.ports
+        wires = [one.name for one in ports if (one.source, one.target) == (first, second)]
+        if not wires:
+            near = ", ".join(dict.fromkeys(one.target for one in ports if one.source == first))
+            has = f"{first} has wires to {near}" if near else f"{first} has no wires"
+            raise NotThere(f"no wire between {first} and {second}; {has}")
+        return wires
+
+    def failover(self, host: str, target: str, most_s: float = FAILOVER_S) -> Outage | None:
+        """Cut the first wire on the way and return how long nothing came; None: for too long.
+
+        Frames go out at a small distance, without waiting for each: how far apart they were when
+        the first one came another way is the resolution. A wall-clock time. Raises NotThere when
+        nothing comes before anything is cut, and CutUndone when the controller undid it.
+        """
+        path = self.ping(host, target).path
+        if self.wiring.first_link(path) is None:
+            raise NotThere(f"there is no way from {host} to {target} that could be cut")
+        return self.failover_on(path, most_s)
+
+    def failover_on(self, path: Sequence[str], most_s: float = FAILOVER_S) -> Outage | None:
+        """As `failover`, where the way of the frames is known."""
+        host, target = path[0], path[-1]
+        data = self._datagram(host, target, self._mac_for(host, target))
+        link = self.wiring.first_link(path)
+        assert link is not None, "a way that can be cut has two switches"
+        wires = self._wires(*link)
+        try:
+            found = self.fabric.outage(data, path, wires, most_s)
+            if found is None:
+                self._confirm()
+                self._check_cut()
+            return found
+        finally:
+            for name in wires:
+                self.fabric.set_wire(name, up=True)
+
+    def failover_s(self, host: str, target: str, most_s: float = FAILOVER_S) -> float | None:
+        """As `failover`, the time alone."""
+        found = self.failover(host, target, most_s)
+        return None if found is None else found.seconds
+
+    def _mac_for(self, host: str, target: str) -> int:
+        """Return the address that a host has for another one."""
+        told = None if self.knows_addresses else self._net.address(host, self._end(target).ip)
+        return self._end(target).mac if told is None else told
+
+    def tables(self, node: str) -> Switch:
+        """Read what a switch has now: entries, groups and meters."""
+        _check_names("switch", self.switches, node)
+        return self.fabric.tables(node)
+
+    def differences(self, wanted: Sequence[Switch]) -> tuple[Difference, ...]:
+        """Compare what the switches have with rules such as `qnet.emulate.rules` computes."""
+        return tuple(
+            one for switch in wanted for one in differences(switch, self.tables(switch.name))
+        )
+
+    def control(self) -> tuple[str, ...]:
+        """Say what the switches have to say of the controller that explains a failure."""
+        talks = self.fabric.talks()
+        gone = hung_up(talks, self.controller)
+        return (*([gone] if gone else []), *told(talks))
+
+    def _confirm(self) -> None:
+        """Raise what else explains that a frame has not come.
+
+        A switch that is not at work, or a controller that has gone: one that hangs up has a moment
+        to be there again, as it has when it is started anew.
+        """
+        self.fabric.confirm()
+        end = time.monotonic() + RECONNECT_S
+        after = f"after frame {self.frames}" if self.frames else ""
+        while (words := hung_up(self.fabric.talks(), self.controller, after)) is not None:
+            if time.monotonic() > end:
+                raise ControllerGone(f"{words}; {NOTHING_KNOWN}")
+            self.fabric.pump(0.05)
+        process = stopped_listener(self.controller)
+        if process is not None:
+            raise ControllerGone(
+                f"the controller at {self.controller} (process {process}) {STOPPED}; "
+                f"{NOTHING_KNOWN}"
+            )
+
+    def _end(self, host: str) -> packets.End:
+        return packets.end_of(self.wiring, host)
+
+    def _check(self, *hosts: str) -> None:
+        """Refuse names of hosts that are not there, and a host with itself."""
+        _check_names("host", self.hosts, *hosts)
+        if len(hosts) == 2 and hosts[0] == hosts[1]:
+            raise NotThere(f"{hosts[0]} and {hosts[1]} are one host; name two")
+
+
+def _not_found(host: str, target: str, request: Trip) -> str:
+    """Say why a host has no address of another one."""
+    got = sorted({one.host for one in request.deliveries if one.path} - {host})
+    if target in got:
+        to = sorted({one.host for one in request.answers})
+        return f"{target} answered its ARP request, and the reply came to " + (
+            f"{', '.join(to)}, not to {host}" if to else "nobody"
+        )
+    to_whom = f"{', '.join(got)}, not to {target}," if got else "nobody"
+    return f"its ARP request came to {to_whom} and was not answered"
+
+
+class Fault(NamedTuple):
+    """One finding: between whom, at which switches, of how many frames, and in a sentence."""
+
+    kind: Literal["address", "lost", "late", "copies", "others", "loop", "failover"]
+    source: str
+    target: str
+    switches: tuple[str, ...]
+    """Where it was seen, or the way of the last frame that came."""
+    frames: int
+    """Frames that it happened to, or that were sent when it did."""
+    message: str
+
+    def told(self) -> dict[str, object]:
+        """Return it under the names that the answer in JSON has."""
+        values = self._asdict()
+        ends = {"from": values.pop("source"), "to": values.pop("target")}
+        return {"kind": values.pop("kind"), **ends, **values}
+
+
+class Judgement(NamedTuple):
+    """What was found of a controller on a topology; good when there are no findings."""
+
+    pairs: int
+    frames: int
+    lost: int
+    findings: tuple[str, ...]
+    failover_s: float | None
+    """Wall clock; None where it was not tried, or nothing came."""
+    rules: int
+    late: int = 0
+    """Frames that came, but were kept at a switch for longer than the patience."""
+    failover_within_s: float | None = None
+    """How far apart the frames were by which the failover was timed."""
+    at_first: tuple[str, ...] = ()
+    """Findings of pairs that were right when they were tried again."""
+    tried_again: int = 0
+    """Pairs for which something was wrong and that were tried again."""
+    unknown: tuple[str, ...] = ()
+    """What this testbed could not find out, and why."""
+    waited_s: float = 0.0
+    """From the connection of the last switch to the last time that a pair was tried anew."""
+    faults: tuple[Fault, ...] = ()
+    """The findings, with what each is about."""
+    tried: tuple[tuple[str, str], ...] = ()
+    """The pairs."""
+    control: tuple[str, ...] = ()
+    """What the switches say of the controller: messages refused, connections that were lost."""
+
+
+def judge_reach(
+    testbed: Testbed,
+    *,
+    most_pairs: int = PAIRS,
+    failover: bool = True,
+    failover_s: float = FAILOVER_S,
+    settle_s: float = SETTLE_S,
+) -> Judgement:
+    """Judge plain forwarding: every pair reached once, nobody else, no loops, a way round a cut.
+
+    A pair for which something is wrong is tried again until switches have been connected for
+    `settle_s`, since controllers take their time; 0 judges at once. For a way round a cut link,
+    frames are sent for `failover_s`.
+    """
+    pairs = list(permutations(testbed.hosts, 2))
+    pairs = pairs[:: -(-len(pairs) // most_pairs)]
+    judge = _Judge(testbed, testbed.connected_at + settle_s)
+    judge.look(pairs)
+    outage = judge.try_failover(failover_s) if failover else None
+    rules = sum(
+        len(switch.rules) + len(switch.unread) for switch in map(testbed.tables, testbed.switches)
+    )
+    found = judge.found.values()
+    return Judgement(
+        len(pairs),
+        sum(one.sent for one in found),
+        sum(one.lost for one in found),
+        tuple(one.message for one in judge.findings()),
+        None if outage is None else outage.seconds,
+        rules,
+        sum(one.late for one in found),
+        None if outage is None else outage.resolution_s,
+        tuple(judge.at_first),
+        judge.tried_again,
+        tuple(judge.unknown),
+        judge.looked_at - testbed.connected_at,
+        tuple(judge.findings()),
+        tuple(pairs),
+        testbed.control(),
+    )
+
+
+class _Judge:
+    """What is known of each pair of hosts, and which were tried again."""
+
+    def __init__(self, testbed: Testbed, until: float) -> None:
+        self.testbed, self.until = testbed, until
+        self.found: dict[tuple[str, str], Ping] = {}
+        self.looked_at = time.monotonic()
+        self.at_first: dict[str, None] = {}
+        self.tried_again = 0
+        self._no_way: Fault | None = None
+        self.unknown: list[str] = []
+
+    def look(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Try all pairs, those for which something is wrong again.
+
+        Where the first frames fail and later ones do not, the controller has learnt from them: to
+        try again would hide it. Only if that is so for one pair, which had not found its listener
+        by the listener's own answer, it may have become ready in between.
+        """
+        learnt = []
+        for pair in pairs:
+            found = self.found[pair] = self.testbed.ping(*pair)
+            if not any(_faults(*pair, found)):
+                continue
+            if found.lost and found.good[-1]:
+                learnt.append(pair)
+            else:
+                self._try_again(pair)
+        if len(learnt) == 1 and not self.found[learnt[0]].answered:
+            self._try_again(learnt[0])
+
+    def findings(self) -> Iterator[Fault]:
+        """Give everything that is wrong."""
+        for pair, found in self.found.items():
+            yield from _faults(*pair, found)
+        if self._no_way:
+            yield self._no_way
+
+    def _try_again(self, pair: tuple[str, str]) -> None:
+        """Send frames until the pair is right or the time is over; then judge it anew."""
+        first = [one.message for one in _faults(*pair, self.found[pair])]
+        late = 0
+        self.tried_again += time.monotonic() < self.until
+        while time.monotonic() < self.until and late < LATE_AGAIN:
+            self.testbed.wait(min(AGAIN_S, self.until - time.monotonic()))
+            self.looked_at = time.monotonic()
+            found = self.testbed.ping(*pair, count=1)
+            if not any(_faults(*pair, found)):
+                found = self.testbed.ping(*pair)
+            self.found[pair] = found
+            if not any(_faults(*pair, found)):
+                self.at_first |= dict.fromkeys(first)
+                return
+            late += found.late == found.sent
+        if self.found[pair].sent == 1:
+            self.found[pair] = self.testbed.ping(*pair)
+
+    def try_failover(self, most_s: float) -> Outage | None:
+        """Cut the first link of the longest way that has another one beside it, and time it.
+
+        Where nothing comes, and the controller may not have settled, it is done once more.
+        """
+        paths = sorted((one.path for one in self.found.values()), key=len, reverse=True)
+        path = next((one for one in paths if _has_way_round(self.testbed, one)), None)
+        if path is None:
+            return None
+        try:
+            return self._fail_over(path, most_s)
+        except CutUndone as error:
+            self.unknown.append(f"no failover was seen: {error}")
+            return None
+
+    def _fail_over(self, path: Sequence[str], most_s: float) -> Outage | None:
+        outage = self.testbed.failover_on(path, most_s)
+        if outage is None and time.monotonic() < self.until:
+            self.testbed.wait(self.until - time.monotonic())
+            self.looked_at = time.monotonic()
+            again = self.testbed.ping(path[0], path[-1]).path
+            if _has_way_round(self.testbed, again):
+                path, outage = again, self.testbed.failover_on(again, most_s)
+        if outage is None:
+            near, far = self.testbed.wiring.first_link(path) or ("", "")
+            words = (
+                f"{path[0]} to {path[-1]}: nothing came for {most_s:g} s when {near} to {far} "
+                "was cut, though there is a way round (--failover)"
+            )
+            self._no_way = Fault("failover", path[0], path[-1], tuple(path), 0, words)
+        return outage
+
+
+def _faults(host: str, target: str, found: Ping) -> Iterator[Fault]:
+    way = f"{host} to {target}"
+    missing = found.lost
+    if found.not_found:
+        words = f"{host} cannot find {target}: {found.not_found}"
+        yield Fault("address", host, target, (), missing, words)
+    elif found.lost:
+        which = ", the first" if found.good[-1] else ""
+        words = f"{way}: {found.lost} of {found.sent} frames lost{which}"
+        yield Fault("lost", host, target, found.path, missing, words)
+    if found.late:
+        words = (
+            f"{way}: {found.late} of {found.sent} frames came after {found.slowest_s:.2f} s at one "
+            f"switch, later than the {found.patience_s:g} s given (--patience)"
+        )
+        yield Fault("late", host, target, found.path, found.late, words)
+    if found.copies:
+        words = f"{way}: {found.copies} copies too many"
+        yield Fault("copies", host, target, found.path, found.copies, words)
+    if found.others:
+        words = f"{way}: {', '.join(found.others)} got its frames too"
+        yield Fault("others", host, target, found.others, found.sent, words)
+    if found.looped:
+        where = ", ".join(found.looped)
+        words = f"{way}: a loop: a frame passed the same port of {where} twice"
+        yield Fault("loop", host, target, found.looped, found.sent, words)
+
+
+def _check_names(kind: str, there: Sequence[str], *names: str) -> None:
+    for name in names:
+        if name not in there:
+            raise NotThere(f"no {kind} '{name}'; there are {', '.join(there)}")
+
+
+def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
+    """Tell whether two switches of a path are joined without the first link between two."""
+    first = testbed.wiring.first_link(path)
+    if first is None:
+        return False
+    hosts = testbed.wiring.plain_hosts
+    links = {frozenset((port.source, port.target)) for port in testbed.topology.ports}
+    if frozenset(first) not in links:
+        return False  # a controller has sent it out of another switch than it came to
+    links = {one for one in links if hosts.isdisjoint(one)} - {frozenset(first)}
+    last = next(node for node in reversed(path) if node not in hosts)
+    reached, waiting = {first[0]}, [first[0]]
+    while waiting:
+        node = waiting.pop()
+        for link in links:
+            if node in link and (far := next(iter(link - {node}))) not in reached:
+                reached.add(far)
+                waiting.append(far)
+    return last in reached

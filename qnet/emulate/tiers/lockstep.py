@@ -1,0 +1,190 @@
+"""Tier `lockstep`: real switches and a real controller in exact virtual time, without root.
+
+All frames of the profile load the ports, as in the simulator; a sample of them is real
+(`qnet.emulate.frames.case`) and goes through the switches (`qnet.emulate.tiers.follow_frames`).
+Same seed, same bytes out: what a switch does with a frame depends on its rules alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from qnet.emulate.frames.captures import write_captures
+from qnet.emulate.frames.case import Case
+from qnet.emulate.openflow.nouns import Switch, to_text
+from qnet.emulate.process.cleanup import private_prefix
+from qnet.emulate.process.controller import Controller
+from qnet.emulate.process.watch import LOOK_S, Part, Watch
+from qnet.emulate.rules.audit import audit
+from qnet.emulate.switches.dummy_switches import Fabric
+from qnet.emulate.switches.ovs import unwinding
+from qnet.emulate.switches.switch_set import SETTLE_S
+from qnet.emulate.switches.talk import USUAL, Version, explained
+from qnet.emulate.tiers.compare import SHIPPED, compare
+from qnet.emulate.tiers.follow_frames import Cut, walk
+from qnet.emulate.tiers.follow_frames import Watch as Watched
+from qnet.model.emulation import Emulation
+from qnet.model.observation import Observation
+from qnet.model.proof import Proof
+from qnet.model.write import write_text
+from qnet.simulate.kernels import NEVER
+
+CONVERGE_S = 60.0
+
+
+class Options(NamedTuple):
+    """How to run.
+
+    The shipped reservation app lays the rules, or a `controller` that listens at an address such as
+    tcp:127.0.0.1:6653; the rules wanted of it are written to `rules_file` first. With `cuts`,
+    frames that the simulator has delivered before the first one are compared, the others counted.
+    The controller has `settle_s` to lay what the plan wants.
+    `captures` is a folder for what hosts, and with `capture_switches` switches too, have of real
+    frames.
+    """
+
+    controller: str | None = None
+    rules_file: Path | None = None
+    cuts: tuple[Cut, ...] = ()
+    captures: Path | None = None
+    capture_switches: bool = False
+    versions: tuple[Version, ...] = USUAL
+    settle_s: float = SETTLE_S
+
+
+DEFAULTS = Options()
+
+INSTALLED = "rules installed"
+IN_VAIN = "waited in vain for the plan's rules (--settle)"
+
+
+@contextmanager
+def reservation(rules: Iterable[Switch], base: Path | None = None) -> Iterator[Controller]:
+    """Run the shipped reservation app with these rules, handed over in a folder in `base`."""
+    with TemporaryDirectory(prefix=private_prefix(), dir=base) as folder:
+        path = Path(folder) / "rules.jsonl"
+        path.write_text(to_text(rules), encoding="utf-8")
+        with Controller(["reservation"], ["--rules-file", str(path)]) as controller:
+            yield controller
+
+
+class _Looks:
+    """Looks now and then whether all processes that a run rests on are at work."""
+
+    def __init__(
+        self,
+        asked: Sequence[Callable[[], Sequence[Part]]],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._asked, self._progress = asked, progress
+        self._watch = Watch()
+        self._next = 0.0
+
+    def _parts(self) -> list[Part]:
+        return [part for parts in self._asked for part in parts()]
+
+    def between(self, done: int, total: int) -> None:
+        """Tell the progress, and raise TestbedBroken when a process has ended or stands still."""
+        if time.monotonic() >= self._next:
+            self._watch.check(self._parts())
+            self._next = time.monotonic() + LOOK_S
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def last(self) -> None:
+        """Look once more, before the result counts."""
+        self._watch.blame(self._parts)
+
+
+def _laid_by(fabric: Fabric, controller: str, case: Case, settle_s: float) -> tuple[str, float]:
+    """Wait until a controller of one's own has laid the rules; return what came of it, and when."""
+    start = time.perf_counter()
+    fabric.wait_connected(controller)
+    as_planned = fabric.wait_as_planned(case.flows, list(case.node_ports), settle_s)
+    return INSTALLED if as_planned else IN_VAIN, time.perf_counter() - start
+
+
+def emulate(
+    case: Case,
+    proof: Proof,
+    simulated: Observation,
+    options: Options = DEFAULTS,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    meddle: Callable[[Fabric], None] | None = None,
+) -> tuple[Emulation, dict[str, float]]:
+    """Run the tier; return the result and wall-clock seconds of the control plane.
+
+    `simulated` is the simulator's observation of the same plan. `meddle` is called with the
+    switches when they have their rules and nothing has been sent.
+    Raises EnvironmentMissing without Open vSwitch or a controller.
+    """
+    controller, cuts = options.controller, options.cuts
+    node_ports = case.node_ports
+    rules = [one for one in case.rules if one.name in node_ports]
+    plain, _ = walk(case, None)
+    if options.rules_file is not None:
+        write_text(options.rules_file, to_text(rules))
+    with ExitStack() as stack:
+        stack.enter_context(unwinding())
+        app, laid = None, INSTALLED
+        if controller is None:
+            app = stack.enter_context(reservation(rules))
+            fabric = stack.enter_context(Fabric(case.wiring, node_ports, controllers=[app.target]))
+            events = app.wait_converged([one.datapath_id for one in rules], CONVERGE_S)
+            seconds = max((float(one["seconds"]) for one in events), default=0.0)
+        else:
+            fabric = stack.enter_context(
+                Fabric(
+                    case.wiring,
+                    node_ports,
+                    controllers=[controller],
+                    carry_control=True,
+                    versions=options.versions,
+                )
+            )
+            laid, seconds = _laid_by(fabric, controller, case, options.settle_s)
+        fabric.fence()
+        if meddle is not None:
+            meddle(fabric)
+
+        def set_wire(name: str) -> None:
+            fabric.set_wire(name, up=False)
+            fabric.fence()
+
+        watch: Watched = "nothing"
+        if options.captures is not None:
+            watch = "switches" if options.capture_switches else "hosts"
+        looks = _Looks([fabric.parts, *([] if app is None else [app.parts])], progress)
+        emulated, ports = walk(case, fabric.forward, looks.between, cuts, set_wire, watch)
+        fabric.settle()
+        for stray in fabric.strays:
+            words = f"also sent to OpenFlow port {stray.out.port}"
+            emulated.findings.setdefault(
+                ("", stray.entry.node, words), f"{stray.entry.node}: {words}"
+            )
+        tables = [fabric.tables(node) for node in node_ports]
+        looks.last()
+        talks = fabric.talks()
+    if options.captures is not None:
+        write_captures(options.captures, case.wiring, emulated.sights)
+    faults = audit(case.wiring, case.flows, tables)
+    findings: Sequence[str] = [*map(str, faults), *emulated.findings.values()]
+    if controller is not None:
+        findings = explained(findings, talks, controller)
+    first_cut_ps = min((one.at_ps for one in cuts), default=NEVER)
+    result = compare(case, proof, simulated, (emulated, ports), plain, findings, first_cut_ps)
+    made = result.replace(
+        switches=len(node_ports),
+        rules=sum(len(one.rules) + len(one.unread) for one in tables),
+        controller=controller or SHIPPED,
+    )
+    wall_clock = {laid: seconds}
+    if cuts:
+        wall_clock["cut followed by all switches"] = emulated.cut_s
+    return made, wall_clock
