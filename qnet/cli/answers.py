@@ -17,6 +17,7 @@ from qnet.cli.options import (
     simulation_options,
 )
 from qnet.cli.output import say, say_json, say_json_text
+from qnet.cli.outputs import check_outputs, of_captures, of_report
 from qnet.cli.stages import (
     Left,
     answer,
@@ -108,6 +109,9 @@ def run(
     check_port(scenario, port)
     check_out(out)
     check_measure(out, simulation["measure"], simulation["trace"])
+    files = [(f"--{name}", simulation[name]) for name in ("trace", "checkpoint")]
+    places = (*of_report(out), *of_captures(scenario, captures))
+    check_outputs([], *files, *places, scenario=scenario)
     traced = simulation["trace"], simulation["trace_frames"], simulation["at_most"]
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         plan = make_plan(scenario, search=searching(scenario, budget, rounds))
@@ -178,6 +182,7 @@ def plan(
     from qnet.report.text import first_lines, plan_lines
 
     scenario = load_scenario(profile, topology, settings, seed=seed)
+    check_outputs([keep], ("--output", output), scenario=scenario)
     made = make_plan(
         scenario,
         search=searching(scenario, **search),
@@ -218,6 +223,7 @@ def check(
     check_port(scenario, port)
     check_out(out)
     given = read_plan(str(plan_file))
+    check_outputs([plan_file], *of_report(out, plan_file, given), scenario=scenario)
     answer(scenario, given, make_proof(scenario, given), [], as_json, Left(out, port))
 
 
@@ -247,8 +253,11 @@ def simulate(
     check_out(out)
     check_measure(out, simulation["measure"], simulation["trace"])
     traced = simulation["trace"], simulation["trace_frames"], simulation["at_most"]
+    files = [(f"--{name}", simulation[name]) for name in ("trace", "checkpoint")]
+    read = None if plan_file is None else read_plan(str(plan_file))
+    check_outputs([plan_file], *files, *of_report(out, plan_file, read), scenario=scenario)
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
-        given = read_plan(str(plan_file)) if plan_file else make_plan(scenario)
+        given = read or make_plan(scenario)
         proof = make_proof(scenario, given)
         check_fits(proof, str(plan_file))
         observation = observe(scenario, given, simulation["threads"], keep, *traced)

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from qnet.cli.door import NOT_KNOWN, main
 from qnet.cli.options import report_options, scenario_options, simulation_options
 from qnet.cli.output import say, say_json
+from qnet.cli.outputs import check_outputs, of_report
 from qnet.cli.stages import (
     Left,
     answer,
@@ -217,6 +218,7 @@ def emulate(
     scenario = load_scenario(profile, topology, settings, **options)
     check_port(scenario, port)
     check_out(out)
+    check_outputs([], ("--rules-file", rules_file), *of_report(out), scenario=scenario)
     if uses_hosts:
         _use_hosts(scenario, {**hosts, "versions": versions}, dilation or 1, as_json)
         return

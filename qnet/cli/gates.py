@@ -11,6 +11,7 @@ import click
 from qnet.cli.door import NOT_KNOWN, main
 from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
+from qnet.cli.outputs import check_outputs, files_of, in_folder
 from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import Infeasible, InputError, Problem
 from qnet.units import WHOLE_HIGHEST
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from qnet.formats.bridges import GateTable
     from qnet.model.gates import GatePlan, GateProblem
     from qnet.model.plan import Plan
-    from qnet.model.topology import Topology
-    from qnet.model.traffic import Profile
+    from qnet.model.read import Scenario
 
 
 @main.command()
@@ -52,6 +52,7 @@ def gates(
     from qnet.report.gates import gate_plan_lines, gate_plan_outcome
 
     problem = read_gate_problem(problem_file)
+    check_outputs([problem_file, plan_file], ("--output", output))
     if plan_file is not None:
         made = read_gate_plan(plan_file)
     else:
@@ -86,6 +87,7 @@ def import_tsnkit(task: str, network: str, output: Path | None) -> None:
     from qnet.model.read import read_text
     from qnet.model.write import to_json, write_text
 
+    check_outputs([task, network], ("--output", output))
     problem = read_problem(
         read_text(task), read_text(network), task_name=task, network_name=network
     )
@@ -110,6 +112,7 @@ def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) 
 
     problem = read_gate_problem(problem_file)
     names = {kind: f"{prefix}-{kind}" for kind in COLUMNS}
+    check_outputs([problem_file, *names.values()], ("--output", output))
     faults: list[Problem] = []
     texts = {}
     for kind, name in names.items():
@@ -175,7 +178,8 @@ def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> No
         texts = {**write_problem(problem), **write_schedule(problem, made)}
     except Infeasible as error:
         raise InputError([Problem(plan_file, 0, 0, "", str(error))]) from None
-    _write_all(out, {f"{name}-{file}": text for file, text in texts.items()})
+    files = {f"{name}-{file}": text for file, text in texts.items()}
+    _write_all(out, files, [problem_file, plan_file])
 
 
 @export.command("yang")
@@ -193,9 +197,9 @@ def export_yang(
     """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
     from qnet.formats.bridges import gate_parameter_tables
 
-    tables = _tables(what, plan_file, topology, settings)
+    tables, inputs = _tables(what, plan_file, topology, settings)
     texts = gate_parameter_tables(tables, base_time, name=plan_file)
-    _write_all(out, {f"{node}.json": text for node, text in texts.items()})
+    _write_all(out, {f"{node}.json": text for node, text in texts.items()}, inputs)
 
 
 @export.command("taprio")
@@ -213,9 +217,9 @@ def export_taprio(
     """Write 'tc qdisc replace ... taprio' lines, one file a node."""
     from qnet.formats.bridges import taprio_lines
 
-    tables = _tables(what, plan_file, topology, settings)
+    tables, inputs = _tables(what, plan_file, topology, settings)
     texts = taprio_lines(tables, base_time, name=plan_file)
-    _write_all(out, {f"{node}.sh": text for node, text in texts.items()})
+    _write_all(out, {f"{node}.sh": text for node, text in texts.items()}, inputs)
 
 
 @export.command("srv6")
@@ -227,8 +231,9 @@ def export_srv6(
     """Write the SRv6 segment lists of streams whose class has 'mechanism: csqf'."""
     from qnet.formats.segments import segment_lists
 
-    made = _proven(profile, plan_file, topology, settings)
-    _write_all(out, {"srv6.json": segment_lists(*made, "srv6")})
+    scenario, made = _proven(profile, plan_file, topology, settings)
+    text = segment_lists(scenario.topology, scenario.profile, made, "srv6")
+    _write_all(out, {"srv6.json": text}, [*files_of(scenario), plan_file])
 
 
 @export.command("mpls")
@@ -240,14 +245,15 @@ def export_mpls(
     """Write the MPLS label stacks of streams whose class has 'mechanism: csqf'."""
     from qnet.formats.segments import segment_lists
 
-    made = _proven(profile, plan_file, topology, settings)
-    _write_all(out, {"mpls.json": segment_lists(*made, "mpls")})
+    scenario, made = _proven(profile, plan_file, topology, settings)
+    text = segment_lists(scenario.topology, scenario.profile, made, "mpls")
+    _write_all(out, {"mpls.json": text}, [*files_of(scenario), plan_file])
 
 
 def _tables(
     what: str, plan_file: str, topology: str | None, settings: dict[str, str]
-) -> list[GateTable]:
-    """Return the gate tables of a problem's plan, or of a profile's."""
+) -> tuple[list[GateTable], list[str]]:
+    """Return the gate tables of a problem's plan, or of a profile's, and the files read."""
     from qnet.formats.bridges import tables_of_plan, tables_of_problem
 
     if what.endswith(".json"):
@@ -255,17 +261,18 @@ def _tables(
         if asked:
             message = f"{what} is a problem; this goes with a profile"
             raise InputError(Problem(option, 0, 0, "", message) for option in asked)
-        return tables_of_problem(*_judged(what, plan_file))
-    network, profile, made = _proven(what, plan_file, topology, settings)
+        return tables_of_problem(*_judged(what, plan_file)), [what, plan_file]
+    scenario, made = _proven(what, plan_file, topology, settings)
     if not made.gates:
         message = "has no gates; they come from a class with 'mechanism: qbv', or from 'gates'"
         raise InputError([Problem(plan_file, 0, 0, "", message)])
-    return tables_of_plan(network, profile, made)
+    tables = tables_of_plan(scenario.topology, scenario.profile, made)
+    return tables, [*files_of(scenario), plan_file]
 
 
 def _proven(
     profile: str, plan_file: str, topology: str | None, settings: dict[str, str]
-) -> tuple[Topology, Profile, Plan]:
+) -> tuple[Scenario, Plan]:
     """Read a profile and its plan; raises InputError with every rule that the plan breaks."""
     from qnet.check.plan import prove
     from qnet.model.read import read_plan
@@ -274,7 +281,7 @@ def _proven(
     findings = prove(scenario.topology, scenario.profile, made).findings
     if findings:
         raise InputError(Problem(plan_file, 0, 0, one.subject, one.message) for one in findings)
-    return scenario.topology, scenario.profile, made
+    return scenario, made
 
 
 def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
@@ -289,7 +296,7 @@ def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
     return problem, made
 
 
-def _write_all(folder: Path, texts: dict[str, str]) -> None:
+def _write_all(folder: Path, texts: dict[str, str], inputs: list[str]) -> None:
     """Write all files, or none when a node's name is not one of a file."""
     from qnet.model.folder import whole_folder
     from qnet.model.write import write_text
@@ -298,6 +305,7 @@ def _write_all(folder: Path, texts: dict[str, str]) -> None:
     if unfit:
         what = "the name of a node is not one of a file"
         raise InputError(Problem(name, 0, 0, "", what) for name in unfit)
+    check_outputs(inputs, *in_folder("--out", folder, texts))
     check_out(folder)
     with whole_folder(folder, tuple(texts)) as new:
         for name, text in texts.items():

@@ -18,6 +18,7 @@ from qnet.emulate.openflow.nouns import show_ipv4, show_mac
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.formats.pcapng import Interface, Packet, capture
 from qnet.model.folder import whole_folder
+from qnet.model.topology import Topology
 from qnet.model.write import write_bytes
 
 HOST = 0
@@ -49,11 +50,15 @@ def write_captures(folder: Path, wiring: Wiring, sights: Iterable[Sight]) -> lis
     Frames are in order of time and, of one time, in the order given. Returns the files: hosts in
     order of their names, then switches. What an earlier run left there for one of the nodes goes.
     """
-    names = [f"{node.name}.pcapng" for node in wiring.topology.nodes]
-    own = [*names, *(f"{SWITCHES}/{name}" for name in names)]
-    with whole_folder(folder, own) as new:
+    with whole_folder(folder, names_of(wiring.topology)) as new:
         written = _write(new, wiring, sights)
     return [folder / path.relative_to(new) for path in written]
+
+
+def names_of(topology: Topology) -> list[str]:
+    """Return what captures can be called in their folder."""
+    names = [f"{node.name}.pcapng" for node in topology.nodes]
+    return [*names, *(f"{SWITCHES}/{name}" for name in names)]
 
 
 def _write(folder: Path, wiring: Wiring, sights: Iterable[Sight]) -> list[Path]:
