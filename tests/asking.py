@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,11 +15,11 @@ from qnet.check.verdict import judge
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import Proof, StreamProof
-from qnet.model.read import Scenario, load
+from qnet.model.read import load
+from qnet.model.scenario import Scenario
 from qnet.model.verdict import Row, Verdict
 from qnet.schedule import schedule
 from qnet.simulate.run import simulate
-from qnet.units import TIME, parse
 
 NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
 
@@ -61,12 +61,7 @@ def ask(
     other = None if topology is None else str(topology)
     texts = {name: str(value) for name, value in settings.items()}
     scenario = load(str(profile), topology=other, settings=texts)
-    if duration is not None:
-        changes = {"duration_ps": parse(TIME, duration)}
-        simulation = scenario.profile.simulation.model_copy(update=changes)
-        scenario = replace(
-            scenario, profile=scenario.profile.model_copy(update={"simulation": simulation})
-        )
+    scenario = scenario.with_(duration=duration)
     plan = schedule(
         scenario.topology,
         scenario.profile,

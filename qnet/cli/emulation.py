@@ -29,7 +29,7 @@ from qnet.cli.stages import emulate as emulate_plan
 from qnet.emulate.switches.talk import USUAL, Version
 from qnet.errors import InputError, Problem
 from qnet.model.emulation import Tier
-from qnet.model.read import Scenario
+from qnet.model.scenario import Scenario
 from qnet.model.verdict import Outcome
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 

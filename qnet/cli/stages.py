@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
-    from qnet.model.read import Scenario
+    from qnet.model.scenario import Scenario
     from qnet.model.verdict import Verdict
     from qnet.report.case import Case
     from qnet.schedule.repair.search import Search
@@ -46,16 +46,21 @@ def load_scenario(
 ) -> Scenario:
     """Read the files of a run, with the simulation settings of the command line put in."""
     from qnet.model.read import load
-    from qnet.model.traffic import DURATION_PS_HIGHEST
 
-    changes: dict[str, int] = {}
-    if duration is not None:
-        changes["duration_ps"] = parse_time("--duration", duration, DURATION_PS_HIGHEST)
-    if seed is not None:
-        changes["seed"] = seed
     scenario = load(profile, topology=topology, settings=settings)
-    simulation = scenario.profile.simulation.replace(**changes)
-    return replace(scenario, profile=scenario.profile.replace(simulation=simulation))
+    with naming_options():
+        return scenario.with_(seed=seed, duration=duration)
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Name options where faults name arguments: 'duration' is '--duration' here."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            replace(one, file=f"--{one.file.replace('_', '-')}") for one in error.problems
+        ) from None
 
 
 def check_port(scenario: Scenario, port: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import stat
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
+import yaml
 from pydantic import ValidationError
 
 from qnet.errors import InputError, Problem
@@ -23,9 +23,11 @@ from qnet.model.gates import GatePlan, GateProblem
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
+from qnet.model.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.model.tree import Source, compose, guess, printable
+from qnet.model.words import dump_yaml, file_data
 from qnet.units import RATE, TIME, WHOLE_HIGHEST, describe
 
 Kind = Literal["topology", "traffic"]
@@ -48,42 +50,34 @@ DEFAULTS: Mapping[Kind, Mapping[str, type[Node | Link | Stream | Demand]]] = Map
 _NEITHER = "neither a topology, which has 'nodes', nor a traffic file, which has 'topology'"
 _NO_TRAFFIC = "a topology, where a traffic file is due; a topology is given with '--topology'"
 _NO_MAPPING = "not a mapping; a file begins like 'title: my network'"
-_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A network and what it must carry, with the names, hashes and contents of their files."""
-
-    topology: Topology
-    profile: Profile
-    topology_file: str
-    traffic_file: str
-    topology_sha256: str
-    traffic_sha256: str
-    topology_bytes: bytes
-    traffic_bytes: bytes
-    settings: Mapping[str, str]
+Given = str | Path | Mapping[str, object]
+"""A bundled name, the path of a YAML file, or what such a file would say."""
 
 
 def load(
-    traffic: str, *, topology: str | None = None, settings: Mapping[str, str] = _NO_SETTINGS
+    traffic: Given | Profile,
+    *,
+    topology: Given | Topology | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> Scenario:
     """Read a traffic file and the topology that it names, or another one.
 
-    `traffic` and `topology` are bundled names ('qingyang') or paths of YAML files; `settings`
-    replace parameters of the traffic file. Raises InputError with all faults of both files.
+    `traffic` and `topology` are bundled names ('qingyang') or paths of YAML files; or what such
+    files would say, as mappings; or nouns. `settings` replace parameters of the traffic file.
+    Raises InputError with all faults of both.
     """
-    path = _find("traffic", traffic)
-    source, raw = _open_yaml(path)
+    if isinstance(traffic, Profile):
+        return _of_profile(traffic, topology, settings)
+    path, source, raw = _open_traffic(traffic)
     if _is_topology(source):
         source.fault((), _NO_TRAFFIC)
-        other = _open_topology(path)
+        other = _network_of(traffic)
         problems, unlisted = [*source.problems, *other.problems], source.unlisted + other.unlisted
         raise InputError(problems, unlisted)
     profile = _draft_profile(source, settings)
-    topology_path = _topology_path(profile, path, topology)
-    network = _EMPTY if topology_path is None else _open_topology(topology_path)
+    network = _network_for(profile, path, topology)
     check_profile(profile, network.draft)
     problems = [*source.problems, *network.problems]
     if network.draft is not None:
@@ -93,22 +87,76 @@ def load(
     assert profile.whole is not None
     assert network.draft is not None
     assert network.draft.whole is not None
-    return Scenario(
-        network.draft.whole,
-        profile.whole,
-        network.draft.source.display,
-        source.display,
-        _hash(network.raw, _NO_SETTINGS),
-        _hash(raw, settings),
-        network.raw,
-        raw,
-        settings,
-    )
+    origin = None if raw is None else Origin(source.display, raw, settings)
+    return Scenario(network.draft.whole, profile.whole, network.origin, origin)
+
+
+def _of_profile(
+    profile: Profile, topology: Given | Topology | None, settings: Mapping[str, str]
+) -> Scenario:
+    """Put a profile and a topology together, as `load` does."""
+    if settings:
+        what = "a profile has no parameters any more; settings go with a file or a mapping"
+        raise InputError([Problem("settings", 0, 0, "", what)])
+    network = _network_of(profile.topology if topology is None else topology)
+    if network.problems or network.draft is None or network.draft.whole is None:
+        raise InputError(network.problems, network.unlisted)
+    made = Scenario(network.draft.whole, profile, network.origin)
+    made.check()
+    return made
+
+
+def _open_traffic(given: Given) -> tuple[Path | None, Source, bytes | None]:
+    """Read what a traffic file says; without a file there are neither path nor bytes."""
+    if isinstance(given, Mapping):
+        return None, _tree_of("traffic", given), None
+    path = _find("traffic", str(given))
+    source, raw = _open_yaml(path)
+    return path, source, raw
+
+
+def _tree_of(display: str, data: Mapping[str, object]) -> Source:
+    """Read a mapping as a file that says the same; nothing in it has a line."""
+    source = Source(display)
+    try:
+        text = dump_yaml(data)
+    except yaml.YAMLError as error:
+        source.report(0, 0, "", f"not what a file can hold: {error}".partition("\n")[0])
+        raise InputError(source.problems) from None
+    compose(source, text.encode())
+    if source.root is not None:
+        source.root.forget_places()
+    return source
+
+
+def _network_for(
+    profile: Draft[Profile], traffic: Path | None, given: Given | Topology | None
+) -> _Network:
+    """Read the topology that is given, or that the profile names."""
+    if given is None:
+        path = _named_topology(profile, traffic)
+        return _EMPTY if path is None else _open_topology(path)
+    try:
+        return _network_of(given)
+    except InputError as error:
+        profile.source.problems.extend(error.problems)
+        return _EMPTY
+
+
+def _network_of(given: Given | Topology) -> _Network:
+    """Read a topology; raises InputError when there is none of that name."""
+    if isinstance(given, Topology):
+        draft = Draft(Source("topology"), file_data(given), given)
+        check_topology(draft)
+        return _Network(draft, tuple(draft.source.problems), None)
+    if isinstance(given, Mapping):
+        return _draft_topology(_tree_of("topology", given), None)
+    return _open_topology(_find("topology", str(given)))
 
 
 def read_topology(name: str) -> Topology:
     """Read a topology, bundled or from a file. Raises InputError with all its faults."""
-    network = _open_topology(_find("topology", name))
+    network = _network_of(name)
     if network.problems:
         raise InputError(network.problems, network.unlisted)
     assert network.draft is not None
@@ -179,11 +227,6 @@ def read_observation(path: str) -> Observation:
 def read_record(path: str) -> Record:
     """Read what a run was made from, as `read_plan` reads a plan."""
     return _read_json(path, Record)
-
-
-def hash_of(raw: bytes, settings: Mapping[str, str] = _NO_SETTINGS) -> str:
-    """Return the hash that a plan has of a file, traffic with its settings."""
-    return _hash(raw, settings)
 
 
 def read_text(path: str) -> str:
@@ -272,27 +315,31 @@ def _beyond(value: object, highest: int) -> bool:
 
 @dataclass(frozen=True)
 class _Network:
-    """A topology as far as it could be read; without a file there is no draft."""
+    """A topology as far as it could be read; without a readable file there is no draft."""
 
     draft: Draft[Topology] | None
     problems: tuple[Problem, ...]
-    raw: bytes
+    origin: Origin | None
     unlisted: int = 0
 
 
-_EMPTY = _Network(None, (), b"")
+_EMPTY = _Network(None, (), None)
 
 
 def _open_topology(path: Path) -> _Network:
     try:
         source, raw = _open_yaml(path)
     except InputError as error:
-        return _Network(None, tuple(error.problems), b"", error.unlisted)
+        return _Network(None, tuple(error.problems), None, error.unlisted)
+    return _draft_topology(source, Origin(source.display, raw))
+
+
+def _draft_topology(source: Source, origin: Origin | None) -> _Network:
     _fill(source, "topology")
     draft = _draft(source, Topology)
     check_topology(draft)
     known = draft if source.root is not None else None
-    return _Network(known, tuple(source.problems), raw, source.unlisted)
+    return _Network(known, tuple(source.problems), origin, source.unlisted)
 
 
 def _draft_profile(source: Source, settings: Mapping[str, str]) -> Draft[Profile]:
@@ -324,24 +371,19 @@ def _draft(source: Source, model: type[File]) -> Draft[File]:
     return Draft(source, data, whole)
 
 
-def _topology_path(profile: Draft[Profile], traffic: Path, override: str | None) -> Path | None:
+def _named_topology(profile: Draft[Profile], traffic: Path | None) -> Path | None:
     """Return the topology's path; None when the traffic file's word for it is no help."""
-    if override is not None:
-        try:
-            return _find("topology", override)
-        except InputError as error:
-            profile.source.problems.extend(error.problems)
-            return None
     name = profile.data.get("topology")
     place = profile.source
     if not isinstance(name, str) or any(one.where == "topology" for one in place.problems):
         return None
-    folder = traffic.parent
-    for candidate in (folder.parent / "topologies", folder, _bundled_folder("topology")):
-        path = candidate / f"{name}.yaml"
+    beside = [] if traffic is None else [traffic.parent.parent / "topologies", traffic.parent]
+    for folder in [*beside, _bundled_folder("topology")]:
+        path = folder / f"{name}.yaml"
         if path.is_file() and not _looks_like_traffic(path):
             return path
-    place.fault(("topology",), f"no topology '{name}' beside this file{_bundled_hint(name)}")
+    where = "beside this file" if beside else "among the bundled ones; give 'topology'"
+    place.fault(("topology",), f"no topology '{name}' {where}{_bundled_hint(name)}")
     return None
 
 
@@ -425,10 +467,3 @@ def _read_bytes(source: Source, path: Path, bytes_highest: int) -> bytes | None:
             return raw
         source.report(0, 0, "", f"too large; at most {bytes_highest // 2**20} MiB")
     return None
-
-
-def _hash(raw: bytes, settings: Mapping[str, str]) -> str:
-    """Hash a file, followed by its settings if any; a NUL keeps the two apart."""
-    if settings:
-        raw += b"\0" + json.dumps(sorted(settings.items())).encode()
-    return hashlib.sha256(raw).hexdigest()

@@ -10,11 +10,14 @@ from qnet.units import WHOLE_HIGHEST
 
 
 class Record(Noun):
-    """One run. Files are named from the run's folder on; their hashes are those of the plan."""
+    """One run. Files are named from the run's folder on; their hashes are those of the plan.
+
+    What was made in Python has no file, and the hash of what it means.
+    """
 
     qnet_version: str
-    topology_file: str
-    traffic_file: str
+    topology_file: str | None
+    traffic_file: str | None
     topology_sha256: str
     traffic_sha256: str
     settings: tuple[tuple[str, str], ...]

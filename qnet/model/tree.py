@@ -61,6 +61,13 @@ class Branch:
             return [branch.value() for branch in self.content]
         return _resolve(self.content) if self.plain else self.content
 
+    def forget_places(self) -> None:
+        """Forget all lines and columns: there is no file that anybody could look at."""
+        self.line = self.column = self.key_line = self.key_column = 0
+        inner = self.content.values() if isinstance(self.content, dict) else self.content
+        for branch in () if isinstance(inner, str) else inner:
+            branch.forget_places()
+
     def child(self, step: str | int) -> Branch | None:
         """Return the value under a key or at an index, or None."""
         if isinstance(self.content, dict) and isinstance(step, str):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from qnet import __version__
 from qnet.errors import InputError, Problem
+from qnet.model.fields import Noun
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.read import (
     FILE_BYTES_HIGHEST,
-    Scenario,
-    hash_of,
     load,
     read_bytes,
     read_observation,
@@ -22,6 +20,8 @@ from qnet.model.read import (
     read_record,
 )
 from qnet.model.record import Record
+from qnet.model.scenario import Origin, Scenario, hash_of
+from qnet.model.words import to_yaml
 from qnet.model.write import to_json, write_bytes, write_text
 
 TOPOLOGY, TRAFFIC = "inputs/topology.yaml", "inputs/traffic.yaml"
@@ -60,21 +60,27 @@ def write_run(folder: Path, place: Path, scenario: Scenario, observation: Observ
     `place` is where the folder will be found.
     """
     simulation = scenario.profile.simulation
+    network, traffic = scenario.topology_origin, scenario.profile_origin
     record = Record(
         qnet_version=__version__,
-        topology_file=_from(place, scenario.topology_file),
-        traffic_file=_from(place, scenario.traffic_file),
+        topology_file=None if network is None else _from(place, network.file),
+        traffic_file=None if traffic is None else _from(place, traffic.file),
         topology_sha256=scenario.topology_sha256,
         traffic_sha256=scenario.traffic_sha256,
-        settings=tuple(sorted(scenario.settings.items())),
+        settings=() if traffic is None else tuple(sorted(traffic.settings.items())),
         duration_ps=simulation.duration_ps,
         seed=simulation.seed,
     )
     (folder / TOPOLOGY).parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / TOPOLOGY, [scenario.topology_bytes])
-    write_bytes(folder / TRAFFIC, [scenario.traffic_bytes])
+    write_bytes(folder / TOPOLOGY, [_content(network, scenario.topology)])
+    write_bytes(folder / TRAFFIC, [_content(traffic, scenario.profile)])
     write_text(folder / "run.json", to_json(record))
     write_text(folder / "observation.json", to_json(observation))
+
+
+def _content(origin: Origin | None, noun: Noun) -> bytes:
+    """Return the file that a noun was read from, or one that says the same."""
+    return to_yaml(noun).encode() if origin is None else origin.content
 
 
 def _from(place: Path, name: str) -> str:
@@ -95,11 +101,11 @@ def read_run(folder: Path) -> Run:
     settings = dict(record.settings)
     problems = [
         Problem(str(folder / name), 0, 0, "", "changed since the run; it cannot be played again")
-        for name, was, used in (
-            (TOPOLOGY, record.topology_sha256, {}),
-            (TRAFFIC, record.traffic_sha256, settings),
+        for name, file, was, used in (
+            (TOPOLOGY, record.topology_file, record.topology_sha256, {}),
+            (TRAFFIC, record.traffic_file, record.traffic_sha256, settings),
         )
-        if hash_of(read_bytes(folder / name, FILE_BYTES_HIGHEST), used) != was
+        if file and hash_of(read_bytes(folder / name, FILE_BYTES_HIGHEST), used) != was
     ]
     plan = read_plan(str(folder / "plan.json"))
     hashes = plan.topology_sha256, plan.traffic_sha256
@@ -111,9 +117,18 @@ def read_run(folder: Path) -> Run:
     changes = {"duration_ps": record.duration_ps, "seed": record.seed}
     simulation = scenario.profile.simulation.replace(**changes)
     profile = scenario.profile.replace(simulation=simulation)
+    scenario = Scenario(
+        scenario.topology,
+        profile,
+        scenario.topology_origin if record.topology_file else None,
+        scenario.profile_origin if record.traffic_file else None,
+    )
+    if (scenario.topology_sha256, scenario.traffic_sha256) != hashes:
+        what = "inputs changed since the run; it cannot be played again"
+        raise InputError([Problem(str(folder), 0, 0, "", what)])
     observation = read_observation(str(folder / "observation.json"))
     notes = _notes(folder, record, settings)
-    return Run(replace(scenario, profile=profile), plan, observation, notes)
+    return Run(scenario, plan, observation, notes)
 
 
 def _notes(folder: Path, record: Record, settings: dict[str, str]) -> tuple[str, ...]:
@@ -122,6 +137,8 @@ def _notes(folder: Path, record: Record, settings: dict[str, str]) -> tuple[str,
         (record.topology_file, record.topology_sha256, {}),
         (record.traffic_file, record.traffic_sha256, settings),
     ):
+        if name is None:
+            continue
         path = Path(os.path.normpath(folder.resolve() / name))
         if path.is_file() and hash_of(read_bytes(path, FILE_BYTES_HIGHEST), used) != was:
             shown = os.path.relpath(path)

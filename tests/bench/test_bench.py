@@ -13,7 +13,8 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.model.plan import Plan
-from qnet.model.read import Scenario, load
+from qnet.model.read import load
+from qnet.model.scenario import Scenario
 from qnet.schedule import schedule
 from qnet.simulate.run import simulate
 

@@ -17,7 +17,8 @@ from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.follow_frames import Cut, walk
 from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
-from qnet.model.read import Scenario, load
+from qnet.model.read import load
+from qnet.model.scenario import Scenario
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 

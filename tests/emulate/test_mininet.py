@@ -15,7 +15,8 @@ from qnet.emulate.frames.case import Case
 from qnet.emulate.process import cleanup
 from qnet.emulate.tiers import mininet, probe
 from qnet.model.plan import Plan
-from qnet.model.read import Scenario, load
+from qnet.model.read import load
+from qnet.model.scenario import Scenario
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners

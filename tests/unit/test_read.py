@@ -14,6 +14,7 @@ from qnet.errors import EnvironmentMissing, InputError
 from qnet.model import tree
 from qnet.model.plan import Plan
 from qnet.model.read import bundled_names, kind_of, load, read_plan, read_topology
+from qnet.model.scenario import Scenario
 from qnet.model.write import to_json, write_text
 
 NET = """\
@@ -128,9 +129,14 @@ def test_hashes_follow_bytes_and_settings(folder: Path) -> None:
     assert changed.topology_sha256 == first.topology_sha256
 
 
+def files(scenario: Scenario) -> tuple[str, str]:
+    assert scenario.profile_origin is not None
+    assert scenario.topology_origin is not None
+    return scenario.profile_origin.file, scenario.topology_origin.file
+
+
 def test_files_are_named_from_where_the_user_stands(folder: Path) -> None:
-    scenario = load(str(folder / "flow.yaml"))
-    assert (scenario.traffic_file, scenario.topology_file) == ("flow.yaml", "net.yaml")
+    assert files(load(str(folder / "flow.yaml"))) == ("flow.yaml", "net.yaml")
 
 
 def test_the_topology_may_lie_in_the_next_folder(folder: Path) -> None:
@@ -138,7 +144,7 @@ def test_the_topology_may_lie_in_the_next_folder(folder: Path) -> None:
         (folder / name).mkdir()
     (folder / "net.yaml").rename(folder / "topologies" / "net.yaml")
     (folder / "flow.yaml").rename(folder / "traffic" / "net.yaml")
-    assert load("traffic/net.yaml").topology_file == "topologies/net.yaml"
+    assert files(load("traffic/net.yaml")) == ("traffic/net.yaml", "topologies/net.yaml")
 
 
 def test_another_topology_can_be_asked_for(folder: Path) -> None:
@@ -152,8 +158,7 @@ def test_another_topology_can_be_asked_for(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", bundled_names("traffic"))
 def test_bundled_traffic_loads(name: str) -> None:
-    assert kind_of(load(name).topology_file) == "topology"
-    assert kind_of(load(name).traffic_file) == "traffic"
+    assert [kind_of(one) for one in files(load(name))] == ["traffic", "topology"]
 
 
 def test_bundled_names_are_suggested() -> None:

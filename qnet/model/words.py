@@ -1,0 +1,110 @@
+"""Nouns to the words of files: what a topology or a profile made in Python looks like as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from qnet.errors import InputError, Problem
+from qnet.model.faults import dimension_of, file_keys
+from qnet.model.fields import BothWays, Noun, Position, TimeRange
+from qnet.model.traffic import AS_RESERVED, IdleSlope
+from qnet.units import RATE, RATIO, TIME, format_quantity
+
+_LEFT_OUT = {"parameters"}
+"""Their values stand where they belong in a noun."""
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what qnet reads: no anchors."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Write everything where it stands."""
+        return True
+
+
+def to_yaml(noun: Noun) -> str:
+    """Write a topology or a profile as a file; reading it gives the noun again.
+
+    Raises InputError for what files cannot say.
+    """
+    return dump_yaml(file_data(noun))
+
+
+def dump_yaml(data: Mapping[str, object]) -> str:
+    """Write what a file says; raises yaml.YAMLError for what no file can hold."""
+    plain = dict(data)
+    return yaml.dump(plain, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
+
+
+def file_data(noun: Noun) -> dict[str, Any]:
+    """Return a noun as a file has it: its keys, quantities with units, defaults left out."""
+    data = {}
+    for key, info in file_keys(type(noun)).items():
+        field = next(name for name, one in type(noun).model_fields.items() if one is info)
+        value = getattr(noun, field)
+        if field in _LEFT_OUT or (not info.is_required() and value == info.get_default()):
+            continue
+        data[key] = _word(key, info, value)
+    return data
+
+
+def _word(key: str, info: FieldInfo, value: Any) -> Any:
+    word: Any
+    match value:
+        case Noun():
+            word = file_data(value)
+        case BothWays():
+            ways = [_quantity(info, one) for one in value]
+            word = ways[0] if value.there == value.back else ways
+        case TimeRange():
+            word = "..".join(format_quantity(TIME, one) for one in dict.fromkeys(value))
+        case Position():
+            word = f"{_degrees(value[0], 'NS')} {_degrees(value[1], 'EW')}"
+        case IdleSlope():
+            word = _idle_slope(value)
+        case ((int(frame_bytes), 1),) if key == "sizes":
+            word = f"{frame_bytes}B"
+        case tuple() if key == "sizes":
+            words = f"{value} is neither 'imix' nor one frame size, and files know no other mix"
+            raise InputError([Problem("traffic", 0, 0, key, words)])
+        case tuple():
+            word = [_word(key, info, one) for one in value]
+        case _:
+            word = _quantity(info, value)
+    return word
+
+
+def _idle_slope(slope: IdleSlope) -> str:
+    if slope.share_ppb is not None:
+        return format_quantity(RATIO, slope.share_ppb)
+    return AS_RESERVED if slope.rate_bps is None else format_quantity(RATE, slope.rate_bps)
+
+
+def _quantity(info: FieldInfo, value: Any) -> Any:
+    """Write a number with its unit; a share of bits has none."""
+    dimension = dimension_of(info)
+    if dimension is not None and isinstance(value, int):
+        return format_quantity(dimension, value)
+    return _error_ratio(value) if info.alias == "bit-error-ratio" else value
+
+
+def _error_ratio(attos: int) -> str:
+    """Write parts of 10**18: 1_000_000 is '1e-12'."""
+    digits = str(attos).rstrip("0")
+    zeros = len(str(attos)) - len(digits)
+    if attos in (0, 10**18):
+        return str(attos // 10**18)
+    lead = max(len(digits) - 6, 1)  # of nine digits at most six stand behind the point
+    rest = digits[lead:]
+    mantissa = f"{digits[:lead]}.{rest}" if rest else digits
+    return f"{mantissa}e-{18 - zeros - len(rest)}"
+
+
+def _degrees(microdegrees: int, signs: str) -> str:
+    whole, part = divmod(abs(microdegrees), 10**6)
+    degrees = f"{whole}.{part:06d}".rstrip("0").rstrip(".") if part else str(whole)
+    return degrees + signs[microdegrees < 0]
