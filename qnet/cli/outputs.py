@@ -70,7 +70,7 @@ def of_report(
 
 def of_captures(scenario: Scenario, folder: Path | None) -> Iterator[Place]:
     """Yield what `--captures` replaces."""
-    from qnet.emulate.captures import names_of
+    from qnet.emulate.frames.captures import names_of
 
     yield from in_folder("--captures", folder, names_of(scenario.topology))
 
