@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qnet.formats.bridges import GateTable
     from qnet.model.gates import GatePlan, GateProblem
     from qnet.model.plan import Plan
-    from qnet.model.read import Scenario
+    from qnet.model.scenario import Scenario
 
 
 @main.command()

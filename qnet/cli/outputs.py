@@ -11,7 +11,7 @@ from qnet.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from qnet.model.plan import Plan
-    from qnet.model.read import Scenario
+    from qnet.model.scenario import Scenario
 
 Place = tuple[str, Path | None]
 """An option, and a file that it has written, replaced or taken away."""
@@ -42,9 +42,10 @@ def check_outputs(
         raise InputError(problems)
 
 
-def files_of(scenario: Scenario) -> tuple[str, str]:
+def files_of(scenario: Scenario) -> list[str]:
     """Return the names of the files that a scenario was read from."""
-    return scenario.traffic_file, scenario.topology_file
+    origins = scenario.profile_origin, scenario.topology_origin
+    return [one.file for one in origins if one is not None]
 
 
 def in_folder(option: str, folder: Path | None, names: Collection[str]) -> Iterator[Place]:
