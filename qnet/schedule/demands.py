@@ -123,8 +123,8 @@ def place_demands(
         for made in _place_together(topology, profile, demands, graph, left_bps):
             plans[made.name] = made
             if barred and made.reason is not None:
-                ends = pairs[made.name]
-                reason = made.reason + ways.why_barred(frame, *ends)
+                source, target = pairs[made.name]
+                reason = made.reason + ways.why_barred(frame, source, [target])
                 plans[made.name] = made.replace(reason=reason)
             for part in made.parts:
                 for name in part.ports:

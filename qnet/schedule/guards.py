@@ -144,9 +144,11 @@ class OpenWays:
             self._routes[closed] = Routes(self._topology, closed)
         return self._routes[closed]
 
-    def why_barred(self, frame: Frame, source: str, target: str) -> str:
+    def why_barred(self, frame: Frame, source: str, targets: Iterable[str]) -> str:
         """Say which ports on its ways a frame may not take, or nothing."""
-        barred = self.barred(frame) & self._routes[self._down].ports_of(source, target)
+        routes = self._routes[self._down]
+        passed = {port for target in targets for port in routes.ports_of(source, target)}
+        barred = self.barred(frame) & passed
         names = [self._topology.ports[port].name for port in sorted(barred)]
         if not names:
             return ""

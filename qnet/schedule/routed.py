@@ -17,12 +17,12 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
 from qnet.schedule.capacity import mean_rate_bps
 from qnet.schedule.guards import OpenWays, frame_of
-from qnet.schedule.routes import Edge, Routes
+from qnet.schedule.routes import Branches, Edge, Routes
 from qnet.units import PPB, last_bit_ps
 
 
 class Routed(NamedTuple):
-    """Plans by stream name, and the streams that fit into what was reservable."""
+    """Plans by name of stream or leg, and the streams that fit into what was reservable."""
 
     plans: dict[str, StreamPlan]
     fitting: frozenset[str]
@@ -34,69 +34,65 @@ def route_streams(
     """Route every stream without a reservation, and take its rate out of `free_bps` of each port.
 
     Nobody can refuse them for want of room; but only those that fit count as placed. The largest go
-    first, so that they spread well over parallel wires.
+    first, so that they spread well over parallel wires. One with several listeners takes its rate
+    once of each port of its tree.
     """
     load_bps = [port.reservable_bps - free_bps[port.number] for port in topology.ports]
     class_bps: Counter[tuple[str, int]] = Counter()
     plans: dict[str, StreamPlan] = {}
     fitting = set()
-    streams = [stream for stream in profile.every_stream if not profile.is_reserved(stream)]
+    streams = [stream for stream in profile.every_tree if not profile.is_reserved(stream)]
     for stream in sorted(streams, key=lambda one: (one.rank, -mean_rate_bps(one), one.name)):
         frame = frame_of(profile, stream)
         routes = ways.routes(frame)
         rate_bps = mean_rate_bps(stream)
         traffic_class = profile.class_by_name[stream.traffic_class]
-        paths: list[list[int]] = []
-        for chains in _ways(routes, stream):
-            way = [[_emptiest(edge, load_bps, rate_bps) for edge in chain] for chain in chains]
-            paths = paths or way
-            ports = [[topology.ports[number] for number in path] for path in way]
-            is_good = all(_is_in_time(topology, stream, path) for path in ports) and all(
+        taken: list[int] = []
+        paths: tuple[tuple[int, ...], ...] = ()
+        for found in _ways(routes, stream):
+            way = [_emptiest(edge, load_bps, rate_bps) for edge in found.edges]
+            if not taken:
+                taken, paths = way, found.paths
+            ports = [topology.ports[number] for number in way]
+            is_good = all(
+                _is_in_time(topology, stream, [ports[place] for place in path])
+                for path in found.paths
+            ) and all(
                 load_bps[port.number] + rate_bps <= port.rate_bps
                 and class_bps[traffic_class.name, port.number] + rate_bps
                 <= _most_bps(traffic_class, port)
-                for path in ports
-                for port in path
+                for port in ports
             )
             if is_good:
-                paths = way
+                taken, paths = way, found.paths
                 break
-        if not paths:
-            reason = (
-                routes.why_no_pair(stream.talker, stream.listener)
-                if stream.paths == 2
-                else f"no route from {stream.talker} to {stream.listener}"
-            ) + ways.why_barred(frame, stream.talker, stream.listener)
-            plans[stream.name] = StreamPlan(name=stream.name, status="refused", reason=reason)
+        if not taken:
+            reason = routes.why_none(stream.talker, stream.listeners, stream.paths)
+            reason += ways.why_barred(frame, stream.talker, stream.listeners)
+            for leg in stream.legs:
+                plans[leg.name] = StreamPlan(name=leg.name, status="refused", reason=reason)
             continue
-        taken = [number for path in paths for number in path]
         if all(free_bps[number] >= rate_bps for number in taken):
             fitting.add(stream.name)
         for number in taken:
             load_bps[number] += rate_bps
             class_bps[traffic_class.name, number] += rate_bps
             free_bps[number] = max(free_bps[number] - rate_bps, 0)
-        plans[stream.name] = StreamPlan(
-            name=stream.name,
-            status="routed",
-            paths=tuple(
-                PathPlan(ports=tuple(topology.ports[number].name for number in path))
-                for path in paths
-            ),
-        )
+        names = [
+            PathPlan(ports=tuple(topology.ports[taken[place]].name for place in path))
+            for path in paths
+        ]
+        for number, leg in enumerate(stream.legs):
+            own = names if len(stream.listeners) == 1 else names[number : number + 1]
+            plans[leg.name] = StreamPlan(name=leg.name, status="routed", paths=tuple(own))
     return Routed(plans, frozenset(fitting))
 
 
-def _ways(routes: Routes, stream: Stream) -> Iterator[list[tuple[Edge, ...]]]:
+def _ways(routes: Routes, stream: Stream) -> Iterator[Branches]:
     """Yield the candidate ways of a stream, the shortest first."""
     for rank in count():
-        if stream.paths == 2:
-            pair = routes.pair(stream.talker, stream.listener, rank)
-            found = [] if pair is None else [route.edges for route in pair]
-        else:
-            route = routes.candidate(stream.talker, stream.listener, rank)
-            found = [] if route is None else [route.edges]
-        if not found:
+        found = routes.branches(stream.talker, stream.listeners, stream.paths, rank)
+        if found is None:
             return
         yield found
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from qnet.model.topology import Port, Topology
 from qnet.schedule.pairs import two_node_disjoint_chains
 from qnet.schedule.paths.search import make_net, shortest_paths
+from qnet.schedule.trees import Arc, grow
 from qnet.units import serialisation_ps
 
 ROUTE_COUNT = 8
@@ -71,6 +72,38 @@ class Route(NamedTuple):
     def cables(self) -> frozenset[str]:
         """Return the cables that the route uses, of edges that keep to one."""
         return frozenset(edge.cable for edge in self.edges if edge.cable is not None)
+
+
+class Branches(NamedTuple):
+    """All that a stream's frames take: edges, each once, and the places in them of every path.
+
+    Paths are one route, two disjoint ones, or those of a tree, one to each listener: they are the
+    same up to where they part.
+    """
+
+    edges: tuple[Edge, ...]
+    paths: tuple[tuple[int, ...], ...]
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Return each path by itself."""
+        return tuple(Route(tuple(self.edges[place] for place in path)) for path in self.paths)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Return how many hops each edge is from the talker."""
+        depth = {place: hop for path in self.paths for hop, place in enumerate(path)}
+        return tuple(depth[place] for place in range(len(self.edges)))
+
+    @classmethod
+    def side_by_side(cls, routes: Sequence[Route]) -> Branches:
+        """Put routes that share nothing after each other."""
+        edges: list[Edge] = []
+        paths = []
+        for route in routes:
+            paths.append(tuple(range(len(edges), len(edges) + len(route.edges))))
+            edges += route.edges
+        return cls(tuple(edges), tuple(paths))
 
 
 def disjoint(one: Route, other: Route) -> bool:
@@ -193,6 +226,58 @@ class Routes:
         self._by_cable = Graph(make_edges(topology, by_cable=True, down=down))
         self._single: dict[tuple[str, str], list[Route]] = {}
         self._pairs: dict[tuple[str, str], tuple[tuple[Route, Route], ...]] = {}
+        self._trees: dict[tuple[str, tuple[str, ...]], tuple[Branches, ...]] = {}
+
+    def branches(
+        self, source: str, targets: tuple[str, ...], paths: int, index: int
+    ) -> Branches | None:
+        """Return the candidate of that rank for a stream, or None behind the last one.
+
+        That is a route, a pair of them, or a tree, by what the stream asks for.
+        """
+        if len(targets) > 1:
+            return self._tree(source, targets, index)
+        if paths == 2:
+            pair = self.pair(source, targets[0], index)
+            return None if pair is None else Branches.side_by_side(pair)
+        route = self.candidate(source, targets[0], index)
+        return None if route is None else Branches.side_by_side([route])
+
+    def why_none(self, source: str, targets: tuple[str, ...], paths: int) -> str:
+        """Say why a stream has no candidate."""
+        if paths == 2:
+            return self.why_no_pair(source, targets[0])
+        unreached = (one for one in targets if self.candidate(source, one, 0) is None)
+        return f"no route from {source} to {next(unreached)}"
+
+    def _tree(self, source: str, targets: tuple[str, ...], index: int) -> Branches | None:
+        """Return the candidate tree of that rank: least delay of its longest path first."""
+        trees = self._trees.get((source, targets))
+        if trees is None:
+            trees = self._trees[source, targets] = self._find_trees(source, targets)
+        return trees[index] if index < len(trees) else None
+
+    def _find_trees(self, source: str, targets: tuple[str, ...]) -> tuple[Branches, ...]:
+        edges = self.graph.edges
+        for target in targets:
+            self.candidate(source, target, 0)
+
+        def around(target: int, avoided: int) -> tuple[int, ...] | None:
+            found = self.graph.shortest(
+                source, targets[target], lambda edge: edge.number != avoided
+            )
+            return None if found is None else tuple(edge.number for edge in found.edges)
+
+        trees = grow(
+            [Arc(edge.source, edge.enters) for edge in edges],
+            [
+                [tuple(edge.number for edge in route.edges) for route in self._single[source, one]]
+                for one in targets
+            ],
+            around,
+        )
+        found = [Branches(tuple(edges[arc] for arc in tree.arcs), tree.paths) for tree in trees]
+        return tuple(sorted(found, key=_longest_path_first))
 
     def candidate(self, source: str, target: str, index: int) -> Route | None:
         """Return the candidate route of that rank by delay, or None behind the last one."""
@@ -282,6 +367,13 @@ class Routes:
             f"no disjoint second path: each of the first {tried} routes shares a node "
             "or a cable with every other route"
         )
+
+
+def _longest_path_first(tree: Branches) -> tuple[int, int, list[int]]:
+    """Of two trees whose longest paths are as long, the one that sends less is better."""
+    delays_ps = [route.delay_ps for route in tree.routes]
+    total_ps = sum(edge.delay_ps for edge in tree.edges)
+    return max(delays_ps), total_ps, [edge.number for edge in tree.edges]
 
 
 def _longer_delay_first(pair: tuple[Route, Route]) -> tuple[int, int, list[int]]:

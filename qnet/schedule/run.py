@@ -258,8 +258,8 @@ def _reserve_cycles(asked: _Asked, routes: Routes, gated: Gated, guards: Guards)
             made.changes,
         )
     if closed:
-        streams = {stream.name: stream for stream in profile.every_stream}
-        plans = {name: _behind_gates(routes, streams[name], plan) for name, plan in plans.items()}
+        trees = {leg.name: stream for stream in profile.every_tree for leg in stream.legs}
+        plans = {name: _behind_gates(routes, trees[name], plan) for name, plan in plans.items()}
     return cycles._replace(plans=plans)
 
 
@@ -267,12 +267,9 @@ def _behind_gates(routes: Routes, stream: Stream, plan: StreamPlan) -> StreamPla
     """Say of a refused stream when it is gates that leave it without a route."""
     if plan.status != "refused" or not (plan.reason or "").startswith("no "):
         return plan
-    if stream.paths == 2:
-        found = routes.pair(stream.talker, stream.listener, 0) is not None
-    else:
-        found = routes.candidate(stream.talker, stream.listener, 0) is not None
+    found = routes.branches(stream.talker, stream.listeners, stream.paths, 0)
     what = "its routes use ports with gates, and cycles need ports without"
-    return plan.replace(reason=what) if found else plan
+    return plan if found is None else plan.replace(reason=what)
 
 
 def _placed_bps(
@@ -282,13 +279,13 @@ def _placed_bps(
     demands: list[DemandPlan],
 ) -> Mapping[str, int]:
     """Return by name what of every stream and demand has a place; names of both kinds differ."""
-    placed = {
-        f"stream {stream.name}": mean_rate_bps(stream)
-        * (len(reserved[stream.name].paths) if stream.name in reserved else stream.paths)
-        for stream in profile.every_stream
-        if stream.name in fitting
-        or (stream.name in reserved and reserved[stream.name].status == "admitted")
-    }
+    placed = {}
+    for stream in profile.every_tree:
+        # The legs of a tree are placed together, or none of them is.
+        made = reserved.get(stream.legs[0].name)
+        if stream.name in fitting or (made is not None and made.status == "admitted"):
+            copies = stream.paths if made is None else len(made.paths)
+            placed[f"stream {stream.name}"] = mean_rate_bps(stream) * copies
     return {**placed, **{f"demand {demand.name}": demand.placed_bps for demand in demands}}
 
 
@@ -299,13 +296,16 @@ def _egress(
     egress: Egress,
     placed_bps: Mapping[str, int],
 ) -> EgressPlan:
-    """Add up what leaves a site, both copies of streams with two paths, and bound what could."""
+    """Add up what leaves a site, both copies of streams with two paths, and bound what could.
+
+    A stream with several listeners counts once, as one to the first that is outside.
+    """
     inside = {node.name for node in topology.nodes if node.site == egress.site}
     wants: dict[Pair, int] = {}
     placed = 0
     things = [
-        (f"stream {one.name}", one.talker, one.listener, mean_rate_bps(one) * one.paths)
-        for one in profile.every_stream
+        (f"stream {one.name}", one.talker, _outside(one, inside), mean_rate_bps(one) * one.paths)
+        for one in profile.every_tree
     ]
     things += [
         (f"demand {one.name}", one.source, one.target, one.rate_bps) for one in profile.demands
@@ -324,3 +324,9 @@ def _egress(
         placed_bps=placed,
         bound_bps=max(bound_bps, placed),
     )
+
+
+def _outside(stream: Stream, inside: Collection[str]) -> str:
+    """Return the first listener that is not inside, if one is not."""
+    outside = (listener for listener in stream.listeners if listener not in inside)
+    return next(outside, stream.listeners[0])
