@@ -22,10 +22,11 @@ from itertools import pairwise
 
 from qnet.check.findings import Findings, exact_time
 from qnet.check.least import passed_by_meter
+from qnet.check.line import ceil_div, wire_bytes
 from qnet.model.plan import StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.units import PPB, PS_PER_MS, ceil_div, wire_bytes
+from qnet.units import PPB, PS_PER_MS
 
 
 def unproven(

@@ -16,11 +16,12 @@ from qnet.check.findings import (
     exact_time,
     is_sane,
 )
+from qnet.check.line import ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import PortProof
 from qnet.model.topology import Clock, Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.units import PS_PER_MS, PS_PER_S, ceil_div, last_bit_ps, serialisation_ps, wire_bytes
+from qnet.units import PS_PER_MS, PS_PER_S
 
 CQF_BUFFERS = 2
 

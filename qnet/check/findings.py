@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 
+from qnet.check.line import ceil_div
 from qnet.model.proof import Finding, Rule
-from qnet.units import RATE, TIME, ceil_div, describe, format_quantity
+from qnet.units import RATE, TIME, describe, format_quantity
 
 FINDINGS_PER_PLACE = 20
 """More findings than this of one rule at one port are counted, not listed."""

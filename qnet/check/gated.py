@@ -25,11 +25,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.check.findings import Findings, exact_number, exact_rate, exact_time, is_sane, quoted
+from qnet.check.line import ceil_div, last_bit_ps, serialisation_ps
 from qnet.model.gates import ENTRY_BYTES, HELD, GateEntry
 from qnet.model.plan import QUEUES_MOST, Plan, StreamPlan
 from qnet.model.topology import Node, Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
-from qnet.units import PS_PER_NS, PS_PER_S, ceil_div, last_bit_ps, serialisation_ps
+from qnet.units import PS_PER_NS, PS_PER_S
 
 NOWAIT_ROUNDING_PS = 5_000
 """What whole nanoseconds add to a hop: its line time, its way, its phases, each rounded up."""

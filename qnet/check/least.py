@@ -10,18 +10,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+from qnet.check.line import BEFORE_BYTES, ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 from qnet.model.topology import Node, Port, Topology
 from qnet.model.traffic import Stream, TrafficClass
-from qnet.units import (
-    PPB,
-    PREAMBLE_BYTES,
-    PS_PER_S,
-    ceil_div,
-    last_bit_ps,
-    serialisation_ps,
-    show_time,
-    wire_bytes,
-)
+from qnet.units import PPB, PS_PER_S, show_time
 
 BIT_ERRORS_WHOLE = 10**18
 """Wrong bits are counted in so many."""
@@ -49,7 +41,7 @@ def _saved_ps(node: Node, rate_bps: int, frame_bytes: int) -> int:
     """Return how much sooner a frame may be sent on by a node that need not have all of it."""
     if node.cut_through_bytes is None:
         return 0
-    head_ps = ceil_div((node.cut_through_bytes + PREAMBLE_BYTES) * 8 * PS_PER_S, rate_bps)
+    head_ps = ceil_div((node.cut_through_bytes + BEFORE_BYTES) * 8 * PS_PER_S, rate_bps)
     return max(last_bit_ps(frame_bytes, rate_bps) - head_ps, 0)
 
 

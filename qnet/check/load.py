@@ -17,11 +17,12 @@ from qnet.check.findings import (
     round_up,
 )
 from qnet.check.hashing import check_hashing
+from qnet.check.line import wire_bytes
 from qnet.check.routes import route_fault
 from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
-from qnet.units import PS_PER_S, wire_bytes
+from qnet.units import PS_PER_S
 
 _PS_BITS_PER_BYTE = 8 * PS_PER_S
 """A rate in bit/s over a time in ps, divided by this, is a number of bytes."""

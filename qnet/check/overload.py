@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from qnet.check.findings import exact_rate, exact_time, round_up
 from qnet.check.least import passed_by_meter
+from qnet.check.line import serialisation_ps, wire_bytes
 from qnet.check.queues import asked_bps, reserved_bps
 from qnet.check.windows import GivenList, given
 from qnet.model.gates import HELD, GateList
@@ -30,7 +31,7 @@ from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Overload, OverloadOf
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, IdleSlope, Profile, Stream, TrafficClass
-from qnet.units import PPB, PS_PER_S, serialisation_ps, wire_bytes
+from qnet.units import PPB, PS_PER_S
 
 Rates = Mapping[str, Fraction]
 """Bits per second on the wire by class."""

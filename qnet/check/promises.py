@@ -15,10 +15,11 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from qnet.check.findings import exact_time
+from qnet.check.line import ceil_div, wire_bytes
 from qnet.model.observation import Observation, Traffic
 from qnet.model.traffic import DURATION_PS_HIGHEST, Demand, Stream
 from qnet.model.verdict import Basis, Outcome
-from qnet.units import PPB, PS_PER_S, ceil_div, show_time, wire_bytes
+from qnet.units import PPB, PS_PER_S, show_time
 
 Kind = Literal["latency", "variation", "loss"]
 

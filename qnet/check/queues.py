@@ -37,11 +37,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from qnet.check.line import ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 from qnet.check.windows import GivenList, Waiting, begins_after_ps, given
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
-from qnet.units import PPB, PS_PER_S, ceil_div, last_bit_ps, serialisation_ps, wire_bytes
+from qnet.units import PPB, PS_PER_S
 
 RESERVED = -1
 """In place of the rank of a class: above all others, and without a bucket."""

@@ -27,11 +27,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qnet.check.findings import Findings, quoted
+from qnet.check.line import ceil_div
 from qnet.model.gates import HELD
 from qnet.model.plan import Plan
 from qnet.model.topology import Clock, Topology
 from qnet.model.traffic import GateControl, Profile
-from qnet.units import PS_PER_MS, ceil_div
+from qnet.units import PS_PER_MS
 
 STEPS_HIGHEST = 2_000_000
 """Nothing is proven where more windows than this would have to be gone through."""

@@ -6,10 +6,13 @@ import inspect
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
+from qnet import units
+from qnet.check import line
 from qnet.check.gates import check_gates
 from qnet.model import gates as nouns
 from qnet.model.gates import GatePlan, GatePort, GateProblem, GateStream
@@ -25,10 +28,12 @@ LOOK_UPS = {
     "class_by_name",
     "every_stream",
     "link_name",
+    "listener",
     "node_by_name",
     "port_by_name",
     "ports",
     "queue_by_class",
+    "replace",
     "service",
     "strict_classes",
     # What kind of thing it is.
@@ -75,8 +80,8 @@ OWN = {
 """Names of the checker's own things that a noun's method has, too."""
 
 
-def _methods_of_nouns() -> set[str]:
-    """Return their names; one that is also a field of some noun says nothing by itself."""
+def _methods_of_nouns() -> tuple[set[str], set[str]]:
+    """Return their names, and which of them some noun has as a field, too."""
     names, fields = set(), set()
     for path in (PACKAGE / "model").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -87,31 +92,81 @@ def _methods_of_nouns() -> set[str]:
                     for one in node.body
                     if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
                 }
-    return {name for name in names - fields if not name.startswith("__")}
+    names = {name for name in names if not name.startswith("__")}
+    return names, names & fields
 
 
-def _borrowed(text: str, methods: set[str]) -> Iterator[str]:
-    """Yield names of methods that a text asks for, also through getattr and the like."""
+def _borrowed(text: str, methods: set[str], fields: set[str]) -> Iterator[str]:
+    """Yield names of methods that a text asks for, also through getattr and the like.
+
+    To read what is also a field says nothing; to call it does.
+    """
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Attribute) and node.attr in methods:
+        asked = node.func if isinstance(node, ast.Call) else None
+        if isinstance(asked, ast.Attribute) and asked.attr in methods & fields:
+            yield asked.attr
+        if isinstance(node, ast.Attribute) and node.attr in methods - fields:
             yield node.attr
-        if isinstance(node, ast.Constant) and node.value in methods:
+        if isinstance(node, ast.Constant) and node.value in methods - fields:
             yield str(node.value)
 
 
 def test_the_checker_borrows_no_arithmetic_from_the_nouns() -> None:
     """An import of a noun is allowed, so what is asked of it is looked at."""
-    methods = _methods_of_nouns()
+    methods, fields = _methods_of_nouns()
     assert {"ready_ps", "reach_ps", "window_ps", "lead_ps", "sent_ps", "guard_ps"} <= methods
     found = {
         (name, path.name)
         for path in (PACKAGE / "check").rglob("*.py")
-        for name in _borrowed(path.read_text(), methods)
+        for name in _borrowed(path.read_text(), methods, fields)
         if name not in LOOK_UPS
     }
     assert found <= OWN
     planted = "def f(problem, near, far): return getattr(problem, 'lead_ps')(near, far)"
-    assert set(_borrowed(planted, methods)) == {"lead_ps"}
+    assert set(_borrowed(planted, methods, fields)) == {"lead_ps"}
+    planted = "def f(problem, proof): return problem.window_ps(1) + proof.window_ps"
+    assert list(_borrowed(planted, methods, methods)) == ["window_ps"]
+
+
+WORDS = {"describe", "format_quantity", "show_rate", "show_share", "show_time"}
+"""Functions outside of the checker that it may use: how a number is written."""
+
+
+def _functions_from_outside(text: str) -> Iterator[str]:
+    """Yield what a text imports of qnet, outside of the checker, that can be called to work."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names if one.name.split(".")[0] == "qnet")
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        if node.module.split(".")[0] != "qnet" or node.module.startswith("qnet.check"):
+            continue
+        module = importlib.import_module(node.module)
+        for one in node.names:
+            found = getattr(module, one.name, None)
+            if found is None or inspect.ismodule(found) or inspect.isroutine(found):
+                yield one.name
+
+
+def test_the_checker_borrows_no_functions() -> None:
+    """What divides, rounds and counts bytes on a line is its own: `qnet.check.line`."""
+    for path in (PACKAGE / "check").rglob("*.py"):
+        assert set(_functions_from_outside(path.read_text())) <= WORDS, path.name
+    for planted, name in (
+        ("from qnet.units import PPB, ceil_div as up", "ceil_div"),
+        ("from qnet import units", "units"),
+        ("import qnet.units", "qnet.units"),
+        ("def f():\n from qnet.model.topology import propagation_ps", "propagation_ps"),
+    ):
+        assert set(_functions_from_outside(planted)) == {name}
+
+
+def test_two_ways_to_count_a_line_come_to_the_same() -> None:
+    for name in ("ceil_div", "wire_bytes", "serialisation_ps", "last_bit_ps"):
+        for amount in (1, 64, 1518, 9216, 10**15):
+            for rate in (1, 3, 10**9, 999_999_937, 8 * 10**11):
+                asked = (amount,) if name == "wire_bytes" else (amount, rate)
+                assert getattr(line, name)(*asked) == getattr(units, name)(*asked)
 
 
 def _defined(noun: type) -> list[str]:
@@ -256,3 +311,38 @@ def test_what_is_compiled_lives_in_kernels() -> None:
                 if isinstance(name, ast.Name) and name.id in ("kernel", "njit", "jit"):
                     strays[path.name].append(getattr(node, "name", "?"))
     assert not strays
+
+
+# The map
+
+
+def _rooms(table: str) -> set[str]:
+    """Return the names in the first column of a table of docs/design.md, by its heading."""
+    lines = (ROOT / "docs" / "design.md").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {table} |"))
+    rows = takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
+    return {row.split("`")[1] for row in rows}
+
+
+def _packages(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+def test_the_map_names_every_room_and_no_other() -> None:
+    assert _rooms("Room") == _packages(PACKAGE)
+    assert _rooms("Room of `emulate`") == _packages(PACKAGE / "emulate")
+
+
+def test_every_folder_of_modules_is_a_package_that_says_what_it_is() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        room = path.parent / "__init__.py"
+        assert ast.get_docstring(ast.parse(room.read_text())), path
+
+
+def test_the_layers_name_every_room_and_module() -> None:
+    """A room or module that no contract knows could import what it likes."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = contracts["contracts"][0]["layers"]
+    named = {name.strip().removeprefix("qnet.") for line in layers for name in line.split("|")}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert named == _packages(PACKAGE) | modules - {"pytest_plugin"}
