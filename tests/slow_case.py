@@ -124,6 +124,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
                 (stream.rate_bps, stream.burst_bytes) if stream else None,
                 recovery,
                 left_out,
+                stream.tree if stream is not None and stream.tree != stream.name else "",
             )
         )
     slow = SlowSimulator(
@@ -210,9 +211,13 @@ def _idle_slope(c: TrafficClass, port: Port, profile: Profile, plan: Plan) -> Fr
     if total is None:
         total = 0
         streams = {one.name: one for one in profile.every_stream if one.traffic_class == c.name}
+        counted = set()
         for entry in plan.streams:
             if entry.name in streams and any(port.name in path.ports for path in entry.paths):
                 one = streams[entry.name]
+                if one.tree in counted:
+                    continue
+                counted.add(one.tree)
                 line = -(-(one.frame_bytes + 20) * 8 * 10**12 // port.rate_bps)
                 share = Fraction(line * one.max_packets, one.interval_ps)
                 total += max(-(-share * port.rate_bps // 1), one.committed_rate_bps or 0)

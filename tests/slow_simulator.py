@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 BLOCK_PS = 10**9
@@ -103,6 +103,9 @@ class SlowSource:
     """Name of the stream, history and time to reset."""
     first: int = 0
     """Number of the first birth: frames before it were left out."""
+    tree: str = ""
+    """Sources of one tree send the same frames: one is there for all that have come the same way.
+    """
 
 
 @dataclass
@@ -180,6 +183,8 @@ class _Frame:
     size: int
     cycle: int
     number: int
+    legs: tuple[int, ...] = ()
+    """Sources that it is a frame of, the one that it is called after with them."""
     queued: int = 0
     eligible: int = 0
     stored_after: int = 0
@@ -203,6 +208,8 @@ class SlowHop:
     """Its last bit has left."""
     free: int
     """The wire may be used again."""
+    legs: tuple[int, ...]
+    """Sources that it is a frame of."""
 
 
 @dataclass
@@ -255,10 +262,14 @@ class SlowSimulator:
 
     def run(self) -> None:
         for number, source in enumerate(self.sources):
+            legs = self.same_way(number, 0)
+            if number != legs[0]:
+                continue
             for i, (time, size, cycle) in enumerate(source.births):
                 if time < self.end_ps:
-                    born = _Frame(number, 0, time, size, cycle, source.first + i)
-                    self.counts[number].fates[born.number] = "in flight"
+                    born = _Frame(number, 0, time, size, cycle, source.first + i, legs)
+                    for leg in legs:
+                        self.counts[leg].fates[born.number] = "in flight"
                     self.push(time, 0, source.ports[0], 0, number, born)
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
@@ -274,6 +285,19 @@ class SlowSimulator:
             else:
                 self.wakes.discard((time, port))
                 self.wake(time, port)
+
+    def same_way(self, number: int, hop: int) -> tuple[int, ...]:
+        """The sources whose frames have come the same way as one's, by the port of a hop too."""
+        mine = self.sources[number]
+        return tuple(
+            other
+            for other, source in enumerate(self.sources)
+            if other == number
+            or (
+                (mine.tree and source.tree == mine.tree)
+                and source.ports[: hop + 1] == mine.ports[: hop + 1]
+            )
+        )
 
     def push(
         self, time: int, kind: int, port: int, who: int, number: int, frame: _Frame | None
@@ -312,14 +336,16 @@ class SlowSimulator:
 
     def arrive(self, time: int, number: int, frame: _Frame) -> None:
         port, source = self.ports[number], self.sources[frame.source]
-        count = self.counts[frame.source]
-        count.sent += frame.hop == 0
+        for leg in frame.legs:
+            self.counts[leg].sent += frame.hop == 0
         self.uses[number].came += 1
         queue: deque[_Frame] | list[_Frame]
         if not source.queues:
             planned = frame.cycle
             self.find_cycle(time, number, frame)
-            count.late += frame.cycle != planned or self.is_late(time, number, planned)
+            for leg in frame.legs:
+                late = frame.cycle != planned or self.is_late(time, number, planned)
+                self.counts[leg].late += late
             queue = self.reserved[number, frame.cycle % self.buffers]
             room = self.cycle_ps * port.rate_bps // (8 * 10**12)
         else:
@@ -369,9 +395,10 @@ class SlowSimulator:
         return not begin - (self.buffers - 1) * self.cycle_ps <= shown <= begin
 
     def drop(self, number: int, frame: _Frame, cause: str) -> None:
-        self.counts[frame.source].lost += 1
-        self.counts[frame.source].causes[cause] += 1
-        self.counts[frame.source].fates[frame.number] = cause
+        for leg in frame.legs:
+            self.counts[leg].lost += 1
+            self.counts[leg].causes[cause] += 1
+            self.counts[leg].fates[frame.number] = cause
         self.uses[number].dropped += 1
         self.uses[number].lost_on_link += cause == "link"
 
@@ -657,7 +684,8 @@ class SlowSimulator:
                 return
         else:
             cycle = self.cycle_at(time, number)
-            self.counts[frame.source].late += cycle != frame.cycle
+            for leg in frame.legs:
+                self.counts[leg].late += cycle != frame.cycle
             frame.cycle = cycle
         state.free_at = time + line
         self.push(state.free_at, 1, number, 0, 0, None)
@@ -668,7 +696,7 @@ class SlowSimulator:
     def leave(
         self, left: int, begun: int, number: int, frame: _Frame, *, cut_through: bool
     ) -> None:
-        port, source = self.ports[number], self.sources[frame.source]
+        port = self.ports[number]
         self.uses[number].frames += 1
         self.log[number].append(
             SlowHop(
@@ -680,22 +708,46 @@ class SlowSimulator:
                 begun,
                 left,
                 self.states[number].free_at,
+                frame.legs,
             )
         )
         if port.loses is not None and port.loses(frame.size):
             self.drop(number, frame, "link")
             return
-        if frame.hop + 1 == len(source.ports):
-            if source.recovery is None:
-                self.deliver(left + port.propagation_ps, frame)
-            else:
-                frame.hop += 1
-                self.push(left + port.propagation_ps, 0, len(self.ports), 1, number, frame)
-            return
-        after = source.ports[frame.hop + 1]
+        ways: dict[int, list[int]] = defaultdict(list)
+        for leg in frame.legs:
+            following = self.sources[leg].ports[frame.hop + 1 :]
+            ways[following[0] if following else -1].append(leg)
+        at_listener = ways.pop(-1, [])
+        for leg in at_listener:
+            self.hand_over(left + port.propagation_ps, number, frame, leg)
         arrival = left + port.propagation_ps + port.processing_ps
-        if port.processes is not None:
+        if ways and port.processes is not None:
             arrival += port.processes()
+        for after, legs in ways.items():
+            copy = replace(frame, source=legs[0], legs=tuple(legs))
+            self.go_on(arrival, left, begun, number, after, copy, cut_through=cut_through)
+
+    def hand_over(self, time: int, number: int, frame: _Frame, leg: int) -> None:
+        frame = replace(frame, source=leg, legs=(leg,))
+        if self.sources[leg].recovery is None:
+            self.deliver(time, frame)
+        else:
+            frame.hop += 1
+            self.push(time, 0, len(self.ports), 1, number, frame)
+
+    def go_on(
+        self,
+        arrival: int,
+        left: int,
+        begun: int,
+        number: int,
+        after: int,
+        frame: _Frame,
+        *,
+        cut_through: bool,
+    ) -> None:
+        port, source = self.ports[number], self.sources[frame.source]
         head = self.ports[after].cut_through_bytes
         frame.stored_after = 0
         if (

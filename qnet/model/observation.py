@@ -114,7 +114,8 @@ class PortUse(Noun):
 
 
 class ClassUse(Noun):
-    """Account of one traffic class in copies: a frame over two paths counts twice.
+    """Account of one traffic class in copies: a frame over two paths counts twice, and one for
+    several listeners once for each.
 
     `sent` is `received`, `lost_by`, `discarded` (by sequence recovery) and `in_flight` together.
     """
@@ -128,7 +129,10 @@ class ClassUse(Noun):
 
 
 class Drop(Noun):
-    """Frames of one stream or demand that one port dropped, or its link lost, and why."""
+    """Frames of one stream or demand that one port dropped, or its link lost, and why.
+
+    A frame on its way to several listeners is lost to each of them: every leg has it.
+    """
 
     port: str
     name: str

@@ -59,7 +59,7 @@ def _packets(
             time_ps=row[k.STARTED],
             data=story.ljust(min(length, SNAPPED_BYTES), b"\0"),
             length=length,
-            comment=f"{owner.name}{cycle}, born {row[k.BORN]} ps, queued {row[k.QUEUED]} ps",
+            comment=f"{owner.called}{cycle}, born {row[k.BORN]} ps, queued {row[k.QUEUED]} ps",
         )
 
 
@@ -85,7 +85,7 @@ def _write_table(
         path,
         {
             "port": [topology.ports[port].name for port in recording.port.tolist()],
-            "name": [found[one].name for one in owner],
+            "name": [found[one].called for one in owner],
             "route": owner,
             "frame_bytes": (rows[:, k.TRACED_LABEL] & 0xFFFF).tolist(),
             "birth_ps": rows[:, k.BORN].tolist(),

@@ -66,10 +66,10 @@ class Extent(NamedTuple):
 def extent(topology: Topology, profile: Profile, found: Sequence[Owner]) -> Extent:
     """Say how large a run is going to be, before anything of it is laid out."""
     seconds = profile.simulation.duration_ps / PS_PER_S
-    hops = sum(one.law.frames_per_s * len(one.ports) for one in found) * seconds
+    hops = sum(one.law.frames_per_s * one.own_ports for one in found) * seconds
     clocks = len(topology.nodes) * (profile.simulation.duration_ps // CLOCK_BLOCK_PS + 1)
     return Extent(
-        round(sum(one.law.frames_per_s for one in found) * seconds),
+        round(sum(one.law.frames_per_s for one in found if not one.leads) * seconds),
         round(hops),
         int((hops * HOP_NS + clocks * CLOCK_NS) / 1e9),
         clocks * CLOCK_BYTES,
@@ -220,6 +220,15 @@ def _regrow(
     return new_base, sizes - 1, new_cells
 
 
+def _riders(found: Sequence[Owner]) -> dict[tuple[int, int], list[int]]:
+    """Return, by leading leg and port, the legs whose frames are its own there."""
+    riders: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, owner in enumerate(found):
+        for lead, port in zip(owner.leads, owner.ports, strict=False):
+            riders[lead, port.number].append(number)
+    return dict(riders)
+
+
 def _observe(topology: Topology, profile: Profile, course: Course) -> Observation:
     found, world, series = course.found, course.world, course.series
     account = _Accounts(found, world, course)
@@ -274,13 +283,14 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
 def _drops(
     topology: Topology, account: _Accounts, world: k.World, parts: Parts | None
 ) -> tuple[Drop, ...]:
-    """List who lost frames where, by port and name."""
+    """List who lost frames where, by port and name: each leg of a stream that all of them lost."""
     count: Counter[tuple[int, str, str, str]] = Counter()
     for position in np.flatnonzero(drops_of(world, parts)).tolist():
-        owner = account.found[world.routes.owner[position]]
         port = topology.ports[account.port_of[position]]
-        for cause, frames in _causes(position, owner, world, parts):
-            count[port.number, port.name, owner.name, cause] += frames
+        for number in account.all_at(position, int(world.routes.owner[position])):
+            owner = account.found[number]
+            for cause, frames in _causes(position, owner, world, parts):
+                count[port.number, port.name, owner.name, cause] += frames
     return tuple(
         Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
         for number, port, name, cause in sorted(+count)
@@ -347,19 +357,24 @@ class _Accounts:
         # Positions are in the order of ports.
         self.port_of = np.sort(np.array(list(chain.from_iterable(stations)), dtype=np.int64))
         self.fates = dict(course.followed.fates(world))
+        self.riders = _riders(found)
         self.lost_by: dict[int, Counter[str]] = defaultdict(Counter)
         """Of those that lost any."""
         for position in np.flatnonzero(drops_of(world, parts)).tolist():
-            number = int(routes.owner[position])
-            causes = dict(_causes(position, found[number], world, parts))
-            self.lost_by[number].update(causes)
+            for number in self.all_at(position, int(routes.owner[position])):
+                self.lost_by[number].update(dict(_causes(position, found[number], world, parts)))
         self.link = np.zeros(routes.owner.size, dtype=np.int64)
         if parts is not None:
             self.link = parts.dropped[:, LINK]
         self.copies = [copies_at(parts, owner.meeting) for owner in found]
         self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
-        self.sent = world.sources.state[:, k.SENT].tolist()
-        self.sent_bytes = world.sources.state[:, k.SENT_BYTES].tolist()
+        if self.riders:
+            for position in np.flatnonzero(routes.late).tolist():
+                for number in self.all_at(position, int(routes.owner[position]))[1:]:
+                    self.late[number] += int(routes.late[position])
+        talking = [owner.leads[0] if owner.leads else i for i, owner in enumerate(found)]
+        self.sent = world.sources.state[talking, k.SENT].tolist()
+        self.sent_bytes = world.sources.state[talking, k.SENT_BYTES].tolist()
         self.counts = tally.owner.tolist()
         self.births = tally.birth.tolist()
         # All bins that hold frames, in the order of owners.
@@ -376,6 +391,10 @@ class _Accounts:
             )
         )
         self.first_bin = np.searchsorted(who[entry], np.arange(len(found) + 1)).tolist()
+
+    def all_at(self, position: int, owner: int) -> list[int]:
+        """Return whose frames are those at a position: its owner's, and of legs that ride there."""
+        return [owner, *self.riders.get((owner, int(self.port_of[position])), ())]
 
     def lost_on_link(self, ports: int) -> list[int]:
         """Return the frames that the link after each port has lost."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from itertools import chain
@@ -79,6 +80,20 @@ class Owner:
     stream: Stream | None = None
     meeting: int | None = None
     """Number, counting on from the last port, of the point where copies of the stream meet."""
+    leads: tuple[int, ...] = ()
+    """Of a leg of a stream with several listeners, for the ports from the first on that it *rides*
+    at: numbers of the legs whose frames are there for it too. Behind them its frames are its own.
+    """
+
+    @property
+    def called(self) -> str:
+        """What its frames are called on the wire, where they may be there for other legs too."""
+        return self.name if self.stream is None else self.stream.tree
+
+    @property
+    def own_ports(self) -> int:
+        """Ports at which it has frames of its own."""
+        return len(self.ports) - len(self.leads)
 
     @property
     def stations(self) -> tuple[int, ...]:
@@ -127,7 +142,28 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
             ports = tuple(port[name] for name in part.ports)
             one = profile.class_by_name[demand.traffic_class]
             found.append(Owner(demand.name, rank[demand.traffic_class], ports, (), law, one))
-    return tuple(found)
+    return tuple(_join_legs(found))
+
+
+def _join_legs(found: Sequence[Owner]) -> list[Owner]:
+    """Say at which ports the legs of one tree have one frame, and which of them leads there.
+
+    Of those that have come the same way it is the leg with the longest route, or of two of one
+    length the first: so none that ends at a port leads others there.
+    """
+    trees: dict[str, list[int]] = defaultdict(list)
+    for number, owner in enumerate(found):
+        if owner.stream is not None and owner.stream.tree != owner.name:
+            trees[owner.stream.tree].append(number)
+    joined = list(found)
+    for legs in trees.values():
+        lead_of: dict[tuple[int, ...], int] = {}
+        for number in sorted(legs, key=lambda one: (-len(found[one].ports), one)):
+            way = found[number].stations
+            leads = [lead_of.setdefault(way[: hop + 1], number) for hop in range(len(way))]
+            riding = sum(lead != number for lead in leads)
+            joined[number] = replace(found[number], leads=tuple(leads[:riding]))
+    return joined
 
 
 def _stream_law(
@@ -235,6 +271,8 @@ class Hops(NamedTuple):
     """Whether it is the last hop of its owner."""
     first: Ints
     """[owner]: its first hop."""
+    lead: Ints
+    """The hop whose frames are there for this one too, or itself."""
     lane: Ints
     """Lane to the next port, or -1."""
     lane_feeder: Ints
@@ -249,6 +287,10 @@ def hops_of(found: Sequence[Owner]) -> Hops:
     port = _ints(chain.from_iterable(owner.stations for owner in found))
     last = np.zeros(port.size, dtype=np.bool_)
     last[first + length - 1] = True
+    lead = np.arange(port.size)
+    for number, owner in enumerate(found):
+        for hop, leading in enumerate(owner.leads):
+            lead[first[number] + hop] = first[leading] + hop
     near = np.flatnonzero(~last)
     ports = int(port.max(initial=0)) + 1
     pairs, lane_of = np.unique(port[near + 1] * ports + port[near], return_inverse=True)
@@ -259,6 +301,7 @@ def hops_of(found: Sequence[Owner]) -> Hops:
         port=port,
         last=last,
         first=first,
+        lead=lead,
         lane=lane,
         lane_feeder=pairs % ports,
         lane_target=pairs // ports,
@@ -454,7 +497,9 @@ def _lanes(
 ) -> k.Lanes:
     """Make room in each lane for the frames that are under way in it on average, and some more."""
     pace = np.array([owner.law.frames_per_s for owner in found])[hops.owner]
-    used = hops.lane >= 0
+    # Where legs part each has a frame of its own; until then one is there for all.
+    own = np.roll(hops.lead == np.arange(hops.port.size), -1)
+    used = (hops.lane >= 0) & own
     frames_per_s = np.bincount(hops.lane[used], pace[used], hops.lane_feeder.size)
     feeder = hops.lane_feeder
     at_listener = hops.lane_target >= network.rate.size
@@ -504,9 +549,11 @@ def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) 
             state[number, k.DICE : k.DICE + 4] = dice(
                 profile.simulation.seed, f"source {number} {owner.name}"
             )
-    first_port = _ints(owner.ports[0].number for owner in found)
+    # What rides from the talker on has no frames of its own there.
+    talking = np.flatnonzero([not owner.leads for owner in found])
+    first_port = _ints(found[number].ports[0].number for number in talking.tolist())
     # A list sorted by time is a heap already.
-    heap = np.lexsort((np.arange(len(found)), state[:, k.NEXT_TIME], first_port))
+    heap = talking[np.lexsort((talking, state[talking, k.NEXT_TIME], first_port))]
     heap_first = np.searchsorted(np.sort(first_port), np.arange(ports + 1))
     return k.Sources(
         first=heap_first.astype(np.int64),

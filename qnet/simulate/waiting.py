@@ -119,7 +119,7 @@ class Waiting:
                 until["cut"] = self.started
                 continue
             other = self.course.found[self.others[piece.frame].owner]
-            key = self._cause(other, piece.begin), other.name
+            key = self._cause(other, piece.begin), other.called
             passed[key] += shared
             frames[key].add(piece.frame)
         ends = [self.begin, *(min(one.end, self.started) for one in pieces)]

@@ -27,7 +27,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Case) -> None:
     """Check every hop against the twin's log, and that its waits name just what was on the wire."""
-    names = [entry.name for entry in case.plan.streams for _ in entry.paths]
+    names = [entry.name.partition("@")[0] for entry in case.plan.streams for _ in entry.paths]
     reserved = case.profile.is_reserved(
         next(one for one in case.profile.every_stream if one.name == journey.name)
     )
@@ -36,7 +36,8 @@ def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Case) 
         (mine,) = (
             one
             for one in log
-            if (one.source, one.hop, one.birth) == (source, number, journey.birth_ps)
+            if source in one.legs
+            and (one.hop, one.birth) == (number, journey.birth_ps)
             and one.started == hop.started_ps
         )
         assert (mine.queued, mine.ended) == (hop.queued_ps, hop.ended_ps)
@@ -58,9 +59,17 @@ def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Case) 
 
 
 @pytest.mark.twin
-@given(cases())
-@settings(max_examples=15)
-def test_journeys_are_those_of_the_slow_twin(case: tuple[Topology, Profile, Plan]) -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_journeys_are_those_of_the_slow_twin(several: bool) -> None:
+    @given(cases(several=several))
+    @settings(max_examples=15)
+    def check(case: tuple[Topology, Profile, Plan]) -> None:
+        _are_those_of_the_slow_twin(case)
+
+    check()
+
+
+def _are_those_of_the_slow_twin(case: tuple[Topology, Profile, Plan]) -> None:
     slow = _slow(*case)
     seen = simulate(*case, threads=1)
     for source, traffic in enumerate(seen.streams):
@@ -74,6 +83,14 @@ def test_journeys_are_those_of_the_slow_twin(case: tuple[Topology, Profile, Plan
             (journey,) = explain(Case(*case), seen, traffic.name, which)
             assert journey.latency_ps == journey.accounted_ps == latency
             agrees_with(slow, journey, source, Case(*case))
+        if traffic.lost:
+            journeys = explain(Case(*case), seen, traffic.name, "lost")
+            assert all(one.loss is not None and one.latency_ps is None for one in journeys)
+            gone = slow.counts[source].fates
+            lost = [
+                number for number, fate in gone.items() if fate not in ("received", "in flight")
+            ]
+            assert {one.number - 1 for one in journeys} & set(lost)
 
 
 def test_every_kind_of_source_adds_up_and_lost_frames_are_found() -> None:

@@ -25,6 +25,7 @@ from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports import setup as ports_setup
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
+from qnet.simulate.windows import shares
 from qnet.units import PS_PER_US
 from tests.slow_case import compare
 
@@ -72,12 +73,15 @@ def demand(draw: st.DrawFn, number: int, ends: tuple[int, int], name: str) -> di
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, more: bool = False) -> tuple[Topology, Profile, Plan]:
+def cases(
+    draw: st.DrawFn, *, more: bool = False, several: bool = False
+) -> tuple[Topology, Profile, Plan]:
     """Draw a small tree of switches with reserved and other streams; cycles need not be right.
 
-    With `more` there are moving clocks, demands and drawn processing delays too.
+    With `more` there are moving clocks, demands and drawn processing delays too; with `several`,
+    streams with more than one listener.
     """
-    count = draw(st.integers(2, 5))
+    count = draw(st.integers(2, 7 if several else 5))
     nodes = [
         {
             "name": f"n{i}",
@@ -114,35 +118,40 @@ def cases(draw: st.DrawFn, *, more: bool = False) -> tuple[Topology, Profile, Pl
     streams = []
     plans = []
     for i in range(draw(st.integers(1, 6))):
-        start, end = draw(st.permutations(range(count)))[:2]
+        start, *ends = draw(st.permutations(range(count)))
+        ends = ends[: draw(st.integers(1, len(ends))) if several else 1]
         reserved = draw(st.booleans())
         cycles = draw(st.integers(1, 4))
         streams.append(
             {
                 "name": f"s{i}",
                 "from": f"n{start}",
-                "to": f"n{end}",
+                "to": [f"n{end}" for end in ends],
                 "class": "reserved" if reserved else draw(st.sampled_from(["low", "high"])),
                 "interval": f"{10 * cycles}us",
                 "max-pkts-per-interval": draw(st.integers(1, 5)),
                 "max-payload-size": f"{draw(st.integers(1, 1500))}B",
             }
         )
-        path = _path(parents, start, end)
-        names = tuple(f"n{a}->n{b}" for a, b in pairwise(path))
-        first = draw(st.integers(1, 3))
-        steps = [draw(st.integers(1, 4)) for _ in names[1:]]
-        along = tuple(int(first + sum(steps[:h])) for h in range(len(names)))
         send = draw(st.integers(0, 20_000_000))
-        plans.append(
-            StreamPlan(
-                name=f"s{i}",
-                status="admitted" if reserved else "routed",
-                send_ps=send if reserved else None,
-                hold_ps=draw(st.none() | st.integers(0, 120_000_000)) if reserved else None,
-                paths=(PathPlan(ports=names, cycles=along if reserved else ()),),
+        cycle_of: dict[tuple[str, ...], int] = {}
+        for end in ends:
+            path = _path(parents, start, end)
+            names = tuple(f"n{a}->n{b}" for a, b in pairwise(path))
+            for hop in range(len(names)):
+                if names[: hop + 1] not in cycle_of:
+                    last = cycle_of[names[:hop]] if hop else 0
+                    cycle_of[names[: hop + 1]] = last + draw(st.integers(1, 4 if hop else 3))
+            along = tuple(cycle_of[names[: hop + 1]] for hop in range(len(names)))
+            plans.append(
+                StreamPlan(
+                    name=f"s{i}" if len(ends) == 1 else f"s{i}@n{end}",
+                    status="admitted" if reserved else "routed",
+                    send_ps=send if reserved else None,
+                    hold_ps=draw(st.none() | st.integers(0, 120_000_000)) if reserved else None,
+                    paths=(PathPlan(ports=names, cycles=along if reserved else ()),),
+                )
             )
-        )
     profile = Profile.model_validate(
         {
             "title": "p",
@@ -186,6 +195,17 @@ def _path(parents: list[int], start: int, end: int) -> list[int]:
 @given(cases())
 def test_every_count_equals_the_slow_twins(case: tuple[Topology, Profile, Plan]) -> None:
     compare(case, simulate(*case, threads=1))
+
+
+@given(cases(more=True, several=True))
+def test_copies_for_several_listeners_do_too(case: tuple[Topology, Profile, Plan]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
+        observation = simulate(*case, threads=1)
+        compare(case, observation)
+        _same_as_general(case)
+        patch.setattr(shares, "HOPS_PER_TASK", 1)
+        assert simulate(*case, threads=3) == observation
 
 
 @given(cases(more=True))

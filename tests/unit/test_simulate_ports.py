@@ -150,7 +150,34 @@ class Drawing:
             stream["paths"] = 2
             if self.draw(st.booleans()):
                 stream["recovery"] = {"history": history, "reset": reset}
+        elif "trees" in self.parts:
+            others = [(start + i) % self.count for i in range(1, self.count)]
+            ends = self.draw(st.permutations(others))[: self.whole(1, len(others))]
+            stream["to"] = [f"n{end}" for end in ends]
         return stream
+
+    def legs(self, stream: dict[str, Any], mechanism: str) -> dict[str, tuple[PathPlan, ...]]:
+        """Lead each leg one way round the ring or the other: those of one way share its ports."""
+        if isinstance(stream["to"], str):
+            return {stream["name"]: self.paths(stream, mechanism)}
+        start = int(stream["from"][1:])
+        ways = [
+            self.paths(stream | {"to": f"n{end % self.count}", "paths": 2}, mechanism)[side]
+            for side, end in enumerate((start - 1, start + 1))
+        ]
+        made = {}
+        for end in stream["to"]:
+            way = ways[self.whole(0, 1)]
+            hops = 1 + next(i for i, port in enumerate(way.ports) if port.endswith(f"->{end}"))
+            name = stream["name"] if len(stream["to"]) == 1 else f"{stream['name']}@{end}"
+            cut = {
+                "ports": way.ports[:hops],
+                "cycles": way.cycles[:hops],
+                "queues": way.queues[:hops],
+                "starts_ps": tuple(starts[:hops] for starts in way.starts_ps),
+            }
+            made[name] = (PathPlan(**cut),)
+        return made
 
     def paths(self, stream: dict[str, Any], mechanism: str) -> tuple[PathPlan, ...]:
         start, end = (int(stream[key][1:]) for key in ("from", "to"))
@@ -211,15 +238,17 @@ class Drawing:
         for one in streams:
             kind = mechanism[one["class"]]
             cyclic = kind in ("tcqf", "cqf")
-            plans.append(
-                StreamPlan(
-                    name=one["name"],
-                    status="routed" if kind == "strict-priority" else "admitted",
-                    send_ps=self.whole(0, 20_000_000) if cyclic else None,
-                    hold_ps=self.hold_ps(),
-                    paths=self.paths(one, kind),
+            send_ps = self.whole(0, 20_000_000) if cyclic else None
+            for name, paths in self.legs(one, kind).items():
+                plans.append(
+                    StreamPlan(
+                        name=name,
+                        status="routed" if kind == "strict-priority" else "admitted",
+                        send_ps=send_ps,
+                        hold_ps=self.hold_ps(),
+                        paths=paths,
+                    )
                 )
-            )
         gates = self.gates(topology) if "qbv" in self.parts else ()
         placed = tuple(self.placed(one) for one in demands)
         return topology, profile, _plan(tuple(plans), gates, 50_000_000, demands=placed)
@@ -274,6 +303,10 @@ PARTS = {
     "copies-and-all": {"copies", "loss", "tcqf", "meters", "shaping", "clocks", "dampers", "cuts"},
     "loss": {"loss"},
     "cut-through": {"cut", "tcqf"},
+    "trees": {"trees", "tcqf", "loss", "meters", "dampers"},
+    "trees-and-gates": {"trees", "qbv", "cuts", "clocks"},
+    "trees-and-credit": {"trees", "credit", "weights", "cut", "copies"},
+    "trees-and-shaping": {"trees", "shaping", "meters", "cuts", "loss"},
 }
 
 
@@ -306,7 +339,7 @@ def test_every_count_equals_the_slow_twins(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles", "gates-and-all"]
+    "name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles", "gates-and-all", "trees"]
 )
 def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     """Rings of two frames at first: every kernel stops and is resumed, again and again."""

@@ -493,6 +493,7 @@ def _with_strays(parts: g.Parts, world: k.World, ranks: int, kept: Ints) -> g.Pa
     head[kept] = parts.head
     return parts._replace(
         position=np.concatenate((parts.position, parts.position, stray)),
+        fork=np.full(len(world.routes.hop), -1, dtype=np.int64),
         dropped=np.zeros((len(world.routes.hop), parts.dropped.shape[1]), dtype=np.int64),
         head=head,
     )

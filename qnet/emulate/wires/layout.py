@@ -157,7 +157,12 @@ def _parts(parts: g.Parts, moved: Ints, lanes: int, slots: int) -> g.Parts:
     position[-slots:, g.RING] = g.AT_LISTENER
     head = np.zeros(lanes, dtype=np.int64)
     head[moved] = parts.head
-    return parts._replace(position=position, dropped=_longer(parts.dropped, 2 * slots), head=head)
+    return parts._replace(
+        position=position,
+        fork=_longer(parts.fork, 2 * slots, -1),
+        dropped=_longer(parts.dropped, 2 * slots),
+        head=head,
+    )
 
 
 def _longer(array: NDArray[Number], more: int, value: int = 0) -> NDArray[Number]:

@@ -179,6 +179,8 @@ class Parts(NamedTuple):
     ring: Ints
     ring_state: Ints
     position: Ints
+    fork: Ints
+    """[position]: the next that a copy of a frame leaves from when it leaves from here, or -1."""
     dropped: Ints
     """[position, cause]."""
     wire: Ints
@@ -589,6 +591,88 @@ def emit_next(source: int, frame_bytes: int, state: Ints, law: Ints, mine: Ints,
 
 
 @bare_kernel
+def room_for_copies(position: int, port: int, sender: Ints, lane_mask: Ints, counts: Ints,
+                    hop: NDArray[np.int32], fork: Ints) -> int:  # fmt: skip
+    """Return DONE when all copies that a port makes of a frame can go on; else what is full."""
+    status = DONE
+    while position >= 0 and status == DONE:
+        status = room_ahead(port, int(hop[position, LANE]), sender, lane_mask, counts)
+        position = fork[position]
+    return status
+
+
+@bare_kernel
+def send_on(port: int, position: int, came: int, started: int, leaves: int, birth: int, label: int,
+            left_in: int, cut_through: bool, network: Network, routes: Routes, lanes: Lanes,
+            tally: Tally, trace: Trace | None, parts: Parts) -> None:  # fmt: skip
+    """Send a frame over the link: to the next port, the point of recovery or the listener.
+
+    Where the ways of a stream part it goes on as one copy for each. The node has it once: it is
+    processed once, and what it was lost for on the way is lost for all.
+    """
+    frame_bytes, mark = label & 0xFFFF, label >> 47 << 47
+    owner = routes.owner[position]
+    row = parts.port[port, LOSS]
+    if row >= 0 and is_lost(port, row, frame_bytes, parts.loss, parts.loss_dice):
+        tally.port[port, DROPPED] += 1
+        parts.dropped[position, LINK] += 1
+        label = (position << 16) | frame_bytes | mark
+        if label & FOLLOWED:
+            end_following(owner, birth, label, LINK_LOST, tally.followed, tally.fates)
+        if trace is not None:
+            write_down(
+                port, owner, came, started, leaves, leaves, birth, label, left_in, LINK_LOST, trace
+            )
+        return
+    inner = network.lane_first[network.lane_first.size - 1]
+    stay = -1
+    copy = position
+    while copy >= 0:
+        owner = routes.owner[copy]
+        label = (copy << 16) | frame_bytes | mark
+        turn = left_in + routes.shift[copy]
+        target, following = int(routes.hop[copy, LANE]), int(routes.hop[copy, NEXT])
+        arrives = leaves + network.propagation[port]
+        is_met = target >= 0 and parts.position[following, RING] == AT_LISTENER
+        if 0 <= target < inner and not is_met:
+            if stay < 0:
+                stay = network.processing_low[port]
+                if network.processing_span[port] > 1:
+                    stay += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
+            arrives += stay
+            if parts.head[target] > 0 and cut_through:
+                line = network.line_time[network.rate[port], frame_bytes - GAP_BYTES]
+                arrives -= max(line - parts.head[target], 0)
+        if target < 0:
+            arrives = hand_over(
+                port, copy, birth, arrives, label, routes.late, routes.owner, routes.damper_clock,
+                network.clock_error, network.block, network.steady_from, network.end, tally.port,
+                tally.owner, tally.block, tally.bins, tally.birth, tally.followed, tally.fates,
+            )  # fmt: skip
+        reached = arrives
+        if trace is not None and target >= 0:
+            reached = max(arrives, lanes.sender[target, LAST_ARRIVAL])
+            if is_met and tally.owner[owner, HOLD] >= 0:
+                due = damper_due(
+                    owner, birth, tally.owner[owner, HOLD], routes.damper_clock,
+                    network.clock_error, network.block,
+                )  # fmt: skip
+                reached = max(reached, due)
+        # A frame that leaves a port leaves it once; copies are written down for who follows them.
+        if trace is not None and (copy == position or trace.followed[owner] > 0):
+            write_down(
+                port, owner, came, started, leaves, reached, birth, label, left_in, PASSED_ON, trace
+            )
+        if target >= 0:
+            label = (following << 16) | frame_bytes | mark
+            hand_on(
+                target, arrives, birth, label, turn, lanes.sender, lanes.base, lanes.mask,
+                lanes.cells,
+            )  # fmt: skip
+        copy = parts.fork[copy]
+
+
+@bare_kernel
 def serve_port(
     port: int,
     until: int,
@@ -616,7 +700,6 @@ def serve_port(
     cycle_length, buffers = network.cycle, network.cycle_buffers
     line_time = network.line_time[network.rate[port]]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
-    inner = network.lane_first[network.lane_first.size - 1]
     heap_base = sources.first[port]
     heap_size = sources.first[port + 1] - heap_base
     first, first_queue = parts.port[port, FIRST], parts.port[port, QUEUES]
@@ -819,6 +902,10 @@ def serve_port(
         target = int(routes.hop[position, LANE])
         if sending or chosen < preemptable:
             status = room_ahead(port, target, sender, lane_mask, counts)
+            if parts.fork[position] >= 0 and status == DONE:
+                status = room_for_copies(
+                    parts.fork[position], port, sender, lane_mask, counts, routes.hop, parts.fork
+                )
         if status != DONE:
             now = max(now, sure) if sending else now
             break
@@ -861,58 +948,12 @@ def serve_port(
         started, now = now, free_at
         resume = now
 
-        # Onto the link: to the next port, to the point of recovery or to the listener.
-        owner = routes.owner[position]
-        label = (position << 16) | frame_bytes | (label >> 47 << 47)
-        row = parts.port[port, LOSS]
-        if row >= 0 and is_lost(port, row, frame_bytes, parts.loss, parts.loss_dice):
-            counts[port, DROPPED] += 1
-            dropped[position, LINK] += 1
-            if label & FOLLOWED:
-                end_following(owner, birth, label, LINK_LOST, tally.followed, tally.fates)
-            if trace is not None:
-                cycle = turn - routes.shift[position]
-                write_down(
-                    port, owner, came, started, leaves, leaves, birth, label, cycle, LINK_LOST,
-                    trace,
-                )  # fmt: skip
-            continue
-        arrives = leaves + network.propagation[port]
-        following = int(routes.hop[position, NEXT])
-        is_met = target >= 0 and parts.position[following, RING] == AT_LISTENER
-        if 0 <= target < inner and not is_met:
-            arrives += network.processing_low[port]
-            if network.processing_span[port] > 1:
-                arrives += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
-            if parts.head[target] > 0 and first_queue <= chosen < preemptable:
-                arrives -= max(line_time[frame_bytes - GAP_BYTES] - parts.head[target], 0)
+        cut_through = first_queue <= chosen < preemptable
         left_in = turn - routes.shift[position]
-        if target >= 0:
-            if trace is not None:
-                reached = max(arrives, sender[target, LAST_ARRIVAL])
-                if is_met and tally.owner[owner, HOLD] >= 0:
-                    due = damper_due(
-                        owner, birth, tally.owner[owner, HOLD], routes.damper_clock,
-                        network.clock_error, network.block,
-                    )  # fmt: skip
-                    reached = max(reached, due)
-                write_down(
-                    port, owner, came, started, leaves, reached, birth, label, left_in, PASSED_ON,
-                    trace,
-                )  # fmt: skip
-            label = (following << 16) | frame_bytes | (label >> 47 << 47)
-            hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
-            continue
-        arrives = hand_over(
-            port, position, birth, arrives, label, routes.late, routes.owner,
-            routes.damper_clock, network.clock_error, network.block, network.steady_from,
-            network.end, counts, tally.owner, tally.block, tally.bins, tally.birth, tally.followed,
-            tally.fates,
+        send_on(
+            port, position, came, started, leaves, birth, label, left_in, cut_through, network,
+            routes, lanes, tally, trace, parts,
         )  # fmt: skip
-        if trace is not None:
-            write_down(
-                port, owner, came, started, leaves, arrives, birth, label, left_in, PASSED_ON, trace
-            )
     counts[port, FREE_AT] = now
     waiting += wire[port, WIRE_IS] != NOTHING
     counts[port, WAKE] = wake_at(now, resume, waiting, status)

@@ -76,6 +76,8 @@ def general_ports(topology: Topology, plan: Plan, found: Sequence[Owner]) -> set
             general |= {port.number for port in owner.ports}
         if stream is not None and stream.police:
             general.add(owner.ports[0].number)
+        if owner.leads:
+            general.add(owner.ports[len(owner.leads) - 1].number)
     for port in topology.ports:
         ends = (topology.node_by_name[name] for name in (port.source, port.target))
         if port.is_lossy or any(one.cut_through_bytes for one in ends):
@@ -133,9 +135,16 @@ class _Layout:
         """[port]: owners, their hop there, and its position."""
         self.hops = hops_of(found)
         _, position = positions(self.hops)
+        self.fork = np.full(position.size, -1, dtype=np.int64)
         for first, owner in zip(self.hops.first, found, strict=True):
             for hop, number in enumerate(owner.stations):
-                self.users[number].append((owner, hop, int(position[first + hop])))
+                if hop >= len(owner.leads):
+                    self.users[number].append((owner, hop, int(position[first + hop])))
+            if owner.leads:
+                # A list that begins with the leading leg: each part comes in as its second.
+                parting = first + len(owner.leads) - 1
+                leading, parted = position[self.hops.lead[parting]], position[parting]
+                self.fork[parted], self.fork[leading] = self.fork[leading], parted
             if owner.meeting is not None:
                 self.position[position[first + len(owner.ports)], g.RING] = g.AT_LISTENER
 
@@ -300,6 +309,7 @@ class _Layout:
             ring=ring,
             ring_state=np.zeros_like(ring),
             position=self.position,
+            fork=self.fork,
             dropped=np.zeros((self.position.shape[0], 4), dtype=np.int64),
             wire=np.zeros((stations, 8), dtype=np.int64),
             gate_end=_ints(self.gate_end),

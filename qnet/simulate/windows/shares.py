@@ -55,6 +55,10 @@ def work_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
     last = np.cumsum(hops) - 1
     work[last - hops + 1] += SOURCE_WORK
     work[last] += DELIVERY_WORK
+    for number, owner in enumerate(found):
+        if owner.leads:
+            begin = int(last[number] - hops[number] + 1)
+            work[begin : begin + len(owner.leads)] = 0
     return np.asarray(np.bincount(ports, work * np.repeat(pace, hops), port_count), np.float64)
 
 
