@@ -165,7 +165,7 @@ class Drawing:
             self.paths(stream | {"to": f"n{end % self.count}", "paths": 2}, mechanism)[side]
             for side, end in enumerate((start - 1, start + 1))
         ]
-        made = {}
+        made: dict[str, tuple[PathPlan, ...]] = {}
         for end in stream["to"]:
             way = ways[self.whole(0, 1)]
             hops = 1 + next(i for i, port in enumerate(way.ports) if port.endswith(f"->{end}"))
