@@ -15,7 +15,9 @@ import json
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from math import gcd
+from operator import or_
 from typing import NamedTuple
 
 from qnet.errors import InputError, Problem
@@ -30,6 +32,8 @@ NS_PER_S = 10**9
 PRIORITIES = 16
 """Priorities that a Linux socket can have; taprio wants a traffic class for each."""
 
+PRIORITIES_TAGGED = 8
+"""Priorities that a tag can say (IEEE 802.1Q clause 6.9.3)."""
 
 TAPRIO_CYCLE_NS_MAX = 2**31 - 1
 TAPRIO_ENTRIES_MAX = 2335
@@ -64,6 +68,23 @@ class GateTable(NamedTuple):
         number = priority - 8 if priority - 8 in classes else priority
         own = classes.values()
         return number if number < self.queues and number not in own else 0
+
+    def traffic_classes(self) -> list[int]:
+        """Return the queue of each priority that a tag can say (IEEE 802.1Q clause 8.6.6).
+
+        As `queue_of`, but that every queue that is ever open is to be reached by one of eight: one
+        whose number is the priority of a class has a priority that leads to no queue of its own.
+        That of untagged frames, 0, is the last that is taken for it.
+        """
+        found = [self.queue_of(priority) for priority in range(PRIORITIES_TAGGED)]
+        taken = {priority for priority, _ in self.classes}
+        taken |= set(found) - {queue for _, queue in self.classes}
+        opened = reduce(or_, (entry.states for entry in self.entries), 0)
+        missing = [one for one in range(self.queues) if one not in found and opened >> one & 1]
+        spare = [one for one in (*range(1, PRIORITIES_TAGGED), 0) if one not in taken]
+        for priority, queue in zip(spare, missing, strict=False):
+            found[priority] = queue
+        return found
 
 
 def _from_an_edge(table: GateTable) -> GateTable:
@@ -154,9 +175,10 @@ def gate_parameter_tables(
 ) -> dict[str, str]:
     """Return for each node the instance data of ieee802-dot1q-sched-bridge, as JSON (RFC 7951).
 
-    The table of each port (IEEE Std 802.1Q clause 12.29.1) is enabled, starts all closed and
-    asks for the change at once. `base_ns` is the PTP time when time 0 of the plan comes. Raises
-    InputError with all that the module cannot say; the plan is called `name` there.
+    With each list goes the traffic class table of its port (clause 12.6.3, ieee802-dot1q-bridge),
+    by which priorities come to queues. The gate table (clause 12.29.1) is enabled, starts all
+    closed and asks for the change at once. `base_ns` is the PTP time when time 0 of the plan comes.
+    Raises InputError with all that the module cannot say; the plan is called `name` there.
     """
     _refuse(name, tables, lambda table: _yang_faults(table, base_ns))
     texts = {}
@@ -166,7 +188,8 @@ def gate_parameter_tables(
                 "name": table.interface,
                 "type": "iana-if-type:ethernetCsmacd",
                 "ieee802-dot1q-bridge:bridge-port": {
-                    "ieee802-dot1q-sched-bridge:gate-parameter-table": _table(table, base_ns)
+                    "traffic-class": _traffic_class_table(table),
+                    "ieee802-dot1q-sched-bridge:gate-parameter-table": _table(table, base_ns),
                 },
             }
             for table in lists
@@ -186,6 +209,27 @@ def _yang_faults(table: GateTable, base_ns: int) -> Iterator[str]:
     yield from _faults(table, base_ns)
     if max(_cycle(table)) > UINT32_MAX:
         yield f"its cycle of {table.cycle_ps} ps is no fraction of 32-bit numbers"
+    if _is_ambiguous(table):
+        yield "two classes of one priority; a traffic class table tells them apart by nothing else"
+
+
+def _is_ambiguous(table: GateTable) -> bool:
+    priorities = [priority for priority, _ in table.classes]
+    return len(set(priorities)) < len(priorities)
+
+
+def _traffic_class_table(table: GateTable) -> dict[str, object]:
+    return {
+        "traffic-class-map": [
+            {
+                "priority": priority,
+                "available-traffic-class": [
+                    {"num-traffic-class": table.queues, "traffic-class": queue}
+                ],
+            }
+            for priority, queue in enumerate(table.traffic_classes())
+        ]
+    }
 
 
 def _table(table: GateTable, base_ns: int) -> dict[str, object]:
@@ -263,8 +307,7 @@ def _taprio_faults(table: GateTable, base_ns: int) -> Iterator[str]:
         yield f"{count} entries; a command of tc has room for {TAPRIO_ENTRIES_MAX}"
     if table.cycle_ps > TAPRIO_CYCLE_NS_MAX * PS_PER_NS:
         yield f"its cycle of {table.cycle_ps // PS_PER_NS} ns is above {TAPRIO_CYCLE_NS_MAX} ns"
-    priorities = [priority for priority, _ in table.classes]
-    if len(set(priorities)) < len(priorities):
+    if _is_ambiguous(table):
         yield "two classes of one priority; Linux tells them apart by nothing else"
     if table.queues < 2:
         yield "one queue; taprio wants a device of several"

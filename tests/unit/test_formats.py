@@ -132,6 +132,44 @@ def test_windows_of_tsnkit_and_entries_of_bridges_say_the_same() -> None:
         assert words[:5] == ["tc", "qdisc", "replace", "dev", words[4]]
 
 
+@pytest.mark.parametrize(
+    ("queues", "opened", "classes", "wanted"),
+    [
+        (8, 0xFF, (), [0, 1, 2, 3, 4, 5, 6, 7]),
+        (4, 0x0F, (), [0, 1, 2, 3, 0, 0, 0, 0]),
+        (1, 0x01, (), [0] * 8),
+        # Queues 4 and 6 have numbers that are priorities of classes; 0 is the last that is taken.
+        (8, 0x7C, ((4, 0), (6, 1)), [6, 4, 2, 3, 0, 5, 1, 7]),
+        (8, 0x40, ((4, 0), (6, 1)), [0, 6, 2, 3, 0, 5, 1, 7]),
+        (3, 0x07, ((7, 1), (0, 0)), [0, 0, 2, 0, 0, 0, 0, 1]),
+        (3, 0x07, ((7, 1), (2, 0)), [0, 2, 0, 0, 0, 0, 0, 1]),
+        (8, 0xFF, tuple((one, one) for one in range(8)), list(range(8))),
+    ],
+)
+def test_every_queue_is_reached_by_a_priority(
+    queues: int, opened: int, classes: tuple[tuple[int, int], ...], wanted: list[int]
+) -> None:
+    entries = (GateEntry(1_000_000, opened),)
+    table = GateTable("a->b", "a", "to-b", 10**9, queues, 1_000_000, 0, entries, classes)
+    assert table.traffic_classes() == wanted
+    assert all(queue in wanted for queue in range(queues) if opened >> queue & 1)
+    (text,) = gate_parameter_tables([table]).values()
+    (one,) = json.loads(text)["ietf-interfaces:interfaces"]["interface"]
+    rows = one["ieee802-dot1q-bridge:bridge-port"]["traffic-class"]["traffic-class-map"]
+    assert [row["priority"] for row in rows] == list(range(8))
+    assert [row["available-traffic-class"] for row in rows] == [
+        [{"num-traffic-class": queues, "traffic-class": queue}] for queue in wanted
+    ]
+
+
+def test_two_classes_of_one_priority_are_refused() -> None:
+    entries = (GateEntry(1_000_000, 1),)
+    table = GateTable("a->b", "a", "to-b", 10**9, 8, 1_000_000, 0, entries, ((4, 0), (4, 1)))
+    for write in (gate_parameter_tables, taprio_lines):
+        with pytest.raises(InputError, match="a->b: two classes of one priority"):
+            write([table])
+
+
 def test_the_verbs_lead_from_csv_to_files(tmp_path: Path) -> None:
     run = CliRunner().invoke
     problem, plan = str(tmp_path / "problem.json"), str(tmp_path / "plan.json")
