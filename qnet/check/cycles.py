@@ -53,11 +53,13 @@ class Reservation(NamedTuple):
     hold_ps: int | None
     buffers: int
     is_cqf: bool
+    rides: int = 0
+    """Hops at the begin of its way where its frames are those of a leg of its tree before it."""
 
     @property
     def hops(self) -> Iterable[Hop]:
-        """Hops of all paths."""
-        return (hop for path in self.paths for hop in path)
+        """Hops of all paths at which its frames count."""
+        return (hop for path in self.paths for hop in path[self.rides :])
 
 
 def reservation(

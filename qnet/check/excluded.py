@@ -50,8 +50,8 @@ def excluded_always(topology: Topology, profile: Profile) -> list[str]:
     said = [_said(one) for one in certain_overloads(topology, profile)]
     quickest: dict[tuple[str, str, int | None, bool], int | None] = {}
 
-    def least_ps(stream: Stream, frame_bytes: int | None, *, stored: bool) -> int | None:
-        key = stream.talker, stream.listener, frame_bytes, stored
+    def least_ps(leg: Stream, frame_bytes: int | None, *, stored: bool) -> int | None:
+        key = leg.talker, leg.listener, frame_bytes, stored
         if key not in quickest:
             quickest[key] = quickest_ps(topology, key[:2], frame_bytes, stored=stored)
         return quickest[key]
@@ -61,14 +61,16 @@ def excluded_always(topology: Topology, profile: Profile) -> list[str]:
             continue
         one = profile.class_by_name[stream.traffic_class]
         stored = one.reserves or one.preemptable
-        propagation_ps = least_ps(stream, None, stored=stored)
-        way_ps = least_ps(stream, stream.frame_bytes, stored=stored)
-        if stream.max_latency_ps is not None and propagation_ps is not None and way_ps is not None:
+        for leg in stream.legs:
+            propagation_ps = least_ps(leg, None, stored=stored)
+            way_ps = least_ps(leg, leg.frame_bytes, stored=stored)
+            if leg.max_latency_ps is None or propagation_ps is None or way_ps is None:
+                continue
             if not one.reserves:
-                leaving = (port for port in topology.ports if port.source == stream.talker)
-                way_ps += min(burst_ps(stream, port) for port in leaving)
-            why = too_late(propagation_ps, way_ps, stream.max_latency_ps)
-            said += [] if why is None else [f"{stream.name}: max-latency: {why}"]
+                leaving = (port for port in topology.ports if port.source == leg.talker)
+                way_ps += min(burst_ps(leg, port) for port in leaving)
+            why = too_late(propagation_ps, way_ps, leg.max_latency_ps)
+            said += [] if why is None else [f"{leg.name}: max-latency: {why}"]
         promised = 0 if one.reserves and stream.max_loss_ppb is None else stream.max_loss_ppb
         if promised is not None:
             lost: Fraction = 1 - passed_by_meter(stream, sent_frames(stream))

@@ -61,11 +61,13 @@ class GatedStream(NamedTuple):
     stream: Stream
     paths: tuple[GatedPath, ...]
     hold_ps: int | None
+    rides: int = 0
+    """Hops at the begin of its way where its frames are those of a leg of its tree before it."""
 
     @property
     def ports(self) -> list[Port]:
-        """Ports of all paths."""
-        return [hop.port for path in self.paths for hop in path.hops]
+        """Ports of all paths at which its frames count."""
+        return [hop.port for path in self.paths for hop in path.hops[self.rides :]]
 
 
 class _Span(NamedTuple):
@@ -342,13 +344,16 @@ def _lay_out(
     sent: dict[str, list[_Span]],
     queued: dict[tuple[str, int], list[_Span]],
 ) -> None:
-    """Write down when the frames of a stream take ports and queues, folded into the gate cycle."""
+    """Write down when the frames of a stream take ports and queues, folded into the gate cycle.
+
+    Where they are those of another leg of its tree, that one's spans are theirs.
+    """
     count = one.stream.max_packets
     for copy, path in enumerate(one.paths):
         for interval in range(len(path.starts_ps) // count):
             frames = path.starts_ps[interval * count : (interval + 1) * count]
             owner = (one.stream.name, copy, interval)
-            for number, hop in enumerate(path.hops):
+            for number, hop in enumerate(path.hops[one.rides :], one.rides):
                 line_ps = serialisation_ps(one.stream.frame_bytes, hop.port.rate_bps)
                 margin_ps = 2 * hop.node.clock.wander_ps
                 starts = [frame[number] for frame in frames]

@@ -177,13 +177,18 @@ def _lost_by_demand(judged: Judged, demand: Demand) -> Fraction | None:
 
 
 def lost_on_ways_bps(judged: Judged, members: Iterable[Stream | Demand]) -> Fraction:
-    """Return how much of what is placed of some streams and demands links lose at least."""
+    """Return how much of what is placed of some streams and demands links lose at least.
+
+    A stream with several listeners counts once, by the leg that loses most.
+    """
     lost = Fraction(0)
+    worst: dict[str, Fraction] = {}
     for one in members if judged.is_lossy else ():
         if isinstance(one, Demand):
             entry = judged.demand_plans.get(one.name)
             lost += max(entry.placed_bps, 0) * (_lost_by_demand(judged, one) or 0) if entry else 0
             continue
         ways = [lost_on_links(way, one.frame_bytes) for way in judged.way(one)]
-        lost += mean_bps(one) * prod(ways) if ways else 0
-    return lost
+        taken = mean_bps(one) * prod(ways) if ways else Fraction(0)
+        worst[one.tree] = max(worst.get(one.tree, taken), taken)
+    return lost + sum(worst.values())

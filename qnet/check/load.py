@@ -194,8 +194,13 @@ def check_egress(
     check_names("egress", required, [entry.site for entry in plan.egress], findings)
     site = {node.name: node.site for node in topology.nodes}
     out_bps: Counter[str | None] = Counter()
+    counted: set[str] = set()
     for stream, route in placed[0]:
-        if site.get(stream.talker) != site.get(stream.listener) and route.status != "refused":
+        outside = site.get(stream.talker) != site.get(stream.listener)
+        # The frames of a tree leave its site once, however many listen to them outside.
+        if outside and route.status != "refused" and stream.tree not in counted:
+            if stream.tree != stream.name:
+                counted.add(stream.tree)
             copies = min(len(route.paths), stream.paths)
             out_bps[site.get(stream.talker)] += round_up(mean_bps(stream)) * copies
     for demand, part in placed[1]:
@@ -207,14 +212,19 @@ def check_egress(
 
 
 def check_claims(plan: Plan, placed: Sequence[tuple[Stream, int]], findings: Findings) -> None:
-    """See that the plan claims no more reserved than its own streams, with their paths, come to."""
+    """See that the plan claims no more reserved than its own streams, with their paths, come to.
+
+    A stream with several listeners counts once.
+    """
     claim = plan.reserved
     if claim is None:
         return
-    sums_bps = sum(round_up(mean_bps(stream)) * paths for stream, paths in placed)
+    first = [one for one in placed if one[0].tree == one[0].name]
+    first += {one[0].tree: one for one in placed if one[0].tree != one[0].name}.values()
+    sums_bps = sum(round_up(mean_bps(stream)) * paths for stream, paths in first)
     for claimed, found, bound, unit in (
         (claim.placed_bps, sums_bps, claim.bound_bps, "b/s"),
-        (claim.streams_placed, len(placed), claim.streams_bound, "streams"),
+        (claim.streams_placed, len(first), claim.streams_bound, "streams"),
     ):
         if claimed > found:
             words = f"claims {exact_number(claimed)} {unit} reserved; its streams come to {found} "

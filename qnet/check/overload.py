@@ -25,6 +25,7 @@ from qnet.check.findings import exact_rate, exact_time, round_up
 from qnet.check.least import passed_by_meter
 from qnet.check.line import serialisation_ps, wire_bytes
 from qnet.check.queues import asked_bps, reserved_bps
+from qnet.check.trees import ridden
 from qnet.check.windows import GivenList, given
 from qnet.model.gates import HELD, GateList
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
@@ -76,13 +77,21 @@ class _Load(NamedTuple):
 
 
 class _Flow(NamedTuple):
-    """What goes one way in one class, and the places it passes."""
+    """What goes one way in one class, and the places it passes.
+
+    It counts from a number of them on: before, it is in what another leg of its tree offers.
+    """
 
     traffic_class: str
     places: tuple[int, ...]
     rate_bps: Fraction
     longest_bytes: int
     """Its longest frame."""
+    counts_from: int = 0
+
+
+_Way = tuple[str, tuple[str, ...], int]
+"""Class, ports, and how many of these count with another leg."""
 
 
 def overloads(
@@ -109,9 +118,11 @@ def overloads(
         )
         for port in topology.ports
     ]
+    rides = ridden(streams)
     found: list[Overload] = []
     for stream, entry in streams:
-        if entry.paths and entry.paths[0].ports:
+        # Of a tree the meter is that of its first port, where one leg leads.
+        if entry.paths and entry.paths[0].ports and not rides.get(stream.name):
             one = profile.class_by_name[stream.traffic_class]
             found += starved(stream, one, entry.paths[0].ports[0])
     flows = _planned_flows(topology, profile, streams, demands)
@@ -129,31 +140,38 @@ def _planned_flows(
     demands: Iterable[tuple[Demand, DemandPlan]],
 ) -> list[_Flow]:
     """Take together what goes the same way in one class; ways with unknown ports are left out."""
-    together: Counter[tuple[str, tuple[str, ...], int]] = Counter()
-    rates_bps: dict[tuple[str, tuple[str, ...]], Fraction] = defaultdict(Fraction)
-    longest: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    together: Counter[tuple[_Way, int]] = Counter()
+    rates_bps: dict[_Way, Fraction] = defaultdict(Fraction)
+    longest: Counter[_Way] = Counter()
+    rides = ridden(streams)
     for stream, entry in streams:
         one = profile.class_by_name[stream.traffic_class]
         for path in entry.paths:
-            way = one.name, path.ports
+            way = one.name, path.ports, rides.get(stream.name, 0)
             longest[way] = max(longest[way], stream.frame_bytes)
             if _is_held(stream, one):
                 rates_bps[way] += passing_bps(stream, one)
             else:
                 size = sent_frames(stream) * wire_bytes(stream.frame_bytes)
-                together[one.name, path.ports, stream.interval_ps] += size
-    for (name, ports, interval_ps), size in together.items():
-        rates_bps[name, ports] += Fraction(size * 8 * PS_PER_S, interval_ps)
+                together[way, stream.interval_ps] += size
+    for (way, interval_ps), size in together.items():
+        rates_bps[way] += Fraction(size * 8 * PS_PER_S, interval_ps)
     for demand, placed in demands:
         for part in placed.parts:
-            way = demand.traffic_class, part.ports
+            way = demand.traffic_class, part.ports, 0
             longest[way] = max(longest[way], *(size for size, _ in demand.sizes))
             rates_bps[way] += max(part.rate_bps, 0)
     numbers = {name: port.number for name, port in topology.port_by_name.items()}
     return [
-        _Flow(name, tuple(numbers[port] for port in ports), rate_bps, longest[name, ports])
-        for (name, ports), rate_bps in rates_bps.items()
-        if all(port in numbers for port in ports)
+        _Flow(
+            way[0],
+            tuple(numbers[port] for port in way[1]),
+            rate_bps,
+            longest[way],
+            counts_from=way[2],
+        )
+        for way, rate_bps in rates_bps.items()
+        if all(port in numbers for port in way[1])
     ]
 
 
@@ -167,26 +185,36 @@ def certain_overloads(topology: Topology, profile: Profile) -> list[Overload]:
         if stream.count:
             found += starved(stream, profile.class_by_name[stream.traffic_class], stream.talker)
     bridges, route = _bridges(topology)
-    rates_bps: dict[tuple[str, tuple[int, ...]], Fraction] = defaultdict(Fraction)
-    longest: Counter[tuple[str, tuple[int, ...]]] = Counter()
+    rates_bps: dict[tuple[str, tuple[int, ...], int], Fraction] = defaultdict(Fraction)
+    longest: Counter[tuple[str, tuple[int, ...], int]] = Counter()
     reserved: list[Counter[str]] = [Counter() for _ in bridges]
     for stream in profile.streams:
         if not stream.count:
             continue
         one = profile.class_by_name[stream.traffic_class]
-        numbers = route(stream.talker, stream.listener)
-        way = one.name, numbers
-        rates_bps[way] += passing_bps(stream, one) * stream.count
-        longest[way] = max(longest[way], stream.frame_bytes)
-        for number in numbers if one.idle_slope == IdleSlope() else ():
-            # It may go over any of the wires, and over two of them with a copy.
-            asked = max(asked_bps(stream, port) for port in bridges[number])
-            reserved[number][one.name] += asked * stream.paths * stream.count
+        passed: set[int] = set()
+        for listener in stream.listeners:
+            numbers = route(stream.talker, listener)
+            # Of two ways over bridges from one node, what they share is at their begin.
+            shared = sum(number in passed for number in numbers)
+            passed.update(numbers)
+            way = one.name, numbers, shared
+            rates_bps[way] += passing_bps(stream, one) * stream.count
+            longest[way] = max(longest[way], stream.frame_bytes)
+            for place, number in enumerate(numbers if one.idle_slope == IdleSlope() else ()):
+                if place < shared and len(bridges[number]) == 1:
+                    continue
+                # It may go over any of the wires, and over two of them with a copy or another leg.
+                asked = max(asked_bps(stream, port) for port in bridges[number])
+                reserved[number][one.name] += asked * stream.paths * stream.count
     for demand in profile.demands:
-        way = demand.traffic_class, route(demand.source, demand.target)
+        way = demand.traffic_class, route(demand.source, demand.target), 0
         rates_bps[way] += demand.rate_bps
         longest[way] = max(longest[way], *(size for size, _ in demand.sizes))
-    flows = [_Flow(*way, rate_bps, longest[way]) for way, rate_bps in rates_bps.items()]
+    flows = [
+        _Flow(name, numbers, rate_bps, longest[name, numbers, shared], counts_from=shared)
+        for (name, numbers, shared), rate_bps in rates_bps.items()
+    ]
     lists = {name: _given_states(made) for name, made in given(topology, profile).items()}
     places = [_all_wires(profile, *one, lists) for one in zip(bridges, reserved, strict=True)]
     return found + _overloaded(profile, places, flows)
@@ -236,7 +264,7 @@ def _overload(
     return Overload(
         port=where,
         traffic_class=whose.traffic_class if isinstance(whose, Stream) else whose,
-        stream=whose.name if isinstance(whose, Stream) else None,
+        stream=whose.tree if isinstance(whose, Stream) else None,
         of=of,
         offered_bps=round_up(offered_bps),
         served_bps=served_bps.numerator // served_bps.denominator,
@@ -293,12 +321,13 @@ def _offered(
     offered: dict[int, dict[str, _Load]] = defaultdict(dict)
     for flow in flows:
         rate_bps = flow.rate_bps
-        for place in flow.places:
+        for number, place in enumerate(flow.places):
             if not rate_bps:
                 break
-            load = offered[place].get(flow.traffic_class, _Load(Fraction(0), 0))
-            longest = max(load.longest_bytes, flow.longest_bytes)
-            offered[place][flow.traffic_class] = _Load(load.rate_bps + rate_bps, longest)
+            if number >= flow.counts_from:
+                load = offered[place].get(flow.traffic_class, _Load(Fraction(0), 0))
+                longest = max(load.longest_bytes, flow.longest_bytes)
+                offered[place][flow.traffic_class] = _Load(load.rate_bps + rate_bps, longest)
             rate_bps *= shares.get((flow.traffic_class, place), 1)
     return offered
 

@@ -44,6 +44,7 @@ from qnet.check.load import (
 from qnet.check.overload import overloads, words
 from qnet.check.queues import queue_bounds
 from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, route_fault
+from qnet.check.trees import check_trees, ridden
 from qnet.check.windows import check_given
 from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
 from qnet.model.proof import Finding, Overload, Proof, Rule, StreamProof
@@ -63,22 +64,10 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     demand_plans = match_demands(profile, plan, findings)
     placed_bps = check_demands(topology, demand_plans, findings)
 
-    counts = Counter(stream.name for stream, _ in stream_plans)
-    broken_streams = {name for name, count in counts.items() if count > 1}
-    reservations: list[Reservation] = []
-    gated: list[GatedStream] = []
-    for stream, entry in stream_plans:
-        before = findings.total
-        made = _check_stream(topology, profile, plan, (stream, entry), findings)
-        if isinstance(made, Reservation):
-            check_times(topology, made, findings)
-            reservations.append(made)
-        elif made is not None:
-            check_frames(topology, profile, plan, made, findings)
-            gated.append(made)
-        if findings.total > before:
-            broken_streams.add(stream.name)
-
+    placed = (stream_plans, demand_plans)
+    reservations, gated, broken_streams = _check_streams(
+        topology, profile, plan, stream_plans, findings
+    )
     others = longest_others(topology, profile, stream_plans, demand_plans)
     before = findings.total
     check_mappings([one for one in reservations if not profile.may_wait(one.stream)], findings)
@@ -92,7 +81,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     reserved = [(one.stream, [hop.port for hop in one.hops]) for one in reservations]
     reserved += [(other.stream, other.ports) for other in gated]
     check_rates(topology, reserved, placed_bps, findings)
-    check_egress(topology, profile, plan, (stream_plans, demand_plans), findings)
+    check_egress(topology, profile, plan, placed, findings)
     check_claims(plan, [(one.stream, len(one.paths)) for one in reservations], findings)
 
     untouchable = unproven(topology, profile, stream_plans, findings)
@@ -116,7 +105,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
         check_recovery(other.stream, apart_ps(other), findings)
     if not findings.total:
         bounds |= queue_bounds(topology, profile, plan, stream_plans, demand_plans)
-    crowded = _overloads(topology, profile, plan, (stream_plans, demand_plans), findings)
+    crowded = _overloads(topology, profile, plan, placed, findings)
     return Proof(
         streams=tuple(_stream_proof(stream, bounds) for stream in profile.every_stream),
         ports=ports,
@@ -145,16 +134,14 @@ def _overloads(
 def prove_kept(topology: Topology, profile: Profile, plan: Plan) -> tuple[Finding, ...]:
     """Return what keeps the admitted streams of a plan from staying where they are.
 
-    Only those count that the profile still asks for and that reserve cycles; one path of two may
-    be missing.
+    Only those count that the profile still asks for, with all their listeners, and that reserve
+    cycles; one path of two may be missing.
     """
     streams = [one for one in profile.every_stream if profile.takes_cycles(one)]
-    names = {one.name for one in streams}
-    kept = {
-        entry.name: entry
-        for entry in plan.streams
-        if entry.status == "admitted" and entry.name in names
-    }
+    admitted = {entry.name: entry for entry in plan.streams if entry.status == "admitted"}
+    grown = {one.tree for one in streams if one.name not in admitted}
+    names = {one.name for one in streams if one.tree not in grown}
+    kept = {name: entry for name, entry in admitted.items() if name in names}
     periods = [
         one.interval_ps // topology.tcqf.cycle_ps
         for one in streams
@@ -224,6 +211,33 @@ def _match_streams(
 
 
 # Routes
+
+
+def _check_streams(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    pairs: Sequence[tuple[Stream, StreamPlan]],
+    findings: Findings,
+) -> tuple[list[Reservation], list[GatedStream], set[str]]:
+    """Check each stream and each tree by itself; return what is reserved, and who is at fault."""
+    counts = Counter(stream.name for stream, _ in pairs)
+    broken = {name for name, count in counts.items() if count > 1}
+    reservations: list[Reservation] = []
+    gated: list[GatedStream] = []
+    rides = ridden(pairs)
+    for stream, entry in pairs:
+        before = findings.total
+        made = _check_stream(topology, profile, plan, (stream, entry), findings)
+        if isinstance(made, Reservation):
+            check_times(topology, made, findings)
+            reservations.append(made._replace(rides=rides.get(stream.name, 0)))
+        elif made is not None:
+            check_frames(topology, profile, plan, made, findings)
+            gated.append(made._replace(rides=rides.get(stream.name, 0)))
+        if findings.total > before:
+            broken.add(stream.name)
+    return reservations, gated, broken | check_trees(topology, pairs, findings)
 
 
 def _check_stream(

@@ -38,6 +38,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.check.line import ceil_div, last_bit_ps, serialisation_ps, wire_bytes
+from qnet.check.trees import own_ports, ridden
 from qnet.check.windows import GivenList, Waiting, begins_after_ps, given
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
@@ -70,6 +71,8 @@ class _Flow:
     """Bound of the latency so far."""
     is_shaped: bool = False
     low_ps: int = 0
+    ridden: frozenset[Port] = frozenset()
+    """Ports at which its frames are those of another flow, a leg of the same tree, and no more."""
 
     def load(self, port: Port) -> _Load:
         """Return what the flow may bring to a port."""
@@ -185,12 +188,16 @@ def _flows(
     demands: Sequence[tuple[Demand, DemandPlan]],
 ) -> Iterator[_Flow]:
     rank = {one.name: number for number, one in enumerate(profile.strict_classes)}
+    rides = ridden(streams)
     for stream, entry in streams:
         for path in entry.paths:
             ports = [topology.port_by_name[name] for name in path.ports]
+            shared = frozenset(ports[: rides.get(stream.name, 0)])
             one = profile.class_by_name[stream.traffic_class]
             if one.residence_ps is not None:
-                yield _shaped(stream, rank[one.name], ports, one.residence_ps, profile)
+                shaped = _shaped(stream, rank[one.name], ports, one.residence_ps, profile)
+                shaped.ridden = shared
+                yield shaped
             else:
                 sent = (stream.max_packets + stream.excess_packets) * wire_bytes(stream.frame_bytes)
                 yield _Flow(
@@ -201,6 +208,7 @@ def _flows(
                     ceil_div(sent * WHOLE, stream.interval_ps),
                     None if one.reserves else sent * BYTE,
                     None if one.reserves else 0,
+                    ridden=shared,
                 )
     for demand, placed in demands:
         sizes = [size for size, _ in demand.sizes]
@@ -279,8 +287,7 @@ def reserved_bps(
     """Return by port and class what SRP reserves: line time of an interval's frames, as a rate."""
     ports = topology.port_by_name
     found: Counter[tuple[int, str]] = Counter()
-    for stream, entry in streams:
-        names = (name for path in entry.paths for name in path.ports)
+    for stream, names in own_ports(streams):
         for port in (ports[name] for name in names if name in ports):
             found[port.number, stream.traffic_class] += asked_bps(stream, port)
     return found
@@ -322,7 +329,7 @@ def _pass(
     share = WHOLE - above.load.rate if slope is None else slope
     whole, backlog_ps = _NOTHING, 0
     if above.is_known:
-        buckets = [_sum(flow.load(port) for flow in members) for members in here[rank].values()]
+        buckets = [_bucket(port, members) for members in here[rank].values()]
         wires = [_wire(topology, near, port, members) for near, members in here[rank].items()]
         whole = _sum(buckets)
         above.is_known = 0 < share >= whole.rate
@@ -369,7 +376,7 @@ def _pass_windows(
     load = None
     is_paced = profile.strict_classes[rank].idle_slope is not None
     if not is_paced and len(known) == len(higher) and all(one.burst is not None for one in flows):
-        load = _sum(flow.load(port) for flow in flows)
+        load = _bucket(port, flows)
     slowest_ps: int | None = 0
     begins: dict[int, int | None] = {}
     for flow in flows:
@@ -415,6 +422,11 @@ def _below_ps(
         for other, groups in here.items()
         if other > rank
     }
+
+
+def _bucket(port: Port, flows: Iterable[_Flow]) -> _Load:
+    """Return what some flows may bring to a port together, of each tree one frame."""
+    return _sum(flow.load(port) for flow in flows if port not in flow.ridden)
 
 
 def _sum(loads: Iterable[_Load]) -> _Load:

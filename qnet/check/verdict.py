@@ -201,11 +201,9 @@ def _by_service(members: Iterable[_Member]) -> dict[str, list[_Member]]:
 
 
 def _admitted_row(service: str, members: Sequence[Stream], plans: Mapping[str, StreamPlan]) -> Row:
-    refused = [one.name for one in members if not _has_way(plans.get(one.name))]
-    reasons = [
-        f"{name}: {(plans[name].reason or 'refused') if name in plans else 'not in the plan'}"
-        for name in refused
-    ]
+    refused = [one for one in members if not _has_way(plans.get(one.name))]
+    # All legs of a tree are refused together, for one reason.
+    reasons = dict.fromkeys(f"{one.tree}: {_why_refused(plans.get(one.name))}" for one in refused)
     return Row(
         subject=service,
         members=len(members),
@@ -217,9 +215,13 @@ def _admitted_row(service: str, members: Sequence[Stream], plans: Mapping[str, S
         outcome="fail" if refused else "pass",
         basis=None if refused else "proven",
         broken=len(refused),
-        worst=refused[0] if refused else None,
-        reason="; ".join(_first(reasons, REASONS_LISTED, "refusals")) or None,
+        worst=refused[0].name if refused else None,
+        reason="; ".join(_first(list(reasons), REASONS_LISTED, "refusals")) or None,
     )
+
+
+def _why_refused(entry: StreamPlan | None) -> str:
+    return "not in the plan" if entry is None else entry.reason or "refused"
 
 
 def _bound_row(
@@ -427,10 +429,16 @@ def _leaving(topology: Topology, profile: Profile, site: str) -> list[Stream | D
 def _delivered(leaving: Iterable[Stream | Demand], run: Observation) -> tuple[int | None, bool]:
     """Return the wire rate that arrives, and whether too many frames were lost on the way.
 
-    50 MB in the 4 ms after the start has settled are 100 Gb/s.
+    50 MB in the 4 ms after the start has settled are 100 Gb/s. A stream with several listeners
+    counts once, by the one that got least.
     """
-    names = {one.name for one in leaving}
-    accounts = [one for one in (*run.streams, *run.demands) if one.name in names]
+    trees = {one.name: one.tree if isinstance(one, Stream) else one.name for one in leaving}
+    least: dict[str, Traffic] = {}
+    for one in (*run.streams, *run.demands):
+        tree = trees.get(one.name)
+        if tree is not None and (tree not in least or one.steady_bytes < least[tree].steady_bytes):
+            least[tree] = one
+    accounts = least.values()
     lost = sum(one.lost for one in accounts)
     ended = lost + sum(one.received for one in accounts)
     is_lossy = lost * PPB > ended * (PPB - EGRESS_SEEN_PPB)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from qnet.model.fields import Noun
 from qnet.model.gates import GateList
+from qnet.model.traffic import LEG
 from qnet.units import PPB, show_rate, show_time
 
 QUEUES_MOST = 8
@@ -37,7 +38,11 @@ class PathPlan(Noun):
 
 
 class StreamPlan(Noun):
-    """What became of one stream.
+    """What became of one stream, or of one leg of a stream with several listeners.
+
+    All legs have a way, or none has. Their paths are a tree from the talker on: they come to each
+    node over one port, with the same numbers at the ports that they share, where there is one frame
+    of all of them.
 
     `send_ps` is when the talker sends the first frame of interval 0, for streams that reserve
     cycles; those of interval k follow k intervals later. Gated streams have their starts instead.
@@ -115,7 +120,7 @@ class SearchPlan(Noun):
 
 
 class ReservedPlan(Noun):
-    """What reserved streams take of the wire, each on every path it asks for.
+    """What reserved streams take of the wire, each on every path it asks for, a tree once.
 
     `bound_bps` is what no plan can exceed beside the streams that were kept, `streams_bound` how
     many of them no plan can. `overload` says why none can hold all of them, if that is known: it
@@ -225,7 +230,8 @@ class Plan(Noun):
         if self.gate_cycle_ps is None:
             ports = "a port" if len(self.gates) == 1 else f"{len(self.gates)} ports"
             return [f"gates: lists of {ports} as the traffic file gives them"]
-        placed = sum(any(path.starts_ps for path in entry.paths) for entry in self.streams)
+        starting = (one for one in self.streams if any(path.starts_ps for path in one.paths))
+        placed = len({one.name.partition(LEG)[0] for one in starting})
         most = "" if self.gates_bound is None else f" of at most {self.gates_bound}"
         longest = max(self.gates, key=lambda made: len(made.entries))
         shares = self.window_shares_ppb()

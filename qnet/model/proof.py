@@ -26,6 +26,7 @@ Rule = Literal[
     "clock",
     "recovery",
     "overload",
+    "tree",
 ]
 
 OverloadOf = Literal["rate", "idle-slope", "weight", "gates", "window", "meter", "shaper"]

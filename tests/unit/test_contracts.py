@@ -27,6 +27,7 @@ LOOK_UPS = {
     "cable",
     "class_by_name",
     "every_stream",
+    "legs",
     "link_name",
     "listener",
     "node_by_name",
@@ -36,6 +37,7 @@ LOOK_UPS = {
     "replace",
     "service",
     "strict_classes",
+    "tree",
     # What kind of thing it is.
     "gated",
     "is_gated",
@@ -76,6 +78,7 @@ OWN = {
     ("part", "hashing.py"),
     ("part", "load.py"),
     ("part", "queues.py"),
+    ("sha256", "hashing.py"),
 }
 """Names of the checker's own things that a noun's method has, too."""
 
