@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from qnet.check.judged import Judged, must_lose, why_demand_lost, why_impossible, why_lost
+from qnet.check.judged import (
+    Judged,
+    must_lose,
+    shown_bps,
+    why_demand_lost,
+    why_egress_lost,
+    why_impossible,
+    why_lost,
+)
 from qnet.check.least import burst_ps, passed_by_meter, quickest_ps, too_late
 from qnet.check.overload import certain_overloads, overloads, sent_frames, words
 from qnet.check.promises import Seen
@@ -42,6 +50,10 @@ def excluded_by_plan(topology: Topology, profile: Profile, plan: Plan) -> list[s
     for demand in profile.demands:
         why = why_demand_lost(judged, demand)
         said += [] if why is None else [f"{demand.name}: max-loss: {why}"]
+    placed_bps = {one.site: shown_bps(one.placed_bps) for one in plan.egress}
+    for required in profile.egress:
+        why = why_egress_lost(judged, required, placed_bps.get(required.site, 0))
+        said += [] if why is None else [f"{required.site}: egress: {why}"]
     return said
 
 

@@ -16,8 +16,18 @@ from qnet.check.promises import Kind, Seen
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Overload, Proof, StreamProof
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Profile, Stream
-from qnet.units import PPB, PS_PER_S, show_share
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Egress, Profile, Stream
+from qnet.units import PPB, PS_PER_S, show_rate, show_share
+
+RATE_HIGHEST_BPS = 10**18
+"""Rates that a plan claims are shown up to here; the proof has a finding on any above."""
+
+EGRESS_ARRIVES_PPB = 995 * 10**6
+"""Share of a required egress that must arrive; a promise of it names no loss.
+
+Less of it in a run is the network's doing only where so much was lost: talkers whose arrivals are
+random, or few, send less than their mean in a short time, and the last frames are under way.
+"""
 
 
 class Judged(NamedTuple):
@@ -176,7 +186,33 @@ def _lost_by_demand(judged: Judged, demand: Demand) -> Fraction | None:
     return lost / sent if sent else None
 
 
-def lost_on_ways_bps(judged: Judged, members: Iterable[Stream | Demand]) -> Fraction:
+def why_egress_lost(judged: Judged, required: Egress, placed_bps: int) -> str | None:
+    """Say why what is placed of a site's egress cannot all arrive, on average; None if enough does.
+
+    1 Gb/s of 2 Gb/s that are placed arrive over links that lose a quarter.
+    """
+    lost_bps = min(int(_lost_on_ways_bps(judged, leaving_site(judged, required.site))), placed_bps)
+    due_bps = min(placed_bps, required.rate_bps)
+    if (placed_bps - lost_bps) * PPB >= due_bps * EGRESS_ARRIVES_PPB:
+        return None
+    return f"links of its ways take {show_rate(lost_bps)} on average"
+
+
+def shown_bps(rate_bps: int) -> int:
+    """Return a rate that a plan claims, within what is shown."""
+    return min(max(rate_bps, 0), RATE_HIGHEST_BPS)
+
+
+def leaving_site(judged: Judged, site: str) -> list[Stream | Demand]:
+    """Return what is sent inside a site and received outside it."""
+    inside = {node.name for node in judged.topology.nodes if node.site == site}
+    streams = ((one, one.talker, one.listener) for one in judged.profile.every_stream)
+    demands = ((one, one.source, one.target) for one in judged.profile.demands)
+    ends: Iterable[tuple[Stream | Demand, str, str]] = (*streams, *demands)
+    return [one for one, start, end in ends if start in inside and end not in inside]
+
+
+def _lost_on_ways_bps(judged: Judged, members: Iterable[Stream | Demand]) -> Fraction:
     """Return how much of what is placed of some streams and demands links lose at least.
 
     A stream with several listeners counts once, by the leg that loses most.

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from qnet.check.judged import (
+    EGRESS_ARRIVES_PPB,
     Judged,
     can_lose,
-    lost_on_ways_bps,
+    leaving_site,
     needs_proof,
+    shown_bps,
     why_demand_lost,
+    why_egress_lost,
     why_impossible,
     why_lost,
 )
@@ -32,16 +35,6 @@ from qnet.units import PPB, PS_PER_S, show_rate, show_share, show_time
 FINDINGS_LISTED = 50
 
 REASONS_LISTED = 3
-
-RATE_HIGHEST_BPS = 10**18
-"""Rates that a plan claims are shown up to here; the proof has a finding on any above."""
-
-EGRESS_SEEN_PPB = 995 * 10**6
-"""Share of the placed egress that must arrive.
-
-Less of it in a run is the network's doing only where so much was lost: talkers whose arrivals are
-random, or few, send less than their mean in a short time, and the last frames are under way.
-"""
 
 _Member = TypeVar("_Member", Stream, Demand)
 
@@ -352,7 +345,7 @@ def _demand_loss_row(judged: Judged, service: str, members: Iterable[Demand]) ->
 
 def _placed_row(service: str, members: Sequence[Demand], plans: Mapping[str, DemandPlan]) -> Row:
     placed_bps = {
-        one.name: _shown_bps(plans[one.name].placed_bps) if one.name in plans else 0
+        one.name: shown_bps(plans[one.name].placed_bps) if one.name in plans else 0
         for one in members
     }
     short = [one for one in members if placed_bps[one.name] < one.rate_bps]
@@ -383,20 +376,21 @@ def _shortfall(demand: Demand, placed_bps: int, entry: DemandPlan | None) -> str
 
 def _egress_row(judged: Judged, plan: Plan, required: Egress) -> Row:
     entry = next((one for one in plan.egress if one.site == required.site), None)
-    placed_bps = _shown_bps(entry.placed_bps) if entry else None
-    leaving = _leaving(judged.topology, judged.profile, required.site)
+    placed_bps = shown_bps(entry.placed_bps) if entry else None
+    leaving = leaving_site(judged, required.site)
     run = judged.seen.runs.get("simulated")
     seen_bps, is_lossy = _delivered(leaving, run) if run else (None, False)
     reasons = [] if entry else ["not in the plan"]
     if placed_bps is not None and placed_bps < required.rate_bps:
         reasons.append(f"{show_rate(required.rate_bps - placed_bps)} short of the requirement")
     if placed_bps is not None:
-        lost_bps = min(int(lost_on_ways_bps(judged, leaving)), placed_bps)
-        if lost_bps * PPB > placed_bps * (PPB - EGRESS_SEEN_PPB):
-            reasons.append(f"links of its ways take {show_rate(lost_bps)} on average")
-        if seen_bps is not None and is_lossy and seen_bps * PPB < placed_bps * EGRESS_SEEN_PPB:
-            reasons.append(f"simulated {show_rate(placed_bps - seen_bps)} less than placed")
-    bound = [f"at most {show_rate(_shown_bps(entry.bound_bps))} by the LP bound"] if entry else []
+        why = why_egress_lost(judged, required, placed_bps)
+        reasons += [] if why is None else [why]
+        due_bps = min(placed_bps, required.rate_bps)
+        if seen_bps is not None and is_lossy and seen_bps * PPB < due_bps * EGRESS_ARRIVES_PPB:
+            of = "placed" if due_bps == placed_bps else "required"
+            reasons.append(f"simulated {show_rate(due_bps - seen_bps)} less than {of}")
+    bound = [f"at most {show_rate(shown_bps(entry.bound_bps))} by the LP bound"] if entry else []
     return Row(
         subject=required.site,
         members=1,
@@ -411,19 +405,6 @@ def _egress_row(judged: Judged, plan: Plan, required: Egress) -> Row:
         worst=None,
         reason="; ".join([*reasons, *bound]),
     )
-
-
-def _shown_bps(rate_bps: int) -> int:
-    return min(max(rate_bps, 0), RATE_HIGHEST_BPS)
-
-
-def _leaving(topology: Topology, profile: Profile, site: str) -> list[Stream | Demand]:
-    """Return what is sent inside a site and received outside it."""
-    inside = {node.name for node in topology.nodes if node.site == site}
-    streams = ((one, one.talker, one.listener) for one in profile.every_stream)
-    demands = ((one, one.source, one.target) for one in profile.demands)
-    ends: Iterable[tuple[Stream | Demand, str, str]] = (*streams, *demands)
-    return [one for one, start, end in ends if start in inside and end not in inside]
 
 
 def _delivered(leaving: Iterable[Stream | Demand], run: Observation) -> tuple[int | None, bool]:
@@ -441,7 +422,7 @@ def _delivered(leaving: Iterable[Stream | Demand], run: Observation) -> tuple[in
     accounts = least.values()
     lost = sum(one.lost for one in accounts)
     ended = lost + sum(one.received for one in accounts)
-    is_lossy = lost * PPB > ended * (PPB - EGRESS_SEEN_PPB)
+    is_lossy = lost * PPB > ended * (PPB - EGRESS_ARRIVES_PPB)
     steady_ps = run.duration_ps - run.steady_from_ps
     if steady_ps <= 0:
         return None, is_lossy

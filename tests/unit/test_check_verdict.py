@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from qnet.check.excluded import excluded_by_plan
 from qnet.check.plan import prove
 from qnet.check.promises import Case, Seen
 from qnet.check.verdict import FINDINGS_LISTED, judge
@@ -11,7 +12,7 @@ from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.proof import Finding, Proof
 from qnet.model.topology import Topology
-from qnet.model.traffic import Profile
+from qnet.model.traffic import Egress, Profile
 from qnet.model.verdict import Row, Verdict
 
 TOPOLOGY = Topology.model_validate(
@@ -476,6 +477,27 @@ def test_egress_that_links_take_fails_whatever_is_seen(loss: str, outcome: str) 
         outcome,
         outcome == "fail",
     )
+    said = [one for one in excluded_by_plan(lossy, profile(), the_plan) if "egress" in one]
+    assert bool(said) == (outcome == "fail")
+    assert all(one.startswith("west: egress: links of its ways take 15.") for one in said)
+
+
+def test_an_egress_that_is_placed_with_room_may_lose_it() -> None:
+    """Of 3 Gb/s a tenth is lost on average, and 2.7 Gb/s arrive."""
+    link = {"between": ["a", "b"], "rate": "10Gbps", "delay": "1ms", "loss": "10%"}
+    onward = {"between": ["b", "c"], "rate": "10Gbps", "delay": "5us"}
+    nodes = [{"name": "a", "site": "west"}, {"name": "b"}, {"name": "c", "site": "east"}]
+    lossy = Topology.model_validate({"title": "t", "nodes": nodes, "links": [link, onward]})
+    data = plan_data()
+    for rate, expected in (("2Gbps", "pass"), ("2700Mbps", "pass"), ("2715Mbps", "fail")):
+        egress = (Egress.model_validate({"site": "west", "rate": rate}),)
+        wanted = profile().replace(egress=egress)
+        data["egress"][0]["required_bps"] = egress[0].rate_bps
+        the_plan = Plan.model_validate(data)
+        verdict = judge(lossy, wanted, the_plan, prove(lossy, wanted, the_plan), [])
+        assert row(verdict, "west", "egress").outcome == expected
+        said = [one for one in excluded_by_plan(lossy, wanted, the_plan) if "egress" in one]
+        assert bool(said) == (expected == "fail")
 
 
 def test_a_run_that_ends_before_it_is_steady_says_nothing_of_egress() -> None:
