@@ -34,7 +34,7 @@ from qnet.model.verdict import Outcome
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
-    from qnet.emulate.testbed.testbed import Judgement
+    from qnet.emulate.testbed.reach import Judgement
 
 
 def _target(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
@@ -330,7 +330,8 @@ def _reach(
     """Judge reach; `given` are options by name, those that were not given as None."""
     from qnet.emulate.switches.ovs import unwinding
     from qnet.emulate.switches.switch_set import SETTLE_S
-    from qnet.emulate.testbed.testbed import FAILOVER_S, PAIRS, PATIENCE_S, Testbed, judge_reach
+    from qnet.emulate.testbed.reach import PAIRS, judge_reach
+    from qnet.emulate.testbed.testbed import FAILOVER_S, PATIENCE_S, Testbed
     from qnet.report.text import OUTCOME_WORD
 
     settle_s, patience_s, failover_s = (given[one] for one in ("settle", "patience", "failover"))

@@ -20,7 +20,8 @@ from qnet.emulate.process.controller import Controller
 from qnet.emulate.process.controller import missing as missing_controller
 from qnet.emulate.process.relay import Relay
 from qnet.emulate.rules.plan_rules import rules_of
-from qnet.emulate.testbed.testbed import Testbed, judge_reach
+from qnet.emulate.testbed.reach import judge_reach
+from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers import mininet, probe
 from qnet.errors import EnvironmentMissing
 from qnet.model.read import load, read_topology

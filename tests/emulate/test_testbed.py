@@ -14,7 +14,8 @@ from qnet.emulate.openflow.nouns import to_text
 from qnet.emulate.process.controller import Controller
 from qnet.emulate.process.controller import missing as missing_controller
 from qnet.emulate.switches.ovs import missing as missing_switch
-from qnet.emulate.testbed.testbed import CutUndone, Testbed, judge_reach
+from qnet.emulate.testbed.reach import judge_reach
+from qnet.emulate.testbed.testbed import CutUndone, Testbed
 from qnet.emulate.tiers.probe import missing as missing_namespaces
 from qnet.errors import EnvironmentMissing
 from qnet.model.read import read_topology

@@ -10,8 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import permutations
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qnet.emulate.frames import packets
 from qnet.emulate.frames.trips import Delivery, Follower, Outage, Trip
@@ -42,12 +41,6 @@ LATE_MOST_S = 10.0
 VAIN_WAITS = 3
 """After so many waits for late frames in a row that brought none, there are no more."""
 
-LATE_AGAIN = 2
-"""So often a pair is tried again whose frames come, but late: that is no matter of settling."""
-
-AGAIN_S = 1.0
-"""Pause before a pair of hosts is tried again."""
-
 FAILOVER_S = 10.0
 """Longest wait for a way round a cut link, unless told otherwise."""
 
@@ -56,9 +49,6 @@ RUN_S = 30.0
 
 RECONNECT_S = 2.0
 """A controller that has hung up has this long to be there again."""
-
-PAIRS = 50
-"""Pairs of hosts tried, unless another number is asked for."""
 
 
 class NotThere(QnetError):
@@ -557,237 +547,7 @@ def _not_found(host: str, target: str, request: Trip) -> str:
     return f"its ARP request came to {to_whom} and was not answered"
 
 
-class Fault(NamedTuple):
-    """One finding: between whom, at which switches, of how many frames, and in a sentence."""
-
-    kind: Literal["address", "lost", "late", "copies", "others", "loop", "failover"]
-    source: str
-    target: str
-    switches: tuple[str, ...]
-    """Where it was seen, or the way of the last frame that came."""
-    frames: int
-    """Frames that it happened to, or that were sent when it did."""
-    message: str
-
-    def told(self) -> dict[str, object]:
-        """Return it under the names that the answer in JSON has."""
-        values = self._asdict()
-        ends = {"from": values.pop("source"), "to": values.pop("target")}
-        return {"kind": values.pop("kind"), **ends, **values}
-
-
-class Judgement(NamedTuple):
-    """What was found of a controller on a topology; good when there are no findings."""
-
-    pairs: int
-    frames: int
-    lost: int
-    findings: tuple[str, ...]
-    failover_s: float | None
-    """Wall clock; None where it was not tried, or nothing came."""
-    rules: int
-    late: int = 0
-    """Frames that came, but were kept at a switch for longer than the patience."""
-    failover_within_s: float | None = None
-    """How far apart the frames were by which the failover was timed."""
-    at_first: tuple[str, ...] = ()
-    """Findings of pairs that were right when they were tried again."""
-    tried_again: int = 0
-    """Pairs for which something was wrong and that were tried again."""
-    unknown: tuple[str, ...] = ()
-    """What this testbed could not find out, and why."""
-    waited_s: float = 0.0
-    """From the connection of the last switch to the last time that a pair was tried anew."""
-    faults: tuple[Fault, ...] = ()
-    """The findings, with what each is about."""
-    tried: tuple[tuple[str, str], ...] = ()
-    """The pairs."""
-    control: tuple[str, ...] = ()
-    """What the switches say of the controller: messages refused, connections that were lost."""
-
-
-def judge_reach(
-    testbed: Testbed,
-    *,
-    most_pairs: int = PAIRS,
-    failover: bool = True,
-    failover_s: float = FAILOVER_S,
-    settle_s: float = SETTLE_S,
-) -> Judgement:
-    """Judge plain forwarding: every pair reached once, nobody else, no loops, a way round a cut.
-
-    A pair for which something is wrong is tried again until switches have been connected for
-    `settle_s`, since controllers take their time; 0 judges at once. For a way round a cut link,
-    frames are sent for `failover_s`.
-    """
-    pairs = list(permutations(testbed.hosts, 2))
-    pairs = pairs[:: -(-len(pairs) // most_pairs)]
-    judge = _Judge(testbed, testbed.connected_at + settle_s)
-    judge.look(pairs)
-    outage = judge.try_failover(failover_s) if failover else None
-    rules = sum(
-        len(switch.rules) + len(switch.unread) for switch in map(testbed.tables, testbed.switches)
-    )
-    found = judge.found.values()
-    return Judgement(
-        len(pairs),
-        sum(one.sent for one in found),
-        sum(one.lost for one in found),
-        tuple(one.message for one in judge.findings()),
-        None if outage is None else outage.seconds,
-        rules,
-        sum(one.late for one in found),
-        None if outage is None else outage.resolution_s,
-        tuple(judge.at_first),
-        judge.tried_again,
-        tuple(judge.unknown),
-        judge.looked_at - testbed.connected_at,
-        tuple(judge.findings()),
-        tuple(pairs),
-        testbed.control(),
-    )
-
-
-class _Judge:
-    """What is known of each pair of hosts, and which were tried again."""
-
-    def __init__(self, testbed: Testbed, until: float) -> None:
-        self.testbed, self.until = testbed, until
-        self.found: dict[tuple[str, str], Ping] = {}
-        self.looked_at = time.monotonic()
-        self.at_first: dict[str, None] = {}
-        self.tried_again = 0
-        self._no_way: Fault | None = None
-        self.unknown: list[str] = []
-
-    def look(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Try all pairs, those for which something is wrong again.
-
-        Where the first frames fail and later ones do not, the controller has learnt from them: to
-        try again would hide it. Only if that is so for one pair, which had not found its listener
-        by the listener's own answer, it may have become ready in between.
-        """
-        learnt = []
-        for pair in pairs:
-            found = self.found[pair] = self.testbed.ping(*pair)
-            if not any(_faults(*pair, found)):
-                continue
-            if found.lost and found.good[-1]:
-                learnt.append(pair)
-            else:
-                self._try_again(pair)
-        if len(learnt) == 1 and not self.found[learnt[0]].answered:
-            self._try_again(learnt[0])
-
-    def findings(self) -> Iterator[Fault]:
-        """Give everything that is wrong."""
-        for pair, found in self.found.items():
-            yield from _faults(*pair, found)
-        if self._no_way:
-            yield self._no_way
-
-    def _try_again(self, pair: tuple[str, str]) -> None:
-        """Send frames until the pair is right or the time is over; then judge it anew."""
-        first = [one.message for one in _faults(*pair, self.found[pair])]
-        late = 0
-        self.tried_again += time.monotonic() < self.until
-        while time.monotonic() < self.until and late < LATE_AGAIN:
-            self.testbed.wait(min(AGAIN_S, self.until - time.monotonic()))
-            self.looked_at = time.monotonic()
-            found = self.testbed.ping(*pair, count=1)
-            if not any(_faults(*pair, found)):
-                found = self.testbed.ping(*pair)
-            self.found[pair] = found
-            if not any(_faults(*pair, found)):
-                self.at_first |= dict.fromkeys(first)
-                return
-            late += found.late == found.sent
-        if self.found[pair].sent == 1:
-            self.found[pair] = self.testbed.ping(*pair)
-
-    def try_failover(self, most_s: float) -> Outage | None:
-        """Cut the first link of the longest way that has another one beside it, and time it.
-
-        Where nothing comes, and the controller may not have settled, it is done once more.
-        """
-        paths = sorted((one.path for one in self.found.values()), key=len, reverse=True)
-        path = next((one for one in paths if _has_way_round(self.testbed, one)), None)
-        if path is None:
-            return None
-        try:
-            return self._fail_over(path, most_s)
-        except CutUndone as error:
-            self.unknown.append(f"no failover was seen: {error}")
-            return None
-
-    def _fail_over(self, path: Sequence[str], most_s: float) -> Outage | None:
-        outage = self.testbed.failover_on(path, most_s)
-        if outage is None and time.monotonic() < self.until:
-            self.testbed.wait(self.until - time.monotonic())
-            self.looked_at = time.monotonic()
-            again = self.testbed.ping(path[0], path[-1]).path
-            if _has_way_round(self.testbed, again):
-                path, outage = again, self.testbed.failover_on(again, most_s)
-        if outage is None:
-            near, far = self.testbed.wiring.first_link(path) or ("", "")
-            words = (
-                f"{path[0]} to {path[-1]}: nothing came for {most_s:g} s when {near} to {far} "
-                "was cut, though there is a way round (--failover)"
-            )
-            self._no_way = Fault("failover", path[0], path[-1], tuple(path), 0, words)
-        return outage
-
-
-def _faults(host: str, target: str, found: Ping) -> Iterator[Fault]:
-    way = f"{host} to {target}"
-    missing = found.lost
-    if found.not_found:
-        words = f"{host} cannot find {target}: {found.not_found}"
-        yield Fault("address", host, target, (), missing, words)
-    elif found.lost:
-        which = ", the first" if found.good[-1] else ""
-        words = f"{way}: {found.lost} of {found.sent} frames lost{which}"
-        yield Fault("lost", host, target, found.path, missing, words)
-    if found.late:
-        words = (
-            f"{way}: {found.late} of {found.sent} frames came after {found.slowest_s:.2f} s at one "
-            f"switch, later than the {found.patience_s:g} s given (--patience)"
-        )
-        yield Fault("late", host, target, found.path, found.late, words)
-    if found.copies:
-        words = f"{way}: {found.copies} copies too many"
-        yield Fault("copies", host, target, found.path, found.copies, words)
-    if found.others:
-        words = f"{way}: {', '.join(found.others)} got its frames too"
-        yield Fault("others", host, target, found.others, found.sent, words)
-    if found.looped:
-        where = ", ".join(found.looped)
-        words = f"{way}: a loop: a frame passed the same port of {where} twice"
-        yield Fault("loop", host, target, found.looped, found.sent, words)
-
-
 def _check_names(kind: str, there: Sequence[str], *names: str) -> None:
     for name in names:
         if name not in there:
             raise NotThere(f"no {kind} '{name}'; there are {', '.join(there)}")
-
-
-def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
-    """Tell whether two switches of a path are joined without the first link between two."""
-    first = testbed.wiring.first_link(path)
-    if first is None:
-        return False
-    hosts = testbed.wiring.plain_hosts
-    links = {frozenset((port.source, port.target)) for port in testbed.topology.ports}
-    if frozenset(first) not in links:
-        return False  # a controller has sent it out of another switch than it came to
-    links = {one for one in links if hosts.isdisjoint(one)} - {frozenset(first)}
-    last = next(node for node in reversed(path) if node not in hosts)
-    reached, waiting = {first[0]}, [first[0]]
-    while waiting:
-        node = waiting.pop()
-        for link in links:
-            if node in link and (far := next(iter(link - {node}))) not in reached:
-                reached.add(far)
-                waiting.append(far)
-    return last in reached
