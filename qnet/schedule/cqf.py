@@ -19,13 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.graph.routes import Route, Routes
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.capacity import cycle_capacity, hypercycle, need_bytes
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.reserve import placing_order
-from qnet.schedule.routes import Route, Routes
 from qnet.units import PS_PER_S, ceil_div, last_bit_ps, serialisation_ps, show_time
 
 CQF_BUFFERS = 2

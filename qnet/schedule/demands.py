@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from qnet.graph.flows import Pair, RouteRate, place_flows
+from qnet.graph.routes import Graph, Route
 from qnet.model.plan import DemandPart, DemandPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile
-from qnet.schedule.flows import Pair, RouteRate, place_flows
 from qnet.schedule.guards import OpenWays, frame_of
 from qnet.schedule.microflows import Rooms, parts_of
-from qnet.schedule.routes import Graph, Route
 from qnet.units import ceil_div, show_rate
 
 PART_LEAST_BPS = 10**6

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from qnet.graph.routes import Routes
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Profile, Stream
-from qnet.schedule.routes import Routes
 
 
 class Frame(NamedTuple):

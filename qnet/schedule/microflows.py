@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.graph.flows import RouteRate
+from qnet.graph.routes import Edge
 from qnet.model.plan import DemandPart, HashedPlan
 from qnet.model.topology import Port
 from qnet.model.traffic import Demand
-from qnet.schedule.flows import RouteRate
-from qnet.schedule.routes import Edge
 from qnet.units import ceil_div
 
 Words = NDArray[np.uint64]

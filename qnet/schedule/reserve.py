@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
+from qnet.graph.bounds import SERVED_ERROR, Class, Load, Most, most_streams
+from qnet.graph.routes import ROUTE_COUNT, Edge, Routes
 from qnet.model.plan import ChangesPlan, Plan, ReservedPlan, SearchPlan, Stopped, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.bounds import SERVED_ERROR, Class, Load, Most, most_streams
 from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes
 from qnet.schedule.cycles import exact
 from qnet.schedule.cycles.kernels import (
@@ -42,7 +43,6 @@ from qnet.schedule.cycles.ways import Hop, Way
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED, remove_rows
 from qnet.schedule.repair.search import Field, Search, improve, priced
-from qnet.schedule.routes import ROUTE_COUNT, Edge, Routes
 from qnet.schedule.timing import cycle_shift
 from qnet.units import PS_PER_S, ceil_div, show_rate, show_time
 

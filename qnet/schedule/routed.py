@@ -12,12 +12,12 @@ from fractions import Fraction
 from itertools import count
 from typing import NamedTuple
 
+from qnet.graph.routes import Branches, Edge, Routes
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
 from qnet.schedule.capacity import mean_rate_bps
 from qnet.schedule.guards import OpenWays, frame_of
-from qnet.schedule.routes import Branches, Edge, Routes
 from qnet.units import PPB, last_bit_ps
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from qnet import __version__
 from qnet.errors import Infeasible
+from qnet.graph.flows import Pair, most_placed_bps
+from qnet.graph.routes import Graph, Routes
 from qnet.model.plan import (
     ChangesPlan,
     DemandPlan,
@@ -20,13 +22,11 @@ from qnet.model.traffic import Egress, Profile, Stream
 from qnet.schedule.capacity import cycle_capacity, mean_rate_bps
 from qnet.schedule.cqf import CQF_BUFFERS, cqf_capacity, reserve_cqf
 from qnet.schedule.demands import place_demands
-from qnet.schedule.flows import Pair, most_placed_bps
 from qnet.schedule.guards import Frame, Guards, OpenWays, frame_of, guards_anywhere, guards_of
 from qnet.schedule.qbv.network import Gated, schedule_gated
 from qnet.schedule.repair.search import Search
 from qnet.schedule.reserve import reserve
 from qnet.schedule.routed import route_streams
-from qnet.schedule.routes import Graph, Routes
 from qnet.schedule.windows import given_gates
 
 Progress = Callable[[str, int, int], None]

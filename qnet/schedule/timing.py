@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from qnet.graph.routes import Edge, Route
 from qnet.model.topology import Port, Topology
-from qnet.schedule.routes import Edge, Route
 from qnet.units import ceil_div, last_bit_ps
 
 

@@ -16,15 +16,15 @@ from typing import Any
 import networkx
 import numpy as np
 import pytest
+from qnet.graph.paths.search import make_net
 
 from qnet.check.plan import prove
+from qnet.graph.paths import shortest_paths
 from qnet.model.plan import Plan
 from qnet.model.read import read_topology
 from qnet.schedule import schedule
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import Requests, Scheduler, audit
-from qnet.schedule.paths import shortest_paths
-from qnet.schedule.paths.search import make_net
 from qnet.schedule.repair.search import Search
 from tests.bench.fronts.csqf import CycleProblem, most_streams
 from tests.bench.fronts.csqf.plan import State, fill, prepare, ruin_and_recreate

@@ -7,11 +7,11 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.emulate.rules.wiring import Wiring
+from qnet.graph.routes import Routes
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
-from qnet.schedule.routes import Routes
 from tests.random_sets import Dice
 
 

@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
+from qnet.graph.trees import Arc, grow, merge
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
-from qnet.schedule.trees import Arc, grow, merge
 from tests.slow_trees import tree_faults
 
 NODES = ("talker", "left", "right", "one", "two", "three")

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.graph.routes import Edge, Route, Routes
 from qnet.model.topology import Topology
 from qnet.schedule.cycles.kernels import Pairs, Ways
 from qnet.schedule.kernels import Int64s
-from qnet.schedule.routes import Edge, Route, Routes
 from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
 
 FAILURES_KEPT = 8

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from qnet.errors import Infeasible
+from qnet.graph.routes import Route, Routes
 from qnet.model.gates import (
     HELD,
     GateList,
@@ -32,7 +33,6 @@ from qnet.schedule.qbv.bounds import Times, latency_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.routes import Router
 from qnet.schedule.qbv.solve import schedule_gates
-from qnet.schedule.routes import Route, Routes
 from qnet.units import (
     PS_PER_NS,
     PS_PER_S,

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from qnet.graph.paths.kernels import Heap, Net, pop, push
 
 from qnet.kernel import kernel
 from qnet.schedule.kernels import UNSEEN, Int64s
-from qnet.schedule.paths.kernels import Heap, Net, pop, push
 
 Int16Cube = NDArray[np.int16]
 Int64Table = NDArray[np.int64]

@@ -6,13 +6,13 @@ from math import lcm
 from typing import NamedTuple
 
 import numpy as np
+from qnet.graph.paths.kernels import Heap
+from qnet.graph.paths.search import make_net
 
 from qnet.errors import Infeasible
-from qnet.schedule.flows import most_placed_bps
+from qnet.graph.flows import most_placed_bps
+from qnet.graph.routes import Edge, Graph
 from qnet.schedule.kernels import Int64s
-from qnet.schedule.paths.kernels import Heap
-from qnet.schedule.paths.search import make_net
-from qnet.schedule.routes import Edge, Graph
 from tests.bench.fronts.slots.kernels import (
     Frames,
     Ground,

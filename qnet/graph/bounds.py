@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import highspy
 import numpy as np
+
+from qnet.graph.lp import Entries, Program
 
 SERVED_ERROR = 1e-6
 """More than the solver is ever wrong by."""
@@ -85,21 +86,9 @@ def most_streams(load: Load, *, by_weight: bool = False) -> Most:
         float(load.counts[one]) if (one.source, one.target) in row_of else 0.0 for one in classes
     ]
     worth = [one.weight / largest if by_weight else 1.0 for one in classes]
-    lp = highspy.HighsLp()
-    lp.num_col_ = flows + len(classes)
-    lp.num_row_ = len(row_of) + links
-    lp.col_cost_ = np.concatenate([np.zeros(flows), -np.array(worth)])
-    lp.col_lower_ = np.zeros(lp.num_col_)
-    lp.col_upper_ = np.concatenate([np.full(flows, highspy.kHighsInf), upper])
-    lp.row_lower_ = np.concatenate([np.zeros(len(row_of)), np.full(links, -highspy.kHighsInf)])
-    lp.row_upper_ = np.concatenate(
-        [np.zeros(len(row_of)), np.array([size / largest for size in load.capacity])]
-    )
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.start_ = np.array(start, dtype=np.int32)
-    lp.a_matrix_.index_ = np.array(index, dtype=np.int32)
-    lp.a_matrix_.value_ = np.array(value)
-    values, duals = _solve(lp)
+    room = [size / largest for size in load.capacity]
+    matrix = Entries(start, index, value)
+    values, duals = Program(flows, worth, upper, len(row_of), room, matrix).solve()
     served = values[flows:]
     total = float(served.dot(worth)) * (largest if by_weight else 1)
     whole = {one: int(amount + SERVED_ERROR) for one, amount in zip(classes, served, strict=True)}
@@ -111,22 +100,3 @@ def _prices(duals: Any) -> list[int]:
     dearest = max(float(worth.max(initial=0.0)), SERVED_ERROR)
     prices: list[int] = (np.round(worth / dearest * PRICE_MOST) + PRICE_LEAST).astype(int).tolist()
     return prices
-
-
-def _solve(lp: Any) -> Any:
-    """Solve so that the same program gives the same answer everywhere."""
-    solver = highspy.Highs()
-    for option, setting in (
-        ("output_flag", False),
-        ("threads", 1),
-        ("parallel", "off"),
-        ("solver", "simplex"),
-        ("random_seed", 0),
-    ):
-        solver.setOptionValue(option, setting)
-    solver.passModel(lp)
-    solver.run()
-    status = solver.getModelStatus()
-    assert status == highspy.HighsModelStatus.kOptimal, f"a flow of zero is feasible: {status}"
-    solution = solver.getSolution()
-    return np.maximum(np.array(solution.col_value), 0.0), np.array(solution.row_dual)

@@ -13,13 +13,10 @@ that keep every capacity exactly.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import highspy
-import numpy as np
-from numpy.typing import NDArray
-
-from qnet.schedule.routes import Edge, Graph, Route
+from qnet.graph.lp import Entries, Program
+from qnet.graph.routes import Edge, Graph, Route
 
 Pair = tuple[str, str]
 
@@ -52,8 +49,8 @@ def most_placed_bps(graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pa
     """
     if not wants:
         return 0
-    solver, columns = _program(graph, capacity_bps, wants)
-    served = _solve(solver)[len(columns.flows) :]
+    program, columns = _program(graph, capacity_bps, wants)
+    served = program.solve().values[len(columns.flows) :]
     return min(_to_bps(float(served.sum())), sum(wants.values()))
 
 
@@ -100,10 +97,10 @@ def _best_routes(
     """Solve for the most served over the shortest routes, and take the flows apart."""
     if not wants:
         return []
-    solver, columns = _program(graph, capacity_bps, wants)
-    values = _solve(solver)
-    _shorten(solver, columns, float(values[len(columns.flows) :].sum()))
-    values = _solve(solver)
+    program, columns = _program(graph, capacity_bps, wants)
+    values = program.solve().values
+    _shorten(program, columns, float(values[len(columns.flows) :].sum()))
+    values = program.solve().values
     flow: dict[str, dict[int, float]] = {}
     for (source, edge), amount in zip(columns.flows, values, strict=False):
         flow.setdefault(source, {})[edge.number] = float(amount)
@@ -138,7 +135,7 @@ def _to_bps(units: float) -> int:
 
 def _program(
     graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pair, int]
-) -> tuple[Any, _Columns]:
+) -> tuple[Program, _Columns]:
     """State the program: what enters a node leaves it or is served there; edges have capacities."""
     pairs = sorted(wants)
     sources = sorted({source for source, _ in pairs})
@@ -166,63 +163,20 @@ def _program(
             index.append(row_of[pair])
             value.append(-1.0)
         start.append(len(index))
-    lp = highspy.HighsLp()
-    lp.num_col_ = len(columns.flows) + len(pairs)
-    lp.num_row_ = len(row_of) + len(edges)
-    lp.col_cost_ = np.concatenate([np.zeros(len(columns.flows)), -np.ones(len(pairs))])
-    lp.col_lower_ = np.zeros(lp.num_col_)
     # A pair with an unconnected end has no row to serve it from.
     most = [
         wants[pair] / BPS_PER_UNIT if end in row_of else 0.0
         for pair, end in zip(pairs, served, strict=True)
     ]
-    lp.col_upper_ = np.concatenate([np.full(len(columns.flows), highspy.kHighsInf), most])
     room = [capacity_bps[edge.number] / BPS_PER_UNIT for edge in edges]
-    lp.row_lower_ = np.concatenate([np.zeros(len(row_of)), np.full(len(edges), -highspy.kHighsInf)])
-    lp.row_upper_ = np.concatenate([np.zeros(len(row_of)), room])
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.start_ = np.array(start, dtype=np.int32)
-    lp.a_matrix_.index_ = np.array(index, dtype=np.int32)
-    lp.a_matrix_.value_ = np.array(value)
-    return _solver(lp), columns
+    matrix = Entries(start, index, value)
+    worth = [1.0] * len(pairs)
+    return Program(len(columns.flows), worth, most, len(row_of), room, matrix), columns
 
 
-def _solver(lp: Any) -> Any:
-    """Set the solver up so that the same program gives the same answer everywhere."""
-    solver = highspy.Highs()
-    for option, setting in (
-        ("output_flag", False),
-        ("threads", 1),
-        ("parallel", "off"),
-        ("solver", "simplex"),
-        ("random_seed", 0),
-    ):
-        solver.setOptionValue(option, setting)
-    solver.passModel(lp)
-    return solver
-
-
-def _solve(solver: Any) -> NDArray[np.float64]:
-    solver.run()
-    status = solver.getModelStatus()
-    assert status == highspy.HighsModelStatus.kOptimal, f"a flow of zero is feasible: {status}"
-    values: NDArray[np.float64] = np.maximum(np.array(solver.getSolution().col_value), 0.0)
-    return values
-
-
-def _shorten(solver: Any, columns: _Columns, served: float) -> None:
+def _shorten(program: Program, columns: _Columns, served: float) -> None:
     """Change the goal to the least sum of flow times delay, while as much is served."""
-    count = len(columns.flows) + len(columns.pairs)
     longest = max((edge.delay_ps for _, edge in columns.flows), default=1)
     # The constant keeps routes from wandering over edges that cost next to nothing.
-    costs = np.array([edge.delay_ps / longest + 1e-3 for _, edge in columns.flows])
-    costs = np.concatenate([costs, np.zeros(len(columns.pairs))])
-    solver.changeColsCost(count, np.arange(count, dtype=np.int32), costs)
-    first = len(columns.flows)
-    solver.addRow(
-        served * (1 - SLACK),
-        highspy.kHighsInf,
-        len(columns.pairs),
-        np.arange(first, count, dtype=np.int32),
-        np.ones(len(columns.pairs)),
-    )
+    costs = [edge.delay_ps / longest + 1e-3 for _, edge in columns.flows]
+    program.cheapen(costs, served * (1 - SLACK))

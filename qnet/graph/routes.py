@@ -11,10 +11,10 @@ import heapq
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from qnet.graph.pairs import two_node_disjoint_chains
+from qnet.graph.paths.search import make_net, shortest_paths
+from qnet.graph.trees import Arc, grow
 from qnet.model.topology import Port, Topology
-from qnet.schedule.pairs import two_node_disjoint_chains
-from qnet.schedule.paths.search import make_net, shortest_paths
-from qnet.schedule.trees import Arc, grow
 from qnet.units import serialisation_ps
 
 ROUTE_COUNT = 8

@@ -4,9 +4,9 @@ import networkx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qnet.graph.pairs import two_node_disjoint_chains
+from qnet.graph.routes import Graph, Routes, disjoint, make_edges
 from qnet.model.topology import Link, Node, Topology
-from qnet.schedule.pairs import two_node_disjoint_chains
-from qnet.schedule.routes import Graph, Routes, disjoint, make_edges
 
 
 def network(*links: Link) -> Topology:

@@ -1,5 +1,5 @@
 """Shortest simple paths of a directed graph, by cost, then edges, then edge numbers."""
 
-from qnet.schedule.paths.search import PathTable, shortest_paths
+from qnet.graph.paths.search import PathTable, shortest_paths
 
 __all__ = ["PathTable", "shortest_paths"]

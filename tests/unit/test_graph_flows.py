@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qnet.graph.flows import most_placed_bps, place_flows
+from qnet.graph.routes import Graph, make_edges
 from qnet.model.topology import Link, Node, Topology
 from qnet.schedule.demands import water_fill
-from qnet.schedule.flows import most_placed_bps, place_flows
-from qnet.schedule.routes import Graph, make_edges
 
 GBPS = 10**9
 

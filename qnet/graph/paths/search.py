@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qnet.errors import Infeasible
-from qnet.schedule.paths.kernels import (
+from qnet.graph.paths.kernels import (
     FAR,
     Heap,
     Int64s,

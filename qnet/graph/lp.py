@@ -1,0 +1,97 @@
+"""Linear programs of flows, solved by HiGHS: the same program gives the same answer everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Entries(NamedTuple):
+    """The matrix by columns: those of column c are `start[c]` to `start[c + 1]` of the others."""
+
+    start: list[int]
+    row: list[int]
+    value: list[float]
+
+
+class Answer(NamedTuple):
+    """What the variables are, none below zero, and what one more of each row is worth."""
+
+    values: Floats
+    duals: Floats
+
+
+class Program:
+    """Maximises what is served, for the first rows in balance and the others within their room.
+
+    The first columns are flows without a limit of their own. Then follow what is served, as many as
+    `worth` and `most` have entries: what one of it is worth, and how much of it there is at most.
+    The first `balanced` rows are zero, the others at most what `room` says.
+    """
+
+    def __init__(
+        self,
+        flows: int,
+        worth: Sequence[float],
+        most: Sequence[float],
+        balanced: int,
+        room: Sequence[float],
+        entries: Entries,
+    ) -> None:
+        self.columns = flows + len(worth)
+        lp = highspy.HighsLp()
+        lp.num_col_ = self.columns
+        lp.num_row_ = balanced + len(room)
+        lp.col_cost_ = np.concatenate([np.zeros(flows), -np.array(worth)])
+        lp.col_lower_ = np.zeros(self.columns)
+        lp.col_upper_ = np.concatenate([np.full(flows, highspy.kHighsInf), most])
+        lp.row_lower_ = np.concatenate([np.zeros(balanced), np.full(len(room), -highspy.kHighsInf)])
+        lp.row_upper_ = np.concatenate([np.zeros(balanced), room])
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_ = np.array(entries.start, dtype=np.int32)
+        lp.a_matrix_.index_ = np.array(entries.row, dtype=np.int32)
+        lp.a_matrix_.value_ = np.array(entries.value)
+        self._flows = flows
+        self._solver = _solver(lp)
+
+    def solve(self) -> Answer:
+        """Return the answer; there is one, since a flow of zero is allowed."""
+        self._solver.run()
+        status = self._solver.getModelStatus()
+        assert status == highspy.HighsModelStatus.kOptimal, f"a flow of zero is feasible: {status}"
+        found = self._solver.getSolution()
+        values: Floats = np.maximum(np.array(found.col_value), 0.0)
+        return Answer(values, np.array(found.row_dual))
+
+    def cheapen(self, costs: Sequence[float], served: float) -> None:
+        """Change the goal to the least sum of flows times `costs`, while `served` is kept."""
+        count, flows = self.columns, self._flows
+        goal = np.concatenate([np.array(costs), np.zeros(count - flows)])
+        self._solver.changeColsCost(count, np.arange(count, dtype=np.int32), goal)
+        self._solver.addRow(
+            served,
+            highspy.kHighsInf,
+            count - flows,
+            np.arange(flows, count, dtype=np.int32),
+            np.ones(count - flows),
+        )
+
+
+def _solver(lp: Any) -> Any:
+    solver = highspy.Highs()
+    for option, setting in (
+        ("output_flag", False),
+        ("threads", 1),
+        ("parallel", "off"),
+        ("solver", "simplex"),
+        ("random_seed", 0),
+    ):
+        solver.setOptionValue(option, setting)
+    solver.passModel(lp)
+    return solver
