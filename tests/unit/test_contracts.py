@@ -79,6 +79,7 @@ OWN = {
     ("part", "load.py"),
     ("part", "queues.py"),
     ("sha256", "hashing.py"),
+    ("sha256", "hashing.py"),
 }
 """Names of the checker's own things that a noun's method has, too."""
 
