@@ -16,10 +16,10 @@ from typing import Any
 import networkx
 import numpy as np
 import pytest
-from qnet.graph.paths.search import make_net
 
 from qnet.check.plan import prove
 from qnet.graph.paths import shortest_paths
+from qnet.graph.paths.search import make_net
 from qnet.model.plan import Plan
 from qnet.model.read import read_topology
 from qnet.schedule import schedule

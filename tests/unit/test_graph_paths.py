@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qnet.graph.paths.search import make_net
 
 from qnet.errors import Infeasible
 from qnet.graph.paths import shortest_paths
+from qnet.graph.paths.search import make_net
 
 Edges = list[tuple[int, int, int]]
 

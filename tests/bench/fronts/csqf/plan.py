@@ -12,11 +12,11 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from qnet.graph.paths.search import make_net
 
 from qnet.errors import Infeasible
 from qnet.graph import bounds
 from qnet.graph.paths import shortest_paths
+from qnet.graph.paths.search import make_net
 from qnet.schedule.cycles.kernels import Book, Desk, Grid, Int64Table, Pairs, Ways, place_rows
 from qnet.schedule.cycles.room import empty_book, make_desk
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s

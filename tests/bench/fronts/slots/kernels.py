@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from qnet.graph.paths.kernels import Heap, Net, pop, push
 
+from qnet.graph.paths.kernels import Heap, Net, pop, push
 from qnet.kernel import kernel
 from qnet.schedule.kernels import UNSEEN, Int64s
 

@@ -6,11 +6,11 @@ from math import lcm
 from typing import NamedTuple
 
 import numpy as np
-from qnet.graph.paths.kernels import Heap
-from qnet.graph.paths.search import make_net
 
 from qnet.errors import Infeasible
 from qnet.graph.flows import most_placed_bps
+from qnet.graph.paths.kernels import Heap
+from qnet.graph.paths.search import make_net
 from qnet.graph.routes import Edge, Graph
 from qnet.schedule.kernels import Int64s
 from tests.bench.fronts.slots.kernels import (
