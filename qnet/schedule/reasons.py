@@ -50,7 +50,11 @@ class Reasons:
         self._capacity = capacity
         self._guards = guards
         self._kind = kind
-        self._damped_ps = damped_variation_ps(topology, kind.pair.listener) if kind.damper else None
+        self._noun = "route"
+        if kind.pair.others:
+            self._noun = "tree"
+        elif kind.pair.paths == 2:
+            self._noun = "pair of routes"
         self._timed: list[tuple[TimedRoute, ...]] = []
 
     def reason(self) -> str | None:
@@ -59,50 +63,59 @@ class Reasons:
         reason = ingress_reason(self._topology, pair.talker)
         if reason is not None:
             return reason
-        least_ps = self._routes.least_propagation_ps(pair.talker, pair.listener)
-        if least_ps is None:
-            return f"no route from {pair.talker} to {pair.listener}"
-        if most_ps is not None and least_ps > most_ps:
-            return f"propagation alone is {show_time(least_ps)} of {show_time(most_ps)}"
+        for listener in pair.listeners:
+            least_ps = self._routes.least_propagation_ps(pair.talker, listener)
+            if least_ps is None:
+                return f"no route from {pair.talker} to {listener}"
+            if most_ps is not None and least_ps > most_ps:
+                return f"propagation alone is {show_time(least_ps)} of {show_time(most_ps)}"
         self._timed = self._candidates()
         if not self._timed:
-            return self._routes.why_no_pair(pair.talker, pair.listener)
+            return self._routes.why_none(pair.talker, pair.listeners, pair.paths)
         return self._timing_reason() or self._wire_reason()
 
     def _candidates(self) -> list[tuple[TimedRoute, ...]]:
         pair = self._kind.pair
         found: list[tuple[TimedRoute, ...]] = []
         for rank in count():
-            together: tuple[Route, ...] | None
-            if pair.paths == 2:
-                together = self._routes.pair(pair.talker, pair.listener, rank)
-            else:
-                one = self._routes.candidate(pair.talker, pair.listener, rank)
-                together = None if one is None else (one,)
-            if together is None:
+            branches = self._routes.branches(pair.talker, pair.listeners, pair.paths, rank)
+            if branches is None:
                 break
-            found.append(tuple(time_route(self._topology, route) for route in together))
+            found.append(tuple(time_route(self._topology, route) for route in branches.routes))
         return found
+
+    def _damped_ps(self, route: TimedRoute) -> int:
+        """Return what a damper's clock adds to a path's latency."""
+        if not self._kind.damper:
+            return 0
+        return damped_variation_ps(self._topology, route.route.edges[-1].target)
 
     def _late_ps(self, timed: tuple[TimedRoute, ...]) -> int:
         """Return by how much a way is too slow, or at most 0."""
         if self._kind.latency_ps_most is None:
             return 0
-        latest_ps = max(route.latency_ps_max for route in timed)
-        return latest_ps + (self._damped_ps or 0) - self._kind.latency_ps_most
+        latest_ps = max(route.latency_ps_max + self._damped_ps(route) for route in timed)
+        return latest_ps - self._kind.latency_ps_most
+
+    def _together(self, timed: tuple[TimedRoute, ...]) -> list[tuple[TimedRoute, ...]]:
+        """Return the paths of a way by listener: what comes to one varies by all of its paths."""
+        return [(route,) for route in timed] if self._kind.pair.others else [timed]
 
     def _variation_ps(self, timed: tuple[TimedRoute, ...]) -> int:
         """Return the least variation that a way can have, over its last wires."""
-        if self._damped_ps is not None:
-            return self._damped_ps
-        low_ps = min(
-            max(
-                route.latency_ps_min(port, self._kind.frame_bytes)
-                for port in route.route.edges[-1].ports
+        if self._kind.damper:
+            return max(self._damped_ps(route) for route in timed)
+        varies_ps = []
+        for together in self._together(timed):
+            low_ps = min(
+                max(
+                    route.latency_ps_min(port, self._kind.frame_bytes)
+                    for port in route.route.edges[-1].ports
+                )
+                for route in together
             )
-            for route in timed
-        )
-        return max(route.latency_ps_max for route in timed) - low_ps
+            varies_ps.append(max(route.latency_ps_max for route in together) - low_ps)
+        return max(varies_ps)
 
     def _unsteady_ps(self, timed: tuple[TimedRoute, ...]) -> int:
         if self._kind.variation_ps_most is None:
@@ -111,12 +124,11 @@ class Reasons:
 
     def _timing_reason(self) -> str | None:
         kind = self._kind
-        noun = "pair of routes" if kind.pair.paths == 2 else "route"
         if min(self._late_ps(timed) for timed in self._timed) > 0:
             assert kind.latency_ps_most is not None
             least_ps = kind.latency_ps_most + min(self._late_ps(timed) for timed in self._timed)
             return (
-                f"the quickest {noun} takes at least {show_time(least_ps)} with its cycles, "
+                f"the quickest {self._noun} takes at least {show_time(least_ps)} with its cycles, "
                 f"of {show_time(kind.latency_ps_most)}"
             )
         in_time = [timed for timed in self._timed if self._late_ps(timed) <= 0]
@@ -124,7 +136,7 @@ class Reasons:
             assert kind.variation_ps_most is not None
             least_ps = min(self._variation_ps(timed) for timed in in_time)
             return (
-                f"the steadiest {noun} varies by {show_time(least_ps)}, "
+                f"the steadiest {self._noun} varies by {show_time(least_ps)}, "
                 f"of {show_time(kind.variation_ps_most)}"
             )
         return None
@@ -163,8 +175,9 @@ class Reasons:
                 continue
             bare = [
                 (route.route, hop)
-                for route in timed
-                for hop, wires in enumerate(self._wires(route, timed))
+                for together in self._together(timed)
+                for route in together
+                for hop, wires in enumerate(self._wires(route, together))
                 if not wires
             ]
             if not bare:

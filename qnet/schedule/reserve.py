@@ -15,7 +15,7 @@ the stream in any phase, over any choice of wires, with any waits it may make.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -73,12 +73,13 @@ def placing_order(profile: Profile, routes: Routes) -> list[Stream]:
     """
 
     def slack_ps(stream: Stream) -> int:
-        route = routes.candidate(stream.talker, stream.listener, 0)
-        if stream.max_latency_ps is None or route is None:
+        found = [routes.candidate(stream.talker, one, 0) for one in stream.listeners]
+        delays_ps = [route.delay_ps for route in found if route is not None]
+        if stream.max_latency_ps is None or len(delays_ps) < len(found):
             return 2**63
-        return stream.max_latency_ps - route.delay_ps
+        return stream.max_latency_ps - max(delays_ps)
 
-    reserved = [stream for stream in profile.every_stream if profile.takes_cycles(stream)]
+    reserved = [stream for stream in profile.every_tree if profile.takes_cycles(stream)]
     return sorted(
         reserved,
         key=lambda stream: (stream.rank, slack_ps(stream), -need_bytes(stream), stream.name),
@@ -132,25 +133,25 @@ def reserve(
 
 
 class _Book:
-    """The streams of a profile, a row each in placing order, and where they are."""
+    """The streams of a profile, a row each in placing order, and where they are.
+
+    One with several listeners is one row, and counts as one stream in all sums.
+    """
 
     def __init__(self, room: Room, profile: Profile, order: list[Stream]) -> None:
         self._room = room
         self._profile = profile
         cycle_ps = room.topology.tcqf.cycle_ps
-        self._unfit = {
-            stream.name: f"its interval of {show_time(stream.interval_ps)} is not a multiple "
-            f"of the cycle of {show_time(cycle_ps)}"
-            for stream in order
-            if stream.interval_ps % cycle_ps
+        self._unfit = [stream for stream in order if stream.interval_ps % cycle_ps]
+        self._streams = [stream for stream in order if not stream.interval_ps % cycle_ps]
+        self._row = {
+            leg.name: row for row, stream in enumerate(self._streams) for leg in stream.legs
         }
-        self._streams = [stream for stream in order if stream.name not in self._unfit]
-        self._row = {stream.name: row for row, stream in enumerate(self._streams)}
         asked = room.requests(self._streams, profile.may_wait)
         count = len(self._streams)
         self._book = empty_book(count + RUINED, 1)._replace(asked=_lengthen(asked, RUINED))
         self._waits = bool(asked.waits.any())
-        self._kept: dict[int, StreamPlan] = {}
+        self._kept: dict[int, list[StreamPlan]] = {}
         self._halved: list[int] = []
         """Rows that an earlier failure has left one path of two."""
         self._moved: dict[str, list[int]] = {"moved": [], "replaced": [], "reduced": [], "lost": []}
@@ -176,49 +177,69 @@ class _Book:
 
     def keep(self, plan: Plan) -> None:
         """Put the admitted streams of a plan where it has them."""
-        entries = [
-            (self._row[entry.name], entry)
-            for entry in plan.streams
-            if entry.status == "admitted" and entry.name in self._row
-        ]
-        numbers = self._room.table.add(self._way_of(row, entry) for row, entry in entries)
+        entries: dict[int, list[StreamPlan]] = {}
+        for entry in plan.streams:
+            if entry.status == "admitted" and entry.name in self._row:
+                entries.setdefault(self._row[entry.name], []).append(entry)
+        for row, legs in entries.items():
+            self._check_whole(row, legs)
+        numbers = self._room.table.add(self._way_of(row, legs) for row, legs in entries.items())
         field = self._field()
-        for (row, entry), number in zip(entries, numbers, strict=True):
+        for (row, legs), number in zip(entries.items(), numbers, strict=True):
+            first = legs[0].paths[0].cycles[0]
             field.book.way[row] = number
-            field.book.phase[row] = entry.paths[0].cycles[0] % int(field.book.asked.period[row])
+            field.book.phase[row] = first % int(field.book.asked.period[row])
             use(field.grid, field.ways, field.book, row, 1)
-            self._kept[row] = entry
-            if len(entry.paths) < self._streams[row].paths:
+            self._kept[row] = legs
+            if len(legs[0].paths) < self._streams[row].paths:
                 self._halved.append(row)
 
-    def _way_of(self, row: int, entry: StreamPlan) -> Way:
+    def _check_whole(self, row: int, legs: list[StreamPlan]) -> None:
+        """Refuse to keep a tree that has other listeners now: a part of it has no place yet."""
+        there = {leg.name for leg in legs}
+        missing = [leg.name for leg in self._streams[row].legs if leg.name not in there]
+        if missing:
+            raise Infeasible(
+                f"{self._streams[row].name}: the plan to keep has a place for {legs[0].name} and "
+                f"none for {missing[0]}; a stream with several listeners is kept with all of them. "
+                "Give it another name, and it is placed anew"
+            )
+
+    def _way_of(self, row: int, legs: list[StreamPlan]) -> Way:
         """Return the paths of a planned stream as a way without choices."""
         topology = self._room.topology
         cycle_ps = topology.tcqf.cycle_ps
-        assert entry.send_ps is not None, "a plan that is kept was proven"
-        first = entry.paths[0].cycles[0]
-        hops: list[list[Hop]] = []
+        first = legs[0].paths[0].cycles[0]
+        hops: list[Hop] = []
+        before: list[int] = []
+        place_of: dict[str, int] = {}
+        ends: list[int] = []
         latest_ps: list[int] = []
         open_ps: list[int] = []
-        for path in entry.paths:
-            ports = [topology.port_by_name[name] for name in path.ports]
-            if not self._profile.may_wait(self._streams[row]):
-                self._check_shifts(entry.name, ports, path.cycles)
-            hops.append(
-                [
-                    Hop(cycle - first, -1, -1, 0, (port.number,))
-                    for port, cycle in zip(ports, path.cycles, strict=True)
-                ]
-            )
-            clock = topology.node_by_name[ports[-1].source].clock
-            end_ps = clock.phase_ps + (path.cycles[-1] + 1) * cycle_ps + clock.error_ps
-            latest_ps.append(end_ps + ports[-1].propagation_ps - entry.send_ps)
-            open_ps.append(cycle_ps + 2 * clock.error_ps)
-        for path_hops, end, window in zip(hops, latest_ps, open_ps, strict=True):
-            sooner_ps = max(latest_ps) - end
-            path_hops[-1] = path_hops[-1]._replace(sooner_ps=sooner_ps, open_ps=window)
-        pair = int(self._book.asked.pair[row])
-        return Way(pair, max(latest_ps), tuple(hop for path in hops for hop in path))
+        for entry in legs:
+            for path in entry.paths:
+                ports = [topology.port_by_name[name] for name in path.ports]
+                if not self._profile.may_wait(self._streams[row]):
+                    self._check_shifts(entry.name, ports, path.cycles)
+                place = -1
+                for port, cycle in zip(ports, path.cycles, strict=True):
+                    if port.name not in place_of:
+                        place_of[port.name] = len(hops)
+                        hops.append(Hop(cycle - first, -1, -1, 0, (port.number,)))
+                        before.append(place)
+                    place = place_of[port.name]
+                ends.append(place)
+                clock = topology.node_by_name[ports[-1].source].clock
+                end_ps = clock.phase_ps + (path.cycles[-1] + 1) * cycle_ps + clock.error_ps
+                assert entry.send_ps is not None, "a plan that is kept was proven"
+                latest_ps.append(end_ps + ports[-1].propagation_ps - entry.send_ps)
+                open_ps.append(cycle_ps + 2 * clock.error_ps)
+        for end, late, window in zip(ends, latest_ps, open_ps, strict=True):
+            hops[end] = hops[end]._replace(sooner_ps=max(latest_ps) - late, open_ps=window)
+        way = Way(int(self._book.asked.pair[row]), max(latest_ps), tuple(hops))
+        if len(legs) == 1:
+            return way
+        return way._replace(before=tuple(before), ends=tuple(ends))
 
     def _check_shifts(self, name: str, ports: list[Port], cycles: tuple[int, ...]) -> None:
         """Refuse waits that the class does not have: new streams would need the same mapping."""
@@ -305,8 +326,9 @@ class _Book:
         """Say whether there are no routes but those that were tried."""
         stream = self._streams[row]
         routes = self._room.table.routes
-        return stream.paths == 1 and not routes.candidate(
-            stream.talker, stream.listener, ROUTE_COUNT - 1
+        return (
+            stream.paths == len(stream.listeners) == 1
+            and routes.candidate(stream.talker, stream.listener, ROUTE_COUNT - 1) is None
         )
 
     def search(self, search: Search) -> SearchPlan:
@@ -356,7 +378,8 @@ class _Book:
         turns = self._room.hypercycle * self._room.topology.tcqf.cycle_ps // stream.interval_ps
         number = self._node_number
         weight = need_bytes(stream) * turns * stream.paths
-        return Class(number[stream.talker], number[stream.listener], weight)
+        # Any plan takes the way to one listener of a tree, whatever it takes for the others.
+        return Class(number[stream.talker], number[stream.listeners[0]], weight)
 
     def _most(self, rows: Int64s, *, by_weight: bool = False) -> Most:
         """Bound what of some rows fits beside the streams that were kept or moved."""
@@ -395,7 +418,7 @@ class _Book:
             overload = self._overload(rows) or (SEARCHED if self._excluded else None)
         offered_bps = sum(
             mean_rate_bps(one) * one.paths
-            for one in self._profile.every_stream
+            for one in self._profile.every_tree
             if self._profile.takes_cycles(one)
         )
         return ReservedPlan(
@@ -417,7 +440,8 @@ class _Book:
             needed: Counter[str] = Counter()
             for row in rows.tolist():
                 stream = self._streams[row]
-                needed[stream.talker if leaving else stream.listener] += self._class(row).weight
+                for node in (stream.talker,) if leaving else stream.listeners:
+                    needed[node] += self._class(row).weight
             for node, weight in sorted(needed.items()):
                 held = sum(
                     int(self._spare[port.number])
@@ -441,22 +465,32 @@ class _Book:
 
     def plans(self) -> dict[str, StreamPlan]:
         """Return what became of every stream, by name."""
-        plans = {name: _refused(name, reason) for name, reason in self._unfit.items()}
+        cycle_ps = self._room.topology.tcqf.cycle_ps
+        plans = {
+            leg.name: _refused(
+                leg.name,
+                f"its interval of {show_time(stream.interval_ps)} is not a multiple "
+                f"of the cycle of {show_time(cycle_ps)}",
+            )
+            for stream in self._unfit
+            for leg in stream.legs
+        }
         reduced = set(self._moved["reduced"])
         for row, stream in enumerate(self._streams):
+            names = [leg.name for leg in stream.legs]
             if row in self._kept:
-                plans[stream.name] = self._kept[row]
+                made = self._kept[row]
             elif self._book.way[row] < 0:
                 reason = self._room.why_not(self._book.asked, row)
                 assert reason is not None, "what fits was placed"
-                plans[stream.name] = _refused(stream.name, reason)
+                made = [_refused(name, reason) for name in names]
             else:
-                plan = self._room.stream_plan(self._book, row, stream.name)
-                plans[stream.name] = plan
+                made = self._room.stream_plan(self._book, row, names)
                 if row in reduced:
                     why = self._room.why_not(self._book.asked, row)
                     reason = f"one path left; {why or 'there was no room for two'}"
-                    plans[stream.name] = plan.replace(reason=reason)
+                    made = [plan.replace(reason=reason) for plan in made]
+            plans.update((plan.name, plan) for plan in made)
         return plans
 
     def mean_bps(self) -> list[int]:
@@ -468,21 +502,16 @@ class _Book:
         """Say what became of the streams of the earlier plan."""
         before = [] if keep is None else keep.streams
         known = {stream.name for stream in self._profile.every_stream}
-        names = {
-            what: tuple(self._streams[row].name for row in rows)
-            for what, rows in self._moved.items()
-        }
-        names["lost"] = tuple(
-            self._streams[row].name for row in self._moved["lost"] if self._book.way[row] < 0
-        )
-        found = [row for row in self._moved["lost"] if self._book.way[row] >= 0]
-        names["replaced"] += tuple(self._streams[row].name for row in found)
+        names = {what: self._legs_of(rows) for what, rows in self._moved.items()}
+        lost = self._moved["lost"]
+        names["lost"] = self._legs_of(row for row in lost if self._book.way[row] < 0)
+        names["replaced"] += self._legs_of(row for row in lost if self._book.way[row] >= 0)
         hurt = [*names["lost"], *names["reduced"]]
         ranks = Counter(self._streams[self._row[name]].rank for name in hurt)
         return ChangesPlan(
             lost_by_rank=tuple(sorted(ranks.items())),
             down=down,
-            kept=len(self._kept),
+            kept=len(self._legs_of(self._kept)),
             released=tuple(
                 entry.name
                 for entry in before
@@ -490,6 +519,9 @@ class _Book:
             ),
             **names,
         )
+
+    def _legs_of(self, rows: Iterable[int]) -> tuple[str, ...]:
+        return tuple(leg.name for row in rows for leg in self._streams[row].legs)
 
 
 def _refused(name: str, reason: str) -> StreamPlan:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -13,7 +14,7 @@ from qnet.schedule import schedule
 from tests.property.test_schedule_plan import NODES, topologies
 from tests.slow_trees import tree_faults
 
-MECHANISMS = ("strict-priority",)
+MECHANISMS = ("strict-priority", "tcqf", "csqf")
 
 
 @st.composite
@@ -59,3 +60,6 @@ def test_every_tree_is_one(mechanism: str, topology: Topology, data: st.DataObje
     plan = plan_of(topology, profile)
     assert [one.name for one in plan.streams] == [one.name for one in profile.every_stream]
     assert tree_faults(topology, profile, plan) == []
+    # What reserves nothing may ask for more than its ports have.
+    findings = prove(topology, profile, plan).findings
+    assert [one for one in findings if mechanism != "strict-priority" or one.rule != "rate"] == []

@@ -10,7 +10,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
 from qnet.schedule.cycles import exact
-from qnet.schedule.cycles.kernels import Grid, Want, Ways, score_waits
+from qnet.schedule.cycles.kernels import NO_TREE, Grid, Want, Ways, score_waits
 from qnet.schedule.cycles.room import make_desk
 from qnet.schedule.kernels import UNSEEN
 
@@ -44,6 +44,7 @@ def test_the_best_delays_are_those_of_trying_all(
         sooner_ps=np.where(last, 0, -1),
         open_ps=np.where(last, 1000, -1),
         margin_ps=np.array([*extra[1:] * 1000, 0]),
+        before=np.full(hop_count, NO_TREE),
         wire=wire,
         port=port,
         cost=np.array([0]),

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnet.schedule.cycles.kernels import (
+    NO_TREE,
     Grid,
     Pairs,
     Want,
@@ -68,6 +69,7 @@ def test_kernels_agree_with_the_definition(case, need):  # type: ignore[no-untyp
         sooner_ps=np.where(last, 0, -1),
         open_ps=np.where(last, 1000, -1),
         margin_ps=np.zeros(count, dtype=np.int64),
+        before=np.full(count, NO_TREE),
         wire=np.cumsum([0, *(len(ports) for _, ports in hops)]),
         port=np.array([port for _, ports in hops for port in ports]),
         cost=np.array([0]),

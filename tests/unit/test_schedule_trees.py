@@ -1,13 +1,25 @@
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from qnet.check.plan import prove
+from qnet.errors import Infeasible
 from qnet.graph.trees import Arc, grow, merge
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
+from qnet.schedule.cycles.kernels import Grid, Want, Ways, score_waits
+from qnet.schedule.cycles.room import make_desk
+from qnet.schedule.kernels import UNSEEN
+from qnet.schedule.online import Scheduler
+from qnet.schedule.repair.search import Search
 from tests.slow_trees import tree_faults
+
+T = TypeVar("T")
 
 NODES = ("talker", "left", "right", "one", "two", "three")
 
@@ -44,6 +56,7 @@ def profile(mechanism: str, *streams: dict[str, Any]) -> Profile:
 def plan_of(topology: Topology, traffic: Profile) -> Plan:
     plan = schedule(topology, traffic, topology_sha256="t", traffic_sha256="p")
     assert tree_faults(topology, traffic, plan) == []
+    assert prove(topology, traffic, plan).findings == ()
     return plan
 
 
@@ -56,6 +69,11 @@ SQUARE = network(
     ("left", "two"),
     ("right", "two"),
 )
+
+
+def known(value: T | None) -> T:
+    assert value is not None
+    return value
 
 
 def ways(plan: Plan) -> list[tuple[str, ...]]:
@@ -135,3 +153,162 @@ def test_the_witness_notices(one: str, two: str, word: str | None) -> None:
     )
     faults = tree_faults(SQUARE, traffic, plan.replace(streams=planted))
     assert any(word in fault for fault in faults) if word else faults == []
+
+
+# Cycles
+
+
+FULL = {"interval": "10us", "max-payload-size": "950B"}
+"""988 bytes of the 1,250 of a cycle."""
+
+
+def test_a_tree_takes_each_cycle_once() -> None:
+    plan = plan_of(STAR, profile("tcqf", FULL))
+    assert [one.status for one in plan.streams] == ["admitted", "admitted"]
+    sums = known(plan.reserved)
+    assert (sums.streams, sums.streams_placed) == (1, 1)
+    assert sums.placed_bps == sums.offered_bps == sums.bound_bps
+    # Two streams of one listener each do not fit.
+    apart = [{**FULL, "to": "one"}, {**FULL, "to": "two"}]
+    plan = plan_of(STAR, profile("tcqf", *apart))
+    assert [one.status for one in plan.streams] == ["admitted", "refused"]
+
+
+def test_all_legs_are_refused_with_one_reason() -> None:
+    plan = plan_of(STAR, profile("tcqf", {**FULL, "to": "one", "rank": 1}, FULL))
+    one, *legs = plan.streams
+    assert one.status == "admitted"
+    assert [leg.status for leg in legs] == ["refused", "refused"]
+    assert "1 tree tried" in known(legs[0].reason)
+    assert known(plan.reserved).streams_bound == 1
+    assert "must leave talker" in known(known(plan.reserved).overload)
+
+
+def test_a_listener_that_all_come_to_is_named() -> None:
+    ways = network(("talker", "left"), ("talker", "right"), ("left", "one"), ("left", "two"),
+                   ("right", "three"), ("right", "two"))  # fmt: skip
+    streams = [{**FULL, "to": ["one", "two"]}] * 3
+    plan = plan_of(ways, profile("tcqf", *streams))
+    assert "must enter one" in known(known(plan.reserved).overload)
+
+
+def test_each_listener_holds_by_its_own_bound() -> None:
+    line = network(("talker", "left"), ("left", "one"), ("one", "two"))
+    plan = plan_of(line, profile("tcqf", {"damper": True}))
+    near, far = plan.streams
+    assert far.paths[0].ports[:2] == near.paths[0].ports
+    assert known(near.hold_ps) < known(far.hold_ps)
+
+
+@pytest.mark.parametrize("rounds", [0, 3])
+def test_a_tree_gives_way_and_stays_whole(rounds: int) -> None:
+    # The first tree takes the left of both; the next must go by the right, and it is full for more.
+    streams = [FULL] * 3
+    search = Search(1, lambda made: made < rounds)
+    traffic = profile("tcqf", *streams)
+    plan = schedule(SQUARE, traffic, topology_sha256="t", traffic_sha256="p", search=search)
+    assert tree_faults(SQUARE, traffic, plan) == []
+    assert sum(one.status == "admitted" for one in plan.streams) == 4
+    assert known(known(plan.reserved).search).stopped == "bound reached"
+
+
+def replanned(plan: Plan, traffic: Profile, *down: str) -> Plan:
+    broken = {name: [SQUARE.port_by_name[name].number] for name in down}
+    again = schedule(
+        SQUARE, traffic, topology_sha256="t", traffic_sha256="p", keep=plan, down=broken
+    )
+    assert tree_faults(SQUARE, traffic, again) == []
+    return again
+
+
+def test_a_tree_that_is_kept_is_kept_to_the_bit_and_moves_whole() -> None:
+    traffic = profile("tcqf", FULL)
+    plan = plan_of(SQUARE, traffic)
+    same = replanned(plan, profile("tcqf", FULL, {**FULL, "to": ["two", "one"]}))
+    assert same.streams[:2] == plan.streams
+    assert known(same.changes).kept == 2
+    moved = replanned(plan, traffic, "left->two")
+    assert known(moved.changes).moved == ("s0@one", "s0@two")
+    assert all("left->two" not in one.paths[0].ports for one in moved.streams)
+    lost = replanned(plan, traffic, "left->two", "right->two", "one->right")
+    assert known(lost.changes).lost == ("s0@one", "s0@two")
+    assert {one.reason for one in lost.streams} == {"no route from talker to two"}
+    with pytest.raises(Infeasible, match="a stream with several listeners is kept with all"):
+        replanned(plan, profile("tcqf", {**FULL, "to": ["one", "right", "two"]}))
+
+
+@pytest.mark.twin
+@settings(max_examples=60)
+@given(st.integers(1, 3), st.integers(1, 3), st.data())
+def test_the_table_of_a_tree_finds_what_trying_all_waits_finds(
+    period: int, turns: int, data: st.DataObject
+) -> None:
+    """Every wait at every hop is tried; a cycle lasts 1000 ps and a frame 1 ps."""
+    count, length = data.draw(st.integers(2, 5)), period * turns
+    before = [-1, *(data.draw(st.integers(-1, place - 1)) for place in range(1, count))]
+    row = st.lists(st.integers(0, 9), min_size=length, max_size=length)
+    free = np.array([data.draw(row) for _ in range(count)])
+    shift = np.array([data.draw(st.integers(0, length - 1)) for _ in range(count)])
+    margin = np.array([data.draw(st.integers(0, 2)) for _ in range(count)])
+    most = data.draw(st.integers(0, 4))
+    ends = [data.draw(st.booleans()) or place not in before for place in range(count)]
+    sooner = np.array([data.draw(st.integers(0, 2)) if end else -1 for end in ends])
+    ways = Ways(
+        hop=np.array([0, count]),
+        latency_ps_max=np.array([0]),
+        shift=shift,
+        sooner_ps=np.where(sooner < 0, -1, sooner * 1000),
+        open_ps=np.where(sooner < 0, -1, 1000),
+        margin_ps=margin * 1000,
+        before=np.array(before),
+        wire=np.arange(count + 1),
+        port=np.arange(count),
+        cost=np.array([0]),
+        order=np.array([0]),
+        cycle_ps=1000,
+    )
+    ones = np.ones(count, dtype=np.int64)
+    grid = Grid(free, free.sum(axis=1), ones, ones * 10**18, ones)
+    desk = make_desk(length, count)
+    phase = int(score_waits(grid, ways, Want(1, period, 64, most * 1000, UNSEEN, 1), 0, desk))
+
+    def choices(place: int, found: tuple[int, ...]) -> list[tuple[int, ...]]:
+        if place == count:
+            return [found]
+        so_far = found[before[place]] if before[place] >= 0 else 0
+        more = range(margin[before[place]] + 1) if before[place] >= 0 else range(1)
+        return [one for wait in more for one in choices(place + 1, (*found, so_far + wait))]
+
+    def room(start: int, waits: tuple[int, ...]) -> int:
+        left = []
+        for place, wait in enumerate(waits):
+            cycles = (start + shift[place] + wait + period * np.arange(turns)) % length
+            left.append(int(free[place, cycles].min()) - 1)
+        return min(left)
+
+    good = [
+        waits
+        for waits in choices(0, ())
+        if all(wait <= most + late for wait, late in zip(waits, sooner, strict=True) if late >= 0)
+    ]
+    best = [max(room(start, waits) for waits in good) for start in range(period)]
+    assert desk.score[:period].tolist() == best
+    assert phase == best.index(max(best))
+    assert tuple(desk.waits.tolist()) in good
+    assert room(phase, tuple(desk.waits.tolist())) == best[phase]
+
+
+@pytest.mark.parametrize("mechanism", ["tcqf", "csqf"])
+def test_a_small_set_is_searched_to_the_end_with_its_trees(mechanism: str) -> None:
+    # One by one the short interval takes a cycle of either kind and leaves none to the tree.
+    streams = [{**FULL, "interval": "20us", "to": "one", "rank": 1}] * 2
+    plan = plan_of(SQUARE, profile(mechanism, *streams, {**FULL, "interval": "20us"}))
+    assert [one.status for one in plan.streams] == ["admitted"] * 4
+
+
+def test_a_scheduler_of_single_streams_says_that_it_has_no_trees() -> None:
+    scheduler = Scheduler(STAR, hypercycle=10)
+    traffic = profile("tcqf", FULL)
+    for streams in (traffic.every_tree, traffic.every_stream):
+        with pytest.raises(Infeasible, match="several listeners; a Scheduler has streams with one"):
+            scheduler.requests(streams)

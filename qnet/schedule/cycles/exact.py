@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qnet.schedule.cycles.kernels import Want, longest_wait, may_use, path_end, want_of
+from qnet.schedule.cycles.kernels import (
+    NO_TREE,
+    Want,
+    longest_wait,
+    may_use,
+    path_end,
+    reach_of_tree,
+    want_of,
+)
 from qnet.schedule.kernels import UNSEEN, Int64s
 from qnet.schedule.repair.search import Field
 
@@ -176,6 +184,8 @@ def _waits(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
     first, end = int(ways.hop[way]), int(ways.hop[way + 1])
     if not want.waits:
         return [(0,) * (end - first)]
+    if ways.before[first] != NO_TREE:
+        return _waits_of_tree(field, want, way)
     together: list[tuple[int, ...]] = [()]
     start = first
     while start < end:
@@ -196,6 +206,28 @@ def _waits(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
         together = [(*one, *more) for one in together for more in found]
         start = last + 1
     return sorted(together, key=lambda one: (sum(one), one))
+
+
+def _waits_of_tree(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
+    """As `_waits`: of a tree, in which what has waited at a hop has waited for all behind it."""
+    ways, desk = field.ways, field.desk
+    first, end = int(ways.hop[way]), int(ways.hop[way + 1])
+    reach_of_tree(field.grid, ways, want, way, desk)
+    found: list[tuple[int, ...]] = [()]
+    for hop in range(first, end):
+        before = int(ways.before[hop])
+        # To wait for a whole hypercycle is not to wait.
+        most = min(int(desk.extra[hop - first]), field.grid.free.shape[1] - 1)
+        longest = int(desk.reach[hop - first])
+        found = [
+            (*one, so_far + more)
+            for one in found
+            for so_far in (one[before] if before >= 0 else 0,)
+            for more in range(min(most, longest - so_far) + 1)
+        ]
+        if len(found) > WAYS_MAX:
+            return None
+    return sorted(found, key=lambda one: (sum(one), one))
 
 
 class _Search:

@@ -26,6 +26,12 @@ find up to hop h, having waited d, is
 and the best way for a start is the largest value in the last row. Example: two hops with the rooms
 [5, 0] and [0, 5] of two phases and nothing between them: without waiting the best minimum is 0,
 with one extra cycle it is 5. Two disjoint paths start in the same phase and wait each for itself.
+
+In a tree a frame has waited as long at a hop for all listeners behind it. There the table is filled
+from the listeners on: what a hop and all behind it have for a frame that has waited d by then is
+
+    table[h][d][p] = min(base[h][p + d], for each hop c behind it
+                         max over e in 0..extra[c] of table[c][d + e][p])
 """
 
 from __future__ import annotations
@@ -46,6 +52,9 @@ Int8s = NDArray[np.int8]
 NO_ROUTE = -1
 TOO_SLOW = -2
 NO_ROOM = -3
+
+NO_TREE = -2
+"""In `Ways.before`: the way is no tree."""
 
 TRIES = 2
 """Phases that are looked at before all are."""
@@ -74,6 +83,8 @@ class Ways(NamedTuple):
     of no length; elsewhere both are -1. `margin_ps` is the time from the end of the last turn of
     its buffer at the next hop to when a frame of no length could come there at the earliest.
     `admit_best` takes the ways of a pair as `order` says, by `cost`.
+    Or a way is a tree: `before[hop]` is the place in it of the hop that one follows, -1 at the
+    talker, and all paths end as above, `open_ps` less by `sooner_ps`: each has a listener.
     """
 
     hop: Int64s
@@ -82,6 +93,7 @@ class Ways(NamedTuple):
     sooner_ps: Int64s
     open_ps: Int64s
     margin_ps: Int64s
+    before: Int64s
     wire: Int64s
     port: Int64s
     cost: Int64s
@@ -149,6 +161,7 @@ class Desk(NamedTuple):
     wires: Int64s
     waits: Int64s
     extra: Int64s
+    reach: Int64s
 
 
 @kernel
@@ -442,10 +455,95 @@ def trace_path(
 
 
 @kernel
+def reach_of_tree(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
+    """Write how long frames may wait at each hop of a tree, and have waited by it; return the most.
+
+    What a listener's latency leaves holds for all hops on the way to it.
+    """
+    first = ways.hop[way]
+    count = ways.hop[way + 1] - first
+    desk.reach[:count] = UNSEEN
+    for place in range(count - 1, -1, -1):
+        hop = first + place
+        if ways.sooner_ps[hop] >= 0 and want.latency_ps_most < UNSEEN:
+            left_ps = want.latency_ps_most - ways.latency_ps_max[way] + ways.sooner_ps[hop]
+            desk.reach[place] = min(desk.reach[place], left_ps // ways.cycle_ps)
+        before = ways.before[hop]
+        if before >= 0:
+            desk.reach[before] = min(desk.reach[before], desk.reach[place])
+    most = 0
+    for place in range(count):
+        before = ways.before[first + place]
+        reach = 0
+        desk.extra[place] = 0
+        if before >= 0:
+            extra = UNSEEN
+            for item in range(ways.wire[first + before], ways.wire[first + before + 1]):
+                if may_use(grid, ways, want, first + before, item):
+                    sent = last_bit_ps(want.frame_bytes, grid.rate_bps[ways.port[item]])
+                    extra = min(extra, (ways.margin_ps[first + before] + sent) // ways.cycle_ps)
+            desk.extra[place] = 0 if extra == UNSEEN else extra
+            reach = desk.reach[before] + desk.extra[place]
+        desk.reach[place] = min(desk.reach[place], reach)
+        most = max(most, desk.reach[place])
+    return most
+
+
+@kernel
+def fill_tree(grid: Grid, ways: Ways, want: Want, way: int, table: Int64Table, desk: Desk) -> int:
+    """Fill the table of a tree, and `desk.score` with what each phase has at the talker."""
+    period, best, score = want.period, desk.best, desk.score
+    first = ways.hop[way]
+    count = ways.hop[way + 1] - first
+    score[:period] = UNSEEN
+    for place in range(count):
+        hop_room(grid, ways, want, first + place, desk)
+        for waited in range(desk.reach[place] + 1):
+            for phase in range(period):
+                table[place, waited, phase] = best[(phase + waited) % period]
+    for place in range(count - 1, -1, -1):
+        before = ways.before[first + place]
+        if before < 0:
+            for phase in range(period):
+                score[phase] = min(score[phase], table[place, 0, phase])
+            continue
+        for waited in range(desk.reach[before] + 1):
+            longest = min(waited + desk.extra[place], desk.reach[place])
+            for phase in range(period):
+                most = table[place, waited, phase]
+                for later in range(waited + 1, longest + 1):
+                    most = max(most, table[place, later, phase])
+                table[before, waited, phase] = min(table[before, waited, phase], most)
+    return 0
+
+
+@kernel
+def score_tree(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
+    """As `score_waits`, of a tree: each wait of the best phase is as short as it can be."""
+    first = ways.hop[way]
+    count = ways.hop[way + 1] - first
+    most = reach_of_tree(grid, ways, want, way, desk)
+    table = np.empty((count, most + 1, want.period), dtype=np.int64)
+    fill_tree(grid, ways, want, way, table, desk)
+    phase = best_phase(desk.score, want.period)
+    for place in range(count):
+        before = ways.before[first + place]
+        waited = 0
+        if before >= 0:
+            waited = desk.waits[before]
+        while table[place, waited, phase] < desk.score[phase]:
+            waited += 1
+        desk.waits[place] = waited
+    return phase
+
+
+@kernel
 def score_waits(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
     """As `score_phases`, for frames that may wait: also write the waits of the best phase."""
     period, score = want.period, desk.score
     low, high = ways.hop[way], ways.hop[way + 1]
+    if ways.before[low] != NO_TREE:
+        return score_tree(grid, ways, want, way, desk)
     second = path_end(ways, low) + 1
     most = longest_wait(grid, ways, want, way, low, desk)
     most_second = 0

@@ -6,7 +6,6 @@ The planner of whole profiles and the Scheduler of streams that come and go both
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from qnet.schedule.cycles.kernels import (
     use,
     want_of,
 )
-from qnet.schedule.cycles.ways import Pair, Way, WayTable
+from qnet.schedule.cycles.ways import Pair, Way, WayTable, pair_of
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.reasons import Kind, Reasons
 from qnet.schedule.timing import send_ps
@@ -133,7 +132,7 @@ class Room:
                     f"multiple of the cycle of {show_time(cycle_ps)}"
                 )
             row = [
-                self.table.number_of(Pair(stream.talker, stream.listener, stream.paths)),
+                self.table.number_of(pair_of(stream)),
                 stream.interval_ps // cycle_ps,
                 stream.max_packets,
                 stream.frame_bytes,
@@ -154,53 +153,64 @@ class Room:
         way = self.table.ways[int(book.way[row])]
         phase = int(book.phase[row])
         waits = book.waits[row].tolist() or [0] * len(way.hops)
-        ports: list[list[int]] = [[]]
-        cycles: list[list[int]] = [[]]
+        ports = [hop.ports[int(book.wires[row, at])] for at, hop in enumerate(way.hops)]
+        cycles = [phase + hop.shift + waits[at] for at, hop in enumerate(way.hops)]
         latency_ps_max = way.latency_ps_max
-        for place, hop in enumerate(way.hops):
-            ports[-1].append(hop.ports[int(book.wires[row, place])])
-            cycles[-1].append(phase + hop.shift + waits[place])
-            if hop.sooner_ps >= 0:
-                latest_ps = way.latency_ps_max - hop.sooner_ps
-                latest_ps += waits[place] * self.topology.tcqf.cycle_ps
-                latency_ps_max = max(latency_ps_max, latest_ps)
-                if place + 1 < len(way.hops):
-                    ports.append([])
-                    cycles.append([])
+        for path in way.paths:
+            latest_ps = way.latency_ps_max - way.hops[path[-1]].sooner_ps
+            latest_ps += waits[path[-1]] * self.topology.tcqf.cycle_ps
+            latency_ps_max = max(latency_ps_max, latest_ps)
         return Place(
             self.table.pairs[way.pair],
             int(book.asked.period[row]),
             int(book.asked.packets[row]),
             int(book.asked.frame_bytes[row]),
-            tuple(map(tuple, ports)),
-            tuple(map(tuple, cycles)),
+            tuple(tuple(ports[at] for at in path) for path in way.paths),
+            tuple(tuple(cycles[at] for at in path) for path in way.paths),
             latency_ps_max,
         )
 
-    def stream_plan(self, book: Book, row: int, name: str) -> StreamPlan:
+    def stream_plan(self, book: Book, row: int, names: Sequence[str]) -> list[StreamPlan]:
         """Return what a plan says of an admitted stream, from the first interval that is sent, and
-        uses cycles, from time zero on.
+        uses cycles, from time zero on: by the names of its legs, where it is a tree.
         """
         place = self.place(book, row)
-        talker, listener, _ = place.pair
+        talker = place.pair.talker
+        cycle_ps = self.topology.tcqf.cycle_ps
         start = place.cycles[0][0]
         before = -min(min(cycles) for cycles in place.cycles)
-        unsent = ceil_div(-send_ps(self.topology, talker, start), self.topology.tcqf.cycle_ps)
+        unsent = ceil_div(-send_ps(self.topology, talker, start), cycle_ps)
         wait = max(ceil_div(max(before, unsent), place.period), 0) * place.period
-        error_ps = self.topology.node_by_name[listener].clock.error_ps
-        return StreamPlan(
-            name=name,
-            status="admitted",
-            send_ps=send_ps(self.topology, talker, start + wait),
-            hold_ps=place.latency_ps_max + error_ps if book.asked.damper[row] else None,
-            paths=tuple(
-                PathPlan(
-                    ports=tuple(self.topology.ports[port].name for port in ports),
-                    cycles=tuple(cycle + wait for cycle in cycles),
+        sent_ps = send_ps(self.topology, talker, start + wait)
+        paths = [
+            PathPlan(
+                ports=tuple(self.topology.ports[port].name for port in ports),
+                cycles=tuple(cycle + wait for cycle in cycles),
+            )
+            for ports, cycles in zip(place.ports, place.cycles, strict=True)
+        ]
+        own = [[path] for path in paths] if place.pair.others else [paths]
+        plans = []
+        for name, listener, taken in zip(names, place.pair.listeners, own, strict=True):
+            latest_ps = max(self._latest_ps(path) for path in taken) - sent_ps
+            error_ps = self.topology.node_by_name[listener].clock.error_ps
+            plans.append(
+                StreamPlan(
+                    name=name,
+                    status="admitted",
+                    send_ps=sent_ps,
+                    hold_ps=latest_ps + error_ps if book.asked.damper[row] else None,
+                    paths=tuple(taken),
                 )
-                for ports, cycles in zip(place.ports, place.cycles, strict=True)
-            ),
-        )
+            )
+        return plans
+
+    def _latest_ps(self, path: PathPlan) -> int:
+        """Return when the last bit of a path's frames has surely come."""
+        last = self.topology.port_by_name[path.ports[-1]]
+        clock = self.topology.node_by_name[last.source].clock
+        end_ps = clock.phase_ps + (path.cycles[-1] + 1) * self.topology.tcqf.cycle_ps
+        return end_ps + clock.error_ps + last.propagation_ps
 
     # Why a stream has none
 
@@ -264,7 +274,8 @@ class Room:
         cycles = (start + np.arange(0, self.hypercycle, want.period)) % self.hypercycle
         cycle = int(cycles[np.argmin(grid.free[port, cycles])])
         wires = int(ways.wire[hop + 1] - ways.wire[hop])
-        routes = f"{tried} route{'' if tried == 1 else 's'} tried"
+        noun = "tree" if self.table.pairs[int(asked.pair[row])].others else "route"
+        routes = f"{tried} {noun}{'' if tried == 1 else 's'} tried"
         return (
             f"port {self.topology.ports[port].name}, cycle {cycle}: {want.need} bytes needed, "
             f"{int(grid.free[port, cycle])} free; "
@@ -281,7 +292,7 @@ class Room:
 
 def make_desk(hypercycle: int, width: int) -> Desk:
     """Return room to work in for ways of so many hops."""
-    sizes = [hypercycle] * 3 + [width] * 4
+    sizes = [hypercycle] * 3 + [width] * 5
     return Desk(*(np.zeros(size, dtype=np.int64) for size in sizes))
 
 
@@ -314,12 +325,15 @@ def widen(book: Book, width: int, waits: bool = False) -> Book:
 
 
 def keep_whole_path(room: Room, book: Book, row: int) -> bool:
-    """Leave a stream the path of its two that works, and say so; else leave all as it is."""
+    """Leave a stream the path of its two that works, and say so; else leave all as it is.
+
+    Of a tree nothing is left: who listens gets all frames or the stream has no place.
+    """
     ways, _ = room.arrays()
     way = room.table.ways[int(book.way[row])]
-    ends = [place + 1 for place, hop in enumerate(way.hops) if hop.sooner_ps >= 0]
     whole = []
-    for start, end in pairwise([0, *ends]):
+    for path in way.paths if not way.before else ():
+        start, end = path[0], path[-1] + 1
         wires = book.wires[row, start:end].tolist()
         ports = [hop.ports[wire] for hop, wire in zip(way.hops[start:end], wires, strict=True)]
         if all(room.grid.up[port] for port in ports):

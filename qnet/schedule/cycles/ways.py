@@ -1,22 +1,23 @@
 """The ways that streams between two nodes may take, as arrays.
 
-A way is a route, or two disjoint ones, with the cycle of every hop for start cycle 0. What a way
-means never changes and its number stays: when a cable fails, pairs of nodes are given other ways,
-and streams that keep their way still find it under its number.
+A way is a route, two disjoint ones, or a tree, with the cycle of every hop for start cycle 0. What
+a way means never changes and its number stays: when a cable fails, pairs of nodes are given other
+ways, and streams that keep their way still find it under its number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.graph.routes import Edge, Route, Routes
+from qnet.graph.routes import Branches, Edge, Routes
 from qnet.model.topology import Topology
-from qnet.schedule.cycles.kernels import Pairs, Ways
+from qnet.model.traffic import Stream
+from qnet.schedule.cycles.kernels import NO_TREE, Pairs, Ways
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
 
@@ -25,11 +26,29 @@ FAILURES_KEPT = 8
 
 
 class Pair(NamedTuple):
-    """Two nodes, and how many disjoint paths are wanted between them."""
+    """Two nodes, and how many disjoint paths are wanted between them.
+
+    Or a talker and several listeners, `others` behind the first; then ways also depend on whether
+    those are `damped`.
+    """
 
     talker: str
     listener: str
     paths: int = 1
+    others: tuple[str, ...] = ()
+    damped: bool = False
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """Return all listeners."""
+        return (self.listener, *self.others)
+
+
+def pair_of(stream: Stream) -> Pair:
+    """Return what a stream's ways depend on."""
+    listener, *others = stream.listeners
+    damped = stream.damper and bool(others)
+    return Pair(stream.talker, listener, stream.paths, tuple(others), damped)
 
 
 class Hop(NamedTuple):
@@ -48,11 +67,36 @@ class Hop(NamedTuple):
 
 
 class Way(NamedTuple):
-    """The hops of one or two paths, one path after the other."""
+    """The hops of one or two paths, one path after the other; or those of a tree.
+
+    A tree's are in an order in which each is behind the one that it follows: `before` is the place
+    of that, -1 at the talker. `ends` has the place of the last hop to each listener.
+    """
 
     pair: int
     latency_ps_max: int
     hops: tuple[Hop, ...]
+    before: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+
+    @property
+    def paths(self) -> list[list[int]]:
+        """Return the places of the hops of every path."""
+        if self.before:
+            return [self._path(end) for end in self.ends]
+        paths: list[list[int]] = [[]]
+        for place, hop in enumerate(self.hops):
+            paths[-1].append(place)
+            if hop.sooner_ps >= 0 and place + 1 < len(self.hops):
+                paths.append([])
+        return paths
+
+    def _path(self, place: int) -> list[int]:
+        path = []
+        while place >= 0:
+            path.append(place)
+            place = self.before[place]
+        return path[::-1]
 
 
 class WayTable:
@@ -117,7 +161,9 @@ class WayTable:
         low, high, damped_ps = self._pair_arrays
         for number in np.unique(wanted[low[wanted] < 0]).tolist():
             low[number], high[number] = self._ways_now(number)
-            damped_ps[number] = damped_variation_ps(self._topology, self.pairs[number].listener)
+            damped_ps[number] = max(
+                damped_variation_ps(self._topology, one) for one in self.pairs[number].listeners
+            )
         if self._arrays is None:
             self._arrays = _to_arrays(self.ways, self._topology.tcqf.cycle_ps)
         return self._arrays, self._pair_arrays
@@ -147,34 +193,43 @@ class WayTable:
     def _find(self, number: int, routes: Routes) -> Iterable[Way]:
         pair = self.pairs[number]
         names = self._topology.node_by_name
-        if pair.talker not in names or pair.listener not in names or pair.talker == pair.listener:
+        if pair.talker in pair.listeners or not {pair.talker, *pair.listeners} <= names.keys():
             return
         if ingress_reason(self._topology, pair.talker) is not None:
             return
-        rank = 0
-        while True:
-            together: tuple[Route, ...] | None
-            if pair.paths == 2:
-                together = routes.pair(pair.talker, pair.listener, rank)
-            else:
-                one = routes.candidate(pair.talker, pair.listener, rank)
-                together = None if one is None else (one,)
-            if together is None:
+        for rank in count():
+            found = routes.branches(pair.talker, pair.listeners, pair.paths, rank)
+            if found is None:
                 return
-            rank += 1
-            yield self._way(number, together)
+            yield self._way(number, found)
 
-    def _way(self, number: int, routes: tuple[Route, ...]) -> Way:
-        timed = [time_route(self._topology, route) for route in routes]
-        latest_ps = max(one.latency_ps_max for one in timed)
-        hops: list[Hop] = []
-        for one in timed:
-            edges = one.route.edges
-            for (edge, following), cycle in zip(pairwise(edges), one.cycles, strict=False):
-                hops.append(Hop(cycle, -1, -1, self._margin_ps(edge, following), _wires(edge)))
-            sooner_ps = latest_ps - one.latency_ps_max
-            hops.append(Hop(one.cycles[-1], sooner_ps, one.window_ps, 0, _wires(edges[-1])))
-        return Way(number, latest_ps, tuple(hops))
+    def _way(self, number: int, branches: Branches) -> Way:
+        pair, edges = self.pairs[number], branches.edges
+        timed = [time_route(self._topology, route) for route in branches.routes]
+        late_ps = [one.latency_ps_max for one in timed]
+        if pair.damped:
+            # What a damper's clock adds differs by listener; that of the worst counts for all.
+            left_ps = [damped_variation_ps(self._topology, one) for one in pair.listeners]
+            late_ps = [
+                late + own - max(left_ps) for late, own in zip(late_ps, left_ps, strict=True)
+            ]
+        hops = [Hop(0, -1, -1, 0, _wires(edge)) for edge in edges]
+        before = [-1] * len(edges)
+        for path, one, late in zip(branches.paths, timed, late_ps, strict=True):
+            for place, cycle in zip(path, one.cycles, strict=True):
+                hops[place] = hops[place]._replace(shift=cycle)
+            for place, following in pairwise(path):
+                margin_ps = self._margin_ps(edges[place], edges[following])
+                hops[place] = hops[place]._replace(margin_ps=margin_ps)
+                before[following] = place
+            sooner_ps = max(late_ps) - late
+            open_ps = one.window_ps - (sooner_ps if pair.others else 0)
+            end = path[-1]
+            hops[end] = hops[end]._replace(sooner_ps=sooner_ps, open_ps=open_ps)
+        way = Way(number, max(late_ps), tuple(hops))
+        if not pair.others:
+            return way
+        return way._replace(before=tuple(before), ends=tuple(path[-1] for path in branches.paths))
 
     def _margin_ps(self, edge: Edge, following: Edge) -> int:
         ends = (edge.ports[0].number, following.ports[0].number)
@@ -219,6 +274,7 @@ def _to_arrays(ways: list[Way], cycle_ps: int) -> Ways:
         sooner_ps=flat(hop.sooner_ps for hop in hops),
         open_ps=flat(hop.open_ps for hop in hops),
         margin_ps=flat(hop.margin_ps for hop in hops),
+        before=flat(place for way in ways for place in way.before or (NO_TREE,) * len(way.hops)),
         wire=offsets(len(hop.ports) for hop in hops),
         port=flat(port for hop in hops for port in hop.ports),
         cost=latency_ps_max,

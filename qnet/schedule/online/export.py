@@ -37,7 +37,7 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
                 damper=bool(asked.damper[number]),
             )
         )
-        plans.append(scheduler.room.stream_plan(scheduler.book, number, f"s{number}"))
+        plans += scheduler.room.stream_plan(scheduler.book, number, [f"s{number}"])
     profile = Profile.model_construct(
         title="streams of a scheduler",
         topology=topology_name,

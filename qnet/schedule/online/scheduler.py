@@ -131,7 +131,15 @@ class Scheduler:
         """Return the requests of streams as a traffic file has them; counts are written out.
 
         `may_wait` says whose frames may wait extra cycles (CSQF), such as `profile.may_wait`.
+        Raises Infeasible for a stream with several listeners, and for a leg of one.
         """
+        streams = list(streams)
+        for stream in streams:
+            if len(stream.listeners) > 1 or stream.tree != stream.name:
+                raise Infeasible(
+                    f"{stream.name}: has several listeners; a Scheduler has streams with one. "
+                    "A plan for a whole profile ('qnet plan') has trees"
+                )
         return self.room.requests(streams, may_wait)
 
     def request(  # noqa: PLR0913 - one for each column of a request

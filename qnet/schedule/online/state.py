@@ -113,8 +113,9 @@ def save(path: Path | str, topology: Topology, saved: Saved) -> None:
         "hypercycle": saved.hypercycle,
         "other_frame_bytes": saved.other_frame_bytes,
         "cables_down": saved.cables_down,
-        "pairs": saved.pairs,
-        "ways": saved.ways,
+        # What is behind these belongs to trees, which a Scheduler does not have.
+        "pairs": [pair[:3] for pair in saved.pairs],
+        "ways": [way[:3] for way in saved.ways],
         "rows": len(saved.book.way),
         "width": saved.book.wires.shape[1],
         "waits": saved.book.waits.shape[1] > 0,

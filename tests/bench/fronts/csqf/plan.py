@@ -17,7 +17,16 @@ from qnet.errors import Infeasible
 from qnet.graph import bounds
 from qnet.graph.paths import shortest_paths
 from qnet.graph.paths.search import make_net
-from qnet.schedule.cycles.kernels import Book, Desk, Grid, Int64Table, Pairs, Ways, place_rows
+from qnet.schedule.cycles.kernels import (
+    NO_TREE,
+    Book,
+    Desk,
+    Grid,
+    Int64Table,
+    Pairs,
+    Ways,
+    place_rows,
+)
 from qnet.schedule.cycles.room import empty_book, make_desk
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.repair.kernels import RUINED
@@ -124,6 +133,7 @@ def _ways(problem: CycleProblem, offset: Int64s, link: Int64s) -> Ways:
         sooner_ps=np.where(last, 0, -1),
         open_ps=np.where(last, CYCLE_PS, -1),
         margin_ps=np.where(last, 0, problem.extra * CYCLE_PS),
+        before=np.full(len(link), NO_TREE),
         wire=np.arange(len(link) + 1),
         port=link,
         cost=latency_ps_max,
