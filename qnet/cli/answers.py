@@ -105,6 +105,10 @@ def run(
     options = {"--cut": cuts, "--sample": sample, "--captures": captures, "--dilation": dilation}
     _check_emulation(tier, [name for name, value in options.items() if value], switches)
     scenario = load_scenario(profile, topology, settings, **simulation)
+    if tier is not None:
+        from qnet.emulate.rules.flows import check_listeners
+
+        check_listeners(scenario.profile)
     cuts = tuple(read_cut(scenario, one) for one in cuts)
     check_port(scenario, port)
     check_out(out)

@@ -216,6 +216,10 @@ def emulate(
         ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
     )
     scenario = load_scenario(profile, topology, settings, **options)
+    if judged != "reach":
+        from qnet.emulate.rules.flows import check_listeners
+
+        check_listeners(scenario.profile)
     check_port(scenario, port)
     check_out(out)
     check_outputs([], ("--rules-file", rules_file), *of_report(out), scenario=scenario)

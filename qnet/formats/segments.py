@@ -13,6 +13,10 @@ frame leaves. The draft leaves the numbers to the operator; these are qnet's:
 Frames of interval k leave each port k x period cycles later than those of interval 0, so their
 buffers change unless the period is a multiple of the number of buffers. The lists of a stream
 therefore repeat after some intervals, and there is one for each of these.
+
+A stream with several listeners has lists for each leg, `name@listener`, with the stream's name as
+`tree`. Lists of one tree are the same up to where their ways part: one frame is sent up to there,
+and the node copies it (replication segments, RFC 9524, which are not written here).
 """
 
 from __future__ import annotations
@@ -53,6 +57,7 @@ def segment_lists(
                 "name": stream.name,
                 "from": stream.talker,
                 "to": stream.listener,
+                **({} if stream.tree == stream.name else {"tree": stream.tree}),
                 "repeats-after-intervals": turns,
                 "paths": [
                     {

@@ -57,6 +57,11 @@ class StreamPlan(Noun):
     hold_ps: int | None = None
     paths: tuple[PathPlan, ...] = ()
 
+    @property
+    def tree(self) -> str:
+        """Name of the stream that this is a leg of, or its own."""
+        return self.name.partition(LEG)[0]
+
 
 class HashedPlan(Noun):
     """Which microflows of a demand the plan sends over the links of a part's ports.
@@ -223,6 +228,16 @@ class Plan(Noun):
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
 
+    @property
+    def first_legs(self) -> list[StreamPlan]:
+        """Return the entry of each stream, and of one with several listeners the first leg's."""
+        apart: dict[str, StreamPlan] = {}
+        return [
+            one
+            for one in self.streams
+            if one.tree == one.name or apart.setdefault(one.tree, one) is one
+        ]
+
     def gate_lines(self) -> list[str]:
         """Say in a sentence what is placed with gates, and how long and full the lists are."""
         if not self.gates:
@@ -230,8 +245,7 @@ class Plan(Noun):
         if self.gate_cycle_ps is None:
             ports = "a port" if len(self.gates) == 1 else f"{len(self.gates)} ports"
             return [f"gates: lists of {ports} as the traffic file gives them"]
-        starting = (one for one in self.streams if any(path.starts_ps for path in one.paths))
-        placed = len({one.name.partition(LEG)[0] for one in starting})
+        placed = sum(any(path.starts_ps for path in entry.paths) for entry in self.first_legs)
         most = "" if self.gates_bound is None else f" of at most {self.gates_bound}"
         longest = max(self.gates, key=lambda made: len(made.entries))
         shares = self.window_shares_ppb()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
+from qnet.check.trees import ridden
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, PortUse, Traffic
 from qnet.model.plan import Plan
@@ -92,7 +93,12 @@ class Case:
     @cached_property
     def status_count(self) -> Counter[str]:
         """Streams by what became of them."""
-        return Counter(stream.status for stream in self.plan.streams)
+        return Counter(stream.status for stream in self.plan.first_legs)
+
+    @cached_property
+    def rides(self) -> Mapping[str, int]:
+        """Over how many ports of its way each leg is one frame with another leg of its tree."""
+        return ridden((self.stream_by_name[one.name], one) for one in self.plan.streams)
 
     @property
     def loads_are(self) -> str:
@@ -138,7 +144,7 @@ def _planned_bps(case: Case) -> Counter[str]:
         stream = case.stream_by_name[planned.name]
         rate_bps = interval_bytes(stream) * 8 * PS_PER_S // stream.interval_ps
         for path in planned.paths:
-            for name in path.ports:
+            for name in path.ports[case.rides.get(planned.name, 0) :]:
                 rates[name] += rate_bps
     return rates
 

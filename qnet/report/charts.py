@@ -12,7 +12,7 @@ from typing import NamedTuple
 from qnet.model.histogram import bin_low_ps, quantile_ps
 from qnet.model.observation import Traffic
 from qnet.model.proof import StreamProof
-from qnet.model.traffic import Stream
+from qnet.model.traffic import LEG, Stream
 from qnet.report.case import Case, Listed
 from qnet.report.drawing import px
 from qnet.units import PPB, PS_PER_MS, PS_PER_NS, PS_PER_S, PS_PER_US, show_time
@@ -135,7 +135,9 @@ def summaries(case: Case) -> list[ServiceSummary]:
 
 def _members(is_demand: bool, members: Sequence[Traffic]) -> str:
     noun = "demand" if is_demand else "stream"
-    return f"{len(members):,} {noun}{'' if len(members) == 1 else 's'}"
+    count = len({one.name.partition(LEG)[0] for one in members})
+    told = f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return told if count == len(members) else f"{told} to {len(members):,} listeners"
 
 
 def _spread(members: Sequence[Traffic]) -> list[int | None]:

@@ -74,8 +74,9 @@ def _reserved(case: Case, name: str) -> dict[str, list[int]]:
     hypercycle = case.plan.hypercycle
     uses: dict[str, list[tuple[int, int, int]]] = {}
     for planned in case.plan.streams:
+        first = case.rides.get(planned.name, 0)
         for path in planned.paths:
-            for port, cycle in zip(path.ports, path.cycles, strict=False):
+            for port, cycle in zip(path.ports[first:], path.cycles[first:], strict=False):
                 if port == name:
                     stream = case.stream_by_name[planned.name]
                     period = max(stream.interval_ps // case.plan.cycle_ps, 1)

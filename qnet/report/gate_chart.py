@@ -113,15 +113,16 @@ def _open_path(entries: Sequence[GateEntry], queue: int, y: int, unit_px: float)
 
 
 def _tips(case: Case, port: str, cycle_ps: int, unit_px: float) -> list[tuple[float, float, str]]:
-    """Return a tip for each frame that has a window at the port."""
+    """Return a tip for each frame that has a window at the port, of a tree one."""
     tips = []
     for planned in case.plan.streams:
+        first = case.rides.get(planned.name, 0)
         for path in planned.paths:
-            if port not in path.ports or not path.starts_ps:
+            if port not in path.ports[first:] or not path.starts_ps:
                 continue
             hop = path.ports.index(port)
             for frame, starts in enumerate(path.starts_ps):
                 begin_ps = starts[hop] % cycle_ps
-                text = f"{planned.name} frame {frame}, queue {path.queues[hop]}: "
+                text = f"{planned.tree} frame {frame}, queue {path.queues[hop]}: "
                 tips.append((LEFT + begin_ps * unit_px, 2.0, text + show_time(begin_ps)))
     return sorted(tips)

@@ -198,7 +198,10 @@ def _worst_row(seen: Traffic, line: StreamLine | None) -> Sequence[str]:
 
 
 def class_sheet(case: Case) -> Sheet:
-    """List what became of the frames of each class; a frame over two paths counts twice."""
+    """List what became of the frames of each class.
+
+    A frame over two paths counts twice, one to several listeners for each of them.
+    """
     columns = [
         Column("class", "text"),
         *(Column(title) for title in ("sent", "received")),

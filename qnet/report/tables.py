@@ -28,7 +28,7 @@ from qnet.units import PPB, show_rate, show_time
 def tiles(case: Case) -> list[tuple[str, str, str]]:
     """Return figures for the top of the page: name, value, remark."""
     refused_count = case.status_count["refused"]
-    total = len(case.plan.streams)
+    total = len(case.plan.first_legs)
     found = []
     if total:
         kept = total - refused_count

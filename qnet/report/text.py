@@ -58,7 +58,7 @@ def printable(text: str) -> str:
 
 def plan_lines(plan: Plan) -> list[str]:
     """Sum up a plan: what was admitted, what was refused and why, what a site can send."""
-    states = Counter(entry.status for entry in plan.streams)
+    states = Counter(entry.status for entry in plan.first_legs)
     placed = sum(entry.placed_bps for entry in plan.demands)
     wanted = sum(entry.rate_bps for entry in plan.demands)
     lines = [
@@ -74,7 +74,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += plan.gate_lines()
     lines += plan.reserved.lines() if plan.reserved else []
     lines += plan.changes.lines() if plan.changes else []
-    reasons = [f"{entry.name}: {entry.reason}" for entry in plan.streams if entry.reason]
+    reasons = [f"{entry.tree}: {entry.reason}" for entry in plan.first_legs if entry.reason]
     reasons += [f"{entry.name}: {entry.reason}" for entry in plan.demands if entry.reason]
     return lines + first_lines(reasons, "; all are in the plan")
 
@@ -131,7 +131,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def subject(row: Row) -> str:
-    """Name what a row speaks of: 'surgery x12' when it stands for twelve streams."""
+    """Name what a row speaks of: 'surgery x12' when it stands for twelve streams or legs."""
     return row.subject if row.members == 1 else f"{row.subject} x{row.members:,}"
 
 
@@ -434,7 +434,7 @@ def answer(
 
 
 def _plan_summary(plan: Plan) -> dict[str, object]:
-    status = Counter(stream.status for stream in plan.streams)
+    status = Counter(stream.status for stream in plan.first_legs)
     return {
         "qnet_version": plan.qnet_version,
         "topology_sha256": plan.topology_sha256,

@@ -24,7 +24,7 @@ from qnet.model.journey import Hop, Journey, Loss, Wait
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, LEG, Profile
 from qnet.simulate import kernels as k
 from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.ports.account import why_gone
@@ -140,6 +140,9 @@ def _unknown(case: Case, found: Sequence[Owner], name: str) -> InputError:
         return _no_frame(name, f"refused, so it sent nothing: {refused[0].reason}")
     if any(one.name == name for one in case.plan.demands):
         return _no_frame(name, "nothing of it is placed, so it sent nothing")
+    legs = [owner.name for owner in found if owner.name.startswith(f"{name}{LEG}")]
+    if legs:
+        return _no_frame(name, f"a stream to several listeners; write one of {', '.join(legs[:9])}")
     near = difflib.get_close_matches(name, [owner.name for owner in found], n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return _no_frame(name, f"no stream or demand of that name{hint}")

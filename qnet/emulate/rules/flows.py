@@ -11,7 +11,7 @@ from math import gcd
 from typing import NamedTuple
 
 from qnet.emulate.rules.wiring import FLOW_MAC, PATH_MAC
-from qnet.errors import Infeasible
+from qnet.errors import Infeasible, InputError, Problem
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -93,6 +93,24 @@ def class_and_cycle(label: int, traffic_class: int) -> tuple[int, int | None]:
     return label >> LABEL_PATH_BITS, traffic_class - 1 if traffic_class else None
 
 
+def check_listeners(profile: Profile) -> None:
+    """Raise InputError where frames would have to be copied on their way to several listeners."""
+    problems = [
+        Problem(
+            "emulation",
+            0,
+            0,
+            f"stream {one.name}",
+            f"has {len(one.listeners)} listeners; switches here have rules for one listener of a "
+            "stream. Emulate a profile without it, or leave the emulation out",
+        )
+        for one in profile.streams
+        if len(one.listeners) > 1 and one.count
+    ]
+    if problems:
+        raise InputError(problems)
+
+
 def flows_of(
     topology: Topology,
     profile: Profile,
@@ -104,8 +122,10 @@ def flows_of(
 
     A flow's number is its place in the plan, whatever the sample; labels are given to the sample.
     `generation`, 0 or 1, picks one of two disjoint sets of labels, so that the rules of a new plan
-    can be laid beside those of the old one. Raises Infeasible when labels or tags do not suffice.
+    can be laid beside those of the old one. Raises Infeasible when labels or tags do not suffice,
+    and InputError for streams with several listeners.
     """
+    check_listeners(profile)
     labels = _labels(generation)
     numbers = count(1)
     streams = {one.name: one for one in profile.every_stream}

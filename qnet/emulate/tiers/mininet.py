@@ -29,6 +29,7 @@ from qnet.emulate.frames.ports import Ports
 from qnet.emulate.process import cleanup, namespaces
 from qnet.emulate.process.relay import Relay
 from qnet.emulate.process.watch import LOOK_S, STOPPED_S
+from qnet.emulate.rules.flows import check_listeners
 from qnet.emulate.switches import ovs
 from qnet.emulate.switches.switch_set import CONNECT_S
 from qnet.emulate.switches.talk import USUAL, Version
@@ -273,6 +274,7 @@ def emulate_mininet(
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TestbedBroken, with the
     last words of what broke, when it did not come to an end.
     """
+    check_listeners(profile)
     reason = probe.missing()
     if reason is not None:
         raise EnvironmentMissing(reason)
