@@ -7,7 +7,6 @@ the network alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 from qnet.check.judged import (
     Judged,
@@ -18,8 +17,8 @@ from qnet.check.judged import (
     why_impossible,
     why_lost,
 )
-from qnet.check.least import burst_ps, passed_by_meter, quickest_ps, too_late
-from qnet.check.overload import certain_overloads, overloads, sent_frames, words
+from qnet.check.least import burst_ps, quickest_ps, taken_at_once, too_late
+from qnet.check.overload import certain_overloads, overloads, words
 from qnet.check.promises import Seen
 from qnet.model.plan import Plan
 from qnet.model.proof import Overload, Proof
@@ -80,13 +79,13 @@ def excluded_always(topology: Topology, profile: Profile) -> list[str]:
                 continue
             if not one.reserves:
                 leaving = (port for port in topology.ports if port.source == leg.talker)
-                way_ps += min(burst_ps(leg, port) for port in leaving)
+                taken = taken_at_once(topology, leg, one)
+                way_ps += min(burst_ps(leg, port, taken) for port in leaving)
             why = too_late(propagation_ps, way_ps, leg.max_latency_ps)
             said += [] if why is None else [f"{leg.name}: max-latency: {why}"]
         promised = 0 if one.reserves and stream.max_loss_ppb is None else stream.max_loss_ppb
-        if promised is not None:
-            lost: Fraction = 1 - passed_by_meter(stream, sent_frames(stream))
-            why = must_lose(lost, promised) if promised < PPB else None
+        if promised is not None and promised < PPB:
+            why = must_lose(topology, stream, one, [()] * stream.paths, promised)
             said += [] if why is None else [f"{stream.name}: max-loss: {why}"]
     return said
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import prod
 from typing import Literal, NamedTuple
 
 from qnet.check.conditions import may_lose
 from qnet.check.findings import round_up
-from qnet.check.least import late_by_nature, least_loss, lost_on_links, unsteady_by_nature
+from qnet.check.least import (
+    late_by_nature,
+    least_loss,
+    lost_on_links,
+    overflow,
+    taken_at_once,
+    taken_of_burst,
+    unsteady_by_nature,
+)
 from qnet.check.load import mean_bps
 from qnet.check.overload import words
 from qnet.check.promises import Kind, Seen
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Overload, Proof, StreamProof
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Egress, Profile, Stream
+from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Egress, Profile, Stream, TrafficClass
 from qnet.units import PPB, PS_PER_S, show_rate, show_share
 
 RATE_HIGHEST_BPS = 10**18
@@ -111,7 +119,7 @@ def why_impossible(
         if kind == "latency":
             why = late_by_nature(judged.topology, stream, traffic_class, ports)
         else:
-            why = unsteady_by_nature(stream, ports)
+            why = unsteady_by_nature(judged.topology, stream, traffic_class, ports)
         if why is not None:
             return why
     for one in _crowded(judged, stream):
@@ -140,20 +148,31 @@ def why_lost(judged: Judged, stream: Stream) -> str | None:
     crowded = next(_crowded(judged, stream), None)
     if crowded is not None:
         return words(crowded)
-    if not judged.is_lossy and not stream.police:
-        return None
-    lost = least_loss(stream, judged.way(stream))
-    return must_lose(lost, promised_ppb)
+    traffic_class = judged.profile.class_by_name[stream.traffic_class]
+    return must_lose(judged.topology, stream, traffic_class, judged.way(stream), promised_ppb)
 
 
-def must_lose(lost: Fraction, promised_ppb: int) -> str | None:
+def must_lose(
+    topology: Topology,
+    stream: Stream,
+    traffic_class: TrafficClass,
+    paths: Sequence[Sequence[Port]],
+    promised_ppb: int,
+) -> str | None:
+    """Say why a stream loses more than what was promised over its paths, if it does."""
+    taken = taken_at_once(topology, stream, traffic_class)
+    lost = least_loss(stream, paths, taken)
+    return _beyond(lost, promised_ppb, overflow(topology, stream, traffic_class))
+
+
+def _beyond(lost: Fraction, promised_ppb: int, overflows: str | None) -> str | None:
     """Say that the share lost is more than what was promised, if it is."""
     if lost * PPB <= promised_ppb:
         return None
-    return (
-        f"links and meters of its way take {show_share(round_up(lost * PPB))} on average, "
-        f"of {show_share(promised_ppb)}"
-    )
+    share = f"{show_share(round_up(lost * PPB))} on average, of {show_share(promised_ppb)}"
+    if overflows is not None:
+        return f"{overflows}: it loses {share}"
+    return f"links and meters of its way take {share}"
 
 
 def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
@@ -170,7 +189,17 @@ def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
             if one is not None:
                 return words(one)
     share = _lost_by_demand(judged, demand)
-    return None if share is None else must_lose(share, promised_ppb)
+    taken = taken_of_burst(judged.topology, demand)
+    if share is None:
+        return None
+    overflows = None
+    if taken < 1:
+        frames = int(taken * demand.burst_packets)
+        overflows = (
+            f"bursts of {demand.burst_packets} frames come at once, and the queue of "
+            f"{demand.source} takes {frames}"
+        )
+    return _beyond(1 - taken * (1 - share), promised_ppb, overflows)
 
 
 def _lost_by_demand(judged: Judged, demand: Demand) -> Fraction | None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from qnet.check.line import BEFORE_BYTES, ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 from qnet.model.topology import Node, Port, Topology
-from qnet.model.traffic import Stream, TrafficClass
+from qnet.model.traffic import Demand, Stream, TrafficClass
 from qnet.units import PPB, PS_PER_S, show_time
 
 BIT_ERRORS_WHOLE = 10**18
@@ -45,14 +45,57 @@ def _saved_ps(node: Node, rate_bps: int, frame_bytes: int) -> int:
     return max(last_bit_ps(frame_bytes, rate_bps) - head_ps, 0)
 
 
-def burst_ps(stream: Stream, port: Port) -> int:
+def burst_ps(stream: Stream, port: Port, taken: int) -> int:
     """Return how long after the first frame of an interval the last one comes over a port.
 
-    They are handed over at once, and follow each other. What a meter may drop does not count.
+    They are handed over at once, and follow each other. What a meter may drop does not count, nor
+    what is more than the frames `taken` in.
     """
-    if stream.police:
+    frames = min(stream.max_packets, taken)
+    if stream.police or not frames:
         return 0
-    return (stream.max_packets - 1) * serialisation_ps(stream.frame_bytes, port.rate_bps)
+    return (frames - 1) * serialisation_ps(stream.frame_bytes, port.rate_bps)
+
+
+def taken_at_once(topology: Topology, stream: Stream, traffic_class: TrafficClass) -> int:
+    """Return how many frames of an interval the queue of their talker takes at most.
+
+    They come at the same moment, before the first of them leaves, so that all must have room in
+    the buffer; a shaper drops those that would wait longer than they may. A buffer of 3,000 bytes
+    takes 3 frames of 1,000 bytes. Cycles are reserved with the room for them.
+    """
+    sent = stream.max_packets + stream.excess_packets
+    if traffic_class.reserves:
+        return sent
+    taken = _room(topology, stream.talker, stream.frame_bytes)
+    if traffic_class.residence_ps is not None:
+        bits = Fraction(stream.burst_bytes * 8)
+        bits += Fraction(stream.rate_bps * traffic_class.residence_ps, PS_PER_S)
+        taken = min(taken, int(bits / (wire_bytes(stream.frame_bytes) * 8)))
+    return min(taken, sent)
+
+
+def taken_of_burst(topology: Topology, demand: Demand) -> Fraction:
+    """Return the share of a demand's frames that the queue of its source takes at most."""
+    least = min(size for size, _ in demand.sizes)
+    taken = _room(topology, demand.source, least)
+    return min(Fraction(taken, demand.burst_packets), Fraction(1))
+
+
+def _room(topology: Topology, name: str, frame_bytes: int) -> int:
+    return topology.node_by_name[name].buffer_bytes // frame_bytes
+
+
+def overflow(topology: Topology, stream: Stream, traffic_class: TrafficClass) -> str | None:
+    """Say that the frames of an interval are more than their talker's queue takes, if they are."""
+    sent = stream.max_packets + stream.excess_packets
+    taken = taken_at_once(topology, stream, traffic_class)
+    if taken >= sent:
+        return None
+    where = f"the queue of {stream.talker} takes {taken}"
+    if taken < _room(topology, stream.talker, stream.frame_bytes):
+        where += " within its max-residence"
+    return f"{sent} frames are handed over at once, and {where}"
 
 
 def late_by_nature(
@@ -63,7 +106,8 @@ def late_by_nature(
         return None
     stored = traffic_class.reserves or traffic_class.preemptable
     least_ps = least_latency_ps(topology, ports, stream.frame_bytes, stored=stored)
-    least_ps += max(burst_ps(stream, port) for port in ports)
+    taken = taken_at_once(topology, stream, traffic_class)
+    least_ps += max(burst_ps(stream, port, taken) for port in ports)
     return too_late(sum(port.propagation_ps for port in ports), least_ps, stream.max_latency_ps)
 
 
@@ -78,10 +122,13 @@ def too_late(propagation_ps: int, least_ps: int, promised_ps: int) -> str | None
     return None
 
 
-def unsteady_by_nature(stream: Stream, ports: Sequence[Port]) -> str | None:
+def unsteady_by_nature(
+    topology: Topology, stream: Stream, traffic_class: TrafficClass, ports: Sequence[Port]
+) -> str | None:
     """Say why the variation that a stream is promised cannot be kept over a way, or None."""
     promised_ps = stream.max_latency_variation_ps
-    apart_ps = burst_ps(stream, ports[-1])
+    taken = taken_at_once(topology, stream, traffic_class)
+    apart_ps = burst_ps(stream, ports[-1], taken)
     if promised_ps is None or apart_ps <= promised_ps:
         return None
     return (
@@ -90,15 +137,18 @@ def unsteady_by_nature(stream: Stream, ports: Sequence[Port]) -> str | None:
     )
 
 
-def least_loss(stream: Stream, paths: Sequence[Sequence[Port]]) -> Fraction:
-    """Return the share of a stream's frames that meters and links take at least, on average.
+def least_loss(stream: Stream, paths: Sequence[Sequence[Port]], taken: int) -> Fraction:
+    """Return the share of a stream's frames that are lost at least, on average.
 
-    A frame over two paths is lost when both copies are.
+    Meters take some, links some, and each first port all but the frames `taken` of an interval. A
+    frame over two paths is lost when both copies are.
     """
     both = Fraction(1 if paths else 0)
     for path in paths:
         both *= lost_on_links(path, stream.frame_bytes)
-    return 1 - passed_by_meter(stream, stream.max_packets + stream.excess_packets) * (1 - both)
+    sent = stream.max_packets + stream.excess_packets
+    passed = min(passed_by_meter(stream, sent), Fraction(max(len(paths), 1) * taken, sent))
+    return 1 - passed * (1 - both)
 
 
 def lost_on_links(ports: Sequence[Port], frame_bytes: int) -> Fraction:

@@ -318,3 +318,61 @@ def test_two_paths_lose_what_both_lose() -> None:
         assert plan.streams[0].status == "admitted"
         verdict = judge(topology, profile, plan, prove(topology, profile, plan), [])
         assert next(row for row in verdict.rows if row.kind == "loss").outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("law", "changes", "fit"),
+    [
+        ({}, {}, 3),
+        ({"idle-slope": "50%"}, {}, 3),
+        ({"weight": 2}, {}, 3),
+        ({"preemptable": True}, {}, 3),
+        ({"max-residence": "5ms"}, {}, 3),
+        ({"max-residence": "20us"}, {"committed_burst": "1001B", "committed_rate": "500Mbps"}, 2),
+        ({"max-residence": "33us"}, {"committed_burst": "1001B", "committed_rate": "500Mbps"}, 3),
+    ],
+)
+def test_a_burst_that_its_first_queue_cannot_take_loses_by_arithmetic(
+    law: dict[str, Any], changes: dict[str, Any], fit: int
+) -> None:
+    """Frames of 981 bytes, all at once, into 2.95 kB or a shaper; what is said is what is seen."""
+    for sent, loss in ((fit, "0%"), (fit + 1, f"{100 // (fit + 1) - 1}%"), (fit + 1, "50.1%")):
+        one = stream("s", interval="20ms", max_pkts_per_interval=sent, max_loss=loss, **changes)
+        topology, profile, plan = planned([one], video={"priority": 5} | law)
+        nodes = tuple(node.replace(buffer_bytes=2_950) for node in topology.nodes)
+        topology = topology.replace(nodes=nodes)
+        profile = profile.replace(simulation=profile.simulation.replace(duration_ps=2 * 10**11))
+        (seen,) = simulate(topology, profile, plan, threads=1).streams
+        assert seen.lost * sent == seen.sent * (sent - fit)
+        says = sent > fit and loss != "50.1%"
+        said = [*excluded_always(topology, profile), *excluded_by_plan(topology, profile, plan)]
+        assert len(said) == 2 * says
+        assert all(f"{sent} frames are handed over at once, and the queue of a" in x for x in said)
+
+
+def test_what_a_queue_cannot_take_does_not_come_late() -> None:
+    """The fifth of five frames has no room: the third is the last to come."""
+    one = stream("s", interval="20ms", max_pkts_per_interval=5, max_latency="40us")
+    topology, profile, plan = planned([one])
+    assert excluded_by_plan(topology, profile, plan)
+    nodes = tuple(node.replace(buffer_bytes=2_950) for node in topology.nodes)
+    topology = topology.replace(nodes=nodes)
+    assert not excluded_by_plan(topology, profile, plan)
+    assert not excluded_always(topology, profile)
+    (seen,) = simulate(topology, profile, plan, threads=1).streams
+    assert seen.latency_ps_max is not None
+    assert seen.latency_ps_max <= 40_000_000
+
+
+def test_a_burst_of_a_demand_that_its_source_cannot_take_loses() -> None:
+    for loss, says in (("24%", 1), ("25%", 0)):
+        many = demand("d", "10Mbps", arrival="bursts", burst=4, sizes="981B", **{"max-loss": loss})
+        topology, profile, plan = planned([], [many])
+        nodes = tuple(node.replace(buffer_bytes=2_950) for node in topology.nodes)
+        topology = topology.replace(nodes=nodes)
+        said = excluded_by_plan(topology, profile, plan)
+        assert len(said) == says
+        assert all("bursts of 4 frames come at once, and the queue of a takes 3" in x for x in said)
+        profile = profile.replace(simulation=profile.simulation.replace(duration_ps=2 * 10**11))
+        (seen,) = simulate(topology, profile, plan, threads=1).demands
+        assert seen.lost * 4 == seen.sent
