@@ -294,7 +294,7 @@ def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:
         check_out(trace.parent)
     in_parquet = measure or (trace is not None and trace.suffix == ".parquet")
     if in_parquet and find_spec("pyarrow") is None:
-        raise EnvironmentMissing("Parquet needs pyarrow: pip install 'qnet[measure]'")
+        raise EnvironmentMissing("Parquet needs pyarrow: pip install 'qnet-emulator[measure]'")
 
 
 @contextmanager

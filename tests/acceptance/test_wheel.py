@@ -43,7 +43,7 @@ def test_the_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert made.returncode == 0, made.stderr
-    (wheel,) = wheels.glob("qnet-*.whl")
+    (wheel,) = wheels.glob("qnet_emulator-*.whl")
     put = python(
         *("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)),
         cwd=tmp_path,

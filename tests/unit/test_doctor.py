@@ -32,7 +32,7 @@ def test_each_package_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     lacking = [
         GOOD,
-        LOCKSTEP._replace(good=False, apt=("openvswitch-switch",), pip=("qnet[emulate]",)),
+        LOCKSTEP._replace(good=False, apt=("openvswitch-switch",), pip=("qnet-emulator[emulate]",)),
         Finding("emulate mininet", False, False, "", ("openvswitch-switch", "mininet")),
     ]
     said = advice(lacking)
@@ -41,7 +41,7 @@ def test_each_package_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "does not: emulate lockstep, emulate mininet",
     ]
     assert said[2].startswith("to install: sudo apt-get install openvswitch-switch mininet")
-    assert said[3].endswith("-m pip install 'qnet[emulate]'")
+    assert said[3].endswith("-m pip install 'qnet-emulator[emulate]'")
 
 
 def test_without_the_main_job_nothing_runs() -> None:

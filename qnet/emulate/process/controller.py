@@ -60,7 +60,7 @@ def missing(framework: Literal["os_ken", "ryu"] = "os_ken", python: str = sys.ex
     test = f"import importlib.util as u, sys; sys.exit(u.find_spec('{framework}') is None)"
     if subprocess.run([python, "-c", test], check=False, timeout=60).returncode == 0:
         return ""
-    install = "pip install 'qnet[emulate]'" if framework == "os_ken" else "make ryu"
+    install = "pip install 'qnet-emulator[emulate]'" if framework == "os_ken" else "make ryu"
     return f"{python} has no {framework}; {install}"
 
 

@@ -53,7 +53,7 @@ def missing() -> str | None:
     try:
         import mininet.node  # noqa: F401, PLC0415
     except ImportError:
-        return "the Python package mininet is not here; it comes with: pip install 'qnet[emulate]'"
+        return "the Python package mininet is not here; try: pip install 'qnet-emulator[emulate]'"
     import shutil  # noqa: PLC0415
 
     if shutil.which("mnexec") is None:

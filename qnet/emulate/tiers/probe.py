@@ -92,7 +92,7 @@ def mininet() -> TierReport:
     """Probe the tier with hosts, wires and namespaces."""
     lacks = _common()
     if find_spec("mininet") is None:
-        lacks.append(Lack("the Python package mininet is not here", pip="qnet[emulate]"))
+        lacks.append(Lack("the Python package mininet is not here", pip="qnet-emulator[emulate]"))
     for name, package in (("mnexec", "mininet"), ("ip", "iproute2"), ("unshare", "util-linux")):
         if shutil.which(name) is None:
             lacks.append(Lack(f"{name} is not here", apt=package))
@@ -121,7 +121,7 @@ def _common() -> list[Lack]:
     apps = controller.missing()
     return [
         *([Lack(words, apt="openvswitch-switch")] if (words := ovs.missing()) else []),
-        *([Lack(apps, pip="qnet[emulate]")] if apps else []),
+        *([Lack(apps, pip="qnet-emulator[emulate]")] if apps else []),
     ]
 
 
