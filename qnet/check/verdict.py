@@ -22,7 +22,7 @@ from qnet.check.judged import (
     why_impossible,
     why_lost,
 )
-from qnet.check.promises import Case, Kind, Seen, lost_ppb
+from qnet.check.promises import Case, Kind, Member, Seen, lost_ppb
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
@@ -174,7 +174,7 @@ def _stream_rows(judged: Judged, progress: Callable[[int, int], None]) -> Iterab
             if admitted:
                 yield _bound_row(judged, service, "latency", admitted)
                 yield _bound_row(judged, service, "variation", admitted)
-                yield _stream_loss_row(judged, service, admitted)
+                yield _loss_row(judged, service, admitted)
             if reserved:
                 yield from _late_row(service, admitted, judged.seen)
             done += len(members)
@@ -243,27 +243,27 @@ def _bound_row(
     return _worst_row(service, kind, [case(one) for one in members], show_time, judged.seen)
 
 
-def _stream_loss_row(judged: Judged, service: str, members: Iterable[Stream]) -> Row:
-    """Judge losses of streams; reserved ones lose nothing where the profile gives no max-loss."""
+def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
+    """Judge losses; reserved streams lose nothing where the profile gives no max-loss."""
 
-    def case(one: Stream) -> Case:
-        reserved = judged.profile.is_reserved(one)
-        bounds = judged.proofs.get(one.name)
-        proven = None
-        if reserved and bounds is not None and _is_proven(bounds) and not can_lose(judged, one):
-            proven = 0
-        return Case(
-            one,
-            "loss",
-            judged.promised(one, "loss"),
-            proven,
-            judged.seen.figures(one, lost_ppb),
-            judged.seen.speaking(one, "loss"),
-            False,
-            why_lost(judged, one),
-        )
+    def case(one: Member) -> Case:
+        if isinstance(one, Stream):
+            promised, why = judged.promised(one, "loss"), why_lost(judged, one)
+            proven = 0 if _loses_none(judged, one) else None
+        else:
+            promised, why, proven = one.max_loss_ppb, why_demand_lost(judged, one), None
+        figures = judged.seen.figures(one, lost_ppb)
+        speaking = judged.seen.speaking(one, "loss")
+        return Case(one, "loss", promised, proven, figures, speaking, False, why)
 
     return _worst_row(service, "loss", [case(one) for one in members], show_share, judged.seen)
+
+
+def _loses_none(judged: Judged, stream: Stream) -> bool:
+    """Say whether it is proven that a stream loses nothing: its reservation is, and its way."""
+    bounds = judged.proofs.get(stream.name)
+    is_proven = bounds is not None and _is_proven(bounds)
+    return judged.profile.is_reserved(stream) and is_proven and not can_lose(judged, stream)
 
 
 def _worst_row(
@@ -324,23 +324,7 @@ def _late_row(service: str, members: Sequence[Stream], seen: Seen) -> Iterable[R
 def _demand_rows(judged: Judged) -> Iterable[Row]:
     for service, members in _by_service(judged.profile.demands).items():
         yield _placed_row(service, members, judged.demand_plans)
-        yield _demand_loss_row(judged, service, members)
-
-
-def _demand_loss_row(judged: Judged, service: str, members: Iterable[Demand]) -> Row:
-    def case(one: Demand) -> Case:
-        return Case(
-            one,
-            "loss",
-            one.max_loss_ppb,
-            None,
-            judged.seen.figures(one, lost_ppb),
-            judged.seen.speaking(one, "loss"),
-            False,
-            why_demand_lost(judged, one),
-        )
-
-    return _worst_row(service, "loss", [case(one) for one in members], show_share, judged.seen)
+        yield _loss_row(judged, service, members)
 
 
 def _placed_row(service: str, members: Sequence[Demand], plans: Mapping[str, DemandPlan]) -> Row:

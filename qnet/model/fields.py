@@ -160,30 +160,18 @@ def _read_error_ratio(value: object) -> int:
     return int(exact)
 
 
-RateWays = Annotated[
-    BothWays, _both(_reader(RATE)), _both_shown(RATE.name, RATE.example), RATE, PER_DIRECTION
-]
-LengthWays = Annotated[
-    BothWays,
-    _both(_reader(LENGTH, positive=False)),
-    _both_shown(LENGTH.name, LENGTH.example),
-    LENGTH,
-    PER_DIRECTION,
-]
-TimeWays = Annotated[
-    BothWays,
-    _both(_reader(TIME, positive=False)),
-    _both_shown(TIME.name, TIME.example),
-    TIME,
-    PER_DIRECTION,
-]
-RatioWays = Annotated[
-    BothWays,
-    _both(_reader(RATIO, positive=False)),
-    _both_shown(RATIO.name, RATIO.example),
-    RATIO,
-    PER_DIRECTION,
-]
+def _ways(dimension: Dimension, *, positive: bool = False) -> BeforeValidator:
+    return _both(_reader(dimension, positive=positive))
+
+
+def _ways_shown(dimension: Dimension) -> WithJsonSchema:
+    return _both_shown(dimension.name, dimension.example)
+
+
+RateWays = Annotated[BothWays, _ways(RATE, positive=True), _ways_shown(RATE), RATE, PER_DIRECTION]
+LengthWays = Annotated[BothWays, _ways(LENGTH), _ways_shown(LENGTH), LENGTH, PER_DIRECTION]
+TimeWays = Annotated[BothWays, _ways(TIME), _ways_shown(TIME), TIME, PER_DIRECTION]
+RatioWays = Annotated[BothWays, _ways(RATIO), _ways_shown(RATIO), RATIO, PER_DIRECTION]
 ErrorRatioWays = Annotated[
     BothWays, _both(_read_error_ratio), _both_shown("ratio without unit", "1e-12"), PER_DIRECTION
 ]
