@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from qnet.graph.distances import distances
 from qnet.graph.flows import Pair, RouteRate, place_flows
 from qnet.graph.routes import Graph, Route
 from qnet.model.plan import DemandPart, DemandPlan
@@ -243,14 +244,12 @@ def _why_not_all(
     """Name the full ports around what the source can still reach."""
     if graph.shortest(demand.source, demand.target) is None:
         return f"no route from {demand.source} to {demand.target}"
-    reached = {demand.source}
-    waiting = [demand.source]
-    while waiting:
-        node = waiting.pop()
-        for edge in graph.leaving(node):
-            if edge.enters not in reached and edge_free_bps[edge.number] > 0:
-                reached.add(edge.enters)
-                waiting.append(edge.enters)
+    reached = distances(
+        demand.source,
+        lambda node: (
+            (1, edge.enters) for edge in graph.leaving(node) if edge_free_bps[edge.number] > 0
+        ),
+    )
     assert graph.end(demand.target) not in reached, "what fits is placed"
     full = [
         port.name

@@ -8,12 +8,12 @@ from click.testing import CliRunner
 
 from qnet.check.gates import check_gates
 from qnet.cli import main
+from qnet.graph.by_hops import Router
 from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
 from qnet.model.write import to_json
 from qnet.schedule.qbv import exact, solve
 from qnet.schedule.qbv.bounds import bound
 from qnet.schedule.qbv.lists import gate_lists
-from qnet.schedule.qbv.routes import Router
 from tests.bench.tiny_gates import answer, exists, tiny_set
 
 US = 10**6

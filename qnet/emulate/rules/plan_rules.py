@@ -8,7 +8,6 @@ row per port in, port out and cycle tag, whatever the number of streams.
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -34,6 +33,7 @@ from qnet.emulate.openflow.nouns import (
 )
 from qnet.emulate.rules.flows import Flow, Lane, dscp_of, path_mac
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
+from qnet.graph.distances import distances
 from qnet.model.topology import Port, Topology
 from qnet.units import ceil_div
 
@@ -318,18 +318,10 @@ def _delay_ps(topology: Topology, port: Port) -> int:
 
 
 def _delays_to(topology: Topology, host: str) -> dict[str, int]:
-    """Return the least delay from every node to one (Dijkstra's algorithm)."""
+    """Return the least delay from every node to one."""
     into: defaultdict[str, list[Port]] = defaultdict(list)
     for port in topology.ports:
         into[port.target].append(port)
-    delays: dict[str, int] = {}
-    waiting = [(0, host)]
-    while waiting:
-        delay_ps, node = heapq.heappop(waiting)
-        if node in delays:
-            continue
-        delays[node] = delay_ps
-        for port in into[node]:
-            if port.source not in delays:
-                heapq.heappush(waiting, (delay_ps + _delay_ps(topology, port), port.source))
-    return delays
+    return distances(
+        host, lambda node: ((_delay_ps(topology, port), port.source) for port in into[node])
+    )

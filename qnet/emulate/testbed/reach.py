@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from qnet.emulate.frames.trips import Outage
 from qnet.emulate.switches.switch_set import SETTLE_S
 from qnet.emulate.testbed.testbed import FAILOVER_S, CutUndone, Ping, Testbed
+from qnet.graph.distances import distances
 
 LATE_AGAIN = 2
 """So often a pair is tried again whose frames come, but late: that is no matter of settling."""
@@ -241,11 +242,7 @@ def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
         return False  # a controller has sent it out of another switch than it came to
     links = {one for one in links if hosts.isdisjoint(one)} - {frozenset(first)}
     last = next(node for node in reversed(path) if node not in hosts)
-    reached, waiting = {first[0]}, [first[0]]
-    while waiting:
-        node = waiting.pop()
-        for link in links:
-            if node in link and (far := next(iter(link - {node}))) not in reached:
-                reached.add(far)
-                waiting.append(far)
-    return last in reached
+    return last in distances(
+        first[0],
+        lambda node: ((1, far) for link in links if node in link for far in link - {node}),
+    )

@@ -12,8 +12,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+from qnet.graph.by_hops import Candidates, Router
 from qnet.model.gates import CYCLE_PS_MAX, GateProblem, GateStream
-from qnet.schedule.qbv.routes import Candidates, Router
 from qnet.units import TIME, format_quantity
 
 

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from qnet.errors import Infeasible
+from qnet.graph.by_hops import Router
 from qnet.graph.routes import Route, Routes
 from qnet.model.gates import (
     HELD,
@@ -31,7 +32,6 @@ from qnet.model.traffic import Profile, Stream
 from qnet.schedule.guards import Guards
 from qnet.schedule.qbv.bounds import Times, latency_ps
 from qnet.schedule.qbv.lists import gate_lists
-from qnet.schedule.qbv.routes import Router
 from qnet.schedule.qbv.solve import schedule_gates
 from qnet.units import (
     PS_PER_NS,

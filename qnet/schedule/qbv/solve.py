@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from qnet import __version__
+from qnet.graph.by_hops import Router
 from qnet.model.gates import CYCLE_PS_MAX, GatePlan, GateProblem, GateStreamPlan
 from qnet.schedule.qbv import exact, kernels
 from qnet.schedule.qbv.bounds import Bounds, Choice, Times, bound, lines_ps
 from qnet.schedule.qbv.lists import gate_lists
-from qnet.schedule.qbv.routes import Router
 
 STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
 """Struggles allowed in each attempt: many short ones, since another order often does at once."""

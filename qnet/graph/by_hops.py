@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import NamedTuple, TypeAlias
 
+from qnet.graph.distances import distances
 from qnet.model.gates import GatePort
 
 EXPANSIONS_MAX = 2000
@@ -94,16 +95,8 @@ class Router:
     def _distances(self, target: int) -> list[int]:
         """Return the hops from every node to the target, -1 where there is no way."""
         if target not in self._hops_to:
-            hops = [-1] * len(self._out)
-            hops[target] = 0
-            queue = deque([target])
-            while queue:
-                node = queue.popleft()
-                for before in self._into[node]:
-                    if hops[before] < 0:
-                        hops[before] = hops[node] + 1
-                        queue.append(before)
-            self._hops_to[target] = hops
+            found = distances(target, lambda node: ((1, before) for before in self._into[node]))
+            self._hops_to[target] = [found.get(node, -1) for node in range(len(self._out))]
         return self._hops_to[target]
 
     def _search(self, source: int, target: int) -> Candidates:
