@@ -14,10 +14,12 @@ import sys
 import time
 
 from qnet.emulate.frames.hosts import host_frame
+from qnet.emulate.process.quick import as_usual, be_quick
 from qnet.emulate.rules.flows import flows_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.wires.kernels import tables as w
-from qnet.emulate.wires.run import Emulator, Probe, WireEnd, as_usual, be_quick
+from qnet.emulate.wires.records import Probe, WireEnd
+from qnet.emulate.wires.run import Emulator
 from qnet.model.histogram import quantile_ps
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -93,7 +95,7 @@ def main() -> None:
         one.start()
         be_quick()
         cpu_s, wall_s = time.process_time(), time.perf_counter()
-        before = one.lateness().came_out
+        before = one.wall_clock().came_out
         while not one.finished:
             one.step()
         one.drain(1_000_000_000)
@@ -101,7 +103,7 @@ def main() -> None:
     finally:
         as_usual()
         one.close()
-    late = one.lateness()
+    late = one.wall_clock()
     passages = late.came_out - before
     latencies = {arrival.time_ps - arrival.born_ps for arrival in one.arrivals}
     sys.stdout.write(

@@ -79,7 +79,7 @@ def test_what_comes_out_is_what_was_simulated(
     assert run.void == ""
     assert run.findings == ()
     assert run.damaged == 0
-    assert (run.switches, run.lateness.strays, run.lateness.wrong_tags) == (3, 0, 0)
+    assert (run.switches, run.wall_clock.strays, run.wall_clock.wrong_tags) == (3, 0, 0)
     simulated = simulate(topology, profile, plan)
     proof = prove(topology, profile, plan)
     case = Case(topology, profile, plan, strides=strides)
@@ -133,7 +133,7 @@ def test_a_cut_is_seen_by_the_switches_and_replication_makes_up_for_it() -> None
     )
     assert (run.void, run.findings) == ("", ())
     assert run.failover_s > 0
-    assert run.lateness.cut > 0
+    assert run.wall_clock.cut > 0
     sources = [n for n, one in enumerate(owners(topology, profile, plan)) if one.name == twice.name]
     came = {source: {n for s, n, _ in run.latency_ps if s == source} for source in sources}
     first, second = (came[source] for source in sources)
@@ -174,7 +174,7 @@ def test_a_wrong_cycle_rewrite_is_named(scenario: Scenario, plan: Plan) -> None:
     swap = mininet.Meddling("b", "table=1,mpls,in_port=2", "set_field:4->mpls_tc,output:3")
     options = mininet.Options(strides, dilation=1000, meddling=(swap,))
     run = mininet.emulate_mininet(topology, profile, plan, options)
-    assert run.lateness.wrong_tags > 0
+    assert run.wall_clock.wrong_tags > 0
     assert any(
         one.startswith("pair: b: leaves for b->c tagged for cycle 3") for one in run.findings
     )

@@ -86,7 +86,7 @@ def test_copies_meet_and_nodes_cut_through_as_simulated(mechanism: str, tmp_path
     run, result = emulate(answer)
     assert run.void == ""
     check_as_simulated(answer, result)
-    assert run.lateness.eliminated == twice.recovery.discarded
+    assert run.wall_clock.eliminated == twice.recovery.discarded
 
 
 def test_recovery_makes_up_for_a_cut(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_recovery_makes_up_for_a_cut(tmp_path: Path) -> None:
     first = answer.planned("twice").paths[0].ports[0]
     run, result = emulate(answer, cuts=(mininet.Cut(first, 1_000_000_000),))
     assert result.findings == ()
-    assert run.lateness.cut > 0
+    assert run.wall_clock.cut > 0
     twice = next(one for one in result.observation.streams if one.name == "twice")
     simulated = answer.seen("twice")
     assert twice.recovery is not None
@@ -127,13 +127,13 @@ def test_a_copy_sent_back_is_named_and_the_other_one_is_passed_on(tmp_path: Path
         lane.ports[1].split("->")[0], f"mpls,mpls_label={lane.label}", "in_port"
     )
     run, result = emulate(answer, meddling=(wrong,))
-    assert run.lateness.strays > 0
+    assert run.wall_clock.strays > 0
     named = f"twice: {wrong.node}: came out at "
     assert any(one.startswith(named) for one in result.findings), result.findings
     twice = next(one for one in result.streams if one.name == "twice")
     assert twice.difference_ps, "the other copy takes longer"
     assert twice.delivered >= answer.seen("twice").received - 2
-    assert run.lateness.eliminated == 0
+    assert run.wall_clock.eliminated == 0
 
 
 def test_hosts_own_frames_pass_gates() -> None:

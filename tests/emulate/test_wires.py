@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from qnet.emulate.tiers import probe
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.frames import has_trailer, label_of, put_trailer, read
-from qnet.emulate.wires.run import Emulator, WireEnd
+from qnet.emulate.wires.records import WireEnd
+from qnet.emulate.wires.run import Emulator
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule.run import schedule

@@ -7,6 +7,8 @@ cannot ignore, and the kernel ends with it all that is in the namespaces.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -108,3 +110,34 @@ def last_words(words: IO[str], most: int = 12) -> str:
     words.flush()
     words.seek(0)
     return "\n".join(words.read().strip().splitlines()[-most:])
+
+
+class Inside:
+    """Be in another network namespace for a while, with the calling thread only."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self.before = -1
+
+    def __enter__(self) -> None:
+        if self.path is None:
+            return
+        self.before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open(self.path, os.O_RDONLY)
+        try:
+            _setns(there)
+        finally:
+            os.close(there)
+
+    def __exit__(self, *_: object) -> None:
+        if self.before >= 0:
+            _setns(self.before)
+            os.close(self.before)
+            self.before = -1
+
+
+def _setns(handle: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(handle, 0):
+        wrong = ctypes.get_errno()
+        raise OSError(wrong, os.strerror(wrong))

@@ -21,13 +21,14 @@ from typing import Any
 
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.held import Held
+from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.process.watch import Part, Watch, blaming
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
 from qnet.emulate.switches.switch_set import Attached, read_switch
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
-from qnet.emulate.wires.run import Inside, WireEnd
+from qnet.emulate.wires.records import WireEnd
 from qnet.errors import EnvironmentMissing
 from qnet.model.topology import Port, Topology
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from qnet.emulate.frames.trips import Follower, Outage
+from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.process.relay import SOCKET
 from qnet.emulate.process.watch import Guard, blaming
 from qnet.emulate.rules.wiring import HOST_PORT
@@ -31,12 +32,7 @@ from qnet.emulate.switches.talk import Version
 from qnet.emulate.testbed.remote import Ran
 from qnet.emulate.tiers.mininet import JOB
 from qnet.emulate.wires.kernels.tables import HOST_END, SWITCH_END
-from qnet.emulate.wires.run import (
-    ETH_P_ALL,
-    PACKET_IGNORE_OUTGOING,
-    SOL_PACKET,
-    Inside,
-)
+from qnet.emulate.wires.run import ETH_P_ALL, PACKET_IGNORE_OUTGOING, SOL_PACKET
 from qnet.errors import QnetError
 from qnet.model.topology import Topology
 

@@ -36,10 +36,9 @@ from qnet.emulate.switches.talk import USUAL, Version
 from qnet.emulate.tiers import probe
 from qnet.emulate.tiers.compare import SHIPPED, compare
 from qnet.emulate.tiers.follow_frames import Walk, walk
-from qnet.emulate.wires.run import Lateness
+from qnet.emulate.wires.records import WallClock
 from qnet.errors import EnvironmentMissing, QnetError
-from qnet.model.emulation import Emulation
-from qnet.model.emulation import Lateness as Late
+from qnet.model.emulation import Emulation, Lateness
 from qnet.model.histogram import quantile_ps
 from qnet.model.observation import Copies, Drop, Lost, Observation, Traffic
 from qnet.model.plan import Plan
@@ -173,7 +172,7 @@ class Emulated:
     losses: tuple[LostFrame, ...]
     late: Mapping[int, int]
     recovery: Mapping[str, Copies]
-    lateness: Lateness
+    wall_clock: WallClock
     dilation: int
     attempts: int
     reached_ps: int
@@ -193,7 +192,7 @@ class Emulated:
 
     def told(self) -> list[str]:
         """Say how real the run was: wall-clock figures, which are in no result."""
-        late = self.lateness
+        late = self.wall_clock
         inside = [quantile_ps(late.inside, share) or 0 for share in (500_000_000, 999_000_000)]
         stages = ", ".join(f"{what} {spent:.1f} s" for what, spent in self.seconds.items())
         return [
@@ -380,7 +379,7 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
     is no measure: frames that it delivers before are compared, the others counted.
     """
     plain, ports = walk(case, None)
-    emulated = Walk(hops=run.lateness.came_out)
+    emulated = Walk(hops=run.wall_clock.came_out)
 
     def frame(source: int, number: int) -> int:
         return int(ports.span[source, 0]) + case.by_source[source].place(number)
@@ -391,7 +390,7 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
     emulated.lost = {frame(one.source, one.number) for one in run.losses}
     until_ps = NEVER if run.cut_ps is None else run.cut_ps
     absent = set(plain.arrival_ps) - set(emulated.arrival_ps)
-    if len(absent) <= run.lateness.violations:
+    if len(absent) <= run.wall_clock.violations:
         for number in absent:
             del plain.arrival_ps[number]
     findings = list(run.findings)
@@ -412,11 +411,11 @@ def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> 
         dilation=run.dilation,
         switches=run.switches,
         rules=run.rules,
-        lateness=Late(
-            frames=run.lateness.put_in,
-            violations=run.lateness.violations,
-            holds=run.lateness.holds,
-            held_ps=run.lateness.held_ns * 1000 // run.dilation,
+        lateness=Lateness(
+            frames=run.wall_clock.put_in,
+            violations=run.wall_clock.violations,
+            holds=run.wall_clock.holds,
+            held_ps=run.wall_clock.held_ns * 1000 // run.dilation,
         ),
     )
 

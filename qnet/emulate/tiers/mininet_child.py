@@ -25,6 +25,7 @@ from qnet.emulate.frames.hosts import HEADER_BYTES, host_frame, is_whole
 from qnet.emulate.frames.kernels import TIME
 from qnet.emulate.frames.ports import Ports
 from qnet.emulate.openflow.nouns import to_text
+from qnet.emulate.process.quick import as_usual, be_quick
 from qnet.emulate.process.relay import SOCKET
 from qnet.emulate.process.watch import Guard, blaming
 from qnet.emulate.rules.audit import audit
@@ -48,18 +49,8 @@ from qnet.emulate.tiers.mininet import (
     Options,
 )
 from qnet.emulate.wires.kernels import tables as w
-from qnet.emulate.wires.run import (
-    PATIENCE_NS,
-    STEP_NS,
-    Arrival,
-    Emulator,
-    Fault,
-    Loss,
-    Probe,
-    WireEnd,
-    as_usual,
-    be_quick,
-)
+from qnet.emulate.wires.records import Arrival, Fault, Loss, Probe, WireEnd
+from qnet.emulate.wires.run import PATIENCE_NS, STEP_NS, Emulator
 from qnet.errors import QnetError
 from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.model.histogram import quantile_ps
@@ -255,7 +246,7 @@ class Run:
             attempts += 1
             emulator, commands = self._attempt(net, dilation, budget_s)
             self.guard.settle()
-            late = emulator.lateness()
+            late = emulator.wall_clock()
             share_ppm = late.violations * 1_000_000 // max(late.put_in, 1)
             self.lap(f"emulation at {dilation}")
             if share_ppm <= self.options.violations_ppm or attempts == 2 or self.options.dilation:
@@ -331,14 +322,14 @@ class Run:
                 self.guard.look()
                 spent_ns = time.monotonic_ns() - begun_ns
                 self.say("calibrate", spent_ns, CALIBRATION_NS)
-                if sample.lateness().came_out >= CALIBRATION_FRAMES:
+                if sample.wall_clock().came_out >= CALIBRATION_FRAMES:
                     break
         finally:
             self.guard.by_hand = False
             as_usual()
             sample.close()
         self.guard.settle()
-        late = sample.lateness()
+        late = sample.wall_clock()
         stay_ns = (quantile_ps(late.inside, MOST_PPB) or 0) // 1000
         windows = max(sample.reached_ps // sample.window_ps, 1)
         serve_ns = late.busy_ns // windows
@@ -488,7 +479,7 @@ class Run:
                 if account is not None
             },
             losses=tuple(self._lost(one) for one in emulator.losses),
-            lateness=emulator.lateness(),
+            wall_clock=emulator.wall_clock(),
             dilation=dilation,
             attempts=attempts,
             reached_ps=reached_ps,

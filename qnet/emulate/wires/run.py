@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import mmap
-import os
 import socket
 import struct
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.loop import run
 from qnet.emulate.wires.kernels.packets import receive
@@ -24,6 +19,7 @@ from qnet.emulate.wires.kernels.ports import follow, let_meet
 from qnet.emulate.wires.kernels.slots import note_fault
 from qnet.emulate.wires.kernels.talkers import generate
 from qnet.emulate.wires.layout import Edged, with_edges, with_room
+from qnet.emulate.wires.records import Arrival, Fault, Loss, Probe, WallClock, WireEnd
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.observation import Copies
 from qnet.model.plan import Plan
@@ -73,120 +69,6 @@ ETH_P_ALL = 3
 TPACKET_V2 = 1
 RING_HEADER_BYTES = 128
 """More than what the kernel puts before a frame."""
-
-FIFO_PRIORITY = 10
-
-
-class WireEnd(NamedTuple):
-    """A packet interface. `port` is the egress port whose frames come out of it, or -1.
-
-    Of a wire of one direction the far end has only frames that go in, those of the port `goes_in`.
-    `kind` is SWITCH_END, EDGE_END or HOST_END of the kernels; `peer` is the place, in the list of
-    all ends, of the other side of a host's wire, or -1.
-    """
-
-    interface: str
-    kind: int
-    port: int = -1
-    peer: int = -1
-    goes_in: int = -1
-
-
-class Probe(NamedTuple):
-    """A source of which every `every`-th frame is real.
-
-    `entry` and `exit` are the places of the edge ends at the talker's and the listener's switch.
-    `templates` are (frame bytes, cycle tag or -1, the host's frame without check sequence). `twin`
-    is the source whose frames are copies of this one's, or -1; the host sends one for both. `label`
-    is that of its frames between switches, or -1. Frames that are `tagged` carry their cycle; the
-    talker's host says that of the first path, by so much `tag_ahead` of this one's. `leader` is the
-    source that frames are marked with, this one where it is -1. `beside` is the port by which the
-    talker's switch sends them when their own is down, or -1.
-    """
-
-    source: int
-    every: int
-    entry: int
-    exit: int
-    templates: Sequence[tuple[int, int, bytes]]
-    twin: int = -1
-    label: int = -1
-    tagged: bool = False
-    tag_ahead: int = 0
-    leader: int = -1
-    beside: int = -1
-
-
-class Arrival(NamedTuple):
-    """A real frame that has come out to its host; `owner` is its source's number."""
-
-    owner: int
-    sequence: int
-    born_ps: int
-    time_ps: int
-    wall_ns: int
-    end: int
-    frame: bytes
-
-
-class Fault(NamedTuple):
-    """What went wrong with one frame; `kind` is one of the kernels' kinds of fault."""
-
-    kind: int
-    owner: int
-    port: int
-    found: int
-    wanted: int
-    time_ps: int
-
-
-class Loss(NamedTuple):
-    """A real frame that a port dropped, or that was lost behind it, as the simulator has it.
-
-    `cause` is NO_QUEUE_ROOM, or one more than a column of `Parts.dropped`.
-    """
-
-    owner: int
-    sequence: int
-    port: int
-    cause: int
-
-
-@dataclass(frozen=True)
-class Lateness:
-    """How real the run was: counts of frames, and histograms of wall time.
-
-    `inside` is the time that frames spent in switches; `margin` what was left of their slack when
-    they came back. Pairs of bin and frames, nanoseconds counted as thousands of picoseconds.
-    """
-
-    put_in: int
-    came_out: int
-    violations: int
-    stale: int
-    strays: int
-    wrong_tags: int
-    cut: int
-    rerouted: int
-    """Frames that a switch sent by another port than planned, the planned one's wire being cut."""
-    followed: int
-    """Those of them that were on another path of the plan then."""
-    eliminated: int
-    """Copies that came to their listener's switch after the first one of their frame."""
-    no_slot: int
-    send_errors: int
-    free_frames: int
-    free_late: int
-    margin_least_ns: int
-    busy_longest_ns: int
-    """Longest time that one window took to serve."""
-    busy_ns: int
-    """Time that all windows took together."""
-    held_ns: int
-    holds: int
-    """For how long, and how often, virtual time was held for frames, or for the emulator."""
-    inside: tuple[tuple[int, int], ...]
-    margin: tuple[tuple[int, int], ...]
 
 
 class Emulator:
@@ -593,10 +475,10 @@ class Emulator:
         count = int(self.pool.counts[w.FAULT_COUNT])
         return [Fault(*row[:6]) for row in self.pool.fault[:count].tolist()]
 
-    def lateness(self) -> Lateness:
-        """Return the record of how late frames were."""
+    def wall_clock(self) -> WallClock:
+        """Return how real the run was."""
         count = self.pool.counts
-        return Lateness(
+        return WallClock(
             put_in=int(count[w.PUT_IN]),
             came_out=int(count[w.CAME_OUT]),
             violations=int(count[w.VIOLATIONS]),
@@ -619,23 +501,6 @@ class Emulator:
             inside=_pairs(self.pool.histogram[w.INSIDE]),
             margin=_pairs(self.pool.histogram[w.MARGIN]),
         )
-
-
-def be_quick() -> None:
-    """Run the calling thread before ordinary ones, where that is permitted.
-
-    No garbage is collected meanwhile: what arrives is kept, and looking through it takes time.
-    """
-    gc.disable()
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-
-
-def as_usual() -> None:
-    """Take back `be_quick`."""
-    gc.enable()
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _pairs(bins: Ints) -> tuple[tuple[int, int], ...]:
@@ -673,34 +538,3 @@ def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
         loss=np.zeros((LOSSES, 4), dtype=np.int64),
         histogram=np.zeros((2, BIN_COUNT), dtype=np.int64),
     )
-
-
-class Inside:
-    """Be in another network namespace for a while, with the calling thread only."""
-
-    def __init__(self, path: str | None) -> None:
-        self.path = path
-        self.before = -1
-
-    def __enter__(self) -> None:
-        if self.path is None:
-            return
-        self.before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        there = os.open(self.path, os.O_RDONLY)
-        try:
-            _setns(there)
-        finally:
-            os.close(there)
-
-    def __exit__(self, *_: object) -> None:
-        if self.before >= 0:
-            _setns(self.before)
-            os.close(self.before)
-            self.before = -1
-
-
-def _setns(handle: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(handle, 0):
-        wrong = ctypes.get_errno()
-        raise OSError(wrong, os.strerror(wrong))
