@@ -18,7 +18,7 @@ from qnet.emulate.process.quick import as_usual, be_quick
 from qnet.emulate.rules.flows import flows_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.wires.kernels import tables as w
-from qnet.emulate.wires.records import Probe, WireEnd
+from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
 from qnet.emulate.wires.run import Emulator
 from qnet.model.histogram import quantile_ps
 from qnet.model.topology import Topology
@@ -73,7 +73,7 @@ def emulator(frame_bytes: int, rate: str, duration: str) -> Emulator:
             subprocess.run(["ip", *command.split()], check=True, stdin=subprocess.DEVNULL)
     template = (frame_bytes, -1, host_frame(wiring, flow, frame_bytes, 0))
     probe = Probe(0, 1, entry, leave, [template])
-    return Emulator(topology, profile, plan, ends, [probe], dilation=1)
+    return Emulator(topology, profile, plan, ends, [probe], EmulatorOptions(dilation=1))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qnet.emulate.tiers import probe
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.frames import has_trailer, label_of, put_trailer, read
-from qnet.emulate.wires.records import WireEnd
+from qnet.emulate.wires.records import EmulatorOptions, WireEnd
 from qnet.emulate.wires.run import Emulator
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -85,7 +85,8 @@ def emulator() -> Emulator:
     )
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     ends = [WireEnd("h", w.HOST_END, peer=1), WireEnd("e", w.EDGE_END, peer=0)]
-    return Emulator(topology, profile, plan, ends, dilation=1, free_run=True, slots=64)
+    options = EmulatorOptions(dilation=1, free_run=True, slots=64)
+    return Emulator(topology, profile, plan, ends, (), options)
 
 
 def with_ring(one: Emulator, places: int) -> bytearray:

@@ -48,9 +48,10 @@ from qnet.emulate.tiers.mininet import (
     LostFrame,
     Options,
 )
+from qnet.emulate.wires.arrays import PATIENCE_NS
 from qnet.emulate.wires.kernels import tables as w
-from qnet.emulate.wires.records import Arrival, Fault, Loss, Probe, WireEnd
-from qnet.emulate.wires.run import PATIENCE_NS, STEP_NS, Emulator
+from qnet.emulate.wires.records import Arrival, EmulatorOptions, Fault, Loss, Probe, WireEnd
+from qnet.emulate.wires.run import STEP_NS, Emulator
 from qnet.errors import QnetError
 from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.model.histogram import quantile_ps
@@ -347,16 +348,12 @@ class Run:
     def _emulator(
         self, ends: Sequence[WireEnd], probes: Sequence[Probe], dilation: int
     ) -> Emulator:
-        return Emulator(
-            self.topology,
-            self.profile,
-            self.plan,
-            ends,
-            probes,
-            dilation=dilation,
+        options = EmulatorOptions(
+            dilation,
             free_run=self.options.free_run,
             skips=not (self.options.cuts or self.options.commands or self.options.cli),
         )
+        return Emulator(self.topology, self.profile, self.plan, ends, probes, options)
 
     def _attempt(
         self, net: Net, dilation: int, budget_s: float | None

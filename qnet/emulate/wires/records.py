@@ -6,6 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+SLOTS = 8192
+
+
+class EmulatorOptions(NamedTuple):
+    """How virtual time goes, and how much of it there is."""
+
+    dilation: int
+    """Wall-clock time in parts of virtual time."""
+    lag_ns: int | None = None
+    """How long, on the wall, ports are served after their time; half a window if not said."""
+    end_ps: int | None = None
+    """Where virtual time ends, if before the profile's duration."""
+    free_run: bool = False
+    """Nothing is simulated, no probes are sent: real hosts' frames only, served as they come."""
+    skips: bool = True
+    """Time is stretched only while a real frame is in a switch or about to go into one."""
+    slots: int = SLOTS
+    """Room for real frames under way."""
+
 
 class WireEnd(NamedTuple):
     """A packet interface. `port` is the egress port whose frames come out of it, or -1.

@@ -12,15 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.emulate.process.namespaces import Inside
+from qnet.emulate.wires.arrays import law_of, messages_of, pool_of, stride_of, wires_of
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.loop import run
 from qnet.emulate.wires.kernels.packets import receive
 from qnet.emulate.wires.kernels.ports import follow, let_meet
 from qnet.emulate.wires.kernels.slots import note_fault
 from qnet.emulate.wires.kernels.talkers import generate
-from qnet.emulate.wires.layout import Edged, with_edges, with_room
-from qnet.emulate.wires.records import Arrival, Fault, Loss, Probe, WallClock, WireEnd
-from qnet.model.histogram import BIN_COUNT
+from qnet.emulate.wires.layout import with_edges, with_room
+from qnet.emulate.wires.records import (
+    Arrival,
+    EmulatorOptions,
+    Fault,
+    Loss,
+    Probe,
+    WallClock,
+    WireEnd,
+)
 from qnet.model.observation import Copies
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
@@ -29,19 +37,12 @@ from qnet.simulate import kernels as k
 from qnet.simulate.ports.account import copies_at
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
-from qnet.simulate.setup import build, hops_of, owners, positions
+from qnet.simulate.setup import build, owners
 
 Ints = NDArray[np.int64]
 
-SLOTS = 8192
-RECORDS = 1 << 16
-LOSSES = 1 << 14
-CAPTURE_BYTES = 64 << 20
 RING_FRAMES = 4096
 RING_BLOCK_BYTES = 1 << 16
-FAULTS = 4096
-BATCH = 64
-NAME_BYTES = 32
 SOCKET_BUFFER_BYTES = 256 << 20
 
 STEP_NS = 100_000_000
@@ -49,14 +50,6 @@ STEP_NS = 100_000_000
 
 START_NS = 50_000_000
 """From the first call to virtual time zero."""
-
-SPIN_NS = 30_000
-
-MEETING_LAG_NS = 5_000_000
-"""How long, on the wall, the points where copies meet are behind the ports, and two windows."""
-
-PATIENCE_NS = 300_000_000
-"""How long virtual time is held for a frame that a switch has; then it is a violation."""
 
 # linux/if_packet.h and linux/if_ether.h
 SOL_PACKET = 263
@@ -67,33 +60,23 @@ PACKET_IGNORE_OUTGOING = 23
 SO_SNDBUFFORCE = 32
 ETH_P_ALL = 3
 TPACKET_V2 = 1
-RING_HEADER_BYTES = 128
-"""More than what the kernel puts before a frame."""
 
 
 class Emulator:
-    """All wires and ports of a network, in virtual time stretched `dilation` times over the wall.
+    """All wires and ports of a network, in virtual time stretched over the wall.
 
-    With `skips` virtual time is stretched only while a real frame is in a switch or about to go
-    into one. With `plan` None nothing is simulated and no probes are sent: frames of real hosts
-    only, served as they come (`free_run`). Sources of the profile that are no probes are simulated
-    only. `end` of virtual time is the profile's duration.
+    Sources of the profile that are no probes are simulated only. The end of virtual time is the
+    profile's duration.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         topology: Topology,
         profile: Profile,
         plan: Plan,
         ends: Sequence[WireEnd],
-        probes: Sequence[Probe] = (),
-        *,
-        dilation: int,
-        lag_ns: int | None = None,
-        end_ps: int | None = None,
-        free_run: bool = False,
-        skips: bool = True,
-        slots: int = SLOTS,
+        probes: Sequence[Probe],
+        options: EmulatorOptions,
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
         self.topology = topology
@@ -101,152 +84,35 @@ class Emulator:
         simulated, parts = add_parts(
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
-        if free_run:
-            still = simulated.sources.heap.copy()
-            still[:, k.TIME] = k.NEVER
-            simulated = simulated._replace(
-                network=simulated.network._replace(block=k.NEVER, end=k.NEVER),
-                sources=simulated.sources._replace(heap=still),
-            )
+        if options.free_run:
+            simulated = _still(simulated)
         self.ends = tuple(ends)
-        self.dilation = dilation
-        self.end_ps = min(end_ps or profile.simulation.duration_ps, profile.simulation.duration_ps)
-        edged = with_edges(simulated, parts, topology, self.found, slots)
+        self.dilation = options.dilation
+        duration_ps = profile.simulation.duration_ps
+        self.end_ps = min(options.end_ps or duration_ps, duration_ps)
+        edged = with_edges(simulated, parts, topology, self.found, options.slots)
         self.window_ps = edged.window_ps
-        window_ns = self.window_ps * dilation // 1000
+        window_ns = self.window_ps * options.dilation // 1000
+        lag_ns = options.lag_ns
         if lag_ns is None:
-            lag_ns = 0 if free_run else window_ns // 2
+            lag_ns = 0 if options.free_run else window_ns // 2
         lead = 3 + lag_ns // max(window_ns, 1)
         edged = with_room(edged, self.found, (lead + 2) * self.window_ps)
         self.world, self.parts = edged.world, edged.parts
         self.idle = edged.world.sources._replace(
             first=np.zeros(len(topology.ports) + 1, dtype=np.int64)
         )
-        stride = _stride(profile)
-        base_position = len(simulated.routes.hop)
-        law = np.zeros(24, dtype=np.int64)
-        law[w.DILATION] = dilation
-        law[w.LAG_NS] = lag_ns
-        law[w.LEAD] = lead
-        law[w.BASE_POSITION] = base_position
-        law[w.BASE_OWNER] = len(self.found)
-        law[w.FREE_RUN] = int(free_run)
-        law[w.SPIN_NS] = SPIN_NS
-        law[w.BUFFERS] = max(plan.buffers, 1)
-        law[w.STRIDE] = stride
-        law[w.END_PS] = self.end_ps
-        law[w.BATCH] = BATCH
-        law[w.WINDOW_PS] = self.window_ps
-        law[w.PATIENCE_NS] = PATIENCE_NS
-        law[w.SKIPS] = int(skips)
-        law[w.MEETING_LAG_PS] = 2 * self.window_ps + MEETING_LAG_NS * 1000 // dilation
-        law[w.RING_WORDS] = (1 << (stride + RING_HEADER_BYTES - 1).bit_length()) // 8
-        self.wires = self._wires(law, edged, profile, probes)
-        self.pool = _pool(slots, stride, len(self.found), edged)
-        self.messages = self._messages()
+        stride = stride_of(profile)
+        law = law_of(options, self.end_ps, self.window_ps, stride, max(plan.buffers, 1))
+        law[w.LAG_NS], law[w.LEAD] = lag_ns, lead
+        law[w.BASE_POSITION], law[w.BASE_OWNER] = len(simulated.routes.hop), len(self.found)
+        self.wires = wires_of(law, edged, topology, profile, self.found, self.ends, probes)
+        self.pool = pool_of(options.slots, stride, len(self.found), edged)
+        self.messages = messages_of(len(self.ends), self.pool.frames)
         self.socket: socket.socket | None = None
         self.finished = False
         self._arrived: list[tuple[Ints, bytes]] = []
         self._lost: list[Ints] = []
-
-    def _wires(self, law: Ints, edged: Edged, profile: Profile, probes: Sequence[Probe]) -> w.Wires:
-        ports = self.topology.ports
-        reverse = {(p.link, p.member, p.source): p.number for p in ports}
-        end_of_port = {end.port: place for place, end in enumerate(self.ends) if end.port >= 0}
-        only_in = {end.goes_in: place for place, end in enumerate(self.ends) if end.goes_in >= 0}
-        backs = [reverse.get((port.link, port.member, port.target), -1) for port in ports]
-        into = [
-            end_of_port.get(back, only_in.get(port.number, -1))
-            for port, back in zip(ports, backs, strict=True)
-        ]
-        used = {port.number for owner in self.found for port in owner.ports}
-        order = sorted(used | set(end_of_port))
-        if law[w.FREE_RUN]:
-            order = sorted(end_of_port)
-        probe = np.zeros((len(self.found), 16), dtype=np.int64)
-        probe[:, [w.TWIN, w.BESIDE]] = -1
-        probe[:, w.MADE] = [one.law.first_number for one in self.found]
-        patterns: list[tuple[int, int, int]] = []
-        templates: list[bytes] = []
-        for one in probes:
-            row = probe[one.source]
-            row[w.EVERY], row[w.ENTRY], row[w.EXIT] = one.every, one.entry, one.exit
-            row[w.TEMPLATE], row[w.TEMPLATES] = len(templates), len(one.templates)
-            row[w.TWIN], row[w.PATH] = one.twin, one.label
-            row[w.TAGGED], row[w.TAG_AHEAD] = int(one.tagged), one.tag_ahead
-            row[w.LEADER] = one.leader if one.leader >= 0 else one.source
-            row[w.BESIDE] = one.beside
-            patterns += [(len(data), size, tag) for size, tag, data in one.templates]
-            templates += [data for _, _, data in one.templates]
-        template = np.zeros((max(len(templates), 1), int(law[w.STRIDE])), dtype=np.uint8)
-        for place, data in enumerate(templates):
-            template[place, : len(data)] = np.frombuffer(data, dtype=np.uint8)
-        strict = profile.strict_classes
-        rank_of = [
-            max(
-                (i + 1 for i, one in enumerate(strict) if one.priority >= priority),
-                default=min(1, len(strict)),
-            )
-            for priority in range(8)
-        ]
-        parts = edged.parts
-        none = np.zeros((0, 0), dtype=np.int64)
-        stations = {owner.meeting for owner in self.found if owner.meeting is not None}
-        return w.Wires(
-            law=law,
-            end=np.array(
-                [(one.kind, one.port, one.peer, 0) for one in self.ends], dtype=np.int64
-            ).reshape(-1, 4),
-            end_of=np.full(1, -1, dtype=np.int64),
-            into=np.array(into, dtype=np.int64),
-            out_first=edged.out_first,
-            out_lane=edged.out_lane,
-            edge_lane=edged.edge_lane,
-            port_of=np.sort(hops_of(self.found).port),
-            order=np.array(order, dtype=np.int64),
-            meetings=np.array(sorted(stations), dtype=np.int64),
-            probe=probe,
-            ways=self._ways(probes),
-            pattern=np.array(patterns or [(0, 0, 0)], dtype=np.int64),
-            template=template,
-            rank_of=np.array(rank_of, dtype=np.int64),
-            down=np.full((len(ports), 2), k.NEVER, dtype=np.int64),
-            ring_of=edged.ring_of,
-            general=none if parts is None else parts.position,
-            dropped=none if parts is None else parts.dropped,
-            timer=np.zeros_like(probe) if parts is None else parts.source_state,
-            timetable=np.zeros(0, dtype=np.int64) if parts is None else parts.timetable,
-        )
-
-    def _ways(self, probes: Sequence[Probe]) -> Ints:
-        """Return label, port and position of every hop of the sources that have probes."""
-        hops = hops_of(self.found)
-        _, place = positions(hops)
-        rows = [
-            (one.label, port.number, place[hops.first[one.source] + hop])
-            for one in probes
-            for hop, port in enumerate(self.found[one.source].ports)
-        ]
-        return np.array(rows, dtype=np.int64).reshape(-1, 3)
-
-    def _messages(self) -> w.Messages:
-        sent = np.zeros((BATCH, 8), dtype=np.int64)
-        sent_vector = np.zeros((BATCH, 2), dtype=np.int64)
-        addresses = np.zeros((max(len(self.ends), 1), NAME_BYTES), dtype=np.uint8)
-        for i in range(BATCH):
-            sent[i, 1], sent[i, 2], sent[i, 3] = 20, sent_vector[i].ctypes.data, 1
-        return w.Messages(
-            ring=np.zeros(8, dtype=np.uint8),
-            words=np.zeros(1, dtype=np.int64),
-            turn=np.zeros(1, dtype=np.int64),
-            sent=sent,
-            sent_vector=sent_vector,
-            addresses=addresses,
-            places=np.array([self.pool.frames.ctypes.data, addresses.ctypes.data], dtype=np.int64),
-            poll=np.zeros(1, dtype=np.int64),
-            clock=np.zeros(4, dtype=np.int64),
-            sending=np.zeros(BATCH, dtype=np.int64),
-        )
 
     # Running
 
@@ -293,7 +159,7 @@ class Emulator:
         """Close the socket; may be called at any time, and again."""
         if self.socket is not None:
             # The kernel keeps the socket for as long as its ring is mapped.
-            self.messages = self._messages()
+            self.messages = messages_of(len(self.ends), self.pool.frames)
             self.socket.close()
             self.socket = None
 
@@ -503,38 +369,15 @@ class Emulator:
         )
 
 
+def _still(world: k.World) -> k.World:
+    """Return a world in which no source sends and no clock moves."""
+    heap = world.sources.heap.copy()
+    heap[:, k.TIME] = k.NEVER
+    return world._replace(
+        network=world.network._replace(block=k.NEVER, end=k.NEVER),
+        sources=world.sources._replace(heap=heap),
+    )
+
+
 def _pairs(bins: Ints) -> tuple[tuple[int, int], ...]:
     return tuple((int(i), int(bins[i])) for i in np.flatnonzero(bins))
-
-
-def _stride(profile: Profile) -> int:
-    longest = max(
-        [
-            1518,
-            *(stream.frame_bytes for stream in profile.every_stream),
-            *(size for demand in profile.demands for size, _ in demand.sizes),
-        ]
-    )
-    return (longest + 2 * w.TRAILER_BYTES + 64 + 63) // 64 * 64
-
-
-def _pool(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
-    count = np.zeros(40, dtype=np.int64)
-    count[w.FREE_COUNT] = slots
-    count[w.MARGIN_LEAST] = k.NEVER
-    return w.Pool(
-        slot=np.zeros((slots, 16), dtype=np.int64),
-        frames=np.zeros(slots * stride, dtype=np.uint8),
-        free=np.arange(slots, dtype=np.int64)[::-1].copy(),
-        live=np.zeros(slots, dtype=np.int64),
-        place=np.zeros(slots, dtype=np.int64),
-        heap=np.zeros((slots + 1, 2), dtype=np.int64),
-        scanned=np.zeros(edged.world.lanes.base.size, dtype=np.int64),
-        sequences=np.full((max(sources, 1), 1024), -1, dtype=np.int64),
-        counts=count,
-        record=np.zeros((RECORDS, 8), dtype=np.int64),
-        capture=np.zeros(CAPTURE_BYTES, dtype=np.uint8),
-        fault=np.zeros((FAULTS, 8), dtype=np.int64),
-        loss=np.zeros((LOSSES, 4), dtype=np.int64),
-        histogram=np.zeros((2, BIN_COUNT), dtype=np.int64),
-    )
