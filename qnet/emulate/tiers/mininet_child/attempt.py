@@ -1,0 +1,162 @@
+"""One emulation at one dilation: frames, hosts' commands, and wires that are cut."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from qnet.emulate.process.quick import as_usual, be_quick
+from qnet.emulate.switches.net import Net
+from qnet.emulate.tiers.mininet import PROMPT, CommandResult, Cut, HostCommand
+from qnet.emulate.tiers.mininet_child.job import Job, Laid
+from qnet.emulate.tiers.mininet_child.probes import probes_of
+from qnet.emulate.wires.arrays import PATIENCE_NS
+from qnet.emulate.wires.run import STEP_NS, Emulator
+
+DRAIN_NS = 2_000_000_000
+
+
+class Attempt(NamedTuple):
+    """What is left of an attempt; `failover_s` is the longest that switches took to see a cut."""
+
+    emulator: Emulator
+    commands: tuple[CommandResult, ...]
+    failover_s: float
+
+
+def attempt(job: Job, laid: Laid, dilation: int, budget_s: float | None) -> Attempt:
+    """Emulate once at a dilation, hosts' commands beside it; no longer than `budget_s`."""
+    probes = [] if job.options.free_run else probes_of(job, laid)
+    emulator = job.emulator(laid.net.ends, probes, dilation)
+    for cut in job.options.cuts:
+        port = job.topology.port_by_name[cut.port]
+        for one in job.wiring.both(port):
+            emulator.cut(one.number, cut.at_ps)
+    emulator.open(laid.net.namespace)
+    commands: tuple[CommandResult, ...] = ()
+    follower = _Follower(job, laid.net, emulator)
+    try:
+        if not (job.options.free_run or job.options.cli or job.options.commands):
+            follower.follow(budget_s=budget_s)
+            return Attempt(emulator, commands, follower.failover_s)
+        begun, stop = threading.Event(), threading.Event()
+        thread = threading.Thread(target=follower.follow, args=(begun, stop))
+        thread.start()
+        begun.wait()
+        try:
+            if job.options.cli:
+                _open_command_line(laid.net, job.folder / PROMPT)
+            commands = _run_commands(laid.net, job.options.commands)
+        finally:
+            stop.set()
+            thread.join()
+    finally:
+        emulator.close()
+    return Attempt(emulator, commands, follower.failover_s)
+
+
+class _Follower:
+    """Drives the link emulator, and takes wires down when their time has come."""
+
+    def __init__(self, job: Job, net: Net, emulator: Emulator) -> None:
+        self.job, self.net, self.emulator = job, net, emulator
+        self.failover_s = 0.0
+
+    def follow(
+        self,
+        begun: threading.Event | None = None,
+        stop: threading.Event | None = None,
+        budget_s: float | None = None,
+    ) -> None:
+        """Emulate to the end, or until told to stop, before ordinary threads if permitted.
+
+        When `budget_s` of wall-clock time is used up, the end is where virtual time is by then.
+        """
+        title = f"emulate at dilation {self.emulator.dilation}"
+        self.job.say("hosts are at work" if stop is not None else title, 0, self.emulator.end_ps)
+        cuts = sorted(self.job.options.cuts, key=lambda one: -one.at_ps)
+        give_up = math.inf if budget_s is None else time.monotonic() + budget_s
+        be_quick()
+        self.job.guard.by_hand = True
+        try:
+            try:
+                self.emulator.start()
+            finally:
+                if begun is not None:
+                    begun.set()
+            while not self.emulator.finished and not (stop is not None and stop.is_set()):
+                if cuts and self.emulator.entered_ns(cuts[-1].at_ps) <= time.monotonic_ns():
+                    self._take_down(cuts.pop())
+                due_ns = self.emulator.entered_ns(cuts[-1].at_ps) if cuts else None
+                soon_ns = time.monotonic_ns() + STEP_NS
+                self.emulator.step(None if due_ns is None else min(due_ns, soon_ns))
+                self.job.guard.look()
+                if stop is None:
+                    self.job.say(title, self.emulator.reached_ps, self.emulator.end_ps)
+                if time.monotonic() > give_up:
+                    self.emulator.end_here()
+            if stop is None:
+                self.emulator.drain(DRAIN_NS)
+        finally:
+            self.job.guard.by_hand = False
+            as_usual()
+
+    def _take_down(self, cut: Cut) -> None:
+        """Take a wire's devices down when all frames before it are out of the switches.
+
+        Virtual time is held until both switches have seen it; how long that took is wall-clock.
+        """
+        self.emulator.settle(PATIENCE_NS)
+        port = self.job.topology.port_by_name[cut.port]
+        begun = time.perf_counter()
+        self.net.take_down(port)
+        self.failover_s = max(self.failover_s, time.perf_counter() - begun)
+
+
+def _open_command_line(net: Net, prompt: Path) -> None:
+    """Let the user at Mininet's command line until he leaves it; Ctrl-C is its own meanwhile."""
+    from mininet.cli import CLI  # noqa: PLC0415
+
+    CLI.readlineInited = True  # else it would leave a history in the user's home
+    prompt.touch()
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        CLI(net.mininet)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        prompt.unlink()
+
+
+def _run_commands(net: Net, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:
+    """Run hosts' commands, all at once but for those of one host, which follow each other."""
+    by_host: dict[str, list[HostCommand]] = defaultdict(list)
+    for one in commands:
+        by_host[one.host].append(one)
+    results: dict[HostCommand, CommandResult] = {}
+
+    def run(host: str, mine: Sequence[HostCommand]) -> None:
+        for one in mine:
+            done = subprocess.run(
+                ["mnexec", "-a", str(net.host(host).pid), "sh", "-c", one.command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            results[one] = CommandResult(
+                host, one.command, done.returncode, done.stdout + done.stderr
+            )
+
+    threads = [threading.Thread(target=run, args=item) for item in by_host.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return tuple(results[one] for one in commands)

@@ -1,0 +1,113 @@
+"""What a run of tier `mininet` is asked, and what follows from it before anything is built."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from qnet.emulate.openflow.nouns import Switch
+from qnet.emulate.process.watch import Guard
+from qnet.emulate.rules.flows import Flow, Lane, flows_of
+from qnet.emulate.rules.plan_rules import rules_of
+from qnet.emulate.rules.wiring import Wiring
+from qnet.emulate.switches.net import Net
+from qnet.emulate.tiers.mininet import PROGRESS, Options
+from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
+from qnet.emulate.wires.run import Emulator
+from qnet.model.plan import Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.simulate.setup import owners
+
+
+class Job:
+    """What is asked, who sends what by which labels, and how far the work is."""
+
+    def __init__(
+        self,
+        folder: Path,
+        topology: Topology,
+        profile: Profile,
+        plan: Plan,
+        options: Options,
+        guard: Guard,
+    ) -> None:
+        self.folder, self.options = folder, options
+        self.guard = guard
+        self.topology, self.profile, self.plan = topology, profile, plan
+        self.found = owners(topology, profile, plan)
+        names = {self.found[source].name for source in options.sample}
+        self.flows = flows_of(topology, profile, plan, sample=names)
+        self.wiring = Wiring(topology)
+        self.seconds: dict[str, float] = {}
+        self._since = time.monotonic()
+        members = [source for source, owner in enumerate(self.found) if owner.name in names]
+        lanes = [(flow, lane) for flow in self.flows for lane in flow.lanes]
+        self.flow_of: dict[int, tuple[Flow, Lane]] = dict(zip(members, lanes, strict=True))
+        self.hosts = {one.host for one in options.commands}
+
+    def lap(self, what: str) -> None:
+        """Note how long a stage took."""
+        now = time.monotonic()
+        self.seconds[what] = now - self._since
+        self._since = now
+
+    def say(self, title: str, done: int = 0, total: int = 0) -> None:
+        """Tell the process that waits for the result what is at work."""
+        new = self.folder / (PROGRESS + ".new")
+        new.write_text(f"{title}\t{done}\t{total}")
+        new.replace(self.folder / PROGRESS)
+
+    def leader(self, source: int) -> int:
+        """Return the source in the payload of a frame: that of the first path."""
+        return min(self._copies(source))
+
+    def _copies(self, source: int) -> set[int]:
+        flow = self.flow_of[source][0]
+        return {other for other, (one, _) in self.flow_of.items() if one.number == flow.number}
+
+    def emulator(self, ends: Sequence[WireEnd], probes: Sequence[Probe], dilation: int) -> Emulator:
+        """Lay out the link emulator for the network's wire ends; nothing is opened yet."""
+        options = EmulatorOptions(
+            dilation,
+            free_run=self.options.free_run,
+            skips=not (self.options.cuts or self.options.commands or self.options.cli),
+        )
+        return Emulator(self.topology, self.profile, self.plan, ends, probes, options)
+
+    def extent(self) -> Extent:
+        """Return which hosts and wires take part, and the rules of the switches between."""
+        ports = {port.number for source in self.flow_of for port in self.found[source].ports}
+        nodes = {node for one in self.flows for node in (one.talker, one.listener)} | self.hosts
+        if self.options.free_run or self.options.cli or self.hosts:
+            nodes |= {node.name for node in self.topology.nodes}
+            ports |= {port.number for port in self.topology.ports}
+        rules = rules_of(
+            self.topology,
+            self.flows,
+            hosts=nodes if self.options.free_run or self.hosts or self.options.cli else (),
+        )
+        touched = nodes | {
+            node
+            for number in ports
+            for node in (self.topology.ports[number].source, self.topology.ports[number].target)
+        }
+        return Extent(nodes, ports, [one for one in rules if one.name in touched])
+
+
+class Extent(NamedTuple):
+    """The hosts, numbers of egress ports, and rules of the switches that take part in a run."""
+
+    hosts: set[str]
+    ports: set[int]
+    rules: list[Switch]
+
+
+class Laid(NamedTuple):
+    """A network whose switches have their rules; `change_over` are those with a second way."""
+
+    net: Net
+    rules: Sequence[Switch]
+    change_over: frozenset[str]
