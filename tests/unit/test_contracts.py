@@ -4,7 +4,6 @@ import ast
 import importlib
 import inspect
 import tomllib
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -304,17 +303,50 @@ def test_the_contract_of_kernels_finds_them_all() -> None:
         assert importlib.util.find_spec(name) is not None
 
 
-def test_what_is_compiled_lives_in_kernels() -> None:
-    strays = defaultdict(list)
-    for path in PACKAGE.rglob("*.py"):
-        if {"kernels", "kernel"} & set(path.relative_to(PACKAGE).with_suffix("").parts):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            for made in getattr(node, "decorator_list", ()):
-                name = made.func if isinstance(made, ast.Call) else made
-                if isinstance(name, ast.Name) and name.id in ("kernel", "njit", "jit"):
-                    strays[path.name].append(getattr(node, "name", "?"))
-    assert not strays
+COMPILERS = {"numba", "llvmlite"}
+UNCOMPILED = {"aligned", "zeros"}
+"""What `qnet.kernel` has for those who lay arrays out; all else there is for kernels."""
+
+
+def _compiles(text: str) -> set[str]:
+    """Return what a text imports that compiles, under whatever name, or that is called by it."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            roots = {one.name.split(".")[0] for one in node.names}
+            found |= roots & COMPILERS
+            found |= {one.name for one in node.names if one.name == "qnet.kernel"}
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = {one.name for one in node.names}
+            if node.module.split(".")[0] in COMPILERS:
+                found |= names
+            if node.module == "qnet.kernel":
+                found |= names - UNCOMPILED
+            if node.module == "qnet":
+                found |= names & {"kernel"}
+    return found
+
+
+def test_what_is_compiled_lives_in_kernels_and_knows_arrays_only() -> None:
+    """The contract of kernels goes by their modules' name, so nothing is compiled elsewhere."""
+    fronts = ROOT / "tests" / "bench" / "fronts"
+    for path in (*PACKAGE.rglob("*.py"), *fronts.rglob("*.py")):
+        text = path.read_text()
+        if "kernels" not in path.relative_to(ROOT).with_suffix("").parts:
+            assert path == PACKAGE / "kernel.py" or not _compiles(text), path
+        elif fronts in path.parents:
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("qnet."):
+                    assert {"kernel", "kernels"} & set(str(node.module).split(".")), path
+    for planted in (
+        "from qnet.kernel import bare_kernel as quick",
+        "import numba as nb",
+        "from numba.extending import intrinsic",
+        "from qnet import kernel",
+        "def f():\n import qnet.kernel",
+    ):
+        assert _compiles(planted)
+    assert not _compiles("from qnet.kernel import aligned, zeros")
 
 
 # The map
