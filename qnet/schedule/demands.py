@@ -12,6 +12,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile
 from qnet.schedule.guards import OpenWays, frame_of
 from qnet.schedule.microflows import Rooms, parts_of
+from qnet.schedule.windows import ClassRooms
 from qnet.units import ceil_div, show_rate
 
 PART_LEAST_BPS = 10**6
@@ -106,22 +107,60 @@ def water_fill(flow_bps: int, free_bps: Sequence[int], sizes_bps: Sequence[int])
 
 
 def place_demands(
-    topology: Topology, profile: Profile, ways: OpenWays, free_bps: Sequence[int]
+    topology: Topology,
+    profile: Profile,
+    ways: OpenWays,
+    free_bps: Sequence[int],
+    rooms: ClassRooms | None = None,
 ) -> list[DemandPlan]:
     """Place the demands of a profile into what every port has free.
 
-    Those whose frames may use the same ports are placed together, those with the fewest first.
+    Where ports have windows of classes, `rooms`, all are placed into the least that a class has
+    there, or else, where that places more, class by class into what each has.
+    """
+    if rooms is None or not profile.demands:
+        return _place(topology, profile, ways, free_bps, None)
+    names = {one.traffic_class for one in profile.demands}
+    least_bps = list(free_bps)
+    for number in rooms.ports:
+        least_bps[number] = min(free_bps[number], rooms.least_bps(names, number))
+    together = _place(topology, profile, ways, least_bps, None)
+    if len(names) == 1 or all(one.placed_bps == one.rate_bps for one in together):
+        return together
+    apart = _place(topology, profile, ways, free_bps, rooms)
+    return max(together, apart, key=lambda made: sum(one.placed_bps for one in made))
+
+
+def _place(
+    topology: Topology,
+    profile: Profile,
+    ways: OpenWays,
+    free_bps: Sequence[int],
+    rooms: ClassRooms | None,
+) -> list[DemandPlan]:
+    """Place demands whose frames may use the same ports together, those with the fewest first.
+
+    With `rooms`, by class, classes are placed apart, from the highest down.
     """
     left_bps = list(free_bps)
-    groups: dict[frozenset[int], list[Demand]] = {}
+    groups: dict[tuple[frozenset[int], str], list[Demand]] = {}
     for demand in profile.demands:
-        groups.setdefault(ways.barred(frame_of(profile, demand)), []).append(demand)
+        apart = "" if rooms is None else demand.traffic_class
+        barred = ways.barred(frame_of(profile, demand))
+        groups.setdefault((barred, apart), []).append(demand)
     pairs = {demand.name: (demand.source, demand.target) for demand in profile.demands}
     plans: dict[str, DemandPlan] = {}
-    for barred, demands in sorted(groups.items(), key=lambda one: (-len(one[0]), sorted(one[0]))):
+    rank = {one.name: (-one.priority, one.name) for one in profile.classes} | {"": (0, "")}
+    for (barred, apart), demands in sorted(
+        groups.items(), key=lambda one: (-len(one[0][0]), sorted(one[0][0]), rank[one[0][1]])
+    ):
         frame = frame_of(profile, demands[0])
         graph = ways.routes(frame).graph
-        for made in _place_together(topology, profile, demands, graph, left_bps):
+        here_bps = list(left_bps)
+        if rooms is not None:
+            for number in rooms.ports:
+                here_bps[number] = min(left_bps[number], rooms.free_bps(apart, number))
+        for made in _place_together(topology, profile, demands, graph, here_bps):
             plans[made.name] = made
             if barred and made.reason is not None:
                 source, target = pairs[made.name]
@@ -131,6 +170,8 @@ def place_demands(
                 for name in part.ports:
                     number = topology.port_by_name[name].number
                     left_bps[number] = max(left_bps[number] - part.rate_bps, 0)
+                    if rooms is not None and number in rooms.ports:
+                        rooms.take(apart, number, part.rate_bps)
     return [plans[demand.name] for demand in profile.demands]
 
 

@@ -7,7 +7,7 @@ which all are stays on the shortest: it is sent whether a plan likes it or not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import count
 from typing import NamedTuple
@@ -26,6 +26,8 @@ class Routed(NamedTuple):
 
     plans: dict[str, StreamPlan]
     fitting: frozenset[str]
+    class_bps: Mapping[tuple[str, int], int]
+    """What they send by class and port."""
 
 
 def route_streams(
@@ -85,7 +87,7 @@ def route_streams(
         for number, leg in enumerate(stream.legs):
             own = names if len(stream.listeners) == 1 else names[number : number + 1]
             plans[leg.name] = StreamPlan(name=leg.name, status="routed", paths=tuple(own))
-    return Routed(plans, frozenset(fitting))
+    return Routed(plans, frozenset(fitting), class_bps)
 
 
 def _ways(routes: Routes, stream: Stream) -> Iterator[Branches]:

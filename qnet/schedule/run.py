@@ -27,7 +27,7 @@ from qnet.schedule.qbv.network import Gated, schedule_gated
 from qnet.schedule.repair.search import Search
 from qnet.schedule.reserve import reserve
 from qnet.schedule.routed import route_streams
-from qnet.schedule.windows import given_gates
+from qnet.schedule.windows import ClassRooms, given_gates
 
 Progress = Callable[[str, int, int], None]
 
@@ -103,7 +103,8 @@ def _plan(asked: _Asked, guards: Guards, hashes: tuple[str, str]) -> tuple[Plan,
     routed = route_streams(topology, profile, ways, free_bps)
     plans = {**reserved, **routed.plans}
     tell("demands", 0, len(profile.demands))
-    demands = place_demands(topology, profile, ways, free_bps)
+    rooms = ClassRooms(topology, profile, gated.gates, routed.class_bps) if profile.gates else None
+    demands = place_demands(topology, profile, ways, free_bps, rooms)
     tell("demands", len(profile.demands), len(profile.demands))
     placed_bps = _placed_bps(profile, reserved, routed.fitting, demands)
     egress = []

@@ -262,3 +262,50 @@ def test_every_fault_of_a_list_is_told_at_its_place(tmp_path: Path) -> None:
 def test_a_port_has_one_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'switch->sender' has a list already, by gates"):
         load(str(scenario(tmp_path, PLACE="switch, switch->sender")))
+
+
+SHARED = """\
+title: Demands of classes that take turns
+topology: net
+classes:
+  - {name: six, priority: 6, mechanism: strict-priority}
+  - {name: four, priority: 4, mechanism: strict-priority}
+  - {name: two, priority: 2, mechanism: strict-priority}
+streams:
+  - {name: s, class: two, from: sender, to: receiver, interval: 100us, max-payload-size: 1000B}
+demands:
+  - {name: high, class: six, from: sender, to: receiver, rate: HIGH, arrival: constant-rate}
+  - {name: low, class: four, from: sender, to: receiver, rate: LOW, arrival: constant-rate}
+gates:
+  - at: [switch->receiver]
+    entries: ENTRIES
+simulation: {duration: 60ms}
+"""
+
+TURNS = "[{open: [six], for: 700us}, {open: [four, two], for: 300us}]"
+OVERLAP = (
+    "[{open: [six, four], for: 300us}, {open: [four, two], for: 300us}, {open: [six], for: 400us}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("entries", "high", "low", "placed"),
+    [
+        # 1,018 bytes and 20 every 100 us are 83.04 Mb/s of class two.
+        (TURNS, "600Mbps", "200Mbps", (600_000_000, 200_000_000)),
+        (TURNS, "800Mbps", "250Mbps", (700_000_000, 216_960_000)),
+        (OVERLAP, "200Mbps", "300Mbps", (200_000_000, 300_000_000)),
+        (OVERLAP, "650Mbps", "300Mbps", (650_000_000, 216_960_000)),
+    ],
+)
+def test_demands_of_each_class_have_the_time_of_its_windows(
+    tmp_path: Path, entries: str, high: str, low: str, placed: tuple[int, int]
+) -> None:
+    net = NET.replace("PHASE", "0ns").replace("[sender, switch]}", "[sender, switch], rate: 9Gbps}")
+    (tmp_path / "net.yaml").write_text(net)
+    text = SHARED.replace("HIGH", high).replace("LOW", low).replace("ENTRIES", entries)
+    (tmp_path / "traffic.yaml").write_text(text)
+    answer = ask(tmp_path / "traffic.yaml")
+    assert tuple(one.placed_bps for one in answer.plan.demands) == placed
+    assert not answer.proof.findings
+    assert not any(one.lost for one in answer.observation.demands)
