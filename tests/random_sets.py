@@ -31,7 +31,11 @@ class Kind(NamedTuple):
     """Whether some streams are of a class above that one."""
     windows: bool = False
     """Whether some nodes have gate lists that are given."""
+    several: bool = False
+    """Whether most streams have several listeners."""
 
+
+SEVERAL = " to several"
 
 KINDS = {
     "tcqf": Kind(),
@@ -53,6 +57,16 @@ KINDS = {
         cycles_us=(10, 50, 200), selection=("idle-slope", "75%"), reserves=False, above=False
     ),
 }
+KINDS |= {
+    f"{name}{SEVERAL}": kind._replace(several=True)
+    for name, kind in KINDS.items()
+    if name not in ("cqf", "qbv")
+}
+
+
+def law(mechanism: str) -> str:
+    """Return what the kind of a set is called where each stream has one listener."""
+    return mechanism.removesuffix(SEVERAL)
 
 
 class Dice:
@@ -164,7 +178,7 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
         "nodes": nodes,
         "links": links,
     }
-    streams = []
+    streams: list[dict[str, Any]] = []
     for i in range(dice.between(1, kind.streams)):
         talker = dice.below(count)
         listener = (talker + dice.between(1, count - 1)) % count
@@ -179,6 +193,8 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
                 "max-payload-size": f"{dice.between(46, 1500)}B",
             }
         )
+    if kind.several:
+        _add_listeners(Dice(f"{mechanism} listeners", number), streams, count)
     demands = []
     if dice.below(2):
         share = dice.between(1, 6)
@@ -189,8 +205,8 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
              "sizes": sizes}
         )  # fmt: skip
     # Every second set of gates is beside frames that are cut, every second pair has fixed guards.
-    guard = {"guard": "fixed"} if mechanism == "qbv" and number & 2 else {}
-    cut = {"preemptable": True} if mechanism == "qbv" and number & 1 else {}
+    guard = {"guard": "fixed"} if law(mechanism) == "qbv" and number & 2 else {}
+    cut = {"preemptable": True} if law(mechanism) == "qbv" and number & 1 else {}
     above = []
     selection = dict([kind.selection] if kind.selection else [])
     if not kind.reserves:
@@ -203,7 +219,7 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
     gates = _gates(dice, count) if kind.windows else {}
     if not kind.reserves and not kind.windows:
         cut = _uncovered(Dice(f"{mechanism} beside", number), nodes)
-    how = {"mechanism": mechanism if kind.reserves else "strict-priority", **selection}
+    how = {"mechanism": law(mechanism) if kind.reserves else "strict-priority", **selection}
     profile = {
         "title": f"{mechanism} {number}",
         "topology": "t",
@@ -218,6 +234,16 @@ def random_files(mechanism: str, number: int) -> tuple[File, File]:
         "simulation": {"duration": f"{cycle_us * 60}us", "seed": number},
     }
     return topology, profile
+
+
+def _add_listeners(dice: Dice, streams: list[dict[str, Any]], count: int) -> None:
+    """Give most streams several listeners, some of them on the way to others."""
+    for one in streams:
+        others = [f"n{i}" for i in range(count) if f"n{i}" not in (one["from"], one["to"])]
+        more = [name for name in others if dice.below(2)]
+        if more and dice.below(3):
+            place = dice.below(len(more) + 1)
+            one["to"] = [*more[:place], one["to"], *more[place:]]
 
 
 def _gates(dice: Dice, count: int) -> dict[str, object]:

@@ -316,6 +316,9 @@ def test_a_window_serves_all_legs_that_share_it() -> None:
         "s@y": (25_904_000, 25_904_000),
         "s@e": (38_904_000, 38_904_000),
     }
+    # 80 Mb/s of the 100 Mb/s that are reservable, once.
+    scarce = network("1Gbps", link={"reservable": "100Mbps"})
+    assert said(proven(scarce, gated_profile(), behind_gates())) == []
     assert Plan.model_validate(behind_gates()).gate_lines()[0].startswith("gates: 1 streams placed")
 
 
@@ -460,6 +463,19 @@ def test_given_windows_have_room_for_a_tree_once() -> None:
     more = routed(("o", ["t->m"])) | {"gates": lists}
     (found,) = said(proven(network("1Gbps"), both, more))
     assert "24.32Mbps of class plain; its gate leaves it 20Mbps" in found
+
+
+@pytest.mark.parametrize(("loss", "number"), [("0.1%", 0), ("0.2%", 1)])
+def test_of_what_leaves_a_site_the_leg_that_loses_most_counts(loss: str, number: int) -> None:
+    """Over three wires 0.3 % are lost, of which half a per cent may be; 0.7 % over all legs."""
+    asked = profile(RESERVED, egress=[{"site": "at-t", "rate": "307.6Mbps"}], **{"max-loss": "1%"})
+    rate_bps = 307_600_000
+    claim = {"site": "at-t"} | dict.fromkeys(
+        ("required_bps", "offered_bps", "placed_bps", "bound_bps"), rate_bps
+    )
+    plan = Plan.model_validate(in_cycles(egress=[claim]))
+    found = excluded_by_plan(network(link={"loss": loss}), asked, plan)
+    assert [one.partition(":")[0] for one in found] == ["at-t"] * number
 
 
 def test_what_no_plan_can_keep_is_said_of_the_listener_that_is_too_far() -> None:
