@@ -195,20 +195,21 @@ def _by_service(members: Iterable[_Member]) -> dict[str, list[_Member]]:
 
 def _admitted_row(service: str, members: Sequence[Stream], plans: Mapping[str, StreamPlan]) -> Row:
     refused = [one for one in members if not _has_way(plans.get(one.name))]
-    # All legs of a tree are refused together, for one reason.
+    # All legs of a tree are admitted together, or refused for one reason.
+    trees, short = ({one.tree for one in some} for some in (members, refused))
     reasons = dict.fromkeys(f"{one.tree}: {_why_refused(plans.get(one.name))}" for one in refused)
     return Row(
         subject=service,
-        members=len(members),
+        members=len(trees),
         kind="admitted",
-        promised=len(members),
-        proven=len(members) - len(refused),
+        promised=len(trees),
+        proven=len(trees) - len(short),
         simulated=None,
         emulated=None,
         outcome="fail" if refused else "pass",
         basis=None if refused else "proven",
-        broken=len(refused),
-        worst=refused[0].name if refused else None,
+        broken=len(short),
+        worst=refused[0].tree if refused else None,
         reason="; ".join(_first(list(reasons), REASONS_LISTED, "refusals")) or None,
     )
 

@@ -23,7 +23,8 @@ class Row(Noun):
 
     subject: str
     members: int
-    """Streams or demands that the line speaks of."""
+    """Streams or demands that the line speaks of; of those with several listeners each leg, but for
+    `admitted`."""
     kind: Literal["latency", "variation", "loss", "egress", "placed", "admitted", "late"]
     promised: int | None
     proven: int | None

@@ -200,7 +200,7 @@ def test_legs_may_be_refused_together() -> None:
     assert said(proof) == []
     verdict = judge(network(), asked, Plan.model_validate(plan), proof, [])
     (row,) = verdict.rows
-    assert (row.subject, row.members, row.broken) == ("s", 3, 3)
+    assert (row.subject, row.members, row.broken, row.worst) == ("s", 1, 1, "s")
     assert row.reason == "s: no room"
 
 
