@@ -6,8 +6,11 @@ the network alone.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 
+from qnet.check.findings import round_up
 from qnet.check.judged import (
     Judged,
     must_lose,
@@ -18,13 +21,14 @@ from qnet.check.judged import (
     why_lost,
 )
 from qnet.check.least import burst_ps, quickest_ps, taken_at_once, too_late
+from qnet.check.load import mean_bps
 from qnet.check.overload import certain_overloads, overloads, words
 from qnet.check.promises import Seen
 from qnet.model.plan import Plan
 from qnet.model.proof import Overload, Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.units import PPB
+from qnet.units import PPB, show_rate
 
 
 def excluded_by_plan(topology: Topology, profile: Profile, plan: Plan) -> list[str]:
@@ -51,7 +55,10 @@ def excluded_by_plan(topology: Topology, profile: Profile, plan: Plan) -> list[s
         said += [] if why is None else [f"{demand.name}: max-loss: {why}"]
     placed_bps = {one.site: shown_bps(one.placed_bps) for one in plan.egress}
     for required in profile.egress:
-        why = why_egress_lost(judged, required, placed_bps.get(required.site, 0))
+        placed = placed_bps.get(required.site, 0)
+        why = why_egress_lost(judged, required, placed)
+        if placed < required.rate_bps:
+            why = f"{show_rate(required.rate_bps - placed)} short of the requirement"
         said += [] if why is None else [f"{required.site}: egress: {why}"]
     return said
 
@@ -74,8 +81,11 @@ def excluded_always(topology: Topology, profile: Profile) -> list[str]:
         stored = one.reserves or one.preemptable
         for leg in stream.legs:
             propagation_ps = least_ps(leg, None, stored=stored)
+            if propagation_ps is None:
+                said.append(f"{leg.name}: {_no_route(leg.talker, leg.listener)}")
+                continue
             way_ps = least_ps(leg, leg.frame_bytes, stored=stored)
-            if leg.max_latency_ps is None or propagation_ps is None or way_ps is None:
+            if leg.max_latency_ps is None or way_ps is None:
                 continue
             if not one.reserves:
                 leaving = (port for port in topology.ports if port.source == leg.talker)
@@ -87,7 +97,36 @@ def excluded_always(topology: Topology, profile: Profile) -> list[str]:
         if promised is not None and promised < PPB:
             why = must_lose(topology, stream, one, [()] * stream.paths, promised)
             said += [] if why is None else [f"{stream.name}: max-loss: {why}"]
-    return said
+    ways = {(one.source, one.target) for one in profile.demands}
+    cut = {ends for ends in ways if quickest_ps(topology, ends, None) is None}
+    for demand in profile.demands:
+        if (demand.source, demand.target) in cut:
+            said.append(f"{demand.name}: {_no_route(demand.source, demand.target)}")
+    return [*said, *_too_little_egress(topology, profile)]
+
+
+def _no_route(start: str, end: str) -> str:
+    return f"no route from {start} to {end}; hosts forward nothing"
+
+
+def _too_little_egress(topology: Topology, profile: Profile) -> Iterator[str]:
+    """Say which sites send less than the egress that is required of them, all copies counted."""
+    site = {node.name: node.site for node in topology.nodes}
+    offered_bps: dict[str | None, Fraction] = defaultdict(Fraction)
+    for stream in profile.streams:
+        outside = [one for one in stream.listeners if site[one] != site[stream.talker]]
+        copies = stream.count * stream.paths * len(outside)
+        offered_bps[site[stream.talker]] += mean_bps(stream) * copies
+    for demand in profile.demands:
+        if site[demand.source] != site[demand.target]:
+            offered_bps[site[demand.source]] += demand.rate_bps
+    for required in profile.egress:
+        offered = round_up(offered_bps[required.site])
+        if offered < required.rate_bps:
+            yield (
+                f"{required.site}: egress: streams and demands come to {show_rate(offered)} of "
+                f"{show_rate(required.rate_bps)}"
+            )
 
 
 def _said(one: Overload) -> str:

@@ -13,6 +13,7 @@ from qnet.check.least import (
     late_by_nature,
     least_loss,
     lost_on_links,
+    no_room,
     overflow,
     taken_at_once,
     taken_of_burst,
@@ -36,6 +37,9 @@ EGRESS_ARRIVES_PPB = 995 * 10**6
 Less of it in a run is the network's doing only where so much was lost: talkers whose arrivals are
 random, or few, send less than their mean in a short time, and the last frames are under way.
 """
+
+
+NOTHING = Fraction(0)
 
 
 class Judged(NamedTuple):
@@ -160,9 +164,36 @@ def must_lose(
     promised_ppb: int,
 ) -> str | None:
     """Say why a stream loses more than what was promised over its paths, if it does."""
+    lost, why = certain_loss(topology, stream, traffic_class, paths)
+    return _beyond(lost, promised_ppb, why)
+
+
+def certain_loss(
+    topology: Topology,
+    stream: Stream,
+    traffic_class: TrafficClass,
+    paths: Sequence[Sequence[Port]],
+) -> tuple[Fraction, str | None]:
+    """Return the share of a stream's frames that is lost at least, and why if queues lose any."""
+    if paths and not traffic_class.reserves:
+        without = [no_room(topology, path, stream.frame_bytes) for path in paths]
+        if all(without):
+            return Fraction(1), without[0]
     taken = taken_at_once(topology, stream, traffic_class)
+    is_whole = taken == stream.max_packets + stream.excess_packets and not stream.police
+    if is_whole and not any(port.is_lossy for path in paths for port in path):
+        return NOTHING, None
     lost = least_loss(stream, paths, taken)
-    return _beyond(lost, promised_ppb, overflow(topology, stream, traffic_class))
+    return lost, overflow(topology, stream, traffic_class)
+
+
+def is_all_lost(judged: Judged, stream: Stream) -> bool:
+    """Whether no frame of a stream comes, by arithmetic or as far as witnesses have seen."""
+    if judged.seen.is_all_lost(stream):
+        return True
+    traffic_class = judged.profile.class_by_name[stream.traffic_class]
+    lost, _ = certain_loss(judged.topology, stream, traffic_class, judged.way(stream))
+    return lost >= 1
 
 
 def _beyond(lost: Fraction, promised_ppb: int, overflows: str | None) -> str | None:
@@ -192,8 +223,10 @@ def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
     taken = taken_of_burst(judged.topology, demand)
     if share is None:
         return None
-    overflows = None
-    if taken < 1:
+    ways = ([ports[name] for name in part.ports] for part in entry.parts)
+    longest = max(size for size, _ in demand.sizes)
+    overflows = next(filter(None, (no_room(judged.topology, way, longest) for way in ways)), None)
+    if taken < 1 and overflows is None:
         frames = int(taken * demand.burst_packets)
         overflows = (
             f"bursts of {demand.burst_packets} frames come at once, and the queue of "
@@ -211,7 +244,10 @@ def _lost_by_demand(judged: Judged, demand: Demand) -> Fraction | None:
         way = [ports[name] for name in part.ports if name in ports]
         sent += max(part.rate_bps, 0)
         for size, weight in demand.sizes:
-            lost += max(part.rate_bps, 0) * Fraction(weight, weights) * lost_on_links(way, size)
+            share = lost_on_links(way, size)
+            if no_room(judged.topology, way, size) is not None:
+                share = Fraction(1)
+            lost += max(part.rate_bps, 0) * Fraction(weight, weights) * share
     return lost / sent if sent else None
 
 

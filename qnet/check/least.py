@@ -82,6 +82,21 @@ def taken_of_burst(topology: Topology, demand: Demand) -> Fraction:
     return min(Fraction(taken, demand.burst_packets), Fraction(1))
 
 
+def no_room(topology: Topology, ports: Sequence[Port], frame_bytes: int) -> str | None:
+    """Say at which node of a way the buffers cannot hold even one frame; None where all can.
+
+    So no frame of that size gets there, but of classes that have reserved their room.
+    """
+    for port in ports:
+        buffer_bytes = topology.node_by_name[port.source].buffer_bytes
+        if buffer_bytes < frame_bytes:
+            return (
+                f"the buffers of {port.source} hold {buffer_bytes} bytes, and a frame has "
+                f"{frame_bytes}"
+            )
+    return None
+
+
 def _room(topology: Topology, name: str, frame_bytes: int) -> int:
     return topology.node_by_name[name].buffer_bytes // frame_bytes
 
@@ -95,7 +110,8 @@ def overflow(topology: Topology, stream: Stream, traffic_class: TrafficClass) ->
     where = f"the queue of {stream.talker} takes {taken}"
     if taken < _room(topology, stream.talker, stream.frame_bytes):
         where += " within its max-residence"
-    return f"{sent} frames are handed over at once, and {where}"
+    frames = "1 frame is" if sent == 1 else f"{sent} frames are"
+    return f"{frames} handed over at once, and {where}"
 
 
 def late_by_nature(
@@ -187,7 +203,10 @@ def _lost_on(port: Port, frame_bytes: int) -> Fraction:
 def quickest_ps(
     topology: Topology, ends: tuple[str, str], frame_bytes: int | None, *, stored: bool = True
 ) -> int | None:
-    """Return the least that any route can take, or its least propagation without a frame."""
+    """Return the least that any route can take, or its least propagation without a frame.
+
+    None where no route is.
+    """
     leaving: dict[str, list[Port]] = {}
     for port in topology.ports:
         leaving.setdefault(port.source, []).append(port)
@@ -200,6 +219,8 @@ def quickest_ps(
         if name in done:
             continue
         done.add(name)
+        if name != ends[0] and topology.node_by_name[name].is_host:
+            continue  # it forwards nothing
         for port in leaving.get(name, ()):
             if port.target not in done:
                 cost = port.propagation_ps

@@ -14,6 +14,7 @@ from qnet.check.judged import (
     EGRESS_ARRIVES_PPB,
     Judged,
     can_lose,
+    is_all_lost,
     leaving_site,
     needs_proof,
     shown_bps,
@@ -238,7 +239,7 @@ def _bound_row(
             judged.seen.speaking(one, kind),
             needs_proof(judged, one),
             why_impossible(judged, one, kind),
-            judged.seen.is_all_lost(one),
+            is_all_lost(judged, one),
         )
 
     return _worst_row(service, kind, [case(one) for one in members], show_time, judged.seen)
@@ -253,6 +254,8 @@ def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
             proven = 0 if _loses_none(judged, one) else None
         else:
             promised, why, proven = one.max_loss_ppb, why_demand_lost(judged, one), None
+        if promised is not None and promised >= PPB:
+            proven = PPB  # nothing can break it
         figures = judged.seen.figures(one, lost_ppb)
         speaking = judged.seen.speaking(one, "loss")
         return Case(one, "loss", promised, proven, figures, speaking, False, why)

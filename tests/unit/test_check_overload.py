@@ -376,3 +376,49 @@ def test_a_burst_of_a_demand_that_its_source_cannot_take_loses() -> None:
         profile = profile.replace(simulation=profile.simulation.replace(duration_ps=2 * 10**11))
         (seen,) = simulate(topology, profile, plan, threads=1).demands
         assert seen.lost * 4 == seen.sent
+
+
+def test_where_no_frame_has_room_none_is_known_to_come() -> None:
+    """A buffer of 500 bytes on the way holds no frame of 981: nothing keeps the latency."""
+    demanded = demand("d", "1Mbps", sizes="981B", **{"max-loss": "1%"})
+    one = stream("s", max_latency="1s", max_loss="0%")
+    topology, profile, plan = planned([one, stream("free", max_latency="1s")], [demanded])
+    small = tuple(
+        node.replace(buffer_bytes=500 if node.name == "b" else 10**6) for node in topology.nodes
+    )
+    topology = topology.replace(nodes=small)
+    words = "the buffers of b hold 500 bytes, and a frame has 981: it loses 100 % on average"
+    said = excluded_by_plan(topology, profile, plan)
+    assert [line.partition(", of ")[0] for line in said] == [
+        f"s: max-loss: {words}",
+        f"d: max-loss: {words}",
+    ]
+    verdict = judge(topology, profile, plan, prove(topology, profile, plan), [])
+    rows = {(row.subject, row.kind): row.outcome for row in verdict.rows}
+    assert rows["s", "loss"] == rows["d", "loss"] == "fail"
+    assert rows["s", "latency"] == rows["free", "latency"] == "unknown"
+
+
+def test_links_that_lose_all_leave_no_latency_known() -> None:
+    dead = ({"between": ("a", "b"), "loss": "100%"}, {"between": ("b", "c")})
+    topology, profile, plan = planned([stream("s", max_latency="1s")], links=dead)
+    verdict = judge(topology, profile, plan, prove(topology, profile, plan), [])
+    assert verdict.outcome == "unknown"
+
+
+def test_a_loss_of_all_is_kept_whatever_happens() -> None:
+    topology, profile, plan = planned([stream("s", max_loss="100%")])
+    verdict = judge(topology, profile, plan, prove(topology, profile, plan), [])
+    (row,) = [one for one in verdict.rows if one.kind == "loss"]
+    assert (row.outcome, row.basis) == ("pass", "proven")
+
+
+def test_no_route_goes_through_a_host() -> None:
+    topology, profile, _ = planned([stream("s")], [demand("d", "1Mbps")])
+    nodes = tuple(
+        node.replace(kind="host" if node.name == "b" else "switch") for node in topology.nodes
+    )
+    assert excluded_always(topology.replace(nodes=nodes), profile) == [
+        "s: no route from a to c; hosts forward nothing",
+        "d: no route from a to c; hosts forward nothing",
+    ]
