@@ -114,9 +114,9 @@ def _too_little_egress(topology: Topology, profile: Profile) -> Iterator[str]:
     site = {node.name: node.site for node in topology.nodes}
     offered_bps: dict[str | None, Fraction] = defaultdict(Fraction)
     for stream in profile.streams:
-        outside = [one for one in stream.listeners if site[one] != site[stream.talker]]
-        copies = stream.count * stream.paths * len(outside)
-        offered_bps[site[stream.talker]] += mean_bps(stream) * copies
+        # However many listen outside, a frame leaves once.
+        if any(site[one] != site[stream.talker] for one in stream.listeners):
+            offered_bps[site[stream.talker]] += mean_bps(stream) * stream.count * stream.paths
     for demand in profile.demands:
         if site[demand.source] != site[demand.target]:
             offered_bps[site[demand.source]] += demand.rate_bps

@@ -465,6 +465,14 @@ def test_given_windows_have_room_for_a_tree_once() -> None:
     assert "24.32Mbps of class plain; its gate leaves it 20Mbps" in found
 
 
+def test_three_listeners_outside_do_not_make_thrice_the_egress() -> None:
+    asked = profile(RESERVED, egress=[{"site": "at-t", "rate": "307601kbps"}])
+    (found,) = excluded_always(network(), asked)
+    assert found == "at-t: egress: streams and demands come to 307.600 Mb/s of 307.601 Mb/s"
+    enough = profile(RESERVED, egress=[{"site": "at-t", "rate": "307600kbps"}])
+    assert excluded_always(network(), enough) == []
+
+
 @pytest.mark.parametrize(("loss", "number"), [("0.1%", 0), ("0.2%", 1)])
 def test_of_what_leaves_a_site_the_leg_that_loses_most_counts(loss: str, number: int) -> None:
     """Over three wires 0.3 % are lost, of which half a per cent may be; 0.7 % over all legs."""

@@ -40,6 +40,7 @@ LOOK_UPS = {
     # What kind of thing it is.
     "gated",
     "is_gated",
+    "is_host",
     "is_lossy",
     "is_reserved",
     "may_wait",
