@@ -35,16 +35,20 @@ class Hop(NamedTuple):
     rounding: int
 
 
-def hops_of(problem: GateProblem, stream: GateStream, route: Sequence[GatePort]) -> list[Hop]:
-    """Go along a route with the frames of one period.
+def hops_of(
+    problem: GateProblem, stream: GateStream, route: Sequence[GatePort], behind: Sequence[int]
+) -> list[Hop]:
+    """Go along a route, or a tree, with the frames of one period.
+
+    `behind[h]` is the place of the port that frames come by to port h, -1 at the talker.
 
     1000 B and 20 B more at 1 Gb/s hold the line for 8.16 us and are out after 8.064 us; with 1 us
     of wire and 2 us of processing they leave the next port 11.064 us after they left this one, or
     later.
     """
     hops: list[Hop] = []
-    near: GatePort | None = None
-    for port in route:
+    for port, place in zip(route, behind, strict=True):
+        near = None if place < 0 else route[place]
         line = _one_frame(problem.overhead_bytes + stream.frame_bytes, port)
         sent = _positions(problem, stream, port)
         least = most = 0
@@ -55,8 +59,8 @@ def hops_of(problem: GateProblem, stream: GateStream, route: Sequence[GatePort])
             # No frame may leave before all of it is there. From frame to frame that changes by the
             # same time, so none between the first and the last is behind by more than both.
             before = _positions(problem, stream, near)
-            behind = max(there - here for (_, there), (here, _) in zip(before, sent, strict=True))
-            most = whole_steps(problem, behind) + way
+            lag = max(there - here for (_, there), (here, _) in zip(before, sent, strict=True))
+            most = whole_steps(problem, lag) + way
         hops.append(
             Hop(
                 port=port,
@@ -68,7 +72,6 @@ def hops_of(problem: GateProblem, stream: GateStream, route: Sequence[GatePort])
                 rounding=problem.step_ps if stream.packets > 1 else 0,
             )
         )
-        near = port
     return hops
 
 

@@ -5,11 +5,13 @@ there is: frames are laid out in order and neighbours are compared.
 
 The rules, with p the period, `start[h]` and `line[h]` begin and length of a transmission:
 
-- *route*: ports that exist, from source to target, no node twice.
-- *release*: frame k begins to leave the talker in [k p, (k + 1) p).
+- *route*: ports that exist, from source to target, no node twice. With several targets they are a
+  tree: each port is behind the one that leads to its node, no node is entered twice, and every
+  branch ends at a target.
+- *release*: frame k begins to leave the talker in [k p, (k + 1) p), at each port of a tree there.
 - *order*: `start[h + 1] >= start[h] + line[h] + propagation + processing`, equal without waiting.
 - *overlap*: transmissions of one port never meet, also not round the end of the cycle.
-- *deadline*, *jitter*: last bit in minus first bit out, and how much that differs.
+- *deadline*, *jitter*: last bit in minus first bit out, and how much that differs, by target.
 - *queue*: a frame has its queue from when its first bit may be there (one propagation and
   processing after it begins to leave the port before) to the end of its own transmission; no
   other frame does, or with isolation by stream no other stream ever does.
@@ -114,15 +116,23 @@ def check_gates(problem: GateProblem, plan: GatePlan) -> GateProof:
     proofs = []
     for stream, made in zip(problem.streams, plan.streams, strict=True):
         route = _route(ports, stream, made, findings, frames=cycle // stream.period_ps)
-        shortest, longest = None, None
+        took: list[list[int]] = [[] for _ in stream.targets]
         if route:
-            hops = hops_of(problem, stream, route)
-            latencies = _follow(problem, stream, made, hops, findings)
-            shortest, longest = min(latencies), max(latencies)
-            _note(stream, made, hops, cycle, uses)
-        proofs.append(
-            GateStreamProof(name=stream.name, latency_ps_min=shortest, latency_ps_max=longest)
-        )
+            behind = _behind(route)
+            hops = hops_of(problem, stream, route, behind)
+            _follow(problem, stream, made, (hops, behind), findings)
+            took = [
+                _arrive(stream, made, (hops, behind), target, findings) for target in stream.targets
+            ]
+            _note(stream, made, (hops, behind), cycle, uses)
+        for target, latencies in zip(stream.targets, took, strict=True):
+            proofs.append(
+                GateStreamProof(
+                    name=_leg(stream, target),
+                    latency_ps_min=min(latencies, default=None),
+                    latency_ps_max=max(latencies, default=None),
+                )
+            )
     _compare(problem, uses, findings)
     _gates(problem, plan, ports, cycle, uses, findings)
     return GateProof(streams=tuple(proofs), findings=findings.all())
@@ -148,11 +158,10 @@ def _route(
     if not _shape_is_good(ports, stream, made, findings, frames=frames):
         return []
     route = [ports[name] for name in made.ports]
-    nodes = [stream.source, *(port.target for port in route)]
-    joined = all(port.source == node for port, node in zip(route, nodes, strict=False))
-    if not joined or nodes[-1] != stream.target or len(set(nodes)) < len(nodes):
-        path = " ".join(made.ports)
-        message = f"{path} is no simple route from {stream.source} to {stream.target}"
+    if not _joins(stream, route):
+        noun = "simple route" if len(stream.targets) == 1 else "tree"
+        ends = f"from {stream.source} to {', '.join(stream.targets)}"
+        message = f"{' '.join(made.ports)} is no {noun} {ends}"
         findings.add("route", stream.name, message)
         return []
     wrong = [
@@ -164,6 +173,36 @@ def _route(
         findings.add("queue", stream.name, f"no such queue: {', '.join(wrong)}")
         return []
     return route
+
+
+def _joins(stream: GateStream, route: list[GatePort]) -> bool:
+    """Say whether ports lead from a stream's source to all of its targets, and nowhere else."""
+    entered = [stream.source]
+    left = Counter[str]()
+    for port in route:
+        if port.source not in entered or port.target in entered:
+            return False
+        entered.append(port.target)
+        left[port.source] += 1
+    if any(target not in entered[1:] for target in stream.targets):
+        return False
+    if any(node not in stream.targets and not left[node] for node in entered):
+        return False
+    # To one target there is nothing to copy.
+    return len(stream.targets) > 1 or (max(left.values()) == 1 and not left[stream.targets[0]])
+
+
+def _behind(route: list[GatePort]) -> list[int]:
+    """Return for each port the place of the one that frames come to it by, -1 at the source."""
+    places = []
+    for port in route:
+        into = [place for place, near in enumerate(route) if near.target == port.source]
+        places.append(into[0] if into else -1)
+    return places
+
+
+def _leg(stream: GateStream, target: str) -> str:
+    return stream.name if len(stream.targets) == 1 else f"{stream.name}@{target}"
 
 
 def _shape_is_good(
@@ -189,22 +228,27 @@ def _shape_is_good(
     return False
 
 
+_Way = tuple[list[Hop], list[int]]
+"""Hops, and for each the place of the one that frames come by."""
+
+
 def _follow(
     problem: GateProblem,
     stream: GateStream,
     made: GateStreamPlan,
-    hops: list[Hop],
+    way: _Way,
     findings: _Findings,
-) -> list[int]:
-    """Go along the route with each frame; return the latencies."""
-    latencies = []
+) -> None:
+    """Go along the way with each frame."""
     for number, starts in enumerate(made.starts_ps):
         low = number * stream.period_ps
-        if not low <= starts[0] < low + stream.period_ps:
-            message = f"frame {number} is sent at {_time(starts[0])}, outside its period"
-            findings.add("release", stream.name, message)
-        for before, start, hop in zip(starts[:-1], starts[1:], hops[1:], strict=True):
-            ready = before + hop.way_most
+        for start, hop, place in zip(starts, *way, strict=True):
+            if place < 0:
+                if not low <= start < low + stream.period_ps:
+                    message = f"frame {number} is sent at {_time(start)}, outside its period"
+                    findings.add("release", stream.name, message)
+                continue
+            ready = starts[place] + hop.way_most
             if start < ready or (not problem.waiting and start > ready + hop.rounding):
                 relation = "not before" if problem.waiting else "exactly at"
                 message = (
@@ -212,28 +256,36 @@ def _follow(
                     f"it must do so {relation} {_time(ready)}"
                 )
                 findings.add("order", stream.name, message)
-        last_bit = starts[-1] + hops[-1].last_bit
-        latencies.append(last_bit + hops[-1].port.propagation_ps - starts[0])
+
+
+def _arrive(
+    stream: GateStream, made: GateStreamPlan, way: _Way, target: str, findings: _Findings
+) -> list[int]:
+    """Return how long each frame takes to a target, held against what is allowed."""
+    hops, behind = way
+    last = next(place for place, hop in enumerate(hops) if hop.port.target == target)
+    first = last
+    while behind[first] >= 0:
+        first = behind[first]
+    latencies = []
+    for number, starts in enumerate(made.starts_ps):
+        last_bit = starts[last] + hops[last].last_bit
+        latencies.append(last_bit + hops[last].port.propagation_ps - starts[first])
         if latencies[-1] > stream.deadline_ps:
             message = f"frame {number} takes {_time(latencies[-1])} of {_time(stream.deadline_ps)}"
-            findings.add("deadline", stream.name, message)
+            findings.add("deadline", _leg(stream, target), message)
     variation = max(latencies) - min(latencies)
     if variation > stream.jitter_ps:
         message = f"latency differs by {_time(variation)}, {_time(stream.jitter_ps)} is allowed"
-        findings.add("jitter", stream.name, message)
+        findings.add("jitter", _leg(stream, target), message)
     return latencies
 
 
-def _note(
-    stream: GateStream, made: GateStreamPlan, hops: list[Hop], cycle: int, uses: _Uses
-) -> None:
+def _note(stream: GateStream, made: GateStreamPlan, way: _Way, cycle: int, uses: _Uses) -> None:
     """Write down when a stream takes ports and queues, as time counts in their gate lists."""
     for number, starts in enumerate(made.starts_ps):
-        first_bits = [starts[0]]
-        first_bits += [
-            before + hop.way_least for before, hop in zip(starts, hops[1:], strict=False)
-        ]
-        for start, first_bit, hop, queue in zip(starts, first_bits, hops, made.queues, strict=True):
+        for start, queue, hop, place in zip(starts, made.queues, *way, strict=True):
+            first_bit = start if place < 0 else starts[place] + hop.way_least
             phase = hop.port.phase_ps
             end = start + hop.window - phase
             line = uses.line[hop.port.name]

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import NamedTuple, TypeAlias
 
 from qnet.graph.distances import distances
+from qnet.graph.trees import Arc, grow
 from qnet.model.gates import GatePort
 
 EXPANSIONS_MAX = 2000
@@ -48,6 +49,8 @@ class Router:
         self._stripped = sum(1 << node for node in self._holder)
         self._hops_to: dict[int, list[int]] = {}
         self._known: dict[tuple[str, str], Candidates] = {}
+        self._arcs = [Arc(port.source, port.target) for port in ports]
+        self._trees: dict[tuple[str, tuple[str, ...]], Candidates] = {}
 
     def candidates(self, source: str, target: str) -> Candidates:
         """Return up to `count` routes, by number of hops."""
@@ -58,6 +61,23 @@ class Router:
             else:
                 self._known[key] = self._search(self._number[source], self._number[target])
         return self._known[key]
+
+    def ways(self, source: str, targets: tuple[str, ...]) -> Candidates:
+        """Return up to `count` routes, or trees to several nodes, by hops to the furthest.
+
+        No other tree exists where there is one route to each node.
+        """
+        if len(targets) == 1:
+            return self.candidates(source, targets[0])
+        key = (source, targets)
+        if key not in self._trees:
+            found = [self.candidates(source, target) for target in targets]
+            trees = grow(self._arcs, [one.routes for one in found], lambda _node, _arc: None)
+            trees.sort(key=lambda tree: (max(map(len, tree.paths)), len(tree.arcs), tree.arcs))
+            sure = all(one.complete and len(one.routes) < 2 for one in found)
+            routes = tuple(tree.arcs for tree in trees)[: self._count]
+            self._trees[key] = Candidates(routes, sure)
+        return self._trees[key]
 
     def _strip(self) -> dict[int, int]:
         """Take off nodes with one neighbour, again and again; return who held each of them.

@@ -65,11 +65,14 @@ class GateStream(Noun):
     of ports; none stands for all. `deadline_ps` bounds the time from the first bit leaving the
     talker to the last bit reaching the listener (of the first and the last of some frames),
     `jitter_ps` the difference between the longest and the shortest of these.
+    With several listeners `target` is a list. A frame is then sent once by each port of a tree and
+    copied where ways part, and a way names the ports of a tree, each behind the one that leads to
+    its node; the two limits hold for each listener.
     """
 
     name: str
     source: str
-    target: str
+    target: str | Annotated[tuple[str, ...], Field(min_length=2)]
     frame_bytes: int = Field(gt=0, le=FRAME_BYTES_HIGHEST)
     period_ps: int = Field(gt=0, le=TIME.highest)
     deadline_ps: int = Field(gt=0, le=TIME.highest)
@@ -77,6 +80,11 @@ class GateStream(Noun):
     packets: int = Field(default=1, ge=1, le=FRAMES_MAX)
     rank: int = Field(default=500, ge=0)
     routes: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All listeners."""
+        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 class GateProblem(Noun):
@@ -181,6 +189,8 @@ class GateStreamPlan(Noun):
 
     `starts_ps[k][h]` is when frame k, which belongs to the period that starts at k periods, begins
     to leave port `ports[h]`; it counts on over the end of the cycle. `queues[h]` is its queue.
+    With several listeners the ports are those of a tree, each behind the one that leads to its
+    node; at the talker's ports a frame may start at different times of its period.
     """
 
     name: str
@@ -261,7 +271,10 @@ class GateFinding(Noun):
 
 
 class GateStreamProof(Noun):
-    """Exact shortest and longest latency over the frames of one stream; None where refused."""
+    """Exact shortest and longest latency over the frames of one stream; None where refused.
+
+    One with several listeners has a proof for each, under the names NAME@LISTENER.
+    """
 
     name: str
     latency_ps_min: int | None

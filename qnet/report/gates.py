@@ -38,15 +38,16 @@ def gate_plan_lines(
         lines.append(f"no plan can hold them all: {plan.proof}")
         if plan.bound is not None:
             lines.append(f"{placed} of at most {plan.bound} streams scheduled")
+    legs = (stream for stream in problem.streams for _ in stream.targets)
     worst = [
-        (one.latency_ps_max * 1000 // stream.deadline_ps, one.latency_ps_max, stream)
-        for one, stream in zip(proof.streams, problem.streams, strict=False)
+        (one.latency_ps_max * 1000 // stream.deadline_ps, one.latency_ps_max, one.name, stream)
+        for one, stream in zip(proof.streams, legs, strict=False)
         if one.latency_ps_max is not None
     ]
     if worst:
-        share, latency, stream = max(worst, key=lambda row: row[:2])
+        share, latency, name, stream = max(worst, key=lambda row: row[:2])
         lines.append(
-            f"nearest to its deadline: {stream.name}, proven {format_quantity(TIME, latency)} "
+            f"nearest to its deadline: {name}, proven {format_quantity(TIME, latency)} "
             f"of {format_quantity(TIME, stream.deadline_ps)} ({share / 10:.1f} %)"
         )
     if plan.gates:

@@ -145,7 +145,7 @@ INFINITE = highspy.kHighsInf
 
 def exists(problem: GateProblem) -> bool:
     """Say whether some plan holds all streams, over any routes."""
-    every = [routes(problem, stream.source, stream.target) for stream in problem.streams]
+    every = [routes(problem, stream.source, stream.targets[0]) for stream in problem.streams]
     return any(_exists_over(problem, list(taken)) for taken in product(*every))
 
 

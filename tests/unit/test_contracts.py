@@ -36,6 +36,7 @@ LOOK_UPS = {
     "replace",
     "service",
     "strict_classes",
+    "targets",
     "tree",
     # What kind of thing it is.
     "gated",

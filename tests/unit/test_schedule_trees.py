@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qnet.check.gates import check_gates
 from qnet.check.plan import prove
 from qnet.errors import Infeasible
+from qnet.graph.by_hops import Router
 from qnet.graph.trees import Arc, grow, merge
+from qnet.model.gates import GatePort, GateProblem, GateStream
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -16,6 +19,10 @@ from qnet.schedule.cycles.kernels import Grid, Want, Ways, score_waits
 from qnet.schedule.cycles.room import make_desk
 from qnet.schedule.kernels import UNSEEN
 from qnet.schedule.online import Scheduler
+from qnet.schedule.qbv import exact
+from qnet.schedule.qbv.bounds import bound
+from qnet.schedule.qbv.lists import gate_lists
+from qnet.schedule.qbv.solve import schedule_gates
 from qnet.schedule.repair.search import Search
 from tests.slow_trees import tree_faults
 
@@ -312,3 +319,138 @@ def test_a_scheduler_of_single_streams_says_that_it_has_no_trees() -> None:
     for streams in (traffic.every_tree, traffic.every_stream):
         with pytest.raises(Infeasible, match="several listeners; a Scheduler has streams with one"):
             scheduler.requests(streams)
+
+
+# Gates
+
+
+def gate_port(source: str, target: str, **more: Any) -> GatePort:
+    return GatePort(
+        name=f"{source}->{target}",
+        source=source,
+        target=target,
+        rate_bps=10**9,
+        processing_ps=2 * 10**6,
+        **more,
+    )
+
+
+def gate_stream(name: str, source: str, *targets: str, **more: Any) -> GateStream:
+    return GateStream(
+        name=name,
+        source=source,
+        target=targets if len(targets) > 1 else targets[0],
+        frame_bytes=1000,
+        period_ps=10**8,
+        **{"deadline_ps": 10**8, "jitter_ps": 0, **more},
+    )
+
+
+TREE = GateProblem(
+    ports=tuple(
+        gate_port(*ends)
+        for ends in (("t", "b"), ("b", "m"), ("m", "x"), ("b", "y"), ("y", "b"), ("t", "z"))
+    ),
+    streams=(gate_stream("s", "t", "m", "x", "y"),),
+)
+
+
+def test_gates_copy_a_frame_where_ways_part() -> None:
+    plan = schedule_gates(TREE)
+    (made,) = plan.streams
+    assert sorted(made.ports) == ["b->m", "b->y", "m->x", "t->b"]
+    proof = check_gates(TREE, plan)
+    assert proof.findings == ()
+    first = (8160 + 2000) * 1000
+    assert [(one.name, one.latency_ps_max) for one in proof.streams] == [
+        ("s@m", first - 96_000 + 8_064_000),
+        ("s@x", 2 * (first - 96_000) + 8_064_000),
+        ("s@y", first - 96_000 + 8_064_000),
+    ]
+
+
+def test_gates_of_a_port_open_once_for_all_behind_it() -> None:
+    # Twelve trees fill the first port to 98 %; as two streams each they would need twice the time.
+    trees = tuple(gate_stream(f"s{number}", "t", "m", "x", "y") for number in range(12))
+    plan = schedule_gates(TREE.replace(streams=trees))
+    assert plan.complete
+    assert check_gates(TREE.replace(streams=trees), plan).findings == ()
+    more = (*trees, gate_stream("more", "t", "x", "y"))
+    plan = schedule_gates(TREE.replace(streams=more))
+    assert plan.bound == 12
+    assert "t->b" in known(plan.proof)
+
+
+def test_a_talker_with_two_ports_sends_by_both_in_the_same_period() -> None:
+    problem = TREE.replace(
+        streams=(
+            gate_stream("s", "t", "z", "y"),
+            *(gate_stream(f"o{number}", "t", "z") for number in range(10)),
+            *(gate_stream(f"p{number}", "t", "y") for number in range(10)),
+        )
+    )
+    plan = schedule_gates(problem)
+    assert plan.complete
+    assert check_gates(problem, plan).findings == ()
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_small_set_of_trees_is_searched_to_the_end(waiting: bool) -> None:
+    streams = tuple(gate_stream(f"s{number}", "t", "m", "x", "y") for number in range(6))
+    problem = TREE.replace(streams=streams, waiting=waiting)
+    router = Router(problem.ports, 4)
+    answer = exact.search(problem, 10**8, bound(problem, router).choices)
+    placed = known(answer.placed)
+    plan = schedule_gates(problem)
+    again = tuple(
+        made.replace(
+            ports=tuple(problem.ports[port].name for port in one.route),
+            queues=one.queues,
+            starts_ps=one.starts_ps,
+        )
+        for made, one in zip(plan.streams, placed, strict=True)
+    )
+    written = plan.replace(streams=again, gates=gate_lists(problem, again, 10**8))
+    assert check_gates(problem, written).findings == ()
+
+
+def planted(**more: Any) -> set[str]:
+    plan = schedule_gates(TREE)
+    faulty = plan.replace(streams=(plan.streams[0].replace(**more),))
+    return {one.rule for one in check_gates(TREE, faulty).findings}
+
+
+def test_the_judge_of_gates_notices_what_is_wrong_with_a_tree() -> None:
+    (made,) = schedule_gates(TREE).streams
+    order = [made.ports.index(name) for name in ("t->b", "b->m", "m->x", "b->y")]
+    ports = tuple(made.ports[place] for place in order)
+    queues = tuple(made.queues[place] for place in order)
+    starts = tuple(made.starts_ps[0][place] for place in order)
+    assert planted(ports=ports, queues=queues, starts_ps=(starts,)) == set()
+
+    def plant(names: str, **more: Any) -> set[str]:
+        taken = names.split()
+        here = dict(zip(ports, starts, strict=True))
+        times = tuple(here.get(name, starts[0]) for name in taken)
+        given = {"ports": tuple(taken), "queues": (7,) * len(taken), "starts_ps": (times,)}
+        return planted(**{**given, **more})
+
+    assert "route" in plant("t->b b->m m->x")  # nothing comes to y
+    assert "route" in plant("t->b b->m m->x b->y t->z")  # nobody listens at z
+    assert "route" in plant("b->m t->b m->x b->y")  # a port before the one that leads to it
+    assert "route" in plant("t->b b->m m->x b->y y->b")  # a node that is entered twice
+    early = (starts[0], starts[1], starts[1], starts[3])
+    assert "order" in plant(" ".join(ports), starts_ps=(early,))
+    late = (starts[0], starts[1], starts[2], starts[3] + 10**8)
+    assert plant(" ".join(ports), starts_ps=(late,)) >= {"deadline"}
+    assert "gates" in plant(" ".join(ports), starts_ps=((*starts[:3], starts[3] + 10**6),))
+
+
+def test_a_way_to_each_listener_is_looked_for_alone_when_there_is_no_tree() -> None:
+    problem = TREE.replace(streams=(gate_stream("s", "y", "x", "t"),))
+    (made,) = schedule_gates(problem).streams
+    assert made.reason == "there is no route from y to t"
+    slow = TREE.replace(streams=(gate_stream("s", "t", "m", "x", deadline_ps=2 * 10**7),))
+    plan = schedule_gates(slow)
+    assert "sending and wires alone take 28.192us of 20us" in known(plan.streams[0].reason)
+    assert plan.bound == 0

@@ -7,13 +7,13 @@ than all of its time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.graph.by_hops import Candidates, Router
-from qnet.model.gates import CYCLE_PS_MAX, GateProblem, GateStream
+from qnet.model.gates import CYCLE_PS_MAX, GatePort, GateProblem, GateStream
 from qnet.units import TIME, format_quantity
 
 
@@ -101,8 +101,40 @@ class Times:
         return self._reach[key]
 
 
+def followed(stream: GateStream, route: Sequence[GatePort]) -> list[int]:
+    """Return for each port of a route the place of the one that it follows, -1 at the talker."""
+    if len(stream.targets) == 1:
+        return list(range(-1, len(route) - 1))
+    into = {port.target: place for place, port in enumerate(route)}
+    return [into.get(port.source, -1) for port in route]
+
+
+def ends(stream: GateStream, route: Sequence[GatePort]) -> list[int]:
+    """Return the place of the last port on the way to each listener."""
+    if len(stream.targets) == 1:
+        return [len(route) - 1]
+    into = {port.target: place for place, port in enumerate(route)}
+    return [into[target] for target in stream.targets]
+
+
+def latencies_ps(times: Times, stream: GateStream, route: tuple[int, ...]) -> list[int]:
+    """Return the time from first bit out to last bit in at each listener when no frame waits."""
+    problem = times.problem
+    ports = [problem.ports[index] for index in route]
+    ready: list[int] = []
+    for place, before in enumerate(followed(stream, ports)):
+        passed = 0 if before < 0 else times.ready_ps(stream, route[before], route[place])
+        ready.append(passed + (ready[before] if before >= 0 else 0))
+    return [
+        ready[end] + problem.sent_ps(stream, ports[end]) + ports[end].propagation_ps
+        for end in ends(stream, ports)
+    ]
+
+
 def latency_ps(times: Times, stream: GateStream, route: tuple[int, ...]) -> int:
-    """Return the time from first bit out to last bit in when the frame never waits."""
+    """Return the longest of these, of one listener or all."""
+    if len(stream.targets) > 1:
+        return max(latencies_ps(times, stream, route))
     ready = sum([times.ready_ps(stream, port, following) for port, following in pairwise(route)])
     last = times.problem.ports[route[-1]]
     return ready + times.problem.sent_ps(stream, last) + last.propagation_ps
@@ -117,7 +149,7 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
     shares: dict[int, list[Fraction]] = defaultdict(list)
     number = {port.name: index for index, port in enumerate(problem.ports)}
     for index, stream in enumerate(problem.streams):
-        found = router.candidates(stream.source, stream.target)
+        found = router.ways(stream.source, stream.targets)
         if stream.routes:
             named = tuple(tuple(number[name] for name in way) for way in stream.routes)
             found = Candidates(named, complete=False)
@@ -128,12 +160,15 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
             least_ps = min(latency for latency, _ in good)
             kept = tuple(route for _, route in good)
             choices.append(Choice(index, kept, least_ps, None, found.complete))
-            if found.complete:
-                for port in set.intersection(*(set(route) for _, route in good)):
+            if found.complete or len(stream.targets) > 1:
+                for port in _unavoidable(times, stream, router, kept, complete=found.complete):
                     line = problem.window_ps(stream, problem.ports[port])
                     shares[port].append(Fraction(line, stream.period_ps))
             continue
-        reason, sure = _why_not(stream, timed, complete=found.complete)
+        if len(stream.targets) > 1:
+            reason, sure = _why_no_tree(times, stream, router, timed)
+        else:
+            reason, sure = _why_not(stream, timed, complete=found.complete)
         choices.append(Choice(index, (), 0, reason, found.complete))
         hopeless += sure
         if sure and proof is None:
@@ -149,6 +184,50 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
     return Bounds(_spread(problem, choices), proof, overloaded, hopeless + beyond)
 
 
+def _unavoidable(
+    times: Times,
+    stream: GateStream,
+    router: Router,
+    kept: Sequence[tuple[int, ...]],
+    *,
+    complete: bool,
+) -> set[int]:
+    """Return the ports that every way of a stream in time uses, as far as all ways are known.
+
+    What all ways to one of several listeners use, every tree does.
+    """
+    if complete:
+        return set.intersection(*map(set, kept))
+    if stream.routes:
+        return set()
+    used: set[int] = set()
+    for target in stream.targets:
+        found = router.candidates(stream.source, target)
+        alone = stream.replace(target=target)
+        ways = [way for way in found.routes if latency_ps(times, alone, way) <= stream.deadline_ps]
+        if found.complete and ways:
+            used |= set.intersection(*map(set, ways))
+    return used
+
+
+def _why_no_tree(
+    times: Times,
+    stream: GateStream,
+    router: Router,
+    timed: list[tuple[int, tuple[int, ...]]],
+) -> tuple[str, bool]:
+    """Say why a stream with several listeners has no way: for one of them, if that is so."""
+    for target in stream.targets:
+        alone = stream.replace(target=target)
+        found = router.candidates(stream.source, target)
+        ways = [(latency_ps(times, alone, way), way) for way in found.routes]
+        if not stream.routes and min([late for late, _ in ways], default=2**63) > min(
+            stream.deadline_ps, CYCLE_PS_MAX
+        ):
+            return _why_not(alone, ways, complete=found.complete)
+    return _why_not(stream, timed, complete=False)
+
+
 def _left_out(shares: list[Fraction]) -> int:
     """Return how many of these cannot be had together: the smallest first, while they fit."""
     taken = Fraction(0)
@@ -162,11 +241,15 @@ def _left_out(shares: list[Fraction]) -> int:
 def _queues_drain(times: Times, stream: GateStream, route: tuple[int, ...]) -> bool:
     """Say whether a frame leaves each queue before the next one of its stream may be there."""
     lines = lines_ps(times.problem, stream, route)
-    used = [
-        times.ready_ps(stream, port, following) - times.reach_ps(port, following) + line
-        for (port, following), line in zip(pairwise(route), lines[1:], strict=True)
-    ]
-    return max(lines[0], *used, 0) <= stream.period_ps
+    ports = [times.problem.ports[index] for index in route]
+    used = [0]
+    for here, line, before in zip(route, lines, followed(stream, ports), strict=True):
+        spent = 0
+        if before >= 0:
+            near = route[before]
+            spent = times.ready_ps(stream, near, here) - times.reach_ps(near, here)
+        used.append(spent + line)
+    return max(used) <= stream.period_ps
 
 
 def _why_not(
@@ -174,7 +257,7 @@ def _why_not(
 ) -> tuple[str, bool]:
     """Say why a stream has no route, and whether that is certain."""
     if not timed:
-        return f"there is no route from {stream.source} to {stream.target}", complete
+        return f"there is no route from {stream.source} to {stream.targets[0]}", complete
     least = min(latency for latency, _ in timed)
     if least > stream.deadline_ps:
         latency = format_quantity(TIME, least)

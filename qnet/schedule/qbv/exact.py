@@ -12,14 +12,14 @@ disjunction is gone there is no plan below that decision. Work is counted, not t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.model.gates import GateProblem, GateStream
-from qnet.schedule.qbv.bounds import Choice, Times
+from qnet.model.gates import GatePort, GateProblem, GateStream
+from qnet.schedule.qbv.bounds import Choice, Times, ends, followed
 
 Int64s = NDArray[np.int64]
 
@@ -166,6 +166,18 @@ def _shares(streams: int, queues: int) -> list[tuple[int, ...]]:
     return [one for one in found if len(set(one)) == queues]
 
 
+def _spans(stream: GateStream, ports: Sequence[GatePort]) -> list[tuple[int, int]]:
+    """Return for each listener the places of the first and the last port on the way to it."""
+    before = followed(stream, ports)
+    found = []
+    for end in ends(stream, ports):
+        begin = end
+        while before[begin] >= 0:
+            begin = before[begin]
+        found.append((begin, end))
+    return found
+
+
 _At = tuple[int, int]
 """A time: so long after the start that is this variable."""
 
@@ -198,35 +210,42 @@ class _Way:
 
     def _frame(self, stream: GateStream, route: tuple[int, ...], k: int) -> list[tuple[int, int]]:
         """Make the variables of one frame; return (variable, time after it) for every hop."""
-        first, period = self._count, stream.period_ps
-        self._bounds += [(0, first, k * period), (first, 0, 1 - (k + 1) * period)]
-        last = self._problem.ports[route[-1]]
-        # From the start at the last port until the last bit has arrived.
-        tail = self._problem.sent_ps(stream, last) + last.propagation_ps
-        at = [(first, 0)]
-        for near, far in pairwise(route):
-            ready = self._times.ready_ps(stream, near, far)
-            variable, after = at[-1]
-            if self._problem.waiting:
-                self._bounds.append((variable, variable + 1, ready))
-                # A frame that had its queue for longer than the cycle would meet itself there.
-                window = self._problem.window_ps(stream, self._problem.ports[far])
-                most = self._cycle + self._times.reach_ps(near, far) - window
-                self._bounds.append((variable + 1, variable, -most))
-                at.append((variable + 1, 0))
-            else:
+        period = stream.period_ps
+        ports = [self._problem.ports[index] for index in route]
+        at: list[tuple[int, int]] = []
+        for place, near in enumerate(followed(stream, ports)):
+            here = self._count
+            if near < 0:
+                self._bounds += [(0, here, k * period), (here, 0, 1 - (k + 1) * period)]
+                at.append((here, 0))
+                self._count += 1
+                continue
+            ready = self._times.ready_ps(stream, route[near], route[place])
+            variable, after = at[near]
+            if not self._problem.waiting:
                 at.append((variable, after + ready))
-        variable, after = at[-1]
-        # All times are whole steps, so what a deadline has beyond them is of no use.
-        left_ps = (stream.deadline_ps - tail) // self._step * self._step
-        self._bounds.append((variable, first, after - left_ps))
-        self._count = variable + 1
+                continue
+            self._bounds.append((variable, here, ready))
+            # A frame that had its queue for longer than the cycle would meet itself there.
+            window = self._problem.window_ps(stream, ports[place])
+            most = self._cycle + self._times.reach_ps(route[near], route[place]) - window
+            self._bounds.append((here, variable, -most))
+            at.append((here, 0))
+            self._count += 1
+        for begin, end in _spans(stream, ports):
+            # From the start at the last port until the last bit has arrived.
+            tail = self._problem.sent_ps(stream, ports[end]) + ports[end].propagation_ps
+            # All times are whole steps, so what a deadline has beyond them is of no use.
+            left_ps = (stream.deadline_ps - tail) // self._step * self._step
+            variable, after = at[end]
+            self._bounds.append((variable, at[begin][0], after - left_ps))
         return at
 
     def _lay_out_pairs(self) -> None:
         """List what must be apart: the windows of a port, the frames of a queue."""
         used: dict[tuple[int, int], list[tuple[_At, _At]]] = {}
         for index, (stream, route) in enumerate(zip(self._streams, self._routes, strict=True)):
+            before = followed(stream, [self._problem.ports[port] for port in route])
             for at in self._starts[index]:
                 for hop, port in enumerate(route):
                     variable, after = at[hop]
@@ -234,9 +253,9 @@ class _Way:
                     end = (variable, after + window)
                     used.setdefault((port, -1), []).append((at[hop], end))
                     begin = at[hop]
-                    if hop:
-                        near, sent = at[hop - 1]
-                        begin = (near, sent + self._times.reach_ps(route[hop - 1], port))
+                    if before[hop] >= 0:
+                        near, sent = at[before[hop]]
+                        begin = (near, sent + self._times.reach_ps(route[before[hop]], port))
                     used.setdefault((port, self._queues[index][port]), []).append((begin, end))
         rows = [
             [*one[0], *one[1], *other[0], *other[1]]
@@ -367,17 +386,18 @@ class _Way:
 
     def _steadier(self, times: Int64s) -> list[list[tuple[int, int, int]]] | None:
         """Return the alternatives where a latency varies too much: all below a bound, or above."""
-        for stream, frames in zip(self._streams, self._starts, strict=True):
-            ends = [(at[0][0], *at[-1]) for at in frames]
-            took = [int(times[last] - times[first]) + after for first, last, after in ends]
-            varies = stream.jitter_ps // self._step * self._step
-            over = max(took) - min(took) - varies
-            if over <= 0:
-                continue
-            middle = min(took) + (over - self._step) // 2 // self._step * self._step
-            below = [(last, first, after - middle - varies) for first, last, after in ends]
-            above = [(first, last, middle + self._step - after) for first, last, after in ends]
-            return [below, above]
+        for stream, route, frames in zip(self._streams, self._routes, self._starts, strict=True):
+            for begin, end in _spans(stream, [self._problem.ports[port] for port in route]):
+                sent = [(at[begin][0], *at[end]) for at in frames]
+                took = [int(times[last] - times[first]) + after for first, last, after in sent]
+                varies = stream.jitter_ps // self._step * self._step
+                over = max(took) - min(took) - varies
+                if over <= 0:
+                    continue
+                middle = min(took) + (over - self._step) // 2 // self._step * self._step
+                below = [(last, first, after - middle - varies) for first, last, after in sent]
+                above = [(first, last, middle + self._step - after) for first, last, after in sent]
+                return [below, above]
         return None
 
     def _placed(self, times: Int64s) -> tuple[Placed, ...]:

@@ -6,9 +6,13 @@ end of the hyperperiod is kept as two. A *train* is what is placed at once: `cou
 apart, all at the same distance from their releases (one frame alone when they are placed singly).
 
 A stream is sent from hop to hop. From the end of a transmission to the instant when the frame may
-leave the next port passes `lead` (propagation and processing). A queue belongs to a frame from
-`reach` after the *start* of the transmission before, when its first bit may be there, to the end of
-its own: nobody else's frame can leave in its window, even when it is lost.
+leave the next port passes that one's `lead` (propagation and processing). A queue belongs to a
+frame from `reach` after the *start* of the transmission before, when its first bit may be there, to
+the end of its own: nobody else's frame can leave in its window, even when it is lost.
+
+The hops of a route are those of a chain, or of a tree with a listener behind each hop that has a
+`tail`. Each is behind the one that it follows (`before`). Where a tree begins with several ports of
+its talker, the others follow the first, from its start on and in the same period.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from numpy.typing import NDArray
 from qnet.kernel import kernel
 
 Int64s = NDArray[np.int64]
+
+NEVER = 2**61
+"""Later than any time."""
 
 DRAW_MODULUS = 2**31 - 1
 DRAW_FACTOR = 48271
@@ -58,6 +65,9 @@ class Streams(NamedTuple):
 
     Routes of stream s are `route_offset[s] : route_offset[s + 1]`, hops of route r
     `hop_offset[r] : hop_offset[r + 1]`, the busiest of them `anchor[r]` after the first.
+    `before` counts from a route's first hop; it is -1 there, and `begins` is 1 at every port of the
+    talker. `tail` is what passes from the end of a transmission to a listener's last bit, `quick`
+    that time from the first bit out when nothing waits, -1 where nobody listens.
     Frames that are placed singly may take longer than the quickest way by `jitter[s]`.
     """
 
@@ -71,6 +81,10 @@ class Streams(NamedTuple):
     line: Int64s
     lead: Int64s
     reach: Int64s
+    before: Int64s
+    begins: Int64s
+    tail: Int64s
+    quick: Int64s
 
 
 class Rules(NamedTuple):
@@ -100,7 +114,10 @@ class Places(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch: times and queues of a route, the same saved, who is to be placed, weights, marks."""
+    """Scratch: times and queues of a route, the same saved, who is to be placed, weights, marks.
+
+    Behind the times of a route is the next start to try, and behind that a number for each hop.
+    """
 
     time: Int64s
     queue: Int64s
@@ -252,25 +269,40 @@ def remove(spans: Spans, row: int, owner: int) -> int:
 
 
 @kernel
+def start_in_time(streams: Streams, route: int, time: Int64s, deadline: int, slack: int) -> int:
+    """Return the first start from which what arrives as it does is in time for all listeners.
+
+    That is by the deadline, and no more than `slack` after when it could be there.
+    """
+    start = time[0]
+    for here in range(streams.hop_offset[route], streams.hop_offset[route + 1]):
+        if streams.quick[here] >= 0:
+            hop = here - streams.hop_offset[route]
+            longest = min(deadline, streams.quick[here] + slack)
+            start = max(start, time[hop] + streams.line[here] + streams.tail[here] - longest)
+    return start
+
+
+@kernel
 def fit_route(
     streams: Streams,
     spans: Spans,
     rules: Rules,
     route: int,
-    train: tuple[int, int, int, int, int],
+    train: tuple[int, int, int, int, int, int],
     time: Int64s,
 ) -> int:
     """Find the next start times of a train along a route; return 1 when there are any.
 
-    `train` is (earliest start, end of the starts, step, count, deadline). Starting from the
+    `train` is (earliest start, end of the starts, step, count, deadline, slack). Starting from the
     earliest, hops are gone through forward as early as may be; then backward as late as the
-    arrival found allows. That gives the shortest latency to this arrival, and no start up to it
-    can do better: a search from just after it misses nothing.
+    arrivals found allow. No earlier start arrives sooner: where these arrivals are too late, a
+    search from the first start for which they were not misses nothing.
     """
-    low, high, step, count, deadline = train
+    low, high, step, count, deadline, slack = train
     first = streams.hop_offset[route]
     hops = streams.hop_offset[route + 1] - first
-    last_hop = first + hops - 1
+    latest = time[hops + 1 :]
     while low < high:
         low = first_fit(spans, streams.port[first], low, high - 1, streams.line[first], step, count)
         if low < 0:
@@ -279,9 +311,11 @@ def fit_route(
         moved = 0
         for hop in range(1, hops):
             here = first + hop
-            ready = time[hop - 1] + streams.line[here - 1] + streams.lead[here - 1]
+            before = streams.before[here]
+            ready = time[before] + streams.line[first + before] + streams.lead[here]
+            last = high - 1 if streams.begins[here] == 1 else high + deadline
             found = first_fit(
-                spans, streams.port[here], ready, high + deadline, streams.line[here], step, count
+                spans, streams.port[here], ready, last, streams.line[here], step, count
             )
             if found < 0:
                 return 0
@@ -292,19 +326,23 @@ def fit_route(
         if moved > 0:
             low += moved
             continue
-        for back in range(1, hops):
-            here = last_hop - back
-            latest = time[hops - back] - streams.lead[here] - streams.line[here]
-            if back == hops - 1:
-                latest = min(latest, high - 1)
-            floor = time[hops - 1 - back]
-            time[hops - 1 - back] = last_fit(
-                spans, streams.port[here], latest, floor, streams.line[here], step, count
-            )
-        arrival = time[hops - 1] + streams.line[last_hop] + streams.lead[last_hop]
-        if arrival - time[0] <= deadline:
+        latest[:hops] = NEVER
+        for hop in range(hops - 1, -1, -1):
+            here = first + hop
+            if streams.quick[here] < 0:
+                most = latest[hop]
+                if streams.begins[here] == 1:
+                    most = min(most, high - 1)
+                time[hop] = last_fit(
+                    spans, streams.port[here], most, time[hop], streams.line[here], step, count
+                )
+            before = streams.before[here]
+            if before >= 0:
+                most = time[hop] - streams.lead[here] - streams.line[first + before]
+                latest[before] = min(latest[before], most)
+        low = start_in_time(streams, route, time, deadline, slack)
+        if low == time[0]:
             return 1
-        low = time[0] + 1
     return 0
 
 
@@ -330,55 +368,61 @@ def fit_anchored(
     spans: Spans,
     rules: Rules,
     route: int,
-    train: tuple[int, int, int, int, int],
+    train: tuple[int, int, int, int, int, int],
     time: Int64s,
 ) -> int:
     """As `fit_route`, but the range is that of the anchor, and only touching starts are tried.
 
     Frames that follow each other without a gap at the busiest port leave no gaps too short to use.
-    From the anchor, hops before are as late and hops after as early as may be. The next start to
-    try is left behind the times.
+    From the anchor, hops on the way to it are as late and all others as early as may be. The next
+    start to try is left behind the times.
     """
-    low, high, step, count, deadline = train
+    low, high, step, count, deadline, slack = train
     first = streams.hop_offset[route]
     hops = streams.hop_offset[route + 1] - first
     anchor = streams.anchor[route]
+    known = time[hops + 1 :]
     while low < high:
         row = streams.port[first + anchor]
         low = first_fit(spans, row, low, high - 1, streams.line[first + anchor], step, count)
         if low < 0:
             return 0
+        known[:hops] = 0
+        known[anchor] = 1
         time[anchor] = low
         good = 1
-        for back in range(1, anchor + 1):
-            hop = anchor - back
-            here = first + hop
-            latest = time[hop + 1] - streams.lead[here] - streams.line[here]
+        hop = anchor
+        while good and hop > 0:
+            before = streams.before[first + hop]
+            here = first + before
+            latest = time[hop] - streams.lead[first + hop] - streams.line[here]
             floor = latest if rules.waiting == 0 else low - deadline
-            time[hop] = last_fit(
+            time[before] = last_fit(
                 spans, streams.port[here], latest, floor, streams.line[here], step, count
             )
-            if time[hop] < floor:
+            if time[before] < floor:
                 good = 0
-                break
-        hop = anchor + 1
+            known[before] = 1
+            hop = before
+        hop = 1
         while good and hop < hops:
             here = first + hop
-            ready = time[hop - 1] + streams.line[here - 1] + streams.lead[here - 1]
-            last = ready if rules.waiting == 0 else time[0] + deadline
-            time[hop] = first_fit(
-                spans, streams.port[here], ready, last, streams.line[here], step, count
-            )
-            if time[hop] < ready:
+            before = streams.before[here]
+            if known[hop] == 0:
+                ready = time[before] + streams.line[first + before] + streams.lead[here]
+                last = ready if rules.waiting == 0 else time[0] + deadline
+                time[hop] = first_fit(
+                    spans, streams.port[here], ready, last, streams.line[here], step, count
+                )
+                if time[hop] < ready:
+                    good = 0
+            if streams.begins[here] == 1 and time[hop] // step != time[0] // step:
                 good = 0
             hop += 1
         low = next_touch(spans, row, low, step, count)
-        if good:
-            here = first + hops - 1
-            arrival = time[hops - 1] + streams.line[here] + streams.lead[here]
-            if arrival - time[0] <= deadline:
-                time[hops] = low
-                return 1
+        if good and start_in_time(streams, route, time, deadline, slack) == time[0]:
+            time[hops] = low
+            return 1
     return 0
 
 
@@ -387,8 +431,8 @@ def queue_use(streams: Streams, route: int, hop: int, time: Int64s) -> tuple[int
     """Return start and length of the span for which a frame takes a queue at a hop."""
     here = streams.hop_offset[route] + hop
     start = time[hop]
-    if hop > 0:
-        start = time[hop - 1] + streams.reach[here - 1]
+    if streams.begins[here] == 0:
+        start = time[streams.before[here]] + streams.reach[here]
     return start, time[hop] + streams.line[here] - start
 
 
@@ -522,16 +566,20 @@ def nowait_times(streams: Streams, route: int, start: int, time: Int64s) -> int:
     time[0] = start
     for hop in range(1, streams.hop_offset[route + 1] - first):
         here = first + hop
-        time[hop] = time[hop - 1] + streams.line[here - 1] + streams.lead[here - 1]
+        before = streams.before[here]
+        time[hop] = time[before] + streams.line[first + before] + streams.lead[here]
     return 0
 
 
 @kernel
 def latency(streams: Streams, route: int, time: Int64s) -> int:
-    """Return the time from first bit out to last bit in for the times of a route."""
-    last = streams.hop_offset[route + 1] - 1
-    hops = last - streams.hop_offset[route]
-    return time[hops] + streams.line[last] + streams.lead[last] - time[0]
+    """Return the time from first bit out to the last listener's last bit in."""
+    longest = 0
+    for here in range(streams.hop_offset[route], streams.hop_offset[route + 1]):
+        if streams.quick[here] >= 0:
+            hop = here - streams.hop_offset[route]
+            longest = max(longest, time[hop] + streams.line[here] + streams.tail[here] - time[0])
+    return longest
 
 
 @kernel
@@ -555,7 +603,7 @@ def place_train(
             continue
         low = 0 if rules.anchored else period
         while fit_anchored(
-            streams, spans, rules, route, (low, period, period, count, deadline), work.time
+            streams, spans, rules, route, (low, period, period, count, deadline, NEVER), work.time
         ):
             low = work.time[hops]
             shift = work.time[0] // period * period
@@ -568,7 +616,7 @@ def place_train(
                 lift(streams, ports, spans, places, stream)
         low = 0
         while fit_route(
-            streams, spans, rules, route, (low, period, period, count, deadline), work.time
+            streams, spans, rules, route, (low, period, period, count, deadline, NEVER), work.time
         ):
             late = fit_queues(streams, ports, spans, rules, route, count, work)
             if late == 0:
@@ -611,7 +659,7 @@ def place_at_begin(
         streams.anchor[route] = hop
         for side in range(2):
             low = (ports.cut[port] - side * streams.line[first + hop]) % period
-            train = (low, low + 1, period, count, streams.deadline[stream])
+            train = (low, low + 1, period, count, streams.deadline[stream], NEVER)
             if fit_anchored(streams, spans, rules, route, train, work.time) == 0:
                 continue
             shift = work.time[0] // period * period
@@ -639,8 +687,10 @@ def take_queue(
     frames = spans.hyper // streams.period[stream]
     base = places.base[stream]
     for frame in range(frames):
-        for item in range(max(hop - 1, 0), hop + 1):
-            work.time[item] = places.begin[base + item * frames + frame]
+        before = streams.before[streams.hop_offset[route] + hop]
+        if before >= 0:
+            work.time[before] = places.begin[base + before * frames + frame]
+        work.time[hop] = places.begin[base + hop * frames + frame]
         start, length = queue_use(streams, route, hop, work.time)
         if delay_for_queue(spans, row, start, length, 0, 1, 0) > 0:
             remove(spans, row, stream)
@@ -667,11 +717,11 @@ def place_singly(
         first = streams.hop_offset[route]
         hops = streams.hop_offset[route + 1] - first
         nowait_times(streams, route, 0, work.time)
-        longest = latency(streams, route, work.time) + streams.jitter[stream]
-        longest = min(longest, streams.deadline[stream])
+        slack = streams.jitter[stream]
+        longest = min(latency(streams, route, work.time) + slack, streams.deadline[stream])
         done = 1
         for frame in range(frames):
-            train = (frame * period, (frame + 1) * period, 0, 1, longest)
+            train = (frame * period, (frame + 1) * period, 0, 1, longest, slack)
             if fit_route(streams, spans, rules, route, train, work.time) == 0:
                 done = 0
                 break

@@ -21,6 +21,7 @@ from qnet.model.gates import (
     GateProblem,
     GateStreamPlan,
 )
+from qnet.schedule.qbv.bounds import followed
 from qnet.units import PS_PER_S, ceil_div
 
 
@@ -133,14 +134,16 @@ def _uses(
         return uses
     ports = {port.name: port for port in problem.ports}
     for stream, plan in zip(problem.streams, plans, strict=True):
+        before = followed(stream, [ports[name] for name in plan.ports])
         for hop, name in enumerate(plan.ports):
             if name not in names:
                 continue
             port = ports[name]
             length = problem.window_ps(stream, port)
-            reach = problem.reach_ps(ports[plan.ports[hop - 1]], port) if hop else 0
+            near = before[hop]
+            reach = problem.reach_ps(ports[plan.ports[near]], port) if near >= 0 else 0
             for frame in plan.starts_ps:
-                first = frame[hop - 1] + reach if hop else frame[0]
+                first = frame[near] + reach if near >= 0 else frame[hop]
                 begin, end = first - port.phase_ps, frame[hop] + length - port.phase_ps
                 uses[name, 1 << plan.queues[hop]] += _within(begin, end, cycle_ps)
     return {key: sorted(pieces) for key, pieces in uses.items()}

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from qnet.errors import Infeasible
 from qnet.graph.by_hops import Router
-from qnet.graph.routes import Route, Routes
+from qnet.graph.routes import Branches, Route, Routes
 from qnet.model.gates import (
     HELD,
     GateList,
@@ -30,7 +30,7 @@ from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.guards import Guards
-from qnet.schedule.qbv.bounds import Times, latency_ps
+from qnet.schedule.qbv.bounds import Times, ends, followed, latency_ps
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.solve import schedule_gates
 from qnet.units import (
@@ -86,7 +86,7 @@ def schedule_gated(
     guards: Guards,
 ) -> Gated:
     """Give every stream of the gated class its times, or the reason why it has none."""
-    streams = [stream for stream in profile.every_stream if profile.is_gated(stream)]
+    streams = [stream for stream in profile.every_tree if profile.is_gated(stream)]
     if not streams:
         return Gated({}, None, None, (), {})
     progress("gates", 0, len(streams))
@@ -101,7 +101,7 @@ def schedule_gated(
         if paths:
             asked += [_Asked(stream, gate) for gate in paths]
         else:
-            plans[stream.name] = _refused(stream, reason or case.why_no_pair(stream))
+            plans.update(_refused(stream, reason or case.why_no_pair(stream)))
     problem = case.problem([one.gate for one in asked])
     made = schedule_gates(problem, seed=SEED, routes=ROUTE_COUNT)
     kept = case.keep(problem, made, asked, plans)
@@ -202,19 +202,21 @@ class _Case:
 
     def hopeless(self, stream: Stream) -> str | None:
         """Say why no gate list can serve a stream, or None."""
-        return self._unreachable(stream) or self._unsteady(stream)
+        unsteady = (self._unsteady(leg) for leg in stream.legs)
+        return self._unreachable(stream) or next(filter(None, unsteady), None)
 
     def _unreachable(self, stream: Stream) -> str | None:
-        least_ps = self._routes.least_propagation_ps(stream.talker, stream.listener)
-        if least_ps is None:
-            return f"no route from {stream.talker} to {stream.listener}"
-        if stream.max_latency_ps is not None and least_ps > stream.max_latency_ps:
-            limit = show_time(stream.max_latency_ps)
-            return f"propagation alone is {show_time(least_ps)} of {limit}"
+        for listener in stream.listeners:
+            least_ps = self._routes.least_propagation_ps(stream.talker, listener)
+            if least_ps is None:
+                return f"no route from {stream.talker} to {listener}"
+            if stream.max_latency_ps is not None and least_ps > stream.max_latency_ps:
+                limit = show_time(stream.max_latency_ps)
+                return f"propagation alone is {show_time(least_ps)} of {limit}"
         queues = self._topology.node_by_name[stream.talker].queues
         if queues <= self._others:
             return f"node {stream.talker} has {queues} queues, all for the other classes"
-        if not self._router.candidates(stream.talker, stream.listener).routes:
+        if not self._router.ways(stream.talker, stream.listeners).routes:
             return f"no route whose nodes have more than {self._others} queues"
         return None
 
@@ -264,14 +266,17 @@ class _Case:
     def paths(self, stream: Stream, turn: int) -> list[GateStream]:
         """Return one stand-in for each path; none when there is no pair of routes in time."""
         most_ps = stream.max_latency_variation_ps
-        deadline_ps = self._deadline_ps(stream)
+        deadline_ps = min(self._deadline_ps(leg) for leg in stream.legs)
         free_ps = NO_DEADLINE_PS
         if most_ps is not None and not stream.damper:
-            free_ps = max(most_ps - self._variation_ps(stream, max) - self._drift_ps(stream), 0)
+            spent_ps = max(
+                self._variation_ps(leg, max) + self._drift_ps(leg) for leg in stream.legs
+            )
+            free_ps = max(most_ps - spent_ps, 0)
         gate = GateStream(
             name=stream.name,
             source=stream.talker,
-            target=stream.listener,
+            target=stream.listeners if len(stream.listeners) > 1 else stream.listener,
             frame_bytes=stream.frame_bytes,
             period_ps=stream.interval_ps,
             deadline_ps=deadline_ps,
@@ -281,7 +286,7 @@ class _Case:
         )
         if stream.paths == 1:
             return [gate.replace(routes=self._wires(stream, turn))]
-        pair = self._pair(gate)
+        pair = self._pair(stream, gate)
         if pair is None:
             return []
         return [
@@ -294,12 +299,12 @@ class _Case:
         if not self._grouped:
             return ()
         found = [
-            self._routes.candidate(stream.talker, stream.listener, index)
+            self._routes.branches(stream.talker, stream.listeners, 1, index)
             for index in range(ROUTE_COUNT)
         ]
-        return self._ways([route for route in found if route is not None], turn)
+        return self._ways([branches for branches in found if branches is not None], turn)
 
-    def _ways(self, found: Iterable[Route], turn: int) -> tuple[tuple[str, ...], ...]:
+    def _ways(self, found: Iterable[Route | Branches], turn: int) -> tuple[tuple[str, ...], ...]:
         """Take some wires of each hop, other streams others first."""
         ways: dict[tuple[str, ...], None] = {}
         for route in found:
@@ -312,13 +317,13 @@ class _Case:
                     ways[tuple(hop[(turn + wire) % len(hop)] for hop in wires)] = None
         return tuple(ways)
 
-    def _pair(self, gate: GateStream) -> tuple[Route, Route] | None:
+    def _pair(self, stream: Stream, gate: GateStream) -> tuple[Route, Route] | None:
         """Return the first disjoint pair whose routes are both quick enough."""
         ports = tuple(self._gate_ports.values())
         number = {port.name: index for index, port in enumerate(ports)}
         times = Times(self.problem([gate]))
         index = 0
-        while (pair := self._routes.pair(gate.source, gate.target, index)) is not None:
+        while (pair := self._routes.pair(stream.talker, stream.listener, index)) is not None:
             index += 1
             ways = [self._ways([route], 0) for route in pair]
             if all(
@@ -332,6 +337,7 @@ class _Case:
 
     def why_no_pair(self, stream: Stream) -> str:
         """Say why a stream with two paths has none."""
+        assert stream.paths == 2, "what has one path or a tree is refused with a reason"
         if self._routes.pair(stream.talker, stream.listener, 0) is None:
             return self._routes.why_no_pair(stream.talker, stream.listener)
         return f"no pair of disjoint routes is as quick as {show_time(stream.max_latency_ps)}"
@@ -358,27 +364,49 @@ class _Case:
         ]
         spread: dict[str, list[int]] = defaultdict(list)
         for one, plan in kept:
-            spread[one.stream.name] += self._latencies(one.stream, plan)
-        for one, _ in kept:
-            # The copies of a stream with two paths count together.
-            most_ps = one.stream.max_latency_variation_ps
-            low, high = min(spread[one.stream.name]), max(spread[one.stream.name])
-            if most_ps is not None and not one.stream.damper and high - low > most_ps:
-                varies = show_time(high - low)
-                reason = f"on its way it varies by {varies}, of {show_time(most_ps)}"
-                reasons.setdefault(one.stream.name, reason)
+            for leg, path in self._legs(one, plan):
+                spread[leg.name] += self._latencies(leg, path)
+        for one, plan in kept:
+            for leg, _ in self._legs(one, plan):
+                # The copies of a stream with two paths count together.
+                most_ps = leg.max_latency_variation_ps
+                low, high = min(spread[leg.name]), max(spread[leg.name])
+                if most_ps is not None and not leg.damper and high - low > most_ps:
+                    varies = show_time(high - low)
+                    reason = f"on its way it varies by {varies}, of {show_time(most_ps)}"
+                    reasons.setdefault(one.stream.name, reason)
         reasons.update(self._beyond_reservable(kept, reasons))
         for one in asked:
             if one.stream.name in reasons:
-                plans[one.stream.name] = _refused(one.stream, reasons[one.stream.name])
+                plans.update(_refused(one.stream, reasons[one.stream.name]))
         return [pair for pair in kept if pair[0].stream.name not in reasons]
+
+    def _legs(self, one: _Asked, plan: GateStreamPlan) -> list[tuple[Stream, GateStreamPlan]]:
+        """Return the paths of what is planned: of a tree, one to each listener."""
+        if len(one.stream.listeners) == 1:
+            return [(one.stream, plan)]
+        ports = [self._gate_ports[name] for name in plan.ports]
+        before = followed(one.gate, ports)
+        paths = []
+        for leg, place in zip(one.stream.legs, ends(one.gate, ports), strict=True):
+            path: list[int] = []
+            while place >= 0:
+                path.insert(0, place)
+                place = before[place]  # noqa: PLW2901
+            own = plan.replace(
+                ports=tuple(plan.ports[hop] for hop in path),
+                queues=tuple(plan.queues[hop] for hop in path),
+                starts_ps=tuple(tuple(frame[hop] for hop in path) for frame in plan.starts_ps),
+            )
+            paths.append((leg, own))
+        return paths
 
     def _slow(self, problem: GateProblem, one: _Asked) -> str | None:
         """Say of a stream whose ways are all too slow how long the quickest takes."""
         ports = {port.name: index for index, port in enumerate(problem.ports)}
         ways = [tuple(map(ports.__getitem__, way)) for way in one.gate.routes]
         times = Times(problem)
-        ways = ways or list(self._router.candidates(one.gate.source, one.gate.target).routes)
+        ways = ways or list(self._router.ways(one.gate.source, one.gate.targets).routes)
         least_ps = min(latency_ps(times, one.gate, way) for way in ways)
         if least_ps <= one.gate.deadline_ps or one.stream.max_latency_ps is None:
             return None
@@ -433,22 +461,20 @@ class _Case:
         """Write the plans of the streams that stay."""
         paths: dict[str, list[PathPlan]] = defaultdict(list)
         holds: dict[str, int] = {}
-        streams = {}
-        for one, plan in kept:
-            stream = streams[one.stream.name] = one.stream
-            paths[stream.name].append(
-                PathPlan(
-                    ports=plan.ports, queues=plan.queues, starts_ps=self._each_frame(stream, plan)
+        for one, planned in kept:
+            for stream, plan in self._legs(one, planned):
+                starts_ps = self._each_frame(stream, plan)
+                paths[stream.name].append(
+                    PathPlan(ports=plan.ports, queues=plan.queues, starts_ps=starts_ps)
                 )
-            )
-            if stream.damper:
-                _, latest_ps = self._latencies(stream, plan)
-                holds[stream.name] = latest_ps + self._error_ps(stream.listener)
+                if stream.damper:
+                    _, latest_ps = self._latencies(stream, plan)
+                    holds[stream.name] = latest_ps + self._error_ps(stream.listener)
         return {
             name: StreamPlan(
-                name=name, status="admitted", hold_ps=holds.get(name), paths=tuple(paths[name])
+                name=name, status="admitted", hold_ps=holds.get(name), paths=tuple(taken)
             )
-            for name in streams
+            for name, taken in paths.items()
         }
 
     def _each_frame(self, stream: Stream, plan: GateStreamPlan) -> tuple[tuple[int, ...], ...]:
@@ -511,5 +537,6 @@ def _mean_bps(stream: Stream) -> Fraction:
     return Fraction(bits * PS_PER_S, stream.interval_ps)
 
 
-def _refused(stream: Stream, reason: str) -> StreamPlan:
-    return StreamPlan(name=stream.name, status="refused", reason=reason)
+def _refused(stream: Stream, reason: str) -> dict[str, StreamPlan]:
+    names = (leg.name for leg in stream.legs)
+    return {name: StreamPlan(name=name, status="refused", reason=reason) for name in names}

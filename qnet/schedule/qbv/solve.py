@@ -11,16 +11,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from qnet import __version__
 from qnet.graph.by_hops import Router
-from qnet.model.gates import CYCLE_PS_MAX, GatePlan, GateProblem, GateStreamPlan
+from qnet.model.gates import CYCLE_PS_MAX, GatePlan, GateProblem, GateStream, GateStreamPlan
 from qnet.schedule.qbv import exact, kernels
-from qnet.schedule.qbv.bounds import Bounds, Choice, Times, bound, lines_ps
+from qnet.schedule.qbv.bounds import (
+    Bounds,
+    Choice,
+    Times,
+    bound,
+    ends,
+    followed,
+    latencies_ps,
+    lines_ps,
+)
 from qnet.schedule.qbv.lists import gate_lists
 
 STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
@@ -172,7 +180,7 @@ def _attempt(case: _Case, rank: int, attempt: int, steps: int) -> _Attempt:
         np.zeros(int(arrays.queue_base[-1]), dtype=np.int64),
     )
     work = kernels.Work(
-        np.zeros(arrays.hops + 1, dtype=np.int64),
+        np.zeros(2 * arrays.hops + 1, dtype=np.int64),
         np.zeros(arrays.hops, dtype=np.int64),
         np.zeros(2 * arrays.hops, dtype=np.int64),
         np.zeros(count, dtype=np.int64),
@@ -252,10 +260,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     queue_row = len(ports) + np.cumsum([0, *queues])
     frames_at = np.zeros(len(ports), dtype=np.int64)
     route_offset, hop_offset = [0], [0]
-    port_of: list[int] = []
-    line: list[int] = []
-    lead: list[int] = []
-    reach: list[int] = []
+    hops: list[_Hop] = []
     anchor: list[int] = []
     load = [0] * len(ports)
     for choice in chosen:
@@ -270,19 +275,8 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
         frames = cycle // stream.period_ps
         longest = 0
         for route in choice.routes:
-            port_of += route
-            lines = lines_ps(problem, stream, route)
-            line += lines
-            # A burst may still be on its way out when it goes on: a lead may be negative.
-            lead += [
-                times.ready_ps(stream, here, following) - held
-                for (here, following), held in zip(pairwise(route), lines, strict=False)
-            ]
-            last = ports[route[-1]]
-            reach += [times.reach_ps(here, following) for here, following in pairwise(route)]
-            reach.append(0)
-            lead.append(problem.sent_ps(stream, last) + last.propagation_ps - lines[-1])
-            hop_offset.append(len(port_of))
+            hops += _hops(times, stream, route)
+            hop_offset.append(len(hops))
             anchor.append(max(range(len(route)), key=[load[port] for port in route].__getitem__))
             longest = max(longest, len(route))
         for here in {port for route in choice.routes for port in route}:
@@ -301,10 +295,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             _int64s(route_offset),
             _int64s(hop_offset),
             _int64s(anchor),
-            _int64s(port_of),
-            _int64s(line),
-            _int64s(lead),
-            _int64s(reach),
+            *(_int64s([hop[part] for hop in hops]) for part in range(len(_Hop._fields))),
         ),
         kernels.Ports(
             _int64s([2 if problem.guard_ps(port) else 1 for port in ports]),
@@ -318,6 +309,51 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
         _int64s(queue_base),
         hops_most,
     )
+
+
+class _Hop(NamedTuple):
+    """One hop of a route, in the order of the kernels' columns."""
+
+    port: int
+    line: int
+    lead: int
+    reach: int
+    before: int
+    begins: int
+    tail: int
+    quick: int
+
+
+def _hops(times: Times, stream: GateStream, route: tuple[int, ...]) -> list[_Hop]:
+    problem = times.problem
+    ports = [problem.ports[index] for index in route]
+    lines = lines_ps(problem, stream, route)
+    quick = dict(zip(ends(stream, ports), latencies_ps(times, stream, route), strict=True))
+    hops = []
+    for place, before in enumerate(followed(stream, ports)):
+        index, line = route[place], lines[place]
+        lead = reach = 0
+        if before >= 0:
+            # A burst may still be on its way out when it goes on: a lead may be negative.
+            lead = times.ready_ps(stream, route[before], index) - lines[before]
+            reach = times.reach_ps(route[before], index)
+        elif place:
+            # Another port of the talker, where a frame may leave when it does at the first.
+            lead = -lines[0]
+        tail = problem.sent_ps(stream, ports[place]) + ports[place].propagation_ps - line
+        hops.append(
+            _Hop(
+                index,
+                line,
+                lead,
+                reach,
+                before if before >= 0 else min(place, 1) - 1,
+                int(before < 0),
+                tail if place in quick else 0,
+                quick.get(place, -1),
+            )
+        )
+    return hops
 
 
 def _int64s(numbers: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -420,7 +456,8 @@ def _with_reasons(
             )
         share, port = min(fullest)
         need = Fraction(problem.window_ps(stream, problem.ports[port]), stream.period_ps)
-        count = f"{len(fullest)} route{'' if len(fullest) == 1 else 's'} tried"
+        noun = "route" if len(stream.targets) == 1 else "tree"
+        count = f"{len(fullest)} {noun}{'' if len(fullest) == 1 else 's'} tried"
         full = f"port {problem.ports[port].name}: {_percent(need)} of its time needed"
         if share > 1:
             reason = f"{full}, {_percent(1 - share + need)} free; {count}"
