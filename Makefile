@@ -65,10 +65,13 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# As many processes as there are cores, four at most; of what may not run beside its like, one.
+BESIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.warm
+	$(BIN)/python -m pytest $(BESIDE)
 	@$(BIN)/qnet doctor | grep emulate || true
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m twin
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m twin $(BESIDE)
 
 bench: .venv/ready
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only

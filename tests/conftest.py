@@ -64,6 +64,31 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
+def _group(item: pytest.Item) -> str | None:
+    """Name the tests that one process runs, one after the other; None for one that any may run.
+
+    What a module has made once serves its other tests. Situations from outside share nothing.
+    """
+    if item.path.parent.name != "cases":
+        return str(item.path.relative_to(item.config.rootpath))
+    assert isinstance(item, pytest.Function)
+    text = (item.path.parent / str(item.callspec.params["name"]) / "case.yaml").read_text()
+    return "mininet" if "mininet" in text else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for processes side by side, and put the longest group first, small ones last."""
+
+    def place(item: pytest.Item) -> int:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is None and (group := _group(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+        return 0 if mark is not None else 2 if item.path.parent.name == "cases" else 1
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def update_expected(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-expected"))

@@ -23,7 +23,10 @@ from tests.asking import ask
 from tests.emulate.breaking import DONE, QNET, SIGNALS, VICTIMS, break_one
 
 REASON = ovs.missing() or missing_controller()
-pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
+pytestmark = [
+    pytest.mark.xdist_group("mininet"),
+    pytest.mark.skipif(bool(REASON), reason=str(REASON)),
+]
 needs_mininet = pytest.mark.skipif(probe.missing() is not None, reason=str(probe.missing()))
 
 LINE = Path(__file__).parents[1] / "golden" / "line"

@@ -23,7 +23,10 @@ from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 
 REASON = probe.missing() or missing_controller()
-pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
+pytestmark = [
+    pytest.mark.xdist_group("mininet"),
+    pytest.mark.skipif(bool(REASON), reason=str(REASON)),
+]
 
 # Processing takes the same time always: lockstep draws none for a frame that is off its path.
 DIAMOND = """

@@ -23,7 +23,10 @@ from qnet.schedule.run import schedule
 REASON = probe.missing() or missing_controller()
 if not REASON and shutil.which("iperf3") is None:
     REASON = "iperf3 is not here: apt-get install iperf3"
-pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
+pytestmark = [
+    pytest.mark.xdist_group("mininet"),
+    pytest.mark.skipif(bool(REASON), reason=str(REASON)),
+]
 
 PROFILE = Path(__file__).parents[1] / "golden" / "line" / "traffic.yaml"
 

@@ -24,7 +24,10 @@ from tests.emulate.leftovers import end_early, folders, machine
 
 REASON = probe.missing()
 GOLDEN = Path(__file__).parent.parent / "golden"
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+pytestmark = [
+    pytest.mark.xdist_group("mininet"),
+    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
+]
 
 LINE = """
 title: three switches in a line

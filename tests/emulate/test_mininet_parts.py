@@ -18,7 +18,10 @@ from tests.emulate.leftovers import folders, machine
 from tests.emulate.networks import every_part, round_about
 
 REASON = probe.missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+pytestmark = [
+    pytest.mark.xdist_group("mininet"),
+    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
+]
 
 
 def emulate(

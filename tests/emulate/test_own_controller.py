@@ -37,6 +37,7 @@ NO_RYU = missing_controller("ryu", RYU)
 PROFILE = Path(__file__).parents[1] / "golden" / "line" / "traffic.yaml"
 LINE = str(PROFILE.with_name("topology.yaml"))
 
+pytestmark = pytest.mark.xdist_group("mininet")
 needs_root = pytest.mark.skipif(bool(REASON), reason=str(REASON))
 
 RING = """

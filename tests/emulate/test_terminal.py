@@ -22,7 +22,10 @@ from tests.asking import COMMAND
 from tests.emulate.leftovers import descendants, folders, machine
 
 REASON = probe.missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+pytestmark = [
+    pytest.mark.xdist_group("mininet"),
+    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
+]
 
 PROFILE = Path(__file__).parents[1] / "golden" / "line" / "traffic.yaml"
 PROMPT = "mininet> "

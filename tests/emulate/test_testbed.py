@@ -22,7 +22,10 @@ from qnet.model.read import read_topology
 from tests.asking import command
 
 REASON = missing_switch() or missing_controller()
-pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
+pytestmark = [
+    pytest.mark.xdist_group("mininet"),
+    pytest.mark.skipif(bool(REASON), reason=str(REASON)),
+]
 
 LINE = str(Path(__file__).parents[1] / "golden" / "line" / "topology.yaml")
 SWITCH = "learning"
