@@ -136,9 +136,11 @@ def queue_bounds(
             ranks.setdefault(flow.rank, defaultdict(list))[near].append(flow)
     above = {}
     for port in map(topology.ports.__getitem__, at):
-        is_covered = _is_covered(topology, profile, port, at[port.number])
+        made = lists.get(port.name)
+        holds = made is not None and any(change.holds for change in made.changes)
+        is_covered = _is_covered(topology, profile, port, at[port.number], holds=holds)
         is_known = is_covered and port.name not in gated
-        above[port.number] = _Above(is_known, gates=lists.get(port.name) if is_covered else None)
+        above[port.number] = _Above(is_known, gates=made if is_covered else None)
     reserved = reserved_bps(topology, streams)
     done = set()
     for number, rank in _in_order(flows, at):
@@ -167,8 +169,13 @@ def _is_covered(
     profile: Profile,
     port: Port,
     here: Mapping[int, Mapping[Port | None, Sequence[_Flow]]],
+    *,
+    holds: bool,
 ) -> bool:
-    """Say whether nothing takes turns, is cut or cuts through at a port, of what passes there."""
+    """Say whether nothing that passes a port takes turns, is cut, is held or cuts through.
+
+    Preemptable frames are cut by others, and held by a gate list that holds any.
+    """
     classes = [None if rank == RESERVED else profile.strict_classes[rank] for rank in here]
     turns = Counter(one.priority for one in classes if one and one.weight is not None)
     cut = {bool(one and one.preemptable) for one in classes}
@@ -177,6 +184,7 @@ def _is_covered(
     return (
         all(count == 1 for count in turns.values())
         and len(cut) == 1
+        and not (holds and True in cut)
         and not (quick and any(near.rate_bps == port.rate_bps for near in befores))
     )
 

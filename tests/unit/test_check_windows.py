@@ -309,3 +309,22 @@ def test_demands_of_each_class_have_the_time_of_its_windows(
     assert tuple(one.placed_bps for one in answer.plan.demands) == placed
     assert not answer.proof.findings
     assert not any(one.lost for one in answer.observation.demands)
+
+
+@pytest.mark.parametrize(("cut", "outcome"), [("true", "fail"), ("false", "pass")])
+def test_frames_that_are_held_have_no_bound_of_gates(
+    tmp_path: Path, cut: str, outcome: str
+) -> None:
+    """The gate is open all the time, and preemptable frames wait for 9 ms of 10."""
+    path = scenario(
+        tmp_path,
+        ENTRIES="[{open: [six, four], for: 9ms, hold: true}, {open: [six, four], for: 1ms}]",
+        INTERVAL="1ms",
+    )
+    text = path.read_text().replace("priority: 6,", f"priority: 6, preemptable: {cut},")
+    path.write_text(text.replace("priority: 4,", f"priority: 4, preemptable: {cut},"))
+    answer = ask(path)
+    assert (answer.proven("a").latency_ps_max is None) == (cut == "true")
+    assert not answer.proof.findings
+    assert answer.verdict.findings == ()
+    assert answer.verdict.outcome == outcome
