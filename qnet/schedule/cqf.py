@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.graph.routes import Route, Routes
+from qnet.graph.routes import Branches, Route, Routes
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
@@ -57,11 +57,11 @@ def reserve_cqf(
     """
     state = _State(topology, profile, routes, guards)
     order = placing_order(profile, routes)
-    plans = {}
+    plans: dict[str, StreamPlan] = {}
     for done, stream in enumerate(order):
         if done % PROGRESS_STEP == 0:
             progress("reserve", done, len(order))
-        plans[stream.name] = state.place(stream)
+        plans.update((plan.name, plan) for plan in state.place(stream))
     progress("reserve", len(order), len(order))
     most_bytes = (state.capacity - state.free.min(axis=1)).tolist()
     return CqfPlans(plans, state.length, state.mean_bps(), most_bytes)
@@ -122,6 +122,13 @@ def _us(time_ps: int) -> str:
     return f"{sign}{whole}.{rest:06d}".rstrip("0").rstrip(".") + " us"
 
 
+def _by_leg(stream: Stream, found: Branches) -> list[tuple[Stream, tuple[Route, ...]]]:
+    """Return each leg of a stream with its routes; itself with all where it is no tree."""
+    if len(stream.listeners) == 1:
+        return [(stream, found.routes)]
+    return [(leg, (route,)) for leg, route in zip(stream.legs, found.routes, strict=True)]
+
+
 class _State:
     """What every cycle of every port has left, while streams are being placed."""
 
@@ -143,69 +150,62 @@ class _State:
         taken = (self.capacity[:, np.newaxis] - self.free).sum(axis=1)
         return [ceil_div(size * 8 * PS_PER_S, window_ps) for size in taken.tolist()]
 
-    def place(self, stream: Stream) -> StreamPlan:
-        """Admit a stream on the first route, or pair of routes, that has room."""
+    def place(self, stream: Stream) -> list[StreamPlan]:
+        """Admit a stream on the first route, pair of routes, or tree that has room.
+
+        Returns a plan for each leg of a tree.
+        """
         reason: str | None = None
         for index in count():
-            routes = self._candidate(stream, index)
-            if routes is None:
+            found = self._routes.branches(stream.talker, stream.listeners, stream.paths, index)
+            if found is None:
                 break
-            fault = self._fault(stream, routes)
+            fault = self._fault(stream, found)
             if fault is None:
-                plan = self._try(stream, routes)
-                if plan.status == "admitted":
-                    return plan
-                fault = plan.reason
+                start = self._start(stream, found)
+                fault = self._full(stream, found, start)
+                if fault is None:
+                    return self._admit(stream, found, start)
             reason = reason or fault
         if reason is None:
-            reason = (
-                self._routes.why_no_pair(stream.talker, stream.listener)
-                if stream.paths == 2
-                else f"no route from {stream.talker} to {stream.listener}"
-            )
+            reason = self._routes.why_none(stream.talker, stream.listeners, stream.paths)
         elif index > 1:
-            reason += f"; {index} routes tried, this is the first"
-        return StreamPlan(name=stream.name, status="refused", reason=reason)
+            noun = "routes" if len(stream.listeners) == 1 else "trees"
+            reason += f"; {index} {noun} tried, this is the first"
+        return [StreamPlan(name=leg.name, status="refused", reason=reason) for leg in stream.legs]
 
-    def _candidate(self, stream: Stream, index: int) -> tuple[Route, ...] | None:
-        if stream.paths == 2:
-            return self._routes.pair(stream.talker, stream.listener, index)
-        route = self._routes.candidate(stream.talker, stream.listener, index)
-        return None if route is None else (route,)
-
-    def _fault(self, stream: Stream, routes: tuple[Route, ...]) -> str | None:
+    def _fault(self, stream: Stream, found: Branches) -> str | None:
         """Say why these routes cannot serve a stream even in an empty network, or None."""
         error_ps = self._topology.node_by_name[stream.talker].clock.error_ps
         cycle_ps = self._topology.tcqf.cycle_ps
         if 2 * error_ps > cycle_ps:
             return f"the clock of {stream.talker} may be wrong by {_us(error_ps)} either way"
-        for route in routes:
-            for edge in route.edges:
-                faults = [
-                    why_not_crossed(self._topology, port, stream.frame_bytes) for port in edge.ports
-                ]
-                if all(faults):
-                    return faults[0]
-        low, high = self._bounds(stream, routes)
-        if stream.max_latency_ps is not None and high > stream.max_latency_ps:
-            return f"takes up to {show_time(high)} of {show_time(stream.max_latency_ps)}"
-        most_ps = stream.max_latency_variation_ps
-        if most_ps is not None and high - low > most_ps:
-            return f"varies by {show_time(high - low)}, of {show_time(most_ps)}"
-        return self._narrow(stream, routes)
+        for edge in found.edges:
+            faults = [
+                why_not_crossed(self._topology, port, stream.frame_bytes) for port in edge.ports
+            ]
+            if all(faults):
+                return faults[0]
+        for leg, routes in _by_leg(stream, found):
+            low, high = self._bounds(leg, routes)
+            if stream.max_latency_ps is not None and high > stream.max_latency_ps:
+                return f"takes up to {show_time(high)} of {show_time(stream.max_latency_ps)}"
+            most_ps = stream.max_latency_variation_ps
+            if most_ps is not None and high - low > most_ps:
+                return f"varies by {show_time(high - low)}, of {show_time(most_ps)}"
+        return self._narrow(stream, found)
 
-    def _narrow(self, stream: Stream, routes: tuple[Route, ...]) -> str | None:
+    def _narrow(self, stream: Stream, found: Branches) -> str | None:
         """Name the first hop of which no wire is large enough, in an empty network."""
         need = need_bytes(stream)
-        for route in routes:
-            for edge in route.edges:
-                widest = max(edge.ports, key=lambda port: int(self.capacity[port.number]))
-                if self.capacity[widest.number] < need:
-                    dead = _us(dead_time_ps(self._topology, widest))
-                    return (
-                        f"{need} bytes of at most {self.capacity[widest.number]} in one cycle of "
-                        f"port {widest.name}, whose dead time is {dead}"
-                    )
+        for edge in found.edges:
+            widest = max(edge.ports, key=lambda port: int(self.capacity[port.number]))
+            if self.capacity[widest.number] < need:
+                dead = _us(dead_time_ps(self._topology, widest))
+                return (
+                    f"{need} bytes of at most {self.capacity[widest.number]} in one cycle of "
+                    f"port {widest.name}, whose dead time is {dead}"
+                )
         return None
 
     def _bounds(self, stream: Stream, routes: tuple[Route, ...]) -> tuple[int, int]:
@@ -238,8 +238,8 @@ class _State:
         clock = self._topology.node_by_name[stream.talker].clock
         return clock.phase_ps + cycle * self._topology.tcqf.cycle_ps - clock.error_ps - 1
 
-    def _try(self, stream: Stream, routes: tuple[Route, ...]) -> StreamPlan:
-        """Take the best start and wires if there is room."""
+    def _start(self, stream: Stream, found: Branches) -> tuple[int, list[int]]:
+        """Return the best start, and the wire at each hop."""
         need = need_bytes(stream)
         period = stream.interval_ps // self._topology.tcqf.cycle_ps
         wires = [
@@ -249,39 +249,58 @@ class _State:
                 if self.capacity[port.number] >= need
                 and why_not_crossed(self._topology, port, stream.frame_bytes) is None
             ]
-            for route in routes
-            for edge in route.edges
+            for edge in found.edges
         ]
-        cycles = [cycle for route in routes for cycle in range(len(route.edges))]
-        phase, ports = self._best(wires, cycles, period)
-        for hop, port in enumerate(ports):
-            tightest = int(self._used(port, phase + cycles[hop], period).argmin())
-            cycle = (phase + cycles[hop] + tightest * period) % self.length
+        return self._best(wires, list(found.depths), period)
+
+    def _full(self, stream: Stream, found: Branches, start: tuple[int, list[int]]) -> str | None:
+        """Say which cycle has no room for a stream, at its best start and wires, or None."""
+        need = need_bytes(stream)
+        period = stream.interval_ps // self._topology.tcqf.cycle_ps
+        phase, ports = start
+        for port, depth in zip(ports, found.depths, strict=True):
+            tightest = int(self._used(port, phase + depth, period).argmin())
+            cycle = (phase + depth + tightest * period) % self.length
             left = int(self.free[port, cycle])
             if left < need:
-                reason = (
+                return (
                     f"port {self._topology.ports[port].name}, cycle {cycle}: {need} bytes needed, "
                     f"{left} free before its dead time"
                 )
-                return StreamPlan(name=stream.name, status="refused", reason=reason)
-        for hop, port in enumerate(ports):
-            self.free[port, (phase + cycles[hop]) % period :: period] -= need
+        return None
+
+    def _admit(
+        self, stream: Stream, found: Branches, start: tuple[int, list[int]]
+    ) -> list[StreamPlan]:
+        """Take the best start and wires, which have room."""
+        need = need_bytes(stream)
+        period = stream.interval_ps // self._topology.tcqf.cycle_ps
+        phase, ports = start
+        for port, depth in zip(ports, found.depths, strict=True):
+            self.free[port, (phase + depth) % period :: period] -= need
         while self._send_ps(stream, phase) < 0:
             phase += period
         names = [self._topology.ports[port].name for port in ports]
-        paths = []
-        for route in routes:
-            here, names = names[: len(route.edges)], names[len(route.edges) :]
-            paths.append(
-                PathPlan(ports=tuple(here), cycles=tuple(phase + h for h in range(len(here))))
+        paths = [
+            PathPlan(
+                ports=tuple(names[place] for place in path),
+                cycles=tuple(phase + hop for hop in range(len(path))),
             )
-        return StreamPlan(
-            name=stream.name,
-            status="admitted",
-            send_ps=self._send_ps(stream, phase),
-            hold_ps=self._hold_ps(stream, routes) if stream.damper else None,
-            paths=tuple(paths),
-        )
+            for path in found.paths
+        ]
+        plans = []
+        for number, (leg, routes) in enumerate(_by_leg(stream, found)):
+            own = paths if len(stream.listeners) == 1 else paths[number : number + 1]
+            plans.append(
+                StreamPlan(
+                    name=leg.name,
+                    status="admitted",
+                    send_ps=self._send_ps(stream, phase),
+                    hold_ps=self._hold_ps(leg, routes) if stream.damper else None,
+                    paths=tuple(own),
+                )
+            )
+        return plans
 
     def _best(
         self, wires: list[list[int]], cycles: list[int], period: int

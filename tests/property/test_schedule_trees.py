@@ -17,7 +17,7 @@ from qnet.schedule.qbv.solve import schedule_gates
 from tests.property.test_schedule_plan import NODES, topologies
 from tests.slow_trees import tree_faults
 
-MECHANISMS = ("strict-priority", "tcqf", "csqf", "qbv")
+MECHANISMS = ("strict-priority", "tcqf", "csqf", "qbv", "cqf")
 
 
 @st.composite

@@ -454,3 +454,14 @@ def test_a_way_to_each_listener_is_looked_for_alone_when_there_is_no_tree() -> N
     plan = schedule_gates(slow)
     assert "sending and wires alone take 28.192us of 20us" in known(plan.streams[0].reason)
     assert plan.bound == 0
+
+
+def test_cqf_has_trees_too() -> None:
+    plan = plan_of(STAR, profile("cqf", {**FULL, "max-payload-size": "500B", "damper": True}))
+    one, two = plan.streams
+    assert one.status == two.status == "admitted"
+    assert one.paths[0].cycles == two.paths[0].cycles
+    full = {**FULL, "max-payload-size": "700B"}
+    plan = plan_of(STAR, profile("cqf", {**full, "to": "one", "rank": 1}, full))
+    assert [leg.status for leg in plan.streams[1:]] == ["refused", "refused"]
+    assert "free before its dead time" in known(plan.streams[1].reason)
