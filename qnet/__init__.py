@@ -1,3 +1,80 @@
-"""Answer whether a network keeps its microsecond promises and its ten terabits."""
+"""Answer whether a network keeps its microsecond promises and its ten terabits.
+
+    import qnet
+
+    result = qnet.run("qingyang", duration="5ms")
+    assert result.passed, result.reasons
+
+docs/python.md leads through it. What is here is loaded when it is asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from qnet.api import explain, judge, load, observe, plan, play, prove, run
+    from qnet.errors import (
+        ArgumentError,
+        Cancelled,
+        EnvironmentMissing,
+        Infeasible,
+        InputError,
+        QnetError,
+    )
+    from qnet.model.scenario import Scenario
+    from qnet.progress import Progress, Quiet
+    from qnet.result import Result
+
+__all__ = [
+    "ArgumentError",
+    "Cancelled",
+    "EnvironmentMissing",
+    "Infeasible",
+    "InputError",
+    "Progress",
+    "QnetError",
+    "Quiet",
+    "Result",
+    "Scenario",
+    "explain",
+    "judge",
+    "load",
+    "observe",
+    "plan",
+    "play",
+    "prove",
+    "run",
+]
+
+_MODULES = {
+    "Progress": "qnet.progress",
+    "Quiet": "qnet.progress",
+    "Result": "qnet.result",
+    "Scenario": "qnet.model.scenario",
+    **dict.fromkeys(
+        (
+            "ArgumentError",
+            "Cancelled",
+            "EnvironmentMissing",
+            "Infeasible",
+            "InputError",
+            "QnetError",
+        ),
+        "qnet.errors",
+    ),
+}
+"""Where names are that `qnet.api` has not."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'qnet' has no attribute '{name}'")
+    found = getattr(import_module(_MODULES.get(name, "qnet.api")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

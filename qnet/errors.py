@@ -2,9 +2,11 @@
 
 QnetError                   70   exit code; only a verdict ends with 1
 ├── InputError               2   a file or an option is wrong: a list of Problems
+│   └── ArgumentError        2   an argument of a call is; the file of its Problems is its name
 ├── Infeasible               1   the network cannot do what was asked
 ├── EnvironmentMissing       3   this machine lacks something
-└── Interrupted            130   a run that is kept was asked to end; 143 by SIGTERM
+├── Interrupted            130   a run that is kept was asked to end; 143 by SIGTERM
+└── Cancelled              130   the progress of a call asked it to end
 
 Mistakes of our own are assertions and keep their traceback.
 """
@@ -12,7 +14,7 @@ Mistakes of our own are assertions and keep their traceback.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -66,6 +68,16 @@ class InputError(QnetError):
         super().__init__("\n".join([*lines, tail]))
 
 
+class ArgumentError(InputError):
+    """Arguments of a call that cannot be used: `Problem.file` is the argument's name."""
+
+    def as_options(self) -> InputError:
+        """Return the same for somebody who gave options: 'duration' is '--duration' there."""
+        return InputError(
+            replace(one, file=f"--{one.file.replace('_', '-')}") for one in self.problems
+        )
+
+
 class Infeasible(QnetError):
     """The network cannot do what was asked of it, for the reason given."""
 
@@ -89,3 +101,13 @@ class Interrupted(QnetError):
         where = f"{now_ps / 10**9:.3f} of {end_ps / 10**9:.3f} ms"
         rest = f"{checkpoint} has it; '--resume' goes on" if checkpoint else "nothing was kept"
         super().__init__(f"interrupted at {where}; {rest}")
+
+
+class Cancelled(QnetError):
+    """The progress of a call asked it to end; nothing of it is left, and nothing was written."""
+
+    exit_code = 130
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        super().__init__(f"cancelled{f' ({stage})' if stage else ''}; nothing was written")

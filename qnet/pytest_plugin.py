@@ -1,4 +1,14 @@
-"""The fixture `qnet_testbed`: real switches for the tests of a controller project.
+"""Two fixtures: `qnet_case` asks whether a network keeps its promises, `qnet_testbed` has real
+switches for the tests of a controller project.
+
+    def test_our_network_keeps_its_promises(qnet_case):
+        result = qnet_case("traffic.yaml", scale=1.2, duration="5ms")
+        assert result.passed, result.reasons
+
+`qnet_case` takes what `qnet.run` takes and gives its Result; files are found beside the test, by
+their whole path, or bundled. Faults of files fail the test in their own words, a witness that this
+machine lacks skips it, and a test that fails shows the verdicts that it asked for, in a section
+"qnet".
 
     @pytest.mark.qnet(topology="ring.yaml", app="my_controller")
     def test_hosts_reach_each_other(qnet_testbed):
@@ -18,8 +28,9 @@ shows, in a section "controller", what the controller wrote last and what switch
 from __future__ import annotations
 
 import difflib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
     from qnet.emulate.process.controller import Controller
     from qnet.emulate.testbed.testbed import Testbed
     from qnet.model.topology import Topology
+    from qnet.result import Result
 
 TIERS = ("lockstep", "mininet")
 
@@ -47,6 +59,9 @@ KEYS: Mapping[str, tuple[type, ...]] = {
 """What the marker knows, and which types each may have; times are text such as '1s', or seconds."""
 
 VERSIONS = ("1.0", "1.1", "1.2", "1.3", "1.4", "1.5")
+
+WIDTH = 120
+"""Of a verdict that is shown, in characters."""
 
 LINES_SHOWN = 40
 """Of what a controller wrote, when its test fails."""
@@ -89,18 +104,32 @@ def _control(testbed: Testbed) -> tuple[str, ...]:
 
 
 TOLD: pytest.StashKey[_Told] = pytest.StashKey()
+RESULTS: pytest.StashKey[list[Result]] = pytest.StashKey()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the controller's side has to say of a test that failed."""
+    """Show what the controller's side, or the verdict, has to say of a test that failed."""
     report = yield
+    for result in item.stash.get(RESULTS, []) if report.failed and call.when == "call" else []:
+        report.sections.append(("qnet", _words(result)))
     told = item.stash.get(TOLD, None)
     if told is not None and report.failed and call.when != "teardown" and (lines := told.lines()):
         report.sections.append(("controller", "\n".join(lines)))
     return report
+
+
+def _words(result: Result) -> str:
+    """Return a verdict as the command line prints it."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from qnet.report.text import print_verdict  # noqa: PLC0415
+
+    text = StringIO()
+    print_verdict(result.verdict, Console(file=text, width=WIDTH))
+    return text.getvalue()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -199,6 +228,32 @@ def _read(request: pytest.FixtureRequest, name: str) -> Topology:
         return read_topology(str(beside) if beside.exists() else name)
     except QnetError as error:
         pytest.fail(f"@pytest.mark.qnet(topology={name!r}): {error}", pytrace=False)
+
+
+@pytest.fixture
+def qnet_case(request: pytest.FixtureRequest) -> Callable[..., Result]:
+    """Answer for a network, as `qnet.run` does: `qnet_case("traffic.yaml", duration="5ms")`."""
+    from qnet import api  # noqa: PLC0415
+    from qnet.errors import EnvironmentMissing, InputError  # noqa: PLC0415
+
+    results = request.node.stash.setdefault(RESULTS, [])
+
+    def beside(what: Any) -> Any:
+        """Return the path of a file beside the test, or what was given."""
+        path = request.path.parent / what if isinstance(what, str) else None
+        return path if path is not None and path.is_file() else what
+
+    def answer(scenario: Any, *, topology: Any = None, **how: Any) -> Result:
+        try:
+            made = api.run(beside(scenario), topology=beside(topology), **how)
+        except InputError as error:
+            pytest.fail(str(error), pytrace=False)
+        except EnvironmentMissing as error:
+            pytest.skip(str(error))
+        results.append(made)
+        return made
+
+    return answer
 
 
 @pytest.fixture

@@ -50,14 +50,18 @@ from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
 from qnet.model.proof import Finding, Overload, Proof, Rule, StreamProof
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
+from qnet.progress import Heeded, Progress
 
 
-def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
+def prove(
+    topology: Topology, profile: Profile, plan: Plan, progress: Progress | None = None
+) -> Proof:
     """Check the plan against the network and the profile given, and bound every reserved stream.
 
     The hashes in the plan are not compared: judging an old plan against a changed network, such as
-    one with worse clocks, is what a proof is for.
+    one with worse clocks, is what a proof is for. Raises Cancelled.
     """
+    heeded = Heeded(progress, "prove")
     findings = Findings()
     _check_head(topology, profile, plan, findings)
     stream_plans = _match_streams(profile, plan, findings)
@@ -66,7 +70,7 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
 
     placed = (stream_plans, demand_plans)
     reservations, gated, broken_streams = _check_streams(
-        topology, profile, plan, stream_plans, findings
+        topology, profile, plan, stream_plans, findings, heeded
     )
     others = longest_others(topology, profile, stream_plans, demand_plans)
     before = findings.total
@@ -78,8 +82,10 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
     )
     check_given(topology, profile, plan, findings)
     overfull |= _check_apart(topology, plan, reservations, findings)
-    reserved = [(one.stream, [hop.port for hop in one.hops]) for one in reservations]
-    reserved += [(other.stream, other.ports) for other in gated]
+    reserved = [
+        *((one.stream, [hop.port for hop in one.hops]) for one in reservations),
+        *((other.stream, other.ports) for other in gated),
+    ]
     check_rates(topology, reserved, placed_bps, findings)
     check_egress(topology, profile, plan, placed, findings)
     check_claims(plan, [(one.stream, len(one.paths)) for one in reservations], findings)
@@ -92,13 +98,13 @@ def prove(topology: Topology, profile: Profile, plan: Plan) -> Proof:
         **{one.stream.name: gated_bound(topology, one) for one in gated},
     }
     bounds = {name: pair for name, pair in found.items() if name not in touched | untouchable}
-    for one in reservations:
+    for one in heeded.each(reservations):
         _check_promises(one.stream, bound(topology, one), findings)
         ports_of = [[hop.port for hop in path] for path in one.paths]
         check_disjoint(topology, one.stream, ports_of, findings)
         low, high = arrivals(topology, one)
         check_recovery(one.stream, high - low, findings)
-    for other in gated:
+    for other in heeded.each(gated):
         _check_promises(other.stream, gated_bound(topology, other), findings)
         ports_of = [[hop.port for hop in path.hops] for path in other.paths]
         check_disjoint(topology, other.stream, ports_of, findings)
@@ -219,6 +225,7 @@ def _check_streams(
     plan: Plan,
     pairs: Sequence[tuple[Stream, StreamPlan]],
     findings: Findings,
+    heeded: Heeded,
 ) -> tuple[list[Reservation], list[GatedStream], set[str]]:
     """Check each stream and each tree by itself; return what is reserved, and who is at fault."""
     counts = Counter(stream.name for stream, _ in pairs)
@@ -226,7 +233,7 @@ def _check_streams(
     reservations: list[Reservation] = []
     gated: list[GatedStream] = []
     rides = ridden(pairs)
-    for stream, entry in pairs:
+    for stream, entry in heeded.each(pairs):
         before = findings.total
         made = _check_stream(topology, profile, plan, (stream, entry), findings)
         if isinstance(made, Reservation):

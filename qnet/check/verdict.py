@@ -31,6 +31,7 @@ from qnet.model.proof import Proof, StreamProof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Egress, Profile, Stream
 from qnet.model.verdict import Outcome, Row, Verdict
+from qnet.progress import Heeded, Progress
 from qnet.units import PPB, PS_PER_S, show_rate, show_share, show_time
 
 FINDINGS_LISTED = 50
@@ -47,14 +48,14 @@ def judge(
     proof: Proof,
     observations: Sequence[Observation],
     emulation: Emulation | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Weigh every requirement of the profile on the proof and on all observations of the plan.
 
     What the emulation saw of single frames counts with the rest; it carries a sample of the load,
-    so that rates are not taken from it. `progress` is called with the streams that are judged and
-    how many there are.
+    so that rates are not taken from it. Raises Cancelled.
     """
+    heeded = Heeded(progress, "judge")
     if emulation is not None and not emulation.void:
         observations = [*observations, emulation.observation]
     seen = Seen(observations)
@@ -65,7 +66,7 @@ def judge(
         *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
     ]
     rows = (
-        *_stream_rows(judged, progress or (lambda done, total: None)),
+        *_stream_rows(judged, heeded),
         *_demand_rows(judged),
         *(_egress_row(judged, plan, one) for one in profile.egress),
     )
@@ -163,7 +164,7 @@ def _excluded(witness: str, bounds: StreamProof, account: Traffic, lossy: bool) 
 # Streams
 
 
-def _stream_rows(judged: Judged, progress: Callable[[int, int], None]) -> Iterable[Row]:
+def _stream_rows(judged: Judged, heeded: Heeded) -> Iterable[Row]:
     profile, plans = judged.profile, judged.stream_plans
     done, total = 0, len(profile.every_stream)
     for reserved in (True, False):
@@ -179,7 +180,7 @@ def _stream_rows(judged: Judged, progress: Callable[[int, int], None]) -> Iterab
             if reserved:
                 yield from _late_row(service, admitted, judged.seen)
             done += len(members)
-            progress(done, total)
+            heeded.step(done, total)
 
 
 def _has_way(entry: StreamPlan | None) -> bool:

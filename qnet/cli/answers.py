@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from qnet.api import check_emulated, check_fits, check_port
 from qnet.cli.door import main
 from qnet.cli.options import (
     output_option,
@@ -21,28 +22,21 @@ from qnet.cli.outputs import check_outputs, of_captures, of_report
 from qnet.cli.stages import (
     Left,
     answer,
-    check_fits,
     check_measure,
     check_out,
-    check_port,
-    emulate,
-    emulate_stretched,
     keeping,
     load_scenario,
-    make_plan,
-    make_proof,
     observe,
-    plan_to_keep,
-    ports_down,
+    play,
     progress_bar,
-    read_cut,
-    searching,
+    prove,
 )
+from qnet.cli.stages import plan as make_plan
 from qnet.errors import InputError, Problem
 from qnet.units import WHOLE_HIGHEST
 
-if TYPE_CHECKING:
-    from qnet.simulate.explain import Which
+HEEDED = ("threads", "at_most", "trace", "trace_frames")
+"""Options that `observe` knows by the same names."""
 
 
 @main.command()
@@ -105,33 +99,25 @@ def run(
     options = {"--cut": cuts, "--sample": sample, "--captures": captures, "--dilation": dilation}
     _check_emulation(tier, [name for name, value in options.items() if value], switches)
     scenario = load_scenario(profile, topology, settings, **simulation)
-    if tier is not None:
-        from qnet.emulate.rules.flows import check_listeners
-
-        check_listeners(scenario.profile)
-    cuts = tuple(read_cut(scenario, one) for one in cuts)
+    check_emulated(scenario, tier, cuts)
     check_port(scenario, port)
     check_out(out)
     check_measure(out, simulation["measure"], simulation["trace"])
     files = [(f"--{name}", simulation[name]) for name in ("trace", "checkpoint")]
     places = (*of_report(out), *of_captures(scenario, captures))
     check_outputs([], *files, *places, scenario=scenario)
-    traced = simulation["trace"], simulation["trace_frames"], simulation["at_most"]
+    how = {one: simulation[one] for one in HEEDED}
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
-        plan = make_plan(scenario, search=searching(scenario, budget, rounds))
-        proof = make_proof(scenario, plan)
-        observation = observe(scenario, plan, simulation["threads"], keep, *traced)
+        made = make_plan(scenario, budget=budget, rounds=rounds)
+        proof = prove(scenario, made)
+        observation = observe(scenario, made, checkpoint=keep, **how)
     emulation = None
-    if tier == "mininet":
-        how = {"dilation": dilation, "captures": captures}
-        emulation = emulate_stretched(scenario, plan, proof, observation, sample, cuts, **how)
-    elif tier == "lockstep":
-        from qnet.emulate.tiers.lockstep import Options
-
-        wanted = Options(cuts=cuts, captures=captures, capture_switches=switches)
-        emulation = emulate(scenario, plan, proof, observation, sample, wanted)
+    if tier is not None:
+        other = {"dilation": dilation} if tier == "mininet" else {"capture_switches": switches}
+        how = {"tier": tier, "sample": sample, "cut": cuts, "captures": captures, **other}
+        emulation = play(scenario, made, proof, observation, **how)
     left = Left(out, port, run=True, measurements=simulation["measure"])
-    answer(scenario, plan, proof, [observation], as_json, left, emulation)
+    answer(scenario, made, proof, observation, as_json, left, emulation)
 
 
 def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None:
@@ -187,12 +173,7 @@ def plan(
 
     scenario = load_scenario(profile, topology, settings, seed=seed)
     check_outputs([keep], ("--output", output), scenario=scenario)
-    made = make_plan(
-        scenario,
-        search=searching(scenario, **search),
-        keep=None if keep is None else plan_to_keep(scenario, keep),
-        down=ports_down(scenario, fail),
-    )
+    made = make_plan(scenario, keep=keep, fail=fail, **search)
     if output is not None:
         write_text(output, to_json(made))
     if as_json:
@@ -228,7 +209,7 @@ def check(
     check_out(out)
     given = read_plan(str(plan_file))
     check_outputs([plan_file], *of_report(out, plan_file, given), scenario=scenario)
-    answer(scenario, given, make_proof(scenario, given), [], as_json, Left(out, port))
+    answer(scenario, given, prove(scenario, given), None, as_json, Left(out, port))
 
 
 @main.command()
@@ -256,17 +237,17 @@ def simulate(
     check_port(scenario, port)
     check_out(out)
     check_measure(out, simulation["measure"], simulation["trace"])
-    traced = simulation["trace"], simulation["trace_frames"], simulation["at_most"]
     files = [(f"--{name}", simulation[name]) for name in ("trace", "checkpoint")]
     read = None if plan_file is None else read_plan(str(plan_file))
     check_outputs([plan_file], *files, *of_report(out, plan_file, read), scenario=scenario)
     with keeping(simulation["checkpoint"], simulation["every"], simulation["resume"]) as keep:
         given = read or make_plan(scenario)
-        proof = make_proof(scenario, given)
+        proof = prove(scenario, given)
         check_fits(proof, str(plan_file))
-        observation = observe(scenario, given, simulation["threads"], keep, *traced)
+        how = {one: simulation[one] for one in HEEDED}
+        observation = observe(scenario, given, checkpoint=keep, **how)
     left = Left(out, port, run=True, measurements=simulation["measure"])
-    answer(scenario, given, proof, [observation], as_json, left)
+    answer(scenario, given, proof, observation, as_json, left)
 
 
 @main.command()
@@ -287,32 +268,19 @@ def explain(folder: Path, stream: str, frame: str, as_json: bool) -> None:
     RUN is a folder that 'qnet run --out DIR' or 'qnet simulate --out DIR' left. The run is played
     again up to the frame.
     """
+    from qnet import api
     from qnet.report.journey import journey_lines, journeys_data
-    from qnet.report.run_folder import read_run
-    from qnet.simulate.explain import Case
-    from qnet.simulate.explain import explain as explain_frame
 
-    which = _which(frame)
-    run = read_run(folder)
-    for note in run.notes:
-        say(note, err=True)
-    check_fits(make_proof(run.scenario, run.plan), str(folder / "plan.json"))
-    case = Case(run.scenario.topology, run.scenario.profile, run.plan)
-    with progress_bar("replay") as show:
-        journeys = explain_frame(case, run.observation, stream, which, show)
+    notes: list[str] = []
+
+    def note(words: str) -> None:
+        notes.append(words)
+        say(words, err=True)
+
+    with progress_bar("replay") as progress:
+        journeys = api.explain(folder, stream, frame, progress=progress, say=note)
     if as_json:
-        say_json(journeys_data(journeys, run.notes))
+        say_json(journeys_data(journeys, notes))
     else:
         lines = [line for journey in journeys for line in [*journey_lines(journey), ""]]
         say("\n".join(lines[:-1]))
-
-
-def _which(frame: str) -> Which:
-    """Read '--frame'."""
-    named: dict[str, Which] = {"worst": "worst", "best": "best", "lost": "lost"}
-    if frame in named:
-        return named[frame]
-    if frame.isdecimal() and frame.isascii() and 0 < len(frame) < 16 and int(frame) > 0:
-        return int(frame)
-    what = f"'{frame}' is no frame; write worst, best, lost or a number from 1"
-    raise InputError([Problem("--frame", 0, 0, "", what)])

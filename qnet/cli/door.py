@@ -18,7 +18,7 @@ import click
 
 from qnet import __version__
 from qnet.cli.output import Streams, say
-from qnet.errors import QnetError
+from qnet.errors import ArgumentError, QnetError
 
 INPUT, MACHINE, OURS, UNREAD = 2, 3, 70, 141
 """Exit codes: the input is wrong, the machine lacks something, qnet is at fault (EX_SOFTWARE), and
@@ -162,6 +162,8 @@ def _tell(error: BaseException, stopped: int) -> int:
 
 def _words(error: BaseException, stopped: int) -> tuple[str, int]:
     words, code = "", MACHINE
+    if isinstance(error, ArgumentError):
+        error = error.as_options()
     if isinstance(error, QnetError):
         words, code = str(error), error.exit_code
     elif isinstance(error, SystemExit) and _is_ours(error) and isinstance(error.code, int | None):

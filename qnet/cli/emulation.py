@@ -10,31 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from qnet.api import check_emulated, check_port
 from qnet.cli.door import NOT_KNOWN, main
 from qnet.cli.options import report_options, scenario_options, simulation_options
 from qnet.cli.output import say, say_json
 from qnet.cli.outputs import check_outputs, of_report
-from qnet.cli.stages import (
-    Left,
-    answer,
-    check_out,
-    check_port,
-    emulate_stretched,
-    load_scenario,
-    make_plan,
-    make_proof,
-    observe,
-)
-from qnet.cli.stages import emulate as emulate_plan
+from qnet.cli.stages import Left, answer, check_out, load_scenario, observe, play, prove
+from qnet.cli.stages import plan as make_plan
 from qnet.emulate.switches.talk import USUAL, Version
 from qnet.errors import InputError, Problem
-from qnet.model.emulation import Tier
-from qnet.model.scenario import Scenario
-from qnet.model.verdict import Outcome
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
     from qnet.emulate.testbed.reach import Judgement
+    from qnet.model.emulation import Tier
+    from qnet.model.scenario import Scenario
+    from qnet.model.verdict import Outcome
 
 
 def _target(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
@@ -216,10 +207,7 @@ def emulate(
         ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
     )
     scenario = load_scenario(profile, topology, settings, **options)
-    if judged != "reach":
-        from qnet.emulate.rules.flows import check_listeners
-
-        check_listeners(scenario.profile)
+    check_emulated(scenario, None if reach else tier)
     check_port(scenario, port)
     check_out(out)
     check_outputs([], ("--rules-file", rules_file), *of_report(out), scenario=scenario)
@@ -233,22 +221,16 @@ def emulate(
         return
     from qnet.emulate.switches.switch_set import SETTLE_S
 
-    plan = make_plan(scenario)
-    proof = make_proof(scenario, plan)
-    observation = observe(scenario, plan, options["threads"], at_most=options["at_most"])
-    witnesses = (scenario, plan, proof, observation, sample)
-    settle_s = SETTLE_S if given["settle"] is None else given["settle"]
+    made = make_plan(scenario)
+    proof = prove(scenario, made)
+    how = {one: options[one] for one in ("threads", "at_most")}
+    observation = observe(scenario, made, **how)
+    how = {"controller": controller, "rules_file": rules_file, "versions": versions}
+    how["settle_s"] = SETTLE_S if given["settle"] is None else given["settle"]
     if tier == "mininet":
-        how = {"dilation": dilation, "controller": controller, "rules_file": rules_file}
-        how |= {"versions": versions, "settle_s": settle_s}
-        result = emulate_stretched(*witnesses, **how)
-    else:
-        from qnet.emulate.tiers.lockstep import Options
-
-        how = {"controller": controller, "rules_file": rules_file, "versions": versions}
-        wanted = Options(**how, settle_s=settle_s)
-        result = emulate_plan(*witnesses, wanted)
-    answer(scenario, plan, proof, [observation], as_json, Left(out, port), result)
+        how["dilation"] = dilation
+    result = play(scenario, made, proof, observation, tier=tier, sample=sample, **how)
+    answer(scenario, made, proof, observation, as_json, Left(out, port), result)
 
 
 def _only_simulated(judged: str) -> Iterator[tuple[str, object, bool, str]]:

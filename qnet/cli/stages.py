@@ -6,9 +6,8 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,23 +15,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qnet.cli.door import NOT_KNOWN, cannot_be_written
 from qnet.cli.output import say, say_json
 from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
-from qnet.units import ceil_div, show_size
+from qnet.progress import Quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bars
 
-    from qnet.emulate.tiers.follow_frames import Cut
-    from qnet.emulate.tiers.lockstep import Options
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
     from qnet.model.scenario import Scenario
-    from qnet.model.verdict import Verdict
-    from qnet.report.case import Case
-    from qnet.schedule.repair.search import Search
+    from qnet.progress import Progress
     from qnet.simulate.checkpoint import Checkpoint
-    from qnet.simulate.run import Extent
 
 
 def load_scenario(
@@ -45,34 +40,10 @@ def load_scenario(
     **_: object,
 ) -> Scenario:
     """Read the files of a run, with the simulation settings of the command line put in."""
-    from qnet.model.read import load
+    from qnet.api import load
 
     scenario = load(profile, topology=topology, settings=settings)
-    with naming_options():
-        return scenario.with_(seed=seed, duration=duration)
-
-
-@contextmanager
-def naming_options() -> Iterator[None]:
-    """Name options where faults name arguments: 'duration' is '--duration' here."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(
-            replace(one, file=f"--{one.file.replace('_', '-')}") for one in error.problems
-        ) from None
-
-
-def check_port(scenario: Scenario, port: str | None) -> None:
-    """Refuse an unknown port before anything long is run."""
-    import difflib
-
-    names = scenario.topology.port_by_name
-    if port is None or port in names:
-        return
-    close = difflib.get_close_matches(port, names, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"ports are named like '{next(iter(names))}'"
-    raise InputError([Problem("--port", 0, 0, port, f"no such port; {hint}")])
+    return scenario.with_(seed=seed, duration=duration)
 
 
 def check_out(out: Path | None) -> None:
@@ -93,195 +64,78 @@ def _console() -> Console:
     return Console(stderr=True)
 
 
+class _Bar(Quiet):
+    """A bar for all stages of one piece of work."""
+
+    def __init__(self, bars: Bars, title: str) -> None:
+        self._bars = bars
+        self._bar = bars.add_task(title, total=None)
+
+    def step(self, done: int, total: int) -> None:
+        """Show how much is done."""
+        self._bars.update(self._bar, completed=done, total=total)
+
+
+class _StageBar(Quiet):
+    """A bar under the title of what is at work; where there is no terminal, a line for each."""
+
+    def __init__(self, bars: Bars, *, terminal: bool) -> None:
+        self._bars, self._terminal = bars, terminal
+        self._bar = bars.add_task("", total=None)
+
+    def stage(self, title: str) -> None:
+        """Show what begins."""
+        self._bars.update(self._bar, description=title, completed=0, total=None)
+        if not self._terminal:
+            say(f"{title} ...", err=True)
+
+    def step(self, done: int, total: int) -> None:
+        """Show how much is done."""
+        self._bars.update(self._bar, completed=done, total=total or None)
+
+
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal, and nothing when standard error is a file."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def progress_bar(title: str | None = None) -> Iterator[Progress]:
+    """Show a bar on a terminal, and nothing when standard error is a file.
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-    )
-    console = _console()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
-
-
-@contextmanager
-def stage_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show what is at work, with a bar on a terminal, and else a line when a stage begins."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = _console()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    last = ""
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("", total=None)
-
-        def show(title: str, done: int, total: int) -> None:
-            nonlocal last
-            bars.update(bar, description=title, completed=done, total=total or None)
-            if title != last and not console.is_terminal:
-                say(f"{title} ...", err=True)
-            last = title
-
-        yield show
-
-
-def searching(scenario: Scenario, budget: str | None, rounds: int | None) -> Search | None:
-    """Read how long to search; the clock decides how many rounds are made and nothing else."""
-    from time import monotonic
-
-    from qnet.schedule.repair.search import Search
-    from qnet.units import PS_PER_S, TIME, UnitError, parse
-
-    seed = scenario.profile.simulation.seed
-    if budget is not None and rounds is not None:
-        raise InputError([Problem("--budget", 0, 0, "", "goes without --rounds; give one of them")])
-    if rounds is not None:
-        return Search(seed, lambda done: done < rounds)
-    if budget is None:
-        return None
-    try:
-        seconds = parse(TIME, budget) / PS_PER_S
-    except UnitError as error:
-        raise InputError([Problem("--budget", 0, 0, "", str(error))]) from None
-    end = monotonic() + seconds
-    return Search(seed, lambda done: monotonic() < end)
-
-
-def ports_down(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Return the ports of each link or cable; unknown ones are all reported at once."""
-    import difflib
-
-    topology = scenario.topology
-    down: dict[str, list[int]] = {}
-    for port in topology.ports:
-        link = topology.links[port.link]
-        for name in {topology.link_name(link), topology.cable(link)}:
-            down.setdefault(name, []).append(port.number)
-    problems = []
-    for name in names:
-        if name not in down:
-            close = difflib.get_close_matches(name, down, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"one is called '{next(iter(down))}'"
-            problems.append(Problem("--fail", 0, 0, name, f"no such link or cable; {hint}"))
-    if problems:
-        raise InputError(problems)
-    return {name: tuple(down[name]) for name in names}
-
-
-def plan_to_keep(scenario: Scenario, path: Path) -> Plan:
-    """Read a plan whose streams are to stay; what does not hold for the files as they are is an
-    error. A stream that a failure has left one path of two is no fault here.
+    Without a title of its own it has that of what is at work, and says that in a file, too.
     """
-    from qnet.check.plan import prove_kept
-    from qnet.model.read import read_plan
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
-    given = read_plan(str(path))
-    names = {stream.name for stream in scenario.profile.every_stream}
-    if given.streams and not any(entry.name in names for entry in given.streams):
-        what = f"none of its {len(given.streams)} streams is in the profile"
-        raise InputError([Problem(str(path), 0, 0, "", what)])
-    findings = prove_kept(scenario.topology, scenario.profile, given)
-    if findings:
-        raise InputError(Problem(str(path), 0, 0, one.subject, one.message) for one in findings)
-    return given
+    percentage = [TextColumn("{task.percentage:>3.0f}%")] if title else []
+    columns = (TextColumn("{task.description}"), BarColumn(), *percentage, TimeElapsedColumn())
+    console = _console()
+    terminal = console.is_terminal
+    with Bars(*columns, console=console, disable=not terminal) as bars:
+        yield _Bar(bars, title) if title else _StageBar(bars, terminal=terminal)
 
 
-def make_plan(
-    scenario: Scenario,
-    *,
-    search: Search | None = None,
-    keep: Plan | None = None,
-    down: dict[str, tuple[int, ...]] | None = None,
-) -> Plan:
-    """Schedule the scenario."""
-    from qnet.schedule.run import schedule
+def plan(scenario: Scenario, **how: Any) -> Plan:
+    """Schedule the scenario; `how` are arguments of `qnet.api.plan`."""
+    from qnet import api
 
-    with progress_bar("plan") as show:
-        return schedule(
-            scenario.topology,
-            scenario.profile,
-            topology_sha256=scenario.topology_sha256,
-            traffic_sha256=scenario.traffic_sha256,
-            progress=lambda _, done, total: show(done, total),
-            search=search,
-            keep=keep,
-            down=down,
-        )
+    with progress_bar("plan") as progress:
+        return api.plan(scenario, **how, progress=progress)
 
 
-def make_proof(scenario: Scenario, plan: Plan) -> Proof:
+def prove(scenario: Scenario, plan: Plan) -> Proof:
     """Have the checker judge a plan."""
-    from qnet.check.plan import prove
+    from qnet import api
 
-    with progress_bar("prove"):
-        return prove(scenario.topology, scenario.profile, plan)
-
-
-def check_fits(proof: Proof, where: str) -> None:
-    """Refuse to play a plan that does not fit the files at all: unknown ports, missing streams."""
-    unfit = [one for one in proof.findings if one.rule in ("inputs", "route")]
-    if unfit:
-        raise InputError(Problem(where, 0, 0, one.subject, one.message) for one in unfit)
+    with progress_bar("prove") as progress:
+        return api.prove(scenario, plan, progress=progress)
 
 
-def observe(
-    scenario: Scenario,
-    plan: Plan,
-    threads: int | None,
-    keep: Checkpoint | None = None,
-    trace: Path | None = None,
-    trace_frames: int = 0,
-    at_most: int | None = None,
-) -> Observation:
-    """Simulate a plan, and write its first frames to a trace where one is wanted.
+def observe(scenario: Scenario, plan: Plan, **how: Any) -> Observation:
+    """Simulate a plan; `how` are arguments of `qnet.api.observe`."""
+    from qnet import api
 
-    A run that will take long is announced; one of more than `at_most` frame-hops is not begun.
-    """
-    from qnet.report.trace import write_trace
-    from qnet.simulate.run import simulate
-    from qnet.simulate.tracing import Recorder
+    def announce(words: str) -> None:
+        _console().print(words, highlight=False)
 
-    recorder = None if trace is None else Recorder(trace_frames)
-    with progress_bar("simulate") as show:
-        observation = simulate(
-            scenario.topology,
-            scenario.profile,
-            plan,
-            threads=threads,
-            progress=show,
-            checkpoint=keep,
-            recorder=recorder,
-            announce=lambda extent: _announce(extent, at_most),
-        )
-    if trace is not None and recorder is not None:
-        recording = recorder.recording()
-        write_trace(trace, scenario.topology, scenario.profile, plan, recording)
-    return observation
-
-
-LONG_S, LARGE_BYTES = 60, 10**9
-"""A run that may take more than this of a core, or of memory for its clocks, is announced."""
-
-
-def _announce(extent: Extent, at_most: int | None) -> None:
-    """Say of a long run how large it is; refuse one that is larger than allowed."""
-    if at_most is not None and extent.frame_hops > at_most:
-        what = f"the run has some {extent.frame_hops:,} frame-hops, {at_most:,} are allowed"
-        why = f"{what}; shorten it with --duration, or allow more"
-        raise InputError([Problem("--at-most", 0, 0, "", why)])
-    if extent.cpu_s >= LONG_S or extent.memory_bytes >= LARGE_BYTES:
-        _console().print(
-            f"simulate: some {extent.frames:,} frames, {extent.frame_hops:,} frame-hops; about "
-            f"{ceil_div(extent.cpu_s, LONG_S)} min of a core and {show_size(extent.memory_bytes)} "
-            "of memory or more; --duration makes it shorter, --at-most sets a limit",
-            highlight=False,
-        )
+    with progress_bar("simulate") as progress:
+        return api.observe(scenario, plan, **how, progress=progress, say=announce)
 
 
 def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:
@@ -357,78 +211,22 @@ def parse_time(option: str, text: str, highest_ps: int | None = None) -> int:
     return time_ps
 
 
-def emulate(
-    scenario: Scenario,
-    plan: Plan,
-    proof: Proof,
-    simulated: Observation,
-    sample: int | None,
-    options: Options,
+def play(
+    scenario: Scenario, plan: Plan, proof: Proof, observation: Observation, **how: Any
 ) -> Emulation:
-    """Send a sample of the frames through real switches; say wall-clock times on the side."""
-    from qnet.emulate.frames.case import SAMPLE, Case
-    from qnet.emulate.tiers.lockstep import emulate
+    """Send a sample through real switches; `how` are arguments of `qnet.api.play`.
 
-    frames = SAMPLE if sample is None else sample
-    case = Case(scenario.topology, scenario.profile, plan, frames=frames)
-    with progress_bar("emulate") as show:
-        result, wall_clock = emulate(case, proof, simulated, options, progress=show)
-    for what, seconds in wall_clock.items():
-        say(f"wall clock, not virtual: {what} in {seconds:.3f} s", err=True)
-    return result
-
-
-def emulate_stretched(
-    scenario: Scenario,
-    plan: Plan,
-    proof: Proof,
-    simulated: Observation,
-    sample: int | None,
-    cuts: Sequence[Cut] = (),
-    **how: Any,
-) -> Emulation:
-    """Send a sample through real switches and hosts in stretched time; say how real it was.
-
-    `how` are fields of `qnet.emulate.tiers.mininet.Options`.
+    Wall-clock times are said on the side.
     """
-    from qnet.emulate.tiers.mininet import (
-        SAMPLE,
-        Cut,
-        Options,
-        case_of,
-        choose_sample,
-        emulate_mininet,
-        witness,
-    )
+    from qnet import api
 
-    topology, profile = scenario.topology, scenario.profile
-    strides = choose_sample(topology, profile, plan, sample or SAMPLE)
-    wanted = tuple(Cut(*one) for one in cuts)
-    options = Options(strides, cuts=wanted, **how)
-    with stage_bar() as show:
-        run = emulate_mininet(topology, profile, plan, options, show)
-        show("compare frame by frame", 0, 0)
-        case = case_of(topology, profile, plan, strides, run)
-        result = witness(case, proof, simulated, run)
-    for line in run.told():
+    told: list[str] = []
+    with progress_bar(None if how["tier"] == "mininet" else "emulate") as progress:
+        how = {**how, "progress": progress, "say": told.append}
+        made = api.play(scenario, plan, proof, observation, **how)
+    for line in told:
         say(line, err=True)
-    return result
-
-
-def read_cut(scenario: Scenario, text: str) -> Cut:
-    """Read PORT@TIME, such as 'a->b@10ms'."""
-    from qnet.emulate.tiers.follow_frames import Cut
-    from qnet.units import TIME, UnitError, parse
-
-    port, _, when = text.rpartition("@")
-    if port not in scenario.topology.port_by_name:
-        example = next(iter(scenario.topology.port_by_name))
-        words = f"'{port}' is no port; write it like '{example}@10ms'"
-        raise InputError([Problem("--cut", 0, 0, text, words)])
-    try:
-        return Cut(port, parse(TIME, when))
-    except UnitError as error:
-        raise InputError([Problem("--cut", 0, 0, text, str(error))]) from None
+    return made
 
 
 class Left(NamedTuple):
@@ -440,29 +238,11 @@ class Left(NamedTuple):
     measurements: bool = False
 
 
-def leave(left: Left, scenario: Scenario, case: Case) -> None:
-    """Leave all that is to be left, or nothing."""
-    from qnet.model.folder import whole_folder
-    from qnet.report.files import write_report
-    from qnet.report.run_folder import OWN, write_run
-
-    observation = case.observation
-    assert left.out is not None
-    with whole_folder(left.out, OWN) as folder:
-        write_report(folder, case, left.port)
-        if left.run and observation is not None:
-            write_run(folder, left.out, scenario, observation)
-        if left.measurements and observation is not None:
-            from qnet.report.measurements import write_measurements
-
-            write_measurements(folder / "measurements", case.topology, case.profile, observation)
-
-
 def answer(
     scenario: Scenario,
     plan: Plan,
     proof: Proof,
-    observations: Sequence[Observation],
+    observation: Observation | None,
     as_json: bool,
     left: Left,
     emulation: Emulation | None = None,
@@ -470,26 +250,20 @@ def answer(
     """Judge, print, leave the reports in a folder and set the exit code."""
     from rich.console import Console
 
-    from qnet.check.verdict import judge
-    from qnet.report.text import answer, print_verdict, print_witnesses
+    from qnet import api
+    from qnet.report.text import print_verdict, print_witnesses
 
-    topology, profile = scenario.topology, scenario.profile
-    with progress_bar("judge") as show:
-        verdict: Verdict = judge(topology, profile, plan, proof, observations, emulation, show)
-    observation = observations[0] if observations else None
+    with progress_bar("judge") as progress:
+        result = api.answer(scenario, plan, proof, observation, emulation, progress=progress)
     if left.out is not None:
-        from qnet.report.case import Case
-
-        case = Case(topology, profile, plan, proof, observation, verdict, emulation)
-        leave(left, scenario, case)
+        result.save(left.out, port=left.port, keep_run=left.run, measurements=left.measurements)
     if as_json:
-        whole = answer(verdict, plan, proof, observation, scenario.topology, emulation)
-        say_json(whole)
+        say_json(result.to_dict())
     else:
-        print_verdict(verdict, Console())
+        print_verdict(result.verdict, Console())
         if emulation is not None:
             print_witnesses(emulation, Console())
         if left.out is not None:
             say(f"report: {left.out / 'report.html'}")
-    if verdict.outcome != "pass":
-        sys.exit(1 if verdict.outcome == "fail" else NOT_KNOWN)
+    if not result.passed:
+        sys.exit(1 if result.outcome == "fail" else NOT_KNOWN)

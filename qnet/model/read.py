@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from qnet.errors import InputError, Problem
+from qnet.errors import ArgumentError, InputError, Problem
 from qnet.model.consistency import Draft, File, check_profile, check_topology, refuse_twins
 from qnet.model.faults import file_keys, translate
 from qnet.model.fill import fill_defaults, fill_parameters
@@ -97,7 +97,7 @@ def _of_profile(
     """Put a profile and a topology together, as `load` does."""
     if settings:
         what = "a profile has no parameters any more; settings go with a file or a mapping"
-        raise InputError([Problem("settings", 0, 0, "", what)])
+        raise ArgumentError([Problem("settings", 0, 0, "", what)])
     network = _network_of(profile.topology if topology is None else topology)
     if network.problems or network.draft is None or network.draft.whole is None:
         raise InputError(network.problems, network.unlisted)

@@ -16,7 +16,7 @@ from collections import defaultdict
 from decimal import Decimal
 from fractions import Fraction
 
-from qnet.errors import InputError, Problem
+from qnet.errors import ArgumentError, Problem
 from qnet.model.traffic import Profile, Stream
 from qnet.units import PS_PER_S, RATE, UnitError, describe, format_quantity, wire_bytes
 
@@ -40,8 +40,8 @@ def read_scale(value: object) -> Fraction:
 def scaled(profile: Profile, factor: Fraction) -> Profile:
     """Return the profile with its load multiplied.
 
-    Raises InputError where that cannot be: a rate beyond what there is, or nothing but streams so
-    few that their number stays as it is.
+    Raises ArgumentError where that cannot be: a rate beyond what there is, or nothing but streams
+    so few that their number stays as it is.
     """
     problems = []
     demands = []
@@ -63,7 +63,7 @@ def scaled(profile: Profile, factor: Fraction) -> Profile:
         words = f"changes nothing: the profile has {whole}; a larger step would"
         problems.append(Problem("scale", 0, 0, "", words))
     if problems:
-        raise InputError(problems)
+        raise ArgumentError(problems)
     return profile.replace(streams=streams, demands=tuple(demands))
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from qnet.errors import InputError, Problem
+from qnet.errors import ArgumentError, InputError, Problem
 from qnet.model.consistency import Draft, check_profile, check_topology
 from qnet.model.scale import mean_rate_bps, read_scale, scaled
 from qnet.model.topology import Topology
@@ -96,7 +96,7 @@ class Scenario:
         except UnitError as error:
             problems.append(Problem("scale", 0, 0, "", str(error)))
         if problems:
-            raise InputError(problems)
+            raise ArgumentError(problems)
         traffic = self.profile if profile is None else profile
         if factor is not None:
             traffic = scaled(traffic, factor)

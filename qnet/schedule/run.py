@@ -19,6 +19,7 @@ from qnet.model.plan import (
 )
 from qnet.model.topology import Topology
 from qnet.model.traffic import Egress, Profile, Stream
+from qnet.progress import Heeded, Progress
 from qnet.schedule.capacity import cycle_capacity, mean_rate_bps
 from qnet.schedule.cqf import CQF_BUFFERS, cqf_capacity, reserve_cqf
 from qnet.schedule.demands import place_demands
@@ -29,7 +30,8 @@ from qnet.schedule.reserve import reserve
 from qnet.schedule.routed import route_streams
 from qnet.schedule.windows import ClassRooms, given_gates
 
-Progress = Callable[[str, int, int], None]
+Tell = Callable[[str, int, int], None]
+"""Is told a part of planning, how much of it is done, and of how much."""
 
 GUARD_ROUNDS = 8
 """How often a plan is made again with the guards that it turned out to need."""
@@ -48,12 +50,12 @@ def schedule(
 ) -> Plan:
     """Plan a profile on a topology: every stream and demand gets its place or a reason.
 
-    `progress` is called with the name of the stage, what is done and how much there is. A `search`
+    A `search`
     looks for room for more reserved streams; those of the plan `keep` stay where they are. Nothing
     uses the ports of what is `down`. Raises Infeasible when the reserved intervals have no common
-    multiple that can be counted out.
+    multiple that can be counted out, and Cancelled.
     """
-    asked = _Asked(topology, profile, search, keep, down, progress or (lambda *_: None))
+    asked = _Asked(topology, profile, search, keep, down, _by_part(Heeded(progress)))
     hashes = (topology_sha256, traffic_sha256)
     made, guards = _plan(asked, guards_anywhere(topology, profile), hashes)
     for _ in range(GUARD_ROUNDS):
@@ -67,6 +69,20 @@ def schedule(
     return made
 
 
+def _by_part(heeded: Heeded) -> Tell:
+    """Return what has a stage begin with each part of planning."""
+    last = ""
+
+    def tell(part: str, done: int, total: int) -> None:
+        nonlocal last
+        if part != last:
+            heeded.stage(f"plan: {part}")
+            last = part
+        heeded.step(done, total)
+
+    return tell
+
+
 class _Asked(NamedTuple):
     """What is to be planned, and under which conditions."""
 
@@ -75,7 +91,7 @@ class _Asked(NamedTuple):
     search: Search | None
     keep: Plan | None
     down: Mapping[str, Collection[int]] | None
-    tell: Progress
+    tell: Tell
 
     @property
     def broken(self) -> frozenset[int]:

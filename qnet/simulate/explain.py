@@ -19,12 +19,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.errors import Infeasible, InputError, Problem
+from qnet.errors import ArgumentError, Infeasible, InputError, Problem
 from qnet.model.journey import Hop, Journey, Loss, Wait
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, LEG, Profile
+from qnet.progress import Heeded, Progress
 from qnet.simulate import kernels as k
 from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.ports.account import why_gone
@@ -85,7 +86,7 @@ def explain(
     observation: Observation,
     name: str,
     which: Which,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Journey, ...]:
     """Return the journey of a frame: the worst, the best, the first lost, or by its number from 1.
 
@@ -149,7 +150,7 @@ def _unknown(case: Case, found: Sequence[Owner], name: str) -> InputError:
 
 
 def _no_frame(name: str, why: str) -> InputError:
-    return InputError([Problem("--stream", 0, 0, name, why)])
+    return ArgumentError([Problem("stream", 0, 0, name, why)])
 
 
 class _Replay:
@@ -159,17 +160,16 @@ class _Replay:
         self,
         case: Case,
         found: Sequence[Owner],
-        progress: Callable[[int, int], None] | None,
+        progress: Progress | None,
     ) -> None:
-        self.case, self.found, self.progress = case, found, progress
+        self.case, self.found, self.heeded = case, found, Heeded(progress, "replay")
         self.begin = Course(*case, threads=1)
         self.sources = self.begin.world.sources
         self.followed = self.begin.followed.first
         """Number of the first frame of each path of two."""
 
     def show(self, course: Course) -> None:
-        if self.progress is not None:
-            self.progress(course.now_ps, course.end_ps)
+        self.heeded.step(course.now_ps, course.end_ps)
 
     def has_arrived(self, way: Way) -> bool:
         """Tell whether the frame came to the end of its way."""

@@ -16,6 +16,7 @@ from qnet.model.observation import ClassUse, Drop, Lost, Observation, PortUse, T
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.progress import Heeded, Progress
 from qnet.simulate import kernels as k
 from qnet.simulate.checkpoint import Checkpoint, Keeper
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
@@ -82,7 +83,7 @@ def simulate(
     plan: Plan,
     *,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     recorder: Recorder | None = None,
     announce: Callable[[Extent], None] | None = None,
@@ -90,14 +91,15 @@ def simulate(
     """Send every frame of the profile over the plan's routes and count what happens to it.
 
     `announce` is told at the start how large the run is going to be, and may raise what ends it;
-    `progress` is called with the picoseconds simulated and the duration. The same inputs give the
+    steps of `progress` are picoseconds of the duration. The same inputs give the
     same observation at any number of threads, and whether or not the run went on from a
     checkpoint; a `recorder` is told of the first frames. Refused streams send nothing. Raises
-    Interrupted, and InputError for a checkpoint that does not belong to this run.
+    Interrupted, Cancelled, and InputError for a checkpoint that does not belong to this run.
     """
+    heeded = Heeded(progress, "simulate")
     if announce is not None:
         announce(extent(topology, profile, owners(topology, profile, plan)))
-    course = Course(topology, profile, plan, threads)
+    course = Course(topology, profile, plan, threads, heeded)
     keeper = None
     if recorder is not None:
         recorder.begin(course)
@@ -109,8 +111,7 @@ def simulate(
             recorder.go_on(course)
         else:
             course.go_on(until_ps=keeper.due_ps if keeper is not None else k.NEVER)
-        if progress is not None:
-            progress(course.now_ps, course.end_ps)
+        heeded.step(course.now_ps, course.end_ps)
         if keeper is not None:
             keeper.look(course)
     return _observe(topology, profile, course)
@@ -120,12 +121,16 @@ class Course:
     """A run under way: its world, the time it has come to, and the series of its ports so far."""
 
     def __init__(
-        self, topology: Topology, profile: Profile, plan: Plan, threads: int | None = None
+        self,
+        topology: Topology,
+        profile: Profile,
+        plan: Plan,
+        threads: int | None = None,
+        heeded: Heeded | None = None,
     ) -> None:
         self.found = owners(topology, profile, plan)
-        self.world, self.parts = add_parts(
-            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
-        )
+        world = build(topology, profile, plan, self.found, heeded)
+        self.world, self.parts = add_parts(topology, profile, plan, self.found, world)
         self.followed = Followed(self.found)
         self.world = self.followed.begin(self.world)
         self.queue_by_class = profile.queue_by_class

@@ -27,6 +27,7 @@ from qnet.model.traffic import (
     Stream,
     TrafficClass,
 )
+from qnet.progress import Heeded
 from qnet.simulate import kernels as k
 from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.kernels import when_shown
@@ -332,10 +333,16 @@ def heads_ps(topology: Topology, hops: Hops) -> Ints:
     return heads
 
 
-def build(topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner]) -> k.World:
-    """Lay out the world at time zero."""
+def build(
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    found: Sequence[Owner],
+    heeded: Heeded | None = None,
+) -> k.World:
+    """Lay out the world at time zero. Raises Cancelled."""
     hops = hops_of(found)
-    network = _network(topology, profile, plan, found, hops)
+    network = _network(topology, profile, plan, found, hops, heeded or Heeded(None))
     ports = len(topology.ports)
     rings = ports * (network.cycle_buffers + network.classes)
     ring = zeros((rings, 8))
@@ -405,6 +412,7 @@ def _network(
     plan: Plan,
     found: Sequence[Owner],
     hops: Hops,
+    heeded: Heeded,
 ) -> k.Network:
     ports = topology.ports
     rates = sorted({port.rate_bps for port in ports})
@@ -434,7 +442,7 @@ def _network(
         phase=_ints(node.clock.phase_ps for node in before),
         clock=_ints(node_number[node.name] for node in before),
         clock_error=np.array(
-            [walks.clock_walk(topology, profile, name) for name in node_number],
+            [walks.clock_walk(topology, profile, one) for one in heeded.wanted(node_number)],
             dtype=np.int64,
         ),
         lane_first=lane_first.astype(np.int64),

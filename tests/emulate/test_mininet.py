@@ -17,6 +17,7 @@ from qnet.emulate.tiers import mininet, probe
 from qnet.model.plan import Plan
 from qnet.model.read import load
 from qnet.model.scenario import Scenario
+from qnet.progress import Quiet
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
@@ -105,12 +106,17 @@ def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan
     topology, profile = scenario.topology, scenario.profile
     strides = mininet.choose_sample(topology, profile, plan, 4)
     said: set[str] = set()
+
+    class Listening(Quiet):
+        def stage(self, title: str) -> None:
+            said.add(title.split(maxsplit=1)[0])
+
     run = mininet.emulate_mininet(
         topology,
         profile,
         plan,
         mininet.Options(strides, budget_s=0.1),
-        lambda title, *_: said.add(title.split()[0]),
+        Listening(),
     )
     assert 0 < run.reached_ps < profile.simulation.duration_ps
     assert "emulate" in said or "calibrate" in said

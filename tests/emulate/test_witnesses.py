@@ -52,7 +52,7 @@ def _told(
     code = 0
     try:
         stages.answer(
-            answer.scenario, answer.plan, answer.proof, [answer.observation], as_json,
+            answer.scenario, answer.plan, answer.proof, answer.observation, as_json,
             stages.Left(None, None), result,
         )  # fmt: skip
     except SystemExit as end:

@@ -80,7 +80,7 @@ OWN = {
     ("part", "load.py"),
     ("part", "queues.py"),
     ("sha256", "hashing.py"),
-    ("sha256", "hashing.py"),
+    ("step", "verdict.py"),
 }
 """Names of the checker's own things that a noun's method has, too."""
 

@@ -5,6 +5,7 @@ from qnet.errors import Infeasible
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import RESERVED, Demand, Egress, Profile, Stream, TrafficClass
+from qnet.progress import Quiet
 from qnet.schedule import schedule
 from qnet.schedule.repair.search import Search
 
@@ -297,15 +298,25 @@ def test_intervals_without_a_common_multiple_are_infeasible() -> None:
 
 def test_progress_tells_every_stage_to_its_end() -> None:
     seen: list[tuple[str, int, int]] = []
+
+    class Listening(Quiet):
+        title = ""
+
+        def stage(self, title: str) -> None:
+            self.title = title
+
+        def step(self, done: int, total: int) -> None:
+            seen.append((self.title, done, total))
+
     schedule(
         ONE,
         profile(stream(), demand("d", "1Gbps"), egress=TEN),
         topology_sha256="t",
         traffic_sha256="p",
-        progress=lambda *step: seen.append(step),
+        progress=Listening(),
     )
     ends = [(stage, total) for stage, done, total in seen if done == total]
-    assert ends == [("reserve", 1), ("demands", 1), ("egress", 1)]
+    assert ends == [("plan: reserve", 1), ("plan: demands", 1), ("plan: egress", 1)]
 
 
 def test_unconnected_nodes_are_told() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.cli import stages
-from qnet.errors import InputError
+from qnet import api
+from qnet.errors import ArgumentError
 from qnet.kernel import highest_bit, zeros
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
@@ -305,14 +305,15 @@ def test_a_run_says_how_large_it_will_be_before_it_begins() -> None:
         simulate(case[0], long, case[2], announce=refuse)
 
 
-def test_a_long_run_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
-    stages._announce(run.Extent(10, 30, 1, 10**6), 30)
-    assert capsys.readouterr().err == ""
-    stages._announce(run.Extent(10**9, 3 * 10**9, 150, 10**6), None)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "1,000,000,000 frames, 3,000,000,000 frame-hops; about 3 min of a core" in said
-    with pytest.raises(InputError):
-        stages._announce(run.Extent(10, 31, 1, 10**6), 30)
+def test_a_long_run_is_announced() -> None:
+    said: list[str] = []
+    api.announce(run.Extent(10, 30, 1, 10**6), 30, said.append)
+    assert said == []
+    api.announce(run.Extent(10**9, 3 * 10**9, 150, 10**6), None, said.append)
+    (words,) = said
+    assert "1,000,000,000 frames, 3,000,000,000 frame-hops; about 3 min of a core" in words
+    with pytest.raises(ArgumentError, match="at_most: the run has some 31 frame-hops, 30 are"):
+        api.announce(run.Extent(10, 31, 1, 10**6), 30, None)
 
 
 def test_every_frame_is_accounted_for() -> None:

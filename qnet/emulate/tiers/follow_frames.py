@@ -25,6 +25,7 @@ from qnet.emulate.rules.wiring import HOST_PORT
 from qnet.emulate.switches.dummy_switches import Entry, Out
 from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.model.topology import Port
+from qnet.progress import Heeded, Progress
 from qnet.simulate.kernels import NEVER
 
 TTL = 64
@@ -88,7 +89,7 @@ class Walk:
 def walk(
     case: Case,
     forward: Forward | None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     cuts: Sequence[Cut] = (),
     set_wire: Callable[[str], None] | None = None,
     watch: Watch = "nothing",
@@ -99,10 +100,10 @@ def walk(
     """
     ports = Ports(case.topology, case.profile, case.plan, want=case.want)
     run = _Run(case, ports, forward, cuts, set_wire, watch)
+    heeded = Heeded(progress)
     while not ports.done:
         run.window()
-        if progress is not None:
-            progress(ports.now_ps, case.profile.simulation.duration_ps)
+        heeded.step(ports.now_ps, case.profile.simulation.duration_ps)
     run.finish()
     return run.walk, ports
 

@@ -32,6 +32,7 @@ from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.proof import Proof
 from qnet.model.write import write_text
+from qnet.progress import Heeded, Progress
 from qnet.simulate.kernels import NEVER
 
 CONVERGE_S = 60.0
@@ -79,22 +80,29 @@ class _Looks:
     def __init__(
         self,
         asked: Sequence[Callable[[], Sequence[Part]]],
-        progress: Callable[[int, int], None] | None,
+        heeded: Heeded,
     ) -> None:
-        self._asked, self._progress = asked, progress
+        self._asked, self._heeded = asked, heeded
         self._watch = Watch()
         self._next = 0.0
 
     def _parts(self) -> list[Part]:
         return [part for parts in self._asked for part in parts()]
 
-    def between(self, done: int, total: int) -> None:
-        """Tell the progress, and raise TestbedBroken when a process has ended or stands still."""
+    def stage(self, title: str) -> None:
+        """Tell that a stage begins."""
+        self._heeded.stage(title)
+
+    def step(self, done: int, total: int) -> None:
+        """Tell how far it is; raises TestbedBroken when a process has ended or stands still."""
         if time.monotonic() >= self._next:
             self._watch.check(self._parts())
             self._next = time.monotonic() + LOOK_S
-        if self._progress is not None:
-            self._progress(done, total)
+        self._heeded.step(done, total)
+
+    def cancelled(self) -> bool:
+        """Say whether the run is to end."""
+        return self._heeded.cancelled()
 
     def last(self) -> None:
         """Look once more, before the result counts."""
@@ -115,7 +123,7 @@ def emulate(
     simulated: Observation,
     options: Options = DEFAULTS,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     meddle: Callable[[Fabric], None] | None = None,
 ) -> tuple[Emulation, dict[str, float]]:
     """Run the tier; return the result and wall-clock seconds of the control plane.
@@ -127,7 +135,9 @@ def emulate(
     controller, cuts = options.controller, options.cuts
     node_ports = case.node_ports
     rules = [one for one in case.rules if one.name in node_ports]
-    plain, _ = walk(case, None)
+    heeded = Heeded(progress, "emulate: follow the simulated frames")
+    plain, _ = walk(case, None, heeded)
+    heeded.stage("emulate: start switches")
     if options.rules_file is not None:
         write_text(options.rules_file, to_text(rules))
     with ExitStack() as stack:
@@ -160,8 +170,9 @@ def emulate(
         watch: Watched = "nothing"
         if options.captures is not None:
             watch = "switches" if options.capture_switches else "hosts"
-        looks = _Looks([fabric.parts, *([] if app is None else [app.parts])], progress)
-        emulated, ports = walk(case, fabric.forward, looks.between, cuts, set_wire, watch)
+        looks = _Looks([fabric.parts, *([] if app is None else [app.parts])], heeded)
+        heeded.stage("emulate: send frames")
+        emulated, ports = walk(case, fabric.forward, looks, cuts, set_wire, watch)
         fabric.settle()
         for stray in fabric.strays:
             words = f"also sent to OpenFlow port {stray.out.port}"

@@ -17,7 +17,7 @@ import sys
 import termios
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.progress import Heeded, Progress
 from qnet.simulate.kernels import NEVER
 from qnet.simulate.setup import owners
 
@@ -65,8 +66,6 @@ PROMPT = "prompt"
 
 PROGRESS = "progress"
 """File in a run's folder: a line for each step of a stage, its title, steps done, steps in all."""
-
-Progress = Callable[[str, int, int], None]
 
 
 class HostCommand(NamedTuple):
@@ -269,9 +268,8 @@ def emulate_mininet(
 ) -> Emulated:
     """Run the tier; returns when everything that it made is gone again.
 
-    `progress` is called with the title of the stage at work, how much of it is done, and of what.
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TestbedBroken, with the
-    last words of what broke, when it did not come to an end.
+    last words of what broke, when it did not come to an end; and Cancelled.
     """
     check_listeners(profile)
     reason = probe.missing()
@@ -293,7 +291,8 @@ def emulate_mininet(
                 "qnet.emulate.tiers.mininet_child", folder, words, terminal=options.cli
             )
             try:
-                code = _watch(child, folder / PROGRESS, progress, may_stop=options.cli)
+                told = folder / PROGRESS
+                code = _watch(child, told, Heeded(progress), may_stop=options.cli)
             finally:
                 namespaces.end(child)
             if code != 0 or not (folder / RESULT).exists():
@@ -339,14 +338,12 @@ def lent_terminal(prompt: Path) -> Iterator[None]:
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _watch(
-    child: subprocess.Popen[bytes], path: Path, progress: Progress | None, *, may_stop: bool
-) -> int:
+def _watch(child: subprocess.Popen[bytes], path: Path, heeded: Heeded, *, may_stop: bool) -> int:
     """Wait for the child, telling what it says of its progress; return its exit code.
 
     Raises TestbedBroken when it stands still, unless it `may_stop`, as what has a terminal may.
     """
-    last = ""
+    last, stage = "", ""
     since: float | None = None
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -356,9 +353,13 @@ def _watch(
         elif time.monotonic() - (since := since or time.monotonic()) > STOPPED_S:
             raise namespaces.stopped()
         line = path.read_text() if path.exists() else last
-        if progress is not None and line != last:
+        heeded.look()
+        if line != last:
             title, done, total = line.split("\t")
-            progress(title, int(done), int(total))
+            if title != stage:
+                heeded.stage(title)
+                stage = title
+            heeded.step(int(done), int(total))
         last = line
 
 
