@@ -23,7 +23,7 @@ from qnet.errors import ArgumentError, InputError, Problem
 from qnet.units import PS_PER_S, TIME, UnitError, ceil_div, parse, show_size
 
 if TYPE_CHECKING:
-    from qnet.emulate.tiers.follow_frames import Cut
+    from qnet.emulate.tiers.tier import Cut
     from qnet.model.emulation import Emulation, Tier
     from qnet.model.journey import Journey
     from qnet.model.observation import Observation
@@ -167,25 +167,15 @@ def play(
     """Send a sample of the frames through real switches, beside what was proven and simulated.
 
     `sample` is about how many frames are real, and in tier mininet how many streams and demands.
-    Wires go down where `cut` says, as in 'a->b@10ms'. `how` are further fields of the tier's
-    options: `qnet.emulate.tiers.lockstep.Options` and `qnet.emulate.tiers.mininet.Options`. Raises
-    EnvironmentMissing where the machine lacks what the tier needs, ArgumentError, Cancelled.
+    Wires go down where `cut` says, as in 'a->b@10ms'. `how` are further fields of
+    `qnet.emulate.tiers.tier.Options`. Raises EnvironmentMissing where the machine lacks what the
+    tier needs, ArgumentError, Cancelled.
     """
-    cuts = tuple(_cut(scenario, one) for one in cut)
-    if tier == "mininet":
-        witnesses = proof, observation
-        return _play_stretched(scenario, plan, witnesses, sample, cuts, progress, say, how)
-    from qnet.emulate.frames.case import SAMPLE, Case
-    from qnet.emulate.tiers.lockstep import Options, emulate
+    from qnet.emulate.tiers.tier import Asked, Options, tier_of
 
-    frames = SAMPLE if sample is None else sample
-    case = Case(scenario.topology, scenario.profile, plan, frames=frames)
-    options = Options(cuts=cuts, **how)
-    result, wall_clock = emulate(case, proof, observation, options, progress=progress)
-    for what, seconds in wall_clock.items():
-        if say is not None:
-            say(f"wall clock, not virtual: {what} in {seconds:.3f} s")
-    return result
+    cuts = tuple(_cut(scenario, one) for one in cut)
+    asked = Asked(scenario.topology, scenario.profile, plan, proof, observation)
+    return tier_of(tier).emulate(asked, Options(sample, cuts=cuts, **how), progress, say)
 
 
 def judge(
@@ -403,7 +393,7 @@ def _to_keep(scenario: Scenario, plan: Plan | Path | str) -> Plan:
 
 def _cut(scenario: Scenario, text: str) -> Cut:
     """Read PORT@TIME, such as 'a->b@10ms'."""
-    from qnet.emulate.tiers.follow_frames import Cut
+    from qnet.emulate.tiers.tier import Cut
 
     port, _, when = text.rpartition("@")
     if port not in scenario.topology.port_by_name:
@@ -436,31 +426,3 @@ def _which(frame: str | int) -> Which:
         return int(text)
     what = f"'{frame}' is no frame; write worst, best, lost or a number from 1"
     raise ArgumentError([Problem("frame", 0, 0, "", what)])
-
-
-def _play_stretched(
-    scenario: Scenario,
-    plan: Plan,
-    witnesses: tuple[Proof, Observation],
-    sample: int | None,
-    cuts: Sequence[Cut],
-    progress: Progress | None,
-    say: Say | None,
-    how: Mapping[str, Any],
-) -> Emulation:
-    """Send a sample through real switches and hosts in stretched time; say how real it was."""
-    from qnet.emulate.tiers import mininet
-    from qnet.progress import Heeded
-
-    topology, profile = scenario.topology, scenario.profile
-    strides = mininet.choose_sample(topology, profile, plan, sample or mininet.SAMPLE)
-    wanted = tuple(mininet.Cut(*one) for one in cuts)
-    options = mininet.Options(strides, cuts=wanted, **how)
-    ran = mininet.emulate_mininet(topology, profile, plan, options, progress)
-    Heeded(progress, "compare frame by frame")
-    case = mininet.case_of(topology, profile, plan, strides, ran)
-    result = mininet.witness(case, *witnesses, ran)
-    if say is not None:
-        for line in ran.told():
-            say(line)
-    return result

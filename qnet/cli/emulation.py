@@ -262,8 +262,9 @@ def _check_heeded(*options: tuple[str, object, bool, str]) -> None:
 
 
 def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_json: bool) -> None:
-    """Have hosts run commands; `hosts` are fields of `qnet.emulate.tiers.mininet.Options`."""
-    from qnet.emulate.tiers.mininet import HostCommand, Options, emulate_mininet
+    """Have hosts run commands; `hosts` are fields of `qnet.emulate.tiers.tier.Options`."""
+    from qnet.emulate.tiers.mininet import run_sample
+    from qnet.emulate.tiers.tier import HostCommand, Options
 
     wanted = []
     nodes = scenario.topology.node_by_name
@@ -275,8 +276,8 @@ def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_j
         wanted.append(HostCommand(host, command))
     plan = make_plan(scenario)
     chosen = {**hosts, "commands": tuple(wanted)}
-    options = Options({}, dilation=dilation, free_run=True, **chosen)
-    run = emulate_mininet(scenario.topology, scenario.profile, plan, options)
+    options = Options(dilation=dilation, free_run=True, **chosen)
+    run = run_sample(scenario.topology, scenario.profile, plan, {}, options)
     for words in run.control:
         click.echo(words, err=True)
     if as_json:

@@ -20,7 +20,7 @@ class Entries(NamedTuple):
     value: list[float]
 
 
-class Answer(NamedTuple):
+class Optimum(NamedTuple):
     """What the variables are, none below zero, and what one more of each row is worth."""
 
     values: Floats
@@ -60,14 +60,14 @@ class Program:
         self._flows = flows
         self._solver = _solver(lp)
 
-    def solve(self) -> Answer:
+    def solve(self) -> Optimum:
         """Return the answer; there is one, since a flow of zero is allowed."""
         self._solver.run()
         status = self._solver.getModelStatus()
         assert status == highspy.HighsModelStatus.kOptimal, f"a flow of zero is feasible: {status}"
         found = self._solver.getSolution()
         values: Floats = np.maximum(np.array(found.col_value), 0.0)
-        return Answer(values, np.array(found.row_dual))
+        return Optimum(values, np.array(found.row_dual))
 
     def cheapen(self, costs: Sequence[float], served: float) -> None:
         """Change the goal to the least sum of flows times `costs`, while `served` is kept."""

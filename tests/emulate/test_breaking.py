@@ -17,7 +17,7 @@ from qnet.emulate.switches import ovs
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers import probe
-from qnet.emulate.tiers.lockstep import emulate
+from qnet.emulate.tiers.lockstep import run_case
 from qnet.model.read import read_topology
 from tests.asking import ask
 from tests.emulate.breaking import DONE, QNET, SIGNALS, VICTIMS, break_one
@@ -43,7 +43,7 @@ def test_a_switch_of_lockstep_is_named(name: str, number: signal.Signals) -> Non
         os.kill(found.process.pid, number)
 
     with pytest.raises(TestbedBroken, match=rf"^b: {name} ") as broken:
-        emulate(case, answer.proof, answer.observation, meddle=meddle)
+        run_case(case, answer.proof, answer.observation, meddle=meddle)
     assert DONE[number] in str(broken.value)
 
 
@@ -100,7 +100,7 @@ def test_a_void_run_is_not_known_and_blames_nobody() -> None:
     """Whatever frames did is left out: what they would have shown, too."""
     answer = ask(str(LINE / "traffic.yaml"))
     case = Case(answer.scenario.topology, answer.scenario.profile, answer.plan, frames=50)
-    seen, _ = emulate(case, answer.proof, answer.observation)
+    seen, _ = run_case(case, answer.proof, answer.observation)
     lost = tuple(
         one.model_copy(update={"lost": one.sent, "received": 0}) for one in seen.observation.streams
     )

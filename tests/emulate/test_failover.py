@@ -15,8 +15,9 @@ from qnet.emulate.process.controller import missing as missing_controller
 from qnet.emulate.rules.flows import path_mac
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.tiers import mininet, probe
-from qnet.emulate.tiers.follow_frames import Cut, walk
+from qnet.emulate.tiers.follow_frames import walk
 from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
+from qnet.emulate.tiers.tier import Cut, Options
 from qnet.model.read import load
 from qnet.model.scenario import Scenario
 from qnet.schedule.run import schedule
@@ -76,9 +77,9 @@ def test_frames_take_the_other_path_after_a_cut(scenario: Scenario, tmp_path: Pa
     (demand,) = plan.demands
     assert {part.ports[0] for part in demand.parts} == {"a->b", "a->c"}
     strides = mininet.choose_sample(topology, profile, plan, 2)
-    cut = mininet.Cut("a->b", CUT_PS)
-    options = mininet.Options(strides, dilation=1000, cuts=(cut,), captures=tmp_path)
-    run = mininet.emulate_mininet(topology, profile, plan, options)
+    cut = Cut("a->b", CUT_PS)
+    options = Options(dilation=1000, cuts=(cut,), captures=tmp_path)
+    run = mininet.run_sample(topology, profile, plan, strides, options)
     assert (run.void, run.findings) == ("", ())
     assert run.wall_clock.rerouted > 20
     assert run.wall_clock.followed == run.wall_clock.rerouted

@@ -17,8 +17,8 @@ from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches import dummy_switches as fabric_module
 from qnet.emulate.switches.dummy_switches import BRIDGE, Entry, Fabric
 from qnet.emulate.switches.ovs import missing as missing_switch
-from qnet.emulate.tiers.follow_frames import Cut
-from qnet.emulate.tiers.lockstep import Options, emulate
+from qnet.emulate.tiers.lockstep import run_case
+from qnet.emulate.tiers.tier import Cut, Options
 from qnet.model.emulation import Emulation
 from qnet.model.topology import Topology
 from qnet.model.write import to_json
@@ -36,7 +36,7 @@ def _emulate(
 ) -> Emulation:
     case = answer.scenario
     sampled = Case(case.topology, case.profile, answer.plan, frames=frames)
-    result, _ = emulate(sampled, answer.proof, answer.observation, meddle=meddle)
+    result, _ = run_case(sampled, answer.proof, answer.observation, meddle=meddle)
     return result
 
 
@@ -204,7 +204,7 @@ def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way()
     twice = next(one for one in answer.plan.streams if len(one.paths) == 2)
     sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
     cut = Cut(twice.paths[0].ports[0], 500_000_000)
-    result, wall_clock = emulate(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
+    result, wall_clock = run_case(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     assert not result.findings
     replicated = next(one for one in result.observation.streams if one.name == twice.name)
     unharmed = answer.seen(twice.name)
@@ -215,7 +215,7 @@ def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way()
     assert wall_clock["cut followed by all switches"] > 0
     once = next(one for one in answer.plan.streams if len(one.paths) == 1)
     cut = Cut(once.paths[0].ports[0], 500_000_000)
-    result, _ = emulate(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
+    result, _ = run_case(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     harmed = next(one for one in result.observation.streams if one.name == once.name)
     assert 0 < harmed.lost < harmed.sent
     assert harmed.received + harmed.lost <= harmed.sent
@@ -227,7 +227,7 @@ def test_a_demand_fails_over_to_another_port() -> None:
     case = answer.scenario
     sampled = Case(case.topology, case.profile, answer.plan, frames=600)
     cut = Cut("a->b/2", 200_000_000)
-    result, _ = emulate(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
+    result, _ = run_case(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     mix = next(one for one in result.observation.demands if one.name == "mix")
     assert not result.findings
     assert 0.1 * mix.sent < mix.lost < 0.3 * mix.sent, "only what was on the wire"
@@ -249,7 +249,7 @@ def test_captures_are_read_by_tshark(tmp_path: Path) -> None:
     sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
     for folder in ("one", "two"):
         options = Options(captures=tmp_path / folder, capture_switches=True)
-        result, _ = emulate(sampled, answer.proof, answer.observation, options)
+        result, _ = run_case(sampled, answer.proof, answer.observation, options)
     files = sorted(one.relative_to(tmp_path / "one") for one in tmp_path.glob("one/**/*.pcapng"))
     names = ["a.pcapng", "d.pcapng", *(f"switches/{node}.pcapng" for node in "abcd")]
     assert [str(one) for one in files] == names

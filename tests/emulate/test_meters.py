@@ -15,6 +15,7 @@ from qnet.emulate.process.controller import missing as missing_controller
 from qnet.emulate.rules.plan_rules import rules_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.tiers import mininet, probe
+from qnet.emulate.tiers.tier import HostCommand, Options
 from qnet.emulate.wires.kernels.tables import TRAILER_BYTES
 from qnet.model.read import load
 from qnet.model.topology import Topology
@@ -45,19 +46,18 @@ def test_a_meter_passes_its_rate_in_wall_clock_time(dilation: int, tmp_path: Pat
     rules.write_text(to_text(metered(topology, "a", "d")))
     send = f"iperf3 -c 10.0.0.4 -u -b 12M -l {PAYLOAD_BYTES} -t 3 -J"
     commands = (
-        mininet.HostCommand("d", "iperf3 -s -1 -D"),
-        mininet.HostCommand("a", f"sleep 0.5; {send}"),
+        HostCommand("d", "iperf3 -s -1 -D"),
+        HostCommand("a", f"sleep 0.5; {send}"),
     )
     with Controller(["reservation"], ["--rules-file", str(rules)]) as controller:
-        options = mininet.Options(
-            {},
+        options = Options(
             dilation=dilation,
             commands=commands,
             free_run=True,
             controller=controller.target,
             arp=True,
         )
-        run = mininet.emulate_mininet(topology, profile, plan, options)
+        run = mininet.run_sample(topology, profile, plan, {}, options)
     done = run.commands[1]
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)["end"]["sum"]

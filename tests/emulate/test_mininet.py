@@ -14,6 +14,7 @@ from qnet.check.plan import prove
 from qnet.emulate.frames.case import Case
 from qnet.emulate.process import cleanup
 from qnet.emulate.tiers import mininet, probe
+from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
 from qnet.model.plan import Plan
 from qnet.model.read import load
 from qnet.model.scenario import Scenario
@@ -76,8 +77,8 @@ def test_what_comes_out_is_what_was_simulated(
     before = machine()
     topology, profile = scenario.topology, scenario.profile
     strides = mininet.choose_sample(topology, profile, plan, 4)
-    options = mininet.Options(strides, dilation=1000, captures=tmp_path)
-    run = mininet.emulate_mininet(topology, profile, plan, options)
+    options = Options(dilation=1000, captures=tmp_path)
+    run = mininet.run_sample(topology, profile, plan, strides, options)
     assert machine() == before
     assert not folders(os.getpid())
     assert run.void == ""
@@ -111,11 +112,12 @@ def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan
         def stage(self, title: str) -> None:
             said.add(title.split(maxsplit=1)[0])
 
-    run = mininet.emulate_mininet(
+    run = mininet.run_sample(
         topology,
         profile,
         plan,
-        mininet.Options(strides, budget_s=0.1),
+        strides,
+        Options(budget_s=0.1),
         Listening(),
     )
     assert 0 < run.reached_ps < profile.simulation.duration_ps
@@ -136,10 +138,8 @@ def test_a_cut_is_seen_by_the_switches_and_replication_makes_up_for_it() -> None
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     twice = next(one for one in plan.streams if len(one.paths) == 2)
     strides = mininet.choose_sample(topology, profile, plan, 4)
-    cut = mininet.Cut(twice.paths[0].ports[0], 500_000_000)
-    run = mininet.emulate_mininet(
-        topology, profile, plan, mininet.Options(strides, dilation=1000, cuts=(cut,))
-    )
+    cut = Cut(twice.paths[0].ports[0], 500_000_000)
+    run = mininet.run_sample(topology, profile, plan, strides, Options(dilation=1000, cuts=(cut,)))
     assert (run.void, run.findings) == ("", ())
     assert run.failover_s > 0
     assert run.wall_clock.cut > 0
@@ -180,9 +180,9 @@ def _times(path: Path, direction: int) -> list[int]:
 def test_a_wrong_cycle_rewrite_is_named(scenario: Scenario, plan: Plan) -> None:
     topology, profile = scenario.topology, scenario.profile
     strides = mininet.choose_sample(topology, profile, plan, 4)
-    swap = mininet.Meddling("b", "table=1,mpls,in_port=2", "set_field:4->mpls_tc,output:3")
-    options = mininet.Options(strides, dilation=1000, meddling=(swap,))
-    run = mininet.emulate_mininet(topology, profile, plan, options)
+    swap = Meddling("b", "table=1,mpls,in_port=2", "set_field:4->mpls_tc,output:3")
+    options = Options(dilation=1000, meddling=(swap,))
+    run = mininet.run_sample(topology, profile, plan, strides, options)
     assert run.wall_clock.wrong_tags > 0
     assert any(
         one.startswith("pair: b: leaves for b->c tagged for cycle 3") for one in run.findings
@@ -193,12 +193,12 @@ def test_hosts_reach_each_other_without_stretching(scenario: Scenario, plan: Pla
     if shutil.which("ping") is None or shutil.which("iperf3") is None:
         pytest.skip("ping or iperf3 is not here: apt-get install iputils-ping iperf3")
     commands = (
-        mininet.HostCommand("a", "ping -c 3 -i 0.2 -W 2 10.0.0.3"),
-        mininet.HostCommand("c", "iperf3 -s -1 -D"),
-        mininet.HostCommand("a", "sleep 0.5; iperf3 -c 10.0.0.3 -t 1 -J"),
+        HostCommand("a", "ping -c 3 -i 0.2 -W 2 10.0.0.3"),
+        HostCommand("c", "iperf3 -s -1 -D"),
+        HostCommand("a", "sleep 0.5; iperf3 -c 10.0.0.3 -t 1 -J"),
     )
-    options = mininet.Options({}, dilation=1, commands=commands, free_run=True)
-    run = mininet.emulate_mininet(scenario.topology, scenario.profile, plan, options)
+    options = Options(dilation=1, commands=commands, free_run=True)
+    run = mininet.run_sample(scenario.topology, scenario.profile, plan, {}, options)
     ping, _, iperf = run.commands
     assert ping.exit_code == 0, ping.output
     assert " 0% packet loss" in ping.output

@@ -11,6 +11,7 @@ import pytest
 from qnet.emulate.rules.flows import flows_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.tiers import mininet, probe
+from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
 from qnet.model.emulation import Emulation
 from qnet.simulate.setup import owners
 from tests.asking import Answer, ask
@@ -28,17 +29,17 @@ def emulate(
     answer: Answer,
     *,
     names: tuple[str, ...] = (),
-    meddling: tuple[mininet.Meddling, ...] = (),
-    cuts: tuple[mininet.Cut, ...] = (),
+    meddling: tuple[Meddling, ...] = (),
+    cuts: tuple[Cut, ...] = (),
 ) -> tuple[mininet.Emulated, Emulation]:
     """Make every frame real, or every one of some names; compare them with the simulator."""
     case = answer.scenario
     topology, profile, plan = case.topology, case.profile, answer.plan
     found = enumerate(owners(topology, profile, plan))
     strides = {source: 1 for source, one in found if not names or one.name in names}
-    options = mininet.Options(strides, dilation=500, meddling=meddling, cuts=cuts)
+    options = Options(dilation=500, meddling=meddling, cuts=cuts)
     before = machine()
-    run = mininet.emulate_mininet(topology, profile, plan, options)
+    run = mininet.run_sample(topology, profile, plan, strides, options)
     assert machine() == before
     assert not folders(os.getpid())
     sample = mininet.case_of(topology, profile, plan, strides, run)
@@ -95,7 +96,7 @@ def test_copies_meet_and_nodes_cut_through_as_simulated(mechanism: str, tmp_path
 def test_recovery_makes_up_for_a_cut(tmp_path: Path) -> None:
     answer = round_about(tmp_path, "tcqf")
     first = answer.planned("twice").paths[0].ports[0]
-    run, result = emulate(answer, cuts=(mininet.Cut(first, 1_000_000_000),))
+    run, result = emulate(answer, cuts=(Cut(first, 1_000_000_000),))
     assert result.findings == ()
     assert run.wall_clock.cut > 0
     twice = next(one for one in result.observation.streams if one.name == "twice")
@@ -113,7 +114,7 @@ def test_a_changed_label_is_found_and_named() -> None:
     (flow,) = flows_of(case.topology, case.profile, answer.plan, sample=["set-drive-1"])
     label, port = flow.lanes[0].label, flow.lanes[0].ports[1]
     out = Wiring(case.topology).openflow_port[port]
-    wrong = mininet.Meddling(
+    wrong = Meddling(
         "bridge-1", f"mpls,mpls_label={label}", f"set_field:{label + 2}->mpls_label,output:{out}"
     )
     run, _ = emulate(answer, names=("set-drive-1",), meddling=(wrong,))
@@ -126,9 +127,7 @@ def test_a_copy_sent_back_is_named_and_the_other_one_is_passed_on(tmp_path: Path
     case = answer.scenario
     (flow,) = flows_of(case.topology, case.profile, answer.plan, sample=["twice"])
     lane = flow.lanes[0]
-    wrong = mininet.Meddling(
-        lane.ports[1].split("->")[0], f"mpls,mpls_label={lane.label}", "in_port"
-    )
+    wrong = Meddling(lane.ports[1].split("->")[0], f"mpls,mpls_label={lane.label}", "in_port")
     run, result = emulate(answer, meddling=(wrong,))
     assert run.wall_clock.strays > 0
     named = f"twice: {wrong.node}: came out at "
@@ -144,9 +143,9 @@ def test_hosts_own_frames_pass_gates() -> None:
         pytest.skip("ping is not here: apt-get install iputils-ping")
     answer = ask("factory", duration="1ms")
     case = answer.scenario
-    command = mininet.HostCommand("controller", "ping -c 5 -i 0.2 -W 2 10.0.0.10")
-    options = mininet.Options({}, dilation=1, commands=(command,), free_run=True)
-    run = mininet.emulate_mininet(case.topology, case.profile, answer.plan, options)
+    command = HostCommand("controller", "ping -c 5 -i 0.2 -W 2 10.0.0.10")
+    options = Options(dilation=1, commands=(command,), free_run=True)
+    run = mininet.run_sample(case.topology, case.profile, answer.plan, {}, options)
     (ping,) = run.commands
     assert ping.exit_code == 0, ping.output
     assert " 0% packet loss" in ping.output

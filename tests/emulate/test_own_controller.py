@@ -23,6 +23,7 @@ from qnet.emulate.rules.plan_rules import rules_of
 from qnet.emulate.testbed.reach import judge_reach
 from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers import mininet, probe
+from qnet.emulate.tiers.tier import Options
 from qnet.errors import EnvironmentMissing
 from qnet.model.read import load, read_topology
 from qnet.schedule.run import schedule
@@ -206,8 +207,8 @@ def test_a_wrong_rule_of_somebody_elses_is_named(tmp_path: Path) -> None:
     wrong = [_turned(one, "b") for one in wanted]
     (tmp_path / "rules.jsonl").write_text(to_text(wrong))
     with Controller(["reservation"], ["--rules-file", str(tmp_path / "rules.jsonl")]) as controller:
-        options = mininet.Options(strides, dilation=500, controller=controller.target, connect_s=3)
-        run = mininet.emulate_mininet(topology, profile, plan, options)
+        options = Options(dilation=500, controller=controller.target, connect_s=3, settle_s=3)
+        run = mininet.run_sample(topology, profile, plan, strides, options)
     case = mininet.case_of(topology, profile, plan, strides, run)
     proof, simulated = prove(topology, profile, plan), simulate(topology, profile, plan)
     found = mininet.witness(case, proof, simulated, run).findings
@@ -242,8 +243,8 @@ def test_ryus_own_learning_switch_does_not_do_what_the_plan_wants() -> None:
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     strides = mininet.choose_sample(topology, profile, plan, 4)
     with Controller(["ryu.app.simple_switch_13"], python=RYU, framework="ryu") as controller:
-        options = mininet.Options(strides, dilation=500, controller=controller.target, connect_s=3)
-        run = mininet.emulate_mininet(topology, profile, plan, options)
+        options = Options(dilation=500, controller=controller.target, connect_s=3, settle_s=3)
+        run = mininet.run_sample(topology, profile, plan, strides, options)
     assert any("asks the controller" in one for one in run.findings), "by its rules"
     flooded = "control: b: came out at the host of b, not at b->c"
     assert any(one.startswith(flooded) for one in run.findings), run.findings

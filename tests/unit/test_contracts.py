@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -384,3 +385,13 @@ def test_the_layers_name_every_room_and_module() -> None:
     named = {name.strip().removeprefix("qnet.") for line in layers for name in line.split("|")}
     modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
     assert named == _packages(PACKAGE) | modules - {"pytest_plugin"}
+
+
+def test_what_is_asked_of_both_tiers_has_one_noun_each() -> None:
+    places = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(path.relative_to(PACKAGE).as_posix())
+    assert places["Cut"] == places["Options"] == places["Tier"] == ["emulate/tiers/tier.py"]
+    assert places["Lateness"] == ["model/emulation.py"]

@@ -8,7 +8,8 @@ import pytest
 from qnet.check.plan import prove
 from qnet.check.verdict import judge
 from qnet.emulate.rules.flows import check_listeners, flows_of
-from qnet.emulate.tiers.mininet import Options, emulate_mininet
+from qnet.emulate.tiers.mininet import run_sample
+from qnet.emulate.tiers.tier import Options
 from qnet.errors import InputError
 from qnet.formats.bridges import tables_of_plan, taprio_lines
 from qnet.formats.segments import segment_lists
@@ -125,7 +126,7 @@ def test_an_emulation_refuses_them_before_anything_starts() -> None:
     for refuse in (
         lambda: check_listeners(asked),
         lambda: flows_of(network(), asked, plan),
-        lambda: emulate_mininet(network(), asked, plan, Options({})),
+        lambda: run_sample(network(), asked, plan, {}, Options()),
     ):
         with pytest.raises(InputError, match="stream s: has 3 listeners"):
             refuse()

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, zip_longest
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from qnet.emulate.frames.captures import HOST, Sight
 from qnet.emulate.frames.case import Case, Member
@@ -23,6 +23,7 @@ from qnet.emulate.frames.ports import Passage, Ports
 from qnet.emulate.openflow.frame import Frame, read_frame
 from qnet.emulate.rules.wiring import HOST_PORT
 from qnet.emulate.switches.dummy_switches import Entry, Out
+from qnet.emulate.tiers.tier import Cut
 from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.model.topology import Port
 from qnet.progress import Heeded, Progress
@@ -36,17 +37,6 @@ Watch = Literal["nothing", "hosts", "switches"]
 """Whose frames are kept for captures: no one's, those of hosts, or those of switches as well."""
 
 Forward = Callable[[Sequence[Entry]], Sequence[Sequence[Out]]]
-
-
-class Cut(NamedTuple):
-    """A wire that goes down, in both directions, and stays so: by the name of a port of it.
-
-    A real frame that is not over it and through the switch behind it by then is lost. The
-    simulated load around the real frames goes on.
-    """
-
-    port: str
-    at_ps: int
 
 
 @dataclass

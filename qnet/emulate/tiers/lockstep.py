@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from qnet.emulate.frames.captures import write_captures
-from qnet.emulate.frames.case import Case
+from qnet.emulate.frames.case import SAMPLE, Case
 from qnet.emulate.openflow.nouns import Switch, to_text
 from qnet.emulate.process.cleanup import private_prefix
 from qnet.emulate.process.controller import Controller
@@ -23,11 +22,11 @@ from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.rules.audit import audit
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.ovs import unwinding
-from qnet.emulate.switches.switch_set import SETTLE_S
-from qnet.emulate.switches.talk import USUAL, Version, explained
+from qnet.emulate.switches.talk import explained
 from qnet.emulate.tiers.compare import SHIPPED, compare
-from qnet.emulate.tiers.follow_frames import Cut, walk
 from qnet.emulate.tiers.follow_frames import Watch as Watched
+from qnet.emulate.tiers.follow_frames import walk
+from qnet.emulate.tiers.tier import Asked, Options, Say
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.proof import Proof
@@ -36,26 +35,6 @@ from qnet.progress import Heeded, Progress
 from qnet.simulate.kernels import NEVER
 
 CONVERGE_S = 60.0
-
-
-class Options(NamedTuple):
-    """How to run.
-
-    The shipped reservation app lays the rules, or a `controller` that listens at an address such as
-    tcp:127.0.0.1:6653; the rules wanted of it are written to `rules_file` first. With `cuts`,
-    frames that the simulator has delivered before the first one are compared, the others counted.
-    The controller has `settle_s` to lay what the plan wants.
-    `captures` is a folder for what hosts, and with `capture_switches` switches too, have of real
-    frames.
-    """
-
-    controller: str | None = None
-    rules_file: Path | None = None
-    cuts: tuple[Cut, ...] = ()
-    captures: Path | None = None
-    capture_switches: bool = False
-    versions: tuple[Version, ...] = USUAL
-    settle_s: float = SETTLE_S
 
 
 DEFAULTS = Options()
@@ -118,6 +97,20 @@ def _laid_by(fabric: Fabric, controller: str, case: Case, settle_s: float) -> tu
 
 
 def emulate(
+    asked: Asked, options: Options, progress: Progress | None = None, say: Say | None = None
+) -> Emulation:
+    """Emulate frames of all streams and demands, or of as many as the sample has room for."""
+    topology, profile, plan, proof, simulated = asked
+    frames = SAMPLE if options.sample is None else options.sample
+    case = Case(topology, profile, plan, frames=frames)
+    made, wall_clock = run_case(case, proof, simulated, options, progress=progress)
+    for what, seconds in wall_clock.items():
+        if say is not None:
+            say(f"wall clock, not virtual: {what} in {seconds:.3f} s")
+    return made
+
+
+def run_case(
     case: Case,
     proof: Proof,
     simulated: Observation,

@@ -31,11 +31,10 @@ from qnet.emulate.process.relay import Relay
 from qnet.emulate.process.watch import LOOK_S, STOPPED_S
 from qnet.emulate.rules.flows import check_listeners
 from qnet.emulate.switches import ovs
-from qnet.emulate.switches.switch_set import CONNECT_S
-from qnet.emulate.switches.talk import USUAL, Version
 from qnet.emulate.tiers import probe
 from qnet.emulate.tiers.compare import SHIPPED, compare
 from qnet.emulate.tiers.follow_frames import Walk, walk
+from qnet.emulate.tiers.tier import Asked, Options, Say
 from qnet.emulate.wires.records import WallClock
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation, Lateness
@@ -58,73 +57,11 @@ SAMPLE = 12
 FRAMES_EACH = 400
 """Real frames of each sampled source, unless it sends fewer."""
 
-BUDGET_S = 45.0
-"""Wall-clock time of the emulation proper, where the dilation is not given."""
-
 PROMPT = "prompt"
 """File in a run's folder: there while its command line has the terminal."""
 
 PROGRESS = "progress"
 """File in a run's folder: a line for each step of a stage, its title, steps done, steps in all."""
-
-
-class HostCommand(NamedTuple):
-    """A shell command that a host runs, beside all others, from virtual time zero on."""
-
-    host: str
-    command: str
-
-
-class Meddling(NamedTuple):
-    """Rules of a node's switch that are given other actions once they are laid.
-
-    `match` and `actions` are in the words of ovs-ofctl. It shows that a wrong rule is found.
-    """
-
-    node: str
-    match: str
-    actions: str
-
-
-class Cut(NamedTuple):
-    """A link that fails: both directions of the wire, from a virtual time on."""
-
-    port: str
-    at_ps: int
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run. `sample` has every n-th frame of each source number made real.
-
-    `dilation` None has it chosen after a calibration; the run then takes `budget_s` of wall-clock
-    time at most and ends where virtual time is by then. With `free_run` nothing of the profile is
-    sent: hosts' own frames only, forwarded over the shortest paths.
-    `violations_ppm` is the share of late frames, in a million switch passages, that voids a run.
-    `controller` is one of somebody's own, outside, as in tcp:127.0.0.1:6653, instead of the shipped
-    one; the rules that the plan wants of it are written to `rules_file` before switches connect.
-    Switches speak these `versions` of OpenFlow with it.
-    It has `connect_s` to answer all switches, and `settle_s`, or as long, to lay what the plan
-    wants. Hosts under
-    it find each other's addresses by themselves, unless `arp` gives them all of them.
-    """
-
-    sample: Mapping[int, int]
-    dilation: int | None = None
-    commands: tuple[HostCommand, ...] = ()
-    cuts: tuple[Cut, ...] = ()
-    meddling: tuple[Meddling, ...] = ()
-    cli: bool = False
-    captures: Path | None = None
-    free_run: bool = False
-    violations_ppm: int = 1000
-    controller: str | None = None
-    rules_file: Path | None = None
-    arp: bool = False
-    connect_s: float = CONNECT_S
-    settle_s: float | None = None
-    versions: tuple[Version, ...] = USUAL
-    budget_s: float = BUDGET_S
 
 
 @dataclass(frozen=True)
@@ -259,14 +196,31 @@ def choose_sample(
     }
 
 
-def emulate_mininet(
+def emulate(
+    asked: Asked, options: Options, progress: Progress | None = None, say: Say | None = None
+) -> Emulation:
+    """Emulate streams and demands that together touch many nodes; see `Tier`."""
+    topology, profile, plan, proof, simulated = asked
+    strides = choose_sample(topology, profile, plan, options.sample or SAMPLE)
+    ran = run_sample(topology, profile, plan, strides, options, progress)
+    Heeded(progress, "compare frame by frame")
+    case = case_of(topology, profile, plan, strides, ran)
+    made = witness(case, proof, simulated, ran)
+    for line in ran.told():
+        if say is not None:
+            say(line)
+    return made
+
+
+def run_sample(
     topology: Topology,
     profile: Profile,
     plan: Plan,
+    strides: Mapping[int, int],
     options: Options,
     progress: Progress | None = None,
 ) -> Emulated:
-    """Run the tier; returns when everything that it made is gone again.
+    """Send every n-th frame of each source; returns when all that the run made is gone again.
 
     Raises EnvironmentMissing without root, Open vSwitch or Mininet, and TestbedBroken, with the
     last words of what broke, when it did not come to an end; and Cancelled.
@@ -278,7 +232,7 @@ def emulate_mininet(
     folder = cleanup.new_run()
     try:
         with (folder / JOB).open("wb") as file:
-            pickle.dump((topology, profile, plan, options), file)
+            pickle.dump((topology, profile, plan, strides, options), file)
         with ExitStack() as stack:
             words = stack.enter_context((folder / "words").open("w+"))
             stack.enter_context(ovs.unwinding())
@@ -364,12 +318,12 @@ def _watch(child: subprocess.Popen[bytes], path: Path, heeded: Heeded, *, may_st
 
 
 def case_of(
-    topology: Topology, profile: Profile, plan: Plan, sample: Mapping[int, int], run: Emulated
+    topology: Topology, profile: Profile, plan: Plan, strides: Mapping[int, int], run: Emulated
 ) -> Case:
     """Return the sample as the simulator has it, up to where the run's virtual time ended."""
     simulation = profile.simulation.replace(duration_ps=run.reached_ps)
     shortened = profile.replace(simulation=simulation)
-    return Case(topology, shortened, plan, strides=sample)
+    return Case(topology, shortened, plan, strides=strides)
 
 
 def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:

@@ -18,7 +18,7 @@ def main() -> None:
     """Run the job in the folder that the command line names."""
     folder = Path(sys.argv[1])
     with (folder / JOB).open("rb") as file:
-        topology, profile, plan, options = pickle.load(file)
+        topology, profile, plan, strides, options = pickle.load(file)
     if options.cli:
         # It was blocked up to here. What is started from now on hears it again.
         signal.signal(signal.SIGINT, lambda *_: None)
@@ -26,7 +26,7 @@ def main() -> None:
     result: Emulated | QnetError
     try:
         with Guard(folder) as guard, blaming(guard.parts):
-            result = run(Job(folder, topology, profile, plan, options, guard))
+            result = run(Job(folder, topology, profile, plan, strides, options, guard))
     except QnetError as error:
         result = error
     new = folder / (RESULT + ".new")

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from qnet.emulate.process.quick import as_usual, be_quick
 from qnet.emulate.switches.net import Net
-from qnet.emulate.tiers.mininet import PROMPT, CommandResult, Cut, HostCommand
+from qnet.emulate.tiers.mininet import PROMPT, CommandResult
 from qnet.emulate.tiers.mininet_child.job import Job, Laid
 from qnet.emulate.tiers.mininet_child.probes import probes_of
+from qnet.emulate.tiers.tier import Cut, HostCommand
 from qnet.emulate.wires.arrays import PATIENCE_NS
 from qnet.emulate.wires.run import STEP_NS, Emulator
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from qnet.emulate.rules.flows import Flow, Lane, flows_of
 from qnet.emulate.rules.plan_rules import rules_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.switches.net import Net
-from qnet.emulate.tiers.mininet import PROGRESS, Options
+from qnet.emulate.tiers.mininet import PROGRESS
+from qnet.emulate.tiers.tier import Options
 from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
 from qnet.emulate.wires.run import Emulator
 from qnet.model.plan import Plan
@@ -31,14 +32,16 @@ class Job:
         topology: Topology,
         profile: Profile,
         plan: Plan,
+        strides: Mapping[int, int],
         options: Options,
         guard: Guard,
     ) -> None:
         self.folder, self.options = folder, options
+        self.strides = strides
         self.guard = guard
         self.topology, self.profile, self.plan = topology, profile, plan
         self.found = owners(topology, profile, plan)
-        names = {self.found[source].name for source in options.sample}
+        names = {self.found[source].name for source in strides}
         self.flows = flows_of(topology, profile, plan, sample=names)
         self.wiring = Wiring(topology)
         self.seconds: dict[str, float] = {}
@@ -77,7 +80,7 @@ class Job:
         )
         return Emulator(self.topology, self.profile, self.plan, ends, probes, options)
 
-    def extent(self) -> Extent:
+    def involved(self) -> Involved:
         """Return which hosts and wires take part, and the rules of the switches between."""
         ports = {port.number for source in self.flow_of for port in self.found[source].ports}
         nodes = {node for one in self.flows for node in (one.talker, one.listener)} | self.hosts
@@ -94,10 +97,10 @@ class Job:
             for number in ports
             for node in (self.topology.ports[number].source, self.topology.ports[number].target)
         }
-        return Extent(nodes, ports, [one for one in rules if one.name in touched])
+        return Involved(nodes, ports, [one for one in rules if one.name in touched])
 
 
-class Extent(NamedTuple):
+class Involved(NamedTuple):
     """The hosts, numbers of egress ports, and rules of the switches that take part in a run."""
 
     hosts: set[str]

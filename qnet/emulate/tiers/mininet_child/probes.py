@@ -13,7 +13,7 @@ def probes_of(job: Job, laid: Laid) -> list[Probe]:
     """Return the sources of which frames are real, as the link emulator wants them."""
     net = laid.net
     probes = []
-    for source, every in job.options.sample.items():
+    for source, every in job.strides.items():
         owner = job.found[source]
         flow, lane = job.flow_of[source]
         first = flow.lanes[0]

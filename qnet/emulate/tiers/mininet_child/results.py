@@ -56,10 +56,10 @@ def result_of(
     job.lap("result")
     return Emulated(
         latency_ps=tuple((one.owner, one.sequence, one.time_ps - one.born_ps) for one in arrivals),
-        late={source: emulator.late(source) for source in job.options.sample},
+        late={source: emulator.late(source) for source in job.strides},
         recovery={
             job.found[source].name: account
-            for source in job.options.sample
+            for source in job.strides
             for account in (emulator.recovery(source),)
             if account is not None
         },
@@ -128,7 +128,7 @@ def _lost(job: Job, loss: Loss) -> LostFrame:
 
 def _sent(job: Job, until_ps: int) -> Iterator[Sight]:
     """Yield the real frames that hosts sent, as `_probes` has them made."""
-    case = Case(job.topology, job.profile, job.plan, strides=job.options.sample)
+    case = Case(job.topology, job.profile, job.plan, strides=job.strides)
     ports = Ports(job.topology, job.profile, job.plan, want=case.want)
     rows: dict[tuple[int, int], list[tuple[list[int], Member]]] = defaultdict(list)
     for member in case.members:

@@ -12,7 +12,7 @@ from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.emulate.tiers.mininet import Emulated
 from qnet.emulate.tiers.mininet_child.attempt import attempt
 from qnet.emulate.tiers.mininet_child.calibrate import calibrate
-from qnet.emulate.tiers.mininet_child.job import Extent, Job, Laid
+from qnet.emulate.tiers.mininet_child.job import Involved, Job, Laid
 from qnet.emulate.tiers.mininet_child.results import judged, result_of
 from qnet.model.write import write_text
 
@@ -21,17 +21,17 @@ def run(job: Job) -> Emulated:
     """Do all of it."""
     # The controller listens on this namespace's own loopback: no other can meet it.
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
-    extent = job.extent()
+    involved = job.involved()
     emulator = job.emulator([], [], 1)
     minutes = ", in minutes" if emulator.parts is not None else ""
     job.say(f"start the link emulator (the first time it is compiled{minutes})")
     emulator.warm()
     job.lap("kernels")
-    job.say(f"build {len(extent.rules)} switches and their hosts")
+    job.say(f"build {len(involved.rules)} switches and their hosts")
     if job.options.rules_file is not None:
-        write_text(job.options.rules_file, to_text(extent.rules))
+        write_text(job.options.rules_file, to_text(involved.rules))
     with ExitStack() as stack:
-        laid = _lay(job, extent, stack)
+        laid = _lay(job, involved, stack)
         job.lap("rules")
         emulated = _emulate(job, laid)
         if job.options.controller is None and not emulated.void:
@@ -39,17 +39,17 @@ def run(job: Job) -> Emulated:
         return judged(job, laid.net, emulated)
 
 
-def _lay(job: Job, extent: Extent, stack: ExitStack) -> Laid:
+def _lay(job: Job, involved: Involved, stack: ExitStack) -> Laid:
     """Build the network, and have its controller lay the rules."""
     outside = job.options.controller
     app = None
     if outside is None:
-        app = stack.enter_context(reservation(extent.rules, job.folder))
+        app = stack.enter_context(reservation(involved.rules, job.folder))
         job.guard.add(app.parts)
     net = Net(
         job.topology,
-        extent.hosts,
-        extent.ports,
+        involved.hosts,
+        involved.ports,
         job.folder,
         [f"unix:{job.folder / SOCKET}" if app is None else app.target],
         hosts_ask=app is None and not job.options.arp,
@@ -60,8 +60,8 @@ def _lay(job: Job, extent: Extent, stack: ExitStack) -> Laid:
     stack.enter_context(net)
     job.lap("network")
     if app is not None:
-        job.say(f"lay {sum(len(one.rules) for one in extent.rules)} rules")
-        app.wait_converged([one.datapath_id for one in extent.rules], CONVERGE_S)
+        job.say(f"lay {sum(len(one.rules) for one in involved.rules)} rules")
+        app.wait_converged([one.datapath_id for one in involved.rules], CONVERGE_S)
     elif outside is not None:
         job.say(f"wait for the controller at {outside}")
         _wait_for_rules(job, net, outside)
@@ -69,21 +69,20 @@ def _lay(job: Job, extent: Extent, stack: ExitStack) -> Laid:
         bridge = f"s{job.wiring.datapath_id(one.node)}"
         net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
     net.ovs.fence()
-    found = extent.rules if outside is None else [net.tables(node) for node in net.nodes]
+    found = involved.rules if outside is None else [net.tables(node) for node in net.nodes]
     change_over = frozenset(
         one.name for one in found if any(group.kind == "fast_failover" for group in one.groups)
     )
-    return Laid(net, extent.rules, change_over)
+    return Laid(net, involved.rules, change_over)
 
 
 def _wait_for_rules(job: Job, net: Net, outside: str) -> None:
     """Wait until somebody's own controller has laid what the plan wants, or has been quiet."""
-    connect_s, settle_s = job.options.connect_s, job.options.settle_s
-    net.wait_connected(outside, connect_s)
+    net.wait_connected(outside, job.options.connect_s)
     if not job.flows:
         net.wait_quiet()
         return
-    most_s = connect_s if settle_s is None else settle_s
+    most_s = job.options.settle_s
     if not net.wait_as_planned(job.flows, net.nodes, most_s):
         job.say(f"its rules are not the plan's after {most_s:.0f} s (--settle)")
 
