@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         InputError,
         QnetError,
     )
-    from qnet.model.scenario import Scenario
+    from qnet.files.scenario import Scenario
     from qnet.progress import Progress, Quiet
     from qnet.result import Result
 
@@ -52,7 +52,7 @@ _MODULES = {
     "Progress": "qnet.progress",
     "Quiet": "qnet.progress",
     "Result": "qnet.result",
-    "Scenario": "qnet.model.scenario",
+    "Scenario": "qnet.files.scenario",
     **dict.fromkeys(
         (
             "ArgumentError",

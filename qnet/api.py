@@ -24,13 +24,13 @@ from qnet.units import PS_PER_S, TIME, UnitError, ceil_div, parse, show_size
 
 if TYPE_CHECKING:
     from qnet.emulate.tiers.tier import Cut
+    from qnet.files.read import Given
+    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Emulation, Tier
     from qnet.model.journey import Journey
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
-    from qnet.model.read import Given
-    from qnet.model.scenario import Scenario
     from qnet.model.topology import Topology
     from qnet.model.traffic import Profile
     from qnet.model.verdict import Verdict
@@ -64,7 +64,7 @@ def load(
     (`classes="reserved"`), or by `settings` where a name is none of Python's. Raises InputError
     with all that is wrong.
     """
-    from qnet.model.read import load as read
+    from qnet.files.read import load as read
 
     texts = {name: str(value) for name, value in {**(settings or {}), **parameters}.items()}
     return read(traffic, topology=topology, settings=texts)
@@ -220,7 +220,7 @@ def run(
     `scale` change it as `Scenario.with_` does. A `plan` that was made before is not made again.
     Nothing is written anywhere: `Result.save` does that. Arguments are those of the stages.
     """
-    from qnet.model.scenario import Scenario
+    from qnet.files.scenario import Scenario
 
     if not isinstance(scenario, Scenario):
         scenario = load(scenario, topology=topology, settings=settings)
@@ -276,7 +276,7 @@ def explain(
     has changed since then. `frame` is 'worst', 'best', 'lost' (the first), or a number from 1. The
     run is played again up to the frame; one over two paths may have two journeys.
     """
-    from qnet.report.run_folder import read_run
+    from qnet.files.run_folder import read_run
     from qnet.result import Result
     from qnet.simulate.explain import Case
     from qnet.simulate.explain import explain as replay
@@ -376,8 +376,8 @@ def _to_keep(scenario: Scenario, plan: Plan | Path | str) -> Plan:
     error. A stream that a failure has left one path of two is no fault here.
     """
     from qnet.check.plan import prove_kept
+    from qnet.files.read import read_plan
     from qnet.model.plan import Plan
-    from qnet.model.read import read_plan
 
     where = "keep" if isinstance(plan, Plan) else str(plan)
     given = plan if isinstance(plan, Plan) else read_plan(where)

@@ -221,7 +221,7 @@ def _read_time(values: dict[str, Any], key: str, faults: list[str]) -> None:
 def _read(request: pytest.FixtureRequest, name: str) -> Topology:
     """Read a topology beside the test, by its path or bundled; fail with its faults."""
     from qnet.errors import QnetError  # noqa: PLC0415
-    from qnet.model.read import read_topology  # noqa: PLC0415
+    from qnet.files.read import read_topology  # noqa: PLC0415
 
     beside = request.path.parent / name
     try:

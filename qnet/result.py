@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qnet.errors import ArgumentError, Problem
-from qnet.model.folder import whole_folder
+from qnet.files.folder import whole_folder
+from qnet.files.run_folder import OWN, write_run
 from qnet.model.verdict import Outcome, Row, Verdict
 from qnet.report.case import Case
 from qnet.report.columns import (
@@ -22,17 +23,16 @@ from qnet.report.columns import (
     stream_table,
 )
 from qnet.report.files import write_report
-from qnet.report.run_folder import OWN, write_run
 from qnet.report.tables import RequirementLine, requirement_table
 from qnet.report.text import OUTCOME_WORD, answer, headline, subject
 from qnet.report.text import reason as reason_of
 
 if TYPE_CHECKING:
+    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation, Traffic
     from qnet.model.plan import Plan, StreamPlan
     from qnet.model.proof import Proof, StreamProof
-    from qnet.model.scenario import Scenario
 
 _COLOURS = {"pass": "#1a7f37", "fail": "#c62828", "unknown": "#8a6d00"}
 

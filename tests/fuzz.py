@@ -35,7 +35,7 @@ from click.testing import CliRunner
 from qnet.cli import main
 from qnet.emulate.rules.peering import exchange_rules, read_exchange
 from qnet.errors import InputError
-from qnet.model.read import read_topology
+from qnet.files.read import read_topology
 from qnet.schedule.online import Scheduler
 
 PATIENCE_S = 240

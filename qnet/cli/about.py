@@ -22,7 +22,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
     every route must take can carry, or less time than light and line take.
     """
     from qnet.check.excluded import excluded_always
-    from qnet.model.read import kind_of, load, read_topology
+    from qnet.files.read import kind_of, load, read_topology
     from qnet.report.text import first_lines
 
     problems: list[Problem] = []
@@ -59,7 +59,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def list_bundled(as_json: bool) -> None:
     """List the topologies and traffic profiles that come with qnet."""
-    from qnet.model.read import bundled_names, load, read_topology
+    from qnet.files.read import bundled_names, load, read_topology
 
     titles = {
         "traffic": {name: load(name).profile.title for name in bundled_names("traffic")},
@@ -78,7 +78,7 @@ def list_bundled(as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(["topology", "traffic"]))
 def schema(kind: Literal["topology", "traffic"]) -> None:
     """Print the JSON Schema of a file kind, for editors."""
-    from qnet.model.schema import schema as schema_of
+    from qnet.files.schema import schema as schema_of
 
     say_json(schema_of(kind))
 

@@ -168,7 +168,7 @@ def plan(
     arithmetic excludes what is promised. What else is promised is not judged.
     """
     from qnet.check.excluded import excluded_by_plan
-    from qnet.model.write import to_json, write_text
+    from qnet.files.write import to_json, write_text
     from qnet.report.text import first_lines, plan_lines
 
     scenario = load_scenario(profile, topology, settings, seed=seed)
@@ -202,7 +202,7 @@ def check(
     port: str | None,
 ) -> None:
     """Prove a plan, whoever made it: exact worst cases, every broken rule."""
-    from qnet.model.read import read_plan
+    from qnet.files.read import read_plan
 
     scenario = load_scenario(profile, topology, settings)
     check_port(scenario, port)
@@ -231,7 +231,7 @@ def simulate(
 
     A plan that does not fit the files at all (unknown ports, missing streams) is refused.
     """
-    from qnet.model.read import read_plan
+    from qnet.files.read import read_plan
 
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_port(scenario, port)

@@ -23,8 +23,8 @@ from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
     from qnet.emulate.testbed.reach import Judgement
+    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Tier
-    from qnet.model.scenario import Scenario
     from qnet.model.verdict import Outcome
 
 
@@ -302,7 +302,7 @@ def cleanup(folders: tuple[Path, ...]) -> None:
     results in each FOLDER (default: the current one).
     """
     from qnet.emulate.process.cleanup import cleanup as clean
-    from qnet.model.write import remove_leftovers
+    from qnet.files.write import remove_leftovers
 
     told = clean()
     for folder in folders or (Path(),):

@@ -17,10 +17,10 @@ from qnet.errors import Infeasible, InputError, Problem
 from qnet.units import WHOLE_HIGHEST
 
 if TYPE_CHECKING:
+    from qnet.files.scenario import Scenario
     from qnet.formats.bridges import GateTable
     from qnet.model.gates import GatePlan, GateProblem
     from qnet.model.plan import Plan
-    from qnet.model.scenario import Scenario
 
 
 @main.command()
@@ -47,8 +47,8 @@ def gates(
     'qnet import tsnkit-schedule'.
     """
     from qnet.check.gates import check_gates
-    from qnet.model.read import read_gate_plan, read_gate_problem
-    from qnet.model.write import to_json, write_text
+    from qnet.files.read import read_gate_plan, read_gate_problem
+    from qnet.files.write import to_json, write_text
     from qnet.report.gates import gate_plan_lines, gate_plan_outcome
 
     problem = read_gate_problem(problem_file)
@@ -83,9 +83,9 @@ def import_() -> None:
 @output_option("Write the problem there instead of to standard output.")
 def import_tsnkit(task: str, network: str, output: Path | None) -> None:
     """Read an 802.1Qbv problem in tsnkit's CSV format; 'qnet gates' schedules it."""
+    from qnet.files.read import read_text
+    from qnet.files.write import to_json, write_text
     from qnet.formats.tsnkit import read_problem
-    from qnet.model.read import read_text
-    from qnet.model.write import to_json, write_text
 
     check_outputs([task, network], ("--output", output))
     problem = read_problem(
@@ -106,9 +106,9 @@ def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) 
 
     PROBLEM is what 'qnet import tsnkit' made of the problem that they are for.
     """
+    from qnet.files.read import read_gate_problem, read_text
+    from qnet.files.write import to_json, write_text
     from qnet.formats.tsnkit_schedule import COLUMNS, read_schedule
-    from qnet.model.read import read_gate_problem, read_text
-    from qnet.model.write import to_json, write_text
 
     problem = read_gate_problem(problem_file)
     names = {kind: f"{prefix}-{kind}" for kind in COLUMNS}
@@ -275,7 +275,7 @@ def _proven(
 ) -> tuple[Scenario, Plan]:
     """Read a profile and its plan; raises InputError with every rule that the plan breaks."""
     from qnet.check.plan import prove
-    from qnet.model.read import read_plan
+    from qnet.files.read import read_plan
 
     scenario, made = load_scenario(profile, topology, settings), read_plan(plan_file)
     findings = prove(scenario.topology, scenario.profile, made).findings
@@ -287,7 +287,7 @@ def _proven(
 def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
     """Read a problem and its plan; raises InputError with every rule that the plan breaks."""
     from qnet.check.gates import check_gates
-    from qnet.model.read import read_gate_plan, read_gate_problem
+    from qnet.files.read import read_gate_plan, read_gate_problem
 
     problem, made = read_gate_problem(problem_file), read_gate_plan(plan_file)
     findings = check_gates(problem, made).findings
@@ -298,8 +298,8 @@ def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
 
 def _write_all(folder: Path, texts: dict[str, str], inputs: list[str]) -> None:
     """Write all files, or none when a node's name is not one of a file."""
-    from qnet.model.folder import whole_folder
-    from qnet.model.write import write_text
+    from qnet.files.folder import whole_folder
+    from qnet.files.write import write_text
 
     unfit = [name for name in texts if Path(name).name != name]
     if unfit:

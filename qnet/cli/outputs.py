@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from qnet.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from qnet.files.scenario import Scenario
     from qnet.model.plan import Plan
-    from qnet.model.scenario import Scenario
 
 Place = tuple[str, Path | None]
 """An option, and a file that it has written, replaced or taken away."""
@@ -58,8 +58,8 @@ def of_report(
     out: Path | None, plan_file: Path | None = None, plan: Plan | None = None
 ) -> Iterator[Place]:
     """Yield what `--out` replaces; not a plan that is put back there to the byte."""
-    from qnet.model.write import to_json
-    from qnet.report.run_folder import OWN
+    from qnet.files.run_folder import OWN
+    from qnet.files.write import to_json
 
     for option, path in in_folder("--out", out, OWN):
         if plan is not None and plan_file is not None and path is not None:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
+    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
-    from qnet.model.scenario import Scenario
     from qnet.progress import Progress
     from qnet.simulate.checkpoint import Checkpoint
 

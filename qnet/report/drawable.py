@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qnet.model.consistency import HYPERCYCLE_HIGHEST
+from qnet.files.consistency import HYPERCYCLE_HIGHEST
 from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qnet.model.write import to_json, write_text
+from qnet.files.write import to_json, write_text
 from qnet.report.case import Case
 from qnet.report.junit import junit
 from qnet.report.page import page

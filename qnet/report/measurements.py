@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qnet.files.run_folder import TABLES
+from qnet.files.write import writing
 from qnet.model.histogram import bin_low_ps
 from qnet.model.observation import Observation, Traffic
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.model.write import writing
-from qnet.report.run_folder import TABLES
 
 Columns = Mapping[str, Sequence[str] | Sequence[int | None]]
 

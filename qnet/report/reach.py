@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from qnet.model.folder import whole_folder
-from qnet.model.write import write_text
-from qnet.report.run_folder import OWN
+from qnet.files.folder import whole_folder
+from qnet.files.run_folder import OWN
+from qnet.files.write import write_text
 from qnet.report.text import printable
 
 WAY_ROUND = "a way round a cut link"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qnet import __version__
+from qnet.files.write import write_bytes
 from qnet.formats.pcapng import FCS_BYTES, Interface, Packet, capture
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.model.write import write_bytes
 from qnet.simulate import kernels as k
 from qnet.simulate.setup import Owner, owners
 

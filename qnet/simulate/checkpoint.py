@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from qnet import __version__
 from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
+from qnet.files.write import to_json, writing
 from qnet.kernel import aligned
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.model.write import to_json, writing
 
 if TYPE_CHECKING:
     from qnet.simulate.run import Course

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qnet.errors import EnvironmentMissing
-from qnet.model.write import write_text
+from qnet.files.write import write_text
 from tests.asking import COMMAND, command
 
 SIX_FAULTS = Path(__file__).parents[1] / "bad_inputs" / "six-faults.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from qnet.model.read import read_topology
+from qnet.files.read import read_topology
 from qnet.model.topology import propagation_ps
 from tests.asking import Answer, ask, command
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qnet.model.read import read_topology
+from qnet.files.read import read_topology
 
 ROOT = Path(__file__).parents[2]
 QNET = Path(sys.executable).with_name("qnet")

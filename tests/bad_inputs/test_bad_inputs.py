@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qnet.errors import InputError
-from qnet.model.read import kind_of, load, read_topology
+from qnet.files.read import kind_of, load, read_topology
 
 FOLDER = Path(__file__).parent
 GOOD = {"clock.yaml", "late.yaml", "net.yaml"}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from qnet.check.plan import prove
+from qnet.files.read import load
+from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
-from qnet.model.read import load
-from qnet.model.scenario import Scenario
 from qnet.schedule import schedule
 from qnet.simulate.run import simulate
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from qnet.check.plan import prove
+from qnet.files.read import read_topology
 from qnet.graph.paths import shortest_paths
 from qnet.graph.paths.search import make_net
 from qnet.model.plan import Plan
-from qnet.model.read import read_topology
 from qnet.schedule import schedule
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import Requests, Scheduler, audit

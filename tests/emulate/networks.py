@@ -11,8 +11,8 @@ from qnet.emulate.openflow.nouns import IPV4, Switch
 from qnet.emulate.rules.flows import Flow, flows_of
 from qnet.emulate.rules.plan_rules import Policing, rules_of
 from qnet.emulate.rules.wiring import Wiring
+from qnet.files.read import load
 from qnet.model.plan import Plan
-from qnet.model.read import load
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule

@@ -18,7 +18,7 @@ from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers import probe
 from qnet.emulate.tiers.lockstep import run_case
-from qnet.model.read import read_topology
+from qnet.files.read import read_topology
 from tests.asking import ask
 from tests.emulate.breaking import DONE, QNET, SIGNALS, VICTIMS, break_one
 

@@ -18,8 +18,8 @@ from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.follow_frames import walk
 from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.emulate.tiers.tier import Cut, Options
-from qnet.model.read import load
-from qnet.model.scenario import Scenario
+from qnet.files.read import load
+from qnet.files.scenario import Scenario
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 

@@ -19,9 +19,9 @@ from qnet.emulate.switches.dummy_switches import BRIDGE, Entry, Fabric
 from qnet.emulate.switches.ovs import missing as missing_switch
 from qnet.emulate.tiers.lockstep import run_case
 from qnet.emulate.tiers.tier import Cut, Options
+from qnet.files.write import to_json
 from qnet.model.emulation import Emulation
 from qnet.model.topology import Topology
-from qnet.model.write import to_json
 from tests.asking import Answer, ask
 from tests.emulate.networks import round_about
 

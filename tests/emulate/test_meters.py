@@ -17,7 +17,7 @@ from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import HostCommand, Options
 from qnet.emulate.wires.kernels.tables import TRAILER_BYTES
-from qnet.model.read import load
+from qnet.files.read import load
 from qnet.model.topology import Topology
 from qnet.schedule.run import schedule
 

@@ -15,9 +15,9 @@ from qnet.emulate.frames.case import Case
 from qnet.emulate.process import cleanup
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
+from qnet.files.read import load
+from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
-from qnet.model.read import load
-from qnet.model.scenario import Scenario
 from qnet.progress import Quiet
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate

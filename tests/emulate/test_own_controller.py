@@ -25,7 +25,7 @@ from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Options
 from qnet.errors import EnvironmentMissing
-from qnet.model.read import load, read_topology
+from qnet.files.read import load, read_topology
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from tests.asking import COMMAND, command

@@ -18,7 +18,7 @@ from qnet.emulate.testbed.reach import judge_reach
 from qnet.emulate.testbed.testbed import CutUndone, Testbed
 from qnet.emulate.tiers.probe import missing as missing_namespaces
 from qnet.errors import EnvironmentMissing
-from qnet.model.read import read_topology
+from qnet.files.read import read_topology
 from tests.asking import command
 
 REASON = missing_switch() or missing_controller()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from qnet.model.write import to_json
+from qnet.files.write import to_json
 from qnet.report.text import print_verdict
 from qnet.simulate.setup import build, owners
 from qnet.simulate.windows.shares import share_out, work_per_s

@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qnet.errors import InputError
-from qnet.model import tree
-from qnet.model.read import kind_of, load, read_plan, read_topology
+from qnet.files import tree
+from qnet.files.read import kind_of, load, read_plan, read_topology
 from qnet.units import LENGTH, RATE, RATIO, SIZE, TIME, Dimension, format_quantity, parse
 
 KEYS = [

@@ -142,7 +142,7 @@ def test_around_a_cut_the_rest_stays_and_the_report_adds_up(
 
 HARD = """
 import sys
-from qnet.model.write import to_json
+from qnet.files.write import to_json
 from qnet.schedule import schedule
 from qnet.schedule.repair.search import Search
 from tests.bench.hard import crowded

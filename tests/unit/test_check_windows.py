@@ -10,9 +10,9 @@ from qnet.check.excluded import excluded_always, excluded_by_plan
 from qnet.check.plan import prove
 from qnet.check.windows import Change, GivenList, Waiting, begins_after_ps
 from qnet.errors import InputError
+from qnet.files.read import load
 from qnet.formats.bridges import tables_of_plan, taprio_lines
 from qnet.model.gates import GateEntry
-from qnet.model.read import load
 from qnet.model.topology import Clock
 from qnet.units import PS_PER_MS
 from tests.asking import Answer, ask

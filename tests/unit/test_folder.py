@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from qnet.errors import EnvironmentMissing
-from qnet.model import folder as folder_module
-from qnet.model.folder import whole_folder
-from qnet.model.write import remove_leftovers, write_text, writing
+from qnet.files import folder as folder_module
+from qnet.files.folder import whole_folder
+from qnet.files.write import remove_leftovers, write_text, writing
 
 OWN = ("verdict.json", "run.json", "inputs/a.yaml", "tables/x.parquet")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from qnet.files.read import load, read_topology
 from qnet.model.fields import Noun, TimeRange
 from qnet.model.plan import Plan
-from qnet.model.read import load, read_topology
 from qnet.schedule.run import schedule
 
 QNET = Path(__file__).parents[2] / "qnet"

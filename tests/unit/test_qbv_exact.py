@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from qnet.check.gates import check_gates
 from qnet.cli import main
+from qnet.files.write import to_json
 from qnet.graph.by_hops import Router
 from qnet.model.gates import GatePlan, GateProblem, GateStreamPlan
-from qnet.model.write import to_json
 from qnet.schedule.qbv import exact, solve
 from qnet.schedule.qbv.bounds import bound
 from qnet.schedule.qbv.lists import gate_lists

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from qnet.errors import InputError
-from qnet.model.read import bundled_names, load
-from qnet.model.scenario import Scenario
-from qnet.model.words import to_yaml
+from qnet.files.read import bundled_names, load
+from qnet.files.scenario import Scenario
+from qnet.files.words import to_yaml
 
 NET: dict[str, Any] = {
     "title": "Two switches",

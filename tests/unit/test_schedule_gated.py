@@ -10,9 +10,9 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.errors import InputError
+from qnet.files.read import load
 from qnet.model.gates import GatePort, GateProblem, GateStream
 from qnet.model.plan import Plan
-from qnet.model.read import load
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
@@ -221,7 +221,7 @@ SAME = """
 import json, sys
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.model.write import to_json
+from qnet.files.write import to_json
 from qnet.schedule import schedule
 topology, profile = json.load(sys.stdin)
 made = schedule(Topology.model_validate(topology), Profile.model_validate(profile),

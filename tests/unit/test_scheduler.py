@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qnet.errors import Infeasible, InputError
-from qnet.model.read import read_topology
+from qnet.files.read import read_topology
 from qnet.schedule.cycles.ways import FAILURES_KEPT, Pair, WayTable
 from qnet.schedule.online import Scheduler
 

@@ -6,8 +6,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from qnet.model.read import FOLDERS, Kind
-from qnet.model.schema import schema, tables
+from qnet.files.read import FOLDERS, Kind
+from qnet.files.schema import schema, tables
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "files.md"

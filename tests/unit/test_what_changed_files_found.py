@@ -8,11 +8,11 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.errors import Infeasible, InputError
+from qnet.files.read import read_gate_problem
+from qnet.files.write import to_json
 from qnet.model.gates import GateEntry, GateList, GateProblem
-from qnet.model.read import read_gate_problem
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.model.write import to_json
 from qnet.schedule import schedule
 from qnet.simulate.explain import Case, explain
 from qnet.simulate.run import simulate

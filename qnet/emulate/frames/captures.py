@@ -16,10 +16,10 @@ from typing import NamedTuple
 from qnet import __version__
 from qnet.emulate.openflow.nouns import show_ipv4, show_mac
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
+from qnet.files.folder import whole_folder
+from qnet.files.write import write_bytes
 from qnet.formats.pcapng import Interface, Packet, capture
-from qnet.model.folder import whole_folder
 from qnet.model.topology import Topology
-from qnet.model.write import write_bytes
 
 HOST = 0
 """In place of a switch's port: the interface of the node's host."""

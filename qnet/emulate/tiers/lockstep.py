@@ -27,10 +27,10 @@ from qnet.emulate.tiers.compare import SHIPPED, compare
 from qnet.emulate.tiers.follow_frames import Watch as Watched
 from qnet.emulate.tiers.follow_frames import walk
 from qnet.emulate.tiers.tier import Asked, Options, Say
+from qnet.files.write import write_text
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.proof import Proof
-from qnet.model.write import write_text
 from qnet.progress import Heeded, Progress
 from qnet.simulate.kernels import NEVER
 

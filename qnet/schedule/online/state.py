@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import InputError, Problem
-from qnet.model.consistency import HYPERCYCLE_HIGHEST
-from qnet.model.read import read_bytes
+from qnet.files.consistency import HYPERCYCLE_HIGHEST
+from qnet.files.read import read_bytes
+from qnet.files.write import to_json, write_bytes
 from qnet.model.topology import Topology
-from qnet.model.write import to_json, write_bytes
 from qnet.schedule.cycles.kernels import Book, Requests
 from qnet.schedule.cycles.room import ASKED_KINDS, empty_book, widen
 from qnet.schedule.cycles.ways import Hop, Pair, Way

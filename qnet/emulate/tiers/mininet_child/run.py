@@ -14,7 +14,7 @@ from qnet.emulate.tiers.mininet_child.attempt import attempt
 from qnet.emulate.tiers.mininet_child.calibrate import calibrate
 from qnet.emulate.tiers.mininet_child.job import Involved, Job, Laid
 from qnet.emulate.tiers.mininet_child.results import judged, result_of
-from qnet.model.write import write_text
+from qnet.files.write import write_text
 
 
 def run(job: Job) -> Emulated:

@@ -9,7 +9,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from qnet.errors import InputError, Problem
-from qnet.model.faults import dimension_of, file_keys
+from qnet.files.faults import dimension_of, file_keys
 from qnet.model.fields import BothWays, Noun, Position, TimeRange
 from qnet.model.traffic import AS_RESERVED, IdleSlope
 from qnet.units import RATE, RATIO, TIME, format_quantity

@@ -16,18 +16,18 @@ import yaml
 from pydantic import ValidationError
 
 from qnet.errors import ArgumentError, InputError, Problem
-from qnet.model.consistency import Draft, File, check_profile, check_topology, refuse_twins
-from qnet.model.faults import file_keys, translate
-from qnet.model.fill import fill_defaults, fill_parameters
+from qnet.files.consistency import Draft, File, check_profile, check_topology, refuse_twins
+from qnet.files.faults import file_keys, translate
+from qnet.files.fill import fill_defaults, fill_parameters
+from qnet.files.scenario import NO_SETTINGS, Origin, Scenario
+from qnet.files.tree import Source, compose, guess, printable
+from qnet.files.words import dump_yaml, file_data
 from qnet.model.gates import GatePlan, GateProblem
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
-from qnet.model.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
-from qnet.model.tree import Source, compose, guess, printable
-from qnet.model.words import dump_yaml, file_data
 from qnet.units import RATE, TIME, WHOLE_HIGHEST, describe
 
 Kind = Literal["topology", "traffic"]

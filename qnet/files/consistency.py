@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
+from qnet.files.tree import Source
 from qnet.model.fields import Noun
 from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
 from qnet.model.traffic import (
@@ -30,7 +31,6 @@ from qnet.model.traffic import (
     Stream,
     TrafficClass,
 )
-from qnet.model.tree import Source
 from qnet.units import PS_PER_NS, PS_PER_S, TIME, describe, format_quantity
 
 STREAMS_HIGHEST = 1_000_000

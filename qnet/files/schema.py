@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from qnet.model.faults import annotation_parts_of, dimension_of, file_keys, inner_model
+from qnet.files.faults import annotation_parts_of, dimension_of, file_keys, inner_model
+from qnet.files.read import DEFAULTS, Kind
 from qnet.model.fields import PER_DIRECTION, BothWays, TimeRange
-from qnet.model.read import DEFAULTS, Kind
 from qnet.model.topology import Topology
 from qnet.model.traffic import IMIX, Profile
 from qnet.units import TIME, format_quantity

@@ -8,10 +8,7 @@ from typing import NamedTuple
 
 from qnet import __version__
 from qnet.errors import InputError, Problem
-from qnet.model.fields import Noun
-from qnet.model.observation import Observation
-from qnet.model.plan import Plan
-from qnet.model.read import (
+from qnet.files.read import (
     FILE_BYTES_HIGHEST,
     load,
     read_bytes,
@@ -19,10 +16,13 @@ from qnet.model.read import (
     read_plan,
     read_record,
 )
+from qnet.files.scenario import Origin, Scenario, hash_of
+from qnet.files.words import to_yaml
+from qnet.files.write import to_json, write_bytes, write_text
+from qnet.model.fields import Noun
+from qnet.model.observation import Observation
+from qnet.model.plan import Plan
 from qnet.model.record import Record
-from qnet.model.scenario import Origin, Scenario, hash_of
-from qnet.model.words import to_yaml
-from qnet.model.write import to_json, write_bytes, write_text
 
 TOPOLOGY, TRAFFIC = "inputs/topology.yaml", "inputs/traffic.yaml"
 

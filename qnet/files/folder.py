@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from qnet.errors import EnvironmentMissing
-from qnet.model.write import Temporary, remove_leftovers
+from qnet.files.write import Temporary, remove_leftovers
 
 _HERE = -100
 """AT_FDCWD: names are relative to the current folder."""

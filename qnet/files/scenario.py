@@ -13,12 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 from qnet.errors import ArgumentError, InputError, Problem
-from qnet.model.consistency import Draft, check_profile, check_topology
+from qnet.files.consistency import Draft, check_profile, check_topology
+from qnet.files.tree import Source
+from qnet.files.words import file_data
 from qnet.model.scale import mean_rate_bps, read_scale, scaled
 from qnet.model.topology import Topology
 from qnet.model.traffic import DURATION_PS_HIGHEST, Profile
-from qnet.model.tree import Source
-from qnet.model.words import file_data
 from qnet.units import TIME, WHOLE_HIGHEST, UnitError, describe, format_quantity, parse, show_rate
 
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})

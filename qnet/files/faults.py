@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 
-from qnet.model.tree import PROBLEMS_HIGHEST, Branch, Location, Source
+from qnet.files.tree import PROBLEMS_HIGHEST, Branch, Location, Source
 from qnet.units import Dimension, describe
 
 _HUGE = re.compile(r"-?[0-9]{19,}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from qnet.model.tree import Branch, Location, Source, guess
+from qnet.files.tree import Branch, Location, Source, guess
 from qnet.units import describe
 
 PARAMETER_LENGTH_HIGHEST = 200
