@@ -20,8 +20,8 @@ from qnet.model.gates import FRAME_BYTES_HIGHEST, GatePlan, GatePort, GateProble
 from qnet.units import PS_PER_NS, TIME
 
 LINK = re.compile(r"\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)")
-_LISTENER = re.compile(r"\[\s*([0-9]{1,9})\s*\]")
-_LISTENERS = re.compile(r"\[\s*[0-9]{1,9}(?:\s*,\s*[0-9]{1,9})+[^\]]*\]?")
+_LISTENERS = re.compile(r"\[\s*[0-9]{1,9}(?:\s*,\s*[0-9]{1,9})*\s*\]")
+_NUMBER = re.compile(r"[0-9]+")
 _WHOLE = re.compile(r"[0-9]{1,15}(?:\.0*)?")
 _DECIMAL = re.compile(r"(?=\.?[0-9])[0-9]{0,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?")
 NAME_HIGHEST = 100
@@ -170,31 +170,27 @@ def _rate(rows: Rows, line: int, text: str) -> int:
 def _stream(
     rows: Rows, line: int, row: Mapping[str, str], number: int, nodes: set[str]
 ) -> GateStream | None:
-    listener = _LISTENER.fullmatch(row.get("dst", ""))
-    if listener is None:
-        found = row.get("dst", "")[:40]
-        several = _LISTENERS.fullmatch(found)
-        what = (
-            "has several listeners, a stream here one; write a row for each, which takes room of "
-            "its own on the wires that they share"
-            if several
-            else "is not one listener; write it like '[15]'"
-        )
-        rows.fault(line, "dst", f"'{found}' {what}")
+    found = row.get("dst", "")
+    if _LISTENERS.fullmatch(found) is None:
+        what = "is no list of listeners; write it like '[15]' or '[15, 16]'"
+        rows.fault(line, "dst", f"'{found[:40]}' {what}")
         return None
+    targets = tuple(str(int(number)) for number in _NUMBER.findall(found))
     name = row.get("stream", row.get("id", str(number)))
     if not name or not name.isprintable() or len(name) > NAME_HIGHEST:
         rows.fault(line, "stream", f"{name[:40]!r} is not a name; write a number, such as '7'")
-    source, target = str(rows.whole(line, row, "src", 0)), str(int(listener[1]))
-    for column, node in (("src", source), ("dst", target)):
+    source = str(rows.whole(line, row, "src", 0))
+    for column, node in (("src", source), *(("dst", target) for target in targets)):
         if nodes and node not in nodes:
             rows.fault(line, column, f"no link has node {node}")
-    if source == target:
+    if source in targets:
         rows.fault(line, "dst", f"talker and listener are both {source}")
+    if len(set(targets)) < len(targets):
+        rows.fault(line, "dst", f"'{found[:40]}' has a listener twice")
     return GateStream(
         name=name,
         source=source,
-        target=target,
+        target=targets if len(targets) > 1 else targets[0],
         frame_bytes=rows.whole(line, row, "size", 1, FRAME_BYTES_HIGHEST),
         period_ps=rows.whole(line, row, "period", 1) * PS_PER_NS,
         deadline_ps=rows.whole(line, row, "deadline", 1) * PS_PER_NS,
@@ -218,7 +214,7 @@ def write_problem(problem: GateProblem) -> dict[str, str]:
         (
             stream.name,
             stream.source,
-            f"[{stream.target}]",
+            f"[{', '.join(stream.targets)}]",
             stream.frame_bytes + problem.overhead_bytes,
             _ns(stream.period_ps),
             _ns(stream.deadline_ps),
@@ -255,9 +251,15 @@ def write_schedule(problem: GateProblem, plan: GatePlan) -> dict[str, str]:
         name = _number(stream.name)
         links = [_link(ports[port]) for port in made.ports]
         routes += [(name, link) for link in links]
+        first = [hop for hop, port in enumerate(made.ports) if ports[port].source == stream.source]
         for frame, starts in enumerate(made.starts_ps):
             offsets.append((name, frame, _ns(starts[0] - frame * stream.period_ps)))
-            delays.append((name, frame, _ns(starts[-1] - starts[0])))
+            delays.append((name, frame, _ns(max(starts) - starts[0])))
+            if any(starts[hop] != starts[0] for hop in first):
+                raise Infeasible(
+                    f"stream {stream.name} leaves the ports of its talker at different times; "
+                    "tsnkit has one offset for all"
+                )
             for hop, link in enumerate(links):
                 line = problem.window_ps(stream, ports[made.ports[hop]])
                 begin = _ns(starts[hop] % plan.cycle_ps)

@@ -198,15 +198,12 @@ def _way(
 ) -> _Way:
     """Put the links of a route in order, and give each a queue and each frame its offset."""
     name = _plain(stream.name)
-    after = {port.source: port for port in links}
-    route: list[GatePort] = []
-    node = stream.source
-    while node in after:
-        route.append(after.pop(node))
-        node = route[-1].target
-    if node != stream.target or len(route) < len(links):
+    route = _in_order(stream, links)
+    reached = {port.target for port in route}
+    if not reached.issuperset(stream.targets) or len(route) < len(links):
         shown = " ".join(port.name for port in links) or "nothing"
-        message = f"{shown} is no way of stream {name} from {stream.source} to {stream.target}"
+        ends = f"from {stream.source} to {', '.join(stream.targets)}"
+        message = f"{shown} is no way of stream {name} {ends}"
         _whole_file(files["ROUTE.csv"], message)
     missing = [port.name for port in route if (name, port.name) not in queues]
     if missing:
@@ -224,6 +221,22 @@ def _way(
         [queues.get((name, port.name), 0) for port in route],
         [frame * stream.period_ps + offsets[frame % count] for frame in range(frames)],
     )
+
+
+def _in_order(stream: GateStream, links: Sequence[GatePort]) -> list[GatePort]:
+    """Put links behind those that lead to them; to one listener none is left where ways part."""
+    left = list(links)
+    if len(stream.targets) == 1:
+        left = list({port.source: port for port in links}.values())
+    route: list[GatePort] = []
+    reached = {stream.source}
+    while True:
+        found = [port for port in left if port.source in reached and port.target not in reached]
+        if not found:
+            return route
+        route.append(found[0])
+        left.remove(found[0])
+        reached.add(found[0].target)
 
 
 def _whole_file(rows: Rows, message: str) -> None:
@@ -257,14 +270,15 @@ class _Bridges:
         self._events: list[tuple[int, int, int, int, int]] = []
         self._noted: set[tuple[int, int]] = set()
         self.starts: dict[tuple[int, int, int], int] = {}
+        self._behind = [[_leaving(way.ports, port.target) for port in way.ports] for way in ways]
 
     def send(self, way: int, frame: int, hop: int, time_ps: int) -> None:
         """Let a frame begin to leave, and note when it is in the next queue."""
         self.starts[way, frame, hop] = time_ps
         stream, ports = self._ways[way].stream, self._ways[way].ports
-        if hop + 1 < len(ports):
-            ready = time_ps + self._problem.ready_ps(stream, ports[hop], ports[hop + 1])
-            heapq.heappush(self._events, (ready, 0, way, frame, hop + 1))
+        for behind in self._behind[way][hop]:
+            ready = time_ps + self._problem.ready_ps(stream, ports[hop], ports[behind])
+            heapq.heappush(self._events, (ready, 0, way, frame, behind))
 
     def play(self) -> None:
         """Go on until all frames are through or wait for ever."""
@@ -326,6 +340,11 @@ class _Bridges:
         return None
 
 
+def _leaving(ports: Sequence[GatePort], node: str) -> list[int]:
+    """Return the places of the ports by which a node sends."""
+    return [place for place, port in enumerate(ports) if port.source == node]
+
+
 def _end(span: tuple[int, int]) -> int:
     return span[1]
 
@@ -342,7 +361,8 @@ def _follow(
         frames = len(way.offsets_ps)
         for number in range(TURNS * frames):
             turn, frame = divmod(number, frames)
-            bridges.send(index, number, 0, turn * cycle_ps + way.offsets_ps[frame])
+            for hop in _leaving(way.ports, way.stream.source):
+                bridges.send(index, number, hop, turn * cycle_ps + way.offsets_ps[frame])
     bridges.play()
     plans = []
     for index, way in enumerate(ways):

@@ -72,6 +72,7 @@ def test_every_fault_is_reported_at_its_line() -> None:
         ("network", 3, "link"),
         ("network", 4, "rate"),
         ("task", 3, "dst"),
+        ("task", 3, "stream"),
         ("task", 4, "jitter"),
         ("task", 4, "period"),
         ("task", 4, "size"),
@@ -450,3 +451,26 @@ def test_a_name_is_one_word_to_the_shell(name: str, tmp_path: Path) -> None:
     )
     assert (done.stdout, done.stderr) == ("to-" + name.replace("\n", "?"), "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_of_listeners_is_one_stream_there_and_back() -> None:
+    task = TASK + '0,1,"[2, 3]",1000,1000000,1000000,0\n'
+    topo = TOPO + "".join(
+        f'"({near}, {far})",8,1,2000,0\n' for near, far in ((1, 0), (0, 1), (0, 2), (0, 3))
+    )
+    problem = read_problem(task, topo)
+    assert problem.streams[0].targets == ("2", "3")
+    assert '"[2, 3]"' in write_problem(problem)["task.csv"]
+    plan = schedule_gates(problem)
+    assert plan.complete
+    texts = write_schedule(problem, plan)
+    assert texts["ROUTE.csv"].splitlines()[1:] == ['0,"(1, 0)"', '0,"(0, 2)"', '0,"(0, 3)"']
+    again = read_schedule(problem, texts, {name: name for name in texts})
+    assert again.streams == plan.streams
+    assert check_gates(problem, again).findings == ()
+    short = "\n".join(texts["ROUTE.csv"].splitlines()[:3])
+    with pytest.raises(InputError, match="is no way of stream 0 from 1 to 2, 3"):
+        read_schedule(problem, {**texts, "ROUTE.csv": short}, {name: name for name in texts})
+    for wrong, says in (("[2, 2]", "twice"), ("[2, 1]", "both 1"), ("[2", "no list of listeners")):
+        with pytest.raises(InputError, match=says):
+            read_problem(task.replace("[2, 3]", wrong), topo)
