@@ -57,11 +57,7 @@ KINDS = {
         cycles_us=(10, 50, 200), selection=("idle-slope", "75%"), reserves=False, above=False
     ),
 }
-KINDS |= {
-    f"{name}{SEVERAL}": kind._replace(several=True)
-    for name, kind in KINDS.items()
-    if name not in ("cqf", "qbv")
-}
+KINDS |= {f"{name}{SEVERAL}": kind._replace(several=True) for name, kind in KINDS.items()}
 
 
 def law(mechanism: str) -> str:

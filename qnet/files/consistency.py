@@ -215,15 +215,6 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
     _check_classes(source, classes)
     _check_class_use(source, streams, demands, classes, known)
     _check_counts(source, streams, draft.names("demands"))
-    for index, stream in streams.items():
-        if len(stream.listeners) > 1:
-            names = ", ".join(stream.listeners)
-            source.fault(
-                ("streams", index, "to"),
-                f"a list of {len(stream.listeners)} ({names[:40]}); a stream has one listener. "
-                "Write one of each for every node: each takes room of its own on the wires that "
-                "they share",
-            )
     simulation = draft.part("simulation", Simulation)
     if simulation is not None and simulation.duration_ps > DURATION_PS_HIGHEST:
         shown = format_quantity(TIME, simulation.duration_ps)
