@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import qnet
 from qnet.check.verdict import judge
 from qnet.emulate.frames.case import Case
 from qnet.emulate.process.controller import missing as missing_controller
@@ -318,3 +319,26 @@ def test_no_frame_is_given_up_that_a_switch_has_in_hand(monkeypatch: pytest.Monk
             assert [[out.data for out in one] for one in outs] == [[one.data] for one in entries]
         fabric.settle()
         assert fabric.strays == []
+
+
+@pytest.mark.parametrize("stage", ["emulate: start switches", "emulate: send frames"])
+def test_an_emulation_that_nobody_wants_ends_and_leaves_nothing(stage: str) -> None:
+    class Enough(qnet.Quiet):
+        over = False
+        seen: tuple[str, ...] = ()
+
+        def stage(self, title: str) -> None:
+            self.seen = (*self.seen, title)
+
+        def cancelled(self) -> bool:
+            # Not where the stage begins, but when it is asked the next time.
+            before, self.over = self.over, self.over or self.seen[-1:] == (stage,)
+            return before
+
+    enough, case = Enough(), qnet.load(GOLDEN / "line" / "traffic.yaml")
+    asked = qnet.run(case, duration="500us")
+    made = (asked.scenario, asked.plan, asked.proof, asked.observation)
+    with pytest.raises(qnet.Cancelled):
+        qnet.play(*made, sample=300, progress=enough)
+    assert enough.seen[-1] == stage
+    assert _left_behind() == []

@@ -25,6 +25,7 @@ from qnet.emulate.process.child import end, tied
 from qnet.emulate.process.held import Held
 from qnet.emulate.process.watch import LOOK_S, Part, Watch, how, is_stopped
 from qnet.errors import EnvironmentMissing, QnetError
+from qnet.progress import Heeded
 
 START_S = 30.0
 """Longest wait for a controller to listen; it takes about a second."""
@@ -147,37 +148,42 @@ class Controller(Held):
         process = self._process
         return [] if process is None else [Part("the controller", process, self.words)]
 
-    def wait(self, wanted: Callable[[Event], bool], seconds: float) -> Event:
+    def wait(
+        self, wanted: Callable[[Event], bool], seconds: float, heeded: Heeded | None = None
+    ) -> Event:
         """Return the first wanted event that no call has returned yet; the others are kept."""
         deadline = time.monotonic() + seconds
         for place, event in enumerate(self._kept):
             if wanted(event):
                 del self._kept[place]
                 return event
-        for event in self._until(deadline):
+        for event in self._until(deadline, heeded or Heeded(None)):
             if wanted(event):
                 return event
             self._kept.append(event)
         raise ControllerFailure(f"the controller did not answer in {seconds:.0f} s{self._said()}")
 
-    def wait_converged(self, datapath_ids: Sequence[int], seconds: float) -> list[Event]:
+    def wait_converged(
+        self, datapath_ids: Sequence[int], seconds: float, heeded: Heeded | None = None
+    ) -> list[Event]:
         """Wait until the reservation app has brought each of the switches to its rules.
 
-        Raises ControllerFailure when a switch refused a rule.
+        Raises ControllerFailure when a switch refused a rule, and Cancelled.
         """
         missing_ids = set(datapath_ids)
         found: list[Event] = []
         while missing_ids:
-            event = self.wait(lambda one: one["event"] in ("converged", "error"), seconds)
+            event = self.wait(lambda one: one["event"] in ("converged", "error"), seconds, heeded)
             if event["event"] == "error":
                 raise ControllerFailure(f"{event.get('switch')}: {event['message']}")
             missing_ids.discard(event["datapath_id"])
             found.append(event)
         return found
 
-    def _until(self, deadline: float) -> Iterator[Event]:
+    def _until(self, deadline: float, heeded: Heeded) -> Iterator[Event]:
         watch = Watch()
         while (left := deadline - time.monotonic()) > 0:
+            heeded.look()
             try:
                 event = self._incoming.get(timeout=min(left, LOOK_S))
             except queue.Empty:

@@ -19,6 +19,7 @@ from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.switches.ovs import Ovs
 from qnet.emulate.switches.talk import Talk, never_connected, unspoken
 from qnet.errors import EnvironmentMissing
+from qnet.progress import Heeded
 
 STOPPED = "is stopped (SIGSTOP)"
 
@@ -65,10 +66,14 @@ class Attached(ABC):
     def pump(self, seconds: float) -> None:
         """Let switches and controller talk for a while of wall-clock time."""
 
-    def wait_connected(self, controller: str, most_s: float = CONNECT_S) -> None:
+    def wait_connected(
+        self, controller: str, most_s: float = CONNECT_S, heeded: Heeded | None = None
+    ) -> None:
         """Wait for every switch's connection; raises EnvironmentMissing when one gets none."""
         begun = time.monotonic()
+        heeded = heeded or Heeded(None)
         while True:
+            heeded.look()
             talks = self.talks()
             if all(one.connected for one in talks.values()):
                 return
@@ -84,18 +89,26 @@ class Attached(ABC):
             self.pump(0.05)
             self.confirm()
 
-    def wait_quiet(self, quiet_s: float = 1.0, most_s: float = CONNECT_S) -> None:
+    def wait_quiet(
+        self, quiet_s: float = 1.0, most_s: float = CONNECT_S, heeded: Heeded | None = None
+    ) -> None:
         """Wait until the controller has left all tables alone for a while of wall-clock time."""
         end = time.monotonic() + most_s
+        heeded = heeded or Heeded(None)
         before, since = -1, time.monotonic()
         while time.monotonic() - since < quiet_s and time.monotonic() < end:
+            heeded.look()
             self.pump(0.05)
             now = self.entry_count()
             if now != before:
                 before, since = now, time.monotonic()
 
     def wait_as_planned(
-        self, flows: Iterable[Flow], nodes: Sequence[str], most_s: float = SETTLE_S
+        self,
+        flows: Iterable[Flow],
+        nodes: Sequence[str],
+        most_s: float = SETTLE_S,
+        heeded: Heeded | None = None,
     ) -> bool:
         """Wait until all flows are carried as planned, or for so long; return whether they are.
 
@@ -103,11 +116,11 @@ class Attached(ABC):
         """
         flows = tuple(flows)
         end = time.monotonic() + most_s
-        self.wait_quiet(0.1)
+        self.wait_quiet(0.1, heeded=heeded)
         while any(
             one.flow for one in audit(self.wiring, flows, [self.tables(node) for node in nodes])
         ):
             if time.monotonic() >= end:
                 return False
-            self.wait_quiet(most_s=end - time.monotonic())
+            self.wait_quiet(most_s=end - time.monotonic(), heeded=heeded)
         return True

@@ -88,11 +88,14 @@ class _Looks:
         self._watch.blame(self._parts)
 
 
-def _laid_by(fabric: Fabric, controller: str, case: Case, settle_s: float) -> tuple[str, float]:
+def _laid_by(
+    fabric: Fabric, controller: str, case: Case, settle_s: float, heeded: Heeded
+) -> tuple[str, float]:
     """Wait until a controller of one's own has laid the rules; return what came of it, and when."""
     start = time.perf_counter()
-    fabric.wait_connected(controller)
-    as_planned = fabric.wait_as_planned(case.flows, list(case.node_ports), settle_s)
+    fabric.wait_connected(controller, heeded=heeded)
+    nodes = list(case.node_ports)
+    as_planned = fabric.wait_as_planned(case.flows, nodes, settle_s, heeded)
     return INSTALLED if as_planned else IN_VAIN, time.perf_counter() - start
 
 
@@ -139,7 +142,7 @@ def run_case(
         if controller is None:
             app = stack.enter_context(reservation(rules))
             fabric = stack.enter_context(Fabric(case.wiring, node_ports, controllers=[app.target]))
-            events = app.wait_converged([one.datapath_id for one in rules], CONVERGE_S)
+            events = app.wait_converged([one.datapath_id for one in rules], CONVERGE_S, heeded)
             seconds = max((float(one["seconds"]) for one in events), default=0.0)
         else:
             fabric = stack.enter_context(
@@ -151,7 +154,7 @@ def run_case(
                     versions=options.versions,
                 )
             )
-            laid, seconds = _laid_by(fabric, controller, case, options.settle_s)
+            laid, seconds = _laid_by(fabric, controller, case, options.settle_s, heeded)
         fabric.fence()
         if meddle is not None:
             meddle(fabric)
