@@ -12,9 +12,9 @@ from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, TrafficClass
-from qnet.simulate import kernels
 from qnet.simulate.clocks import walks
 from qnet.simulate.draws import dice, log_table
+from qnet.simulate.kernels.sources import draw, exponential
 from qnet.simulate.ports.setup import chances
 from qnet.simulate.setup import Owner, owners
 from qnet.units import PPB
@@ -181,13 +181,13 @@ def _drawn_births(
     while owner.law.first_ps + passed < simulation.duration_ps:
         due = owner.law.first_ps + int(passed)
         for _ in range(1 if poisson else demand.burst_packets):
-            drawn = int(kernels.draw(state, 0, 0)) if len(below) > 1 else 0
+            drawn = int(draw(state, 0, 0)) if len(below) > 1 else 0
             size = next(size for part, size in below if Fraction(drawn, 2**32) < part)
             births.append((due, size, 0))
             if not poisson:
                 passed += Fraction((size + 20) * 8 * 10**12, rate_bps)
         if poisson:
-            gap = int(kernels.exponential(kernels.draw(state, 0, 0), table)) >> 12
+            gap = int(exponential(draw(state, 0, 0), table)) >> 12
             passed += Fraction(gap * owner.law.gap, 2**owner.law.shift)
     return tuple(births)
 
@@ -198,7 +198,7 @@ def _processing(topology: Topology, port: Port, seed: int) -> Callable[[], int] 
     if span == 1:
         return None
     state = dice(seed, f"port {port.name}").reshape(1, 4)
-    return lambda: int(kernels.draw(state, 0, 0)) * span // 2**32
+    return lambda: int(draw(state, 0, 0)) * span // 2**32
 
 
 def _idle_slope(c: TrafficClass, port: Port, profile: Profile, plan: Plan) -> Fraction | None:
@@ -231,8 +231,8 @@ def _losses(port: Port, seed: int) -> Callable[[int], bool] | None:
     below = chances(port.loss_ppb, port.bit_errors)
 
     def loses(size: int) -> bool:
-        high = int(kernels.draw(state, 0, 0)) // 2
-        return high * 2**32 + int(kernels.draw(state, 0, 0)) < below[size]
+        high = int(draw(state, 0, 0)) // 2
+        return high * 2**32 + int(draw(state, 0, 0)) < below[size]
 
     return loses
 

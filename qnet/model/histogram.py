@@ -1,7 +1,7 @@
 """Bins for latencies: 16 to every doubling, so that a bin is at most 1/16 of its value wide.
 
 Bin 0 to 15 are 1024 ps wide; above, bin i begins at (16 + i % 16) << (i // 16 - 1) units of
-1024 ps. The simulator's kernel counts into the same bins (`qnet.simulate.kernels.bin_of`).
+1024 ps. The simulator's kernel counts into the same bins (`qnet.simulate.kernels.delivery.bin_of`).
 """
 
 from __future__ import annotations

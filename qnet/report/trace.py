@@ -13,8 +13,8 @@ from qnet.formats.pcapng import FCS_BYTES, Interface, Packet, capture
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
 from qnet.simulate.setup import Owner, owners
+from qnet.simulate.world import REFUSED, TraceRow
 
 if TYPE_CHECKING:
     from qnet.simulate.tracing import Recording
@@ -47,19 +47,20 @@ def _packets(
     for number, owner_number, row in zip(
         recording.port.tolist(), recording.owner.tolist(), recording.rows.tolist(), strict=True
     ):
-        if row[k.STARTED] == k.REFUSED:
+        if row[TraceRow.STARTED] == REFUSED:
             continue
         port, owner = topology.ports[number], found[owner_number]
-        cycle = f", cycle {row[k.LEFT_IN]}" if owner.cycles else ""
-        length = (row[k.TRACED_LABEL] & 0xFFFF) - FCS_BYTES
+        cycle = f", cycle {row[TraceRow.LEFT_IN]}" if owner.cycles else ""
+        length = (row[TraceRow.LABEL] & 0xFFFF) - FCS_BYTES
         ends = _address(node_number[port.target]) + _address(node_number[port.source])
-        story = ends + struct.pack(">HQI", LOCAL_EXPERIMENTAL, row[k.BORN], owner_number)
+        story = ends + struct.pack(">HQI", LOCAL_EXPERIMENTAL, row[TraceRow.BORN], owner_number)
         yield Packet(
             interface=number,
-            time_ps=row[k.STARTED],
+            time_ps=row[TraceRow.STARTED],
             data=story.ljust(min(length, SNAPPED_BYTES), b"\0"),
             length=length,
-            comment=f"{owner.called}{cycle}, born {row[k.BORN]} ps, queued {row[k.QUEUED]} ps",
+            comment=f"{owner.called}{cycle}, born {row[TraceRow.BORN]} ps, "
+            f"queued {row[TraceRow.QUEUED]} ps",
         )
 
 
@@ -74,7 +75,7 @@ def _write_table(
     from qnet.report.measurements import write_table  # noqa: PLC0415 (pyarrow, only when asked for)
 
     rows = recording.rows
-    refused = rows[:, k.STARTED] == k.REFUSED
+    refused = rows[:, TraceRow.STARTED] == REFUSED
 
     def unless_refused(column: int) -> list[int | None]:
         pairs = zip(rows[:, column].tolist(), refused.tolist(), strict=True)
@@ -87,15 +88,15 @@ def _write_table(
             "port": [topology.ports[port].name for port in recording.port.tolist()],
             "name": [found[one].called for one in owner],
             "route": owner,
-            "frame_bytes": (rows[:, k.TRACED_LABEL] & 0xFFFF).tolist(),
-            "birth_ps": rows[:, k.BORN].tolist(),
-            "queued_ps": rows[:, k.QUEUED].tolist(),
-            "started_ps": unless_refused(k.STARTED),
-            "ended_ps": unless_refused(k.ENDED),
-            "reached_ps": unless_refused(k.REACHED),
+            "frame_bytes": (rows[:, TraceRow.LABEL] & 0xFFFF).tolist(),
+            "birth_ps": rows[:, TraceRow.BORN].tolist(),
+            "queued_ps": rows[:, TraceRow.QUEUED].tolist(),
+            "started_ps": unless_refused(TraceRow.STARTED),
+            "ended_ps": unless_refused(TraceRow.ENDED),
+            "reached_ps": unless_refused(TraceRow.REACHED),
             "cycle": [
                 value if found[one].cycles else None
-                for value, one in zip(rows[:, k.LEFT_IN].tolist(), owner, strict=True)
+                for value, one in zip(rows[:, TraceRow.LEFT_IN].tolist(), owner, strict=True)
             ],
         },
     )

@@ -26,14 +26,26 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, LEG, Profile
 from qnet.progress import Heeded, Progress
-from qnet.simulate import kernels as k
 from qnet.simulate.clocks.kernels import when_shown
+from qnet.simulate.kernels.sources import advance, draw_size
 from qnet.simulate.ports.account import why_gone
-from qnet.simulate.ports.kernels import TIMED, emit_next
+from qnet.simulate.ports.kernels.timed import emit_next
+from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner, owners
 from qnet.simulate.tracing import Rows, play
 from qnet.simulate.waiting import Waiting
+from qnet.simulate.world import (
+    LINK_LOST,
+    NO_ROOM,
+    PASSED_ON,
+    POSITIONS,
+    REFUSED,
+    NextHop,
+    SourceLaw,
+    SourceState,
+    TraceRow,
+)
 from qnet.units import serialisation_ps
 
 Ints = NDArray[np.int64]
@@ -78,7 +90,7 @@ class Way(NamedTuple):
     @property
     def is_gone(self) -> bool:
         """Tell whether the frame was lost or discarded."""
-        return bool(self.steps) and self.steps[-1].row[k.FATE] != k.PASSED_ON
+        return bool(self.steps) and self.steps[-1].row[TraceRow.FATE] != PASSED_ON
 
 
 def explain(
@@ -119,7 +131,9 @@ def explain(
     way = replay.first_way(
         numbers,
         birth,
-        lambda way: replay.has_arrived(way) and way.steps[-1].row[k.REACHED] - birth == latency,
+        lambda way: (
+            replay.has_arrived(way) and way.steps[-1].row[TraceRow.REACHED] - birth == latency
+        ),
     )
     if way is None:
         raise Infeasible(
@@ -189,15 +203,15 @@ class _Replay:
         state = sources.state.copy()
         clocks = self._clocks()
         for index in count():
-            birth = int(state[number, k.NEXT_TIME])
+            birth = int(state[number, SourceState.NEXT_TIME])
             if birth >= self.end_ps:
                 return
-            size = k.draw_size(number, state, sources.law, sources.size_bytes, sources.size_limit)
+            size = draw_size(number, state, sources.law, sources.size_bytes, sources.size_limit)
             yield Born(index, birth, int(size))
-            if sources.law[number, k.KIND] == TIMED:
+            if sources.law[number, SourceLaw.KIND] == TIMED:
                 emit_next(number, size, state, sources.law, *clocks)
             else:
-                k.advance(number, size, state, sources.law, sources.log_table)
+                advance(number, size, state, sources.law, sources.log_table)
 
     def _in_order(self, numbers: Sequence[int]) -> Iterator[tuple[int, int, Born]]:
         """Yield birth, path or part, and frame of all frames of these, in the order of birth."""
@@ -250,7 +264,7 @@ class _Replay:
                 for one in found
                 for owner in numbers
                 for row in self._rows_of(owner, one).tolist()
-                if row[k.FATE] != k.PASSED_ON
+                if row[TraceRow.FATE] != PASSED_ON
             ]
             for _, owner, row in sorted(gone, key=lambda one: one[:2]):
                 if owner in self.followed:
@@ -277,7 +291,7 @@ class _Replay:
             if port.number == one.port:
                 theirs = one.owner == lead
                 if hop == len(leads) - 1:
-                    theirs &= one.rows[:, k.FATE] != k.PASSED_ON
+                    theirs &= one.rows[:, TraceRow.FATE] != PASSED_ON
                 mine |= theirs
         return np.asarray(one.rows[mine])
 
@@ -285,7 +299,7 @@ class _Replay:
         """Return the frame that a row is of: of those of its birth, that which has it."""
         way = self.first_way(
             [owner],
-            row[k.BORN],
+            row[TraceRow.BORN],
             lambda way: way.is_gone and list(way.steps[-1].row) == list(row),
         )
         assert way is not None, "a row is of some frame"
@@ -323,7 +337,7 @@ class _Replay:
             for one in found:
                 for owner in numbers:
                     rows = self._rows_of(owner, one)
-                    mine = rows[rows[:, k.BORN] == birth]
+                    mine = rows[rows[:, TraceRow.BORN] == birth]
                     steps[owner, one.port] += [Step(one.port, row) for row in mine.tolist()]
             self.last = [
                 way for owner in numbers for way in self._chains(owner, born[owner], steps)
@@ -351,7 +365,7 @@ class _Replay:
                     chain += (
                         step
                         for step in steps[owner, port]
-                        if step.row[k.TRACED_LABEL] >> 48 & 0xFFFF == number
+                        if step.row[TraceRow.LABEL] >> 48 & 0xFFFF == number
                     )
                 ways.append(Way(owner, one, tuple(chain)))
             return ways
@@ -359,10 +373,10 @@ class _Replay:
         for hop, port in enumerate(stations[1:], 1):
             arriving: dict[int, list[Step]] = defaultdict(list)
             for step in steps[owner, port]:
-                arriving[step.row[k.QUEUED]].append(step)
+                arriving[step.row[TraceRow.QUEUED]].append(step)
             for one in born:
                 own = chains[one]
-                here = arriving[own[-1].row[k.REACHED]] if len(own) == hop else []
+                here = arriving[own[-1].row[TraceRow.REACHED]] if len(own) == hop else []
                 if here:
                     own.append(here.pop(0))
         return [Way(owner, one, tuple(chains[one])) for one in born]
@@ -377,17 +391,20 @@ class _Replay:
         assert what is not None, "a plan names streams and demands of the profile only"
         rows = self._same_name(way.owner)
         at_ports = way.steps[: len(owner.ports)]
-        sent = [step for step in at_ports if step.row[k.STARTED] != k.REFUSED]
+        sent = [step for step in at_ports if step.row[TraceRow.STARTED] != REFUSED]
         met = way.steps[-1] if len(way.steps) > len(owner.ports) else None
-        arrived = self.has_arrived(way) and way.steps[-1].row[k.REACHED] <= self.end_ps
+        arrived = self.has_arrived(way) and way.steps[-1].row[TraceRow.REACHED] <= self.end_ps
         waits = self.waits(way.owner, sent)
         hops = [
             self._hop(owner, place, step, wait)
             for place, step, wait in zip(count(), sent, waits, strict=False)
         ]
-        if met is not None and met.row[k.FATE] == k.PASSED_ON:
+        if met is not None and met.row[TraceRow.FATE] == PASSED_ON:
             left_ps = hops[-1].ended_ps + hops[-1].propagation_ps
-            damper = {"damper_ps": met.row[k.REACHED] - left_ps, "reached_ps": met.row[k.REACHED]}
+            damper = {
+                "damper_ps": met.row[TraceRow.REACHED] - left_ps,
+                "reached_ps": met.row[TraceRow.REACHED],
+            }
             hops[-1] = hops[-1].replace(**damper)
         return Journey(
             name=owner.name,
@@ -398,7 +415,7 @@ class _Replay:
             number=self.number_of(way.owner, way.born),
             frame_bytes=way.born.size,
             birth_ps=way.born.birth,
-            latency_ps=way.steps[-1].row[k.REACHED] - way.born.birth if arrived else None,
+            latency_ps=way.steps[-1].row[TraceRow.REACHED] - way.born.birth if arrived else None,
             hops=tuple(hops),
             loss=self._loss(owner, way),
         )
@@ -408,18 +425,18 @@ class _Replay:
         if not way.is_gone:
             return None
         last = way.steps[-1]
-        full = last.row[k.FATE] == k.NO_ROOM
+        full = last.row[TraceRow.FATE] == NO_ROOM
         is_port = last.port < len(self.case.topology.ports)
         where = self.case.topology.ports[last.port].name if is_port else owner.ports[-1].target
-        cause = why_gone(owner, last.row[k.FATE])
-        if last.row[k.FATE] == k.LINK_LOST:
+        cause = why_gone(owner, last.row[TraceRow.FATE])
+        if last.row[TraceRow.FATE] == LINK_LOST:
             topology = self.case.topology
             cause += f" {topology.link_name(topology.links[topology.ports[last.port].link])}"
         return Loss(
             port=where,
             time_ps=_when(last.row),
             cause=cause,
-            held_bytes=last.row[k.ENDED] if full else None,
+            held_bytes=last.row[TraceRow.ENDED] if full else None,
         )
 
     @property
@@ -430,21 +447,21 @@ class _Replay:
         port = owner.ports[place]
         row = step.row
         is_last = place + 1 == len(owner.ports)
-        lost = row[k.FATE] != k.PASSED_ON
+        lost = row[TraceRow.FATE] != PASSED_ON
         overlap = 0 if lost else self._overlap(owner, row)
         propagation = 0 if lost else port.propagation_ps
-        rest = row[k.REACHED] - row[k.ENDED] - propagation + overlap
+        rest = row[TraceRow.REACHED] - row[TraceRow.ENDED] - propagation + overlap
         if is_last and owner.meeting is not None:
             rest = 0
         interval = 0
         if owner.cycles:
-            interval = (row[k.BORN] - owner.law.first_ps) // owner.law.gap
+            interval = (row[TraceRow.BORN] - owner.law.first_ps) // owner.law.gap
         return Hop(
             port=port.name,
-            queued_ps=row[k.QUEUED],
-            started_ps=row[k.STARTED],
-            ended_ps=row[k.ENDED],
-            reached_ps=row[k.ENDED] + propagation - overlap + rest,
+            queued_ps=row[TraceRow.QUEUED],
+            started_ps=row[TraceRow.STARTED],
+            ended_ps=row[TraceRow.ENDED],
+            reached_ps=row[TraceRow.ENDED] + propagation - overlap + rest,
             propagation_ps=propagation,
             overlap_ps=overlap,
             processing_ps=0 if is_last else rest,
@@ -452,7 +469,7 @@ class _Replay:
             planned_cycle=(
                 owner.cycles[place] + interval * owner.law.period_cycles if owner.cycles else None
             ),
-            cycle=row[k.LEFT_IN] if owner.cycles else None,
+            cycle=row[TraceRow.LEFT_IN] if owner.cycles else None,
             waits=waits,
         )
 
@@ -461,9 +478,9 @@ class _Replay:
         parts, world = self.begin.parts, self.begin.world
         if parts is None or owner.cycles or owner.traffic_class.preemptable:
             return 0
-        lane = int(world.routes.hop[(row[k.TRACED_LABEL] >> 16) & k.POSITIONS, k.LANE])
+        lane = int(world.routes.hop[(row[TraceRow.LABEL] >> 16) & POSITIONS, NextHop.LANE])
         head = int(parts.head[lane]) if lane >= 0 else 0
-        return max(row[k.ENDED] - row[k.STARTED] - head, 0) if head > 0 else 0
+        return max(row[TraceRow.ENDED] - row[TraceRow.STARTED] - head, 0) if head > 0 else 0
 
     def waits(self, number: int, sent: Sequence[Step]) -> list[tuple[Wait, ...]]:
         """Return, for each port of a way, what the frame waited for there."""
@@ -471,12 +488,12 @@ class _Replay:
         ports = self.case.topology.ports
         watch = {
             step.port: (
-                step.row[k.QUEUED]
+                step.row[TraceRow.QUEUED]
                 - serialisation_ps(FRAME_BYTES_HIGHEST, ports[step.port].rate_bps),
-                step.row[k.STARTED] + self._later_ps(ports[step.port]),
+                step.row[TraceRow.STARTED] + self._later_ps(ports[step.port]),
             )
             for step in sent
-            if step.row[k.STARTED] > step.row[k.QUEUED]
+            if step.row[TraceRow.STARTED] > step.row[TraceRow.QUEUED]
         }
         tallies = {
             step.port: Waiting(self.begin, number, ports[step.port], step.row) for step in sent
@@ -505,12 +522,12 @@ class _Replay:
         """Tell when the cycle began in which the frame left each port."""
         network = Course(*self.case, threads=1).world.network
         for place, step in enumerate(sent):
-            interval = (step.row[k.BORN] - owner.law.first_ps) // owner.law.gap
+            interval = (step.row[TraceRow.BORN] - owner.law.first_ps) // owner.law.gap
             planned = owner.cycles[place] + interval * owner.law.period_cycles
-            shown = int(network.phase[step.port]) + step.row[k.LEFT_IN] * network.cycle
+            shown = int(network.phase[step.port]) + step.row[TraceRow.LEFT_IN] * network.cycle
             errors = network.clock_error[network.clock[step.port]]
             begin = int(when_shown(shown, errors, network.block))
-            tallies[step.port].cycle_begins(begin, missed=step.row[k.LEFT_IN] != planned)
+            tallies[step.port].cycle_begins(begin, missed=step.row[TraceRow.LEFT_IN] != planned)
 
 
 class _Copies:
@@ -524,7 +541,7 @@ class _Copies:
 
     def lose(self, owner: int, row: Sequence[int]) -> list[tuple[int, Born]] | None:
         """Note that a copy is gone; return all copies of its frame when none is left."""
-        birth, label = row[k.BORN], row[k.TRACED_LABEL]
+        birth, label = row[TraceRow.BORN], row[TraceRow.LABEL]
         born = self.born[owner]
         while not born or born[-1].birth <= birth:
             more = next(self.sources[owner], None)
@@ -542,16 +559,16 @@ class _Copies:
 
 def _when(row: Sequence[int]) -> int:
     """Return when a frame was lost or discarded."""
-    return row[k.QUEUED] if row[k.STARTED] == k.REFUSED else row[k.ENDED]
+    return row[TraceRow.QUEUED] if row[TraceRow.STARTED] == REFUSED else row[TraceRow.ENDED]
 
 
 def _first_steps(born: Sequence[Born], steps: Sequence[Step]) -> Iterator[tuple[Born, list[Step]]]:
     """Yield frames of one birth and their rows at their first port, which are those of one size."""
     for size in {one.size for one in born}:
         mine = [one for one in born if one.size == size]
-        rows = [step for step in steps if step.row[k.TRACED_LABEL] & 0xFFFF == size]
-        sent = [step for step in rows if step.row[k.STARTED] != k.REFUSED]
-        refused = [step for step in rows if step.row[k.STARTED] == k.REFUSED]
+        rows = [step for step in steps if step.row[TraceRow.LABEL] & 0xFFFF == size]
+        sent = [step for step in rows if step.row[TraceRow.STARTED] != REFUSED]
+        refused = [step for step in rows if step.row[TraceRow.STARTED] == REFUSED]
         inside = len(mine) - len(sent) - len(refused)
         chains = [[step] for step in sent] + [[] for _ in range(inside)]
         chains += [[step] for step in refused]

@@ -1,7 +1,7 @@
 """What becomes of frames that are sent over two paths: received, lost, or under way.
 
 A frame is received when one of its copies is, and lost when all are lost or discarded. The kernels
-note the fate of every copy in a ring of its path (`kernels.follow`, `kernels.end_following`); here
+note the fate of every copy in a ring of its path (`follow`, `end_following`); here
 the rings are made long enough for what will be born before they are looked at again, and frames
 of which all copies have come to an end are taken out of them and counted.
 """
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import zeros
-from qnet.simulate import kernels as k
 from qnet.simulate.setup import Owner
+from qnet.simulate.world import FOLLOWED, PASSED_ON, FateRing, SourceLaw, SourceState, World
 
 Ints = NDArray[np.int64]
 
@@ -63,7 +63,7 @@ class Followed:
             number: found[number].law.first_number for number in self.members.tolist()
         }
 
-    def begin(self, world: k.World) -> k.World:
+    def begin(self, world: World) -> World:
         """Mark the sources of these streams, and lay out the rings."""
         if not self.streams:
             return world
@@ -71,16 +71,16 @@ class Followed:
         only_rank = world.network.only_rank.copy()
         for pair in self.streams:
             for number in pair:
-                world.sources.law[number, k.START] |= k.FOLLOWED >> 16
-                world.sources.state[number, k.NEXT_NUMBER] = self.first[number]
-                world.tally.followed[number, k.FATES_LOW] = min(self.first[one] for one in pair)
+                world.sources.law[number, SourceLaw.START] |= FOLLOWED >> 16
+                world.sources.state[number, SourceState.NEXT_NUMBER] = self.first[number]
+                world.tally.followed[number, FateRing.LOW] = min(self.first[one] for one in pair)
                 only_rank[list(self.found[number].stations)] = 0
         room = np.minimum(self._born_in(world.network.end), MOST_ROOM)
         tally = world.tally._replace(settled=np.zeros((0, 3), dtype=np.int64))
         network = world.network._replace(only_rank=only_rank)
         return self._lay_out(world._replace(network=network, tally=tally), room)
 
-    def make_room(self, world: k.World, span_ps: int) -> k.World:
+    def make_room(self, world: World, span_ps: int) -> World:
         """Make room for all copies that are born within so long a time."""
         if not self.streams:
             return world
@@ -91,13 +91,13 @@ class Followed:
         for stream in np.unique(self.stream_of[lacking]).tolist():
             done, count = self._settle(world, stream)
             settled += [np.array([[stream, *one]]) for one in count.items()]
-            world.tally.followed[self.streams[stream], k.FATES_LOW] += done
+            world.tally.followed[self.streams[stream], FateRing.LOW] += done
         world = world._replace(tally=world.tally._replace(settled=_summed(settled)))
         if not self._lacking(world, span_ps).any():
             return world
         return self._lay_out(world, self._needed(world, span_ps))
 
-    def fates(self, world: k.World) -> Iterator[tuple[str, Fates]]:
+    def fates(self, world: World) -> Iterator[tuple[str, Fates]]:
         """Yield what became of the frames of each stream."""
         settled: dict[int, Counter[int]] = defaultdict(Counter)
         for stream, fates, frames in world.tally.settled.tolist():
@@ -106,7 +106,8 @@ class Followed:
             _, count = self._settle(world, stream, whole=True)
             count += settled[stream]
             ranges = [
-                range(self.first[one], int(world.sources.state[one, k.NEXT_NUMBER])) for one in pair
+                range(self.first[one], int(world.sources.state[one, SourceState.NEXT_NUMBER]))
+                for one in pair
             ]
             lost = {
                 tuple(fate for fate in range(8) if fates >> fate & 1): frames
@@ -119,34 +120,34 @@ class Followed:
         """Return the most copies of each path that are born in a time; clocks may be wrong."""
         return np.asarray(self.in_gap * (span_ps // self.gap + 2))
 
-    def _needed(self, world: k.World, span_ps: int) -> Ints:
-        held = world.sources.state[self.members, k.NEXT_NUMBER]
-        held = held - world.tally.followed[self.members, k.FATES_LOW]
+    def _needed(self, world: World, span_ps: int) -> Ints:
+        held = world.sources.state[self.members, SourceState.NEXT_NUMBER]
+        held = held - world.tally.followed[self.members, FateRing.LOW]
         return np.asarray(held + self._born_in(span_ps))
 
-    def _lacking(self, world: k.World, span_ps: int) -> NDArray[np.bool_]:
-        room = world.tally.followed[self.members, k.FATES_MASK] + 1
+    def _lacking(self, world: World, span_ps: int) -> NDArray[np.bool_]:
+        room = world.tally.followed[self.members, FateRing.MASK] + 1
         return np.asarray(self._needed(world, span_ps) > room)
 
-    def _lay_out(self, world: k.World, room: Ints) -> k.World:
+    def _lay_out(self, world: World, room: Ints) -> World:
         """Return the world with rings that have at least so much room."""
         followed, old = world.tally.followed, world.tally.fates
         before = followed[self.members].copy()
-        sizes = np.maximum(before[:, k.FATES_MASK] + 1, LEAST_ROOM)
+        sizes = np.maximum(before[:, FateRing.MASK] + 1, LEAST_ROOM)
         small = sizes < room
         sizes[small] = [1 << int(one - 1).bit_length() for one in room[small]]
         base = np.cumsum(sizes) - sizes
         fates = zeros((int(sizes.sum()),))
         for row, number in enumerate(self.members.tolist()):
-            low = int(before[row, k.FATES_LOW])
-            held = np.arange(low, world.sources.state[number, k.NEXT_NUMBER])
-            place = before[row, k.FATES_BASE] + (held & before[row, k.FATES_MASK])
+            low = int(before[row, FateRing.LOW])
+            held = np.arange(low, world.sources.state[number, SourceState.NEXT_NUMBER])
+            place = before[row, FateRing.BASE] + (held & before[row, FateRing.MASK])
             fates[base[row] + (held & (sizes[row] - 1))] = old[place]
-            followed[number, [k.FATES_BASE, k.FATES_MASK]] = base[row], sizes[row] - 1
+            followed[number, [FateRing.BASE, FateRing.MASK]] = base[row], sizes[row] - 1
         return world._replace(tally=world.tally._replace(fates=fates))
 
     def _settle(
-        self, world: k.World, stream: int, *, whole: bool = False
+        self, world: World, stream: int, *, whole: bool = False
     ) -> tuple[int, Counter[int]]:
         """Count the frames of which all copies have come to an end, by the set of their fates.
 
@@ -154,19 +155,19 @@ class Followed:
         these are is returned too; with `whole`, all are that were received or lost.
         """
         pair, tally = self.streams[stream], world.tally
-        low = int(tally.followed[pair[0], k.FATES_LOW])
-        born = world.sources.state[pair, k.NEXT_NUMBER]
+        low = int(tally.followed[pair[0], FateRing.LOW])
+        born = world.sources.state[pair, SourceState.NEXT_NUMBER]
         numbers = np.arange(low, born.max() if whole else born.min())
         ended = np.ones(numbers.size, dtype=np.bool_)
         received = np.zeros(numbers.size, dtype=np.bool_)
         fates = np.zeros(numbers.size, dtype=np.int64)
         for number, end in zip(pair, born.tolist(), strict=True):
-            base, mask = tally.followed[number, [k.FATES_BASE, k.FATES_MASK]]
+            base, mask = tally.followed[number, [FateRing.BASE, FateRing.MASK]]
             found = tally.fates[base + (numbers & mask)]
             found[numbers < self.first[number]] = _NEVER_SENT
             found[numbers >= end] = 0
             ended &= found < 0
-            received |= found == -1 - k.PASSED_ON
+            received |= found == -1 - PASSED_ON
             known = (found < 0) & (found != _NEVER_SENT)
             fates[known] |= 1 << (-1 - found[known])
         done = int(numbers.size if ended.all() else np.argmin(ended))

@@ -17,10 +17,10 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.progress import Heeded, Progress
-from qnet.simulate import kernels as k
 from qnet.simulate.checkpoint import Checkpoint, Keeper
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.fates import Followed
+from qnet.simulate.kernels.delivery import bin_of
 from qnet.simulate.ports.account import (
     came_to,
     causes_at,
@@ -29,12 +29,26 @@ from qnet.simulate.ports.account import (
     no_room,
     why_gone,
 )
-from qnet.simulate.ports.kernels import LINK, Parts
+from qnet.simulate.ports.parts import Cause, Parts
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
 from qnet.simulate.windows.shares import share_out, work_per_s
 from qnet.simulate.windows.threads import run_windows
+from qnet.simulate.world import (
+    BLOCK_BINS,
+    NEVER,
+    Birth,
+    OwnerTally,
+    PortTally,
+    Receiver,
+    Ring,
+    Sender,
+    SourceState,
+    Tally,
+    Trace,
+    World,
+)
 from qnet.units import PS_PER_S
 
 if TYPE_CHECKING:
@@ -110,7 +124,7 @@ def simulate(
         if recorder is not None:
             recorder.go_on(course)
         else:
-            course.go_on(until_ps=keeper.due_ps if keeper is not None else k.NEVER)
+            course.go_on(until_ps=keeper.due_ps if keeper is not None else NEVER)
         heeded.step(course.now_ps, course.end_ps)
         if keeper is not None:
             keeper.look(course)
@@ -152,9 +166,9 @@ class Course:
 
     def go_on(
         self,
-        trace: k.Trace | None = None,
-        written: Callable[[k.Trace], None] | None = None,
-        until_ps: int = k.NEVER,
+        trace: Trace | None = None,
+        written: Callable[[Trace], None] | None = None,
+        until_ps: int = NEVER,
     ) -> None:
         """Run some windows, until `until_ps` at most.
 
@@ -174,38 +188,47 @@ class Course:
                 self.world = make_room(self.world)
 
 
-def make_room(world: k.World) -> k.World:
+def make_room(world: World) -> World:
     """Double every ring that is full, or nearly so."""
     lanes, queues = world.lanes, world.queues
-    held = lanes.sender[:, k.TAIL] - lanes.receiver[:, k.HEAD]
+    held = lanes.sender[:, Sender.TAIL] - lanes.receiver[:, Receiver.HEAD]
     tight = held * 8 > (lanes.mask + 1) * 7
     base, mask, cells = _regrow(
-        lanes.base, lanes.mask, lanes.receiver[:, k.HEAD], held, tight, lanes.cells
+        lanes.base, lanes.mask, lanes.receiver[:, Receiver.HEAD], held, tight, lanes.cells
     )
     world = world._replace(
         lanes=lanes._replace(base=base, mask=mask, cells=cells), tally=_more_blocks(world.tally)
     )
     ring = aligned(queues.ring)
-    full = ring[:, k.COUNT] > ring[:, k.MASK]
+    full = ring[:, Ring.COUNT] > ring[:, Ring.MASK]
     base, mask, cells = _regrow(
-        ring[:, k.BASE], ring[:, k.MASK], ring[:, k.FRONT], ring[:, k.COUNT], full, queues.cells
+        ring[:, Ring.BASE],
+        ring[:, Ring.MASK],
+        ring[:, Ring.FRONT],
+        ring[:, Ring.COUNT],
+        full,
+        queues.cells,
     )
-    ring[:, k.BASE], ring[:, k.MASK] = base, mask
+    ring[:, Ring.BASE], ring[:, Ring.MASK] = base, mask
     return world._replace(queues=queues._replace(ring=ring, cells=cells))
 
 
-def _more_blocks(tally: k.Tally) -> k.Tally:
+def _more_blocks(tally: Tally) -> Tally:
     """Double the room for histograms where it is used up."""
     counts = tally.port
-    room, used, base = (counts[:, i].copy() for i in (k.BLOCK_ROOM, k.BLOCKS, k.BLOCK_BASE))
+    room, used, base = (
+        counts[:, i].copy() for i in (PortTally.BLOCK_ROOM, PortTally.BLOCKS, PortTally.BLOCK_BASE)
+    )
     if not (used == room).any():
         return tally
     full = used * 8 > room * 7
-    counts[:, k.BLOCK_ROOM] = np.where(full, 2 * room, room)
-    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
-    bins = zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS))
+    counts[:, PortTally.BLOCK_ROOM] = np.where(full, 2 * room, room)
+    counts[:, PortTally.BLOCK_BASE] = (
+        np.cumsum(counts[:, PortTally.BLOCK_ROOM]) - counts[:, PortTally.BLOCK_ROOM]
+    )
+    bins = zeros((int(counts[:, PortTally.BLOCK_ROOM].sum()), BLOCK_BINS))
     for port in np.flatnonzero(used):
-        begin = counts[port, k.BLOCK_BASE]
+        begin = counts[port, PortTally.BLOCK_BASE]
         bins[begin : begin + used[port]] = tally.bins[base[port] : base[port] + used[port]]
     return tally._replace(bins=bins)
 
@@ -253,21 +276,21 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
         duration_ps=profile.simulation.duration_ps,
         steady_from_ps=min(world.network.steady_from, profile.simulation.duration_ps),
         seed=profile.simulation.seed,
-        frames=int(world.sources.state[:, k.SENT].sum()),
-        frame_hops=int(counts[:, k.FRAMES].sum()),
+        frames=int(world.sources.state[:, SourceState.SENT].sum()),
+        frame_hops=int(counts[:, PortTally.FRAMES].sum()),
         streams=streams,
         demands=demands,
         ports=tuple(
             PortUse(
                 port=port.name,
                 came=came,
-                sent_frames=int(row[k.FRAMES]),
-                sent_bytes=int(row[k.WIRE_BYTES]),
-                steady_bytes=int(row[k.STEADY]),
+                sent_frames=int(row[PortTally.FRAMES]),
+                sent_bytes=int(row[PortTally.WIRE_BYTES]),
+                steady_bytes=int(row[PortTally.STEADY]),
                 queue_bytes_max=int(deepest),
-                dropped=int(row[k.DROPPED]),
+                dropped=int(row[PortTally.DROPPED]),
                 lost_on_link=lost,
-                waiting=came - int(row[k.FRAMES] + row[k.DROPPED]) + lost,
+                waiting=came - int(row[PortTally.FRAMES] + row[PortTally.DROPPED]) + lost,
             )
             for port, row, deepest, came, lost in zip(
                 topology.ports,
@@ -286,7 +309,7 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
 
 
 def _drops(
-    topology: Topology, account: _Accounts, world: k.World, parts: Parts | None
+    topology: Topology, account: _Accounts, world: World, parts: Parts | None
 ) -> tuple[Drop, ...]:
     """List who lost frames where, by port and name: each leg of a stream that all of them lost."""
     count: Counter[tuple[int, str, str, str]] = Counter()
@@ -303,7 +326,7 @@ def _drops(
 
 
 def _causes(
-    position: int, owner: Owner, world: k.World, parts: Parts | None
+    position: int, owner: Owner, world: World, parts: Parts | None
 ) -> Iterator[tuple[str, int]]:
     """Yield why frames were dropped at a position, and how many."""
     yield no_room(owner), int(world.routes.lost[position])
@@ -349,7 +372,7 @@ def _lost(count: Mapping[str, int]) -> tuple[Lost, ...]:
 class _Accounts:
     """Sums the rows of a stream's paths or of a demand's parts."""
 
-    def __init__(self, found: Sequence[Owner], world: k.World, course: Course) -> None:
+    def __init__(self, found: Sequence[Owner], world: World, course: Course) -> None:
         parts = course.parts
         self.found = found
         self.streams: dict[str, list[int]] = defaultdict(list)
@@ -370,7 +393,7 @@ class _Accounts:
                 self.lost_by[number].update(dict(_causes(position, found[number], world, parts)))
         self.link = np.zeros(routes.owner.size, dtype=np.int64)
         if parts is not None:
-            self.link = parts.dropped[:, LINK]
+            self.link = parts.dropped[:, Cause.LINK]
         self.copies = [copies_at(parts, owner.meeting) for owner in found]
         self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
         if self.riders:
@@ -378,19 +401,19 @@ class _Accounts:
                 for number in self.all_at(position, int(routes.owner[position]))[1:]:
                     self.late[number] += int(routes.late[position])
         talking = [owner.leads[0] if owner.leads else i for i, owner in enumerate(found)]
-        self.sent = world.sources.state[talking, k.SENT].tolist()
-        self.sent_bytes = world.sources.state[talking, k.SENT_BYTES].tolist()
+        self.sent = world.sources.state[talking, SourceState.SENT].tolist()
+        self.sent_bytes = world.sources.state[talking, SourceState.SENT_BYTES].tolist()
         self.counts = tally.owner.tolist()
         self.births = tally.birth.tolist()
         # All bins that hold frames, in the order of owners.
         last_port = np.array([one[-1] for one in stations], dtype=np.int64)
         who, octave = np.nonzero(tally.block)
-        base = tally.port[last_port[who], k.BLOCK_BASE]
+        base = tally.port[last_port[who], PortTally.BLOCK_BASE]
         blocks = tally.bins[base + tally.block[who, octave] - 1]
         entry, place = np.nonzero(blocks)
         self.bins = list(
             zip(
-                (octave[entry] * k.BLOCK_BINS + place).tolist(),
+                (octave[entry] * BLOCK_BINS + place).tolist(),
                 blocks[entry, place].tolist(),
                 strict=True,
             )
@@ -424,11 +447,11 @@ class _Accounts:
         """
         # Lists, since a generator costs more than the one or two rows that it goes through.
         counts = [self.counts[row] for row in rows]
-        base = min([one[k.FLOOR] for one in counts])
+        base = min([one[OwnerTally.FLOOR] for one in counts])
         copies_sent = sent = sum([self.sent[row] for row in rows])
-        copies = received = sum([one[k.RECEIVED] for one in counts])
+        copies = received = sum([one[OwnerTally.RECEIVED] for one in counts])
         sent_bytes = sum([self.sent_bytes[row] for row in rows])
-        received_bytes = sum([one[k.RECEIVED_BYTES] for one in counts])
+        received_bytes = sum([one[OwnerTally.RECEIVED_BYTES] for one in counts])
         by_copy: Mapping[str, int] = {}
         if not self.lost_by.keys().isdisjoint(rows):
             by_copy = self._lost_in(rows)
@@ -445,7 +468,7 @@ class _Accounts:
                 for both, frames in fates.lost.items()
             }
             lost = sum(lost_by.values())
-        got = [row for row in rows if self.counts[row][k.RECEIVED]]
+        got = [row for row in rows if self.counts[row][OwnerTally.RECEIVED]]
         least_ps = most_ps = best = worst = None
         if got:
             least_ps, best = min([self._least(row) for row in got])
@@ -464,9 +487,14 @@ class _Accounts:
             copies_lost=copies_lost,
             sent_bytes=sent_bytes,
             received_bytes=received_bytes,
-            steady_bytes=sum([one[k.STEADY_BYTES] for one in counts]),
+            steady_bytes=sum([one[OwnerTally.STEADY_BYTES] for one in counts]),
             latency_ps_min=least_ps,
-            latency_ps_sum=sum([one[k.EXCESS] + one[k.FLOOR] * one[k.RECEIVED] for one in counts]),
+            latency_ps_sum=sum(
+                [
+                    one[OwnerTally.EXCESS] + one[OwnerTally.FLOOR] * one[OwnerTally.RECEIVED]
+                    for one in counts
+                ]
+            ),
             latency_ps_max=most_ps,
             floor_ps=base,
             histogram=self._histogram(rows, base),
@@ -478,20 +506,24 @@ class _Accounts:
 
     def _least(self, row: int) -> tuple[int, int]:
         """Return the least latency of a row that received any, and the birth of its frame."""
-        return self.counts[row][k.FLOOR] + self.counts[row][k.LEAST], self.births[row][k.BEST]
+        return self.counts[row][OwnerTally.FLOOR] + self.counts[row][OwnerTally.LEAST], self.births[
+            row
+        ][Birth.BEST]
 
     def _most(self, row: int) -> tuple[int, int]:
         """Return the largest latency, negative so that the least is it, and the frame's birth."""
-        return -self.counts[row][k.FLOOR] - self.counts[row][k.MOST], self.births[row][k.WORST]
+        return -self.counts[row][OwnerTally.FLOOR] - self.counts[row][OwnerTally.MOST], self.births[
+            row
+        ][Birth.WORST]
 
     def _histogram(self, rows: Sequence[int], base: int) -> tuple[tuple[int, int], ...]:
         """Merge histograms; those of longer routes are moved up by the difference of the floors."""
         total: dict[int, int] = defaultdict(int)
         for row in rows:
             bins = self.bins[self.first_bin[row] : self.first_bin[row + 1]]
-            moved = self.counts[row][k.FLOOR] - base
+            moved = self.counts[row][OwnerTally.FLOOR] - base
             if moved == 0 and len(rows) == 1:
                 return tuple(bins)
             for index, frames in bins:
-                total[k.bin_of(bin_low_ps(index) + moved) if moved else index] += frames
+                total[bin_of(bin_low_ps(index) + moved) if moved else index] += frames
         return tuple(sorted(total.items()))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from qnet.model.observation import PortSeries
 from qnet.model.topology import Port
-from qnet.simulate import kernels as k
 from qnet.simulate.ports.account import rings_of
-from qnet.simulate.ports.kernels import Parts
+from qnet.simulate.ports.parts import Parts
+from qnet.simulate.world import CountRow, Counts, World
 from qnet.units import ceil_div
 
 Ints = NDArray[np.int64]
@@ -26,30 +26,30 @@ class Series:
     All intervals are alike but the last, which ends with the run.
     """
 
-    def __init__(self, world: k.World, parts: Parts | None, samples: int = SAMPLES) -> None:
+    def __init__(self, world: World, parts: Parts | None, samples: int = SAMPLES) -> None:
         end_ps = world.network.end
         step_ps = max(ceil_div(end_ps, samples), 1)
         count = ceil_div(end_ps, step_ps)
         self.end_ps = tuple(min((i + 1) * step_ps, end_ps) for i in range(count))
         rows = np.zeros((len(world.tally.port), count, 4), dtype=np.int64)
-        self.counts = k.Counts(step_ps, end_ps, rows, *rings_of(world, parts))
+        self.counts = Counts(step_ps, end_ps, rows, *rings_of(world, parts))
 
     @property
     def deepest(self) -> Ints:
         """[port]: the deepest queue of all intervals."""
-        return np.asarray(self.counts.rows[:, :, 3].max(axis=1, initial=0))
+        return np.asarray(self.counts.rows[:, :, CountRow.DEEPEST].max(axis=1, initial=0))
 
     def by_port(self, ports: Sequence[Port]) -> tuple[PortSeries, ...]:
         """Return the series of the ports that did anything."""
         rows = self.counts.rows[: len(ports)]
-        sums = np.diff(rows[:, :, :3], axis=1, prepend=0)
-        busy = rows[:, -1:, :3].any(axis=(1, 2))
+        sums = np.diff(rows[:, :, : CountRow.DEEPEST], axis=1, prepend=0)
+        busy = rows[:, -1:, : CountRow.DEEPEST].any(axis=(1, 2))
         return tuple(
             PortSeries(
                 port=ports[i].name,
                 sent_frames=tuple(sums[i, :, 0].tolist()),
                 sent_bytes=tuple(sums[i, :, 1].tolist()),
-                queue_bytes_max=tuple(rows[i, :, 3].tolist()),
+                queue_bytes_max=tuple(rows[i, :, CountRow.DEEPEST].tolist()),
                 dropped=tuple(sums[i, :, 2].tolist()),
             )
             for i in np.flatnonzero(busy).tolist()

@@ -28,11 +28,32 @@ from qnet.model.traffic import (
     TrafficClass,
 )
 from qnet.progress import Heeded
-from qnet.simulate import kernels as k
 from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.draws import dice, integers, log_table
-from qnet.simulate.ports.kernels import TIMED
+from qnet.simulate.ports.parts import TIMED
+from qnet.simulate.world import (
+    BLOCK_BINS,
+    GAP_BYTES,
+    NEVER,
+    PACED,
+    PERIODIC,
+    POISSON,
+    REACHED_ROOM,
+    Lanes,
+    Network,
+    NextHop,
+    OwnerTally,
+    PortTally,
+    Queues,
+    Receiver,
+    Ring,
+    Routes,
+    Sources,
+    SourceState,
+    Tally,
+    World,
+)
 from qnet.units import PS_PER_S, ceil_div, last_bit_ps, wire_bytes
 
 Ints = NDArray[np.int64]
@@ -176,7 +197,7 @@ def _stream_law(
         who = stream.service + stream.talker if stream.start == "together" else stream.tree
         (send_ps,) = integers(profile.simulation.seed, f"start {who}", 1, stream.interval_ps)
     return Law(
-        kind=k.PERIODIC,
+        kind=PERIODIC,
         gap=stream.interval_ps,
         shift=0,
         packets=packets,
@@ -238,17 +259,17 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
         shift = 62 - 25 - mean_gap_ps.bit_length()
         mean_gap = Fraction(8 * PS_PER_S * wire_sum, rate_bps * weight) * Fraction(2) ** shift
         return Law(
-            k.POISSON, int(mean_gap), shift + 20, 1, start_ps, 0, 0, demand.sizes, frames_per_s
+            POISSON, int(mean_gap), shift + 20, 1, start_ps, 0, 0, demand.sizes, frames_per_s
         )
     common = gcd(8 * PS_PER_S, rate_bps)
     longest = max(size for size, _ in demand.sizes)
-    if demand.burst_packets * wire_bytes(longest) * (8 * PS_PER_S // common) >= k.NEVER:
+    if demand.burst_packets * wire_bytes(longest) * (8 * PS_PER_S // common) >= NEVER:
         raise Infeasible(
             f"demand {demand.name}: a burst of {demand.burst_packets} frames at {rate_bps} bps "
             "is longer than qnet can time; use a rounder rate or a shorter burst"
         )
     return Law(
-        k.PACED,
+        PACED,
         rate_bps // common,
         8 * PS_PER_S // common,
         demand.burst_packets,
@@ -339,54 +360,54 @@ def build(
     plan: Plan,
     found: Sequence[Owner],
     heeded: Heeded | None = None,
-) -> k.World:
+) -> World:
     """Lay out the world at time zero. Raises Cancelled."""
     hops = hops_of(found)
     network = _network(topology, profile, plan, found, hops, heeded or Heeded(None))
     ports = len(topology.ports)
     rings = ports * (network.cycle_buffers + network.classes)
     ring = zeros((rings, 8))
-    ring[:, k.BASE] = np.arange(rings) * 64
-    ring[:, k.MASK] = 63
+    ring[:, Ring.BASE] = np.arange(rings) * 64
+    ring[:, Ring.MASK] = 63
     stash = np.full((ports, 5), -1, dtype=np.int64)
     port_dice = np.array([dice(profile.simulation.seed, f"port {p.name}") for p in topology.ports])
     floor = floors_ps(topology, found, hops, network)
     network = network._replace(steady_from=int(floor.max(initial=0)) * 21 // 20)
     counts = zeros((len(found), 8))
-    counts[:, k.LEAST] = k.NEVER
-    counts[:, k.MOST] = -1
-    counts[:, k.FLOOR] = floor
-    counts[:, k.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
+    counts[:, OwnerTally.LEAST] = NEVER
+    counts[:, OwnerTally.MOST] = -1
+    counts[:, OwnerTally.FLOOR] = floor
+    counts[:, OwnerTally.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
     stations = max(ports, int(hops.port.max(initial=0)) + 1)
     tally = zeros((stations, 16))
     # Four octaves for each owner to begin with; more are made when they are needed.
     room = 4 * np.bincount(hops.port[hops.last], minlength=stations) + 8
-    tally[:, k.BLOCK_ROOM] = room
-    tally[:, k.WAKE] = k.NEVER
-    tally[:, k.BLOCK_BASE] = np.cumsum(room) - room
+    tally[:, PortTally.BLOCK_ROOM] = room
+    tally[:, PortTally.WAKE] = NEVER
+    tally[:, PortTally.BLOCK_BASE] = np.cumsum(room) - room
     order, position = positions(hops)
-    return k.World(
+    return World(
         network=network,
         routes=_routes(topology, found, hops, order, position),
         lanes=_lanes(topology, profile, found, hops, network),
-        queues=k.Queues(ring, zeros((rings * 64, 4)), stash),
+        queues=Queues(ring, zeros((rings * 64, 4)), stash),
         sources=_sources(profile, found, ports, position[hops.first]),
-        tally=k.Tally(
+        tally=Tally(
             port=tally,
             port_dice=port_dice,
             owner=counts,
-            block=zeros((len(found), BIN_COUNT // k.BLOCK_BINS), np.int32),
-            bins=zeros((int(room.sum()), k.BLOCK_BINS)),
+            block=zeros((len(found), BIN_COUNT // BLOCK_BINS), np.int32),
+            bins=zeros((int(room.sum()), BLOCK_BINS)),
             birth=np.zeros((len(found), 2), dtype=np.int64),
             followed=zeros((len(found), 4)),
             fates=zeros((1,)),
             settled=np.zeros((0, 3), dtype=np.int64),
-            reached=zeros((k.REACHED_ROOM, 4)),
+            reached=zeros((REACHED_ROOM, 4)),
         ),
     )
 
 
-def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: k.Network) -> Ints:
+def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: Network) -> Ints:
     """Return the least latency that each route, or its damper, allows to the shortest frame."""
     shortest = _ints(min(size for size, _ in owner.law.sizes) for owner in found)
     is_port = hops.port < network.rate.size
@@ -394,7 +415,7 @@ def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: k
     # Reserved frames wait for a cycle at each port: none of them is sent on before all is in.
     cyclic = np.array([bool(owner.cycles) for owner in found])[hops.owner]
     head = np.where(cyclic, 0, np.append(heads_ps(topology, hops), 0)[hops.lane])
-    line = network.line_time[network.rate[port], shortest[hops.owner] - k.GAP_BYTES]
+    line = network.line_time[network.rate[port], shortest[hops.owner] - GAP_BYTES]
     stay = np.where(head > 0, np.minimum(line, head), line) + network.propagation[port]
     stay += np.where(hops.last | ~np.roll(is_port, -1), 0, network.processing_low[port])
     stay[~is_port] = 0
@@ -413,7 +434,7 @@ def _network(
     found: Sequence[Owner],
     hops: Hops,
     heeded: Heeded,
-) -> k.Network:
+) -> Network:
     ports = topology.ports
     rates = sorted({port.rate_bps for port in ports})
     line_time = np.zeros((len(rates), FRAME_BYTES_HIGHEST + 1), dtype=np.int64)
@@ -429,7 +450,7 @@ def _network(
     lowest, highest = np.full(stations, len(profile.classes)), np.zeros(stations, np.int64)
     np.minimum.at(lowest, hops.port, rank)
     np.maximum.at(highest, hops.port, rank)
-    return k.Network(
+    return Network(
         line_time=line_time,
         rate=_ints(rates.index(port.rate_bps) for port in ports),
         propagation=_ints(port.propagation_ps for port in ports),
@@ -458,19 +479,19 @@ def _network(
 
 def _routes(
     topology: Topology, found: Sequence[Owner], hops: Hops, order: Ints, position: Ints
-) -> k.Routes:
+) -> Routes:
     """Lay out the hops by port: `order` lists them so, `position` says where each one is."""
     node_number = {node.name: i for i, node in enumerate(topology.nodes)}
     hop = np.empty((hops.port.size, 2), dtype=np.int32)
-    hop[:, k.LANE] = hops.lane
-    hop[:, k.NEXT] = np.where(hops.last, hops.owner, np.roll(position, -1))
+    hop[:, NextHop.LANE] = hops.lane
+    hop[:, NextHop.NEXT] = np.where(hops.last, hops.owner, np.roll(position, -1))
     rank = _ints(owner.rank for owner in found)[hops.owner]
     shift = np.zeros(hops.port.size, dtype=np.int32)
     for number, owner in enumerate(found):
         if owner.cycles:
             first = hops.first[number]
             shift[first : first + len(owner.cycles) - 1] = np.diff(owner.cycles)
-    return k.Routes(
+    return Routes(
         hop=hop[order],
         rank=rank[order].astype(np.int32),
         shift=shift[order],
@@ -501,8 +522,8 @@ def _lanes(
     profile: Profile,
     found: Sequence[Owner],
     hops: Hops,
-    network: k.Network,
-) -> k.Lanes:
+    network: Network,
+) -> Lanes:
     """Make room in each lane for the frames that are under way in it on average, and some more."""
     pace = np.array([owner.law.frames_per_s for owner in found])[hops.owner]
     # Where legs part each has a frame of its own; until then one is there for all.
@@ -520,8 +541,8 @@ def _lanes(
     held = (frames_per_s * stay / PS_PER_S * 1.25).astype(np.int64) + 64
     sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
     receiver = zeros((feeder.size, 8))
-    receiver[:, k.NEXT_ARRIVAL] = k.NEVER
-    return k.Lanes(
+    receiver[:, Receiver.NEXT_ARRIVAL] = NEVER
+    return Lanes(
         base=np.cumsum(sizes) - sizes,
         mask=sizes - 1,
         sender=zeros((feeder.size, 8)),
@@ -532,7 +553,7 @@ def _lanes(
     )
 
 
-def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) -> k.Sources:
+def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) -> Sources:
     state = zeros((len(found), 16))
     law = zeros((len(found), 8))
     sizes: dict[tuple[tuple[int, int], ...], int] = {}
@@ -550,22 +571,22 @@ def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) 
             one.kind, one.gap, one.shift, one.packets, start[number], first, last,
             one.period_cycles,
         )  # fmt: skip
-        state[number, k.NEXT_TIME] = one.first_ps
-        state[number, k.LEFT] = one.packets
-        state[number, k.NEXT_CYCLE] = one.first_cycle
-        if one.kind == k.POISSON or len(one.sizes) > 1:
-            state[number, k.DICE : k.DICE + 4] = dice(
+        state[number, SourceState.NEXT_TIME] = one.first_ps
+        state[number, SourceState.LEFT] = one.packets
+        state[number, SourceState.NEXT_CYCLE] = one.first_cycle
+        if one.kind == POISSON or len(one.sizes) > 1:
+            state[number, SourceState.DICE : SourceState.DICE + 4] = dice(
                 profile.simulation.seed, f"source {number} {owner.name}"
             )
     # What rides from the talker on has no frames of its own there.
     talking = np.flatnonzero([not owner.leads for owner in found])
     first_port = _ints(found[number].ports[0].number for number in talking.tolist())
     # A list sorted by time is a heap already.
-    heap = talking[np.lexsort((talking, state[talking, k.NEXT_TIME], first_port))]
+    heap = talking[np.lexsort((talking, state[talking, SourceState.NEXT_TIME], first_port))]
     heap_first = np.searchsorted(np.sort(first_port), np.arange(ports + 1))
-    return k.Sources(
+    return Sources(
         first=heap_first.astype(np.int64),
-        heap=aligned(np.column_stack((state[heap, k.NEXT_TIME], heap))),
+        heap=aligned(np.column_stack((state[heap, SourceState.NEXT_TIME], heap))),
         state=state,
         law=law,
         size_bytes=_ints(size_bytes),

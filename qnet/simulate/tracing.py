@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
 from qnet.simulate.run import Course
+from qnet.simulate.world import POSITIONS, REFUSED, Trace, TraceRow
 
 Ints = NDArray[np.int64]
 
@@ -22,7 +22,7 @@ ROWS_PER_PORT_OF_ALL = 512
 
 
 class Rows(NamedTuple):
-    """What one port wrote down, in the order of its sending: columns of `kernels.Trace.rows`."""
+    """What one port wrote down, in the order of its sending: columns of `TraceRow`."""
 
     port: int
     rows: Ints
@@ -49,19 +49,19 @@ def play(
     while not course.is_done:
         found: list[Rows] = []
 
-        def collect(trace: k.Trace, found: list[Rows] = found) -> None:
+        def collect(trace: Trace, found: list[Rows] = found) -> None:
             found += _empty(trace, course)
 
         course.go_on(trace, collect)
         yield course, found
 
 
-def _empty(trace: k.Trace, course: Course) -> Iterator[Rows]:
+def _empty(trace: Trace, course: Course) -> Iterator[Rows]:
     """Yield what has been written down, and make room for more."""
     port_of = np.flatnonzero(trace.slot >= 0)
     for slot in np.flatnonzero(trace.used).tolist():
         rows = trace.rows[slot, : trace.used[slot]].copy()
-        owner = course.world.routes.owner[(rows[:, k.TRACED_LABEL] >> 16) & k.POSITIONS]
+        owner = course.world.routes.owner[(rows[:, TraceRow.LABEL] >> 16) & POSITIONS]
         yield Rows(int(port_of[slot]), rows, owner)
     trace.used[:] = 0
 
@@ -72,7 +72,7 @@ class Recorder:
     def __init__(self, frames: int) -> None:
         self.frames = frames
         self.found: list[Recording] = []
-        self.trace: k.Trace | None = None
+        self.trace: Trace | None = None
 
     @property
     def is_full(self) -> bool:
@@ -95,7 +95,7 @@ class Recorder:
             self.trace.until[:] = 0
         course.go_on(self.trace, lambda trace: self._take(trace, course))
 
-    def _take(self, trace: k.Trace, course: Course) -> None:
+    def _take(self, trace: Trace, course: Course) -> None:
         for port, rows, owner in _empty(trace, course):
             self.found.append(Recording(np.full(len(rows), port), owner, rows))
 
@@ -110,9 +110,9 @@ class Recorder:
     def recording(self) -> Recording:
         """Return the frames in the order of their start, or of their refusal."""
         port, owner, rows = self.so_far()
-        refused = rows[:, k.STARTED] == k.REFUSED
-        when = np.where(refused, rows[:, k.QUEUED], rows[:, k.STARTED])
-        order = np.lexsort((rows[:, k.QUEUED], refused, port, when))[: self.frames]
+        refused = rows[:, TraceRow.STARTED] == REFUSED
+        when = np.where(refused, rows[:, TraceRow.QUEUED], rows[:, TraceRow.STARTED])
+        order = np.lexsort((rows[:, TraceRow.QUEUED], refused, port, when))[: self.frames]
         return Recording(port[order], owner[order], rows[order])
 
 
@@ -129,7 +129,7 @@ def _trace(
     follow: set[int],
     watch: Mapping[int, tuple[int, int]],
     room: int,
-) -> k.Trace:
+) -> Trace:
     followed = np.zeros(len(course.found), dtype=np.int64)
     followed[sorted(follow)] = 1
     # Points where copies meet are served as ports are, and write what they pass on or discard.
@@ -142,4 +142,4 @@ def _trace(
     slot = np.full(ports, -1, dtype=np.int64)
     slot[sorted(wanted)] = np.arange(len(wanted))
     rows = np.zeros((len(wanted), room, 8), dtype=np.int64)
-    return k.Trace(followed, since, until, slot, np.zeros(len(wanted), dtype=np.int64), rows)
+    return Trace(followed, since, until, slot, np.zeros(len(wanted), dtype=np.int64), rows)

@@ -12,11 +12,19 @@ from typing import NamedTuple
 
 from qnet.model.journey import Cause, Wait
 from qnet.model.topology import Port
-from qnet.simulate import kernels as k
-from qnet.simulate.ports import kernels as g
+from qnet.simulate.ports.kernels.gates import (
+    entry_at,
+    gate_ready,
+    hold_state,
+    shown_by,
+    when_shown_by,
+)
+from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST
+from qnet.simulate.ports.parts import GENERAL, HELD_GATE, PortLaw
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner
 from qnet.simulate.tracing import Rows
+from qnet.simulate.world import REFUSED, TraceRow
 from qnet.units import PREAMBLE_BYTES, PS_PER_S, WIRE_OVERHEAD_BYTES, ceil_div, serialisation_ps
 
 ABOVE_ALL = 8
@@ -54,20 +62,20 @@ class Waiting:
         self.owner = course.found[number]
         self.mine = self._sent(row, number)
         self.row = tuple(row)
-        self.queued, self.started = row[k.QUEUED], row[k.STARTED]
+        self.queued, self.started = row[TraceRow.QUEUED], row[TraceRow.STARTED]
         self.begin = self.eligible = self.queued
         self.first: Cause | None = None
         self.others: list[_Sent] = []
         one = self.owner.traffic_class
         if self._is_general and not self.owner.cycles and not one.preemptable:
-            self.eligible = min(row[k.LEFT_IN], self.started)
+            self.eligible = min(row[TraceRow.LEFT_IN], self.started)
             if one.residence_ps is not None and self.eligible > self.queued:
                 self.begin, self.first = self.eligible, "shaper"
 
     @property
     def _is_general(self) -> bool:
         parts = self.course.parts
-        return parts is not None and parts.port[self.port.number, g.WHAT] == g.GENERAL
+        return parts is not None and parts.port[self.port.number, PortLaw.WHAT] == GENERAL
 
     @property
     def _cuts(self) -> bool:
@@ -76,7 +84,7 @@ class Waiting:
         if parts is None or not self._is_general:
             return False
         row = parts.port[self.port.number]
-        return bool(row[g.PREEMPTABLE] < row[g.LAST])
+        return bool(row[PortLaw.PREEMPTABLE] < row[PortLaw.LAST])
 
     def cycle_begins(self, begin: int, *, missed: bool) -> None:
         """Until its cycle begins, a frame waits for that and for nothing else."""
@@ -86,15 +94,15 @@ class Waiting:
     def add(self, rows: Rows) -> None:
         """Add what left the port meanwhile."""
         for row, owner in zip(rows.rows.tolist(), rows.owner.tolist(), strict=True):
-            if row[k.STARTED] == k.REFUSED or tuple(row) == self.row:
+            if row[TraceRow.STARTED] == REFUSED or tuple(row) == self.row:
                 continue
             self.others.append(self._sent(row, owner))
 
     def _sent(self, row: Sequence[int], owner: int) -> _Sent:
         """Return what a row says, with the gap that held the wire after the last bit."""
-        begin, size = row[k.STARTED], row[k.TRACED_LABEL] & 0xFFFF
+        begin, size = row[TraceRow.STARTED], row[TraceRow.LABEL] & 0xFFFF
         rate = self.port.rate_bps
-        last = min(_bytes_in(row[k.ENDED] - begin, rate, PREAMBLE_BYTES), size)
+        last = min(_bytes_in(row[TraceRow.ENDED] - begin, rate, PREAMBLE_BYTES), size)
         return _Sent(begin, begin + serialisation_ps(last, rate), size, last, owner)
 
     def parts(self) -> tuple[Wait, ...]:
@@ -171,7 +179,7 @@ class Waiting:
             if before and before[-1].end > begin:
                 begin = before[-1].end
             size = _bytes_in(cursor - begin, rate, WIRE_OVERHEAD_BYTES) - _FRAGMENT_MORE
-            if size < g.FRAGMENT_LEAST:
+            if size < FRAGMENT_LEAST:
                 return
             yield _Piece(begin, cursor, frame)
             left -= size
@@ -180,21 +188,23 @@ class Waiting:
     def _cut_by_hold(self, time: int) -> int:
         """Return when the port was idle for a hold that ends at a time, or that time itself."""
         parts, network = self.course.parts, self.course.world.network
-        if parts is None or parts.port[self.port.number, g.HOLD_ADVANCE] == 0:
+        if parts is None or parts.port[self.port.number, PortLaw.HOLD_ADVANCE] == 0:
             return time
         law = parts.port[self.port.number]
         errors = network.clock_error[network.clock[self.port.number]]
-        first, last = int(law[g.GATE_FIRST]), int(law[g.GATE_LAST])
-        shown = int(g.shown_by(time - 1, law, errors, network.block))
-        entry, begin = g.entry_at(shown, law, parts.gate_end)
-        held = parts.gate_change[:, 2 * g.HELD_GATE] > 0
+        first, last = int(law[PortLaw.GATE_FIRST]), int(law[PortLaw.GATE_LAST])
+        shown = int(shown_by(time - 1, law, errors, network.block))
+        entry, begin = entry_at(shown, law, parts.gate_end)
+        held = parts.gate_change[:, 2 * HELD_GATE] > 0
         if not held[entry]:
             return time
         while held[entry] and begin > shown - parts.gate_end[last - 1]:
             entry = first + (entry - first - 1) % (last - first)
             begin -= parts.gate_end[entry] - (parts.gate_end[entry - 1] if entry > first else 0)
         begin += parts.gate_end[entry] - (parts.gate_end[entry - 1] if entry > first else 0)
-        told = int(g.when_shown_by(begin, law, errors, network.block)) - int(law[g.HOLD_ADVANCE])
+        told = int(when_shown_by(begin, law, errors, network.block)) - int(
+            law[PortLaw.HOLD_ADVANCE]
+        )
         # Check and gap follow the byte after which it was cut.
         return min(told + ceil_div(16 * 8 * PS_PER_S, self.port.rate_bps), time)
 
@@ -248,7 +258,7 @@ class Waiting:
         if parts is None or not self._is_general:
             return None, now
         law = parts.port[self.port.number]
-        if law[g.GATE_FIRST] == law[g.GATE_LAST]:
+        if law[PortLaw.GATE_FIRST] == law[PortLaw.GATE_LAST]:
             return None, now
         if self.owner.queues:
             gate = self.owner.queues[self.owner.ports.index(self.port)]
@@ -256,14 +266,14 @@ class Waiting:
             gate = self.course.queue_by_class[self.owner.traffic_class.name]
         line = serialisation_ps(self.mine.frame_bytes, self.port.rate_bps)
         errors = network.clock_error[network.clock[self.port.number]]
-        shown = int(g.shown_by(now, law, errors, network.block))
-        entry, begin = g.entry_at(shown, law, parts.gate_end)
+        shown = int(shown_by(now, law, errors, network.block))
+        entry, begin = entry_at(shown, law, parts.gate_end)
         rest = errors, network.block, parts.gate_change
-        ready = int(g.gate_ready(now, line, gate, shown, entry, begin, law, *rest))
+        ready = int(gate_ready(now, line, gate, shown, entry, begin, law, *rest))
         if ready > now:
             return "gate", ready
-        if self.owner.traffic_class.preemptable and law[g.HOLD_ADVANCE] > 0:
-            is_held, changes = g.hold_state(now, entry, begin, law, *rest)
+        if self.owner.traffic_class.preemptable and law[PortLaw.HOLD_ADVANCE] > 0:
+            is_held, changes = hold_state(now, entry, begin, law, *rest)
             if is_held:
                 return "hold", int(changes)
         return None, now

@@ -21,11 +21,11 @@ from typing import NamedTuple
 from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
 from qnet.simulate.draws import integers
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from qnet.simulate.tracing import play
+from qnet.simulate.world import TraceRow
 from qnet.units import PREAMBLE_BYTES, wire_bytes
 
 SOURCE = Path(__file__).with_name("ns3_line.cc")
@@ -180,8 +180,13 @@ def in_qnet(case: tuple[Topology, Profile, Plan]) -> dict[tuple[int, int], int]:
     for _, batches in play(*case, follow=range(len(found)), threads=1):
         for batch in batches:
             for row, owner in zip(batch.rows.tolist(), batch.owner.tolist(), strict=True):
-                if batch.port == last[owner] and row[k.REACHED] <= profile.simulation.duration_ps:
-                    latencies[owner, row[k.BORN]] = row[k.REACHED] - row[k.BORN]
+                if (
+                    batch.port == last[owner]
+                    and row[TraceRow.REACHED] <= profile.simulation.duration_ps
+                ):
+                    latencies[owner, row[TraceRow.BORN]] = (
+                        row[TraceRow.REACHED] - row[TraceRow.BORN]
+                    )
     return latencies
 
 

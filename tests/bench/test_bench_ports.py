@@ -16,8 +16,8 @@ from qnet.model.gates import GateEntry, GateList
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
 from qnet.simulate.run import Course
+from qnet.simulate.world import PortTally
 from tests.bench.mesh import nouns, read_mesh
 from tests.bench.test_bench import say
 
@@ -109,7 +109,7 @@ def pace(case: Case) -> tuple[int, float]:
     begun = time.process_time()
     while not course.is_done:
         course.go_on()
-    return int(course.world.tally.port[:, k.FRAMES].sum()), time.process_time() - begun
+    return int(course.world.tally.port[:, PortTally.FRAMES].sum()), time.process_time() - begun
 
 
 def test_parts(benchmark: Benchmark) -> None:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from qnet.simulate import kernels as k
 from qnet.simulate.run import Course, simulate
+from qnet.simulate.world import PortTally
 from tests.bench.mesh import nouns, random_mesh, read_mesh, sends
 from tests.bench.test_bench import say
 from tests.bench.test_bench_ports import PARTS, Case, changed
@@ -41,7 +41,7 @@ def pace(case: Case, threads: int) -> Pace:
     while not course.is_done:
         course.go_on()
     done = time.perf_counter()
-    hops = int(course.world.tally.port[:, k.FRAMES].sum())
+    hops = int(course.world.tally.port[:, PortTally.FRAMES].sum())
     return Pace(hops, built - begun, done - built)
 
 

@@ -18,14 +18,18 @@ from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels, run, setup
+from qnet.simulate import run, setup
 from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.draws import dice, integers, log_table
+from qnet.simulate.kernels.delivery import bin_of
+from qnet.simulate.kernels.sources import advance, exponential
+from qnet.simulate.kernels.sources import draw as draw_bits
 from qnet.simulate.ports import setup as ports_setup
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from qnet.simulate.windows import shares
+from qnet.simulate.world import PortTally, Ring, SourceState, World
 from qnet.units import PS_PER_US
 from tests.slow_case import compare
 
@@ -276,11 +280,11 @@ def test_same_bytes_at_one_thread_and_two_and_with_little_room(
     # and again; listeners are told of two frames at a time.
     made = setup.build
 
-    def tight(*arguments: object) -> kernels.World:
+    def tight(*arguments: object) -> World:
         world = made(*arguments)  # type: ignore[arg-type]
         world.lanes.mask[:] = 1
-        world.queues.ring[:, kernels.MASK] = 1
-        world.tally.port[:, kernels.BLOCK_ROOM] = 1
+        world.queues.ring[:, Ring.MASK] = 1
+        world.tally.port[:, PortTally.BLOCK_ROOM] = 1
         return world._replace(tally=world.tally._replace(reached=zeros((2, 4))))
 
     monkeypatch.setattr(run, "build", tight)
@@ -375,7 +379,7 @@ def test_clock_walk_stays_within_its_bounds_and_steps() -> None:
 def test_bins_agree_with_the_model() -> None:
     values = sorted({2**k + d for k in range(50) for d in (-1, 0, 1, 2**k // 3)} - {-1})
     for value in values:
-        index = kernels.bin_of(value)
+        index = bin_of(value)
         assert 0 <= index < BIN_COUNT
         assert bin_low_ps(index) <= value < bin_low_ps(index + 1) or value >= bin_low_ps(BIN_COUNT)
 
@@ -389,9 +393,9 @@ def test_exponential_follows_its_law() -> None:
     """Mean and tail of the drawn gaps, and the integers themselves against the logarithm."""
     table = log_table()
     state = dice(1, "test").reshape(1, 4)
-    draws = [kernels.draw(state, 0, 0) for _ in range(4000)]
+    draws = [draw_bits(state, 0, 0) for _ in range(4000)]
     assert all(0 <= bits < 2**32 for bits in draws)
-    units = np.array([kernels.exponential(bits, table) / 2**32 for bits in draws])
+    units = np.array([exponential(bits, table) / 2**32 for bits in draws])
     wanted = -np.log(np.array(draws, dtype=np.float64) / 2**32)
     assert np.abs(units - wanted).max() < 1e-5
     assert abs(units.mean() - 1) < 5 / 4000**0.5
@@ -401,7 +405,7 @@ def test_draws_do_not_change() -> None:
     """Golden: a change of these changes the result of every run with a seed."""
     assert integers(1, "start x", 3, 10**6) == GOLDEN_INTEGERS
     state = dice(1, "port a->b").reshape(1, 4)
-    assert [int(kernels.draw(state, 0, 0)) for _ in range(3)] == GOLDEN_DRAWS
+    assert [int(draw_bits(state, 0, 0)) for _ in range(3)] == GOLDEN_DRAWS
 
 
 GOLDEN_INTEGERS = [72169, 988553, 628131]
@@ -445,8 +449,8 @@ def test_random_gaps_have_their_mean_at_any_rate(rate_bps: int) -> None:
     plan = plan.model_copy(update={"streams": (), "demands": (one,)})
     world = setup.build(topology, profile, plan, owners(topology, profile, plan))
     state, law, table = world.sources.state, world.sources.law, world.sources.log_table
-    begin = int(state[0, kernels.NEXT_TIME])
+    begin = int(state[0, SourceState.NEXT_TIME])
     for _ in range(4000):
-        kernels.advance(0, 64, state, law, table)
-    mean_ps = (int(state[0, kernels.NEXT_TIME]) - begin) / 4000
+        advance(0, 64, state, law, table)
+    mean_ps = (int(state[0, SourceState.NEXT_TIME]) - begin) / 4000
     assert abs(mean_ps / (8e12 * 381.8333 / rate_bps) - 1) < 5 / 4000**0.5

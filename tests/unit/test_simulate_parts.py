@@ -17,7 +17,9 @@ from qnet.model.traffic import Profile
 from qnet.schedule.run import schedule
 from qnet.simulate.clocks.kernels import error_at, when_shown
 from qnet.simulate.clocks.walks import error_walk
-from qnet.simulate.ports import kernels as g
+from qnet.simulate.ports.kernels.preemption import cut_after
+from qnet.simulate.ports.kernels.recovery import first_copy
+from qnet.simulate.ports.parts import Recovery
 from qnet.simulate.ports.setup import chances
 from qnet.simulate.run import simulate
 from qnet.units import TIME, parse
@@ -144,23 +146,23 @@ def test_weights_share_the_line_two_to_one() -> None:
 )
 def test_where_a_frame_is_cut(waited: int, rest: int, cut: int) -> None:
     """IEEE 802.3 clause 99.4, at 1 Gb/s."""
-    assert g.cut_after(waited, rest, 10**9) == cut
+    assert cut_after(waited, rest, 10**9) == cut
 
 
 def test_sequence_recovery_follows_the_standard() -> None:
     """Copies, a late first copy, one beyond the history, the end of the numbers, a reset."""
     state = np.zeros((1, 16), dtype=np.int64)
-    state[0, [g.LENGTH, g.PATIENCE, g.TAKE_ANY]] = 4, 1000, 1
+    state[0, [Recovery.LENGTH, Recovery.PATIENCE, Recovery.TAKE_ANY]] = 4, 1000, 1
     remembered = np.zeros((1, 4), dtype=np.int64)
     steps = [
         (65534, True), (65534, False), (1, True), (0, True), (65535, True), (65535, False),
         (5, False), (4, True), (0, False),
     ]  # fmt: skip
     for number, passed in steps:
-        assert g.first_copy(0, number, 10, state, remembered) == passed
-    assert state[0, g.ROGUE] == 2  # 5 is four ahead of 1, 0 four behind 4
-    assert g.first_copy(0, 300, 1010, state, remembered)
-    assert state[0, g.RESETS] == 1
+        assert first_copy(0, number, 10, state, remembered) == passed
+    assert state[0, Recovery.ROGUE] == 2  # 5 is four ahead of 1, 0 four behind 4
+    assert first_copy(0, 300, 1010, state, remembered)
+    assert state[0, Recovery.RESETS] == 1
 
 
 def _gated(*begins_ns: int, fixed: bool = False, bytes_: int = 1500) -> Observation:

@@ -14,11 +14,12 @@ from qnet.model.gates import GateEntry, GateList
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels, run
+from qnet.simulate import run
 from qnet.simulate.clocks import walks
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
 from qnet.simulate.windows import shares
+from qnet.simulate.world import Ring
 from tests.slow_case import Case, compare
 from tests.unit.test_simulate import CLOCK_BLOCK_PS, LENGTHS, demand, moving, sync
 
@@ -348,7 +349,7 @@ def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     def tight(*arguments: Any) -> Any:
         world, parts = made(*arguments)
         world.lanes.mask[:] = 1
-        world.queues.ring[:, kernels.MASK] = 1
+        world.queues.ring[:, Ring.MASK] = 1
         return world, parts
 
     @settings(max_examples=6)

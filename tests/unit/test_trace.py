@@ -13,10 +13,10 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.report.trace import write_trace
-from qnet.simulate import kernels as k
 from qnet.simulate import run, tracing
 from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
+from qnet.simulate.world import REFUSED, TraceRow
 from tests.slow_case import slow_run as _slow
 from tests.unit.test_simulate import _busy_case, _plan, cases
 
@@ -32,10 +32,10 @@ def test_the_trace_is_the_slow_twins_log(case: tuple[Topology, Profile, Plan]) -
         seen = simulate(*case, threads=1, recorder=recorder)
     assert seen == simulate(*case, threads=1)
     port, owner, rows = recorder.recording()
-    sent = rows[:, k.STARTED] != k.REFUSED
+    sent = rows[:, TraceRow.STARTED] != REFUSED
     made = {
-        (int(where), int(who), row[k.BORN], row[k.TRACED_LABEL] & 0xFFFF, row[k.QUEUED],
-         row[k.STARTED], row[k.ENDED])
+        (int(where), int(who), row[TraceRow.BORN], row[TraceRow.LABEL] & 0xFFFF,
+         row[TraceRow.QUEUED], row[TraceRow.STARTED], row[TraceRow.ENDED])
         for where, who, row in zip(port[sent], owner[sent], rows[sent].tolist(), strict=True)
     }  # fmt: skip
     assert made == {
@@ -93,19 +93,19 @@ def test_tshark_reads_it(tmp_path: Path) -> None:
     sent = [
         (topology.ports[port], row)
         for port, row in zip(recording.port.tolist(), recording.rows.tolist(), strict=True)
-        if row[k.STARTED] != k.REFUSED
+        if row[TraceRow.STARTED] != REFUSED
     ]
     assert len(shown) == len(sent) > 400
     for (time, name, length, source, comment), (port, row) in zip(shown, sent, strict=True):
         seconds, fraction = time.split(".")
         # tshark shows nanoseconds; the file has picoseconds.
-        assert int(seconds) * 10**9 + int(fraction[:9]) == row[k.STARTED] // 1000
-        assert (name, int(length)) == (port.name, (row[k.TRACED_LABEL] & 0xFFFF) - 4)
+        assert int(seconds) * 10**9 + int(fraction[:9]) == row[TraceRow.STARTED] // 1000
+        assert (name, int(length)) == (port.name, (row[TraceRow.LABEL] & 0xFFFF) - 4)
         assert (
             source
             == f"02:00:00:00:00:0{topology.nodes.index(topology.node_by_name[port.source]) + 1}"
         )
-        assert f"queued {row[k.QUEUED]} ps" in comment
+        assert f"queued {row[TraceRow.QUEUED]} ps" in comment
 
 
 def test_the_trace_as_parquet(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.report.journey import journey_lines
-from qnet.simulate import kernels as k
 from qnet.simulate.explain import Case, explain
 from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
+from qnet.simulate.world import REFUSED, TraceRow
 from tests.slow_case import slow_run
 from tests.unit.test_simulate_parts import GAP, LINE, _net, _plan, _profile, _window_case
 from tests.unit.test_simulate_ports import PARTS, Drawing
@@ -122,10 +122,10 @@ def _log_of(case: Case) -> tuple[set[Any], set[Any]]:
     assert seen == simulate(*case, threads=1)
     port, owner, rows = recorder.recording()
     made = {
-        (int(where), int(who), row[k.BORN], row[k.TRACED_LABEL] & 0xFFFF, row[k.QUEUED],
-         row[k.STARTED], row[k.ENDED])
+        (int(where), int(who), row[TraceRow.BORN], row[TraceRow.LABEL] & 0xFFFF,
+         row[TraceRow.QUEUED], row[TraceRow.STARTED], row[TraceRow.ENDED])
         for where, who, row in zip(port, owner, rows.tolist(), strict=True)
-        if row[k.STARTED] != k.REFUSED
+        if row[TraceRow.STARTED] != REFUSED
     }  # fmt: skip
     return made, {
         (number, one.source, one.birth, one.size, one.queued, one.started, one.ended)

@@ -6,8 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import kernel
-from qnet.simulate import kernels as k
-from qnet.simulate.ports import kernels as g
+from qnet.simulate.kernels.sources import advance, draw_size
+from qnet.simulate.ports.kernels.timed import emit_next
+from qnet.simulate.ports.parts import TIMED
+from qnet.simulate.world import (
+    POSITIONS,
+    Frame,
+    Lanes,
+    Network,
+    Receiver,
+    Sender,
+    SourceLaw,
+    Sources,
+    SourceState,
+)
 
 Ints = NDArray[np.int64]
 
@@ -25,10 +37,10 @@ def births(
     first: int,
     stride: int,
     until: int,
-    sources: k.Sources,
+    sources: Sources,
     mine: Ints,
     timetable: Ints,
-    network: k.Network,
+    network: Network,
     noted: Ints,
 ) -> int:
     """Note birth, bytes, cycle and place among those of its birth of every `stride`-th frame.
@@ -42,16 +54,14 @@ def births(
     number = 0
     before = -1
     order = 0
-    while state[source, k.NEXT_TIME] < until and count < noted.shape[0]:
-        birth = state[source, k.NEXT_TIME]
+    while state[source, SourceState.NEXT_TIME] < until and count < noted.shape[0]:
+        birth = state[source, SourceState.NEXT_TIME]
         order = order + 1 if birth == before else 0
         before = birth
-        turn = state[source, k.NEXT_CYCLE]
-        frame_bytes = k.draw_size(
-            source, state, sources.law, sources.size_bytes, sources.size_limit
-        )
-        if sources.law[source, k.KIND] == g.TIMED:
-            g.emit_next(
+        turn = state[source, SourceState.NEXT_CYCLE]
+        frame_bytes = draw_size(source, state, sources.law, sources.size_bytes, sources.size_limit)
+        if sources.law[source, SourceLaw.KIND] == TIMED:
+            emit_next(
                 source,
                 frame_bytes,
                 state,
@@ -62,7 +72,7 @@ def births(
                 network.block,
             )
         else:
-            k.advance(source, frame_bytes, state, sources.law, sources.log_table)
+            advance(source, frame_bytes, state, sources.law, sources.log_table)
         if number >= first and (number - first) % stride == 0:
             noted[count, TIME] = birth
             noted[count, FRAME_BYTES] = frame_bytes
@@ -75,7 +85,7 @@ def births(
 
 @kernel
 def catch(
-    lanes: k.Lanes,
+    lanes: Lanes,
     seen: Ints,
     source_after: Ints,
     relabel: Ints,
@@ -101,14 +111,14 @@ def catch(
     count = 0
     for lane in range(base.size):
         # What the next port has had already came and went in windows without a real frame.
-        seen[lane] = max(seen[lane], lanes.receiver[lane, k.HEAD])
-        while seen[lane] < sender[lane, k.TAIL] and count < caught.shape[0]:
+        seen[lane] = max(seen[lane], lanes.receiver[lane, Receiver.HEAD])
+        while seen[lane] < sender[lane, Sender.TAIL] and count < caught.shape[0]:
             turn = seen[lane]
             seen[lane] = turn + 1
             place = base[lane] + (turn & mask[lane])
-            birth = cells[place, k.BIRTH]
+            birth = cells[place, Frame.BIRTH]
             if birth >= 0:
-                source = source_after[(cells[place, k.LABEL] >> 16) & k.POSITIONS]
+                source = source_after[(cells[place, Frame.LABEL] >> 16) & POSITIONS]
                 if source < 0:
                     continue
                 # By its birth, for frames that miss their cycle are overtaken by later ones.
@@ -126,15 +136,15 @@ def catch(
                     order = counted[number]
                     counted[number] += 1
                 if numbered[source] > 0:
-                    order = (cells[place, k.LABEL] >> 48) & 0xFFFF
+                    order = (cells[place, Frame.LABEL] >> 48) & 0xFFFF
                 while number < last and (
                     wanted[number, TIME] == birth and wanted[number, ORDER] != order
                 ):
                     number += 1
                 if number < last and wanted[number, TIME] == birth:
                     following[source, NEXT] = max(following[source, NEXT], number + 1)
-                    cells[place, k.BIRTH] = -1 - number
-                    cells[place, k.LABEL] += relabel[source] << 16
+                    cells[place, Frame.BIRTH] = -1 - number
+                    cells[place, Frame.LABEL] += relabel[source] << 16
                 elif relabel[source] > 0:
                     continue
             caught[count, LANE] = lane

@@ -1,6 +1,6 @@
 """The egress ports of the emulated network: the simulator's own kernel around real frames.
 
-`qnet.simulate.kernels.serve` serves one port up to a virtual time, or `serve_port` of
+`qnet.simulate.kernels.dispatch` serves one port up to a virtual time, or `serve_port` of
 `qnet.simulate.ports.kernels` where the port has gates, CQF, shapers, meters, preemption, losses or
 a node that cuts through; `recover` is the point at a listener where the copies of a stream meet.
 Rate, priority, cycles, buffers and recovery are their arithmetic, and there is no second one. This
@@ -31,14 +31,40 @@ from qnet.emulate.frames import kernels as own
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
-from qnet.simulate.ports import kernels as g
+from qnet.simulate.kernels.delivery import damper_due, deliver
+from qnet.simulate.ports.parts import (
+    GENERAL,
+    NOTHING,
+    PLAIN,
+    WHOLE,
+    Parts,
+    PortLaw,
+    PositionLaw,
+    SourceTable,
+    Wire,
+)
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.series import Series
 from qnet.simulate.setup import build, owners
 from qnet.simulate.windows.shares import Shares
 from qnet.simulate.windows.threads import run_windows
+from qnet.simulate.world import (
+    GAP_BYTES,
+    NEVER,
+    POSITIONS,
+    Frame,
+    Lanes,
+    NextHop,
+    OwnerTally,
+    PortTally,
+    Receiver,
+    Ring,
+    Sender,
+    SourceHeap,
+    SourceLaw,
+    World,
+)
 
 Ints = NDArray[np.int64]
 
@@ -72,7 +98,7 @@ class Passage(NamedTuple):
     @property
     def position(self) -> int:
         """Where it is on its route."""
-        return self.label >> 16 & k.POSITIONS
+        return self.label >> 16 & POSITIONS
 
 
 class Ports:
@@ -98,7 +124,7 @@ class Ports:
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
         if not loaded:
-            simulated.sources.heap[:, k.TIME] = k.NEVER
+            simulated.sources.heap[:, SourceHeap.TIME] = NEVER
         self.frames, self.span = _births(simulated, parts, want, len(self.found))
         """[frame]: birth, bytes and cycle of each real frame; [source]: first and last + 1."""
         stations = simulated.network.lane_first.size - 1
@@ -167,9 +193,9 @@ class Ports:
     def stations(self, source: int) -> list[int]:
         """Return the positions of a source and, where its copies meet others, that after them."""
         hop = self.world.routes.hop
-        way = [int(self.world.sources.law[source, k.START])]
+        way = [int(self.world.sources.law[source, SourceLaw.START])]
         while len(way) < len(self.found[source].stations):
-            way.append(int(hop[way[-1], k.NEXT]))
+            way.append(int(hop[way[-1], NextHop.NEXT]))
         return way
 
     @property
@@ -189,7 +215,7 @@ class Ports:
     def has_queue(self, port: int) -> bool:
         """Tell whether strays can wait at a port: none can where all is gated and no route goes."""
         network = self.world.network
-        is_general = self.parts is not None and self.parts.port[port, g.WHAT] == g.GENERAL
+        is_general = self.parts is not None and self.parts.port[port, PortLaw.WHAT] == GENERAL
         return bool(is_general or network.cycle_buffers + network.classes)
 
     def put(self, port: int, time_ps: int, frame: int, label: int, turn: int = 0) -> None:
@@ -201,17 +227,17 @@ class Ports:
         assert time_ps >= self.now_ps, "a frame cannot be queued in the past"
         lane = int(self.inputs[port])
         lanes = self.world.lanes
-        tail, head = int(lanes.sender[lane, k.TAIL]), int(lanes.receiver[lane, k.HEAD])
+        tail, head = int(lanes.sender[lane, Sender.TAIL]), int(lanes.receiver[lane, Receiver.HEAD])
         if tail - head > int(lanes.mask[lane]):
             self.world = make_room(self.world)
             lanes = self.world.lanes
         base, mask, cells = int(lanes.base[lane]), int(lanes.mask[lane]), lanes.cells
         turn_at = tail
-        while turn_at > head and cells[base + (turn_at - 1 & mask), k.ARRIVAL] > time_ps:
+        while turn_at > head and cells[base + (turn_at - 1 & mask), Frame.ARRIVAL] > time_ps:
             cells[base + (turn_at & mask)] = cells[base + (turn_at - 1 & mask)]
             turn_at -= 1
         cells[base + (turn_at & mask)] = (time_ps, -1 - frame, label, turn)
-        lanes.sender[lane, k.TAIL] = tail + 1
+        lanes.sender[lane, Sender.TAIL] = tail + 1
         self._seen[lane] = tail + 1
         heapq.heappush(self._awaited, (time_ps, port < len(self.topology.ports)))
 
@@ -221,7 +247,7 @@ class Ports:
             self._queued += heapq.heappop(self._awaited)[1]
         if self._queued:
             return
-        next_ps = self._awaited[0][0] if self._awaited else k.NEVER
+        next_ps = self._awaited[0][0] if self._awaited else NEVER
         self._serve(min(next_ps, until_ps, self.end_ps))
         caught = self._collect()
         assert not caught, "real frames leave ports in windows that are looked into"
@@ -260,7 +286,7 @@ class Ports:
             else:
                 self._deliver(time_ps, birth, label)
         lanes = self.world.lanes
-        lanes.receiver[self.outputs, k.HEAD] = lanes.sender[self.outputs, k.TAIL]
+        lanes.receiver[self.outputs, Receiver.HEAD] = lanes.sender[self.outputs, Sender.TAIL]
         return found
 
     def withdraw(self, passage: Passage) -> None:
@@ -268,14 +294,14 @@ class Ports:
         if passage.lane >= self.outputs[0]:
             return
         lanes = self.world.lanes
-        for place in range(self._place(passage), int(lanes.sender[passage.lane, k.TAIL]) - 1):
+        for place in range(self._place(passage), int(lanes.sender[passage.lane, Sender.TAIL]) - 1):
             self._cell(passage.lane, place)[:] = self._cell(passage.lane, place + 1)
-        lanes.sender[passage.lane, k.TAIL] -= 1
+        lanes.sender[passage.lane, Sender.TAIL] -= 1
         self._seen[passage.lane] -= 1
 
     def retag(self, passage: Passage, turn: int) -> None:
         """Give a frame on its way to a port another cycle there."""
-        self._cell(passage.lane, self._place(passage))[k.CYCLE] = turn
+        self._cell(passage.lane, self._place(passage))[Frame.CYCLE] = turn
 
     # Copies that meet
 
@@ -295,7 +321,7 @@ class Ports:
     def renumber(self, passage: Passage, number: int) -> None:
         """Give a frame on its way to where copies meet the sequence number that it carries."""
         cell = self._cell(passage.lane, self._place(passage))
-        cell[k.LABEL] = _numbered(int(cell[k.LABEL]), number)
+        cell[Frame.LABEL] = _numbered(int(cell[Frame.LABEL]), number)
 
     def meet(self, source: int, time_ps: int, frame: int, frame_bytes: int, number: int) -> bool:
         """Hand a frame that came off its route to where copies of its stream meet, if they do."""
@@ -314,18 +340,18 @@ class Ports:
         parts, network = self.parts, self.world.network
         if parts is None or parts.head[passage.lane] == 0:
             return passage.time_ps
-        ring = parts.position[self.positions(source)[hop], g.RING]
+        ring = parts.position[self.positions(source)[hop], PositionLaw.RING]
         port = parts.port[passage.port]
-        if not port[g.QUEUES] <= ring < port[g.PREEMPTABLE]:
+        if not port[PortLaw.QUEUES] <= ring < port[PortLaw.PREEMPTABLE]:
             return passage.time_ps
         frame_bytes = passage.label & 0xFFFF
-        line_ps = network.line_time[network.rate[passage.port], frame_bytes - k.GAP_BYTES]
+        line_ps = network.line_time[network.rate[passage.port], frame_bytes - GAP_BYTES]
         return passage.time_ps + max(int(line_ps - parts.head[passage.lane]), 0)
 
     def _place(self, passage: Passage) -> int:
         """Return where a frame is in its lane; those before it may have been withdrawn."""
         place = passage.place
-        while self._cell(passage.lane, place)[k.BIRTH] != -1 - passage.frame:
+        while self._cell(passage.lane, place)[Frame.BIRTH] != -1 - passage.frame:
             place -= 1
         return place
 
@@ -339,29 +365,29 @@ class Ports:
         found: set[int] = set()
         if self.parts is not None:  # a frame that can be cut is on the wire until its last bit
             wire = self.parts.wire
-            born = wire[wire[:, g.WIRE_IS] != g.NOTHING, g.W_BIRTH]
+            born = wire[wire[:, Wire.IS] != NOTHING, Wire.BIRTH]
             found.update((-1 - born[born < 0]).tolist())
         for rings, front, count, base, mask, cells in (
             (
                 lanes.base.size,
-                lanes.receiver[:, k.HEAD],
-                lanes.sender[:, k.TAIL] - lanes.receiver[:, k.HEAD],
+                lanes.receiver[:, Receiver.HEAD],
+                lanes.sender[:, Sender.TAIL] - lanes.receiver[:, Receiver.HEAD],
                 lanes.base,
                 lanes.mask,
                 lanes.cells,
             ),
             (
                 len(queues.ring),
-                queues.ring[:, k.FRONT],
-                queues.ring[:, k.COUNT],
-                queues.ring[:, k.BASE],
-                queues.ring[:, k.MASK],
+                queues.ring[:, Ring.FRONT],
+                queues.ring[:, Ring.COUNT],
+                queues.ring[:, Ring.BASE],
+                queues.ring[:, Ring.MASK],
                 queues.cells,
             ),
         ):
             for ring in range(rings):
                 turns = front[ring] + np.arange(count[ring])
-                born = cells[base[ring] + (turns & mask[ring]), k.BIRTH]
+                born = cells[base[ring] + (turns & mask[ring]), Frame.BIRTH]
                 found.update((-1 - born[born < 0]).tolist())
         return found
 
@@ -378,11 +404,11 @@ class Ports:
 
     def due_ps(self, source: int, birth: int) -> int:
         """Return when the damper of a source's listener hands over a frame; -1 without a damper."""
-        network, hold = self.world.network, int(self.world.tally.owner[source, k.HOLD])
+        network, hold = self.world.network, int(self.world.tally.owner[source, OwnerTally.HOLD])
         if hold < 0:
             return -1
         clock = self.world.routes.damper_clock
-        return int(k.damper_due(source, birth, hold, clock, network.clock_error, network.block))
+        return int(damper_due(source, birth, hold, clock, network.clock_error, network.block))
 
     def _cell(self, lane: int, place: int) -> Ints:
         lanes = self.world.lanes
@@ -390,15 +416,18 @@ class Ports:
 
     def _deliver(self, time_ps: int, birth: int, label: int) -> None:
         """Count a frame of a single hop, which the port cannot tell from the real ones there."""
-        source = int(self._source_after[label >> 16 & k.POSITIONS])
+        source = int(self._source_after[label >> 16 & POSITIONS])
         arrival = self.hand_over(source, birth, time_ps)
         if arrival > self.end_ps:
             return
         port = self.found[source].ports[0].number
-        if self.world.tally.port[port, k.BLOCKS] == self.world.tally.port[port, k.BLOCK_ROOM]:
+        if (
+            self.world.tally.port[port, PortTally.BLOCKS]
+            == self.world.tally.port[port, PortTally.BLOCK_ROOM]
+        ):
             self.world = make_room(self.world)
         network, tally = self.world.network, self.world.tally
-        k.deliver(
+        deliver(
             port, source, birth, arrival, label & 0xFFFF, network.steady_from, network.end,
             tally.port, tally.owner, tally.block, tally.bins, tally.birth,
         )  # fmt: skip
@@ -422,7 +451,7 @@ class Ports:
 
 
 def _births(
-    world: k.World, parts: g.Parts | None, want: Sequence[Want], source_count: int
+    world: World, parts: Parts | None, want: Sequence[Want], source_count: int
 ) -> tuple[Ints, Ints]:
     """Return birth, bytes and cycle of all frames wanted, and which are whose."""
     sources = world.sources._replace(state=world.sources.state.copy())
@@ -451,36 +480,38 @@ def _births(
     return np.concatenate(rows_of), span
 
 
-def _numbers(parts: g.Parts | None, source_count: int) -> tuple[Ints, Ints]:
+def _numbers(parts: Parts | None, source_count: int) -> tuple[Ints, Ints]:
     """Return which sources number their frames, and from which number on."""
     if parts is None:
         return np.zeros(source_count, dtype=np.int64), np.zeros(source_count, dtype=np.int64)
     state = parts.source_state
-    return state[:, g.NUMBERED].copy(), state[:, g.NUMBER].copy()
+    return state[:, SourceTable.NUMBERED].copy(), state[:, SourceTable.NUMBER].copy()
 
 
 def _numbered(label: int, number: int) -> int:
     """Return a label with a sequence number of 16 bits, as the sources write it."""
-    return label & g.WHOLE | ((number & 0xFFFF ^ 0x8000) - 0x8000) << 48
+    return label & WHOLE | ((number & 0xFFFF ^ 0x8000) - 0x8000) << 48
 
 
-def stray_rings(parts: g.Parts, ranks: int) -> tuple[g.Parts, Ints]:
+def stray_rings(parts: Parts, ranks: int) -> tuple[Parts, Ints]:
     """Return [port, rank]: the ring of a frame that no planned route brings to a general port.
 
     It is the port's last one, and -1, the cycle buffers, for reserved frames where there are any. A
     general port that no route uses has no rings: it becomes a plain one.
     """
     port = parts.port.copy()
-    is_unused = (port[:, g.WHAT] == g.GENERAL) & (port[:, g.FIRST] == port[:, g.LAST])
-    port[is_unused, g.WHAT] = g.PLAIN
-    has_cycles = port[:, g.QUEUES] > port[:, g.FIRST]
-    has_queue = port[:, g.LAST] > port[:, g.QUEUES]
-    ring = np.repeat(np.where(has_queue, port[:, g.LAST] - 1, -1), ranks).reshape(-1, ranks)
+    is_unused = (port[:, PortLaw.WHAT] == GENERAL) & (
+        port[:, PortLaw.FIRST] == port[:, PortLaw.LAST]
+    )
+    port[is_unused, PortLaw.WHAT] = PLAIN
+    has_cycles = port[:, PortLaw.QUEUES] > port[:, PortLaw.FIRST]
+    has_queue = port[:, PortLaw.LAST] > port[:, PortLaw.QUEUES]
+    ring = np.repeat(np.where(has_queue, port[:, PortLaw.LAST] - 1, -1), ranks).reshape(-1, ranks)
     ring[has_cycles, 0] = -1
     return parts._replace(port=port), ring
 
 
-def _with_strays(parts: g.Parts, world: k.World, ranks: int, kept: Ints) -> g.Parts:
+def _with_strays(parts: Parts, world: World, ranks: int, kept: Ints) -> Parts:
     """Give the positions of real frames the queues of planned ones, and strays a port's last one.
 
     Lanes `kept` are the simulator's.
@@ -488,7 +519,7 @@ def _with_strays(parts: g.Parts, world: k.World, ranks: int, kept: Ints) -> g.Pa
     parts, ring = stray_rings(parts, ranks)
     ring = ring[: world.network.rate.size]
     stray = np.full((ring.size, parts.position.shape[1]), -1, dtype=np.int64)
-    stray[:, g.RING] = ring.ravel()
+    stray[:, PositionLaw.RING] = ring.ravel()
     head = np.zeros(world.lanes.base.size, dtype=np.int64)
     head[kept] = parts.head
     return parts._replace(
@@ -499,7 +530,7 @@ def _with_strays(parts: g.Parts, world: k.World, ranks: int, kept: Ints) -> g.Pa
     )
 
 
-def _with_ends(world: k.World, ranks: int) -> tuple[k.World, Ints]:
+def _with_ends(world: World, ranks: int) -> tuple[World, Ints]:
     """Add an input lane to every station, an output lane after it, and positions for real frames.
 
     Returns with them the new numbers of the lanes that were there.
@@ -520,16 +551,16 @@ def _with_ends(world: k.World, ranks: int) -> tuple[k.World, Ints]:
     reach = np.full(total, network.block, dtype=np.int64)
     reach[kept] = lanes.reach
     receiver = np.zeros((total, 8), dtype=np.int64)
-    receiver[:, k.NEXT_ARRIVAL] = k.NEVER
+    receiver[:, Receiver.NEXT_ARRIVAL] = NEVER
 
     planned = routes.hop.copy()
-    on = planned[:, k.LANE] >= 0
-    planned[on, k.LANE] = kept[planned[on, k.LANE]]
+    on = planned[:, NextHop.LANE] >= 0
+    planned[on, NextHop.LANE] = kept[planned[on, NextHop.LANE]]
     real = planned.copy()
-    real[on, k.NEXT] += len(planned)
+    real[on, NextHop.NEXT] += len(planned)
     stray = np.zeros((ports * ranks, 2), dtype=routes.hop.dtype)
-    stray[:, k.LANE] = np.repeat(outputs[:ports], ranks)
-    stray[:, k.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
+    stray[:, NextHop.LANE] = np.repeat(outputs[:ports], ranks)
+    stray[:, NextHop.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
     # Where nothing reserves cycles there are no cycle buffers: strays go with the first class.
     lowest = 0 if network.cycle_buffers else min(1, network.classes)
     rank = np.tile(np.maximum(np.arange(ranks, dtype=routes.rank.dtype), lowest), ports)
@@ -545,7 +576,7 @@ def _with_ends(world: k.World, ranks: int) -> tuple[k.World, Ints]:
             lost=np.zeros(len(hop), dtype=np.int64),
             late=np.zeros(len(hop), dtype=np.int64),
         ),
-        lanes=k.Lanes(
+        lanes=Lanes(
             base=np.cumsum(mask + 1) - (mask + 1),
             mask=mask,
             sender=np.zeros((total, 8), dtype=np.int64),

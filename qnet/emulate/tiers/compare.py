@@ -16,8 +16,9 @@ from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Lost, Observation, Traffic
 from qnet.model.proof import Proof
 from qnet.model.traffic import Profile
-from qnet.simulate.kernels import FLOOR, NEVER, bin_of
+from qnet.simulate.kernels.delivery import bin_of
 from qnet.simulate.ports.account import copies_at
+from qnet.simulate.world import NEVER, OwnerTally
 
 SHIPPED = "qnet reservation app"
 
@@ -162,7 +163,7 @@ def _account(
     dropped: list[int] = []
     latencies: list[int] = []
     network = ports.world.network
-    floor = min(int(ports.world.tally.owner[member.source, FLOOR]) for member in members)
+    floor = min(int(ports.world.tally.owner[member.source, OwnerTally.FLOOR]) for member in members)
     for member in members:
         numbers = _numbers(member, ports)
         got = [n for n in numbers if n in walk.arrival_ps]
@@ -183,7 +184,7 @@ def _account(
     bins = np.zeros(BIN_COUNT, dtype=np.int64)
     for member, trip in zip(members, trips, strict=True):
         # As the simulator merges them: those of longer routes are moved up by the difference.
-        own = int(ports.world.tally.owner[member.source, FLOOR])
+        own = int(ports.world.tally.owner[member.source, OwnerTally.FLOOR])
         for latency, _ in trip:
             index = bin_of(latency - own)
             bins[bin_of(bin_low_ps(index) + own - floor) if own > floor else index] += 1

@@ -27,7 +27,7 @@ from qnet.emulate.tiers.tier import Cut
 from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.model.topology import Port
 from qnet.progress import Heeded, Progress
-from qnet.simulate.kernels import NEVER
+from qnet.simulate.world import NEVER
 
 TTL = 64
 """Hops after which a frame that goes astray is given up."""

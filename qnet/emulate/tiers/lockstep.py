@@ -32,7 +32,7 @@ from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.proof import Proof
 from qnet.progress import Heeded, Progress
-from qnet.simulate.kernels import NEVER
+from qnet.simulate.world import NEVER
 
 CONVERGE_S = 60.0
 

@@ -45,8 +45,8 @@ from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.progress import Heeded, Progress
-from qnet.simulate.kernels import NEVER
 from qnet.simulate.setup import owners
+from qnet.simulate.world import NEVER
 
 JOB = "job.pickle"
 RESULT = "result.pickle"

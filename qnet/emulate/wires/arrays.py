@@ -13,8 +13,8 @@ from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
 from qnet.simulate.setup import Owner, hops_of, positions
+from qnet.simulate.world import NEVER
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -128,7 +128,7 @@ def wires_of(
         pattern=np.array(patterns or [(0, 0, 0)], dtype=np.int64),
         template=template,
         rank_of=np.array(rank_of, dtype=np.int64),
-        down=np.full((len(ports), 2), k.NEVER, dtype=np.int64),
+        down=np.full((len(ports), 2), NEVER, dtype=np.int64),
         ring_of=edged.ring_of,
         general=none if parts is None else parts.position,
         dropped=none if parts is None else parts.dropped,
@@ -186,7 +186,7 @@ def pool_of(slots: int, stride: int, sources: int, edged: Edged) -> w.Pool:
     """Return room for so many frames under way, and for what is noted of them."""
     count = np.zeros(40, dtype=np.int64)
     count[w.FREE_COUNT] = slots
-    count[w.MARGIN_LEAST] = k.NEVER
+    count[w.MARGIN_LEAST] = NEVER
     return w.Pool(
         slot=np.zeros((slots, 16), dtype=np.int64),
         frames=np.zeros(slots * stride, dtype=np.uint8),

@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 
 from qnet.emulate.frames.ports import stray_rings
 from qnet.model.topology import Topology
-from qnet.simulate import kernels as k
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
-from qnet.simulate.ports import kernels as g
+from qnet.simulate.ports.parts import AT_LISTENER, Parts, PositionLaw
 from qnet.simulate.setup import Owner, hops_of
+from qnet.simulate.world import (
+    BLOCK_BINS,
+    NEVER,
+    Lanes,
+    NextHop,
+    PortTally,
+    Receiver,
+    Routes,
+    Tally,
+    World,
+)
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
@@ -30,8 +40,8 @@ class Edged(NamedTuple):
     point where copies of its stream meet.
     """
 
-    world: k.World
-    parts: g.Parts | None
+    world: World
+    parts: Parts | None
     edge_lane: Ints
     """[port]: the lane for frames that come from no port."""
     out_first: Ints
@@ -44,8 +54,8 @@ class Edged(NamedTuple):
 
 
 def with_edges(
-    simulated: k.World,
-    parts: g.Parts | None,
+    simulated: World,
+    parts: Parts | None,
     topology: Topology,
     found: Sequence[Owner],
     slots: int,
@@ -67,7 +77,7 @@ def with_edges(
     feeder[edge_lane] = np.arange(ports)
     feeder[moved], reach[moved] = lanes.feeder, lanes.reach
     receiver = np.zeros((count, lanes.receiver.shape[1]), dtype=np.int64)
-    receiver[:, k.NEXT_ARRIVAL] = k.NEVER
+    receiver[:, Receiver.NEXT_ARRIVAL] = NEVER
     by_feeder = np.argsort(hops.lane_feeder, kind="stable")
     between = lanes.reach[hops.lane_target < ports]
     world = simulated._replace(
@@ -76,7 +86,7 @@ def with_edges(
             only_rank=np.zeros_like(network.only_rank),
         ),
         routes=_routes(simulated.routes, moved, len(found), slots),
-        lanes=k.Lanes(
+        lanes=Lanes(
             base=np.cumsum(mask + 1) - (mask + 1),
             mask=mask,
             sender=np.zeros((count, lanes.sender.shape[1]), dtype=np.int64),
@@ -119,14 +129,14 @@ def with_room(edged: Edged, found: Sequence[Owner], ahead_ps: int) -> Edged:
     return edged._replace(world=edged.world._replace(lanes=lanes))
 
 
-def _routes(routes: k.Routes, moved: Ints, sources: int, slots: int) -> k.Routes:
+def _routes(routes: Routes, moved: Ints, sources: int, slots: int) -> Routes:
     hop = routes.hop.copy()
-    onward = hop[:, k.LANE] >= 0
-    hop[onward, k.LANE] = moved[hop[onward, k.LANE]]
+    onward = hop[:, NextHop.LANE] >= 0
+    hop[onward, NextHop.LANE] = moved[hop[onward, NextHop.LANE]]
     owner = sources + np.arange(slots)
     # All that there is to know of the second positions: the frame is handed over there.
     meeting = np.column_stack((np.full(slots, -1), owner)).astype(hop.dtype)
-    return k.Routes(
+    return Routes(
         hop=np.concatenate((_longer(hop, slots), meeting)),
         rank=_longer(routes.rank, 2 * slots),
         shift=_longer(routes.shift, 2 * slots),
@@ -137,24 +147,26 @@ def _routes(routes: k.Routes, moved: Ints, sources: int, slots: int) -> k.Routes
     )
 
 
-def _tally(tally: k.Tally, slots: int) -> k.Tally:
+def _tally(tally: Tally, slots: int) -> Tally:
     # Real frames take the first block of every port for their latencies: nobody reads it.
     counts = tally.port.copy()
-    counts[:, k.BLOCK_ROOM] += 1
-    counts[:, k.BLOCK_BASE] = np.cumsum(counts[:, k.BLOCK_ROOM]) - counts[:, k.BLOCK_ROOM]
-    counts[:, k.BLOCKS] = 1
+    counts[:, PortTally.BLOCK_ROOM] += 1
+    counts[:, PortTally.BLOCK_BASE] = (
+        np.cumsum(counts[:, PortTally.BLOCK_ROOM]) - counts[:, PortTally.BLOCK_ROOM]
+    )
+    counts[:, PortTally.BLOCKS] = 1
     return tally._replace(
         port=counts,
         owner=_longer(tally.owner, slots),
         block=_longer(tally.block, slots, 1),
         birth=_longer(tally.birth, slots),
-        bins=np.zeros((int(counts[:, k.BLOCK_ROOM].sum()), k.BLOCK_BINS), dtype=np.int64),
+        bins=np.zeros((int(counts[:, PortTally.BLOCK_ROOM].sum()), BLOCK_BINS), dtype=np.int64),
     )
 
 
-def _parts(parts: g.Parts, moved: Ints, lanes: int, slots: int) -> g.Parts:
+def _parts(parts: Parts, moved: Ints, lanes: int, slots: int) -> Parts:
     position = _longer(parts.position, 2 * slots, -1)
-    position[-slots:, g.RING] = g.AT_LISTENER
+    position[-slots:, PositionLaw.RING] = AT_LISTENER
     head = np.zeros(lanes, dtype=np.int64)
     head[moved] = parts.head
     return parts._replace(

@@ -33,11 +33,11 @@ from qnet.model.observation import Copies
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import kernels as k
 from qnet.simulate.ports.account import copies_at
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.setup import build, owners
+from qnet.simulate.world import DONE, NEVER, SourceHeap, World
 
 Ints = NDArray[np.int64]
 
@@ -163,7 +163,7 @@ class Emulator:
             self.socket.close()
             self.socket = None
 
-    def cut(self, port: int, from_ps: int, until_ps: int = k.NEVER) -> None:
+    def cut(self, port: int, from_ps: int, until_ps: int = NEVER) -> None:
         """Cut a wire in one direction: what is on the wire in between is lost."""
         self.wires.down[port] = from_ps, until_ps
 
@@ -194,7 +194,7 @@ class Emulator:
         used only where a port needs it. It must not be done by a thread that goes before others
         (`be_quick`), nor while switches and controllers wait.
         """
-        self.wires.law[w.ORIGIN_NS] = k.NEVER >> 1
+        self.wires.law[w.ORIGIN_NS] = NEVER >> 1
         self._generate(0)
         self._run(0)
         self._let_meet(0)
@@ -210,7 +210,7 @@ class Emulator:
         while not self.wires.law[w.FREE_RUN] and generate(
             until_ps, self.wires, self.pool, self.world.network, self.world.routes,
             self.world.lanes, self.world.sources, self.world.tally,
-        ) != k.DONE:  # fmt: skip
+        ) != DONE:  # fmt: skip
             self.world = make_room(self.world)
 
     def _receive(self) -> None:
@@ -286,7 +286,7 @@ class Emulator:
                 until_ps, self.wires, world.network, world.routes, world.lanes, world.tally,
                 self.parts,
             )
-            != k.DONE
+            != DONE
         ):  # fmt: skip
             world = self.world = make_room(world)
         follow(self.wires, self.pool, world.routes, world.lanes, world.tally, world.network)
@@ -369,12 +369,12 @@ class Emulator:
         )
 
 
-def _still(world: k.World) -> k.World:
+def _still(world: World) -> World:
     """Return a world in which no source sends and no clock moves."""
     heap = world.sources.heap.copy()
-    heap[:, k.TIME] = k.NEVER
+    heap[:, SourceHeap.TIME] = NEVER
     return world._replace(
-        network=world.network._replace(block=k.NEVER, end=k.NEVER),
+        network=world.network._replace(block=NEVER, end=NEVER),
         sources=world.sources._replace(heap=heap),
     )
 

@@ -8,25 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.model.observation import Copies
-from qnet.simulate import kernels as k
-from qnet.simulate.ports import kernels as g
+from qnet.simulate.ports.parts import GENERAL, Cause, Parts, PortLaw, Recovery
 from qnet.simulate.setup import Owner
+from qnet.simulate.world import (
+    DUPLICATE,
+    LINK_LOST,
+    NO_ROOM,
+    RED,
+    ROGUE_NUMBER,
+    STAYED,
+    Receiver,
+    SourceState,
+    World,
+)
 
 Ints = NDArray[np.int64]
 
 CAUSES = {
-    g.POLICED: "beyond the committed rate",
-    g.RESIDENCE: "beyond the longest residence",
-    g.LINK: "lost or damaged on the link",
+    Cause.POLICED: "beyond the committed rate",
+    Cause.RESIDENCE: "beyond the longest residence",
+    Cause.LINK: "lost or damaged on the link",
 }
 
 
 FATES = {
-    k.RED: CAUSES[g.POLICED],
-    k.STAYED: CAUSES[g.RESIDENCE],
-    k.LINK_LOST: CAUSES[g.LINK],
-    k.DUPLICATE: "discarded by recovery, another copy was passed on",
-    k.ROGUE_NUMBER: "discarded by recovery, beyond its history",
+    RED: CAUSES[Cause.POLICED],
+    STAYED: CAUSES[Cause.RESIDENCE],
+    LINK_LOST: CAUSES[Cause.LINK],
+    DUPLICATE: "discarded by recovery, another copy was passed on",
+    ROGUE_NUMBER: "discarded by recovery, beyond its history",
 }
 """What becomes of a frame or copy that a full queue has no part in."""
 
@@ -38,56 +48,56 @@ def no_room(owner: Owner) -> str:
 
 def why_gone(owner: Owner, fate: int) -> str:
     """Say what has become of a frame that did not arrive."""
-    return no_room(owner) if fate == k.NO_ROOM else FATES[fate]
+    return no_room(owner) if fate == NO_ROOM else FATES[fate]
 
 
-def came_to(world: k.World, found: Sequence[Owner]) -> Ints:
+def came_to(world: World, found: Sequence[Owner]) -> Ints:
     """Return the frames that have come to each port, out of lanes and from sources."""
     lanes, ports = world.lanes, world.network.rate.size
-    taken = np.concatenate(([0], np.cumsum(lanes.receiver[:, k.HEAD])))
+    taken = np.concatenate(([0], np.cumsum(lanes.receiver[:, Receiver.HEAD])))
     first = world.network.lane_first[: ports + 1]
     born = np.zeros(ports, dtype=np.int64)
     talkers = np.array([owner.ports[0].number for owner in found], dtype=np.int64)
-    np.add.at(born, talkers, world.sources.state[: len(found), k.SENT])
+    np.add.at(born, talkers, world.sources.state[: len(found), SourceState.SENT])
     return np.asarray(taken[first[1:]] - taken[first[:-1]] + born)
 
 
-def drops_of(world: k.World, parts: g.Parts | None) -> Ints:
+def drops_of(world: World, parts: Parts | None) -> Ints:
     """Return the frames dropped at each position, for whatever cause."""
     if parts is None:
         return world.routes.lost
     return np.asarray(world.routes.lost + parts.dropped.sum(axis=1))
 
 
-def causes_at(position: int, parts: g.Parts | None) -> Iterator[tuple[str, int]]:
+def causes_at(position: int, parts: Parts | None) -> Iterator[tuple[str, int]]:
     """Yield the causes that only general ports know, and the frames dropped for each."""
     if parts is not None:
         for column, cause in CAUSES.items():
             yield cause, int(parts.dropped[position, column])
 
 
-def rings_of(world: k.World, parts: g.Parts | None) -> tuple[Ints, Ints]:
+def rings_of(world: World, parts: Parts | None) -> tuple[Ints, Ints]:
     """Return the first ring of each port, and the one after its last; none where copies meet."""
     each = world.network.cycle_buffers + world.network.classes
     stations, ports = len(world.tally.port), world.network.rate.size
     first = np.minimum(np.arange(stations), ports) * each
     last = np.minimum(np.arange(stations) + 1, ports) * each
     if parts is not None:
-        general = parts.port[:, g.WHAT] == g.GENERAL
-        first[general] = parts.port[general, g.FIRST]
-        last[general] = parts.port[general, g.LAST]
+        general = parts.port[:, PortLaw.WHAT] == GENERAL
+        first[general] = parts.port[general, PortLaw.FIRST]
+        last[general] = parts.port[general, PortLaw.LAST]
     return first, last
 
 
-def copies_at(parts: g.Parts | None, meeting: int | None) -> Copies | None:
+def copies_at(parts: Parts | None, meeting: int | None) -> Copies | None:
     """Return the counters of the point where a stream's copies meet, if there is one."""
     if parts is None or meeting is None:
         return None
-    row = parts.recovery[parts.port[meeting, g.FIRST]]
+    row = parts.recovery[parts.port[meeting, PortLaw.FIRST]]
     return Copies(
-        passed=int(row[g.PASSED]),
-        discarded=int(row[g.DISCARDED]),
-        out_of_order=int(row[g.DISORDERED]),
-        rogue=int(row[g.ROGUE]),
-        resets=int(row[g.RESETS]),
+        passed=int(row[Recovery.PASSED]),
+        discarded=int(row[Recovery.DISCARDED]),
+        out_of_order=int(row[Recovery.DISORDERED]),
+        rogue=int(row[Recovery.ROGUE]),
+        resets=int(row[Recovery.RESETS]),
     )

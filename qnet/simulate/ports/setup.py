@@ -16,10 +16,24 @@ from qnet.model.gates import HELD, GateList
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, Stream, TrafficClass
-from qnet.simulate import kernels as k
 from qnet.simulate.draws import dice
-from qnet.simulate.ports import kernels as g
+from qnet.simulate.ports.kernels.gates import open_by
+from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST, REST_LEAST
+from qnet.simulate.ports.parts import (
+    AT_LISTENER,
+    BYTE_PS,
+    GENERAL,
+    RECOVERY,
+    Parts,
+    PortLaw,
+    PositionLaw,
+    Recovery,
+    RingLaw,
+    RingState,
+    SourceTable,
+)
 from qnet.simulate.setup import Owner, heads_ps, hops_of, positions
+from qnet.simulate.world import NEVER, Ring, World
 from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps
 
 Ints = NDArray[np.int64]
@@ -32,7 +46,7 @@ FINE = 10**6
 
 NEVER_CHANGES_PS = 1 << 60
 
-UNCUT_BYTES = g.FRAGMENT_LEAST + g.REST_LEAST - 1
+UNCUT_BYTES = FRAGMENT_LEAST + REST_LEAST - 1
 """The longest frame, or rest of one, that is never cut: a held port is idle after so many bytes."""
 
 _ONE = 1 << 128
@@ -86,8 +100,8 @@ def general_ports(topology: Topology, plan: Plan, found: Sequence[Owner]) -> set
 
 
 def add_parts(
-    topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner], world: k.World
-) -> tuple[k.World, g.Parts | None]:
+    topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner], world: World
+) -> tuple[World, Parts | None]:
     """Give general ports their rings and laws; None where all ports are plain.
 
     Raises Infeasible where parts meet that are not simulated together.
@@ -100,7 +114,7 @@ def add_parts(
     for number in sorted(general):
         layout.add_port(topology.ports[number])
     for point, station in enumerate(meetings):
-        layout.port[station, [g.WHAT, g.FIRST]] = g.RECOVERY, point
+        layout.port[station, [PortLaw.WHAT, PortLaw.FIRST]] = RECOVERY, point
     return layout.world(), layout.parts(meetings)
 
 
@@ -113,12 +127,12 @@ class _Layout:
         profile: Profile,
         plan: Plan,
         found: Sequence[Owner],
-        world: k.World,
+        world: World,
     ) -> None:
         self.topology, self.profile, self.plan = topology, profile, plan
         self.found, self.plain = found, world
         self.port = np.zeros((world.tally.port.shape[0], 16), dtype=np.int64)
-        self.port[:, g.LOSS] = -1
+        self.port[:, PortLaw.LOSS] = -1
         self.rings = world.queues.ring.shape[0]
         self.ring_law: list[list[int]] = []
         self.position = np.full((world.routes.owner.size, 4), -1, dtype=np.int64)
@@ -146,40 +160,42 @@ class _Layout:
                 leading, parted = position[self.hops.lead[parting]], position[parting]
                 self.fork[parted], self.fork[leading] = self.fork[leading], parted
             if owner.meeting is not None:
-                self.position[position[first + len(owner.ports)], g.RING] = g.AT_LISTENER
+                self.position[position[first + len(owner.ports)], PositionLaw.RING] = AT_LISTENER
 
     def add_port(self, port: Port) -> None:
         """Lay out the rings of one general port, and what its frames meet there."""
         row = self.port[port.number]
-        row[g.WHAT] = g.GENERAL
-        row[g.RATE] = port.rate_bps
-        row[g.PHASE] = self.plain.network.phase[port.number]
-        row[g.LOSS] = self._loss(port)
-        row[g.BY_ARRIVAL] = any(one.mechanism == "cqf" for one in self.profile.classes)
-        row[g.FIXED] = self.fixed
-        row[g.GATE_FIRST] = len(self.gate_end)
+        row[PortLaw.WHAT] = GENERAL
+        row[PortLaw.RATE] = port.rate_bps
+        row[PortLaw.PHASE] = self.plain.network.phase[port.number]
+        row[PortLaw.LOSS] = self._loss(port)
+        row[PortLaw.BY_ARRIVAL] = any(one.mechanism == "cqf" for one in self.profile.classes)
+        row[PortLaw.FIXED] = self.fixed
+        row[PortLaw.GATE_FIRST] = len(self.gate_end)
         gates = self.gate_by_port.get(port.name)
         if gates is not None:
             self._add_gates(gates)
-        row[g.GATE_LAST] = len(self.gate_end)
+        row[PortLaw.GATE_LAST] = len(self.gate_end)
         users = self.users[port.number]
         queues = self._queues(users)
         cyclic = [owner for owner, _, _ in users if owner.cycles]
-        row[g.FIRST] = self.rings + len(self.ring_law)
+        row[PortLaw.FIRST] = self.rings + len(self.ring_law)
         if cyclic:
             bit = self.profile.queue_by_class[cyclic[0].traffic_class.name]
             for _ in range(self.plain.network.cycle_buffers):
                 self.ring_law.append([bit, 0, 0, 0, 0, 0])
-        row[g.QUEUES] = self.rings + len(self.ring_law)
+        row[PortLaw.QUEUES] = self.rings + len(self.ring_law)
         ring_by_queue = self._add_queues(queues, port)
-        row[g.LAST] = self.rings + len(self.ring_law)
-        row[g.PREEMPTABLE] = row[g.LAST] - sum(one.traffic_class.preemptable for one in queues)
+        row[PortLaw.LAST] = self.rings + len(self.ring_law)
+        row[PortLaw.PREEMPTABLE] = row[PortLaw.LAST] - sum(
+            one.traffic_class.preemptable for one in queues
+        )
         holds = gates is not None and any(entry.states & HELD for entry in gates.entries)
-        if holds and row[g.PREEMPTABLE] < row[g.LAST]:
-            row[g.HOLD_ADVANCE] = serialisation_ps(UNCUT_BYTES, port.rate_bps)
+        if holds and row[PortLaw.PREEMPTABLE] < row[PortLaw.LAST]:
+            row[PortLaw.HOLD_ADVANCE] = serialisation_ps(UNCUT_BYTES, port.rate_bps)
         for owner, hop, position in users:
             if not owner.cycles:
-                self.position[position, g.RING] = ring_by_queue[self._queue(owner, hop)]
+                self.position[position, PositionLaw.RING] = ring_by_queue[self._queue(owner, hop)]
             self._add_regulators(owner, hop, position, port)
 
     def _queue(self, owner: Owner, hop: int) -> int:
@@ -236,8 +252,8 @@ class _Layout:
         """
         if port.name not in self.gate_by_port:
             return idle.numerator, idle.denominator
-        if self.profile.simulation.duration_ps * FINE >= k.NEVER:
-            longest = k.NEVER // FINE // PS_PER_S
+        if self.profile.simulation.duration_ps * FINE >= NEVER:
+            longest = NEVER // FINE // PS_PER_S
             raise Infeasible(
                 f"port {port.name}: credit behind gates is counted for {longest} s at most"
             )
@@ -248,16 +264,18 @@ class _Layout:
     def _add_regulators(self, owner: Owner, hop: int, position: int, port: Port) -> None:
         stream, one = owner.stream, owner.traffic_class
         if stream is not None and stream.police and hop == 0:
-            full = stream.burst_bytes * g.BYTE_PS
-            self.position[position, g.METER] = len(self.meters)
+            full = stream.burst_bytes * BYTE_PS
+            self.position[position, PositionLaw.METER] = len(self.meters)
             self.meters.append([stream.rate_bps, full, full, 0])
         if stream is not None and one.residence_ps is not None:
             rate_bps = stream.rate_bps
-            filling = ceil_div(stream.burst_bytes * g.BYTE_PS, rate_bps)
+            filling = ceil_div(stream.burst_bytes * BYTE_PS, rate_bps)
             came = (owner.ports[hop - 1].number,) if hop else (-1, owner.name)
             group = (port.number, one.name, *came)
-            self.position[position, g.SHAPER] = len(self.shapers)
-            self.position[position, g.GROUP] = self.groups.setdefault(group, len(self.groups))
+            self.position[position, PositionLaw.SHAPER] = len(self.shapers)
+            self.position[position, PositionLaw.GROUP] = self.groups.setdefault(
+                group, len(self.groups)
+            )
             self.shapers.append([rate_bps, filling, one.residence_ps, -filling])
 
     def _add_gates(self, one: GateList) -> None:
@@ -282,20 +300,20 @@ class _Layout:
             return -1
         return self.losses.setdefault((port.loss_ppb, port.bit_errors), len(self.losses))
 
-    def world(self) -> k.World:
+    def world(self) -> World:
         """Return the plain world with the rings of the general ports after its own."""
         queues = self.plain.queues
         added = len(self.ring_law)
         ring = np.zeros((added, queues.ring.shape[1]), dtype=np.int64)
-        ring[:, k.BASE] = queues.cells.shape[0] + np.arange(added) * 64
-        ring[:, k.MASK] = 63
+        ring[:, Ring.BASE] = queues.cells.shape[0] + np.arange(added) * 64
+        ring[:, Ring.MASK] = 63
         cells = np.zeros((added * 64, queues.cells.shape[1]), dtype=np.int64)
         queues = queues._replace(
             ring=np.vstack((queues.ring, ring)), cells=np.vstack((queues.cells, cells))
         )
         return self.plain._replace(queues=queues)
 
-    def parts(self, meetings: Sequence[int]) -> g.Parts:
+    def parts(self, meetings: Sequence[int]) -> Parts:
         """Return all of it as arrays."""
         stations = self.port.shape[0]
         seed = self.profile.simulation.seed
@@ -304,7 +322,7 @@ class _Layout:
             ring[self.rings :, :6] = self.ring_law
         names = [one.name for one in self.topology.ports]
         names += [f"meeting {number}" for number in range(len(names), stations)]
-        parts = g.Parts(
+        parts = Parts(
             port=self.port,
             ring=ring,
             ring_state=np.zeros_like(ring),
@@ -329,17 +347,19 @@ class _Layout:
         self._begin_credit(parts)
         return parts
 
-    def _begin_credit(self, parts: g.Parts) -> None:
+    def _begin_credit(self, parts: Parts) -> None:
         """Set what gates have been open by time zero, which is before their clock shows zero."""
         network = self.plain.network
-        for number in np.flatnonzero(self.port[:, g.GATE_FIRST] < self.port[:, g.GATE_LAST]):
+        for number in np.flatnonzero(
+            self.port[:, PortLaw.GATE_FIRST] < self.port[:, PortLaw.GATE_LAST]
+        ):
             law = parts.port[number]
             errors = network.clock_error[network.clock[number]]
             tables = parts.gate_end, parts.gate_change, parts.gate_open
-            for ring in range(law[g.QUEUES], law[g.LAST]):
-                if parts.ring[ring, g.IDLE] > 0:
-                    parts.ring_state[ring, g.OPEN_AT] = g.open_by(
-                        0, int(parts.ring[ring, g.BIT]), law, errors, network.block, *tables
+            for ring in range(law[PortLaw.QUEUES], law[PortLaw.LAST]):
+                if parts.ring[ring, RingLaw.IDLE] > 0:
+                    parts.ring_state[ring, RingState.OPEN_AT] = open_by(
+                        0, int(parts.ring[ring, RingLaw.BIT]), law, errors, network.block, *tables
                     )
 
     def _sources(self) -> Ints:
@@ -352,16 +372,16 @@ class _Layout:
         nodes = {node.name: i for i, node in enumerate(self.topology.nodes)}
         first = 0
         for row, owner in zip(state, self.found, strict=True):
-            row[g.NUMBERED] = owner.stream is not None and paths[owner.name] > 1
-            if self.port[owner.ports[0].number, g.WHAT] != g.GENERAL:
-                row[g.NUMBERED] = 0
-            row[g.NUMBER] = owner.law.first_number
+            row[SourceTable.NUMBERED] = owner.stream is not None and paths[owner.name] > 1
+            if self.port[owner.ports[0].number, PortLaw.WHAT] != GENERAL:
+                row[SourceTable.NUMBERED] = 0
+            row[SourceTable.NUMBER] = owner.law.first_number
             table = owner.law.timetable
             if not table:
                 continue
-            row[[g.TABLE_FIRST, g.TABLE_COUNT]] = first, len(table)
-            row[[g.ROUND, g.STEP]] = divmod(owner.law.first_step, len(table))
-            row[g.CLOCK] = nodes[owner.ports[0].source]
+            row[[SourceTable.TABLE_FIRST, SourceTable.TABLE_COUNT]] = first, len(table)
+            row[[SourceTable.ROUND, SourceTable.STEP]] = divmod(owner.law.first_step, len(table))
+            row[SourceTable.CLOCK] = nodes[owner.ports[0].source]
             first += len(table)
         return state
 
@@ -384,9 +404,9 @@ class _Layout:
             assert owner.stream is not None, "only streams have copies"
             assert owner.stream.recovery is not None, "copies meet where there is recovery"
             row = rows[meetings.index(owner.meeting)]
-            row[g.LENGTH] = owner.stream.recovery.history
-            row[g.PATIENCE] = owner.stream.recovery.reset_ps
-            row[g.TAKE_ANY] = 1
+            row[Recovery.LENGTH] = owner.stream.recovery.history
+            row[Recovery.PATIENCE] = owner.stream.recovery.reset_ps
+            row[Recovery.TAKE_ANY] = 1
         return rows
 
 

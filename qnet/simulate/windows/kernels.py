@@ -12,6 +12,7 @@ of what comes next (`run_events`): that takes as long as there are frames, howev
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -19,33 +20,46 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, libc, read_shared, write_shared
-from qnet.simulate.kernels import (
-    ARRIVAL,
+from qnet.simulate.kernels.dispatch import serve_any
+from qnet.simulate.ports.parts import Parts
+from qnet.simulate.world import (
     DONE,
-    FREE_AT,
-    HEAD,
     NEVER,
-    ROOM_UNTIL,
-    SEEN_TAIL,
-    SERVED,
-    TAIL,
-    TIME,
-    WAKE,
     Counts,
+    Frame,
     Lanes,
     Network,
+    PortTally,
     Queues,
+    Receiver,
     Routes,
+    Sender,
+    SourceHeap,
     Sources,
     Tally,
     Trace,
 )
-from qnet.simulate.ports.kernels import Parts, serve_any
 
 Ints = NDArray[np.int64]
 
-FILLED, EMPTIED = 0, 1
-"""Rows of what is posted of a lane: its TAIL and its HEAD."""
+
+class Posted(IntEnum):
+    """Rows of what is posted of a lane."""
+
+    FILLED = 0
+    """Its TAIL."""
+    EMPTIED = 1
+    """Its HEAD."""
+
+
+class Crossing(IntEnum):
+    """Columns of lanes between two groups."""
+
+    LANE = 0
+    BEFORE = 1
+    """The group of the port before it."""
+    AFTER = 2
+
 
 LINE = 8
 """Numbers in a line of the cache: groups write into lines of their own."""
@@ -82,7 +96,7 @@ def advance_group(
     always may. No port is served beyond a change of clocks at once. Lanes from other groups hold
     all that arrives before `until` already. Return DONE, or what there was no room in.
     """
-    served = tally.port[:, SERVED]
+    served = tally.port[:, PortTally.SERVED]
     moving = True
     while moving:
         moving = False
@@ -98,7 +112,7 @@ def advance_group(
                 if group_of[feeder] == group:
                     goal = min(goal, served[feeder] + lanes.reach[lane])
                     step = min(step, lanes.reach[lane]) if step else lanes.reach[lane]
-                    lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+                    lanes.receiver[lane, Receiver.SEEN_TAIL] = lanes.sender[lane, Sender.TAIL]
             if goal < until and goal - served[port] < step:
                 moving = True
                 continue
@@ -112,7 +126,7 @@ def advance_group(
             served[port] = goal
             for lane in range(first_lane, last_lane):
                 if group_of[lanes.feeder[lane]] == group:
-                    lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+                    lanes.sender[lane, Sender.ROOM_UNTIL] = lanes.receiver[lane, Receiver.HEAD]
     return DONE
 
 
@@ -120,22 +134,22 @@ def advance_group(
 def read_posted(group: int, crossing: Ints, posted: Ints, lanes: Lanes) -> None:
     """Learn how far other groups have come with the lanes that they share with this one."""
     for i in range(crossing.shape[0]):
-        lane = crossing[i, 0]
-        if crossing[i, 2] == group:
-            lanes.receiver[lane, SEEN_TAIL] = posted[FILLED, i]
-        elif crossing[i, 1] == group:
-            lanes.sender[lane, ROOM_UNTIL] = posted[EMPTIED, i]
+        lane = crossing[i, Crossing.LANE]
+        if crossing[i, Crossing.AFTER] == group:
+            lanes.receiver[lane, Receiver.SEEN_TAIL] = posted[Posted.FILLED, i]
+        elif crossing[i, Crossing.BEFORE] == group:
+            lanes.sender[lane, Sender.ROOM_UNTIL] = posted[Posted.EMPTIED, i]
 
 
 @bare_kernel
 def post(group: int, crossing: Ints, posted: Ints, lanes: Lanes) -> None:
     """Tell the other groups how far this one has come with the lanes that it shares with them."""
     for i in range(crossing.shape[0]):
-        lane = crossing[i, 0]
-        if crossing[i, 1] == group:
-            posted[FILLED, i] = lanes.sender[lane, TAIL]
-        elif crossing[i, 2] == group:
-            posted[EMPTIED, i] = lanes.receiver[lane, HEAD]
+        lane = crossing[i, Crossing.LANE]
+        if crossing[i, Crossing.BEFORE] == group:
+            posted[Posted.FILLED, i] = lanes.sender[lane, Sender.TAIL]
+        elif crossing[i, Crossing.AFTER] == group:
+            posted[Posted.EMPTIED, i] = lanes.receiver[lane, Receiver.HEAD]
 
 
 @bare_kernel
@@ -230,15 +244,15 @@ class Agenda(NamedTuple):
 @bare_kernel
 def due_at(port: int, lanes: Lanes, network: Network, sources: Sources, tally: Tally) -> int:
     """Return the earliest time at which a port may begin something, by what is known now."""
-    time = tally.port[port, WAKE]
+    time = tally.port[port, PortTally.WAKE]
     if port + 1 < sources.first.size and sources.first[port] < sources.first[port + 1]:
-        time = min(time, sources.heap[sources.first[port], TIME])
+        time = min(time, sources.heap[sources.first[port], SourceHeap.TIME])
     for lane in range(network.lane_first[port], network.lane_first[port + 1]):
-        head = lanes.receiver[lane, HEAD]
-        if head < lanes.sender[lane, TAIL]:
+        head = lanes.receiver[lane, Receiver.HEAD]
+        if head < lanes.sender[lane, Sender.TAIL]:
             place = lanes.base[lane] + (head & lanes.mask[lane])
-            time = min(time, lanes.cells[place, ARRIVAL])
-    return max(time, tally.port[port, FREE_AT])
+            time = min(time, lanes.cells[place, Frame.ARRIVAL])
+    return max(time, tally.port[port, PortTally.FREE_AT])
 
 
 @bare_kernel
@@ -296,7 +310,7 @@ def run_events(
     time, for every reach is above 0.
     """
     for lane in range(lanes.base.size):
-        lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+        lanes.sender[lane, Sender.ROOM_UNTIL] = lanes.receiver[lane, Receiver.HEAD]
     for port in range(agenda.due.size):
         agenda.due[port] = due_at(port, lanes, network, sources, tally)
         agenda.heap[port] = agenda.place[port] = port
@@ -318,10 +332,10 @@ def run_events(
         sink(port, agenda)
         for item in range(agenda.out_first[port], agenda.out_first[port + 1]):
             lane = agenda.out_lane[item]
-            head, target = lanes.receiver[lane, HEAD], agenda.after[lane]
-            if target >= 0 and head < lanes.sender[lane, TAIL]:
-                arrival = lanes.cells[lanes.base[lane] + (head & lanes.mask[lane]), ARRIVAL]
-                arrival = max(arrival, tally.port[target, FREE_AT])
+            head, target = lanes.receiver[lane, Receiver.HEAD], agenda.after[lane]
+            if target >= 0 and head < lanes.sender[lane, Sender.TAIL]:
+                arrival = lanes.cells[lanes.base[lane] + (head & lanes.mask[lane]), Frame.ARRIVAL]
+                arrival = max(arrival, tally.port[target, PortTally.FREE_AT])
                 if arrival < agenda.due[target]:
                     agenda.due[target] = arrival
                     rise(target, agenda)
@@ -350,18 +364,18 @@ def serve_alone(
     parts: Parts | None,
 ) -> int:
     """Serve one port, which sees all that is in its lanes, and give back the room in them."""
-    if tally.port[port, SERVED] >= until:
+    if tally.port[port, PortTally.SERVED] >= until:
         return DONE
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
     for lane in range(first_lane, last_lane):
-        lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
+        lanes.receiver[lane, Receiver.SEEN_TAIL] = lanes.sender[lane, Sender.TAIL]
     status = serve_any(
         port, until, network, routes, lanes, queues, sources, tally, counts, trace, parts
     )
     if status == DONE:
-        tally.port[port, SERVED] = until
+        tally.port[port, PortTally.SERVED] = until
         for lane in range(first_lane, last_lane):
-            lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+            lanes.sender[lane, Sender.ROOM_UNTIL] = lanes.receiver[lane, Receiver.HEAD]
     return status
 
 
@@ -369,10 +383,10 @@ def serve_alone(
 def open_lanes(crossing: Ints, posted: Ints, lanes: Lanes) -> None:
     """Show every port what is in its lanes; no group may be at work."""
     for lane in range(lanes.base.size):
-        lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
-        lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+        lanes.receiver[lane, Receiver.SEEN_TAIL] = lanes.sender[lane, Sender.TAIL]
+        lanes.sender[lane, Sender.ROOM_UNTIL] = lanes.receiver[lane, Receiver.HEAD]
     for i in range(crossing.shape[0]):
-        lane = crossing[i, 0]
+        lane = crossing[i, Crossing.LANE]
         for turn in range(2):
-            posted[turn, FILLED, i] = lanes.sender[lane, TAIL]
-            posted[turn, EMPTIED, i] = lanes.receiver[lane, HEAD]
+            posted[turn, Posted.FILLED, i] = lanes.sender[lane, Sender.TAIL]
+            posted[turn, Posted.EMPTIED, i] = lanes.receiver[lane, Receiver.HEAD]

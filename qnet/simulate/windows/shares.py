@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.simulate import kernels as k
 from qnet.simulate.setup import Owner
 from qnet.simulate.windows.kernels import Agenda
+from qnet.simulate.world import NEVER, World
 from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
@@ -34,7 +34,7 @@ EVEN = 1.05
 
 
 class Shares(NamedTuple):
-    """Which thread serves which port: see `kernels.run_group`.
+    """Which thread serves which port: see `windows.kernels.run_group`.
 
     With an agenda one thread serves all ports, each when it has something to do.
     """
@@ -62,7 +62,7 @@ def work_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
     return np.asarray(np.bincount(ports, work * np.repeat(pace, hops), port_count), np.float64)
 
 
-def share_out(world: k.World, work: NDArray[np.float64], threads: int | None) -> Shares:
+def share_out(world: World, work: NDArray[np.float64], threads: int | None) -> Shares:
     """Share the ports among threads so that those of different threads are far from each other.
 
     Ports with a short way between them stay together, for as long a way as leaves the shares even;
@@ -95,30 +95,30 @@ def share_out(world: k.World, work: NDArray[np.float64], threads: int | None) ->
     return Shares(window, order, group_of, crossing(world, group_of))
 
 
-def visits_per_s(world: k.World, window: int) -> float:
+def visits_per_s(world: World, window: int) -> float:
     """Return how often ports are visited in a second when each goes on by its shortest way."""
     step = np.minimum(_soonest(world), window)
     return float((PS_PER_S / step).sum())
 
 
-def _soonest(world: k.World) -> Ints:
+def _soonest(world: World) -> Ints:
     """Return, for each port, the least reach of the lanes into it, or NEVER."""
     lane_first = world.network.lane_first
-    soonest = np.full(lane_first.size - 1, k.NEVER, dtype=np.int64)
+    soonest = np.full(lane_first.size - 1, NEVER, dtype=np.int64)
     after = _after(world)
     np.minimum.at(soonest, after, world.lanes.reach[: after.size])
     return soonest
 
 
-def _after(world: k.World) -> Ints:
+def _after(world: World) -> Ints:
     """Return the port after each lane; those that lead into none are left out."""
     return np.repeat(
         np.arange(world.network.lane_first.size - 1), np.diff(world.network.lane_first)
     )
 
 
-def agenda(world: k.World) -> Agenda:
-    """Lay out what `kernels.run_events` works with."""
+def agenda(world: World) -> Agenda:
+    """Lay out what `windows.kernels.run_events` works with."""
     ports = world.network.lane_first.size - 1
     feeder = world.lanes.feeder
     after = np.full(feeder.size, -1, dtype=np.int64)
@@ -136,7 +136,7 @@ def agenda(world: k.World) -> Agenda:
     )
 
 
-def crossing(world: k.World, group_of: Ints) -> Ints:
+def crossing(world: World, group_of: Ints) -> Ints:
     """Return lane, group before it and group after it of all lanes between two groups."""
     after = _after(world)
     before = world.lanes.feeder[: after.size]
@@ -144,7 +144,7 @@ def crossing(world: k.World, group_of: Ints) -> Ints:
     return np.asarray(ends[ends[:, 1] != ends[:, 2]])
 
 
-def _together(world: k.World, way: int) -> Ints:
+def _together(world: World, way: int) -> Ints:
     """Return a number for each port, the same for those joined by lanes of a shorter reach."""
     lanes, lane_first = world.lanes, world.network.lane_first
     root = list(range(lane_first.size - 1))

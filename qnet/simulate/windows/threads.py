@@ -7,10 +7,10 @@ from threading import Thread
 import numpy as np
 
 from qnet.kernel import zeros
-from qnet.simulate.kernels import DONE, Counts, Trace, World
-from qnet.simulate.ports.kernels import Parts
+from qnet.simulate.ports.parts import Parts
 from qnet.simulate.windows.kernels import LINE, STOPPED, open_lanes, run_events, run_group
 from qnet.simulate.windows.shares import Shares
+from qnet.simulate.world import DONE, Counts, Trace, World
 
 
 def run_windows(

@@ -75,7 +75,8 @@ from qnet.emulate.wires.kernels.tables import (
     wall_of,
 )
 from qnet.kernel import bare_kernel
-from qnet.simulate.kernels import CYCLE, Lanes, Routes, Tally, bin_of
+from qnet.simulate.kernels.delivery import bin_of
+from qnet.simulate.world import Frame, Lanes, Routes, Tally
 
 
 @bare_kernel
@@ -231,11 +232,11 @@ def came_out_planned(
     pool.histogram[MARGIN, bin_of(max(margin, 0) * 1000)] += 1
     if wires.probe[owner, TAGGED] > 0:
         place = lanes.base[lane] + (one[slot, COUNTER] & lanes.mask[lane])
-        turn = lanes.cells[place, CYCLE]
+        turn = lanes.cells[place, Frame.CYCLE]
         tag = (label & 7) - 1 if label >= 0 else -1
         wanted = turn % law[BUFFERS]
         if tag != wanted:
             count[WRONG_TAGS] += 1
             note_fault(WRONG_TAG, owner, port, tag, wanted, one[slot, VIRTUAL], pool)
             if tag >= 0:
-                lanes.cells[place, CYCLE] = turn + (tag - wanted) % law[BUFFERS]
+                lanes.cells[place, Frame.CYCLE] = turn + (tag - wanted) % law[BUFFERS]

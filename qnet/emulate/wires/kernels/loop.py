@@ -41,8 +41,8 @@ from qnet.emulate.wires.kernels.tables import (
 )
 from qnet.emulate.wires.kernels.talkers import generate
 from qnet.kernel import bare_kernel
-from qnet.simulate.kernels import DONE, NEVER, Lanes, Network, Queues, Routes, Sources, Tally
-from qnet.simulate.ports.kernels import Parts
+from qnet.simulate.ports.parts import Parts
+from qnet.simulate.world import DONE, NEVER, Lanes, Network, Queues, Routes, Sources, Tally
 
 
 @bare_kernel

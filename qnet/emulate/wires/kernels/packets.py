@@ -36,7 +36,7 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
 )
 from qnet.kernel import bare_kernel, read_shared, write_shared
-from qnet.simulate.kernels import Lanes, Routes, Tally
+from qnet.simulate.world import Lanes, Routes, Tally
 
 # Words of a place in the ring, and bits of its status: struct tpacket2_hdr and struct sockaddr_ll.
 RING_STATUS, RING_LENGTH, RING_TAGS, RING_ADDRESS = 0, 1, 3, 4

@@ -54,28 +54,24 @@ from qnet.emulate.wires.kernels.tables import (
     wall_of,
 )
 from qnet.kernel import bare_kernel
-from qnet.simulate.kernels import (
-    ARRIVAL,
+from qnet.simulate.kernels.dispatch import serve_any
+from qnet.simulate.ports.kernels.recovery import recover
+from qnet.simulate.ports.parts import Parts
+from qnet.simulate.world import (
     DONE,
-    EXCESS,
-    HEAD,
-    LABEL,
-    LEAST,
-    MOST,
     NEVER,
-    NEXT,
-    RECEIVED,
-    ROOM_UNTIL,
-    SEEN_TAIL,
-    TAIL,
+    Frame,
     Lanes,
     Network,
+    NextHop,
+    OwnerTally,
     Queues,
+    Receiver,
     Routes,
+    Sender,
     Sources,
     Tally,
 )
-from qnet.simulate.ports.kernels import Parts, recover, serve_any
 
 
 @bare_kernel
@@ -140,8 +136,10 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
                 count[VIOLATIONS] += 1
                 place = lanes.base[one[slot, IN_LANE]]
                 place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
-                number = lanes.cells[place, LABEL] >> 48 << 48
-                lanes.cells[place, LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME] | number
+                number = lanes.cells[place, Frame.LABEL] >> 48 << 48
+                lanes.cells[place, Frame.LABEL] = (
+                    (one[slot, BASE] << 16) | one[slot, FRAME] | number
+                )
             note_fault(
                 kind, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
@@ -162,8 +160,8 @@ def serve_window(
     expire(until, wires, pool, lanes)
     pool.counts[SERVED] = until
     for lane in range(lanes.base.size):
-        lanes.receiver[lane, SEEN_TAIL] = lanes.sender[lane, TAIL]
-        lanes.sender[lane, ROOM_UNTIL] = lanes.receiver[lane, HEAD]
+        lanes.receiver[lane, Receiver.SEEN_TAIL] = lanes.sender[lane, Sender.TAIL]
+        lanes.sender[lane, Sender.ROOM_UNTIL] = lanes.receiver[lane, Receiver.HEAD]
     status = DONE
     last = wall(messages.clock)
     for port in wires.order:
@@ -207,10 +205,10 @@ def follow(
     for port in wires.order:
         for item in range(wires.out_first[port], wires.out_first[port + 1]):
             lane = wires.out_lane[item]
-            tail = lanes.sender[lane, TAIL]
+            tail = lanes.sender[lane, Sender.TAIL]
             for at in range(pool.scanned[lane], tail):
                 place = lanes.base[lane] + (at & lanes.mask[lane])
-                slot = slot_of(lanes.cells[place, LABEL], wires, pool)
+                slot = slot_of(lanes.cells[place, Frame.LABEL], wires, pool)
                 if slot >= 0:
                     follow_on(slot, port, lane, at, wires, pool, routes, lanes, network)
             pool.scanned[lane] = tail
@@ -220,7 +218,7 @@ def follow(
         slot = pool.live[i]
         if pool.slot[slot, STATE] != QUEUED:
             continue
-        if tally.owner[base_owner + slot, RECEIVED] > 0:
+        if tally.owner[base_owner + slot, OwnerTally.RECEIVED] > 0:
             count_late(slot, wires, pool, routes)
             if pool.slot[slot, EXPECTED] >= 0:
                 leave(slot, wires, pool, tally, network)
@@ -229,7 +227,7 @@ def follow(
                 give_to_host(slot, now, wires, pool)
         elif pool.slot[slot, EXPECTED] >= 0:
             note_drop(slot, wires, pool, routes)
-        elif pool.slot[slot, COUNTER] < lanes.receiver[pool.slot[slot, IN_LANE], HEAD]:
+        elif pool.slot[slot, COUNTER] < lanes.receiver[pool.slot[slot, IN_LANE], Receiver.HEAD]:
             count[ELIMINATED] += 1
             drop_slot(slot, pool)
 
@@ -241,10 +239,10 @@ def follow_on(
 ) -> None:  # fmt: skip
     """Put a frame that has left a port into the next switch when it is over the wire."""
     one = pool.slot
-    arrives = lanes.cells[lanes.base[lane] + (at & lanes.mask[lane]), ARRIVAL]
+    arrives = lanes.cells[lanes.base[lane] + (at & lanes.mask[lane]), Frame.ARRIVAL]
     owner = one[slot, OWNER]
     count_late(slot, wires, pool, routes)
-    plan_hop(slot, int(routes.hop[one[slot, BASE], NEXT]), wires, pool, routes)
+    plan_hop(slot, int(routes.hop[one[slot, BASE], NextHop.NEXT]), wires, pool, routes)
     meets = one[slot, EXPECTED] >= wires.into.size
     if meets:
         one[slot, EXPECTED] = -1
@@ -281,10 +279,10 @@ def count_late(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
 def handed_over(slot: int, wires: Wires, pool: Pool, tally: Tally) -> int:
     """Return when the simulator has handed a frame over, and forget that it has."""
     owner = wires.law[BASE_OWNER] + slot
-    when = pool.slot[slot, BORN] + tally.owner[owner, EXCESS]
-    tally.owner[owner, RECEIVED : MOST + 1] = 0
-    tally.owner[owner, LEAST] = NEVER
-    tally.owner[owner, MOST] = -1
+    when = pool.slot[slot, BORN] + tally.owner[owner, OwnerTally.EXCESS]
+    tally.owner[owner, OwnerTally.RECEIVED : OwnerTally.MOST + 1] = 0
+    tally.owner[owner, OwnerTally.LEAST] = NEVER
+    tally.owner[owner, OwnerTally.MOST] = -1
     return when
 
 

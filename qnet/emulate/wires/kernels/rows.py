@@ -36,25 +36,20 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
 )
 from qnet.kernel import bare_kernel, inline_kernel
-from qnet.simulate.kernels import (
-    ARRIVAL,
-    BIRTH,
-    CYCLE,
+from qnet.simulate.ports.parts import WHOLE, PositionLaw
+from qnet.simulate.world import (
     DONE,
-    FLOOR,
-    HEAD,
-    HOLD,
-    LABEL,
-    LANE,
     LANE_FULL,
-    NEXT,
     POSITIONS,
-    TAIL,
+    Frame,
     Lanes,
+    NextHop,
+    OwnerTally,
+    Receiver,
     Routes,
+    Sender,
     Tally,
 )
-from qnet.simulate.ports.kernels import RING, WHOLE
 
 
 @inline_kernel
@@ -70,12 +65,12 @@ def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> 
     own = wires.law[BASE_POSITION] + slot
     hop, ports = routes.hop, wires.into.size
     following = own
-    if hop[base, LANE] < 0:
+    if hop[base, NextHop.LANE] < 0:
         following = wires.law[BASE_OWNER] + slot
-    elif wires.port_of[hop[base, NEXT]] >= ports:
+    elif wires.port_of[hop[base, NextHop.NEXT]] >= ports:
         following = own + pool.slot.shape[0]
-    hop[own, LANE] = hop[base, LANE]
-    hop[own, NEXT] = following
+    hop[own, NextHop.LANE] = hop[base, NextHop.LANE]
+    hop[own, NextHop.NEXT] = following
     routes.rank[own] = routes.rank[base]
     routes.shift[own] = routes.shift[base]
     if wires.general.shape[0] > 0:
@@ -92,7 +87,7 @@ def insert_free(
     """Put the row of a free frame into the edge lane of a port, in order of arrival."""
     lane = wires.edge_lane[port]
     one = pool.slot
-    if lanes.sender[lane, TAIL] - lanes.receiver[lane, HEAD] > lanes.mask[lane]:
+    if lanes.sender[lane, Sender.TAIL] - lanes.receiver[lane, Receiver.HEAD] > lanes.mask[lane]:
         pool.counts[DROPPED_FREE] += 1
         drop_slot(slot, pool)
         return LANE_FULL
@@ -107,15 +102,15 @@ def insert_free(
     ether_type = read(pool.frames, first + 12, 2)
     if ether_type in (0x8100, 0x88A8):
         priority = np.int64(pool.frames[first + 14]) >> 5
-    routes.hop[own, LANE] = -1
-    routes.hop[own, NEXT] = owner
+    routes.hop[own, NextHop.LANE] = -1
+    routes.hop[own, NextHop.NEXT] = owner
     routes.rank[own] = wires.rank_of[priority]
     routes.shift[own] = 0
-    tally.owner[owner, FLOOR] = 0
-    tally.owner[owner, HOLD] = -1
+    tally.owner[owner, OwnerTally.FLOOR] = 0
+    tally.owner[owner, OwnerTally.HOLD] = -1
     if wires.general.shape[0] > 0:
         wires.general[own, :] = -1
-        wires.general[own, RING] = wires.ring_of[port, routes.rank[own]]
+        wires.general[own, PositionLaw.RING] = wires.ring_of[port, routes.rank[own]]
     one[slot, BORN] = arrival
     one[slot, EXPECTED] = port
     insert(slot, lane, arrival, max(one[slot, BYTES_HELD] + 4, 64), wires, pool, lanes)
@@ -130,7 +125,7 @@ def move_back(lane: int, at: int, wires: Wires, pool: Pool, lanes: Lanes) -> Non
     before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
     for column in range(4):
         cells[place, column] = cells[before, column]
-    moved = slot_of(cells[place, LABEL], wires, pool)
+    moved = slot_of(cells[place, Frame.LABEL], wires, pool)
     if moved >= 0:
         pool.slot[moved, COUNTER] += 1
 
@@ -141,21 +136,21 @@ def insert(
 ) -> None:
     """Put the row of a frame that is in its slot into an edge lane, in order of arrival."""
     one, cells = pool.slot, lanes.cells
-    head = lanes.receiver[lane, HEAD]
-    tail = lanes.sender[lane, TAIL]
+    head = lanes.receiver[lane, Receiver.HEAD]
+    tail = lanes.sender[lane, Sender.TAIL]
     at = tail
     while at > head:
         before = lanes.base[lane] + ((at - 1) & lanes.mask[lane])
-        if cells[before, ARRIVAL] <= arrival:
+        if cells[before, Frame.ARRIVAL] <= arrival:
             break
         move_back(lane, at, wires, pool, lanes)
         at -= 1
     place = lanes.base[lane] + (at & lanes.mask[lane])
-    cells[place, ARRIVAL] = arrival
-    cells[place, BIRTH] = one[slot, BORN]
-    cells[place, LABEL] = ((wires.law[BASE_POSITION] + slot) << 16) | frame_bytes
-    cells[place, CYCLE] = 0
-    lanes.sender[lane, TAIL] = tail + 1
+    cells[place, Frame.ARRIVAL] = arrival
+    cells[place, Frame.BIRTH] = one[slot, BORN]
+    cells[place, Frame.LABEL] = ((wires.law[BASE_POSITION] + slot) << 16) | frame_bytes
+    cells[place, Frame.CYCLE] = 0
+    lanes.sender[lane, Sender.TAIL] = tail + 1
     pool.scanned[lane] = tail + 1
     one[slot, STATE] = QUEUED
     one[slot, IN_LANE] = lane
@@ -182,7 +177,7 @@ def put_aside(
 ) -> bool:
     """Queue a planned frame on another path than its own, at the time at which it is there."""
     lane = wires.edge_lane[wires.port_of[position]]
-    if lanes.sender[lane, TAIL] - lanes.receiver[lane, HEAD] > lanes.mask[lane]:
+    if lanes.sender[lane, Sender.TAIL] - lanes.receiver[lane, Receiver.HEAD] > lanes.mask[lane]:
         return False
     plan_hop(slot, position, wires, pool, routes)
     one = pool.slot
@@ -196,11 +191,11 @@ def take_out(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     one = pool.slot
     lane = one[slot, IN_LANE]
     at = one[slot, COUNTER]
-    head = lanes.receiver[lane, HEAD]
+    head = lanes.receiver[lane, Receiver.HEAD]
     while at > head:
         move_back(lane, at, wires, pool, lanes)
         at -= 1
-    lanes.receiver[lane, HEAD] = head + 1
+    lanes.receiver[lane, Receiver.HEAD] = head + 1
 
 
 @bare_kernel
@@ -209,7 +204,7 @@ def renumber(slot: int, number: int, pool: Pool, lanes: Lanes) -> None:
     lane = pool.slot[slot, IN_LANE]
     place = lanes.base[lane] + (pool.slot[slot, COUNTER] & lanes.mask[lane])
     signed = (number & 0xFFFF ^ 0x8000) - 0x8000
-    lanes.cells[place, LABEL] = (lanes.cells[place, LABEL] & WHOLE) | (signed << 48)
+    lanes.cells[place, Frame.LABEL] = (lanes.cells[place, Frame.LABEL] & WHOLE) | (signed << 48)
 
 
 @bare_kernel

@@ -47,7 +47,7 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
 )
 from qnet.kernel import bare_kernel
-from qnet.simulate.kernels import settle
+from qnet.simulate.kernels.sources import settle
 
 
 @bare_kernel

@@ -44,34 +44,26 @@ from qnet.emulate.wires.kernels.tables import (
     wall_of,
 )
 from qnet.kernel import bare_kernel
-from qnet.simulate.kernels import (
-    ARRIVAL,
-    BIRTH,
-    CYCLE,
+from qnet.simulate.kernels.sources import advance, draw_size, settle
+from qnet.simulate.ports.kernels.timed import emit_next
+from qnet.simulate.ports.parts import TIMED, SourceTable
+from qnet.simulate.world import (
     DONE,
-    FLOOR,
-    HEAD,
-    HOLD,
-    KIND,
-    LABEL,
     LANE_FULL,
     NEVER,
-    NEXT_CYCLE,
-    NEXT_TIME,
-    SOURCE,
-    START,
-    TAIL,
-    TIME,
+    Frame,
     Lanes,
     Network,
+    OwnerTally,
+    Receiver,
     Routes,
+    Sender,
+    SourceHeap,
+    SourceLaw,
     Sources,
+    SourceState,
     Tally,
-    advance,
-    draw_size,
-    settle,
 )
-from qnet.simulate.ports.kernels import NUMBER, NUMBERED, TIMED, emit_next
 
 
 @bare_kernel
@@ -87,10 +79,10 @@ def start_planned(
     one[slot, FRAME] = frame_bytes
     one[slot, TARGET] = probe[source, ENTRY]
     one[slot, SEQUENCE] = number
-    tally.owner[own, FLOOR] = 0
-    tally.owner[own, HOLD] = tally.owner[source, HOLD]
+    tally.owner[own, OwnerTally.FLOOR] = 0
+    tally.owner[own, OwnerTally.HOLD] = tally.owner[source, OwnerTally.HOLD]
     routes.damper_clock[own] = routes.damper_clock[source]
-    plan_hop(slot, sources.law[source, START], wires, pool, routes)
+    plan_hop(slot, sources.law[source, SourceLaw.START], wires, pool, routes)
     pool.sequences[source, number & 1023] = slot
 
 
@@ -172,24 +164,24 @@ def generate(
         base = sources.first[port]
         size = sources.first[port + 1] - base
         lane = wires.edge_lane[port]
-        while size > 0 and heap[base, TIME] < until:
-            tail = lanes.sender[lane, TAIL]
-            if tail - lanes.receiver[lane, HEAD] > lanes.mask[lane]:
+        while size > 0 and heap[base, SourceHeap.TIME] < until:
+            tail = lanes.sender[lane, Sender.TAIL]
+            if tail - lanes.receiver[lane, Receiver.HEAD] > lanes.mask[lane]:
                 return LANE_FULL
-            source = heap[base, SOURCE]
-            birth = heap[base, TIME]
+            source = heap[base, SourceHeap.SOURCE]
+            birth = heap[base, SourceHeap.TIME]
             frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
-            turn = state[source, NEXT_CYCLE]
-            if law[source, KIND] == TIMED:
+            turn = state[source, SourceState.NEXT_CYCLE]
+            if law[source, SourceLaw.KIND] == TIMED:
                 emit_next(
                     source, frame_bytes, state, law, timer, wires.timetable, network.clock_error,
                     network.block,
                 )  # fmt: skip
             else:
                 advance(source, frame_bytes, state, law, sources.log_table)
-            heap[base, TIME] = state[source, NEXT_TIME]
+            heap[base, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
             settle(heap, base, size)
-            label = (law[source, START] << 16) | frame_bytes
+            label = (law[source, SourceLaw.START] << 16) | frame_bytes
             number = probe[source, MADE]
             if probe[source, EVERY] > 0 and number % probe[source, EVERY] == 0:
                 slot = enter(
@@ -200,14 +192,14 @@ def generate(
                     pool.slot[slot, COUNTER] = tail
                     label = ((wires.law[BASE_POSITION] + slot) << 16) | frame_bytes
             probe[source, MADE] += 1
-            if timer[source, NUMBERED] > 0:
-                label |= ((timer[source, NUMBER] & 0xFFFF ^ 0x8000) - 0x8000) << 48
-                timer[source, NUMBER] += 1
+            if timer[source, SourceTable.NUMBERED] > 0:
+                label |= ((timer[source, SourceTable.NUMBER] & 0xFFFF ^ 0x8000) - 0x8000) << 48
+                timer[source, SourceTable.NUMBER] += 1
             place = lanes.base[lane] + (tail & lanes.mask[lane])
-            lanes.cells[place, ARRIVAL] = birth
-            lanes.cells[place, BIRTH] = birth
-            lanes.cells[place, LABEL] = label
-            lanes.cells[place, CYCLE] = turn
-            lanes.sender[lane, TAIL] = tail + 1
+            lanes.cells[place, Frame.ARRIVAL] = birth
+            lanes.cells[place, Frame.BIRTH] = birth
+            lanes.cells[place, Frame.LABEL] = label
+            lanes.cells[place, Frame.CYCLE] = turn
+            lanes.sender[lane, Sender.TAIL] = tail + 1
             pool.scanned[lane] = tail + 1
     return DONE

@@ -1,0 +1,1 @@
+"""The inner loops of the simulator, on the tables of `qnet.simulate.world`."""

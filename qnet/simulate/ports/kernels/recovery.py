@@ -1,0 +1,137 @@
+"""Points of recovery, where copies of a frame meet."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.kernel import bare_kernel
+from qnet.simulate.kernels.delivery import end_following
+from qnet.simulate.kernels.lanes import earliest, hand_on, next_arrival, room_ahead
+from qnet.simulate.kernels.records import is_nearly_full, write_down
+from qnet.simulate.ports.kernels.sending import hand_over
+from qnet.simulate.ports.parts import Parts, PortLaw, Recovery
+from qnet.simulate.world import (
+    DONE,
+    DUPLICATE,
+    FOLLOWED,
+    NEVER,
+    PASSED_ON,
+    POSITIONS,
+    ROGUE_NUMBER,
+    TRACE_FULL,
+    Frame,
+    Lanes,
+    Network,
+    NextHop,
+    Receiver,
+    Routes,
+    Tally,
+    Trace,
+)
+
+Ints = NDArray[np.int64]
+
+NUMBERS = 0x10000
+
+
+@bare_kernel
+def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints) -> bool:
+    """Say whether a frame is passed on: the vector recovery algorithm, IEEE 802.1CB 7.4.3.4.
+
+    Numbers count modulo 2**16. A number beyond the history is a rogue's. After RESET without a
+    frame passed on, any is taken (7.4.3.5).
+    """
+    length = state[point, Recovery.LENGTH]
+    if (
+        state[point, Recovery.TAKE_ANY] == 0
+        and now - state[point, Recovery.ACCEPTED_AT] >= state[point, Recovery.PATIENCE]
+    ):
+        state[point, Recovery.TAKE_ANY] = 1
+        state[point, Recovery.RESETS] += 1
+    ahead = (number - state[point, Recovery.NEWEST] + NUMBERS // 2) % NUMBERS - NUMBERS // 2
+    counted = state[point, Recovery.NEWEST] + ahead
+    if state[point, Recovery.TAKE_ANY] > 0:
+        state[point, Recovery.TAKE_ANY] = 0
+        remembered[point, :] = 0
+        state[point, Recovery.NEWEST] = counted
+    elif ahead >= length or ahead <= -length:
+        state[point, Recovery.ROGUE] += 1
+        state[point, Recovery.DISCARDED] += 1
+        return False
+    elif ahead <= 0:
+        if remembered[point, counted % length] > 0:
+            state[point, Recovery.DISCARDED] += 1
+            return False
+        state[point, Recovery.DISORDERED] += 1
+    else:
+        if ahead > 1:
+            state[point, Recovery.DISORDERED] += 1
+        for step in range(1, ahead):
+            remembered[point, (state[point, Recovery.NEWEST] + step) % length] = 0
+        state[point, Recovery.NEWEST] = counted
+    remembered[point, counted % length] = 1
+    state[point, Recovery.ACCEPTED_AT] = now
+    state[point, Recovery.PASSED] += 1
+    return True
+
+
+@bare_kernel
+def recover(
+    station: int,
+    until: int,
+    network: Network,
+    routes: Routes,
+    lanes: Lanes,
+    tally: Tally,
+    trace: Trace | None,
+    parts: Parts,
+) -> int:
+    """Merge the copies of a stream's frames at its listener; pass on the first of each.
+
+    What is passed on is handed over, or goes into the lane of its position where that has one.
+    """
+    receiver, cells, counts = lanes.receiver, lanes.cells, tally.port
+    first_lane, last_lane = network.lane_first[station], network.lane_first[station + 1]
+    point = parts.port[station, PortLaw.FIRST]
+    for lane in range(first_lane, last_lane):
+        next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
+    lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
+    status = DONE
+    while arrival < until:
+        place = lanes.base[lane] + (receiver[lane, Receiver.HEAD] & lanes.mask[lane])
+        label, birth, turn = (
+            cells[place, Frame.LABEL],
+            cells[place, Frame.BIRTH],
+            cells[place, Frame.CYCLE],
+        )
+        position = (label >> 16) & POSITIONS
+        target = int(routes.hop[position, NextHop.LANE])
+        status = room_ahead(station, target, lanes.sender, lanes.mask, counts)
+        if status == DONE and trace is not None and is_nearly_full(station, trace):
+            status = TRACE_FULL
+        if status != DONE:
+            break
+        receiver[lane, Receiver.HEAD] += 1
+        next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
+        fate, came, owner = PASSED_ON, arrival, routes.owner[position]
+        rogue = parts.recovery[point, Recovery.ROGUE]
+        if not first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
+            fate = ROGUE_NUMBER if parts.recovery[point, Recovery.ROGUE] > rogue else DUPLICATE
+            if label & FOLLOWED:
+                end_following(owner, birth, label, fate, tally.followed, tally.fates)
+        elif target >= 0:
+            hand_on(
+                target, arrival, birth, label, turn, lanes.sender, lanes.base, lanes.mask, cells
+            )
+        else:
+            arrival = hand_over(
+                station, position, birth, arrival, label, routes.late, routes.owner,
+                routes.damper_clock, network.clock_error, network.block, network.steady_from,
+                network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
+                tally.followed, tally.fates,
+            )  # fmt: skip
+        if trace is not None:
+            write_down(station, owner, came, came, came, arrival, birth, label, turn, fate, trace)
+        lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
+    return status

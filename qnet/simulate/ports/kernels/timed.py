@@ -1,0 +1,34 @@
+"""Sources that follow a table of times."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.kernel import bare_kernel
+from qnet.simulate.clocks.kernels import when_shown
+from qnet.simulate.ports.parts import SourceTable
+from qnet.simulate.world import SourceLaw, SourceState
+
+Ints = NDArray[np.int64]
+
+
+@bare_kernel
+def emit_next(source: int, frame_bytes: int, state: Ints, law: Ints, mine: Ints, timetable: Ints,
+              clock_error: Ints, block: int) -> None:  # fmt: skip
+    """Set the time of a timed source's next frame: the table's, by its node's clock."""
+    state[source, SourceState.SENT] += 1
+    state[source, SourceState.SENT_BYTES] += frame_bytes
+    state[source, SourceState.LEFT] -= 1
+    if state[source, SourceState.LEFT] > 0:
+        return
+    state[source, SourceState.LEFT] = law[source, SourceLaw.PACKETS]
+    mine[source, SourceTable.STEP] += 1
+    if mine[source, SourceTable.STEP] == mine[source, SourceTable.TABLE_COUNT]:
+        mine[source, SourceTable.STEP] = 0
+        mine[source, SourceTable.ROUND] += 1
+    due = timetable[mine[source, SourceTable.TABLE_FIRST] + mine[source, SourceTable.STEP]]
+    due += mine[source, SourceTable.ROUND] * law[source, SourceLaw.GAP]
+    state[source, SourceState.NEXT_TIME] = when_shown(
+        due, clock_error[mine[source, SourceTable.CLOCK]], block
+    )

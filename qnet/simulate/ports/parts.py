@@ -1,0 +1,204 @@
+"""What general ports know beyond the plain world: their tables, and what their columns mean.
+
+Frames are rows as in `qnet.simulate.world`. In the queues of a general port the column CYCLE
+holds the time from when the frame may go. A label is
+`number << 48 | position << 16 | frame bytes`; the number is a frame's sequence number (IEEE 802.1CB
+clause 7.4.1) where copies are told apart. FOLLOWED may be set beside it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+WHOLE = 0x7FFFFFFFFFFF
+"""A label without its sequence number, and without FOLLOWED."""
+
+
+TIMED = 3
+"""A further kind of source: it follows a table of times by its node's own clock."""
+
+
+BYTE_PS = 8 * 10**12
+"""Bytes times this, divided by bit/s, are picoseconds; bit/s times ps are 1e-12 bits."""
+
+
+# Kinds of port.
+PLAIN, GENERAL, RECOVERY = 0, 1, 2
+
+
+HELD_GATE = 8
+"""Stands in gate tables for the time that preemptable frames are held."""
+
+
+NOTHING, SENDING, CUT = 0, 1, 2
+
+
+AT_LISTENER = -2
+"""In place of a ring: the position is a point of recovery."""
+
+
+class PortLaw(IntEnum):
+    """Columns of `Parts.port`.
+
+    Rings from FIRST are the cycle buffers, those from QUEUES to LAST the queues in falling
+    priority, those before PREEMPTABLE express.
+    """
+
+    WHAT = 0
+    FIRST = 1
+    QUEUES = 2
+    PREEMPTABLE = 3
+    LAST = 4
+    BY_ARRIVAL = 5
+    GATE_FIRST = 6
+    GATE_LAST = 7
+    FIXED = 8
+    LOSS = 9
+    RATE = 10
+    PHASE = 11
+    """When the node's clock shows 0."""
+    HOLD_ADVANCE = 12
+    """How long before an entry that holds the MAC it is told so."""
+
+
+class RingLaw(IntEnum):
+    """Columns of `Parts.ring`."""
+
+    BIT = 0
+    GROUP_LAST = 1
+    WEIGHT = 2
+    IDLE = 3
+    LINE = 4
+    SORTED = 5
+
+
+class RingState(IntEnum):
+    """Columns of `Parts.ring_state`; TURN and GRANTED count in the first ring of a group."""
+
+    CREDIT = 0
+    CREDIT_AT = 1
+    DEFICIT = 2
+    TURN = 3
+    GRANTED = 4
+    READY = 5
+    OPEN_AT = 6
+
+
+class Wire(IntEnum):
+    """Columns of `Parts.wire`: a preemptable frame that is being sent, or was cut."""
+
+    IS = 0
+    BEGUN = 1
+    REST = 2
+    LABEL = 3
+    BIRTH = 4
+    CAME = 5
+    RING = 6
+
+
+class PositionLaw(IntEnum):
+    """Columns of `Parts.position`."""
+
+    RING = 0
+    METER = 1
+    SHAPER = 2
+    GROUP = 3
+
+
+class Cause(IntEnum):
+    """Columns of `Parts.dropped`."""
+
+    POLICED = 0
+    RESIDENCE = 1
+    LINK = 2
+
+
+class Meter(IntEnum):
+    """Columns of `Parts.meter`; levels in 1e-12 bits."""
+
+    RATE = 0
+    FULL = 1
+    LEVEL = 2
+    TIME = 3
+
+
+class Shaper(IntEnum):
+    """Columns of `Parts.shaper`."""
+
+    RATE = 0
+    FILL = 1
+    """Time from empty to full."""
+    RESIDENCE = 2
+    """The longest."""
+    EMPTY_AT = 3
+    """Time when the bucket is empty."""
+
+
+class SourceTable(IntEnum):
+    """Columns of `Parts.source_state`."""
+
+    TABLE_FIRST = 0
+    TABLE_COUNT = 1
+    STEP = 2
+    ROUND = 3
+    NUMBER = 4
+    NUMBERED = 5
+    CLOCK = 6
+
+
+class Recovery(IntEnum):
+    """Columns of `Parts.recovery`."""
+
+    NEWEST = 0
+    TAKE_ANY = 1
+    ACCEPTED_AT = 2
+    PASSED = 3
+    DISCARDED = 4
+    DISORDERED = 5
+    ROGUE = 6
+    RESETS = 7
+    LENGTH = 8
+    PATIENCE = 9
+
+
+class Parts(NamedTuple):
+    """What general ports know beyond the plain world; rings are numbered as in `Queues`."""
+
+    port: Ints
+    ring: Ints
+    ring_state: Ints
+    position: Ints
+    fork: Ints
+    """[position]: the next that a copy of a frame leaves from when it leaves from here, or -1."""
+    dropped: Ints
+    """[position, cause]."""
+    wire: Ints
+    gate_end: Ints
+    """[entry]: when it ends, from the start of the gate cycle; the last one ends the cycle."""
+    gate_change: Ints
+    """[entry, 2 * gate]: how long after the entry's begin the gate closes, 0 where it is closed;
+    and in the next column, how long after it the gate opens, 0 where it is open. Gate 8 is open
+    where preemptable frames are held."""
+    gate_open: Ints
+    """[entry, gate]: how long the gate has been open when the entry ends, in this gate cycle."""
+    meter: Ints
+    shaper: Ints
+    group: Ints
+    """[group of shapers]: latest eligibility time."""
+    loss: Ints
+    """[row, frame bytes]: draws of 63 bits below this lose the frame."""
+    loss_dice: Ints
+    head: Ints
+    """[lane]: time from a frame's begin until enough of it is in to send it on, or 0: all of it."""
+    source_state: Ints
+    timetable: Ints
+    recovery: Ints
+    remembered: Ints
+    """[recovery point, history]: flags, at sequence number modulo history."""
