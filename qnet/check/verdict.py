@@ -7,7 +7,7 @@ proof excludes is the most important thing that a report can say.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from qnet.check.judged import (
@@ -28,11 +28,12 @@ from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import Proof, StreamProof
+from qnet.model.requirement import KINDS, ask
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Egress, Profile, Stream
-from qnet.model.verdict import Outcome, Row, Verdict
+from qnet.model.verdict import Outcome, Row, Verdict, row_of
 from qnet.progress import Heeded, Progress
-from qnet.units import PPB, PS_PER_S, show_rate, show_share, show_time
+from qnet.units import PPB, PS_PER_S, show_rate, show_time
 
 FINDINGS_LISTED = 50
 
@@ -200,15 +201,10 @@ def _admitted_row(service: str, members: Sequence[Stream], plans: Mapping[str, S
     # All legs of a tree are admitted together, or refused for one reason.
     trees, short = ({one.tree for one in some} for some in (members, refused))
     reasons = dict.fromkeys(f"{one.tree}: {_why_refused(plans.get(one.name))}" for one in refused)
-    return Row(
-        subject=service,
-        members=len(trees),
-        kind="admitted",
-        promised=len(trees),
-        proven=len(trees) - len(short),
-        simulated=None,
-        emulated=None,
-        outcome="fail" if refused else "pass",
+    return row_of(
+        ask("admitted", service, len(trees), len(trees)),
+        {"proven": len(trees) - len(short)},
+        "fail" if refused else "pass",
         basis=None if refused else "proven",
         broken=len(short),
         worst=refused[0].tree if refused else None,
@@ -243,7 +239,7 @@ def _bound_row(
             is_all_lost(judged, one),
         )
 
-    return _worst_row(service, kind, [case(one) for one in members], show_time, judged.seen)
+    return _worst_row(service, kind, [case(one) for one in members], judged.seen)
 
 
 def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
@@ -261,7 +257,7 @@ def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
         speaking = judged.seen.speaking(one, "loss")
         return Case(one, "loss", promised, proven, figures, speaking, False, why)
 
-    return _worst_row(service, "loss", [case(one) for one in members], show_share, judged.seen)
+    return _worst_row(service, "loss", [case(one) for one in members], judged.seen)
 
 
 def _loses_none(judged: Judged, stream: Stream) -> bool:
@@ -271,25 +267,18 @@ def _loses_none(judged: Judged, stream: Stream) -> bool:
     return judged.profile.is_reserved(stream) and is_proven and not can_lose(judged, stream)
 
 
-def _worst_row(
-    subject: str, kind: Kind, cases: Sequence[Case], show: Callable[[int], str], seen: Seen
-) -> Row:
+def _worst_row(subject: str, kind: Kind, cases: Sequence[Case], seen: Seen) -> Row:
     """Show the member that came off worst, beside its own promise; the others did better."""
     worst = min(cases, key=lambda case: case.merit)
     outcomes = Counter(case.outcome for case in cases)
     bases = {case.basis for case in cases} if worst.outcome == "pass" else set()
     frames = (case.frames for case in cases if case.basis == "seen")
-    return Row(
-        subject=subject,
-        members=len(cases),
-        kind=kind,
-        promised=worst.promised,
-        proven=worst.proven,
-        simulated=worst.seen.get("simulated"),
-        emulated=worst.seen.get("emulated"),
-        outcome=worst.outcome,
+    return row_of(
+        ask(kind, subject, worst.promised, len(cases)),
+        {"proven": worst.proven, **worst.seen},
+        worst.outcome,
         worst=worst.member.name,
-        reason=worst.reason(show, seen),
+        reason=worst.reason(KINDS[kind].unit.show, seen),
         basis="seen" if "seen" in bases else "proven" if "proven" in bases else None,
         frames=min(frames, default=None) if "seen" in bases else None,
         broken=outcomes["fail"],
@@ -304,19 +293,16 @@ def _late_row(service: str, members: Sequence[Stream], seen: Seen) -> Iterable[R
         witness: {one.name: traffic[one.name].late for one in members if one.name in traffic}
         for witness, traffic in seen.streams.items()
     }
-    totals = {witness: sum(counts.values()) for witness, counts in late.items()}
+    totals: dict[str, int | None] = {
+        witness: sum(counts.values()) for witness, counts in late.items()
+    }
     if not any(totals.values()):
         return
     counts = max(late.values(), key=lambda one: sum(one.values()))
-    yield Row(
-        subject=service,
-        members=len(members),
-        kind="late",
-        promised=0,
-        proven=None,
-        simulated=totals.get("simulated"),
-        emulated=totals.get("emulated"),
-        outcome="fail",
+    yield row_of(
+        ask("late", service, 0, len(members)),
+        totals,
+        "fail",
         broken=sum(count > 0 for count in counts.values()),
         worst=max(counts, key=counts.__getitem__),
         reason="frames came after their cycle had begun, or left in another cycle",
@@ -340,15 +326,10 @@ def _placed_row(service: str, members: Sequence[Demand], plans: Mapping[str, Dem
     short = [one for one in members if placed_bps[one.name] < one.rate_bps]
     reasons = [_shortfall(one, placed_bps[one.name], plans.get(one.name)) for one in short]
     worst = max(short, key=lambda one: one.rate_bps - placed_bps[one.name], default=None)
-    return Row(
-        subject=service,
-        members=len(members),
-        kind="placed",
-        promised=sum(one.rate_bps for one in members),
-        proven=sum(placed_bps.values()),
-        simulated=None,
-        emulated=None,
-        outcome="fail" if short else "pass",
+    return row_of(
+        ask("placed", service, sum(one.rate_bps for one in members), len(members)),
+        {"proven": sum(placed_bps.values())},
+        "fail" if short else "pass",
         basis=None if short else "proven",
         broken=len(short),
         worst=worst.name if worst else None,
@@ -380,18 +361,12 @@ def _egress_row(judged: Judged, plan: Plan, required: Egress) -> Row:
             of = "placed" if due_bps == placed_bps else "required"
             reasons.append(f"simulated {show_rate(due_bps - seen_bps)} less than {of}")
     bound = [f"at most {show_rate(shown_bps(entry.bound_bps))} by the LP bound"] if entry else []
-    return Row(
-        subject=required.site,
-        members=1,
-        kind="egress",
-        promised=required.rate_bps,
-        proven=placed_bps,
-        simulated=seen_bps,
-        emulated=None,
-        outcome="fail" if reasons else "pass",
+    return row_of(
+        ask("egress", required.site, required.rate_bps),
+        {"proven": placed_bps, "simulated": seen_bps},
+        "fail" if reasons else "pass",
         basis=None if reasons else "proven",
         broken=int(bool(reasons)),
-        worst=None,
         reason="; ".join([*reasons, *bound]),
     )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
 
 from qnet.model.fields import Noun
+from qnet.model.requirement import COUNT, KINDS, Kind, Requirement, Unit
 
 Outcome = Literal["pass", "fail", "unknown"]
 
@@ -14,9 +18,10 @@ Basis = Literal["proven", "seen"]
 
 
 class Row(Noun):
-    """One requirement of one subject.
+    """One requirement of one subject, beside the figure that each witness has of it.
 
-    Times are picoseconds, rates bits per second, losses parts per billion: `kind` says which.
+    Times are picoseconds, rates bits per second, losses parts per billion: `kind` says which, and
+    rows of layers have their `unit` with them.
     `pass` is a promise known to be kept, `fail` one that is broken, `unknown` one of which neither
     is known. A row without a promise has nothing to break and passes.
     """
@@ -25,7 +30,8 @@ class Row(Noun):
     members: int
     """Streams or demands that the line speaks of; of those with several listeners each leg, but for
     `admitted`."""
-    kind: Literal["latency", "variation", "loss", "egress", "placed", "admitted", "late"]
+    kind: str
+    """One of `KINDS`, or what a layer calls it."""
     promised: int | None
     proven: int | None
     simulated: int | None
@@ -44,6 +50,43 @@ class Row(Noun):
     """Members whose promise is neither known to be kept nor broken."""
     decided_by: str | None = None
     """Where it is not known: what would decide it."""
+    unit: Unit | None = Field(None, exclude_if=lambda unit: unit is None)
+    """Of layers' rows; that of the core's follows from their kind."""
+
+    @property
+    def told(self) -> Kind:
+        """What is known of the row's kind: its unit, its words."""
+        return KINDS.get(self.kind) or Kind(self.unit or COUNT)
+
+    @property
+    def what(self) -> str:
+        """Name the kind for a reader."""
+        return self.told.title or self.kind
+
+    def show(self, value: int | None) -> str:
+        """Write one of the row's figures, or its promise, for a reader."""
+        return self.told.unit.show(value)
+
+
+def row_of(
+    requirement: Requirement,
+    figures: Mapping[str, int | None],
+    outcome: Outcome,
+    **more: Any,
+) -> Row:
+    """Return the row of a requirement; `more` are fields of which nothing is said otherwise."""
+    return Row(
+        subject=requirement.subject,
+        members=requirement.members,
+        kind=requirement.kind,
+        promised=requirement.promised,
+        proven=figures.get("proven"),
+        simulated=figures.get("simulated"),
+        emulated=figures.get("emulated"),
+        outcome=outcome,
+        unit=None if requirement.kind in KINDS else requirement.unit,
+        **{"worst": None, "reason": None, **more},
+    )
 
 
 class Verdict(Noun):

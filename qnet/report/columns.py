@@ -29,6 +29,7 @@ ROWS_SHOWN = 20
 TEXTS = {
     "name", "service", "traffic_class", "talker", "listener", "status", "reason", "source",
     "target", "outcome", "link", "cable", "subject", "kind", "basis", "worst", "decided_by",
+    "unit",
 }  # fmt: skip
 """Columns of texts; the others hold whole numbers."""
 
@@ -286,12 +287,13 @@ def link_table(case: Case) -> Table:
 
 
 REQUIREMENT_COLUMNS = (
-    "subject", "kind", "outcome", "basis", "promised", "proven", "simulated", "emulated",
+    "subject", "kind", "unit", "outcome", "basis", "promised", "proven", "simulated",
+    "emulated",
     "members", "broken", "not_known", "worst", "reason", "decided_by",
 )  # fmt: skip
 
 
 def requirement_rows(case: Case) -> Table:
-    """Return a row for each requirement; `kind` says of what its figures are."""
-    rows = [one.model_dump() for one in case.verdict.rows]
+    """Return a row for each requirement; `kind` says of what its figures are, `unit` in what."""
+    rows = [{**one.model_dump(), "unit": one.told.unit.one_step} for one in case.verdict.rows]
     return _table(rows, REQUIREMENT_COLUMNS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from qnet.model.verdict import Row, Verdict
-from qnet.report.text import printable, reason, show, subject, witnesses
+from qnet.report.text import printable, reason, subject, witnesses
 
 
 def junit(verdict: Verdict) -> str:
@@ -47,7 +47,7 @@ def _requirement(suite: ElementTree.Element, row: Row) -> None:
     case = _case(suite, row.kind, f"{subject(row)}: {row.kind}")
     names = ("promised", "proven", "simulated", "emulated")
     figures = ", ".join(
-        f"{name} {show(row.kind, value)}" for name, value in zip(names, witnesses(row), strict=True)
+        f"{name} {row.show(value)}" for name, value in zip(names, witnesses(row), strict=True)
     )
     if row.outcome == "fail":
         worst = f"\nworst: {row.worst}" if row.worst else ""

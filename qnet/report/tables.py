@@ -15,10 +15,8 @@ from qnet.report.case import Case, Listed, by_load, listed
 from qnet.report.text import (
     COLUMNS,
     is_emulated,
-    kind_name,
     reason,
     result,
-    show,
     subject,
     witnesses,
 )
@@ -84,10 +82,10 @@ def requirement_table(case: Case) -> Requirements:
     for row in case.verdict.rows:
         name = subject(row)
         figures = zip(COLUMNS, witnesses(row), strict=True)
-        shown = [show(row.kind, value) for column, value in figures if column in columns]
+        shown = [row.show(value) for column, value in figures if column in columns]
         why = reason(row) if row.outcome != "pass" else _frames(row) or row.reason or ""
         own = "" if name == above else name
-        lines.append(RequirementLine(row, own, kind_name(row), shown, result(row), why))
+        lines.append(RequirementLine(row, own, row.what, shown, result(row), why))
         above = name
     failing, unknown = (
         listed([line for line in lines if line.row.outcome == outcome])

@@ -15,7 +15,7 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import PortProof, Proof, StreamProof
 from qnet.model.topology import Topology
 from qnet.model.verdict import Outcome, Row, Verdict
-from qnet.units import PPB, PS_PER_S, show_rate, show_share, show_time
+from qnet.units import PPB, PS_PER_S, show_rate, show_time
 
 FINDINGS_SHOWN = 20
 """A broken plan breaks its rules a thousand times; the first few say enough on a terminal."""
@@ -87,17 +87,6 @@ def first_lines(texts: Sequence[str], where: str = "") -> list[str]:
     return lines
 
 
-def show(kind: str, value: int | None) -> str:
-    """Write a value of a row of that kind: show('latency', 12_126_345_678) is '12.126 ms'."""
-    if value is None:
-        return "-"
-    if kind in {"latency", "variation"}:
-        return show_time(value)
-    if kind in {"egress", "placed"}:
-        return show_rate(value)
-    return show_share(value) if kind == "loss" else f"{value:,}"
-
-
 def headline(verdict: Verdict) -> str:
     """Say in half a line how many requirements hold, and how many of them by seeing alone."""
     rows = requirements(verdict)
@@ -155,7 +144,7 @@ def reason(row: Row) -> str:
     if row.worst and row.worst != row.subject and row.worst not in why:
         why = f"{row.worst}: {why}"
     count = row.broken if row.outcome == "fail" else row.not_known
-    if row.kind in {"latency", "variation", "loss"} and row.members > 1:
+    if row.told.of_each and row.members > 1:
         why = f"{count:,} of {row.members:,}; {why}"
     return f"{why}; what would decide it: {row.decided_by}" if row.decided_by else why
 
@@ -317,8 +306,8 @@ def _one_line(name: str) -> str:
 def _cells(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
     """Return the texts of a row after its name: what, the figures, the result."""
     figures = zip(COLUMNS, witnesses(row), strict=True)
-    shown = (show(row.kind, value) for column, value in figures if column in columns)
-    return kind_name(row), *shown, result(row)
+    shown = (row.show(value) for column, value in figures if column in columns)
+    return row.what, *shown, result(row)
 
 
 def _print_cells(console: Console, cells: Sequence[str], widths: Sequence[int], style: str) -> None:
@@ -332,11 +321,6 @@ def _print_cells(console: Console, cells: Sequence[str], widths: Sequence[int], 
         text += Text(" ")
     text.rstrip()
     _print(console, text)
-
-
-def kind_name(row: Row) -> str:
-    """Name the kind of a row. One frame can be late at several ports: events, not frames."""
-    return "late events" if row.kind == "late" else row.kind
 
 
 def is_emulated(verdict: Verdict) -> bool:
@@ -380,7 +364,7 @@ def _sums(verdict: Verdict) -> list[str]:
     for row in verdict.rows:
         if row.kind == "egress" and row.outcome != "fail":
             figures = [
-                f"{show(row.kind, value)} {what}"
+                f"{row.show(value)} {what}"
                 for value, what in (
                     (row.proven, "placed"),
                     (row.simulated, "delivered (simulated)"),

@@ -58,6 +58,7 @@ LOOK_UPS = {
     # What is printed of a plan that was judged.
     "gate_lines",
     "lines",
+    "show",
     "variation_ps",
 }
 """Methods of nouns that the checker may use; none of them places or times a frame."""

@@ -6,8 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
+from qnet.model.requirement import KINDS, Unit
 from qnet.model.verdict import Verdict
-from qnet.report.text import answer, headline, print_verdict, result, show
+from qnet.report.text import answer, headline, print_verdict, result
 from qnet.units import show_share
 from tests.unit.report_case import case, row, verdict
 
@@ -183,7 +184,7 @@ def test_what_rests_on_seeing_alone_is_told_apart() -> None:
     ],
 )
 def test_show(kind: str, value: int | None, text: str) -> None:
-    assert show(kind, value) == text
+    assert KINDS[kind].unit.show(value) == text
 
 
 def test_shares_keep_what_matters() -> None:
@@ -212,3 +213,20 @@ def test_answer_without_a_simulation() -> None:
     assert data["run"] is None
     assert data["busy_ports"] is None
     assert data["streams"][0]["simulated_latency_ps_max"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (633_762, 6, "0.634 CNY/TB"),
+        (3_961_012_600, 6, "3,961.013 CNY/TB"),
+        (7, 6, "0.000007 CNY/TB"),
+        (19_817, 6, "0.0198 CNY/TB"),
+        (-19_817, 6, "-0.0198 CNY/TB"),
+        (0, 6, "0 CNY/TB"),
+        (12_000, 0, "12,000 CNY/TB"),
+        (None, 6, "-"),
+    ],
+)
+def test_units_that_the_core_does_not_know(value: int | None, decimals: int, text: str) -> None:
+    assert Unit(name="CNY/TB", decimals=decimals).show(value) == text
