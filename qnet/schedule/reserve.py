@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,26 +23,18 @@ from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
 from qnet.graph.bounds import SERVED_ERROR, Class, Load, Most, most_streams
-from qnet.graph.routes import ROUTE_COUNT, Edge, Routes
+from qnet.graph.routes import ROUTE_COUNT, Routes
 from qnet.model.plan import ChangesPlan, Plan, ReservedPlan, SearchPlan, Stopped, StreamPlan
-from qnet.model.topology import Port, Topology
+from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes
 from qnet.schedule.cycles import exact
-from qnet.schedule.cycles.kernels import (
-    Requests,
-    cut_rows,
-    place_rows,
-    reroute_rows,
-    retry_rows,
-    use,
-)
-from qnet.schedule.cycles.room import Room, empty_book, keep_whole_path, make_requests, widen
-from qnet.schedule.cycles.ways import Hop, Way
+from qnet.schedule.cycles.keep import Field, check_shifts, planned_way, put_rows, reroute
+from qnet.schedule.cycles.kernels import Requests, cut_rows, place_rows, use
+from qnet.schedule.cycles.room import Room, empty_book, make_requests, widen
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED, remove_rows
-from qnet.schedule.repair.search import Field, Search, improve, priced
-from qnet.schedule.timing import cycle_shift
+from qnet.schedule.repair.search import Search, improve, priced
 from qnet.units import PS_PER_S, ceil_div, show_rate, show_time
 
 PROGRESS_STEP = 256
@@ -183,16 +174,18 @@ class _Book:
                 entries.setdefault(self._row[entry.name], []).append(entry)
         for row, legs in entries.items():
             self._check_whole(row, legs)
-        numbers = self._room.table.add(self._way_of(row, legs) for row, legs in entries.items())
-        field = self._field()
-        for (row, legs), number in zip(entries.items(), numbers, strict=True):
-            first = legs[0].paths[0].cycles[0]
-            field.book.way[row] = number
-            field.book.phase[row] = first % int(field.book.asked.period[row])
-            use(field.grid, field.ways, field.book, row, 1)
-            self._kept[row] = legs
-            if len(legs[0].paths) < self._streams[row].paths:
-                self._halved.append(row)
+            if not self._profile.may_wait(self._streams[row]):
+                check_shifts(self._room.topology, legs)
+        numbers = self._room.table.add(
+            planned_way(self._room.topology, int(self._book.asked.pair[row]), legs)
+            for row, legs in entries.items()
+        )
+        starts = [legs[0].paths[0].cycles[0] for legs in entries.values()]
+        put_rows(self._field(), list(entries), numbers, starts)
+        self._kept = entries
+        self._halved = [
+            row for row, legs in entries.items() if len(legs[0].paths) < self._streams[row].paths
+        ]
 
     def _check_whole(self, row: int, legs: list[StreamPlan]) -> None:
         """Refuse to keep a tree that has other listeners now: a part of it has no place yet."""
@@ -205,78 +198,16 @@ class _Book:
                 "Give it another name, and it is placed anew"
             )
 
-    def _way_of(self, row: int, legs: list[StreamPlan]) -> Way:
-        """Return the paths of a planned stream as a way without choices."""
-        topology = self._room.topology
-        cycle_ps = topology.tcqf.cycle_ps
-        first = legs[0].paths[0].cycles[0]
-        hops: list[Hop] = []
-        before: list[int] = []
-        place_of: dict[str, int] = {}
-        ends: list[int] = []
-        latest_ps: list[int] = []
-        open_ps: list[int] = []
-        for entry in legs:
-            for path in entry.paths:
-                ports = [topology.port_by_name[name] for name in path.ports]
-                if not self._profile.may_wait(self._streams[row]):
-                    self._check_shifts(entry.name, ports, path.cycles)
-                place = -1
-                for port, cycle in zip(ports, path.cycles, strict=True):
-                    if port.name not in place_of:
-                        place_of[port.name] = len(hops)
-                        hops.append(Hop(cycle - first, -1, -1, 0, (port.number,)))
-                        before.append(place)
-                    place = place_of[port.name]
-                ends.append(place)
-                clock = topology.node_by_name[ports[-1].source].clock
-                end_ps = clock.phase_ps + (path.cycles[-1] + 1) * cycle_ps + clock.error_ps
-                assert entry.send_ps is not None, "a plan that is kept was proven"
-                latest_ps.append(end_ps + ports[-1].propagation_ps - entry.send_ps)
-                open_ps.append(cycle_ps + 2 * clock.error_ps)
-        for end, late, window in zip(ends, latest_ps, open_ps, strict=True):
-            hops[end] = hops[end]._replace(sooner_ps=max(latest_ps) - late, open_ps=window)
-        way = Way(int(self._book.asked.pair[row]), max(latest_ps), tuple(hops))
-        if len(legs) == 1:
-            return way
-        return way._replace(before=tuple(before), ends=tuple(ends))
-
-    def _check_shifts(self, name: str, ports: list[Port], cycles: tuple[int, ...]) -> None:
-        """Refuse waits that the class does not have: new streams would need the same mapping."""
-        edges = [
-            Edge(0, port.source, port.target, None, port.propagation_ps, 0, (port,))
-            for port in ports
-        ]
-        for (edge, following), (cycle, then) in zip(pairwise(edges), pairwise(cycles), strict=True):
-            least = cycle_shift(self._room.topology, edge, following)
-            if then - cycle != least:
-                raise Infeasible(
-                    f"{name}: goes {then - cycle} cycles on from {edge.ports[0].name}, "
-                    f"{least} are due; its class lets no frame wait"
-                )
-
     def reroute(self) -> None:
-        """Give what is cut new places, the new one reserved before the old one is given up.
-
-        What finds none is tried again in the room of its own old place, which is cut anyway; then a
-        stream with two paths keeps the one that works, and all others lose their place.
-        """
+        """Give what is cut new places; what finds none, and has no path left, loses its own."""
         field = self._field()
         cut = np.zeros(len(field.book.way), dtype=np.int64)
         cut = cut[: int(cut_rows(field.grid, field.ways, field.book, cut))]
         cut = np.union1d(cut, np.array(self._halved, dtype=np.int64))
-        spare = self._count
-        for name, kernel in (("moved", reroute_rows), ("replaced", retry_rows)):
-            answer = np.zeros(len(cut), dtype=np.int64)
-            kernel(*field[:4], spare, cut, answer, 1, field.desk)
-            self._moved[name] = cut[answer == 0].tolist()
-            cut = cut[answer < 0]
+        moves = reroute(self._room, field, self._count, cut, thorough=True)
+        remove_rows(field.grid, field.ways, field.book, moves.lost)
+        self._moved = {name: rows.tolist() for name, rows in moves._asdict().items()}
         for row in cut.tolist():
-            whole = keep_whole_path(self._room, field.book, row)
-            self._moved["reduced" if whole else "lost"].append(row)
-            if not whole:
-                remove_rows(field.grid, field.ways, field.book, np.array([row]))
-        for row in [row for rows in self._moved.values() for row in rows]:
             del self._kept[row]
 
     # All others

@@ -220,6 +220,6 @@ def test_failure_of_a_cable(benchmark: Any) -> None:
             random(3, 64, 1519, 100_000),
         )
     )
-    report = benchmark.pedantic(scheduler.fail_cable, args=("ix-xian",), rounds=1)
+    report = benchmark.pedantic(scheduler.fail, args=("ix-xian",), rounds=1)
     benchmark.extra_info.update({"re-routed": len(report.moved), "lost": len(report.lost)})
     assert audit(scheduler) == []

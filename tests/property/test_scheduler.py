@@ -134,7 +134,7 @@ def test_after_a_failure_the_rest_is_untouched_and_the_new_places_are_proven(
     before = {number: scheduler.place(number) for number in scheduler.ids().tolist()}
     cable = data.draw(st.sampled_from([topology.cable(link) for link in topology.links]))
     gone = {p.number for p in topology.ports if topology.cable(topology.links[p.link]) == cable}
-    report = scheduler.fail_cable(cable)
+    report = scheduler.fail(cable)
     cut = {n for n, place in before.items() if gone & {p for path in place.ports for p in path}}
     told = [*report.moved, *report.replaced, *report.reduced, *report.lost]
     assert sorted(told) == sorted(cut)
@@ -149,7 +149,7 @@ def test_after_a_failure_the_rest_is_untouched_and_the_new_places_are_proven(
             left = [path for path in place.ports if not gone & set(path)]
             assert list(now.ports) == left
     judge(scheduler)
-    scheduler.mend_cable(cable)
+    scheduler.repair(cable)
     judge(scheduler)
     # What was reduced becomes two paths again: nobody has taken their room meanwhile.
     scheduler.reroute(report.reduced)

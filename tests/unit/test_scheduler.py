@@ -11,8 +11,9 @@ import pytest
 
 from qnet.errors import Infeasible, InputError
 from qnet.files.read import read_topology
-from qnet.schedule.cycles.ways import FAILURES_KEPT, Pair, WayTable
-from qnet.schedule.online import Scheduler
+from qnet.model.topology import Topology
+from qnet.schedule.cycles.ways import FAILURES_KEPT, WAYS_FREE, Pair, WayTable
+from qnet.schedule.online import Scheduler, audit
 
 TOPOLOGY = read_topology("zheng-qing-ha")
 
@@ -34,8 +35,8 @@ def loaded() -> Scheduler:
         (lambda s: s.release([0, 0]), "twice"),
         (lambda s: s.release([4096]), "no stream has the id 4096"),
         (lambda s: s.release([-1]), "no stream has the id -1"),
-        (lambda s: s.fail_cable("nowhere"), "no cable 'nowhere'"),
-        (lambda s: s.mend_cable("nowhere"), "is not out of use"),
+        (lambda s: s.fail("hami", "nowhere"), "'nowhere' is not known here"),
+        (lambda s: s.repair("hami"), "'hami' is not out of use"),
     ],
 )
 def test_what_is_wrong_is_refused(call: Callable[[Scheduler], object], words: str) -> None:
@@ -50,9 +51,9 @@ def test_what_is_wrong_is_refused(call: Callable[[Scheduler], object], words: st
     ("harm", "words"),
     [
         (lambda raw: raw[:-1], "is damaged"),
-        (lambda raw: raw.replace(b"state 2", b"state 3"), "no scheduler state of version 2"),
+        (lambda raw: raw.replace(b"state 3", b"state 2"), "no scheduler state of version 3"),
         (lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]), "is damaged"),
-        (lambda raw: b"", "no scheduler state of version 2"),
+        (lambda raw: b"", "no scheduler state of version 3"),
     ],
 )
 def test_a_harmed_file_is_refused(
@@ -106,3 +107,73 @@ def test_failures_of_long_ago_are_forgotten() -> None:
     assert len(table._range) <= FAILURES_KEPT
     table.fail([])
     assert table.arrays(wanted)[1].high[0] > 0
+
+
+def test_what_failures_leave_is_forgotten_and_streams_stay(tmp_path: Path) -> None:
+    """Of hundreds of pairs of failures no more is kept than what is in use needs, twice."""
+    topology = read_topology("qingyang")
+    scheduler = Scheduler(topology, 20)
+    names = [node.name for node in topology.nodes]
+    pairs = [scheduler.pair(a, b, 1 + (a < b)) for a in names[::3] for b in names[::4] if a != b]
+    scheduler.admit(scheduler.request(pairs, 20, 1, 400))
+    targets = [topology.cable(link) for link in topology.links]
+    draws = np.random.PCG64(1).random_raw(400).astype(np.int64).tolist()
+    sizes, turns = [], 0
+    for one, other in zip(draws[::2], draws[1::2], strict=True):
+        down = sorted({targets[one % len(targets)], targets[other % len(targets)]})
+        scheduler.fail(*down)
+        places = [scheduler.place(number) for number in scheduler.ids().tolist()]
+        scheduler.repair(*down)
+        sizes.append(len(scheduler.table.ways))
+        turns += len(sizes) > 1 and sizes[-1] < sizes[-2]
+        assert [scheduler.place(number) for number in scheduler.ids().tolist()] == places
+    assert turns > 1, "ways were forgotten, and more came"
+    first, last = max(sizes[: len(sizes) // 2]), max(sizes[len(sizes) // 2 :])
+    assert last < first * 1.5
+    assert last < 2 * (len(scheduler) + 16 * len(pairs) * (FAILURES_KEPT + 1)) + WAYS_FREE
+    assert audit(scheduler) == []
+    scheduler.save(tmp_path / "one")
+    Scheduler.restore(tmp_path / "one", topology).save(tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_links_wires_nodes_and_sites_fail_and_come_back() -> None:
+    topology = Topology.model_validate(
+        {
+            "title": "t",
+            "nodes": [{"name": name, "site": f"at-{name}"} for name in "abc"],
+            "links": [
+                {"between": ["a", "b"], "rate": "1Gbps", "delay": "1us", "members": 2},
+                {"between": ["b", "c"], "rate": "1Gbps", "delay": "1us", "cable": "duct"},
+                {"between": ["a", "c"], "rate": "1Gbps", "delay": "9us", "cable": "duct"},
+            ],
+        }
+    )
+    for targets, ports in {
+        ("a--b",): {"a->b/1", "a->b/2", "b->a/1", "b->a/2"},
+        ("a--b/2",): {"a->b/2", "b->a/2"},
+        ("b->a/2",): {"a->b/2", "b->a/2"},
+        ("b--c",): {"b->c", "c->b"},
+        ("duct",): {"b->c", "c->b", "a->c", "c->a"},
+        ("c",): {"b->c", "c->b", "a->c", "c->a"},
+        ("at-c", "a--b/1"): {"b->c", "c->b", "a->c", "c->a", "a->b/1", "b->a/1"},
+    }.items():
+        scheduler = Scheduler(topology, 20)
+        scheduler.admit(scheduler.request(scheduler.pair("a", "b"), 20, 1, [400] * 4))
+        report = scheduler.fail(*targets)
+        down = {topology.ports[port].name for port in np.flatnonzero(scheduler.grid.up == 0)}
+        assert down == ports
+        places = [scheduler.place(number) for number in range(4)]
+        used = {port for place in places for path in place.ports for port in path}
+        assert report.lost.size == 0
+        assert not {topology.ports[port].name for port in used} & ports
+        assert scheduler.down == tuple(sorted(targets))
+        scheduler.repair(*targets)
+        assert scheduler.grid.up.all()
+    # A wire that two targets have in common is in use when both are.
+    scheduler.fail("duct", "c")
+    scheduler.repair("duct")
+    assert not scheduler.grid.up[topology.port_by_name["b->c"].number]
+    with pytest.raises(Infeasible, match="'c' is out of use already"):
+        scheduler.fail("duct", "c")
+    assert scheduler.down == ("c",)

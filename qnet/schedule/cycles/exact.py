@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qnet.schedule.cycles.keep import Field
 from qnet.schedule.cycles.kernels import (
     NO_TREE,
     Want,
@@ -25,7 +26,6 @@ from qnet.schedule.cycles.kernels import (
     want_of,
 )
 from qnet.schedule.kernels import UNSEEN, Int64s
-from qnet.schedule.repair.search import Field
 
 STREAMS_MAX = 24
 

@@ -24,20 +24,21 @@ from qnet.schedule.cycles.kernels import (
     Requests,
     Ways,
     best_wires,
-    clear_place,
     emptiest_wires,
     score_phases,
     score_waits,
-    use,
     want_of,
 )
-from qnet.schedule.cycles.ways import Pair, Way, WayTable, pair_of
+from qnet.schedule.cycles.ways import Pair, WayTable, pair_of
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.reasons import Kind, Reasons
 from qnet.schedule.timing import send_ps
 from qnet.units import ceil_div, show_time
 
 ASKED_KINDS = ("<i4", "<i4", "<i4", "<i4", "<i8", "<i8", "<i2", "<i1", "<i1")
+KINDS_KEPT = 10_000
+"""Kinds of streams whose reasons are remembered."""
+
 NO_PAIRS = np.zeros(0, dtype=np.int64)
 
 
@@ -236,6 +237,8 @@ class Room:
             bool(asked.damper[row]),
         )
         if kind not in self._hopeless:
+            if len(self._hopeless) >= KINDS_KEPT:
+                self._hopeless = {}
             looked = Reasons(self.topology, self.table.routes, self.capacity, self.guards, kind)
             self._hopeless[kind] = looked.reason()
         return self._hopeless[kind]
@@ -322,35 +325,3 @@ def widen(book: Book, width: int, waits: bool = False) -> Book:
         most = min(new.shape[1], old.shape[1])
         new[:, :most] = old[:, :most]
     return book._replace(wires=wider.wires, waits=wider.waits)
-
-
-def keep_whole_path(room: Room, book: Book, row: int) -> bool:
-    """Leave a stream the path of its two that works, and say so; else leave all as it is.
-
-    Of a tree nothing is left: who listens gets all frames or the stream has no place.
-    """
-    ways, _ = room.arrays()
-    way = room.table.ways[int(book.way[row])]
-    whole = []
-    for path in way.paths if not way.before else ():
-        start, end = path[0], path[-1] + 1
-        wires = book.wires[row, start:end].tolist()
-        ports = [hop.ports[wire] for hop, wire in zip(way.hops[start:end], wires, strict=True)]
-        if all(room.grid.up[port] for port in ports):
-            whole.append((start, end))
-    if not whole:
-        return False
-    use(room.grid, ways, book, row, -1)
-    start, end = whole[0]
-    hops = way.hops[start:end]
-    latency_ps_max = way.latency_ps_max - hops[-1].sooner_ps
-    alone = Way(way.pair, latency_ps_max, (*hops[:-1], hops[-1]._replace(sooner_ps=0)))
-    held = book.wires[row, start:end].copy(), book.waits[row, start:end].copy()
-    phase = int(book.phase[row])
-    clear_place(book, row)
-    (book.way[row],) = room.table.add([alone])
-    book.phase[row] = phase
-    book.wires[row, : end - start] = held[0]
-    book.waits[row, : len(held[1])] = held[1]
-    use(room.grid, room.arrays()[0], book, row, 1)
-    return True

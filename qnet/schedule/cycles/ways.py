@@ -1,8 +1,8 @@
 """The ways that streams between two nodes may take, as arrays.
 
 A way is a route, two disjoint ones, or a tree, with the cycle of every hop for start cycle 0. What
-a way means never changes and its number stays: when a cable fails, pairs of nodes are given other
-ways, and streams that keep their way still find it under its number.
+a way means never changes and its number stays until `forget`: when a cable fails, pairs of nodes
+are given other ways, and streams that keep their way still find it under its number.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
 
 FAILURES_KEPT = 8
 """Failures whose routes are remembered, beside the network as it is whole."""
+
+WAYS_FREE = 2048
+"""Ways and pairs that a table may have beyond twice those in use, before it is to forget some."""
 
 
 class Pair(NamedTuple):
@@ -99,8 +102,15 @@ class Way(NamedTuple):
         return path[::-1]
 
 
+class Kept(NamedTuple):
+    """New numbers of ways and pairs by their old ones; -1 is what was forgotten."""
+
+    way: Int64s
+    pair: Int64s
+
+
 class WayTable:
-    """Every way that was ever asked for, by number, and those that each pair may use now."""
+    """The ways that were asked for, by number, and those that each pair may use now."""
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
@@ -114,8 +124,9 @@ class WayTable:
         self.pairs: list[Pair] = []
         self.ways: list[Way] = []
         self.hop_count_most = 1
-        self._arrays: Ways | None = None
+        self._arrays = _to_arrays([], topology.tcqf.cycle_ps)
         self._pair_arrays = _no_pairs()
+        self._size_most = WAYS_FREE
 
     @property
     def routes(self) -> Routes:
@@ -154,6 +165,41 @@ class WayTable:
         del self._routes[down]
         self._range = {key: value for key, value in self._range.items() if key[0] != down}
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to `forget`: there is twice as much as was last in use."""
+        return len(self.ways) + len(self.pairs) > self._size_most
+
+    def forget(self, ways: Int64s, pairs: Int64s | None = None) -> Kept:
+        """Forget all but the ways that are in use and those that pairs may use now, or might again.
+
+        With `pairs`, sorted, all other pairs are forgotten as well, and what was found for them.
+        What is kept has new numbers; which ways a pair may use, and in what order, stays.
+        """
+        new_pair = np.arange(len(self.pairs))
+        if pairs is not None:
+            new_pair[:] = -1
+            new_pair[pairs] = np.arange(len(pairs))
+            self.pairs = [self.pairs[number] for number in pairs.tolist()]
+            self.pair_number = {pair: number for number, pair in enumerate(self.pairs)}
+            self._routes = {down: Routes(self._topology, down) for down in self._routes}
+        old, ranges = self.ways, self._range
+        self.ways, self._number, self._stretch, self._range = [], {}, {}, {}
+        self.hop_count_most, self._pair_arrays = 1, _no_pairs()
+        self._arrays = _to_arrays([], self._topology.tcqf.cycle_ps)
+
+        def renamed(number: int) -> Way:
+            return old[number]._replace(pair=int(new_pair[old[number].pair]))
+
+        for (down, pair), stretch in ranges.items():
+            if new_pair[pair] >= 0:
+                found = tuple(renamed(number) for number in range(*stretch))
+                self._range[down, int(new_pair[pair])] = self._put_together(found)
+        new_way = np.full(len(old), -1, dtype=np.int64)
+        new_way[ways] = self.add(renamed(number) for number in ways.tolist())
+        self._size_most = 2 * (len(self.ways) + len(self.pairs)) + WAYS_FREE
+        return Kept(new_way, new_pair)
+
     def arrays(self, wanted: NDArray[np.integer[Any]]) -> tuple[Ways, Pairs]:
         """Return all ways for the kernels, and which of them each of the wanted pairs may use."""
         if self._pair_arrays.low.size < len(self.pairs):
@@ -164,8 +210,10 @@ class WayTable:
             damped_ps[number] = max(
                 damped_variation_ps(self._topology, one) for one in self.pairs[number].listeners
             )
-        if self._arrays is None:
-            self._arrays = _to_arrays(self.ways, self._topology.tcqf.cycle_ps)
+        known = len(self._arrays.order)
+        if known < len(self.ways):
+            more = _to_arrays(self.ways[known:], self._topology.tcqf.cycle_ps)
+            self._arrays = _joined(self._arrays, more)
         return self._arrays, self._pair_arrays
 
     def _ways_now(self, number: int) -> tuple[int, int]:
@@ -175,20 +223,22 @@ class WayTable:
         """
         key = (self._down, number)
         if key not in self._range:
-            found = tuple(self._find(number, self.routes))
-            if found not in self._stretch:
-                low = len(self.ways)
-                for way in found:
-                    self._number.setdefault(way, len(self.ways))
-                    self._append(way)
-                self._stretch[found] = (low, len(self.ways))
-            self._range[key] = self._stretch[found]
+            self._range[key] = self._put_together(tuple(self._find(number, self.routes)))
         return self._range[key]
+
+    def _put_together(self, found: tuple[Way, ...]) -> tuple[int, int]:
+        """Return from where to where these ways stand, in this order."""
+        if found not in self._stretch:
+            low = len(self.ways)
+            for way in found:
+                self._number.setdefault(way, len(self.ways))
+                self._append(way)
+            self._stretch[found] = (low, len(self.ways))
+        return self._stretch[found]
 
     def _append(self, way: Way) -> None:
         self.ways.append(way)
         self.hop_count_most = max(self.hop_count_most, len(way.hops))
-        self._arrays = None
 
     def _find(self, number: int, routes: Routes) -> Iterable[Way]:
         pair = self.pairs[number]
@@ -280,4 +330,15 @@ def _to_arrays(ways: list[Way], cycle_ps: int) -> Ways:
         cost=latency_ps_max,
         order=np.arange(len(ways)),
         cycle_ps=cycle_ps,
+    )
+
+
+def _joined(one: Ways, more: Ways) -> Ways:
+    """Return ways and those behind them as one."""
+    columns = [np.concatenate(pair) for pair in zip(one[:-1], more[:-1], strict=True)]
+    both = Ways._make([*columns, one.cycle_ps])
+    return both._replace(
+        hop=np.concatenate([one.hop, one.hop[-1] + more.hop[1:]]),
+        wire=np.concatenate([one.wire, one.wire[-1] + more.wire[1:]]),
+        order=np.arange(len(both.order)),
     )

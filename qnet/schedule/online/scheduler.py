@@ -11,8 +11,9 @@ was released may be given to a later stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
+from qnet.model.plan import StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
+from qnet.schedule.cycles.keep import Field, planned_way, put_rows, reroute
 from qnet.schedule.cycles.kernels import (
     NO_ROOM,
     NO_ROUTE,
@@ -31,15 +34,15 @@ from qnet.schedule.cycles.kernels import (
     Requests,
     Ways,
     cut_rows,
-    reroute_rows,
-    retry_rows,
     take_all_rows,
+    write_request,
 )
-from qnet.schedule.cycles.room import Place, Room, empty_book, keep_whole_path, make_requests, widen
+from qnet.schedule.cycles.room import Place, Room, empty_book, make_requests, widen
 from qnet.schedule.cycles.ways import Pair, WayTable
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import state
 from qnet.schedule.online.kernels import BLOCK, Vacancy, admit_rows, look_up, release_rows
+from qnet.schedule.online.targets import ports_by_target
 
 NEED_BYTES_MOST = 2**40
 
@@ -59,11 +62,9 @@ class Refusal(IntEnum):
 
 
 class Rerouted(NamedTuple):
-    """What became of the streams that a failure cut.
+    """What became of the streams that a failure cut, see `keep.Moves`.
 
-    `moved` had their new place before the old one was given up; `replaced` only fitted into the
-    room of the old one; `reduced` have one path left of two, and the other's room is free again;
-    `lost` found no place. `lost_by_rank` counts both of these.
+    `lost_by_rank` counts those that are reduced or lost.
     """
 
     moved: Int64s
@@ -74,7 +75,10 @@ class Rerouted(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Where streams are; `way` is -1 for an id that is not in use."""
+    """Where streams are; `way` is -1 for an id that is not in use.
+
+    Numbers of ways hold until the next failure or repair.
+    """
 
     way: Int64s
     phase: Int64s
@@ -85,15 +89,25 @@ class Scheduler:
     """Admits, releases, changes and re-routes reserved streams of one network.
 
     `hypercycle` is how many cycles all intervals must divide; `other_frame_bytes` the longest
-    frame of any class that is not reserved, which may be in a cycle's way (rule 4).
+    frame of any class that is not reserved, which may be in a cycle's way (rule 4), for all ports
+    or port by port. No stream may use the ports that are `closed`, such as those with gates.
     """
 
-    def __init__(self, topology: Topology, hypercycle: int, other_frame_bytes: int = 0) -> None:
-        self.room = Room(topology, hypercycle, [other_frame_bytes] * len(topology.ports))
-        self._other_frame_bytes = other_frame_bytes
+    def __init__(
+        self,
+        topology: Topology,
+        hypercycle: int,
+        other_frame_bytes: int | Sequence[int] = 0,
+        closed: Collection[int] = (),
+    ) -> None:
+        if isinstance(other_frame_bytes, int):
+            other_frame_bytes = [other_frame_bytes] * len(topology.ports)
+        self.room = Room(topology, hypercycle, other_frame_bytes)
+        self._closed = frozenset(closed)
         self.book = empty_book(0, 1)
         self._vacancy = Vacancy(np.zeros(0, np.int64), np.zeros(1, np.int64))
-        self._down: dict[str, tuple[int, ...]] = {}
+        self._down: tuple[str, ...] = ()
+        self._set_up()
 
     def __len__(self) -> int:
         """Return how many streams there are."""
@@ -138,7 +152,7 @@ class Scheduler:
             if len(stream.listeners) > 1 or stream.tree != stream.name:
                 raise Infeasible(
                     f"{stream.name}: has several listeners; a Scheduler has streams with one. "
-                    "A plan for a whole profile ('qnet plan') has trees"
+                    "Reservations and plans for whole profiles have trees"
                 )
         return self.room.requests(streams, may_wait)
 
@@ -217,31 +231,53 @@ class Scheduler:
         self._check(asked)
         return self.room.why_not(asked, 0) or "it would be admitted"
 
+    def adopt(self, asked: Requests, planned: Sequence[Sequence[StreamPlan]]) -> Int64s:
+        """Put streams where a plan has them, each with the plans of all its legs; return the ids.
+
+        Raises Infeasible, and leaves all as it is, when that is more than there is room for.
+        """
+        self._check(asked)
+        self._reserve_rows(len(asked.pair))
+        rows = np.flatnonzero(self.book.way < 0)[: len(asked.pair)]
+        for place, row in enumerate(rows.tolist()):
+            write_request(self.book, row, asked, place)
+        numbers = self.table.add(
+            planned_way(self.topology, pair, legs)
+            for pair, legs in zip(asked.pair.tolist(), planned, strict=True)
+        )
+        field = self._field(waits=bool(asked.waits.any()))
+        starts = [legs[0].paths[0].cycles[0] for legs in planned]
+        put_rows(field, rows.tolist(), numbers, starts)
+        self._vacancy = state.count_vacancy(self.book)
+        if self.grid.free.size and self.grid.free.min() < 0:
+            self.release(rows)
+            raise Infeasible("the plan has more streams in a cycle than it holds")
+        return rows
+
     # Failures
 
-    def fail_cable(self, cable: str) -> Rerouted:
-        """Take a cable out of use and re-route what it carried, low rank first.
+    def fail(self, *targets: str) -> Rerouted:
+        """Take links, wires, cables, nodes or sites out of use and re-route what they carried.
 
+        Low rank comes first, and other streams are not touched.
         New places are reserved before old ones are given up. What found none beside its old place
         is tried again in the room of it: the old one is cut anyway. Of two paths the one that works
-        is kept. Lost streams keep their reservation: they are whole again when the cable is. Other
-        streams are not touched.
+        is kept. Lost streams keep their reservation: they are whole again when the target is.
+        Raises Infeasible, and does nothing, where a target is not known or out of use already.
         """
-        ports = self._ports_of(cable)
-        if not ports:
-            raise Infeasible(f"the network has no cable '{cable}'")
-        self._down[cable] = ports
+        self._refuse([name for name in targets if name not in self._ports_of], "is not known here")
+        self._refuse([name for name in targets if name in self._down], "is out of use already")
+        self._down = tuple(sorted({*self._down, *targets}))
         self._set_up()
         ways, _ = self._arrays()
         cut = np.zeros(len(self.book.way), dtype=np.int64)
-        cut = cut[: int(cut_rows(self.grid, ways, self.book, cut))]
-        return self.reroute(cut)
+        return self.reroute(cut[: int(cut_rows(self.grid, ways, self.book, cut))])
 
     def reroute(self, ids: Sequence[int] | Int64s) -> Rerouted:
         """Give streams new places, low rank first, each reserved before the old one is given up.
 
         Streams that no port is down for only move to a place beside their old one; for the others
-        see `fail_cable`. Two paths that a failure has reduced to one become two again if they can.
+        see `fail`. Two paths that a failure has reduced to one become two again if they can.
         """
         rows = np.atleast_1d(np.asarray(ids, dtype=np.int64))
         if not rows.size:
@@ -251,50 +287,56 @@ class Scheduler:
         size = asked.packets[rows].astype(np.int64) * (asked.frame_bytes[rows] + 20)
         return self._reroute(rows[np.lexsort((rows, -size, asked.rank[rows]))])
 
-    def mend_cable(self, cable: str) -> None:
-        """Take a mended cable into use again; streams stay where they are."""
-        if cable not in self._down:
-            raise Infeasible(f"the cable '{cable}' is not out of use")
-        del self._down[cable]
+    def repair(self, *targets: str) -> None:
+        """Take what was repaired into use again; streams stay where they are.
+
+        A port is in use when no other target that it belongs to is down.
+        """
+        self._refuse([name for name in targets if name not in self._down], "is not out of use")
+        self._down = tuple(name for name in self._down if name not in targets)
         self._set_up()
 
     @property
-    def cables_down(self) -> tuple[str, ...]:
-        """Cables out of use."""
-        return tuple(sorted(self._down))
+    def down(self) -> tuple[str, ...]:
+        """Links, wires, cables, nodes and sites out of use."""
+        return self._down
 
-    def _ports_of(self, cable: str) -> tuple[int, ...]:
-        links, cable_of = self.topology.links, self.topology.cable
-        ports = self.topology.ports
-        return tuple(port.number for port in ports if cable_of(links[port.link]) == cable)
+    @cached_property
+    def _ports_of(self) -> Mapping[str, tuple[int, ...]]:
+        return ports_by_target(self.topology)
+
+    def _refuse(self, targets: Sequence[str], why: str) -> None:
+        if targets:
+            names = ", ".join(f"'{name}'" for name in targets)
+            raise Infeasible(f"link, wire, cable, node or site {names} {why}")
 
     def _set_up(self) -> None:
-        self.room.set_down({port for ports in self._down.values() for port in ports})
+        self.forget()
+        down = {port for name in self._down for port in self._ports_of[name]}
+        self.room.set_down(self._closed | down)
 
     def _reroute(self, ids: Int64s) -> Rerouted:
-        ways, pairs = self._arrays(self.book.asked.pair[ids])
         self._reserve_rows(1)
+        field = self._field(self.book.asked.pair[ids])
         spare = int(np.argmax(self.book.way < 0))
-        answer = np.zeros(len(ids), dtype=np.int64)
-        rest = (self.grid, ways, pairs, self.book, spare)
-        reroute_rows(*rest, ids, answer, 0, self.room.desk)
-        tried = ids[answer < 0]
-        again = np.zeros(len(tried), dtype=np.int64)
-        retry_rows(*rest, tried, again, 0, self.room.desk)
-        left = tried[again < 0]
-        reduced = np.array(
-            [row for row in left.tolist() if keep_whole_path(self.room, self.book, row)], np.int64
-        )
-        lost = left[~np.isin(left, reduced)]
+        moves = reroute(self.room, field, spare, ids, thorough=False)
         self._arrays()
-        ranks, counts = np.unique(self.book.asked.rank[left], return_counts=True)
-        return Rerouted(
-            ids[answer == 0],
-            tried[again == 0],
-            reduced,
-            lost,
-            dict(zip(ranks.tolist(), counts.tolist(), strict=True)),
-        )
+        hurt = np.concatenate([moves.reduced, moves.lost])
+        ranks, counts = np.unique(self.book.asked.rank[hurt], return_counts=True)
+        return Rerouted(*moves, dict(zip(ranks.tolist(), counts.tolist(), strict=True)))
+
+    def forget(self, *, pairs: bool = False) -> None:
+        """Forget the ways that nothing uses any more, once there are many; numbers of ways change.
+
+        With `pairs` pairs of nodes that no stream is between are forgotten too: their numbers, and
+        requests that were made of them, hold no longer.
+        """
+        if self.table.is_full:
+            used = self.book.way >= 0
+            way, pair = self.book.way, self.book.asked.pair
+            kept = self.table.forget(np.unique(way[used]), np.unique(pair[used]) if pairs else None)
+            way[used] = kept.way[way[used]]
+            pair[used] = kept.pair[pair[used]]
 
     # Files
 
@@ -305,19 +347,22 @@ class Scheduler:
     @classmethod
     def restore(cls, path: Path | str, topology: Topology) -> Scheduler:
         """Read a state that was saved for the same network."""
-        saved = state.load(path, topology)
-        scheduler = cls(topology, saved.hypercycle, saved.other_frame_bytes)
-        for cable in saved.cables_down:
-            scheduler._down[cable] = scheduler._ports_of(cable)
+        return cls.of_saved(state.load(path, topology), topology, path)
+
+    @classmethod
+    def of_saved(cls, saved: state.Saved, topology: Topology, path: Path | str) -> Scheduler:
+        """Return a scheduler with a state without faults, from the file `path`."""
+        scheduler = cls(topology, saved.hypercycle, saved.guards, saved.closed)
+        scheduler._down = saved.down
         scheduler._set_up()
         table = scheduler.table
         numbers = table.add(
             way._replace(pair=table.number_of(saved.pairs[way.pair])) for way in saved.ways
         )
         assert numbers == list(range(len(numbers)))
-        scheduler.book = saved.book
-        scheduler._vacancy = state.count_vacancy(saved.book)
-        take_all_rows(scheduler.grid, scheduler._arrays()[0], saved.book)
+        scheduler.book = state.in_blocks(saved.book)
+        scheduler._vacancy = state.count_vacancy(scheduler.book)
+        take_all_rows(scheduler.grid, scheduler._arrays()[0], scheduler.book)
         if scheduler.grid.free.min() < 0:
             state.refuse(path, "has more streams in a cycle than it holds")
         return scheduler
@@ -325,8 +370,9 @@ class Scheduler:
     def _to_saved(self) -> state.Saved:
         return state.canonical(
             self.hypercycle,
-            self._other_frame_bytes,
-            self.cables_down,
+            tuple(self.room.guards),
+            tuple(sorted(self._closed)),
+            self._down,
             self.table.pairs,
             self.table.ways,
             self.book,
@@ -343,6 +389,10 @@ class Scheduler:
         if (self.book.wires.shape[1] < width) or (waits and self.book.waits.shape[1] < width):
             self.book = widen(self.book, width, waits)
         return ways, pairs
+
+    def _field(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS, *, waits: bool = False) -> Field:
+        ways, pairs = self._arrays(wanted, waits)
+        return Field(self.grid, ways, pairs, self.book, self.room.desk)
 
     def _reserve_rows(self, more: int) -> None:
         """Make sure that there are so many vacant rows."""

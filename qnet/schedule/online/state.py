@@ -1,6 +1,6 @@
 """The rows of a scheduler, and the file that keeps them.
 
-A state file is one line `qnet-scheduler-state 2`, one line with the SHA-256 of all that follows,
+A state file is one line `qnet-scheduler-state 3`, one line with the SHA-256 of all that follows,
 one line of JSON (the network's hash, the pairs and ways in use), and the columns, one after the
 other, as little-endian integers. Only what is in use is written, in an order that does not depend
 on the past: two schedulers that hold the same streams under the same ids write the same bytes.
@@ -27,9 +27,10 @@ from qnet.schedule.cycles.kernels import Book, Requests
 from qnet.schedule.cycles.room import ASKED_KINDS, empty_book, widen
 from qnet.schedule.cycles.ways import Hop, Pair, Way
 from qnet.schedule.online.kernels import BLOCK, Vacancy
+from qnet.schedule.online.targets import ports_by_target
 from qnet.units import TIME
 
-MAGIC = b"qnet-scheduler-state 2\n"
+MAGIC = b"qnet-scheduler-state 3\n"
 BYTES_MOST = 2**33
 
 KINDS = (*ASKED_KINDS, "<i4", "<i4", "<i2", "<i2")
@@ -39,8 +40,10 @@ class Saved(NamedTuple):
     """What a state file holds."""
 
     hypercycle: int
-    other_frame_bytes: int
-    cables_down: tuple[str, ...]
+    guards: tuple[int, ...]
+    """The longest frame of any class that is not reserved, by port number."""
+    closed: tuple[int, ...]
+    down: tuple[str, ...]
     pairs: tuple[Pair, ...]
     ways: tuple[Way, ...]
     book: Book
@@ -72,8 +75,9 @@ def _columns(book: Book) -> tuple[NDArray[Any], ...]:
 
 def canonical(
     hypercycle: int,
-    other_frame_bytes: int,
-    cables_down: tuple[str, ...],
+    guards: tuple[int, ...],
+    closed: tuple[int, ...],
+    down: tuple[str, ...],
     pairs: Sequence[Pair],
     ways: Sequence[Way],
     book: Book,
@@ -101,9 +105,7 @@ def canonical(
     )
     pair_of_way = np.array([*(way.pair for way in kept_ways), 0], dtype=np.int32)
     trimmed.asked.pair[:] = pair_of_way[trimmed.way]
-    return Saved(
-        hypercycle, other_frame_bytes, cables_down, tuple(kept_pairs), tuple(kept_ways), trimmed
-    )
+    return Saved(hypercycle, guards, closed, down, tuple(kept_pairs), tuple(kept_ways), trimmed)
 
 
 def save(path: Path | str, topology: Topology, saved: Saved) -> None:
@@ -111,8 +113,9 @@ def save(path: Path | str, topology: Topology, saved: Saved) -> None:
     header = {
         "topology_sha256": _hash(topology),
         "hypercycle": saved.hypercycle,
-        "other_frame_bytes": saved.other_frame_bytes,
-        "cables_down": saved.cables_down,
+        "guards": saved.guards,
+        "closed": saved.closed,
+        "down": saved.down,
         # What is behind these belongs to trees, which a Scheduler does not have.
         "pairs": [pair[:3] for pair in saved.pairs],
         "ways": [way[:3] for way in saved.ways],
@@ -136,7 +139,7 @@ def load(path: Path | str, topology: Topology) -> Saved:
     raw = read_bytes(path, BYTES_MOST)
     if not raw.startswith(MAGIC):
         found = raw.split(b"\n", 1)[0][:40]
-        refuse(path, f"is no scheduler state of version 2; it begins with {found!r}")
+        refuse(path, f"is no scheduler state of version 3; it begins with {found!r}")
     digest, _, body = raw[len(MAGIC) :].partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         refuse(path, "is damaged: its content does not have the SHA-256 that it states")
@@ -144,7 +147,7 @@ def load(path: Path | str, topology: Topology) -> Saved:
     try:
         header = json.loads(line)
         saved = _parse(header, columns)
-        fault = next(_faults(saved, topology), None)
+        fault = next(faults(saved, topology), None)
         network = header["topology_sha256"]
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         refuse(path, f"cannot be read: {error}")
@@ -152,8 +155,12 @@ def load(path: Path | str, topology: Topology) -> Saved:
         refuse(path, "was saved for another network")
     if fault is not None:
         refuse(path, fault)
-    rows = (len(saved.book.way) // BLOCK + 1) * BLOCK
-    return saved._replace(book=lengthen(saved.book, rows))
+    return saved
+
+
+def in_blocks(book: Book) -> Book:
+    """Return the same streams in whole blocks of rows, one of them vacant at least."""
+    return lengthen(book, (len(book.way) // BLOCK + 1) * BLOCK)
 
 
 def _parse(header: Any, columns: bytes) -> Saved:
@@ -171,8 +178,9 @@ def _parse(header: Any, columns: bytes) -> Saved:
         raise ValueError(f"{len(columns)} bytes of columns, {start} are due")
     return Saved(
         int(header["hypercycle"]),
-        int(header["other_frame_bytes"]),
-        tuple(map(str, header["cables_down"])),
+        tuple(header["guards"]),
+        tuple(header["closed"]),
+        tuple(map(str, header["down"])),
         tuple(Pair(*pair) for pair in header["pairs"]),
         tuple(
             Way(
@@ -184,20 +192,12 @@ def _parse(header: Any, columns: bytes) -> Saved:
     )
 
 
-def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
+def faults(saved: Saved, topology: Topology) -> Iterator[str]:
     """Say what in a file cannot be, before anything trusts its numbers."""
     book, asked = saved.book, saved.book.asked
     used = book.way >= 0
     yield from _head_faults(saved, topology)
-    for way in saved.ways:
-        if not (0 <= way.pair < len(saved.pairs) and way.hops):
-            yield "has a way without hops or ends"
-        if len(way.hops) > book.wires.shape[1]:
-            yield "has a way with more hops than its columns"
-        if not way.hops or way.hops[-1].sooner_ps < 0:
-            yield "has a way without an end"
-        if any(not 0 <= port < len(topology.ports) for hop in way.hops for port in hop.ports):
-            yield "names ports that the network does not have"
+    yield from _way_faults(saved, topology)
     if (book.way >= len(saved.ways)).any() or (book.way < -1).any():
         yield "has streams on ways that it does not list"
     period = asked.period[used]
@@ -217,20 +217,49 @@ def _faults(saved: Saved, topology: Topology) -> Iterator[str]:
         yield "has a stream on a wire that its way does not have"
 
 
+def _way_faults(saved: Saved, topology: Topology) -> Iterator[str]:
+    """Say which ways in a file cannot be."""
+    for way in saved.ways:
+        if not (0 <= way.pair < len(saved.pairs) and way.hops):
+            yield "has a way without hops or ends"
+        if len(way.hops) > saved.book.wires.shape[1]:
+            yield "has a way with more hops than its columns"
+        if not way.hops or way.hops[-1].sooner_ps < 0:
+            yield "has a way without an end"
+        if way.before and not _is_tree(way):
+            yield "has a tree that is none"
+        if any(not 0 <= port < len(topology.ports) for hop in way.hops for port in hop.ports):
+            yield "names ports that the network does not have"
+
+
+def _is_tree(way: Way) -> bool:
+    """Say whether every hop of a way is behind an earlier one, and each end is a hop."""
+    return (
+        len(way.before) == len(way.hops)
+        and all(-1 <= before < place for place, before in enumerate(way.before))
+        and all(0 <= end < len(way.hops) for end in way.ends)
+    )
+
+
 def _head_faults(saved: Saved, topology: Topology) -> Iterator[str]:
     """Say what in the head of a file cannot be."""
-    numbers = [saved.hypercycle, saved.other_frame_bytes]
+    numbers = [saved.hypercycle, *saved.guards, *saved.closed]
     numbers += [number for way in saved.ways for number in (way.pair, way.latency_ps_max)]
     numbers += [
         number for way in saved.ways for hop in way.hops for number in (*hop[:4], *hop.ports)
     ]
     if any(type(number) is not int or abs(number) > TIME.highest for number in numbers):
         yield "has a number that is none, or out of range"
-    if not 1 <= saved.hypercycle <= HYPERCYCLE_HIGHEST or saved.other_frame_bytes < 0:
+    if not 1 <= saved.hypercycle <= HYPERCYCLE_HIGHEST:
         yield "has a hypercycle that cannot be"
+    ports = range(len(topology.ports))
+    if len(saved.guards) != len(ports) or min(saved.guards, default=0) < 0:
+        yield "has not one longest frame for each port"
+    if not set(saved.closed) <= set(ports) or not set(saved.down) <= set(ports_by_target(topology)):
+        yield "has something out of use that the network does not have"
     names = topology.node_by_name
     if any(
-        pair.talker not in names or pair.listener not in names or pair.paths not in (1, 2)
+        not {pair.talker, *pair.listeners} <= names.keys() or pair.paths not in (1, 2)
         for pair in saved.pairs
     ):
         yield "has a pair of nodes that the network does not have"

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.schedule.cycles.kernels import Book, Desk, Grid, Pairs, Ways, place_rows
+from qnet.schedule.cycles.keep import Field
+from qnet.schedule.cycles.kernels import Book, Pairs, Ways, place_rows
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import (
     DRAWS,
@@ -24,16 +25,6 @@ from qnet.schedule.repair.kernels import (
     remove_rows,
     ruin_and_recreate,
 )
-
-
-class Field(NamedTuple):
-    """All that placing works on; the book has `RUINED` spare rows behind its last stream."""
-
-    grid: Grid
-    ways: Ways
-    pairs: Pairs
-    book: Book
-    desk: Desk
 
 
 class Search(NamedTuple):

@@ -17,6 +17,7 @@ from qnet.errors import Infeasible
 from qnet.graph import bounds
 from qnet.graph.paths import shortest_paths
 from qnet.graph.paths.search import make_net
+from qnet.schedule.cycles.keep import Field
 from qnet.schedule.cycles.kernels import (
     NO_TREE,
     Book,
@@ -30,7 +31,7 @@ from qnet.schedule.cycles.kernels import (
 from qnet.schedule.cycles.room import empty_book, make_desk
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.repair.kernels import RUINED
-from qnet.schedule.repair.search import Field, cheapest_first, favoured_first, priced, repair
+from qnet.schedule.repair.search import cheapest_first, favoured_first, priced, repair
 from qnet.units import wire_bytes
 
 ROUTE_COUNT = 4
