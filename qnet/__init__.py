@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         QnetError,
     )
     from qnet.files.scenario import Scenario
+    from qnet.model.timeline import Event, cut, down, repair, up
     from qnet.progress import Progress, Quiet
     from qnet.result import Result
 
@@ -31,6 +32,7 @@ __all__ = [
     "ArgumentError",
     "Cancelled",
     "EnvironmentMissing",
+    "Event",
     "Infeasible",
     "InputError",
     "Progress",
@@ -38,6 +40,8 @@ __all__ = [
     "Quiet",
     "Result",
     "Scenario",
+    "cut",
+    "down",
     "explain",
     "judge",
     "load",
@@ -45,7 +49,9 @@ __all__ = [
     "plan",
     "play",
     "prove",
+    "repair",
     "run",
+    "up",
 ]
 
 _MODULES = {
@@ -53,6 +59,7 @@ _MODULES = {
     "Quiet": "qnet.progress",
     "Result": "qnet.result",
     "Scenario": "qnet.files.scenario",
+    **dict.fromkeys(("Event", "cut", "down", "repair", "up"), "qnet.model.timeline"),
     **dict.fromkeys(
         (
             "ArgumentError",

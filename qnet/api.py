@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
+    from qnet.model.timeline import Event, Timeline
     from qnet.model.topology import Topology
     from qnet.model.traffic import Profile
     from qnet.model.verdict import Verdict
@@ -55,19 +56,21 @@ def load(
     *,
     topology: Given | Topology | None = None,
     settings: Mapping[str, object] | None = None,
+    events: Given | Timeline | None = None,
     **parameters: object,
 ) -> Scenario:
     """Read a scenario: traffic, and the network that it names or another one.
 
     `traffic` and `topology` are names of bundled files ('qingyang'), paths of YAML files, mappings
-    that say what such files would, or nouns. Parameters of the traffic file are replaced by keyword
+    that say what such files would, or nouns; `events` is a file of events of their own, which
+    follow those of the traffic file. Parameters of the traffic file are replaced by keyword
     (`classes="reserved"`), or by `settings` where a name is none of Python's. Raises InputError
     with all that is wrong.
     """
     from qnet.files.read import load as read
 
     texts = {name: str(value) for name, value in {**(settings or {}), **parameters}.items()}
-    return read(traffic, topology=topology, settings=texts)
+    return read(traffic, topology=topology, settings=texts, events=events)
 
 
 def plan(
@@ -173,7 +176,7 @@ def play(
     """
     from qnet.emulate.tiers.tier import Asked, Options, tier_of
 
-    cuts = tuple(_cut(scenario, one) for one in cut)
+    cuts = tuple(one for text in cut for one in _cuts(scenario, text))
     asked = Asked(scenario.topology, scenario.profile, plan, proof, observation)
     return tier_of(tier).emulate(asked, Options(sample, cuts=cuts, **how), progress, say)
 
@@ -202,6 +205,7 @@ def run(
     seed: int | None = None,
     duration: str | None = None,
     scale: float | str | Fraction | Decimal | None = None,
+    events: Sequence[Event] | None = None,
     plan: Plan | None = None,
     rounds: int | None = None,
     budget: str | None = None,
@@ -216,9 +220,10 @@ def run(
 ) -> Result:
     """Answer for a scenario: plan, prove, simulate, emulate if asked, judge.
 
-    `scenario` is one, or what `load` takes, with `topology` and `settings`; `seed`, `duration` and
-    `scale` change it as `Scenario.with_` does. A `plan` that was made before is not made again.
-    Nothing is written anywhere: `Result.save` does that. Arguments are those of the stages.
+    `scenario` is one, or what `load` takes, with `topology` and `settings`; `seed`, `duration`,
+    `scale` and `events` change it as `Scenario.with_` does. A `plan` that was made before is not
+    made again. Nothing is written anywhere: `Result.save` does that. Arguments are those of the
+    stages.
     """
     from qnet.files.scenario import Scenario
 
@@ -231,7 +236,7 @@ def run(
     if emulate is not None and not simulate:
         words = "what is emulated is compared with the simulation; leave it on"
         raise ArgumentError([Problem("simulate", 0, 0, "", words)])
-    scenario = scenario.with_(seed=seed, duration=duration, scale=scale)
+    scenario = scenario.with_(seed=seed, duration=duration, scale=scale, events=events)
     check_emulated(scenario, emulate, cut)
     made = plan or _make_plan(scenario, rounds=rounds, budget=budget, progress=progress)
     proof = prove(scenario, made, progress=progress)
@@ -359,13 +364,17 @@ def _search(scenario: Scenario, budget: str | None, rounds: int | None) -> Searc
 
 
 def _ports_down(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Return the ports of each link or cable; unknown ones are all reported at once."""
-    down = scenario.topology.ports_by_risk
+    """Return the ports of each link, cable or node; unknown ones are all reported at once."""
+    from qnet.model.timeline import ports_by_target
+
+    topology = scenario.topology
+    down = ports_by_target(topology)
     unknown = [name for name in names if name not in down]
     if unknown:
-        example = f"one is called '{next(iter(down))}'"
+        example = f"a link is called '{topology.link_name(topology.links[0])}'"
+        what = "no such link, wire, cable, node or site"
         raise ArgumentError(
-            Problem("fail", 0, 0, name, f"no such link or cable; {_guess(name, down) or example}")
+            Problem("fail", 0, 0, name, f"{what}; {_guess(name, down) or example}")
             for name in unknown
         )
     return {name: down[name] for name in names}
@@ -391,17 +400,20 @@ def _to_keep(scenario: Scenario, plan: Plan | Path | str) -> Plan:
     return given
 
 
-def _cut(scenario: Scenario, text: str) -> Cut:
-    """Read PORT@TIME, such as 'a->b@10ms'."""
+def _cuts(scenario: Scenario, text: str) -> list[Cut]:
+    """Read TARGET@TIME, such as 'a->b@10ms': what events call a link, a wire or a cable."""
     from qnet.emulate.tiers.tier import Cut
+    from qnet.model.timeline import ports_of, wires_by_name
 
-    port, _, when = text.rpartition("@")
-    if port not in scenario.topology.port_by_name:
-        example = next(iter(scenario.topology.port_by_name))
-        words = f"'{port}' is no port; write it like '{example}@10ms'"
+    topology = scenario.topology
+    name, _, when = text.rpartition("@")
+    wires = wires_by_name(topology).get(name, ())
+    if not wires:
+        words = f"'{name}' is no port, link or cable; write it like '{topology.ports[0].name}@10ms'"
         raise ArgumentError([Problem("cut", 0, 0, text, words)])
+    first = [topology.ports[ports_of(topology, [wire])[0]].name for wire in wires]
     try:
-        return Cut(port, parse(TIME, when))
+        return [Cut(port, parse(TIME, when)) for port in first]
     except UnitError as error:
         raise ArgumentError([Problem("cut", 0, 0, text, str(error))]) from None
 
@@ -412,8 +424,14 @@ def check_emulated(scenario: Scenario, tier: Tier | None, cut: Sequence[str] = (
         from qnet.emulate.rules.flows import check_listeners
 
         check_listeners(scenario.profile)
+    if tier == "mininet" and scenario.profile.events:
+        words = (
+            "tier mininet plays no events: its hosts and switches go by the clock on the wall; "
+            "use tier lockstep, or '--cut' to take wires down"
+        )
+        raise ArgumentError([Problem("events", 0, 0, "", words)])
     for one in cut:
-        _cut(scenario, one)
+        _cuts(scenario, one)
 
 
 def _which(frame: str | int) -> Which:

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
+from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, TrafficClass
 from qnet.simulate.clocks import walks
@@ -21,6 +22,8 @@ from qnet.units import PPB
 from tests.slow_simulator import (
     SlowClock,
     SlowCount,
+    SlowCut,
+    SlowDown,
     SlowPort,
     SlowQueue,
     SlowSimulator,
@@ -31,7 +34,9 @@ CAUSES = {
     "buffer": "buffer full",
     "policed": "committed rate",
     "residence": "residence",
-    "link": "link",
+    "link": "on the link",
+    "cut": "link down",
+    "down": "node down",
 }
 """The twin's causes of drops, and a part of what the fast simulator calls them."""
 
@@ -42,6 +47,8 @@ WORDS = {
     "link": "lost or damaged on the link",
     "duplicate": "discarded by recovery, another copy was passed on",
     "rogue": "discarded by recovery, beyond its history",
+    "cut": "link down",
+    "down": "node down",
 }
 """All of what the fast simulator calls the end of a frame, in the order in which it names them."""
 
@@ -92,6 +99,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             _losses(port, seed),
             topology.node_by_name[port.source].cut_through_bytes,
             _processing(topology, port, seed),
+            (port.source, port.target),
         )
         for port in topology.ports
     ]
@@ -128,13 +136,75 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             )
         )
     slow = SlowSimulator(
-        ports, sources, cycle_ps=plan.cycle_ps, buffers=plan.buffers, end_ps=end_ps
+        ports,
+        sources,
+        cycle_ps=plan.cycle_ps,
+        buffers=plan.buffers,
+        end_ps=end_ps,
+        broken=broken(topology, profile),
     )
     cyclic = [c for c in profile.classes if c.takes_cycles]
     if cyclic:
         slow.cycle_gate = profile.queue_by_class[cyclic[0].name]
     slow.run()
     return slow
+
+
+def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
+    """What the events of a profile break, each wire and node by itself, by walking through time."""
+    if not profile.events:
+        return []
+    acts = []
+    for number, event in enumerate(profile.events):
+        acts.append((event.at_ps, 1, number))
+        if event.duration_ps is not None:
+            acts.append((event.at_ps + event.duration_ps, 0, number))
+    open_now: dict[tuple[int, object], int] = {}
+    made: list[SlowCut | SlowDown] = []
+    for now, is_begin, number in [*sorted(acts), (10**18, -1, -1)]:
+        event = profile.events[number]
+        things = _things(topology, event)
+        if is_begin > 0 and event.change in ("cut", "down"):
+            open_now |= {(number, thing): now for thing in things}
+            continue
+        for by, thing in list(open_now):
+            if is_begin < 0 or (thing in things if is_begin else by == number):
+                begins = open_now.pop((by, thing))
+                if begins < now:
+                    made += _slow(topology, profile.events[by], thing, begins, now)
+    return made
+
+
+def _things(topology: Topology, event: Event) -> set[object]:
+    """Wires, as link and member, or nodes that an event names."""
+    if event.change in ("down", "up"):
+        if event.target in topology.node_by_name:
+            return {event.target}
+        return {one.name for one in topology.nodes if event.target == one.site}
+    found: set[object] = set()
+    for port in topology.ports:
+        link = topology.links[port.link]
+        between = "--".join(link.between)
+        plain = link.name or between
+        names = {plain, f"{between}[{link.name}]", link.cable or plain, port.name}
+        if event.target in names | {f"{plain}/{port.member + 1}"}:
+            found.add((port.link, port.member))
+    return found
+
+
+def _slow(
+    topology: Topology, event: Event, thing: object, begins: int, ends: int
+) -> list[SlowCut | SlowDown]:
+    if isinstance(thing, str):
+        return [SlowDown(thing, begins, ends)]
+    made: list[SlowCut | SlowDown] = []
+    for port in topology.ports:
+        if (port.link, port.member) == thing:
+            forward = topology.links[port.link].between == (port.source, port.target)
+            share = int(port.propagation_ps * Fraction(event.where_ppb, PPB))
+            far_ps = share if forward else port.propagation_ps - share
+            made.append(SlowCut(port.number, far_ps, begins, ends))
+    return made
 
 
 def _births(

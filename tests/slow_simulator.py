@@ -82,6 +82,27 @@ class SlowPort:
     """Of the node that owns the port."""
     processes: Callable[[], int] | None = None
     """Asked for each frame that goes on to another port: what it stays longer in the node."""
+    ends: tuple[str, str] = ("", "")
+    """The node that owns the port, and the one after it."""
+
+
+@dataclass(frozen=True)
+class SlowCut:
+    """A line that is cut, so far down from its port, from when to before when."""
+
+    port: int
+    far_ps: int
+    begins: int
+    ends: int
+
+
+@dataclass(frozen=True)
+class SlowDown:
+    """A node that is down from when to before when."""
+
+    node: str
+    begins: int
+    ends: int
 
 
 @dataclass(frozen=True)
@@ -189,6 +210,10 @@ class _Frame:
     eligible: int = 0
     stored_after: int = 0
     """Cut-through: how long after its arrival all of it is in."""
+    entered: int = -1
+    """When its last bit came into the node it is in."""
+    parts: list[tuple[int, int]] = field(default_factory=list)
+    """Parts that it was cut into and that have left this port: begin and last bit."""
 
 
 @dataclass(frozen=True)
@@ -241,10 +266,14 @@ class SlowSimulator:
         cycle_ps: int,
         buffers: int,
         end_ps: int,
+        broken: Sequence[SlowCut | SlowDown] = (),
     ) -> None:
+        self.broken = [one for one in broken if one.begins < end_ps]
         self.ports, self.sources = ports, sources
         self.cycle_ps, self.buffers, self.end_ps = cycle_ps, buffers, end_ps
         self.counts = [SlowCount() for _ in sources]
+        self.latency: dict[tuple[int, int], int] = {}
+        """Of the frames that were received, by source and number."""
         self.uses = [SlowUse() for _ in ports]
         self.states = [_State() for _ in ports]
         self.log: list[list[SlowHop]] = [[] for _ in ports]
@@ -254,7 +283,7 @@ class SlowSimulator:
         self.meters: dict[int, tuple[Fraction, int]] = {}
         self.buckets: dict[tuple[int, int], Fraction] = {}
         self.recoveries: dict[str, SlowRecovery] = {}
-        # Events: time, arrivals before wake-ups, sources before lanes, then by number.
+        # Events: time, nodes that go down, arrivals, wake-ups; sources before lanes, by number.
         self.events: list[tuple[int, int, int, int, int, int, _Frame | None]] = []
         self.serial = 0
         self.wakes: set[tuple[int, int]] = set()
@@ -265,17 +294,19 @@ class SlowSimulator:
             legs = self.same_way(number, 0)
             if number != legs[0]:
                 continue
-            for i, (time, size, cycle) in enumerate(source.births):
-                if time < self.end_ps:
-                    born = _Frame(number, 0, time, size, cycle, source.first + i, legs)
-                    for leg in legs:
-                        self.counts[leg].fates[born.number] = "in flight"
-                    self.push(time, 0, source.ports[0], 0, number, born)
+            self.bear(number, source, legs)
+        for place, one in enumerate(self.broken):
+            if isinstance(one, SlowDown):
+                self.push(one.begins, -1, place, 0, 0, None)
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
             if time >= self.end_ps:
                 continue
-            if kind == 0:
+            if kind == -1:
+                stops = self.broken[port]
+                assert isinstance(stops, SlowDown)
+                self.stop(time, stops.node)
+            elif kind == 0:
                 assert frame is not None
                 if port == len(self.ports):
                     self.meet(time, frame)
@@ -285,6 +316,14 @@ class SlowSimulator:
             else:
                 self.wakes.discard((time, port))
                 self.wake(time, port)
+
+    def bear(self, number: int, source: SlowSource, legs: tuple[int, ...]) -> None:
+        for i, (time, size, cycle) in enumerate(source.births):
+            if time < self.end_ps:
+                born = _Frame(number, 0, time, size, cycle, source.first + i, legs)
+                for leg in legs:
+                    self.counts[leg].fates[born.number] = "in flight"
+                self.push(time, 0, source.ports[0], 0, number, born)
 
     def same_way(self, number: int, hop: int) -> tuple[int, ...]:
         """The sources whose frames have come the same way as one's, by the port of a hop too."""
@@ -339,6 +378,9 @@ class SlowSimulator:
         for leg in frame.legs:
             self.counts[leg].sent += frame.hop == 0
         self.uses[number].came += 1
+        if frame.hop == 0 and self.is_down(port.ends[0], time):
+            self.drop(number, frame, "down")
+            return
         queue: deque[_Frame] | list[_Frame]
         if not source.queues:
             planned = frame.cycle
@@ -394,13 +436,79 @@ class SlowSimulator:
         shown = self.shown(time, number)
         return not begin - (self.buffers - 1) * self.cycle_ps <= shown <= begin
 
-    def drop(self, number: int, frame: _Frame, cause: str) -> None:
+    def drop(self, number: int, frame: _Frame, cause: str, *, sent: bool = False) -> None:
         for leg in frame.legs:
             self.counts[leg].lost += 1
             self.counts[leg].causes[cause] += 1
             self.counts[leg].fates[frame.number] = cause
-        self.uses[number].dropped += 1
-        self.uses[number].lost_on_link += cause == "link"
+        if number >= 0:
+            self.uses[number].dropped += 1
+            self.uses[number].lost_on_link += sent
+
+    # What is broken
+
+    def is_down(self, node: str, time: int) -> bool:
+        return any(
+            isinstance(one, SlowDown) and one.node == node and one.begins <= time < one.ends
+            for one in self.broken
+        )
+
+    def stops_between(self, node: str, after: int, until: int) -> list[int]:
+        """When a node goes down later than one time, and no later than another."""
+        return [
+            one.begins
+            for one in self.broken
+            if isinstance(one, SlowDown) and one.node == node and after < one.begins <= until
+        ]
+
+    def stop(self, time: int, node: str) -> None:
+        """A node goes down: all that is in it is lost, queued or on its way to a queue."""
+        for number, port in enumerate(self.ports):
+            if port.ends[0] != node:
+                continue
+            state = self.states[number]
+            inside = [held[0] for held in (state.wire, state.cut) if held is not None]
+            state.wire = state.cut = None
+            for queues in (self.reserved, self.queues):
+                for (where, _), waiting in queues.items():
+                    if where == number:
+                        inside += waiting
+                        waiting.clear()
+            state.deficit.clear()
+            state.granted.clear()
+            for frame in inside:
+                self.drop(number, frame, "down")
+            coming = [
+                one
+                for one in self.events
+                if one[1] == 0 and one[2] == number and one[6] and 0 <= one[6].entered < time
+            ]
+            for one in coming:
+                self.events.remove(one)
+                assert one[6] is not None
+                self.uses[number].came += 1
+                self.drop(number, one[6], "down")
+            heapq.heapify(self.events)
+
+    def broken_by(self, number: int, begun: int, left: int) -> str:
+        """What takes a frame, or a part of one, that leaves a port, from its line; or nothing.
+
+        Some of it is at a place while that is broken. The first such place on its way counts.
+        """
+        port = self.ports[number]
+        met = []
+        for one in self.broken:
+            # A node is at the end of the line, before and behind all that is on it.
+            places = []
+            if isinstance(one, SlowCut):
+                places += [(0, one.far_ps, "cut")] * (one.port == number)
+            else:
+                places += [(-1, 0, "down")] * (one.node == port.ends[0])
+                places += [(1, port.propagation_ps, "down")] * (one.node == port.ends[1])
+            for order, far_ps, what in places:
+                if begun + far_ps < one.ends and left + far_ps >= one.begins:
+                    met.append((order, far_ps, what))
+        return min(met)[2] if met else ""
 
     def is_empty(self, number: int) -> bool:
         return not any(
@@ -655,6 +763,7 @@ class SlowSimulator:
             return
         state.wire, state.cut = None, (frame, rest - sent)
         self.uses[number].wire_bytes += sent + 4 + 20
+        frame.parts.append((begun, begun + self.to_last_bit(number, sent + 4)))
         state.free_at = begun + self.line_time(number, sent + 4)
         self.push(state.free_at, 1, number, 0, 0, None)
 
@@ -711,8 +820,14 @@ class SlowSimulator:
                 frame.legs,
             )
         )
+        parts = [*frame.parts, (begun, left)]
+        frame.parts = []
+        taken = next((why for one in parts if (why := self.broken_by(number, *one))), "")
+        if taken:
+            self.drop(number, frame, taken, sent=True)
+            return
         if port.loses is not None and port.loses(frame.size):
-            self.drop(number, frame, "link")
+            self.drop(number, frame, "link", sent=True)
             return
         ways: dict[int, list[int]] = defaultdict(list)
         for leg in frame.legs:
@@ -726,12 +841,14 @@ class SlowSimulator:
             arrival += port.processes()
         for after, legs in ways.items():
             copy = replace(frame, source=legs[0], legs=tuple(legs))
+            copy.entered = left + port.propagation_ps
+            copy.parts = []
             self.go_on(arrival, left, begun, number, after, copy, cut_through=cut_through)
 
     def hand_over(self, time: int, number: int, frame: _Frame, leg: int) -> None:
         frame = replace(frame, source=leg, legs=(leg,))
         if self.sources[leg].recovery is None:
-            self.deliver(time, frame)
+            self.deliver(time, frame, self.ports[number].ends[1], number)
         else:
             frame.hop += 1
             self.push(time, 0, len(self.ports), 1, number, frame)
@@ -761,7 +878,9 @@ class SlowSimulator:
                 arrival -= left - begun - needed
             frame.stored_after = max(left - begun - needed, 0)
         arrival = max(arrival, self.last_arrival[number, after])
-        self.last_arrival[number, after] = arrival
+        # What is lost in the node meanwhile holds back nobody any more.
+        stops = self.stops_between(port.ends[1], frame.entered, arrival)
+        self.last_arrival[number, after] = min([arrival, *stops])
         if source.shifts:
             frame.cycle += source.shifts[frame.hop]
         frame.hop += 1
@@ -774,19 +893,24 @@ class SlowSimulator:
         point = self.recoveries.setdefault(name, SlowRecovery([0] * history))
         rogue = point.rogue
         if point.passes(frame.number % 65536, time, reset_ps):
-            self.deliver(time, frame)
+            self.deliver(time, frame, self.ports[self.sources[frame.source].ports[-1]].ends[1])
         else:
             why = "rogue" if point.rogue > rogue else "duplicate"
             self.counts[frame.source].fates[frame.number] = why
 
-    def deliver(self, delivered: int, frame: _Frame) -> None:
+    def deliver(self, delivered: int, frame: _Frame, node: str, number: int = -1) -> None:
+        """Hand a frame over; it came by a port, or was passed on where copies meet."""
         count, hold_ps = self.counts[frame.source], self.sources[frame.source].hold_ps
         if hold_ps is not None:
             due = self.sources[frame.source].hold_clock.when(frame.birth + hold_ps)
             count.late += delivered > due
+            if self.stops_between(node, delivered, due):
+                self.drop(number, frame, "down", sent=True)
+                return
             delivered = max(delivered, due)
         if delivered <= self.end_ps:
             count.latencies.append(delivered - frame.birth)
+            self.latency[frame.source, frame.number] = delivered - frame.birth
             count.fates[frame.number] = "received"
 
     def waiting(self, number: int) -> int:

@@ -8,6 +8,7 @@ from math import prod
 from typing import Literal, NamedTuple
 
 from qnet.check.conditions import may_lose
+from qnet.check.epochs import loss_words
 from qnet.check.findings import round_up
 from qnet.check.least import (
     late_by_nature,
@@ -23,7 +24,7 @@ from qnet.check.load import mean_bps
 from qnet.check.overload import words
 from qnet.check.promises import Kind, Seen
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
-from qnet.model.proof import Overload, Proof, StreamProof
+from qnet.model.proof import DemandEventLoss, EventLoss, Overload, Proof, StreamProof
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Egress, Profile, Stream, TrafficClass
 from qnet.units import PPB, PS_PER_S, show_rate, show_share
@@ -57,6 +58,8 @@ class Judged(NamedTuple):
 
     is_lossy: bool
     """Whether any link of the network loses frames."""
+    event_losses: Mapping[str, EventLoss]
+    demand_losses: Mapping[str, DemandEventLoss]
 
     @classmethod
     def of(
@@ -73,6 +76,8 @@ class Judged(NamedTuple):
             seen,
             {(one.port, one.traffic_class): one for one in proof.overloads if one.stream is None},
             any(port.is_lossy for port in topology.ports),
+            {one.name: one for one in proof.event_losses},
+            {one.name: one for one in proof.demand_losses},
         )
 
     def promised(self, stream: Stream, kind: Kind) -> int | None:
@@ -149,6 +154,12 @@ def why_lost(judged: Judged, stream: Stream) -> str | None:
     promised_ppb = judged.promised(stream, "loss")
     if promised_ppb is None or promised_ppb >= PPB:
         return None
+    taken = judged.event_losses.get(stream.name)
+    if taken is not None and taken.frames_least * PPB > promised_ppb * taken.sent_most:
+        return (
+            f"at least {taken.frames_least:,} of {taken.sent_most:,} frames are due where its way "
+            f"is broken: {loss_words(taken)}"
+        )
     crowded = next(_crowded(judged, stream), None)
     if crowded is not None:
         return words(crowded)
@@ -212,6 +223,12 @@ def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
     promised_ppb = demand.max_loss_ppb
     if promised_ppb is None or promised_ppb >= PPB or entry is None:
         return None
+    broken = judged.demand_losses.get(demand.name)
+    if broken is not None and broken.share_ppb > promised_ppb:
+        return (
+            f"{show_share(broken.share_ppb)} of it is due, on average, where its ways are broken: "
+            f"{loss_words(broken)}"
+        )
     for part in entry.parts:
         if any(name not in ports for name in part.ports):
             return None

@@ -23,6 +23,7 @@ from qnet.check.cycles import (
     check_times,
     reservation,
 )
+from qnet.check.epochs import with_epochs
 from qnet.check.findings import Findings, exact_number, exact_time
 from qnet.check.gated import (
     GatedStream,
@@ -59,8 +60,17 @@ def prove(
     """Check the plan against the network and the profile given, and bound every reserved stream.
 
     The hashes in the plan are not compared: judging an old plan against a changed network, such as
-    one with worse clocks, is what a proof is for. Raises Cancelled.
+    one with worse clocks, is what a proof is for. Where events change the network every epoch is
+    proven by itself. Raises Cancelled.
     """
+    proof = _prove_whole(topology, profile, plan, progress)
+    return with_epochs(topology, profile, plan, proof, _prove_whole) if profile.events else proof
+
+
+def _prove_whole(
+    topology: Topology, profile: Profile, plan: Plan, progress: Progress | None = None
+) -> Proof:
+    """Prove a plan for a network that stays as it is."""
     heeded = Heeded(progress, "prove")
     findings = Findings()
     _check_head(topology, profile, plan, findings)

@@ -19,7 +19,7 @@ from qnet.check.line import ceil_div, wire_bytes
 from qnet.model.observation import Observation, Traffic
 from qnet.model.traffic import DURATION_PS_HIGHEST, Demand, Stream
 from qnet.model.verdict import Basis, Outcome
-from qnet.units import PPB, PS_PER_S, show_time
+from qnet.units import PPB, PS_PER_S, show_share, show_time
 
 Kind = Literal["latency", "variation", "loss"]
 
@@ -182,7 +182,9 @@ class Case(NamedTuple):
         if self.proven is not None and self.is_all_lost:
             return "a longer run, or a way whose links, meters and buffers let its frames through"
         if self.proven is not None:
-            return f"a promise of {exact_time(self.proven)}, or {RESERVING}"
+            loss = f"a promise of {show_share(self.proven)}"
+            time = f"a promise of {exact_time(self.proven)}, or {RESERVING}"
+            return loss if self.kind == "loss" else time
         proof = f", or {RESERVING}" if isinstance(self.member, Stream) else ""
         if seen.longest is None:
             return f"a run ('qnet run', 'qnet simulate'){proof}"

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
+from qnet.check.epochs import epoch_lines
+from qnet.check.findings import exact_time
 from qnet.check.judged import (
     EGRESS_ARRIVES_PPB,
     Judged,
@@ -23,11 +25,12 @@ from qnet.check.judged import (
     why_impossible,
     why_lost,
 )
+from qnet.check.line import ceil_div
 from qnet.check.promises import Case, Kind, Member, Seen, lost_ppb
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
-from qnet.model.proof import Proof, StreamProof
+from qnet.model.proof import EventLoss, Proof, StreamProof
 from qnet.model.requirement import KINDS, ask
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Egress, Profile, Stream
@@ -65,6 +68,11 @@ def judge(
         *_emulated_findings(emulation),  # first what explains what follows
         *_disagreements(judged),
         *(f"{one.rule}: {one.subject}: {one.message}" for one in proof.findings),
+        *(
+            f"{one.rule}: {one.subject}: {one.message} (from {exact_time(epoch.from_ps)} on)"
+            for epoch in proof.epochs
+            for one in epoch.findings
+        ),
     ]
     rows = (
         *_stream_rows(judged, heeded),
@@ -83,7 +91,14 @@ def judge(
             _note("simulated", seen.runs.get("simulated")),
             *_emulation_notes(emulation, seen.runs),
         ),
+        events=tuple(epoch_lines(proof, seen.runs, _services(profile))),
     )
+
+
+def _services(profile: Profile) -> Mapping[str, str]:
+    """Return the service of each stream and demand by name."""
+    services = {one.name: one.service for one in profile.every_stream}
+    return services | {one.name: one.service for one in profile.demands}
 
 
 def _together(findings: Sequence[str], rows: Sequence[Row], *, is_void: bool) -> Outcome:
@@ -111,11 +126,25 @@ def _disagreements(judged: Judged) -> list[str]:
             counts = reserved or witness == "simulated"
             if account is not None and bounds is not None and counts and _is_proven(bounds):
                 lossy = not reserved or can_lose(judged, stream)
+                taken = judged.event_losses.get(stream.name)
+                is_whole = witness == "simulated"
                 found += [
                     f"witnesses disagree: {stream.name}: {words}"
-                    for words in _excluded(witness, bounds, account, lossy)
+                    for words in (
+                        *_excluded(witness, bounds, account, lossy or taken is not None),
+                        *(_lost_otherwise(taken, account, lossy) if taken and is_whole else ()),
+                    )
                 ]
     return found
+
+
+def _lost_otherwise(taken: EventLoss, account: Traffic, lossy: bool) -> Iterable[str]:
+    """Say where the simulator lost more or less than events take."""
+    most = taken.frames_most
+    if account.lost < taken.frames_least:
+        yield f"simulated {account.lost} frames lost, proven at least {taken.frames_least}"
+    if most is not None and account.lost > most and not lossy:
+        yield f"simulated {account.lost} frames lost, proven at most {most}"
 
 
 def _emulated_findings(emulation: Emulation | None) -> list[str]:
@@ -248,7 +277,7 @@ def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
     def case(one: Member) -> Case:
         if isinstance(one, Stream):
             promised, why = judged.promised(one, "loss"), why_lost(judged, one)
-            proven = 0 if _loses_none(judged, one) else None
+            proven = _proven_loss_ppb(judged, one)
         else:
             promised, why, proven = one.max_loss_ppb, why_demand_lost(judged, one), None
         if promised is not None and promised >= PPB:
@@ -260,11 +289,21 @@ def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
     return _worst_row(service, "loss", [case(one) for one in members], judged.seen)
 
 
-def _loses_none(judged: Judged, stream: Stream) -> bool:
-    """Say whether it is proven that a stream loses nothing: its reservation is, and its way."""
+def _proven_loss_ppb(judged: Judged, stream: Stream) -> int | None:
+    """Return what a stream loses at most, where that is proven: its reservation is, and its way.
+
+    What events take is all it loses then.
+    """
     bounds = judged.proofs.get(stream.name)
     is_proven = bounds is not None and _is_proven(bounds)
-    return judged.profile.is_reserved(stream) and is_proven and not can_lose(judged, stream)
+    if not (judged.profile.is_reserved(stream) and is_proven) or can_lose(judged, stream):
+        return None
+    taken = judged.event_losses.get(stream.name)
+    if taken is None:
+        return 0
+    if taken.frames_most is None or not taken.sent_least:
+        return None
+    return min(ceil_div(taken.frames_most * PPB, taken.sent_least), PPB)
 
 
 def _worst_row(subject: str, kind: Kind, cases: Sequence[Case], seen: Seen) -> Row:

@@ -75,8 +75,8 @@ def list_bundled(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["topology", "traffic"]))
-def schema(kind: Literal["topology", "traffic"]) -> None:
+@click.argument("kind", type=click.Choice(["topology", "traffic", "events"]))
+def schema(kind: Literal["topology", "traffic", "events"]) -> None:
     """Print the JSON Schema of a file kind, for editors."""
     from qnet.files.schema import schema as schema_of
 

@@ -11,6 +11,7 @@ import click
 from qnet.api import check_emulated, check_fits, check_port
 from qnet.cli.door import main
 from qnet.cli.options import (
+    events_option,
     output_option,
     report_options,
     scenario_options,
@@ -78,8 +79,9 @@ HEEDED = ("threads", "at_most", "trace", "trace_frames")
     "--cut",
     "cuts",
     multiple=True,
-    metavar="PORT@TIME",
-    help="Take the wire of a port down while emulating, as in 'a->b@10ms'; may be repeated.",
+    metavar="TARGET@TIME",
+    help="Take the wires of a port, link or cable down while emulating, as in 'a->b@10ms', so that "
+    "switches see it; may be repeated. For what nobody sees at once there are events.",
 )
 def run(
     profile: str,
@@ -147,8 +149,8 @@ def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None
 @click.option(
     "--fail",
     multiple=True,
-    metavar="LINK|CABLE",
-    help="Plan around a link or cable that is cut; may be repeated.",
+    metavar="TARGET",
+    help="Plan around a link, wire, cable, node or site that is down; may be repeated.",
 )
 @output_option("Write the plan there.")
 def plan(
@@ -190,6 +192,7 @@ def plan(
 
 @main.command()
 @scenario_options
+@events_option
 @report_options
 @click.argument("plan_file", type=click.Path(path_type=Path), metavar="PLAN")
 def check(
@@ -197,6 +200,7 @@ def check(
     topology: str | None,
     settings: dict[str, str],
     as_json: bool,
+    events: Path | None,
     plan_file: Path,
     out: Path | None,
     port: str | None,
@@ -204,7 +208,7 @@ def check(
     """Prove a plan, whoever made it: exact worst cases, every broken rule."""
     from qnet.files.read import read_plan
 
-    scenario = load_scenario(profile, topology, settings)
+    scenario = load_scenario(profile, topology, settings, events=events)
     check_port(scenario, port)
     check_out(out)
     given = read_plan(str(plan_file))

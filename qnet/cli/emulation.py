@@ -235,7 +235,7 @@ def emulate(
 
 def _only_simulated(judged: str) -> Iterator[tuple[str, object, bool, str]]:
     """Give what a simulation alone heeds, as `_check_heeded` wants it."""
-    for name in ("duration", "seed", "threads", "at_most"):
+    for name in ("duration", "seed", "threads", "at_most", "events"):
         words = "reach sends frames of its own and simulates nothing; goes with --against plan"
         yield f"--{name.replace('_', '-')}", _chose(name), judged != "reach", words
     for name in ("measure", "trace", "trace_frames", "checkpoint", "every", "resume"):

@@ -57,8 +57,19 @@ def scenario_options(command: Command) -> Command:
     return scenario_arguments("profile")(json(command))
 
 
+def events_option(command: Command) -> Command:
+    """Add what says which file of events there is."""
+    return click.option(
+        "--events",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="A file of what breaks and is mended meanwhile; see docs/events.md.",
+    )(command)
+
+
 def simulation_options(command: Command) -> Command:
-    """Add what changes the simulation, or keeps it: duration, seed, threads, checkpoints."""
+    """Add what changes the simulation, or keeps it: events, duration, seed, checkpoints."""
+    command = events_option(command)
     for option in (
         click.option(
             "--measure",

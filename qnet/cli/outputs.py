@@ -44,7 +44,7 @@ def check_outputs(
 
 def files_of(scenario: Scenario) -> list[str]:
     """Return the names of the files that a scenario was read from."""
-    origins = scenario.profile_origin, scenario.topology_origin
+    origins = scenario.profile_origin, scenario.topology_origin, scenario.events_origin
     return [one.file for one in origins if one is not None]
 
 

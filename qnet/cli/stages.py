@@ -37,12 +37,13 @@ def load_scenario(
     *,
     duration: str | None = None,
     seed: int | None = None,
+    events: Path | None = None,
     **_: object,
 ) -> Scenario:
     """Read the files of a run, with the simulation settings of the command line put in."""
     from qnet.api import load
 
-    scenario = load(profile, topology=topology, settings=settings)
+    scenario = load(profile, topology=topology, settings=settings, events=events)
     return scenario.with_(seed=seed, duration=duration)
 
 

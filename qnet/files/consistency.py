@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
+from qnet.files.event_faults import Placed, check_events
 from qnet.files.tree import Source
 from qnet.model.fields import Noun
+from qnet.model.timeline import Event, Timeline
 from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
 from qnet.model.traffic import (
     BEST_EFFORT,
@@ -40,7 +42,7 @@ GATE_CYCLE_PS_HIGHEST = 4 * PS_PER_S
 
 _NUMBER = re.compile("[1-9][0-9]{0,6}")
 
-File = TypeVar("File", Topology, Profile)
+File = TypeVar("File", Topology, Profile, Timeline)
 Part = TypeVar("Part", bound=Noun)
 
 
@@ -201,8 +203,15 @@ def _check_shared_names(source: Source, links: Mapping[int, Link]) -> None:
             source.fault(("links", index, "cable"), f"{message}; rename one")
 
 
-def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> None:
-    """Report what does not fit together inside a traffic file, and with its topology if known."""
+def check_profile(
+    draft: Draft[Profile],
+    topology: Draft[Topology] | None,
+    timeline: Draft[Timeline] | None = None,
+) -> None:
+    """Report what does not fit together inside a traffic file, and with its topology if known.
+
+    Events of a file of their own, the `timeline`, follow those of the traffic file.
+    """
     source = draft.source
     for key in ("classes", "streams", "demands"):
         refuse_twins(source, key, draft.names(key))
@@ -233,10 +242,27 @@ def check_profile(draft: Draft[Profile], topology: Draft[Topology] | None) -> No
     _check_gate_classes(source, gates, classes, known)
     if topology is not None:
         _check_gate_places(source, gates, topology)
+        _check_events([draft] if timeline is None else [draft, timeline], topology)
     gated = {one.name for one in classes.values() if one.gated}
     _check_gate_cycle(
         source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
     )
+
+
+def _check_events(
+    drafts: Sequence[Draft[Profile] | Draft[Timeline]], topology: Draft[Topology]
+) -> None:
+    """See that events are of things that there are; not while some are not understood."""
+    placed = []
+    for draft in drafts:
+        events = draft.elements("events", Event)
+        if "events" in draft.data and not draft.is_whole("events", events):
+            return
+        placed += [
+            Placed(one, draft.source, ("events", index)) for index, one in sorted(events.items())
+        ]
+    if placed and topology.whole is not None and not topology.source.problems:
+        check_events(placed, topology.whole, topology.source.display)
 
 
 def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:

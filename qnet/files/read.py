@@ -26,6 +26,7 @@ from qnet.model.gates import GatePlan, GateProblem
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
+from qnet.model.timeline import Timeline
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.units import RATE, TIME, WHOLE_HIGHEST, describe
@@ -61,15 +62,18 @@ def load(
     *,
     topology: Given | Topology | None = None,
     settings: Mapping[str, str] = NO_SETTINGS,
+    events: Given | Timeline | None = None,
 ) -> Scenario:
     """Read a traffic file and the topology that it names, or another one.
 
     `traffic` and `topology` are bundled names ('qingyang') or paths of YAML files; or what such
     files would say, as mappings; or nouns. `settings` replace parameters of the traffic file.
-    Raises InputError with all faults of both.
+    `events` is a file of events, which follow those of the traffic file. Raises InputError with
+    all faults of all of them.
     """
+    happening, timeline = (None, None) if events is None else _open_timeline(events)
     if isinstance(traffic, Profile):
-        return _of_profile(traffic, topology, settings)
+        return _with_events(_of_profile(traffic, topology, settings), happening, timeline)
     path, source, raw = _open_traffic(traffic)
     if _is_topology(source):
         source.fault((), _NO_TRAFFIC)
@@ -78,17 +82,60 @@ def load(
         raise InputError(problems, unlisted)
     profile = _draft_profile(source, settings)
     network = _network_for(profile, path, topology)
-    check_profile(profile, network.draft)
+    check_profile(profile, network.draft, happening)
     problems = [*source.problems, *network.problems]
+    unlisted = source.unlisted + network.unlisted
     if network.draft is not None:
         problems += network.draft.source.problems
+    if happening is not None:
+        problems += happening.source.problems
+        unlisted += happening.source.unlisted
     if problems:
-        raise InputError(problems, source.unlisted + network.unlisted)
+        raise InputError(problems, unlisted)
     assert profile.whole is not None
     assert network.draft is not None
     assert network.draft.whole is not None
     origin = None if raw is None else Origin(source.display, raw, settings)
-    return Scenario(network.draft.whole, profile.whole, network.origin, origin)
+    whole = profile.whole
+    if happening is not None and happening.whole is not None:
+        whole = whole.replace(events=(*whole.events, *happening.whole.events))
+    return Scenario(network.draft.whole, whole, network.origin, origin, timeline)
+
+
+def _open_timeline(given: Given | Timeline) -> tuple[Draft[Timeline], Origin | None]:
+    """Read a file of events; what they are events of is looked at later."""
+    if isinstance(given, Timeline):
+        return Draft(Source("events"), file_data(given), given), None
+    if isinstance(given, Mapping):
+        return _draft(_tree_of("events", given), Timeline), None
+    source, raw = _open_yaml(Path(given))
+    return _draft(source, Timeline), Origin(source.display, raw)
+
+
+def read_timeline(path: str) -> Timeline:
+    """Read a file of events, whatever network they are of. Raises InputError with its faults."""
+    draft, _ = _open_timeline(path)
+    if draft.whole is None or draft.source.problems:
+        raise InputError(draft.source.problems, draft.source.unlisted)
+    return draft.whole
+
+
+def _with_events(
+    scenario: Scenario, happening: Draft[Timeline] | None, origin: Origin | None
+) -> Scenario:
+    """Add the events of a file to a profile that was read before."""
+    if happening is None:
+        return scenario
+    check_profile(
+        Draft(Source("traffic"), file_data(scenario.profile), scenario.profile),
+        Draft(Source("topology"), file_data(scenario.topology), scenario.topology),
+        happening,
+    )
+    if happening.source.problems or happening.whole is None:
+        raise InputError(happening.source.problems, happening.source.unlisted)
+    events = (*scenario.profile.events, *happening.whole.events)
+    profile = scenario.profile.replace(events=events)
+    return Scenario(scenario.topology, profile, scenario.topology_origin, None, origin)
 
 
 def _of_profile(

@@ -15,6 +15,7 @@ from qnet.files.read import (
     read_observation,
     read_plan,
     read_record,
+    read_timeline,
 )
 from qnet.files.scenario import Origin, Scenario, hash_of
 from qnet.files.words import to_yaml
@@ -23,8 +24,11 @@ from qnet.model.fields import Noun
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
+from qnet.model.timeline import Timeline
 
 TOPOLOGY, TRAFFIC = "inputs/topology.yaml", "inputs/traffic.yaml"
+EVENTS = "inputs/events.yaml"
+"""All events of the run, wherever they were given."""
 
 TABLES = ("traffic", "latency", "ports", "series", "drops")
 """Files of measurements."""
@@ -39,6 +43,7 @@ OWN = (
     "observation.json",
     TOPOLOGY,
     TRAFFIC,
+    EVENTS,
     *(f"measurements/{name}.parquet" for name in TABLES),
 )
 """What a command can leave in a folder; what one leaves there takes the place of all of it."""
@@ -61,6 +66,7 @@ def write_run(folder: Path, place: Path, scenario: Scenario, observation: Observ
     """
     simulation = scenario.profile.simulation
     network, traffic = scenario.topology_origin, scenario.profile_origin
+    happening = _events(scenario)
     record = Record(
         qnet_version=__version__,
         topology_file=None if network is None else _from(place, network.file),
@@ -70,12 +76,26 @@ def write_run(folder: Path, place: Path, scenario: Scenario, observation: Observ
         settings=() if traffic is None else tuple(sorted(traffic.settings.items())),
         duration_ps=simulation.duration_ps,
         seed=simulation.seed,
+        events_sha256=None if happening is None else hash_of(happening),
     )
     (folder / TOPOLOGY).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / TOPOLOGY, [_content(network, scenario.topology)])
     write_bytes(folder / TRAFFIC, [_content(traffic, scenario.profile)])
+    if happening is not None:
+        write_bytes(folder / EVENTS, [happening])
     write_text(folder / "run.json", to_json(record))
     write_text(folder / "observation.json", to_json(observation))
+
+
+def _events(scenario: Scenario) -> bytes | None:
+    """Return all events of a scenario as a file, or nothing where there are none to tell of.
+
+    An empty one says that a run goes without those that its traffic file may have.
+    """
+    events, origin = scenario.profile.events, scenario.profile_origin
+    if not events and (origin is None or b"events" not in origin.content):
+        return None
+    return to_yaml(Timeline(title="events of this run", events=events)).encode()
 
 
 def _content(origin: Origin | None, noun: Noun) -> bytes:
@@ -107,6 +127,10 @@ def read_run(folder: Path) -> Run:
         )
         if file and hash_of(read_bytes(folder / name, FILE_BYTES_HIGHEST), used) != was
     ]
+    was = record.events_sha256
+    if was is not None and hash_of(read_bytes(folder / EVENTS, FILE_BYTES_HIGHEST)) != was:
+        what = "changed since the run; it cannot be played again"
+        problems.append(Problem(str(folder / EVENTS), 0, 0, "", what))
     plan = read_plan(str(folder / "plan.json"))
     hashes = plan.topology_sha256, plan.traffic_sha256
     if not problems and hashes != (record.topology_sha256, record.traffic_sha256):
@@ -117,6 +141,8 @@ def read_run(folder: Path) -> Run:
     changes = {"duration_ps": record.duration_ps, "seed": record.seed}
     simulation = scenario.profile.simulation.replace(**changes)
     profile = scenario.profile.replace(simulation=simulation)
+    if record.events_sha256 is not None:
+        profile = profile.replace(events=read_timeline(str(folder / EVENTS)).events)
     scenario = Scenario(
         scenario.topology,
         profile,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -17,6 +17,7 @@ from qnet.files.consistency import Draft, check_profile, check_topology
 from qnet.files.tree import Source
 from qnet.files.words import file_data
 from qnet.model.scale import mean_rate_bps, read_scale, scaled
+from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import DURATION_PS_HIGHEST, Profile
 from qnet.units import TIME, WHOLE_HIGHEST, UnitError, describe, format_quantity, parse, show_rate
@@ -62,6 +63,8 @@ class Scenario:
     profile: Profile
     topology_origin: Origin | None = None
     profile_origin: Origin | None = None
+    events_origin: Origin | None = None
+    """Of the file of events whose events follow those of the traffic file, if there is one."""
 
     def with_(
         self,
@@ -71,13 +74,15 @@ class Scenario:
         scale: float | str | Fraction | Decimal | None = None,
         topology: Topology | None = None,
         profile: Profile | None = None,
+        events: Sequence[Event] | None = None,
     ) -> Scenario:
-        """Return the scenario with another seed, duration, load, network or traffic.
+        """Return the scenario with another seed, duration, load, network, traffic or timeline.
 
         `duration` is text with a unit, such as '5ms'. `scale` is what the offered load is
         multiplied by, 1.2 or '6/5': rates of demands and numbers of streams, see
-        `qnet.model.scale`. The copy is checked as files are, and keeps nothing that was worked out
-        for the original. Raises InputError with all that is wrong.
+        `qnet.model.scale`. `events` take the place of all that there are. The copy is checked as
+        files are, and keeps nothing that was worked out for the original. Raises ArgumentError
+        where an argument is wrong, InputError with all that does not fit together.
         """
         problems: list[Problem] = []
         changes: dict[str, int] = {}
@@ -103,13 +108,16 @@ class Scenario:
         same_traffic = traffic == self.profile
         if changes:
             traffic = traffic.replace(simulation=traffic.simulation.replace(**changes))
+        if events is not None:
+            traffic = traffic.replace(events=tuple(events))
         made = Scenario(
             self.topology if topology is None else topology,
             traffic,
             self.topology_origin if topology in (None, self.topology) else None,
             self.profile_origin if same_traffic else None,
+            self.events_origin if events is None and same_traffic else None,
         )
-        if not (same_traffic and made.topology is self.topology):
+        if not (same_traffic and made.topology is self.topology and events is None):
             made.check()
         return made
 
@@ -152,11 +160,13 @@ class Scenario:
     def traffic_sha256(self) -> str:
         """Hash of the traffic file with its settings; without one, of what the profile asks for.
 
-        Duration and seed are not in either: a plan is for any of them.
+        Duration, seed and events given beside the file are not in either: a plan is for any.
         """
         if self.profile_origin is not None:
             return self.profile_origin.sha256
-        return _hash({"format": FORMAT, "traffic": _meaning_of_profile(self.profile)})
+        asked = {**_meaning_of_profile(self.profile)}
+        asked.pop("events", None)
+        return _hash({"format": FORMAT, "traffic": asked})
 
     @property
     def offered_bps(self) -> int:
@@ -204,6 +214,9 @@ def _meaning_of_profile(profile: Profile) -> dict[str, Any]:
     data = profile.model_dump(mode="json", exclude=left_out)
     for one in (*data["streams"], *data["demands"]):
         one["group"] = one["group"] or one["name"]
+    for event in data.get("events", ()):
+        for prose in ("name", "note", "source"):
+            del event[prose]
     return data
 
 

@@ -6,7 +6,7 @@ Both come from the models, so they cannot say anything that the reader of files 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,11 +14,18 @@ from pydantic.fields import FieldInfo
 from qnet.files.faults import annotation_parts_of, dimension_of, file_keys, inner_model
 from qnet.files.read import DEFAULTS, Kind
 from qnet.model.fields import PER_DIRECTION, BothWays, TimeRange
+from qnet.model.timeline import Timeline
 from qnet.model.topology import Topology
 from qnet.model.traffic import IMIX, Profile
 from qnet.units import TIME, format_quantity
 
-ROOTS: Mapping[Kind, type[BaseModel]] = {"topology": Topology, "traffic": Profile}
+FileKind = Kind | Literal["events"]
+
+ROOTS: Mapping[FileKind, type[BaseModel]] = {
+    "topology": Topology,
+    "traffic": Profile,
+    "events": Timeline,
+}
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,8 +33,8 @@ _NO_DEFAULT = ("name", "between")
 _REFERENCE = {"type": "string", "pattern": r"\$\{[^{}]+\}"}
 
 
-def schema(kind: Kind) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of topologies or traffic files.
+def schema(kind: FileKind) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of topologies, traffic files or files of events.
 
     It allows all that the reader accepts. The reader asks for more, such as names that exist.
     """
@@ -37,7 +44,8 @@ def schema(kind: Kind) -> dict[str, Any]:
         _respell_defaults(part, model)
         if kind == "traffic":
             _allow_references(part)
-    made["properties"]["defaults"] = _defaults_block(kind, made["$defs"])
+    if kind != "events":
+        made["properties"]["defaults"] = _defaults_block(kind, made["$defs"])
     return {"$schema": DIALECT, **made}
 
 
@@ -118,14 +126,17 @@ def tables() -> str:
     return "\n".join(_file_tables(kind) for kind in ROOTS)
 
 
-def _file_tables(kind: Kind) -> str:
+def _file_tables(kind: FileKind) -> str:
     made = schema(kind)
-    title = {"topology": "Topology files", "traffic": "Traffic files"}[kind]
+    titles = {"topology": "Topology files", "traffic": "Traffic files", "events": "Event files"}
+    title = titles[kind]
     parts = [f"## {title}\n"]
     for key, model in _titled(ROOTS[kind], ""):
         definition = made if model is ROOTS[kind] else made["$defs"][model.__name__]
         parts.append(f"### {key}\n" if key else "")
         parts.append(_table(model, definition["properties"]))
+    if kind == "events":
+        return "\n".join(part for part in parts if part)
     parts.append("### defaults\n")
     filled = " and ".join(f"`{part}:` fills `{part}s:`" for part in DEFAULTS[kind])
     parts.append(f"{filled}; all keys of these but {_ticked(_NO_DEFAULT[: _kept(kind)])}.\n")

@@ -140,6 +140,21 @@ class Drop(Noun):
     frames: int
 
 
+class Taken(Noun):
+    """Frames of a stream or demand that an event took; of several paths or listeners each copy."""
+
+    name: str
+    frames: int
+
+
+class EventUse(Noun):
+    """What one event, in words, took of whom; a frame that meets several counts at the first."""
+
+    event: str
+    at_ps: int
+    lost: tuple[Taken, ...]
+
+
 class PortSeries(Noun):
     """Account of one port over time, one entry per interval of `Observation.series_end_ps`.
 
@@ -172,5 +187,6 @@ class Observation(Noun):
     ports: tuple[PortUse, ...]
     classes: tuple[ClassUse, ...] = ()
     drops: tuple[Drop, ...] = ()
+    events: tuple[EventUse, ...] = Field((), exclude_if=lambda events: not events)
     series_end_ps: tuple[int, ...] = Field((), exclude=True)
     series: tuple[PortSeries, ...] = Field((), exclude=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from qnet.model.fields import Noun
 
 Rule = Literal[
@@ -88,6 +90,46 @@ class Overload(Noun):
     window_ps: int = 0
 
 
+class EpochProof(Noun):
+    """What holds between two changes of the network, with the plan as it is.
+
+    Streams of which every path crosses something broken are `cut`: their frames are lost. Of two
+    paths one is left to those that are `reduced`, whose bounds are those of that path. What is
+    proven of all others stays so: less is in their way.
+    """
+
+    from_ps: int
+    until_ps: int
+    broken: tuple[str, ...]
+    """What is cut or down, as the events call it."""
+    cut: tuple[str, ...]
+    reduced: tuple[StreamProof, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+class EventLoss(Noun):
+    """How many frames of a stream events take, of those that are sent in the run.
+
+    `frames_least` are lost whatever happens, `frames_most` at most, None where that is not known;
+    `sent_least` and `sent_most` are sent.
+    """
+
+    name: str
+    frames_least: int
+    frames_most: int | None
+    sent_least: int
+    sent_most: int
+    events: tuple[str, ...]
+
+
+class DemandEventLoss(Noun):
+    """Which share of a demand is due on average where its ways are broken, rounded down."""
+
+    name: str
+    share_ppb: int
+    events: tuple[str, ...]
+
+
 class Proof(Noun):
     """The checker's answer; the plan holds when there are no findings."""
 
@@ -95,3 +137,7 @@ class Proof(Noun):
     ports: tuple[PortProof, ...]
     findings: tuple[Finding, ...]
     overloads: tuple[Overload, ...] = ()
+    epochs: tuple[EpochProof, ...] = Field((), exclude_if=lambda epochs: not epochs)
+    """Where there are events: from the start of the run to its end."""
+    event_losses: tuple[EventLoss, ...] = Field((), exclude_if=lambda losses: not losses)
+    demand_losses: tuple[DemandEventLoss, ...] = Field((), exclude_if=lambda losses: not losses)

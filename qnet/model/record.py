@@ -23,3 +23,5 @@ class Record(Noun):
     settings: tuple[tuple[str, str], ...]
     duration_ps: int = Field(gt=0, le=DURATION_PS_HIGHEST)
     seed: int = Field(ge=0, le=WHOLE_HIGHEST)
+    events_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
+    """Of the file of all its events; None where there were none."""

@@ -328,16 +328,6 @@ class Topology(Noun):
         return {port.name: port for port in self.ports}
 
     @cached_property
-    def ports_by_risk(self) -> Mapping[str, tuple[int, ...]]:
-        """Numbers of the ports of every link, and of every cable, by its name."""
-        found: dict[str, list[int]] = {}
-        for port in self.ports:
-            link = self.links[port.link]
-            for name in dict.fromkeys((self.link_name(link), self.cable(link))):
-                found.setdefault(name, []).append(port.number)
-        return {name: tuple(numbers) for name, numbers in found.items()}
-
-    @cached_property
     def _shared_names(self) -> frozenset[str]:
         """Names that links between different nodes have in common."""
         ends: dict[str, set[frozenset[str]]] = {}

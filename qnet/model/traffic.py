@@ -24,6 +24,7 @@ from qnet.model.fields import (
     Time,
     TimeOrZero,
 )
+from qnet.model.timeline import EVENTS_HIGHEST, Event
 from qnet.units import (
     PPB,
     PS_PER_MS,
@@ -595,6 +596,12 @@ class Profile(Noun):
     egress: tuple[Egress, ...] = Field((), description="required egress of sites")
     gates: tuple[GateControl, ...] = Field(
         (), description="gate control lists that are given, for classes that reserve nothing"
+    )
+    events: tuple[Event, ...] = Field(
+        (),
+        max_length=EVENTS_HIGHEST,
+        description="what happens meanwhile: what breaks, and is mended",
+        exclude_if=lambda events: not events,
     )
     simulation: Simulation = Field(Simulation(), description="duration and seed")
 

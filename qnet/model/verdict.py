@@ -101,3 +101,5 @@ class Verdict(Noun):
     rows: tuple[Row, ...]
     assumptions: tuple[str, ...]
     notes: tuple[str, ...]
+    events: tuple[str, ...] = Field((), exclude_if=lambda events: not events)
+    """In order of time: what holds in each epoch, and what each event took of whom."""

@@ -168,6 +168,7 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
     if verdict.rows:
         console.print()
         _print_table(verdict, console)
+    _print_list(console, "Events", verdict.events)
     notes = [*_sums(verdict), *verdict.notes]
     if verdict.assumptions:
         count = _counted(len(verdict.assumptions), "assumption")
@@ -332,7 +333,8 @@ def _is_plain(row: Row) -> bool:
     """Tell whether a row only says that all of a service was admitted, or that none was lost."""
     if row.kind == "admitted":
         return row.outcome == "pass"
-    return row.kind == "loss" and row.outcome == "pass" and not (row.simulated or row.emulated)
+    figures = row.proven, row.simulated, row.emulated
+    return row.kind == "loss" and row.outcome == "pass" and not any(figures)
 
 
 def _loss_words(row: Row) -> str | None:

@@ -134,7 +134,9 @@ def _code() -> str:
         for room in (
             "qnet.simulate",
             "qnet.simulate.clocks",
+            "qnet.simulate.kernels",
             "qnet.simulate.ports",
+            "qnet.simulate.ports.kernels",
             "qnet.simulate.windows",
         )
         for one in files(room).iterdir()

@@ -36,6 +36,7 @@ from qnet.simulate.setup import Owner, owners
 from qnet.simulate.tracing import Rows, play
 from qnet.simulate.waiting import Waiting
 from qnet.simulate.world import (
+    LINK_DOWN,
     LINK_LOST,
     NO_ROOM,
     PASSED_ON,
@@ -429,8 +430,8 @@ class _Replay:
         is_port = last.port < len(self.case.topology.ports)
         where = self.case.topology.ports[last.port].name if is_port else owner.ports[-1].target
         cause = why_gone(owner, last.row[TraceRow.FATE])
-        if last.row[TraceRow.FATE] == LINK_LOST:
-            topology = self.case.topology
+        topology = self.case.topology
+        if last.row[TraceRow.FATE] in (LINK_LOST, LINK_DOWN):
             cause += f" {topology.link_name(topology.links[topology.ports[last.port].link])}"
         return Loss(
             port=where,

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from qnet.kernel import zeros
 from qnet.simulate.setup import Owner
-from qnet.simulate.world import FOLLOWED, PASSED_ON, FateRing, SourceLaw, SourceState, World
+from qnet.simulate.world import (
+    FOLLOWED,
+    NODE_DOWN,
+    PASSED_ON,
+    FateRing,
+    SourceLaw,
+    SourceState,
+    World,
+)
 
 Ints = NDArray[np.int64]
 
@@ -110,7 +118,7 @@ class Followed:
                 for one in pair
             ]
             lost = {
-                tuple(fate for fate in range(8) if fates >> fate & 1): frames
+                tuple(fate for fate in range(NODE_DOWN + 1) if fates >> fate & 1): frames
                 for fates, frames in sorted(count.items())
                 if fates
             }

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from qnet.kernel import aligned, zeros
 from qnet.model.histogram import bin_low_ps
-from qnet.model.observation import ClassUse, Drop, Lost, Observation, PortUse, Traffic
+from qnet.model.observation import (
+    ClassUse,
+    Drop,
+    EventUse,
+    Lost,
+    Observation,
+    PortUse,
+    Taken,
+    Traffic,
+)
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -21,7 +30,9 @@ from qnet.simulate.checkpoint import Checkpoint, Keeper
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.fates import Followed
 from qnet.simulate.kernels.delivery import bin_of
+from qnet.simulate.outages import ports_going_down
 from qnet.simulate.ports.account import (
+    AFTER_SENDING,
     came_to,
     causes_at,
     copies_at,
@@ -29,7 +40,8 @@ from qnet.simulate.ports.account import (
     no_room,
     why_gone,
 )
-from qnet.simulate.ports.parts import Cause, Parts
+from qnet.simulate.ports.kernels.outages import go_down
+from qnet.simulate.ports.parts import Parts
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
 from qnet.simulate.setup import Owner, build, owners
@@ -37,6 +49,7 @@ from qnet.simulate.windows.shares import share_out, work_per_s
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
     BLOCK_BINS,
+    DONE,
     NEVER,
     Birth,
     OwnerTally,
@@ -148,6 +161,8 @@ class Course:
         self.followed = Followed(self.found)
         self.world = self.followed.begin(self.world)
         self.queue_by_class = profile.queue_by_class
+        self.changes = ports_going_down(topology, profile)
+        """When epochs end, and the general ports of nodes that go down then."""
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
         work = work_per_s(self.found, len(self.world.tally.port))
@@ -176,7 +191,9 @@ class Course:
         """
         # What is written down is held in memory until the step is over.
         step_ps = self.step_ps if trace is None else min(self.step_ps, self.traced_step_ps)
-        goal_ps = min(self.now_ps + step_ps, until_ps, self.end_ps)
+        self._apply(trace, written)
+        following = (time_ps for time_ps in self.changes if time_ps > self.now_ps)
+        goal_ps = min(self.now_ps + step_ps, until_ps, self.end_ps, *following)
         self.world = self.followed.make_room(self.world, goal_ps - self.now_ps)
         while self.now_ps < goal_ps:
             self.now_ps = run_windows(
@@ -186,6 +203,20 @@ class Course:
                 written(trace)
             if self.now_ps < goal_ps:
                 self.world = make_room(self.world)
+
+    def _apply(self, trace: Trace | None, written: Callable[[Trace], None] | None) -> None:
+        """Apply what changes now, between two windows: nodes that go down lose what is in them.
+
+        What is cut takes frames from lines by itself. To do it again changes nothing.
+        """
+        for port in self.changes.get(self.now_ps, ()):
+            assert self.parts is not None, "ports of nodes that go down are general"
+            world = self.world
+            while go_down(port, self.now_ps, world.routes, world.queues, world.tally, trace,
+                          self.parts) != DONE:  # fmt: skip
+                assert trace is not None, "only a trace can be full"
+                assert written is not None, "a trace that is full is emptied"
+                written(trace)
 
 
 def make_room(world: World) -> World:
@@ -303,6 +334,7 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
         ),
         classes=_class_uses(profile, account, (*streams, *demands)),
         drops=_drops(topology, account, world, course.parts),
+        events=_event_uses(profile, account, world, course.parts),
         series_end_ps=series.end_ps,
         series=series.by_port(topology.ports),
     )
@@ -314,15 +346,34 @@ def _drops(
     """List who lost frames where, by port and name: each leg of a stream that all of them lost."""
     count: Counter[tuple[int, str, str, str]] = Counter()
     for position in np.flatnonzero(drops_of(world, parts)).tolist():
-        port = topology.ports[account.port_of[position]]
         for number in account.all_at(position, int(world.routes.owner[position])):
             owner = account.found[number]
+            station = int(account.port_of[position])
+            # What is lost where copies meet has come by the last port.
+            is_port = station < len(topology.ports)
+            port = topology.ports[station] if is_port else owner.ports[-1]
             for cause, frames in _causes(position, owner, world, parts):
                 count[port.number, port.name, owner.name, cause] += frames
     return tuple(
         Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
         for number, port, name, cause in sorted(+count)
     )
+
+
+def _event_uses(
+    profile: Profile, account: _Accounts, world: World, parts: Parts | None
+) -> tuple[EventUse, ...]:
+    """List what each event took of whom, in the order of the names."""
+    uses = []
+    for number, event in enumerate(profile.events):
+        count: Counter[str] = Counter()
+        for position in np.flatnonzero(parts.broken[:, number]).tolist() if parts else ():
+            frames = int(parts.broken[position, number]) if parts else 0
+            for one in account.all_at(position, int(world.routes.owner[position])):
+                count[account.found[one].name] += frames
+        lost = tuple(Taken(name=name, frames=count[name]) for name in sorted(count))
+        uses.append(EventUse(event=event.words, at_ps=event.at_ps, lost=lost))
+    return tuple(uses)
 
 
 def _causes(
@@ -390,10 +441,11 @@ class _Accounts:
         """Of those that lost any."""
         for position in np.flatnonzero(drops_of(world, parts)).tolist():
             for number in self.all_at(position, int(routes.owner[position])):
-                self.lost_by[number].update(dict(_causes(position, found[number], world, parts)))
+                for cause, frames in _causes(position, found[number], world, parts):
+                    self.lost_by[number][cause] += frames
         self.link = np.zeros(routes.owner.size, dtype=np.int64)
         if parts is not None:
-            self.link = parts.dropped[:, Cause.LINK]
+            self.link = parts.dropped[:, AFTER_SENDING].sum(axis=1)
         self.copies = [copies_at(parts, owner.meeting) for owner in found]
         self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
         if self.riders:

@@ -65,9 +65,10 @@ REACHED_ROOM = 64
 
 # What becomes of a copy.
 PASSED_ON, NO_ROOM, RED, STAYED, LINK_LOST, DUPLICATE, ROGUE_NUMBER = 0, 1, 2, 3, 4, 5, 6
+LINK_DOWN, NODE_DOWN = 7, 8
 """Received, or sent on; dropped by a full queue, by a meter or since it would stay in a shaper for
 too long; lost or damaged on the link; discarded where copies meet, for another came before or its
-number is beyond the history."""
+number is beyond the history; on a link that is cut, or in a node that is down."""
 
 
 REFUSED = -1

@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_told(profile: Path, tmp_path: Path) -> None:
     command("plan", profile, "-o", old)
     unknown = command("plan", profile, "--fail", "dukt", "--fail", "x")
     assert unknown.returncode == 2
-    assert "dukt: no such link or cable; did you mean 'duct'?" in unknown.stderr
+    assert "dukt: no such link, wire, cable, node or site; did you mean 'duct'?" in unknown.stderr
     assert "2 problems" in unknown.stderr
     profile.write_text(TRAFFIC.replace("COUNT", "3").replace("300B", "1400B"))
     grown = command("plan", profile, "--keep", old)

@@ -194,7 +194,10 @@ def test_the_command_says_what_the_api_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"fail": ["nothing"]}, "fail: nothing: no such link or cable; one is called 'a--b'"),
+        (
+            {"fail": ["nothing"]},
+            "fail: nothing: no such link, wire, cable, node or site; a link is called 'a--b'",
+        ),
         ({"fail": ["sout"]}, "did you mean 'south'"),
         ({"budget": "1s", "rounds": 1}, "budget: goes without a number of rounds"),
         ({"budget": "1"}, "budget: 1 has no unit"),
@@ -209,7 +212,8 @@ def test_arguments_are_refused_by_name(
 
 def test_other_arguments_are_refused_by_name(case: qnet.Scenario, result: qnet.Result) -> None:
     with pytest.raises(
-        ArgumentError, match="cut: x@1ms: 'x' is no port; write it like 'a->b/1@10ms'"
+        ArgumentError,
+        match="cut: x@1ms: 'x' is no port, link or cable; write it like 'a->b/1@",
     ):
         qnet.run(case, cut=["x@1ms"])
     with pytest.raises(ArgumentError, match="at_most: the run has some"):

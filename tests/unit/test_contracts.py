@@ -60,6 +60,8 @@ LOOK_UPS = {
     "lines",
     "show",
     "variation_ps",
+    # What an event is called.
+    "words",
 }
 """Methods of nouns that the checker may use; none of them places or times a frame."""
 

@@ -16,6 +16,7 @@ from qnet.kernel import highest_bit, zeros
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
+from qnet.model.timeline import Event, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import run, setup
@@ -76,14 +77,39 @@ def demand(draw: st.DrawFn, number: int, ends: tuple[int, int], name: str) -> di
     return one
 
 
+def events(draw: st.DrawFn, topology: Topology) -> list[dict[str, Any]]:
+    """Draw what breaks and is mended in 200 us: links from one node to the next, and nodes."""
+    at = st.integers(0, 199_999).map("{}ns".format) | st.sampled_from(["0us", "33333333ps"])
+    links = [topology.link_name(one) for one in topology.links]
+    drawn: list[dict[str, Any]] = []
+    for _ in range(draw(st.integers(1, 5))):
+        breaks = draw(st.sampled_from(["cut", "down"]))
+        named = links if breaks == "cut" else sorted(topology.node_by_name)
+        one = {"at": draw(at), "change": breaks, "target": draw(st.sampled_from(named))}
+        if breaks == "cut":
+            one["where"] = draw(st.sampled_from(["0%", "50%", "12.3456789%", "100%"]))
+        mended = draw(st.sampled_from(["never", "for", "for", "mend", "blink"]))
+        if mended in ("for", "blink"):
+            most = 400 if mended == "blink" else 90_000
+            one["for"] = f"{draw(st.integers(1, most))}ns"
+        drawn.append(one)
+        if mended == "mend":
+            mends = {"cut": "repair", "down": "up"}[breaks]
+            drawn.append({"at": draw(at), "change": mends, "target": one["target"]})
+    read = [Event.model_validate(one) for one in drawn]
+    _, misfits = outages_of(topology, read)
+    unfit = {one.event for one in misfits}
+    return [one for number, one in enumerate(drawn) if number not in unfit]
+
+
 @st.composite
 def cases(
-    draw: st.DrawFn, *, more: bool = False, several: bool = False
+    draw: st.DrawFn, *, more: bool = False, several: bool = False, broken: bool = False
 ) -> tuple[Topology, Profile, Plan]:
     """Draw a small tree of switches with reserved and other streams; cycles need not be right.
 
     With `more` there are moving clocks, demands and drawn processing delays too; with `several`,
-    streams with more than one listener.
+    streams with more than one listener; with `broken`, events.
     """
     count = draw(st.integers(2, 7 if several else 5))
     nodes = [
@@ -167,6 +193,7 @@ def cases(
             ],
             "streams": streams,
             "demands": demands,
+            "events": events(draw, topology) if broken else [],
             "simulation": {"duration": "200us", "seed": draw(st.integers(0, 9))},
         }
     )
@@ -208,6 +235,16 @@ def test_copies_for_several_listeners_do_too(case: tuple[Topology, Profile, Plan
         observation = simulate(*case, threads=1)
         compare(case, observation)
         _same_as_general(case)
+        patch.setattr(shares, "HOPS_PER_TASK", 1)
+        assert simulate(*case, threads=3) == observation
+
+
+@given(cases(more=True, several=True, broken=True))
+def test_what_events_take_is_what_the_slow_twin_loses(case: tuple[Topology, Profile, Plan]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
+        observation = simulate(*case, threads=1)
+        compare(case, observation)
         patch.setattr(shares, "HOPS_PER_TASK", 1)
         assert simulate(*case, threads=3) == observation
 

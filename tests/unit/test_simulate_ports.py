@@ -21,7 +21,7 @@ from qnet.simulate.run import simulate
 from qnet.simulate.windows import shares
 from qnet.simulate.world import Ring
 from tests.slow_case import Case, compare
-from tests.unit.test_simulate import CLOCK_BLOCK_PS, LENGTHS, demand, moving, sync
+from tests.unit.test_simulate import CLOCK_BLOCK_PS, LENGTHS, demand, events, moving, sync
 
 pytestmark = pytest.mark.twin
 
@@ -232,6 +232,7 @@ class Drawing:
                 "classes": classes,
                 "streams": streams,
                 "demands": demands,
+                "events": events(self.draw, topology) if "events" in self.parts else [],
                 "simulation": {"duration": f"{self.duration_us}us", "seed": self.whole(0, 9)},
             }
         )
@@ -308,6 +309,12 @@ PARTS = {
     "trees-and-gates": {"trees", "qbv", "cuts", "clocks"},
     "trees-and-credit": {"trees", "credit", "weights", "cut", "copies"},
     "trees-and-shaping": {"trees", "shaping", "meters", "cuts", "loss"},
+    "events": {"events", "loss"},
+    "events-and-cycles": {"events", "tcqf", "clocks", "dampers", "meters"},
+    "events-and-gates": {"events", "qbv", "cuts", "cut", "credit"},
+    "events-and-demands": {"events", "demands", "weights", "credit", "cuts", "loss"},
+    "events-and-copies": {"events", "copies", "loss", "tcqf", "dampers", "cuts", "shaping"},
+    "events-and-trees": {"events", "trees", "tcqf", "dampers", "cut", "weights", "demands"},
 }
 
 
@@ -340,8 +347,12 @@ def test_every_count_equals_the_slow_twins(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cuts-and-all", "copies-and-gates", "gates-and-cycles", "gates-and-all", "trees"]
-)
+    "name",
+    [
+        "cuts-and-all", "copies-and-gates", "gates-and-cycles", "gates-and-all", "trees",
+        "events-and-copies", "events-and-trees",
+    ],
+)  # fmt: skip
 def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     """Rings of two frames at first: every kernel stops and is resumed, again and again."""
     made = add_parts

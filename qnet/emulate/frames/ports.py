@@ -32,7 +32,10 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.kernels.delivery import damper_due, deliver
+from qnet.simulate.outages import epochs, ports_going_down
+from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import (
+    DOOMED,
     GENERAL,
     NOTHING,
     PLAIN,
@@ -100,6 +103,11 @@ class Passage(NamedTuple):
         """Where it is on its route."""
         return self.label >> 16 & POSITIONS
 
+    @property
+    def is_doomed(self) -> bool:
+        """Tell whether the node that it comes to goes down before it is in a queue there."""
+        return self.label & DOOMED > 0
+
 
 class Ports:
     """All ports of a topology in virtual time, from 0 on.
@@ -152,6 +160,9 @@ class Ports:
                 self.frames[first:last, own.ORDER] = number & 0xFFFF
         self.now_ps = 0
         self.end_ps = int(self.world.network.end)
+        self._outages = epochs(topology, profile).nodes
+        self._changes = ports_going_down(topology, profile)
+        """When epochs end, with the ports of nodes that go down then; a change ends a window."""
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
         order = np.array([[*range(stations), -1]], dtype=np.int64)
         alone, none = np.zeros(stations, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
@@ -206,7 +217,20 @@ class Ports:
     def window_end_ps(self) -> int:
         """Return when the next window ends: frames born before it enter before it is served."""
         block = self.world.network.block
-        return min(self.now_ps + self._reach_ps, (self.now_ps // block + 1) * block, self.end_ps)
+        until_ps = min(self.now_ps + self._reach_ps, (self.now_ps // block + 1) * block)
+        return min(until_ps, self._change_after(self.now_ps), self.end_ps)
+
+    def _change_after(self, time_ps: int) -> int:
+        return next((one for one in self._changes if one > time_ps), NEVER)
+
+    def is_down(self, node: str, time_ps: int) -> bool:
+        """Tell whether an event has a node down at a time."""
+        return any(one.from_ps <= time_ps < one.until_ps for one in self._outages.get(node, ()))
+
+    def stops(self, source: int, after_ps: int, until_ps: int) -> bool:
+        """Tell whether the node of a source's listener goes down while its damper has a frame."""
+        node = self.found[source].ports[-1].target
+        return any(after_ps < one.from_ps <= until_ps for one in self._outages.get(node, ()))
 
     def position(self, port: int, rank: int) -> int:
         """Return the position of a frame of a rank that no planned route brings to a port."""
@@ -254,10 +278,17 @@ class Ports:
 
     def _serve(self, until: int) -> None:
         while self.now_ps < until:
+            for port in self._changes.get(self.now_ps, ()):
+                assert self.parts is not None, "ports of nodes that go down are general"
+                world = self.world
+                go_down(
+                    port, self.now_ps, world.routes, world.queues, world.tally, None, self.parts
+                )
+            goal = min(until, self._change_after(self.now_ps))
             self.now_ps = run_windows(
-                self.now_ps, until, self._shares, self.world, self._counts, None, self.parts
+                self.now_ps, goal, self._shares, self.world, self._counts, None, self.parts
             )
-            if self.now_ps < until:
+            if self.now_ps < goal:
                 self.world = make_room(self.world)
 
     def serve_window(self) -> list[Passage]:
@@ -391,6 +422,24 @@ class Ports:
                 found.update((-1 - born[born < 0]).tolist())
         return found
 
+    def born_waiting(self, source: int) -> set[int]:
+        """Return the births of the frames that are at a source's first port at the run's end."""
+        first = int(self.world.sources.law[source, SourceLaw.START]) & POSITIONS
+        queues = self.world.queues
+        found: set[int] = set()
+        for ring in queues.ring[queues.ring[:, Ring.COUNT] > 0]:
+            turns = ring[Ring.FRONT] + np.arange(ring[Ring.COUNT])
+            cells = queues.cells[ring[Ring.BASE] + (turns & ring[Ring.MASK])]
+            mine = (cells[:, Frame.LABEL] >> 16) & POSITIONS == first
+            found.update(cells[mine, Frame.BIRTH].tolist())
+        if self.parts is not None:
+            wire = self.parts.wire
+            mine = (wire[:, Wire.IS] != NOTHING) & (
+                (wire[:, Wire.LABEL] >> 16) & POSITIONS == first
+            )
+            found.update(wire[mine, Wire.BIRTH].tolist())
+        return found
+
     def hand_over(self, source: int, birth: int, arrival_ps: int) -> int:
         """Return when a frame that reaches its listener's node is handed over by its damper.
 
@@ -418,7 +467,7 @@ class Ports:
         """Count a frame of a single hop, which the port cannot tell from the real ones there."""
         source = int(self._source_after[label >> 16 & POSITIONS])
         arrival = self.hand_over(source, birth, time_ps)
-        if arrival > self.end_ps:
+        if arrival > self.end_ps or self.stops(source, time_ps, arrival):
             return
         port = self.found[source].ports[0].number
         if (
@@ -526,6 +575,7 @@ def _with_strays(parts: Parts, world: World, ranks: int, kept: Ints) -> Parts:
         position=np.concatenate((parts.position, parts.position, stray)),
         fork=np.full(len(world.routes.hop), -1, dtype=np.int64),
         dropped=np.zeros((len(world.routes.hop), parts.dropped.shape[1]), dtype=np.int64),
+        broken=np.zeros((len(world.routes.hop), parts.broken.shape[1]), dtype=np.int64),
         head=head,
     )
 

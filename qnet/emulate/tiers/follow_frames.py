@@ -137,6 +137,8 @@ class _Run:
         self.cuts = sorted(cuts, key=lambda one: -one.at_ps)
         self.cut_at: dict[int, int] = {}
         self.set_wire = set_wire
+        self.waiting: dict[int, set[int]] = {}
+        """Births of frames that are at a source's first port at the end of the run."""
 
     def _twins(self) -> dict[int, list[_Real]]:
         """Frames that the talker's switch makes of one: a copy for each path of its stream.
@@ -179,6 +181,8 @@ class _Run:
             elif self.forward is None:
                 if one.lane >= self.ports.outputs[0]:
                     self._deliver(real, one.time_ps)
+            elif one.is_doomed:
+                self._lose(one)
             elif real.gone or (real.astray and planned):
                 self.ports.withdraw(one)  # the simulator's course of a frame that went elsewhere
             else:
@@ -194,7 +198,11 @@ class _Run:
                 continue
             # One that was not seen to leave its first port is in the queue there, or was dropped
             # if a later one of the same source was seen.
-            if real.left or self.ports.overtaken(real.member.source, real.number):
+            if (
+                real.left
+                or self.ports.overtaken(real.member.source, real.number)
+                or (self.case.profile.events and self._is_gone_at_first(real))
+            ):
                 self.walk.lost.add(real.number)
         discarded = self.walk.met - self.walk.arrival_ps.keys()
         self.walk.sights = [
@@ -204,11 +212,23 @@ class _Run:
             for one in self.walk.sights
         ]
 
+    def _is_gone_at_first(self, real: _Real) -> bool:
+        """Tell whether a frame that was not seen to leave its first port is not there either."""
+        source = real.member.source
+        if source not in self.waiting:
+            self.waiting[source] = self.ports.born_waiting(source)
+        return real.birth < self.end_ps and real.birth not in self.waiting[source]
+
     def _ask(self, until: int) -> None:
         """Have the switches forward what comes to them before a time: from hosts, from wires."""
         entering, times = [], []
         while self.born and self.born[-1][0] < until:
             time_ps, number = self.born.pop()
+            if self.ports.is_down(self.real[number].member.flow.talker, time_ps):
+                for twin in self.twins[number]:
+                    twin.gone = True
+                    self.walk.lost.add(twin.number)
+                continue
             times.append(time_ps)
             entering.append(self.real[number])
         crossed = []
@@ -485,6 +505,9 @@ class _Run:
     def _deliver(self, real: _Real, time_ps: int) -> None:
         arrival = self.ports.hand_over(real.member.source, real.birth, time_ps)
         real.gone = True
+        if self.ports.stops(real.member.source, time_ps, arrival):
+            self.walk.lost.add(real.number)
+            return
         if arrival <= self.end_ps:
             self.walk.arrival_ps[real.number] = arrival
 

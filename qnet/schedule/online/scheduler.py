@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
 from qnet.model.plan import StreamPlan
+from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
 from qnet.schedule.cycles.keep import Field, planned_way, put_rows, reroute
@@ -42,7 +43,6 @@ from qnet.schedule.cycles.ways import Pair, WayTable
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import state
 from qnet.schedule.online.kernels import BLOCK, Vacancy, admit_rows, look_up, release_rows
-from qnet.schedule.online.targets import ports_by_target
 
 NEED_BYTES_MOST = 2**40
 

@@ -22,12 +22,12 @@ from qnet.errors import InputError, Problem
 from qnet.files.consistency import HYPERCYCLE_HIGHEST
 from qnet.files.read import read_bytes
 from qnet.files.write import to_json, write_bytes
+from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
 from qnet.schedule.cycles.kernels import Book, Requests
 from qnet.schedule.cycles.room import ASKED_KINDS, empty_book, widen
 from qnet.schedule.cycles.ways import Hop, Pair, Way
 from qnet.schedule.online.kernels import BLOCK, Vacancy
-from qnet.schedule.online.targets import ports_by_target
 from qnet.units import TIME
 
 MAGIC = b"qnet-scheduler-state 3\n"

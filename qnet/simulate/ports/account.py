@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.model.observation import Copies
+from qnet.model.timeline import WORDS
 from qnet.simulate.ports.parts import GENERAL, Cause, Parts, PortLaw, Recovery
 from qnet.simulate.setup import Owner
 from qnet.simulate.world import (
     DUPLICATE,
+    LINK_DOWN,
     LINK_LOST,
     NO_ROOM,
+    NODE_DOWN,
     RED,
     ROGUE_NUMBER,
     STAYED,
@@ -28,7 +31,13 @@ CAUSES = {
     Cause.POLICED: "beyond the committed rate",
     Cause.RESIDENCE: "beyond the longest residence",
     Cause.LINK: "lost or damaged on the link",
+    Cause.ON_CUT_LINK: WORDS["cut"],
+    Cause.SENT_AND_DOWN: WORDS["down"],
+    Cause.IN_NODE_DOWN: WORDS["down"],
 }
+
+AFTER_SENDING = [Cause.LINK, Cause.ON_CUT_LINK, Cause.SENT_AND_DOWN]
+"""Causes of losses that a frame meets after its port has sent it."""
 
 
 FATES = {
@@ -37,6 +46,8 @@ FATES = {
     LINK_LOST: CAUSES[Cause.LINK],
     DUPLICATE: "discarded by recovery, another copy was passed on",
     ROGUE_NUMBER: "discarded by recovery, beyond its history",
+    LINK_DOWN: WORDS["cut"],
+    NODE_DOWN: WORDS["down"],
 }
 """What becomes of a frame or copy that a full queue has no part in."""
 

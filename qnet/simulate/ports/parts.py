@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 
+DOOMED = 0x8000
+"""In a label, beside the frame bytes: the node is down before the frame is in a queue there."""
+
+
 WHOLE = 0x7FFFFFFFFFFF
 """A label without its sequence number, and without FOLLOWED."""
 
@@ -66,6 +70,9 @@ class PortLaw(IntEnum):
     """When the node's clock shows 0."""
     HOLD_ADVANCE = 12
     """How long before an entry that holds the MAC it is told so."""
+    OUT_FIRST = 13
+    OUT_LAST = 14
+    """Rows of `Parts.outage` that take frames from the port."""
 
 
 class RingLaw(IntEnum):
@@ -101,6 +108,8 @@ class Wire(IntEnum):
     BIRTH = 4
     CAME = 5
     RING = 6
+    OUTAGE = 7
+    """One more than the outage that has taken an earlier part of the frame, or 0."""
 
 
 class PositionLaw(IntEnum):
@@ -118,6 +127,24 @@ class Cause(IntEnum):
     POLICED = 0
     RESIDENCE = 1
     LINK = 2
+    ON_CUT_LINK = 3
+    SENT_AND_DOWN = 4
+    """By a node that is down, after a port has sent the frame."""
+    IN_NODE_DOWN = 5
+    """Before."""
+
+
+# Where a thing is that is broken, seen from a port.
+IN_OWN_NODE, ON_THE_LINE, IN_NEXT_NODE = 0, 1, 2
+
+
+class Outage(IntEnum):
+    """Columns of `Parts.outage`."""
+
+    FROM = 0
+    UNTIL = 1
+    PLACE = 2
+    EVENT = 3
 
 
 class Meter(IntEnum):
@@ -179,6 +206,12 @@ class Parts(NamedTuple):
     """[position]: the next that a copy of a frame leaves from when it leaves from here, or -1."""
     dropped: Ints
     """[position, cause]."""
+    outage: Ints
+    """[row]: what takes frames that leave a port, or are in its node, from when to before when, by
+    the times of leaving the port; of which event. Those of one port are in the order in which a
+    frame comes to them."""
+    broken: Ints
+    """[position, event]: frames that it took there."""
     wire: Ints
     gate_end: Ints
     """[entry]: when it ends, from the start of the gate cycle; the last one ends the cycle."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate
 from typing import NamedTuple
@@ -17,12 +17,14 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, Stream, TrafficClass
 from qnet.simulate.draws import dice
+from qnet.simulate.outages import Epochs, Shadow, epochs
 from qnet.simulate.ports.kernels.gates import open_by
 from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST, REST_LEAST
 from qnet.simulate.ports.parts import (
     AT_LISTENER,
     BYTE_PS,
     GENERAL,
+    IN_OWN_NODE,
     RECOVERY,
     Parts,
     PortLaw,
@@ -79,10 +81,12 @@ def _reserved_bps(stream: Stream, port: Port) -> int:
     )
 
 
-def general_ports(topology: Topology, plan: Plan, found: Sequence[Owner]) -> set[int]:
+def general_ports(
+    topology: Topology, plan: Plan, found: Sequence[Owner], happening: Epochs
+) -> set[int]:
     """Return the numbers of the ports that the plain server does not do justice to."""
     by_name = topology.port_by_name
-    general = {by_name[one.port].number for one in plan.gates}
+    general = {by_name[one.port].number for one in plan.gates} | set(happening.shadows)
     for owner in found:
         one, stream = owner.traffic_class, owner.stream
         everywhere = owner.queues or owner.meeting is not None
@@ -106,7 +110,8 @@ def add_parts(
 
     Raises Infeasible where parts meet that are not simulated together.
     """
-    general = general_ports(topology, plan, found)
+    happening = epochs(topology, profile)
+    general = general_ports(topology, plan, found, happening)
     meetings = sorted({owner.meeting for owner in found if owner.meeting is not None})
     if not general and not meetings:
         return world, None
@@ -115,6 +120,8 @@ def add_parts(
         layout.add_port(topology.ports[number])
     for point, station in enumerate(meetings):
         layout.port[station, [PortLaw.WHAT, PortLaw.FIRST]] = RECOVERY, point
+    listeners = {one.meeting: one.ports[-1].target for one in found if one.meeting is not None}
+    layout.add_outages(happening, listeners)
     return layout.world(), layout.parts(meetings)
 
 
@@ -145,6 +152,7 @@ class _Layout:
         self.shapers: list[list[int]] = []
         self.groups: dict[tuple[object, ...], int] = {}
         self.losses: dict[tuple[int, int], int] = {}
+        self.outages: list[list[int]] = []
         self.users: dict[int, list[tuple[Owner, int, int]]] = defaultdict(list)
         """[port]: owners, their hop there, and its position."""
         self.hops = hops_of(found)
@@ -197,6 +205,20 @@ class _Layout:
             if not owner.cycles:
                 self.position[position, PositionLaw.RING] = ring_by_queue[self._queue(owner, hop)]
             self._add_regulators(owner, hop, position, port)
+
+    def add_outages(self, happening: Epochs, listeners: Mapping[int, str]) -> None:
+        """Lay out what takes frames from each port, and from dampers where copies meet."""
+        shadows = dict(happening.shadows)
+        for station, name in listeners.items():
+            shadows[station] = [
+                Shadow(IN_OWN_NODE, 0, one.event, one.from_ps, one.until_ps)
+                for one in happening.nodes.get(name, ())
+            ]
+        for number, mine in shadows.items():
+            self.port[number, PortLaw.OUT_FIRST] = len(self.outages)
+            for one in mine:
+                self.outages.append([one.from_ps, one.until_ps, one.place, one.event])
+            self.port[number, PortLaw.OUT_LAST] = len(self.outages)
 
     def _queue(self, owner: Owner, hop: int) -> int:
         return owner.queues[hop] if owner.queues else self._class_queue(owner.traffic_class)
@@ -328,7 +350,9 @@ class _Layout:
             ring_state=np.zeros_like(ring),
             position=self.position,
             fork=self.fork,
-            dropped=np.zeros((self.position.shape[0], 4), dtype=np.int64),
+            dropped=np.zeros((self.position.shape[0], 8), dtype=np.int64),
+            outage=_table(self.outages, 4),
+            broken=np.zeros((self.position.shape[0], len(self.profile.events)), dtype=np.int64),
             wire=np.zeros((stations, 8), dtype=np.int64),
             gate_end=_ints(self.gate_end),
             gate_change=_table(self.gate_change, 2 * GATES),

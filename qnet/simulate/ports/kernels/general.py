@@ -23,12 +23,15 @@ from qnet.simulate.ports.kernels.gates import (
     when_shown_by,
 )
 from qnet.simulate.ports.kernels.meters import meter, shape
+from qnet.simulate.ports.kernels.outages import broken_by, down_at, take_held
 from qnet.simulate.ports.kernels.preemption import cut_after, whole_after
 from qnet.simulate.ports.kernels.sending import room_for_copies, send_on
 from qnet.simulate.ports.kernels.timed import emit_next
 from qnet.simulate.ports.kernels.weights import pay, take_turns
 from qnet.simulate.ports.parts import (
     CUT,
+    DOOMED,
+    IN_OWN_NODE,
     NOTHING,
     SENDING,
     TIMED,
@@ -265,7 +268,18 @@ def serve_port(
                 heap[heap_base, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
                 settle(heap, heap_base, heap_size)
                 source_time = heap[heap_base, SourceHeap.TIME]
+            taken = -1
+            if port_law[PortLaw.OUT_FIRST] < port_law[PortLaw.OUT_LAST]:
+                if lane < 0 or label & DOOMED:
+                    taken = down_at(port, came, IN_OWN_NODE, parts.port, parts.outage)
+                label &= ~DOOMED
             lane, arrival = earliest(first_lane, last_lane, receiver, source_time)
+            if taken >= 0:
+                take_held(
+                    port, came, ring[here, Ring.BYTES], birth, label, turn, taken, routes.owner,
+                    tally, trace, parts,
+                )  # fmt: skip
+                continue
 
             # Meter, shaper and buffer.
             frame_bytes = label & 0xFFFF
@@ -338,7 +352,7 @@ def serve_port(
         if status != DONE or now >= until:
             break
 
-        leaves, free_at, sure = 0, 0, 0
+        leaves, free_at, sure, taken = 0, 0, 0, -1
         sending = wire[port, Wire.IS] == SENDING
         unfinished = wire[port, Wire.IS] != NOTHING
         chosen, wake, held = -1, NEVER, False
@@ -374,6 +388,11 @@ def serve_port(
                 wire[port, Wire.IS] = CUT
                 wire[port, Wire.REST] = rest - cut
                 counts[port, PortTally.WIRE_BYTES] += cut + 24
+                if wire[port, Wire.OUTAGE] == 0:
+                    ended = begun + line_time[cut + 4 - GAP_BYTES]
+                    wire[port, Wire.OUTAGE] = 1 + broken_by(
+                        port, begun, ended, parts.port, parts.outage
+                    )
                 if begun >= network.steady_from:
                     counts[port, PortTally.STEADY] += cut + 24
                 now = resume = begun + line_time[cut + 4]
@@ -453,6 +472,8 @@ def serve_port(
             leaves, free_at = now + line_time[frame_bytes - GAP_BYTES], now + line_time[frame_bytes]
         else:
             wire[port, Wire.IS] = NOTHING
+            taken = wire[port, Wire.OUTAGE] - 1
+            wire[port, Wire.OUTAGE] = 0
         counts[port, PortTally.FRAMES] += 1
         counts[port, PortTally.WIRE_BYTES] += frame_bytes + 20
         if now >= network.steady_from:
@@ -464,8 +485,8 @@ def serve_port(
         cut_through = first_queue <= chosen < preemptable
         left_in = turn - routes.shift[position]
         send_on(
-            port, position, came, started, leaves, birth, label, left_in, cut_through, network,
-            routes, lanes, tally, trace, parts,
+            port, position, came, started, leaves, birth, label, left_in, cut_through, taken,
+            network, routes, lanes, tally, trace, parts,
         )  # fmt: skip
     counts[port, PortTally.FREE_AT] = now
     waiting += wire[port, Wire.IS] != NOTHING

@@ -9,8 +9,9 @@ from qnet.kernel import bare_kernel
 from qnet.simulate.kernels.delivery import end_following
 from qnet.simulate.kernels.lanes import earliest, hand_on, next_arrival, room_ahead
 from qnet.simulate.kernels.records import is_nearly_full, write_down
+from qnet.simulate.ports.kernels.outages import down_at, stops_in_damper, take_sent
 from qnet.simulate.ports.kernels.sending import hand_over
-from qnet.simulate.ports.parts import Parts, PortLaw, Recovery
+from qnet.simulate.ports.parts import IN_OWN_NODE, Parts, PortLaw, Recovery
 from qnet.simulate.world import (
     DONE,
     DUPLICATE,
@@ -124,6 +125,14 @@ def recover(
             hand_on(
                 target, arrival, birth, label, turn, lanes.sender, lanes.base, lanes.mask, cells
             )
+        elif stops_in_damper(
+            station, arrival, 0, birth, owner, IN_OWN_NODE, network, routes, tally, parts
+        ) < NEVER:  # fmt: skip
+            stops = stops_in_damper(
+                station, arrival, 0, birth, owner, IN_OWN_NODE, network, routes, tally, parts
+            )
+            row = down_at(station, stops, IN_OWN_NODE, parts.port, parts.outage)
+            fate = take_sent(station, position, row, birth, label, routes.owner, tally, parts)
         else:
             arrival = hand_over(
                 station, position, birth, arrival, label, routes.late, routes.owner,

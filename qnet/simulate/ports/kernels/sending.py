@@ -11,12 +11,29 @@ from qnet.simulate.kernels.lanes import hand_on, room_ahead
 from qnet.simulate.kernels.records import write_down
 from qnet.simulate.kernels.sources import draw
 from qnet.simulate.ports.kernels.loss import is_lost
-from qnet.simulate.ports.parts import AT_LISTENER, Cause, Parts, PortLaw, PositionLaw
+from qnet.simulate.ports.kernels.outages import (
+    broken_by,
+    down_at,
+    stops_between,
+    stops_in_damper,
+    take_sent,
+)
+from qnet.simulate.ports.parts import (
+    AT_LISTENER,
+    DOOMED,
+    IN_NEXT_NODE,
+    Cause,
+    Parts,
+    PortLaw,
+    PositionLaw,
+)
 from qnet.simulate.world import (
     DONE,
     FOLLOWED,
     GAP_BYTES,
     LINK_LOST,
+    NEVER,
+    NODE_DOWN,
     PASSED_ON,
     Lanes,
     Network,
@@ -64,15 +81,26 @@ def hand_over(port: int, position: int, birth: int, arrives: int, label: int, la
 
 @bare_kernel
 def send_on(port: int, position: int, came: int, started: int, leaves: int, birth: int, label: int,
-            left_in: int, cut_through: bool, network: Network, routes: Routes, lanes: Lanes,
-            tally: Tally, trace: Trace | None, parts: Parts) -> None:  # fmt: skip
+            left_in: int, cut_through: bool, taken: int, network: Network, routes: Routes,
+            lanes: Lanes, tally: Tally, trace: Trace | None, parts: Parts) -> None:  # fmt: skip
     """Send a frame over the link: to the next port, the point of recovery or the listener.
 
     Where the ways of a stream part it goes on as one copy for each. The node has it once: it is
-    processed once, and what it was lost for on the way is lost for all.
+    processed once, and what it was lost for on the way is lost for all. `taken` is the outage that
+    has taken an earlier part of it, or -1.
     """
     frame_bytes, mark = label & 0xFFFF, label >> 47 << 47
     owner = routes.owner[position]
+    if taken < 0:
+        taken = broken_by(port, started, leaves, parts.port, parts.outage)
+    if taken >= 0:
+        label = (position << 16) | frame_bytes | mark
+        fate = take_sent(port, position, taken, birth, label, routes.owner, tally, parts)
+        if trace is not None:
+            write_down(
+                port, owner, came, started, leaves, leaves, birth, label, left_in, fate, trace
+            )
+        return
     row = parts.port[port, PortLaw.LOSS]
     if row >= 0 and is_lost(port, row, frame_bytes, parts.loss, parts.loss_dice):
         tally.port[port, PortTally.DROPPED] += 1
@@ -93,7 +121,7 @@ def send_on(port: int, position: int, came: int, started: int, leaves: int, birt
         label = (copy << 16) | frame_bytes | mark
         turn = left_in + routes.shift[copy]
         target, following = int(routes.hop[copy, NextHop.LANE]), int(routes.hop[copy, NextHop.NEXT])
-        arrives = leaves + network.propagation[port]
+        arrives, doom = leaves + network.propagation[port], 0
         is_met = target >= 0 and parts.position[following, PositionLaw.RING] == AT_LISTENER
         if 0 <= target < inner and not is_met:
             if stay < 0:
@@ -104,6 +132,30 @@ def send_on(port: int, position: int, came: int, started: int, leaves: int, birt
             if parts.head[target] > 0 and cut_through:
                 line = network.line_time[network.rate[port], frame_bytes - GAP_BYTES]
                 arrives -= max(line - parts.head[target], 0)
+            # What is in the node when that goes down is in a queue no more.
+            stops = stops_between(
+                port, leaves, max(arrives, lanes.sender[target, Sender.LAST_ARRIVAL]),
+                network.propagation[port], IN_NEXT_NODE, parts.port, parts.outage,
+            )  # fmt: skip
+            if stops < NEVER:
+                arrives, doom = stops, DOOMED
+        if target < 0:
+            stops = stops_in_damper(
+                port, leaves, network.propagation[port], birth, owner, IN_NEXT_NODE, network,
+                routes, tally, parts,
+            )  # fmt: skip
+            if stops < NEVER:
+                taken = down_at(
+                    port, stops - network.propagation[port], IN_NEXT_NODE, parts.port, parts.outage
+                )
+                take_sent(port, copy, taken, birth, label, routes.owner, tally, parts)
+                if trace is not None:
+                    write_down(
+                        port, owner, came, started, leaves, arrives, birth, label, left_in,
+                        NODE_DOWN, trace,
+                    )  # fmt: skip
+                copy = parts.fork[copy]
+                continue
         if target < 0:
             arrives = hand_over(
                 port, copy, birth, arrives, label, routes.late, routes.owner, routes.damper_clock,
@@ -125,7 +177,7 @@ def send_on(port: int, position: int, came: int, started: int, leaves: int, birt
                 port, owner, came, started, leaves, reached, birth, label, left_in, PASSED_ON, trace
             )
         if target >= 0:
-            label = (following << 16) | frame_bytes | mark
+            label = (following << 16) | frame_bytes | doom | mark
             hand_on(
                 target, arrives, birth, label, turn, lanes.sender, lanes.base, lanes.mask,
                 lanes.cells,

@@ -1,0 +1,55 @@
+"""Faults of events that no single value shows: what is not in the network, or not broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from qnet.files.tree import Location, Source
+from qnet.model.timeline import (
+    BREAKS,
+    EVENTS_HIGHEST,
+    Event,
+    nodes_by_name,
+    outages_of,
+    wires_by_name,
+)
+from qnet.model.topology import Topology
+from qnet.units import describe
+
+
+class Placed(NamedTuple):
+    """An event and where it stands in a file."""
+
+    event: Event
+    source: Source
+    at: Location
+
+
+def check_events(placed: Sequence[Placed], topology: Topology, network: str) -> None:
+    """Report events that do not fit the network, called `network`, or each other.
+
+    Those of several files are one timeline: a file may repair what another has cut.
+    """
+    if len(placed) > EVENTS_HIGHEST:
+        one = placed[EVENTS_HIGHEST]
+        one.source.fault(one.at, f"{len(placed)} events in all; at most {EVENTS_HIGHEST}")
+        return
+    _, misfits = outages_of(topology, [one.event for one in placed])
+    for misfit in misfits:
+        event, source, at = placed[misfit.event]
+        message = misfit.message or unknown(topology, event.target, event.change, network, source)
+        source.fault((*at, misfit.key), message)
+
+
+def unknown(topology: Topology, target: str, change: str, network: str, source: Source) -> str:
+    """Say that a network has nothing of a name that could be cut, or stop; and what is alike."""
+    wires, nodes = wires_by_name(topology), nodes_by_name(topology)
+    cuts = BREAKS.get(change, change) == "cut"
+    mine, others = (wires, nodes) if cuts else (nodes, wires)
+    if target in others:
+        verbs = "a node or a site, which goes 'down'" if cuts else "a link or cable, which is 'cut'"
+        return f"{describe(target)} is {verbs}"
+    what = "link, wire or cable" if cuts else "node or site"
+    message = f"no {what} {describe(target)} in {network}"
+    return message + source.guess(target, {**mine, **others}.keys())
