@@ -13,6 +13,7 @@ import pickle
 import re
 import sys
 from collections.abc import Callable
+from enum import IntEnum
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +28,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
+Names = TypeVar("Names", bound=type[IntEnum])
 
 _IMPORTED = re.compile(r"^from (qnet[.\w]*) import (\w*)", re.MULTILINE)
 
@@ -153,6 +155,18 @@ def _stamp(module: str) -> str:
                 inner = f"{package}.{first}"
                 waiting += [package, *([inner] if inner in sys.modules else [])]
     return sha256(b"".join(seen[name] for name in sorted(seen))).hexdigest()
+
+
+def columns(names: Names) -> Names:
+    """Name the columns of a table; compiled, a name is its number.
+
+    With the compiler off it becomes a plain class of numbers: Python 3.11 takes longer to find a
+    member of an enumeration than an element of an array.
+    """
+    if numba.config.DISABLE_JIT:
+        numbers: Any = type(names.__name__, (), {one.name: int(one) for one in names})
+        return numbers  # type: ignore[no-any-return]
+    return names
 
 
 LINE_BYTES = 64

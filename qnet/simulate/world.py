@@ -34,6 +34,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.kernel import columns
+
 Ints = NDArray[np.int64]
 
 
@@ -77,6 +79,7 @@ REFUSED = -1
 DONE, QUEUE_FULL, LANE_FULL, BLOCKS_FULL, TRACE_FULL = 0, 1, 2, 3, 4
 
 
+@columns
 class Frame(IntEnum):
     """Columns of a frame in a lane, in a queue, or put aside (`Queues.stash`)."""
 
@@ -88,6 +91,7 @@ class Frame(IntEnum):
     """Of one put aside: the queue that it is to join, or -1."""
 
 
+@columns
 class Reached(IntEnum):
     """Columns of `Tally.reached`: a frame that has reached its listener."""
 
@@ -97,6 +101,7 @@ class Reached(IntEnum):
     OWNER = 3
 
 
+@columns
 class NextHop(IntEnum):
     """Columns of `Routes.hop`."""
 
@@ -106,6 +111,7 @@ class NextHop(IntEnum):
     """The position at the next port, or the owner where the frame is delivered."""
 
 
+@columns
 class Sender(IntEnum):
     """Columns of `Lanes.sender`, written by the port before the lane."""
 
@@ -114,6 +120,7 @@ class Sender(IntEnum):
     ROOM_UNTIL = 2
 
 
+@columns
 class Receiver(IntEnum):
     """Columns of `Lanes.receiver`, written by the port after the lane."""
 
@@ -122,6 +129,7 @@ class Receiver(IntEnum):
     SEEN_TAIL = 2
 
 
+@columns
 class SourceState(IntEnum):
     """Columns of `Sources.state`."""
 
@@ -136,6 +144,7 @@ class SourceState(IntEnum):
     """The first of four."""
 
 
+@columns
 class SourceLaw(IntEnum):
     """Columns of `Sources.law`."""
 
@@ -152,6 +161,7 @@ class SourceLaw(IntEnum):
     """Cycles in a gap."""
 
 
+@columns
 class SourceHeap(IntEnum):
     """Columns of `Sources.heap`."""
 
@@ -159,6 +169,7 @@ class SourceHeap(IntEnum):
     SOURCE = 1
 
 
+@columns
 class Ring(IntEnum):
     """Columns of `Queues.ring`."""
 
@@ -169,6 +180,7 @@ class Ring(IntEnum):
     MASK = 4
 
 
+@columns
 class PortTally(IntEnum):
     """Columns of `Tally.port`."""
 
@@ -189,6 +201,7 @@ class PortTally(IntEnum):
     """Before this it begins nothing, unless a frame comes: NEVER where nothing waits."""
 
 
+@columns
 class OwnerTally(IntEnum):
     """Columns of `Tally.owner`."""
 
@@ -204,6 +217,7 @@ class OwnerTally(IntEnum):
     """Time from birth after which a damper hands a frame over, or -1."""
 
 
+@columns
 class Birth(IntEnum):
     """Columns of `Tally.birth`: of the first frame that had the least latency, and the most."""
 
@@ -211,6 +225,7 @@ class Birth(IntEnum):
     WORST = 1
 
 
+@columns
 class FateRing(IntEnum):
     """Columns of `Tally.followed`."""
 
@@ -219,6 +234,7 @@ class FateRing(IntEnum):
     LOW = 2
 
 
+@columns
 class TraceRow(IntEnum):
     """Columns of `Trace.rows`.
 
@@ -241,6 +257,7 @@ class TraceRow(IntEnum):
     """What became of it here."""
 
 
+@columns
 class CountRow(IntEnum):
     """Columns of `Counts.rows`."""
 

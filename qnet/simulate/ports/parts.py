@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.kernel import columns
+
 Ints = NDArray[np.int64]
 
 
@@ -48,6 +50,7 @@ AT_LISTENER = -2
 """In place of a ring: the position is a point of recovery."""
 
 
+@columns
 class PortLaw(IntEnum):
     """Columns of `Parts.port`.
 
@@ -75,6 +78,7 @@ class PortLaw(IntEnum):
     """Rows of `Parts.outage` that take frames from the port."""
 
 
+@columns
 class RingLaw(IntEnum):
     """Columns of `Parts.ring`."""
 
@@ -86,6 +90,7 @@ class RingLaw(IntEnum):
     SORTED = 5
 
 
+@columns
 class RingState(IntEnum):
     """Columns of `Parts.ring_state`; TURN and GRANTED count in the first ring of a group."""
 
@@ -98,6 +103,7 @@ class RingState(IntEnum):
     OPEN_AT = 6
 
 
+@columns
 class Wire(IntEnum):
     """Columns of `Parts.wire`: a preemptable frame that is being sent, or was cut."""
 
@@ -112,6 +118,7 @@ class Wire(IntEnum):
     """One more than the outage that has taken an earlier part of the frame, or 0."""
 
 
+@columns
 class PositionLaw(IntEnum):
     """Columns of `Parts.position`."""
 
@@ -121,6 +128,7 @@ class PositionLaw(IntEnum):
     GROUP = 3
 
 
+@columns
 class Cause(IntEnum):
     """Columns of `Parts.dropped`."""
 
@@ -138,6 +146,7 @@ class Cause(IntEnum):
 IN_OWN_NODE, ON_THE_LINE, IN_NEXT_NODE = 0, 1, 2
 
 
+@columns
 class Outage(IntEnum):
     """Columns of `Parts.outage`."""
 
@@ -147,6 +156,7 @@ class Outage(IntEnum):
     EVENT = 3
 
 
+@columns
 class Meter(IntEnum):
     """Columns of `Parts.meter`; levels in 1e-12 bits."""
 
@@ -156,6 +166,7 @@ class Meter(IntEnum):
     TIME = 3
 
 
+@columns
 class Shaper(IntEnum):
     """Columns of `Parts.shaper`."""
 
@@ -168,6 +179,7 @@ class Shaper(IntEnum):
     """Time when the bucket is empty."""
 
 
+@columns
 class SourceTable(IntEnum):
     """Columns of `Parts.source_state`."""
 
@@ -180,6 +192,7 @@ class SourceTable(IntEnum):
     CLOCK = 6
 
 
+@columns
 class Recovery(IntEnum):
     """Columns of `Parts.recovery`."""
 

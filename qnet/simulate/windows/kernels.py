@@ -19,7 +19,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from qnet.kernel import bare_kernel, libc, read_shared, write_shared
+from qnet.kernel import bare_kernel, columns, libc, read_shared, write_shared
 from qnet.simulate.kernels.dispatch import serve_any
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.world import (
@@ -43,6 +43,7 @@ from qnet.simulate.world import (
 Ints = NDArray[np.int64]
 
 
+@columns
 class Posted(IntEnum):
     """Rows of what is posted of a lane."""
 
@@ -52,6 +53,7 @@ class Posted(IntEnum):
     """Its HEAD."""
 
 
+@columns
 class Crossing(IntEnum):
     """Columns of lanes between two groups."""
 

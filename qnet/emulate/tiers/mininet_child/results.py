@@ -24,7 +24,6 @@ from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.records import Arrival, Fault, Loss, WireEnd
 from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.simulate.ports.account import CAUSES, no_room
-from qnet.simulate.ports.parts import Cause
 
 
 def result_of(
@@ -123,7 +122,7 @@ def _lost(job: Job, loss: Loss) -> LostFrame:
     if loss.cause == w.WIRE_CUT:
         cause = "the wire was cut"
     elif loss.cause != w.NO_QUEUE_ROOM:
-        cause = CAUSES[Cause(loss.cause - w.NO_QUEUE_ROOM - 1)]
+        cause = list(CAUSES.values())[loss.cause - w.NO_QUEUE_ROOM - 1]
     return LostFrame(loss.owner, loss.sequence, job.topology.ports[loss.port].name, cause)
 
 
