@@ -288,7 +288,7 @@ def test_the_contract_of_kernels_finds_them_all() -> None:
 
 
 COMPILERS = {"numba", "llvmlite"}
-UNCOMPILED = {"aligned", "zeros"}
+UNCOMPILED = {"aligned", "columns", "zeros"}
 """What `qnet.kernel` has for those who lay arrays out; all else there is for kernels."""
 
 
