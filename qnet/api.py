@@ -88,10 +88,11 @@ def plan(
     Streams of the plan `keep` stay where they are; nothing uses the links and cables that `fail`
     names. Raises ArgumentError, Infeasible and Cancelled.
     """
+    from qnet.layers import hooks
     from qnet.schedule.run import schedule
 
     search = _search(scenario, budget, rounds)
-    return schedule(
+    made = schedule(
         scenario.topology,
         scenario.profile,
         topology_sha256=scenario.topology_sha256,
@@ -101,6 +102,7 @@ def plan(
         keep=None if keep is None else _to_keep(scenario, keep),
         down=_ports_down(scenario, fail),
     )
+    return hooks.plan(scenario.topology, scenario.profile, made)
 
 
 _make_plan = plan
@@ -110,8 +112,10 @@ _make_plan = plan
 def prove(scenario: Scenario, plan: Plan, *, progress: Progress | None = None) -> Proof:
     """Have the checker judge a plan, whoever made it: exact worst cases, every broken rule."""
     from qnet.check.plan import prove as check
+    from qnet.layers import hooks
 
-    return check(scenario.topology, scenario.profile, plan, progress)
+    proof = check(scenario.topology, scenario.profile, plan, progress)
+    return hooks.prove(scenario.topology, scenario.profile, plan, proof)
 
 
 def observe(
@@ -133,6 +137,7 @@ def observe(
     `trace_frames` are written to the file `trace`. Raises ArgumentError, Interrupted (with a
     `checkpoint`) and Cancelled.
     """
+    from qnet.layers import hooks
     from qnet.report.trace import write_trace
     from qnet.simulate.run import simulate
     from qnet.simulate.tracing import Recorder
@@ -151,7 +156,7 @@ def observe(
     )
     if trace is not None and recorder is not None:
         write_trace(trace, topology, profile, plan, recorder.recording())
-    return observation
+    return hooks.observe(topology, profile, plan, observation)
 
 
 def play(
@@ -175,10 +180,13 @@ def play(
     tier needs, ArgumentError, Cancelled.
     """
     from qnet.emulate.tiers.tier import Asked, Options, tier_of
+    from qnet.layers import hooks
 
     cuts = tuple(one for text in cut for one in _cuts(scenario, text))
     asked = Asked(scenario.topology, scenario.profile, plan, proof, observation)
-    return tier_of(tier).emulate(asked, Options(sample, cuts=cuts, **how), progress, say)
+    made = tier_of(tier).emulate(asked, Options(sample, cuts=cuts, **how), progress, say)
+    seen = hooks.observe(scenario.topology, scenario.profile, plan, made.observation)
+    return made if seen is made.observation else made.replace(observation=seen)
 
 
 def judge(
@@ -192,9 +200,12 @@ def judge(
 ) -> Verdict:
     """Weigh every promise on the proof and on what was seen."""
     from qnet.check.verdict import judge as weigh
+    from qnet.layers import hooks
 
+    topology, profile = scenario.topology, scenario.profile
     seen = [] if observation is None else [observation]
-    return weigh(scenario.topology, scenario.profile, plan, proof, seen, emulation, progress)
+    asked = hooks.require(topology, profile, plan)
+    return weigh(topology, profile, plan, proof, seen, emulation, progress, asked)
 
 
 def run(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qnet.errors import ArgumentError, Problem
 from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN, write_run
+from qnet.layers import hooks
 from qnet.model.verdict import Outcome, Row, Verdict
 from qnet.report.case import Case
 from qnet.report.columns import (
@@ -92,6 +93,7 @@ class Result:
             self.simulated,
             self.verdict,
             self.emulated,
+            hooks.report(self.scenario.topology, self.scenario.profile, self.plan, self.verdict),
         )
 
     @cached_property

@@ -41,21 +41,22 @@ class Dimension:
     highest: int
 
 
-def _powers(*pairs: tuple[str, int]) -> dict[str, Fraction]:
+def powers(*pairs: tuple[str, int]) -> dict[str, Fraction]:
+    """Return units that are powers of ten of the internal one, which is the first of them."""
     return {unit: Fraction(10) ** exponent for unit, exponent in pairs}
 
 
 TIME = Dimension(
     "time",
     "ps",
-    _powers(("ps", 0), ("ns", 3), ("us", 6), ("µs", 6), ("μs", 6), ("ms", 9), ("s", 12)),
+    powers(("ps", 0), ("ns", 3), ("us", 6), ("µs", 6), ("μs", 6), ("ms", 9), ("s", 12)),
     "10us",
     10**17,
 )
 RATE = Dimension(
     "rate",
     "bps",
-    _powers(("bps", 0), ("kbps", 3), ("Mbps", 6), ("Gbps", 9), ("Tbps", 12)),
+    powers(("bps", 0), ("kbps", 3), ("Mbps", 6), ("Gbps", 9), ("Tbps", 12)),
     "400Gbps",
     10**15,
 )
@@ -63,7 +64,7 @@ SIZE = Dimension(
     "size",
     "byte",
     {
-        **_powers(("B", 0), ("kB", 3), ("MB", 6), ("GB", 9)),
+        **powers(("B", 0), ("kB", 3), ("MB", 6), ("GB", 9)),
         "KiB": Fraction(2**10),
         "MiB": Fraction(2**20),
         "GiB": Fraction(2**30),
@@ -71,8 +72,8 @@ SIZE = Dimension(
     "1500B",
     10**12,
 )
-LENGTH = Dimension("length", "mm", _powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
-RATIO = Dimension("ratio", "ppb", _powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
+LENGTH = Dimension("length", "mm", powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
+RATIO = Dimension("ratio", "ppb", powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*(\S*)")
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
+from qnet.check.asked import weigh
 from qnet.check.epochs import epoch_lines
 from qnet.check.findings import exact_time
 from qnet.check.judged import (
@@ -31,7 +32,7 @@ from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import EventLoss, Proof, StreamProof
-from qnet.model.requirement import KINDS, ask
+from qnet.model.requirement import KINDS, Requirement, ask
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Egress, Profile, Stream
 from qnet.model.verdict import Outcome, Row, Verdict, row_of
@@ -53,11 +54,13 @@ def judge(
     observations: Sequence[Observation],
     emulation: Emulation | None = None,
     progress: Progress | None = None,
+    asked: Iterable[Requirement] = (),
 ) -> Verdict:
     """Weigh every requirement of the profile on the proof and on all observations of the plan.
 
     What the emulation saw of single frames counts with the rest; it carries a sample of the load,
-    so that rates are not taken from it. Raises Cancelled.
+    so that rates are not taken from it. What is `asked` for beside the profile's requirements has
+    its figures in proof and observations. Raises Cancelled.
     """
     heeded = Heeded(progress, "judge")
     if emulation is not None and not emulation.void:
@@ -78,6 +81,7 @@ def judge(
         *_stream_rows(judged, heeded),
         *_demand_rows(judged),
         *(_egress_row(judged, plan, one) for one in profile.egress),
+        *weigh(asked, [*proof.figures, *(one for run in observations for one in run.figures)]),
     )
     return Verdict(
         title=f"{profile.title} on {topology.title}",

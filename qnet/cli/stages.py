@@ -261,7 +261,7 @@ def answer(
     if as_json:
         say_json(result.to_dict())
     else:
-        print_verdict(result.verdict, Console())
+        print_verdict(result.verdict, Console(), result.case.sections)
         if emulation is not None:
             print_witnesses(emulation, Console())
         if left.out is not None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from qnet.files.event_faults import Placed, check_events
 from qnet.files.tree import Source
+from qnet.layers import hooks
 from qnet.model.fields import Noun
 from qnet.model.timeline import Event, Timeline
 from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
@@ -247,6 +248,8 @@ def check_profile(
     _check_gate_cycle(
         source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
     )
+    if draft.whole is not None and topology is not None and topology.whole is not None:
+        hooks.check(topology.whole, draft.whole, {"topology": topology.source, "traffic": source})
 
 
 def _check_events(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError, WithJsonSchema
@@ -59,8 +59,16 @@ def example_of(info: FieldInfo) -> str | None:
     return None
 
 
-def translate(source: Source, model: type[BaseModel], error: ValidationError) -> None:
-    """Report every complaint about a file of the given model."""
+def translate(
+    source: Source,
+    model: type[BaseModel],
+    error: ValidationError,
+    more: Callable[[], Iterable[str]] = tuple,
+) -> None:
+    """Report every complaint about a file of the given model.
+
+    `more` returns keys that the file could have beside those of the model.
+    """
     details = error.errors(include_url=False)
     most = max(PROBLEMS_HIGHEST - len(source.problems), 0)
     source.unlisted += len(details[most:])
@@ -68,7 +76,10 @@ def translate(source: Source, model: type[BaseModel], error: ValidationError) ->
         kind, location = detail["type"], tuple(detail["loc"])
         if kind == "too_short" and _has_elements(source.root, location):
             continue
-        message = _message(source, model, kind, location, detail)
+        if kind == "extra_forbidden":
+            message = _no_such_key(source, model, location, more)
+        else:
+            message = _message(source, model, kind, location, detail)
         source.fault(location, message, at_key=kind == "extra_forbidden")
 
 
@@ -91,15 +102,24 @@ def _message(
     context: Mapping[str, Any] = detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
-    if kind == "extra_forbidden":
-        keys = file_keys(_model_at(model, location[:-1]) or model)
-        key = str(location[-1])
-        return f"no such key{source.guess(key, keys) or '; one of ' + ', '.join(keys)}"
     if kind == "missing":
         return _missing(model, location)
     shown = _shown(source.root, location, detail["input"])
     say = _SAYINGS.get(kind)
     return say(shown, context) if say else f"{shown}: {detail['msg'].lower()}"
+
+
+def _no_such_key(
+    source: Source,
+    model: type[BaseModel],
+    location: Location,
+    more: Callable[[], Iterable[str]],
+) -> str:
+    keys = list(file_keys(_model_at(model, location[:-1]) or model))
+    if len(location) == 1:
+        keys = list(dict.fromkeys([*keys, *more()]))
+    hint = source.guess(str(location[-1]), keys)
+    return f"no such key{hint or '; one of ' + ', '.join(keys)}"
 
 
 def _missing(model: type[BaseModel], location: Location) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from qnet.files.fill import fill_defaults, fill_parameters
 from qnet.files.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.files.tree import Source, compose, guess, printable
 from qnet.files.words import dump_yaml, file_data
+from qnet.layers import FileKind, extended, keys, models
 from qnet.model.gates import GatePlan, GateProblem
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
@@ -31,7 +32,7 @@ from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.units import RATE, TIME, WHOLE_HIGHEST, describe
 
-Kind = Literal["topology", "traffic"]
+Kind = FileKind
 Written = TypeVar("Written", Plan, GateProblem, GatePlan, Observation, Record)
 
 FILE_BYTES_HIGHEST = 32 * 2**20
@@ -383,7 +384,7 @@ def _open_topology(path: Path) -> _Network:
 
 def _draft_topology(source: Source, origin: Origin | None) -> _Network:
     _fill(source, "topology")
-    draft = _draft(source, Topology)
+    draft = _draft(source, Topology, "topology")
     check_topology(draft)
     known = draft if source.root is not None else None
     return _Network(known, tuple(source.problems), origin, source.unlisted)
@@ -392,7 +393,7 @@ def _draft_topology(source: Source, origin: Origin | None) -> _Network:
 def _draft_profile(source: Source, settings: Mapping[str, str]) -> Draft[Profile]:
     fill_parameters(source, settings)
     _fill(source, "traffic")
-    return _draft(source, Profile)
+    return _draft(source, Profile, "traffic")
 
 
 def _fill(source: Source, kind: Kind) -> None:
@@ -403,17 +404,19 @@ def _fill(source: Source, kind: Kind) -> None:
     fill_defaults(source, {part: f"{part}s" for part in keys}, keys)
 
 
-def _draft(source: Source, model: type[File]) -> Draft[File]:
+def _draft(source: Source, base: type[File], kind: Kind | None = None) -> Draft[File]:
+    """Judge the values of a file; one of a `kind` may have keys of layers."""
     if source.root is None:
         return Draft(source, {}, None)
     data = source.root.value()
     if not isinstance(data, dict):
         source.fault((), _NO_MAPPING)
         return Draft(source, {}, None)
+    model = base if kind is None else extended(base, models(kind, data))
     try:
         whole = model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
-        translate(source, model, error)
+        translate(source, model, error, lambda: [] if kind is None else keys(kind))
         return Draft(source, data, None)
     return Draft(source, data, whole)
 

@@ -13,19 +13,15 @@ from pydantic.fields import FieldInfo
 
 from qnet.files.faults import annotation_parts_of, dimension_of, file_keys, inner_model
 from qnet.files.read import DEFAULTS, Kind
+from qnet.layers import ROOTS, extended, models
 from qnet.model.fields import PER_DIRECTION, BothWays, TimeRange
 from qnet.model.timeline import Timeline
-from qnet.model.topology import Topology
-from qnet.model.traffic import IMIX, Profile
+from qnet.model.traffic import IMIX
 from qnet.units import TIME, format_quantity
 
 FileKind = Kind | Literal["events"]
 
-ROOTS: Mapping[FileKind, type[BaseModel]] = {
-    "topology": Topology,
-    "traffic": Profile,
-    "events": Timeline,
-}
+KINDS: tuple[FileKind, ...] = ("topology", "traffic", "events")
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -38,15 +34,23 @@ def schema(kind: FileKind) -> dict[str, Any]:
 
     It allows all that the reader accepts. The reader asks for more, such as names that exist.
     """
-    made = ROOTS[kind].model_json_schema(by_alias=True)
-    for model in _models(ROOTS[kind]):
-        part = made if model is ROOTS[kind] else made["$defs"][model.__name__]
+    root = _root(kind)
+    made = root.model_json_schema(by_alias=True)
+    for model in _models(root):
+        part = made if model is root else made["$defs"][model.__name__]
         _respell_defaults(part, model)
         if kind == "traffic":
             _allow_references(part)
     if kind != "events":
         made["properties"]["defaults"] = _defaults_block(kind, made["$defs"])
     return {"$schema": DIALECT, **made}
+
+
+def _root(kind: FileKind) -> type[BaseModel]:
+    """Return what a file can hold, keys of all layers with it; those have none in events."""
+    if kind == "events":
+        return Timeline
+    return extended(ROOTS[kind], models(kind))
 
 
 def _models(root: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -123,7 +127,7 @@ def _defaults_block(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def tables() -> str:
     """Return a Markdown table of the keys of every mapping that a file may hold."""
-    return "\n".join(_file_tables(kind) for kind in ROOTS)
+    return "\n".join(_file_tables(kind) for kind in KINDS)
 
 
 def _file_tables(kind: FileKind) -> str:
@@ -131,8 +135,9 @@ def _file_tables(kind: FileKind) -> str:
     titles = {"topology": "Topology files", "traffic": "Traffic files", "events": "Event files"}
     title = titles[kind]
     parts = [f"## {title}\n"]
-    for key, model in _titled(ROOTS[kind], ""):
-        definition = made if model is ROOTS[kind] else made["$defs"][model.__name__]
+    root = _root(kind)
+    for key, model in _titled(root, ""):
+        definition = made if model is root else made["$defs"][model.__name__]
         parts.append(f"### {key}\n" if key else "")
         parts.append(_table(model, definition["properties"]))
     if kind == "events":

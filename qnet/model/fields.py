@@ -89,11 +89,13 @@ def _reader(dimension: Dimension, *, positive: bool = True) -> Callable[[object]
     return read
 
 
-def _reads(dimension: Dimension, *, positive: bool = True) -> BeforeValidator:
+def reads(dimension: Dimension, *, positive: bool = True) -> BeforeValidator:
+    """Return what reads texts of a dimension: `Annotated[int, reads(D), shown(D), D]`."""
     return BeforeValidator(_reader(dimension, positive=positive))
 
 
-def _shown(dimension: Dimension) -> WithJsonSchema:
+def shown(dimension: Dimension) -> WithJsonSchema:
+    """Return what a schema says of texts of a dimension."""
     return WithJsonSchema(
         {
             "type": "string",
@@ -104,11 +106,11 @@ def _shown(dimension: Dimension) -> WithJsonSchema:
 
 
 # The dimension itself is carried along for the key tables and for messages.
-Time = Annotated[int, _reads(TIME), _shown(TIME), TIME]
-TimeOrZero = Annotated[int, _reads(TIME, positive=False), _shown(TIME), TIME]
-Rate = Annotated[int, _reads(RATE), _shown(RATE), RATE]
-Size = Annotated[int, _reads(SIZE), _shown(SIZE), SIZE]
-Ratio = Annotated[int, _reads(RATIO, positive=False), _shown(RATIO), RATIO]
+Time = Annotated[int, reads(TIME), shown(TIME), TIME]
+TimeOrZero = Annotated[int, reads(TIME, positive=False), shown(TIME), TIME]
+Rate = Annotated[int, reads(RATE), shown(RATE), RATE]
+Size = Annotated[int, reads(SIZE), shown(SIZE), SIZE]
+Ratio = Annotated[int, reads(RATIO, positive=False), shown(RATIO), RATIO]
 
 
 class BothWays(NamedTuple):

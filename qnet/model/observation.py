@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qnet.model.fields import Noun
+from qnet.model.requirement import Figure
 
 
 class Copies(Noun):
@@ -188,5 +189,7 @@ class Observation(Noun):
     classes: tuple[ClassUse, ...] = ()
     drops: tuple[Drop, ...] = ()
     events: tuple[EventUse, ...] = Field((), exclude_if=lambda events: not events)
+    figures: tuple[Figure, ...] = Field((), exclude_if=lambda figures: not figures)
+    """Of layers."""
     series_end_ps: tuple[int, ...] = Field((), exclude=True)
     series: tuple[PortSeries, ...] = Field((), exclude=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from qnet.model.fields import Noun
 from qnet.model.gates import GateList
@@ -227,6 +228,8 @@ class Plan(Noun):
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
+    layers: Mapping[str, JsonValue] = Field({}, exclude_if=lambda layers: not layers)
+    """What layers add, by their names."""
 
     @property
     def first_legs(self) -> list[StreamPlan]:

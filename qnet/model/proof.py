@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qnet.model.fields import Noun
+from qnet.model.requirement import Figure
 
 Rule = Literal[
     "inputs",
@@ -29,6 +30,7 @@ Rule = Literal[
     "recovery",
     "overload",
     "tree",
+    "layer",
 ]
 
 OverloadOf = Literal["rate", "idle-slope", "weight", "gates", "window", "meter", "shaper"]
@@ -141,3 +143,5 @@ class Proof(Noun):
     """Where there are events: from the start of the run to its end."""
     event_losses: tuple[EventLoss, ...] = Field((), exclude_if=lambda losses: not losses)
     demand_losses: tuple[DemandEventLoss, ...] = Field((), exclude_if=lambda losses: not losses)
+    figures: tuple[Figure, ...] = Field((), exclude_if=lambda figures: not figures)
+    """Of layers, which the core does not know the meaning of."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from qnet.check.trees import ridden
+from qnet.layers import Section
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, PortUse, Traffic
 from qnet.model.plan import Plan
@@ -71,6 +72,8 @@ class Case:
     observation: Observation | None
     verdict: Verdict
     emulation: Emulation | None = None
+    sections: tuple[Section, ...] = ()
+    """Of layers."""
 
     @cached_property
     def stream_by_name(self) -> Mapping[str, Stream]:

@@ -23,6 +23,7 @@ from qnet.report.map import network
 from qnet.report.sheets import (
     class_sheet,
     drop_sheet,
+    layer_sheets,
     port_sheet,
     refused_sheet,
     service_sheet,
@@ -66,6 +67,7 @@ def page(case: Case, port: str | None = None) -> str:
         services=services(case),
         summary=service_sheet(summaries(case)),
         witnesses=witness_sheet(case.emulation) if case.emulation else None,
+        layers=layer_sheets(case),
         worst=worst_sheet(case),
         classes=class_sheet(case),
         drops=drop_sheet(case),

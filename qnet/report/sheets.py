@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from qnet.layers import Section
 from qnet.model.emulation import Emulation, Witnesses
 from qnet.model.observation import Traffic
 from qnet.report.case import Case, by_load
@@ -88,6 +89,24 @@ def _stream_row(line: StreamLine) -> Sequence[str]:
         _count(seen.in_flight if seen else None),
         _count(seen.late if seen else None),
     )
+
+
+def layer_sheets(case: Case) -> list[tuple[Section, Sheet]]:
+    """Return each layer's section with its table: a name, then figures."""
+    return [
+        (
+            one,
+            _sheet(
+                "rows",
+                [
+                    Column(title, "figure" if place else "text")
+                    for place, title in enumerate(one.columns)
+                ],
+                one.rows,
+            ),
+        )
+        for one in case.sections
+    ]
 
 
 def witness_sheet(emulation: Emulation) -> Sheet:

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from qnet.layers import Section
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, PortUse, Traffic
 from qnet.model.plan import Plan, StreamPlan
@@ -149,10 +150,15 @@ def reason(row: Row) -> str:
     return f"{why}; what would decide it: {row.decided_by}" if row.decided_by else why
 
 
-def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print the verdict: PASS or FAIL, findings, the table with what failed first, notes."""
+def print_verdict(verdict: Verdict, console: Console, sections: Sequence[Section] = ()) -> None:
+    """Print the verdict: PASS or FAIL, findings, the table with what failed first, notes.
+
+    The sections of layers follow.
+    """
     try:
         _print_verdict(verdict, console)
+        for section in sections:
+            _print_section(section, console)
     except SystemExit:
         # A console whose reader has left exits with 1, which would say that the network fails.
         raise BrokenPipeError from None
@@ -177,6 +183,21 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
         console.print()
     for note in notes:
         _print_wrapped(console, Text(printable(note)))
+
+
+def _print_section(section: Section, console: Console) -> None:
+    """Print a layer's title, its sentences and its table."""
+    console.print()
+    _print(console, Text(printable(section.title), style="bold"))
+    for line in section.lines:
+        _print_wrapped(console, Text(printable(line)))
+    if not section.rows:
+        return
+    cells = [tuple(map(_one_line, row)) for row in (section.columns, *section.rows)]
+    first, *widths = (max(map(cell_len, column)) for column in zip(*cells, strict=True))
+    for number, (name, *figures) in enumerate(cells):
+        style = "" if number else "bold"
+        _print_cells(console, (name, "", *figures, ""), (first, 0, *widths, 0), style)
 
 
 WITNESS_COLUMNS = ("frames", "", "proven", "simulated", "emulated", "difference")
