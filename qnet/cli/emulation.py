@@ -207,7 +207,7 @@ def emulate(
         ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
     )
     scenario = load_scenario(profile, topology, settings, **options)
-    check_emulated(scenario, None if reach else tier)
+    check_emulated(scenario, None if reach else "mininet" if uses_hosts else tier)
     check_port(scenario, port)
     check_out(out)
     check_outputs([], ("--rules-file", rules_file), *of_report(out), scenario=scenario)

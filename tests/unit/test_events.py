@@ -25,6 +25,7 @@ from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.timeline import Event, Timeline, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate import outages, run
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.explain import Case, explain
 from qnet.simulate.run import simulate
@@ -162,6 +163,28 @@ def test_a_node_loses_what_comes_is_in_it_and_leaves_it(after_ps: int, lost: int
     at_ps = _born_ps(_case([])) + after_ps
     one = {"at": f"{at_ps}ps", "change": "down", "target": "b", "for": "1ps"}
     assert _lost(_case([one])) == ({"node down": 1} if lost else {})
+
+
+@pytest.mark.parametrize("what", ["point", "stop", "doom"])
+def test_planted_faults_are_seen_by_the_twin(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point one picosecond too far, queues that survive, a node that is up too soon."""
+    born_ps = _born_ps(_case([]))
+    cut_ps = born_ps + LAST_BIT_PS + ONE_WAY_PS // 2
+    queued_ps = born_ps + ONE_WAY_PS + LAST_BIT_PS + 2 * US
+    cut = {"at": f"{cut_ps + 1}ps", "change": "cut", "target": "a--b", "for": "1ps"}
+    stop = {"at": f"{queued_ps}ps", "change": "down", "target": "b", "for": "1ps"}
+    if what == "point":
+        right = outages._far_ps
+        monkeypatch.setattr(outages, "_far_ps", lambda *one: right(*one) + 1)
+        case = _case([cut])
+    elif what == "stop":
+        monkeypatch.setattr(run, "go_down", lambda *_: 0)
+        case = _busy([{"at": "333us", "change": "down", "target": "a", "for": "1us"}])
+    else:
+        monkeypatch.setattr(outages, "IN_NEXT_NODE", outages.ON_THE_LINE)
+        case = _case([stop])
+    with pytest.raises(AssertionError):
+        compare(case, simulate(*case, threads=1))
 
 
 @pytest.mark.twin
