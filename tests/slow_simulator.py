@@ -441,9 +441,8 @@ class SlowSimulator:
             self.counts[leg].lost += 1
             self.counts[leg].causes[cause] += 1
             self.counts[leg].fates[frame.number] = cause
-        if number >= 0:
-            self.uses[number].dropped += 1
-            self.uses[number].lost_on_link += sent
+        self.uses[number].dropped += 1
+        self.uses[number].lost_on_link += sent
 
     # What is broken
 
@@ -893,12 +892,13 @@ class SlowSimulator:
         point = self.recoveries.setdefault(name, SlowRecovery([0] * history))
         rogue = point.rogue
         if point.passes(frame.number % 65536, time, reset_ps):
-            self.deliver(time, frame, self.ports[self.sources[frame.source].ports[-1]].ends[1])
+            last = self.sources[frame.source].ports[-1]
+            self.deliver(time, frame, self.ports[last].ends[1], last)
         else:
             why = "rogue" if point.rogue > rogue else "duplicate"
             self.counts[frame.source].fates[frame.number] = why
 
-    def deliver(self, delivered: int, frame: _Frame, node: str, number: int = -1) -> None:
+    def deliver(self, delivered: int, frame: _Frame, node: str, number: int) -> None:
         """Hand a frame over; it came by a port, or was passed on where copies meet."""
         count, hold_ps = self.counts[frame.source], self.sources[frame.source].hold_ps
         if hold_ps is not None:

@@ -319,16 +319,17 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
                 sent_bytes=int(row[PortTally.WIRE_BYTES]),
                 steady_bytes=int(row[PortTally.STEADY]),
                 queue_bytes_max=int(deepest),
-                dropped=int(row[PortTally.DROPPED]),
+                dropped=int(row[PortTally.DROPPED]) + after,
                 lost_on_link=lost,
-                waiting=came - int(row[PortTally.FRAMES] + row[PortTally.DROPPED]) + lost,
+                waiting=came - int(row[PortTally.FRAMES] + row[PortTally.DROPPED]) - after + lost,
             )
-            for port, row, deepest, came, lost in zip(
+            for port, row, deepest, came, lost, after in zip(
                 topology.ports,
                 counts,
                 series.deepest[: len(counts)],
                 came_to(world, found).tolist(),
                 account.lost_on_link(len(counts)),
+                account.lost_where_copies_meet(len(counts)),
                 strict=True,
             )
         ),
@@ -348,10 +349,7 @@ def _drops(
     for position in np.flatnonzero(drops_of(world, parts)).tolist():
         for number in account.all_at(position, int(world.routes.owner[position])):
             owner = account.found[number]
-            station = int(account.port_of[position])
-            # What is lost where copies meet has come by the last port.
-            is_port = station < len(topology.ports)
-            port = topology.ports[station] if is_port else owner.ports[-1]
+            port = topology.ports[account.sent_from[position]]
             for cause, frames in _causes(position, owner, world, parts):
                 count[port.number, port.name, owner.name, cause] += frames
     return tuple(
@@ -446,6 +444,10 @@ class _Accounts:
         self.link = np.zeros(routes.owner.size, dtype=np.int64)
         if parts is not None:
             self.link = parts.dropped[:, AFTER_SENDING].sum(axis=1)
+        self.sent_from = self.port_of.copy()
+        """As `port_of`; what is lost where copies meet has come by the last port."""
+        for position in np.flatnonzero(self.port_of >= world.network.rate.size).tolist():
+            self.sent_from[position] = found[routes.owner[position]].ports[-1].number
         self.copies = [copies_at(parts, owner.meeting) for owner in found]
         self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
         if self.riders:
@@ -478,7 +480,13 @@ class _Accounts:
 
     def lost_on_link(self, ports: int) -> list[int]:
         """Return the frames that the link after each port has lost."""
-        counted = np.bincount(self.port_of, self.link, ports)
+        counted = np.bincount(self.sent_from, self.link, ports)
+        return [int(one) for one in counted[:ports]]
+
+    def lost_where_copies_meet(self, ports: int) -> list[int]:
+        """Return the frames of each port that are lost behind its link, where copies meet."""
+        there = self.sent_from != self.port_of
+        counted = np.bincount(self.sent_from[there], self.link[there], ports)
         return [int(one) for one in counted[:ports]]
 
     def copies_lost_by(self, name: str) -> Counter[str]:

@@ -62,8 +62,10 @@ def test_frames_astray_pass_every_port_of_a_network_with_gates() -> None:
         assert one.time_ps >= 1000 * frame + crossing_ps
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", [one for one in PARTS if "trees" not in PARTS[one]])
 def test_frames_of_random_networks_arrive_as_simulated(name: str) -> None:
+    """Streams with several listeners are not emulated."""
+
     @settings(max_examples=20)
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
@@ -90,7 +92,8 @@ def _follow_all(stride: int, case: Case, seen: Observation) -> None:
                 source = source_of[one.frame]
                 birth = int(ports.frames[one.frame, TIME])
                 arrival = ports.hand_over(source, birth, one.time_ps)
-                if arrival <= ports.world.network.end:
+                is_lost = ports.stops(source, one.time_ps, arrival)
+                if arrival <= ports.world.network.end and not is_lost:
                     latencies[found[source].name].append(arrival - birth)
     for account in (*seen.streams, *seen.demands):
         got = latencies[account.name]

@@ -37,7 +37,15 @@ def emulated(
 
 @pytest.mark.parametrize(
     "name",
-    ["cqf", "cut-through", pytest.param("copies", marks=pytest.mark.twin), "copies-and-gates"],
+    [
+        "cqf",
+        "cut-through",
+        pytest.param("copies", marks=pytest.mark.twin),
+        "copies-and-gates",
+        "events",
+        "events-and-copies",
+        "events-and-gates",
+    ],
 )
 def test_random_networks_are_emulated_as_simulated(name: str) -> None:
     @settings(max_examples=20, phases=[Phase.explicit, Phase.generate])

@@ -28,6 +28,7 @@ from qnet.model.traffic import Profile
 from qnet.simulate import outages, run
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.explain import Case, explain
+from qnet.simulate.ports.parts import ON_THE_LINE
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from tests.slow_case import compare
@@ -181,7 +182,7 @@ def test_planted_faults_are_seen_by_the_twin(what: str, monkeypatch: pytest.Monk
         monkeypatch.setattr(run, "go_down", lambda *_: 0)
         case = _busy([{"at": "333us", "change": "down", "target": "a", "for": "1us"}])
     else:
-        monkeypatch.setattr(outages, "IN_NEXT_NODE", outages.ON_THE_LINE)
+        monkeypatch.setattr(outages, "IN_NEXT_NODE", ON_THE_LINE)
         case = _case([stop])
     with pytest.raises(AssertionError):
         compare(case, simulate(*case, threads=1))
