@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qnet.model.timeline import Event, cut, down, repair, up
     from qnet.progress import Progress, Quiet
     from qnet.result import Result
+    from qnet.schedule.reservations import Reservations
 
 __all__ = [
     "ArgumentError",
@@ -38,6 +39,7 @@ __all__ = [
     "Progress",
     "QnetError",
     "Quiet",
+    "Reservations",
     "Result",
     "Scenario",
     "cut",
@@ -57,6 +59,7 @@ __all__ = [
 _MODULES = {
     "Progress": "qnet.progress",
     "Quiet": "qnet.progress",
+    "Reservations": "qnet.schedule.reservations",
     "Result": "qnet.result",
     "Scenario": "qnet.files.scenario",
     **dict.fromkeys(("Event", "cut", "down", "repair", "up"), "qnet.model.timeline"),

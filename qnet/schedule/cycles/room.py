@@ -29,7 +29,7 @@ from qnet.schedule.cycles.kernels import (
     score_waits,
     want_of,
 )
-from qnet.schedule.cycles.ways import Pair, WayTable, pair_of
+from qnet.schedule.cycles.ways import Pair, Way, WayTable, pair_of
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.reasons import Kind, Reasons
 from qnet.schedule.timing import send_ps
@@ -151,67 +151,21 @@ class Room:
 
     def place(self, book: Book, row: int) -> Place:
         """Return the reservation of a row in full."""
+        asked = book.asked
         way = self.table.ways[int(book.way[row])]
-        phase = int(book.phase[row])
-        waits = book.waits[row].tolist() or [0] * len(way.hops)
-        ports = [hop.ports[int(book.wires[row, at])] for at, hop in enumerate(way.hops)]
-        cycles = [phase + hop.shift + waits[at] for at, hop in enumerate(way.hops)]
-        latency_ps_max = way.latency_ps_max
-        for path in way.paths:
-            latest_ps = way.latency_ps_max - way.hops[path[-1]].sooner_ps
-            latest_ps += waits[path[-1]] * self.topology.tcqf.cycle_ps
-            latency_ps_max = max(latency_ps_max, latest_ps)
-        return Place(
+        return place_of(
+            way,
             self.table.pairs[way.pair],
-            int(book.asked.period[row]),
-            int(book.asked.packets[row]),
-            int(book.asked.frame_bytes[row]),
-            tuple(tuple(ports[at] for at in path) for path in way.paths),
-            tuple(tuple(cycles[at] for at in path) for path in way.paths),
-            latency_ps_max,
+            (int(asked.period[row]), int(asked.packets[row]), int(asked.frame_bytes[row])),
+            int(book.phase[row]),
+            book.wires[row].tolist(),
+            book.waits[row].tolist(),
+            self.topology.tcqf.cycle_ps,
         )
 
     def stream_plan(self, book: Book, row: int, names: Sequence[str]) -> list[StreamPlan]:
-        """Return what a plan says of an admitted stream, from the first interval that is sent, and
-        uses cycles, from time zero on: by the names of its legs, where it is a tree.
-        """
-        place = self.place(book, row)
-        talker = place.pair.talker
-        cycle_ps = self.topology.tcqf.cycle_ps
-        start = place.cycles[0][0]
-        before = -min(min(cycles) for cycles in place.cycles)
-        unsent = ceil_div(-send_ps(self.topology, talker, start), cycle_ps)
-        wait = max(ceil_div(max(before, unsent), place.period), 0) * place.period
-        sent_ps = send_ps(self.topology, talker, start + wait)
-        paths = [
-            PathPlan(
-                ports=tuple(self.topology.ports[port].name for port in ports),
-                cycles=tuple(cycle + wait for cycle in cycles),
-            )
-            for ports, cycles in zip(place.ports, place.cycles, strict=True)
-        ]
-        own = [[path] for path in paths] if place.pair.others else [paths]
-        plans = []
-        for name, listener, taken in zip(names, place.pair.listeners, own, strict=True):
-            latest_ps = max(self._latest_ps(path) for path in taken) - sent_ps
-            error_ps = self.topology.node_by_name[listener].clock.error_ps
-            plans.append(
-                StreamPlan(
-                    name=name,
-                    status="admitted",
-                    send_ps=sent_ps,
-                    hold_ps=latest_ps + error_ps if book.asked.damper[row] else None,
-                    paths=tuple(taken),
-                )
-            )
-        return plans
-
-    def _latest_ps(self, path: PathPlan) -> int:
-        """Return when the last bit of a path's frames has surely come."""
-        last = self.topology.port_by_name[path.ports[-1]]
-        clock = self.topology.node_by_name[last.source].clock
-        end_ps = clock.phase_ps + (path.cycles[-1] + 1) * self.topology.tcqf.cycle_ps
-        return end_ps + clock.error_ps + last.propagation_ps
+        """Return what a plan says of an admitted stream, see `plans_of`."""
+        return plans_of(self.topology, self.place(book, row), bool(book.asked.damper[row]), names)
 
     # Why a stream has none
 
@@ -291,6 +245,77 @@ class Room:
             int(self.capacity[ways.port[ways.wire[hop] : ways.wire[hop + 1]]].max()) >= need
             for hop in range(int(ways.hop[way]), int(ways.hop[way + 1]))
         )
+
+
+def place_of(
+    way: Way,
+    pair: Pair,
+    asked: tuple[int, int, int],
+    phase: int,
+    wires: Sequence[int],
+    waits: Sequence[int],
+    cycle_ps: int,
+) -> Place:
+    """Return a reservation in full: period, packets and frame bytes as asked, on a way."""
+    ports = [hop.ports[wire] for hop, wire in zip(way.hops, wires, strict=False)]
+    waited = waits or [0] * len(way.hops)
+    cycles = [phase + hop.shift + wait for hop, wait in zip(way.hops, waited, strict=False)]
+    latency_ps_max = way.latency_ps_max
+    for path in way.paths:
+        latest_ps = way.latency_ps_max - way.hops[path[-1]].sooner_ps
+        latency_ps_max = max(latency_ps_max, latest_ps + waited[path[-1]] * cycle_ps)
+    return Place(
+        pair,
+        *asked,
+        tuple(tuple(ports[at] for at in path) for path in way.paths),
+        tuple(tuple(cycles[at] for at in path) for path in way.paths),
+        latency_ps_max,
+    )
+
+
+def plans_of(
+    topology: Topology, place: Place, damper: bool, names: Sequence[str]
+) -> list[StreamPlan]:
+    """Return what a plan says of an admitted stream, from the first interval that is sent, and
+    uses cycles, from time zero on: by the names of its legs, where it is a tree.
+    """
+    talker = place.pair.talker
+    cycle_ps = topology.tcqf.cycle_ps
+    start = place.cycles[0][0]
+    before = -min(min(cycles) for cycles in place.cycles)
+    unsent = ceil_div(-send_ps(topology, talker, start), cycle_ps)
+    wait = max(ceil_div(max(before, unsent), place.period), 0) * place.period
+    sent_ps = send_ps(topology, talker, start + wait)
+    paths = [
+        PathPlan(
+            ports=tuple(topology.ports[port].name for port in ports),
+            cycles=tuple(cycle + wait for cycle in cycles),
+        )
+        for ports, cycles in zip(place.ports, place.cycles, strict=True)
+    ]
+    own = [[path] for path in paths] if place.pair.others else [paths]
+    plans = []
+    for name, listener, taken in zip(names, place.pair.listeners, own, strict=True):
+        latest_ps = max(_latest_ps(topology, path) for path in taken) - sent_ps
+        error_ps = topology.node_by_name[listener].clock.error_ps
+        plans.append(
+            StreamPlan(
+                name=name,
+                status="admitted",
+                send_ps=sent_ps,
+                hold_ps=latest_ps + error_ps if damper else None,
+                paths=tuple(taken),
+            )
+        )
+    return plans
+
+
+def _latest_ps(topology: Topology, path: PathPlan) -> int:
+    """Return when the last bit of a path's frames has surely come."""
+    last = topology.port_by_name[path.ports[-1]]
+    clock = topology.node_by_name[last.source].clock
+    end_ps = clock.phase_ps + (path.cycles[-1] + 1) * topology.tcqf.cycle_ps
+    return end_ps + clock.error_ps + last.propagation_ps
 
 
 def make_desk(hypercycle: int, width: int) -> Desk:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qnet import __version__
-from qnet.model.plan import Plan
+from qnet.model.plan import Plan, StreamPlan
+from qnet.model.topology import Topology
 from qnet.model.traffic import ETHERNET_BYTES, RESERVED, Profile, Stream
 from qnet.schedule.online.scheduler import Scheduler
 
@@ -44,15 +45,19 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
         classes=(RESERVED.replace(mechanism="csqf" if waits else "tcqf"),),
         streams=tuple(streams),
     )
-    plan = Plan(
+    return profile, plan_of(topology, scheduler.hypercycle, plans)
+
+
+def plan_of(topology: Topology, hypercycle: int, plans: Iterable[StreamPlan]) -> Plan:
+    """Return a plan that has nothing but those streams with cycles."""
+    return Plan(
         qnet_version=__version__,
         topology_sha256="",
         traffic_sha256="",
-        cycle_ps=cycle_ps,
+        cycle_ps=topology.tcqf.cycle_ps,
         buffers=topology.tcqf.buffers,
-        hypercycle=scheduler.hypercycle,
+        hypercycle=hypercycle,
         streams=tuple(plans),
         demands=(),
         egress=(),
     )
-    return profile, plan
