@@ -4,8 +4,9 @@ A layer is one package. It says which key of a topology or traffic file is its o
 holds, and what it does at the stages from files to the report; all of it may be left out. It meets
 the core and other layers in the nouns of `qnet.model` only.
 
-Layers that come with qnet are in `BUNDLED`; another distribution adds one with an entry point of
-the group `qnet.layers`. A layer is loaded when a file has its key, or when all keys are asked for.
+Layers that come with qnet are the packages here; another distribution adds one with an entry point
+of the group `qnet.layers`. A layer is loaded when a file has its key, or when all keys are asked
+for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
 
@@ -29,9 +31,6 @@ from qnet.model.requirement import Figure, Requirement
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.model.verdict import Row
-
-BUNDLED: Mapping[str, str] = MappingProxyType({"cost": "qnet.layers.cost"})
-"""Layers of qnet itself: the name, which is the key in files, and the package."""
 
 GROUP = "qnet.layers"
 """Entry points of other distributions: `name = "package.module:layer"`."""
@@ -115,7 +114,13 @@ class Layer:
 
 def names() -> list[str]:
     """Return the names of all layers that there are; none of them is loaded."""
-    return sorted({*BUNDLED, *_others()})
+    return sorted({*_bundled(), *_others()})
+
+
+def _bundled() -> dict[str, str]:
+    """Return the packages of qnet's own layers by their names: `a_b` is that of layer `a-b`."""
+    packages = (one.name for one in iter_modules(__path__) if one.ispkg)
+    return {one.replace("_", "-"): f"{__name__}.{one}" for one in packages}
 
 
 def _others() -> dict[str, EntryPoint]:
@@ -125,7 +130,7 @@ def _others() -> dict[str, EntryPoint]:
 def load(name: str) -> Layer:
     """Load a layer by its name; raises EnvironmentMissing when it cannot be."""
     try:
-        bundled = BUNDLED.get(name)
+        bundled = _bundled().get(name)
         found = import_module(bundled).layer if bundled else _others()[name].load()
     except (ImportError, AttributeError) as error:
         raise EnvironmentMissing(f"layer '{name}' cannot be loaded: {error}") from None
