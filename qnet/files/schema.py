@@ -191,10 +191,20 @@ def _kind(info: FieldInfo, value: Mapping[str, Any]) -> str:
     if choice.get("type") == "boolean":
         return "`true` or `false`"
     if choice.get("type") == "integer":
-        return f"whole number, {choice['minimum']:,} to {choice['maximum']:,}"
+        return _whole_kind(choice.get("minimum"), choice.get("maximum"))
     if choice.get("type") == "string":
         return "name" if "pattern" in choice else "text"
     return _list_kind(choice) if choice.get("type") == "array" else "mapping"
+
+
+def _whole_kind(low: int | None, high: int | None) -> str:
+    """Say which whole numbers there are; keys of layers need not have both bounds."""
+    if low is not None and high is not None:
+        return f"whole number, {low:,} to {high:,}"
+    bounds = (("at least", low), ("at most", high))
+    return ", ".join(
+        ["whole number", *(f"{word} {one:,}" for word, one in bounds if one is not None)]
+    )
 
 
 def _list_kind(choice: Mapping[str, Any]) -> str:

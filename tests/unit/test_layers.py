@@ -15,7 +15,7 @@ import yaml
 from qnet import api, layers
 from qnet.errors import EnvironmentMissing, InputError
 from qnet.files.read import load, read_observation, read_plan
-from qnet.files.schema import schema
+from qnet.files.schema import schema, tables
 from qnet.files.words import to_yaml
 from qnet.model.traffic import Profile
 
@@ -236,6 +236,7 @@ def test_a_noun_with_keys_of_layers_is_one_like_any_other() -> None:
     assert found == ["both-marks", "cost"]
     assert {"cost", "both-marks"} <= set(schema("traffic")["properties"])
     assert "cost" not in schema("topology")["properties"]
+    assert "| `least` | whole number, at least 0 | required | marks |" in tables()
 
 
 def test_parameters_reach_into_the_keys_of_layers() -> None:
