@@ -57,7 +57,11 @@ def step(book: Reservations, number: int) -> None:
     elif kind == 2 and names:
         book.release({names[one % len(names)] for one in draws[1 : 2 + draws[2] % 5]})
     elif kind == 3 and names:
-        book.reroute([names[draws[1] % len(names)]])
+        name = names[draws[1] % len(names)]
+        if draws[2] % 2:
+            book.reroute([name])
+        else:
+            book.change(stream(name, draws[3:]))
     elif book.down:
         book.repair(book.down[draws[1] % len(book.down)])
     else:

@@ -51,6 +51,8 @@ def loaded(path: Path | None = None, changes: int = 12) -> Reservations:
         (lambda b: b.release(["one", "none"]), "none: no stream has this name"),
         (lambda b: b.release(["one", "one"]), "one: is given twice"),
         (lambda b: b.reroute(["none"]), "none: no stream has this name"),
+        (lambda b: b.change(stream("none")), "none: no stream has this name"),
+        (lambda b: b.change(stream("one", count=2)), "has a count"),
         (lambda b: b.fail("nothing"), "'nothing' is not known here"),
         (lambda b: b.repair("hami"), "'hami' is not out of use"),
     ],
@@ -90,6 +92,30 @@ def test_streams_are_there_under_their_names_and_refusals_have_reasons() -> None
     assert [one.name for one in plan.streams] == ["one"]
     assert profile.streams == (stream("one"),)
     assert prove(TOPOLOGY, profile, plan).findings == ()
+
+
+def test_a_changed_stream_has_its_new_place_or_stays_as_it_was(tmp_path: Path) -> None:
+    book = Reservations(TOPOLOGY, 100, journal=tmp_path / "j")
+    book.admit([stream("one"), stream("two")])
+    before = book.place("one"), book.place("two")
+    larger = stream("one", **{"max-payload-size": "1200B", "paths": 2})
+    answer = book.change(larger)
+    assert answer.place == book.place("one")
+    assert (len(book.place("one").ports), book.place("one").frame_bytes) == (2, 1218)
+    assert book.place("two") == before[1]
+    held = book.to_bytes()
+    refused = book.change(stream("one", **{"max-latency": "1us"}))
+    assert refused.place is None
+    assert "propagation alone is" in str(refused.reason)
+    assert book.to_bytes() == held
+    book.close()
+    with Reservations.open(tmp_path / "j", TOPOLOGY) as again:
+        assert again.to_bytes() == held
+        assert again.view.stream("one") == larger
+        assert prove(TOPOLOGY, *again.to_plan()).findings == ()
+        assert again.change(stream("one")).place is not None
+        again.release(["one", "two"])
+        assert (again._scheduler.grid.free == again._scheduler.room.capacity[:, None]).all()
 
 
 def test_a_tree_is_one_stream_whose_wires_are_reserved_once(tmp_path: Path) -> None:

@@ -265,6 +265,19 @@ class Reservations:
             self._scheduler.release(rows)
             commit((), names)
 
+    def change(self, stream: Stream) -> Answer:
+        """Give the stream of that name another request, its new place reserved before the old one
+        is given up. Where there is none beside the old one it stays as it was.
+        """
+        with self._changing() as commit:
+            (row,) = self._rows([stream.name]).tolist()
+            _refuse("stream", [(stream.name, why) for why in self._faults(stream)])
+            room, may_wait = self._scheduler.room, self._view.terms.profile.may_wait
+            asked = room.requests([stream], may_wait)
+            if self._scheduler.modify(row, asked) is not None:
+                return Answer(stream.name, None, room.why_not(asked, 0))
+            return Answer(stream.name, commit([(row, stream)], ()).place(stream.name), None)
+
     def reroute(self, names: Iterable[str]) -> Changes:
         """Give streams new places, as after a failure: those with one path left two, if it can."""
         names = list(names)
@@ -346,14 +359,14 @@ class Reservations:
         """Refuse streams that cannot be meant."""
         names = Counter(stream.name for stream in streams)
         faults = [(name, "is given twice") for name, count in names.items() if count > 1]
+        there = "there is a stream of this name already"
+        faults += [(one.name, there) for one in streams if one.name in self._view]
         faults += [(one.name, why) for one in streams for why in self._faults(one)]
         _refuse("streams", faults)
 
     def _faults(self, stream: Stream) -> Iterator[str]:
         terms, topology = self._view.terms, self.topology
         cycle_ps = topology.tcqf.cycle_ps
-        if stream.name in self._view:
-            yield "there is a stream of this name already"
         if LEG in stream.name:
             yield "is one leg of a stream with several listeners; give the stream"
         if stream.count != 1:
