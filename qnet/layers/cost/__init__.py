@@ -29,7 +29,7 @@ MONEY = Unit(name="CNY")
 HIGHEST_UCNY = 10**18
 """What next to nothing costs over a long wire is not written out: tables hold int64."""
 
-COLUMNS = ("", "TB a year", "CNY a year", "planned", "simulated")
+COLUMNS = ("who pays", "TB a year", "CNY a year", "planned", "simulated")
 
 
 class CostLayer(Layer):
