@@ -228,6 +228,11 @@ def test_damage_before_the_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was written for another network"):
         Reservations.open(path, read_topology("su-qing-ba"))
     Reservations.open(path, TOPOLOGY).close()
+    with pytest.raises(InputError, match="no such file"):
+        Reservations.open(tmp_path / "none", TOPOLOGY)
+    assert not (tmp_path / ".none.lock").exists()
+    with pytest.raises(EnvironmentMissing, match="cannot be written: no such file or directory"):
+        loaded(tmp_path / "nowhere" / "j")
 
 
 @pytest.mark.parametrize(
@@ -277,6 +282,9 @@ def test_one_process_has_a_journal_at_a_time(tmp_path: Path) -> None:
     book = loaded(path)
     with pytest.raises(EnvironmentMissing, match="is open already"):
         Reservations.open(path, TOPOLOGY)
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(EnvironmentMissing, match="is open already"):
+        Reservations.open(tmp_path / "link", TOPOLOGY)
     script = "import sys; from tests.book_kills import *\nReservations.open(sys.argv[1], TOPOLOGY)"
     root = Path(__file__).parents[2]
     words = [sys.executable, "-c", script, str(path)]

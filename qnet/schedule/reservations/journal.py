@@ -45,7 +45,7 @@ class Journal:
     @classmethod
     def create(cls, path: Path | str, record: bytes) -> Journal:
         """Make a file with its first record; raises InputError when there is one already."""
-        journal = cls(Path(path), _locked(Path(path)))
+        journal = cls(*_locked(path))
         try:
             if journal.path.exists():
                 words = "is there already; 'Reservations.open' goes on with it"
@@ -63,7 +63,9 @@ class Journal:
         Raises InputError for a file that is damaged or none of these, EnvironmentMissing for one
         that another process has open.
         """
-        journal = cls(Path(path), _locked(Path(path)))
+        if not Path(path).exists():
+            refuse(path, "no such file")
+        journal = cls(*_locked(path))
         try:
             raw = read_bytes(path, BYTES_MOST)
             records, size = read(raw, path)
@@ -168,9 +170,10 @@ def _frame(record: bytes) -> bytes:
     return head + CHECK.pack(zlib.crc32(head)) + record
 
 
-def _locked(path: Path) -> int:
-    """Return a handle that nobody else has while it is open."""
-    beside = path.with_name(f".{path.name}.lock")
+def _locked(path: Path | str) -> tuple[Path, int]:
+    """Return the file itself, behind all links, and a handle of its lock; nobody else has it."""
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.lock")
     try:
         handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -180,7 +183,7 @@ def _locked(path: Path) -> int:
     except BlockingIOError:
         os.close(handle)
         raise EnvironmentMissing(f"{path} is open already, here or in another process") from None
-    return handle
+    return target, handle
 
 
 def _unwritten(path: Path | str, error: OSError) -> EnvironmentMissing:
