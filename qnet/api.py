@@ -342,7 +342,7 @@ def announce(extent: Extent, at_most: int | None, say: Say | None) -> None:
     """Say of a long run how large it is; refuse one that is larger than allowed."""
     if at_most is not None and extent.frame_hops > at_most:
         what = f"the run has some {extent.frame_hops:,} frame-hops, {at_most:,} are allowed"
-        why = f"{what}; make its duration shorter, or allow more"
+        why = f"{what}; make it shorter (--duration, duration=), or allow more"
         raise ArgumentError([Problem("at_most", 0, 0, "", why)])
     if say is not None and (extent.cpu_s >= LONG_S or extent.memory_bytes >= LARGE_BYTES):
         say(

@@ -420,10 +420,13 @@ def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: N
     stay += np.where(hops.last | ~np.roll(is_port, -1), 0, network.processing_low[port])
     stay[~is_port] = 0
     floor = np.add.reduceat(stay, hops.first) if len(found) else stay
+    node_number = {node.name: i for i, node in enumerate(topology.nodes)}
     for number, owner in enumerate(found):
         if owner.hold_ps is not None:
             listener = topology.node_by_name[owner.ports[-1].target]
-            floor[number] = max(owner.hold_ps - listener.clock.error_ps, 0)
+            # A clock that follows others may be further ahead than its own bound.
+            ahead_ps = -int(network.clock_error[node_number[listener.name]].min())
+            floor[number] = max(owner.hold_ps - max(listener.clock.error_ps, ahead_ps), 0)
     return floor
 
 

@@ -40,7 +40,9 @@ VICTIMS = {
     "switch": Victim(r"(^|/)ovs-vswitchd ", "ovs-vswitchd"),
     "database": Victim(r"(^|/)ovsdb-server ", "ovsdb-server"),
     "controller": Victim(r"run\.py reservation ", "the controller"),
-    "emulator": Victim(r"^\S*python\S* -m qnet\.emulate\.inside ", "the process that holds"),
+    "emulator": Victim(
+        r"^\S*python\S* -m qnet\.emulate\.tiers\.mininet_child ", "the process that holds"
+    ),
     "host": Victim(r"mininet:", "the host "),
 }
 SIGNALS = (signal.SIGKILL, signal.SIGSTOP)

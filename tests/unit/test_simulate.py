@@ -239,6 +239,33 @@ def test_copies_for_several_listeners_do_too(case: tuple[Topology, Profile, Plan
         assert simulate(*case, threads=3) == observation
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damper_whose_clock_is_further_ahead_than_it_says(seed: int) -> None:
+    """It follows a grandmaster with an error of its own; all frames come sooner than its bound."""
+    clock = {"error": "0ns", "wander": "0ns"}
+    nodes = [{"name": name, "clock": clock} for name in ("n0", "n1")]
+    link = {"between": ("n0", "n1"), "rate": "1Gbps", "length": "200m"}
+    sync = {"grandmaster": "n0", "hop-error": "200ns", "interval": "1ms"}
+    topology = Topology.model_validate(
+        {"title": "t", "nodes": nodes, "links": [link], "sync": sync}
+    )
+    profile = Profile.model_validate(
+        {
+            "title": "p",
+            "topology": "t",
+            "streams": [
+                {"name": "s", "from": "n0", "to": "n1", "interval": "10us",
+                 "max-payload-size": "1B"}
+            ],
+            "simulation": {"duration": "200us", "seed": seed},
+        }
+    )  # fmt: skip
+    path = PathPlan(ports=("n0->n1",), cycles=(1,))
+    promise = StreamPlan(name="s", status="admitted", send_ps=0, hold_ps=11_556_002, paths=(path,))
+    case = topology, profile, _plan((promise,))
+    compare(case, simulate(*case, threads=1))
+
+
 @given(cases(more=True, several=True, broken=True))
 def test_what_events_take_is_what_the_slow_twin_loses(case: tuple[Topology, Profile, Plan]) -> None:
     with pytest.MonkeyPatch.context() as patch:
