@@ -177,3 +177,11 @@ def test_links_wires_nodes_and_sites_fail_and_come_back() -> None:
     with pytest.raises(Infeasible, match="'c' is out of use already"):
         scheduler.fail("duct", "c")
     assert scheduler.down == ("c",)
+
+
+def test_a_state_that_has_one_way_twice_is_refused() -> None:
+    scheduler = loaded()
+    saved = scheduler._to_saved()
+    twice = saved._replace(ways=(*saved.ways, saved.ways[0]))
+    with pytest.raises(InputError, match="state: has one way twice"):
+        Scheduler.of_saved(twice, TOPOLOGY, Path("state"))
