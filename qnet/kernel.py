@@ -17,7 +17,7 @@ from enum import IntEnum
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -164,8 +164,7 @@ def columns(names: Names) -> Names:
     member of an enumeration than an element of an array.
     """
     if numba.config.DISABLE_JIT:
-        numbers: Any = type(names.__name__, (), {one.name: int(one) for one in names})
-        return numbers  # type: ignore[no-any-return]
+        return cast(Names, type(names.__name__, (), {one.name: int(one) for one in names}))
     return names
 
 

@@ -407,6 +407,11 @@ def build(
     )
 
 
+def number_by_node(topology: Topology) -> dict[str, int]:
+    """Return the numbers of nodes, which those of their clocks are, by name."""
+    return {node.name: number for number, node in enumerate(topology.nodes)}
+
+
 def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: Network) -> Ints:
     """Return the least latency that each route, or its damper, allows to the shortest frame."""
     shortest = _ints(min(size for size, _ in owner.law.sizes) for owner in found)
@@ -420,7 +425,7 @@ def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: N
     stay += np.where(hops.last | ~np.roll(is_port, -1), 0, network.processing_low[port])
     stay[~is_port] = 0
     floor = np.add.reduceat(stay, hops.first) if len(found) else stay
-    node_number = {node.name: i for i, node in enumerate(topology.nodes)}
+    node_number = number_by_node(topology)
     for number, owner in enumerate(found):
         if owner.hold_ps is not None:
             listener = topology.node_by_name[owner.ports[-1].target]
@@ -446,7 +451,7 @@ def _network(
         line_time[row] = -(-(np.arange(line_time.shape[1]) + 20) * 8 * PS_PER_S // rate_bps)
     after = [topology.node_by_name[port.target] for port in ports]
     before = [topology.node_by_name[port.source] for port in ports]
-    node_number = {node.name: i for i, node in enumerate(topology.nodes)}
+    node_number = number_by_node(topology)
     stations = max(len(ports), int(hops.port.max(initial=0)) + 1)
     lane_first = np.searchsorted(hops.lane_target, np.arange(stations + 1))
     rank = _ints(owner.rank for owner in found)[hops.owner]
@@ -484,7 +489,7 @@ def _routes(
     topology: Topology, found: Sequence[Owner], hops: Hops, order: Ints, position: Ints
 ) -> Routes:
     """Lay out the hops by port: `order` lists them so, `position` says where each one is."""
-    node_number = {node.name: i for i, node in enumerate(topology.nodes)}
+    node_number = number_by_node(topology)
     hop = np.empty((hops.port.size, 2), dtype=np.int32)
     hop[:, NextHop.LANE] = hops.lane
     hop[:, NextHop.NEXT] = np.where(hops.last, hops.owner, np.roll(position, -1))

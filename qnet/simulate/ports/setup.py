@@ -34,7 +34,7 @@ from qnet.simulate.ports.parts import (
     RingState,
     SourceTable,
 )
-from qnet.simulate.setup import Owner, heads_ps, hops_of, positions
+from qnet.simulate.setup import Owner, heads_ps, hops_of, number_by_node, positions
 from qnet.simulate.world import NEVER, Ring, World
 from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps
 
@@ -393,7 +393,7 @@ class _Layout:
         """
         paths = Counter(owner.name for owner in self.found if owner.stream is not None)
         state = np.zeros((len(self.found), 8), dtype=np.int64)
-        nodes = {node.name: i for i, node in enumerate(self.topology.nodes)}
+        nodes = number_by_node(self.topology)
         first = 0
         for row, owner in zip(state, self.found, strict=True):
             row[SourceTable.NUMBERED] = owner.stream is not None and paths[owner.name] > 1
