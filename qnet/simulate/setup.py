@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.errors import Infeasible
+from qnet.errors import Infeasible, InputError, Problem
 from qnet.kernel import aligned, zeros
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.plan import PathPlan, Plan
@@ -247,6 +247,9 @@ def _timed_law(stream: Stream, path: PathPlan, topology: Topology, plan: Plan, e
 
 def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
     """Return the law of a demand's part; a part of random arrivals is random by itself."""
+    if rate_bps <= 0:
+        words = f"a part of {rate_bps} b/s; a part carries more"
+        raise InputError([Problem("plan", 0, 0, demand.name, words)])
     weight = sum(weight for _, weight in demand.sizes)
     wire_sum = sum(wire_bytes(size) * weight for size, weight in demand.sizes)
     frames_per_s = rate_bps * weight / (8 * wire_sum)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnet import api
-from qnet.errors import ArgumentError
+from qnet.errors import ArgumentError, InputError
 from qnet.kernel import highest_bit, zeros
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
@@ -237,6 +237,17 @@ def test_copies_for_several_listeners_do_too(case: tuple[Topology, Profile, Plan
         _same_as_general(case)
         patch.setattr(shares, "HOPS_PER_TASK", 1)
         assert simulate(*case, threads=3) == observation
+
+
+@pytest.mark.parametrize("rate_bps", [0, -5_000_000])
+def test_a_part_that_carries_nothing_is_not_sent(rate_bps: int) -> None:
+    """Its gaps would be of no time, or less, and its frames without end."""
+    topology, profile, plan = _busy_case()
+    first, *others = plan.demands
+    part = DemandPart(ports=first.parts[0].ports, rate_bps=rate_bps)
+    broken = plan.replace(demands=(first.replace(parts=(part,)), *others))
+    with pytest.raises(InputError, match=f"mix: a part of {rate_bps} b/s"):
+        simulate(topology, profile, broken)
 
 
 @pytest.mark.parametrize("seed", range(6))
