@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -83,7 +84,11 @@ def work(path: Path, done: int, pipe: int) -> None:
 
 def kill(times: int, seed: int = 1, size_free: int = 5_000) -> dict[str, int]:
     """Kill so often; return what was found, counted."""
-    journal.SIZE_FREE = size_free
+    with mock.patch.object(journal, "SIZE_FREE", size_free):
+        return _kill(times, seed)
+
+
+def _kill(times: int, seed: int) -> dict[str, int]:
     draws = iter(np.random.PCG64(seed).random_raw(times).tolist())
     found = {"last answer": 0, "one more": 0, "changes": 0, "rewritten": 0}
     with tempfile.TemporaryDirectory() as name:
