@@ -92,8 +92,8 @@ def test_a_process_of_tier_mininet_is_named(name: str, number: signal.Signals, m
     assert f"{DONE[number]}, so nothing was judged" in found.said
     assert "FAIL" not in found.said
     assert "Traceback" not in found.said
-    assert found.seconds is not None
-    assert found.seconds < 10, "within a second or so, on a machine that has nothing else to do"
+    assert found.seconds is not None, "the run did not end before it was broken"
+    assert "compare frame by frame" not in found.said, "nor went on to what it could not know"
 
 
 def test_a_void_run_is_not_known_and_blames_nobody() -> None:

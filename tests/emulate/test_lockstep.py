@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from qnet.files.write import to_json
 from qnet.model.emulation import Emulation
 from qnet.model.topology import Topology
 from tests.asking import Answer, ask
+from tests.emulate.leftovers import command_of, descendants
 from tests.emulate.networks import round_about
 
 REASON = missing_switch() or missing_controller()
@@ -321,24 +323,63 @@ def test_no_frame_is_given_up_that_a_switch_has_in_hand(monkeypatch: pytest.Monk
         assert fabric.strays == []
 
 
-@pytest.mark.parametrize("stage", ["emulate: start switches", "emulate: send frames"])
-def test_an_emulation_that_nobody_wants_ends_and_leaves_nothing(stage: str) -> None:
-    class Enough(qnet.Quiet):
-        over = False
-        seen: tuple[str, ...] = ()
+class Enough(qnet.Quiet):
+    """Wants no more once that holds; hears stages, and knows what runs each time it is asked."""
 
-        def stage(self, title: str) -> None:
-            self.seen = (*self.seen, title)
+    def __init__(self, enough: Callable[[Enough], bool]) -> None:
+        self.enough, self.over, self.looks = enough, False, 0
+        self.stages: list[str] = []
+        self.running: list[str] = []
 
-        def cancelled(self) -> bool:
-            # Not where the stage begins, but when it is asked the next time.
-            before, self.over = self.over, self.over or self.seen[-1:] == (stage,)
-            return before
+    def stage(self, title: str) -> None:
+        assert not self.over, "a stage begins after it was told to end"
+        self.stages.append(title)
+        self.looks = 0
 
-    enough, case = Enough(), qnet.load(GOLDEN / "line" / "traffic.yaml")
-    asked = qnet.run(case, duration="500us")
-    made = (asked.scenario, asked.plan, asked.proof, asked.observation)
-    with pytest.raises(qnet.Cancelled):
+    def cancelled(self) -> bool:
+        assert not self.over, "it goes on after it was told to end"
+        self.looks += 1
+        every = " ".join(map(command_of, descendants(os.getpid())))
+        self.running = re.findall(r"controllers/run\.py|ovs-vswitchd(?= unix:)", every)
+        self.over = self.enough(self)
+        return self.over
+
+
+@pytest.fixture(scope="module")
+def line() -> Answer:
+    return ask(GOLDEN / "line" / "traffic.yaml", duration="500us")
+
+
+def _end_early(line: Answer, enough: Enough) -> None:
+    """Emulate until it is enough: it ends in that very stage, and nothing of it is left."""
+    made = (line.scenario, line.plan, line.proof, line.observation)
+    with pytest.raises(qnet.Cancelled) as cancelled:
         qnet.play(*made, sample=300, progress=enough)
-    assert enough.seen[-1] == stage
+    assert cancelled.value.stage == enough.stages[-1]
     assert _left_behind() == []
+    assert descendants(os.getpid()) == []
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "emulate: follow the simulated frames",
+        "emulate: start switches",
+        "emulate: send frames",
+        "emulate: read the tables",
+    ],
+)
+def test_an_emulation_that_nobody_wants_ends_and_leaves_nothing(line: Answer, stage: str) -> None:
+    enough = Enough(lambda one: one.stages[-1] == stage and one.looks == 2)
+    _end_early(line, enough)
+    assert enough.stages[-1] == stage
+
+
+def test_switches_are_not_waited_for_by_who_wants_none(line: Answer) -> None:
+    """Somebody asks between the controller's start and its answer, and between two switches."""
+    enough = Enough(lambda one: "controllers/run.py" in one.running)
+    _end_early(line, enough)
+    assert enough.running == ["controllers/run.py"]
+    enough = Enough(lambda one: "ovs-vswitchd" in one.running)
+    _end_early(line, enough)
+    assert enough.running.count("ovs-vswitchd") == 1 < len(line.scenario.topology.nodes)

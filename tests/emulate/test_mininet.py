@@ -15,6 +15,7 @@ from qnet.emulate.frames.case import Case
 from qnet.emulate.process import cleanup
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
+from qnet.errors import Cancelled
 from qnet.files.read import load
 from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
@@ -22,7 +23,7 @@ from qnet.progress import Quiet
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
-from tests.emulate.leftovers import end_early, folders, machine
+from tests.emulate.leftovers import command_of, descendants, end_early, folders, machine
 
 REASON = probe.missing()
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -212,3 +213,31 @@ def test_nothing_is_left_when_it_is_ended_early(number: signal.Signals, tmp_path
     (tmp_path / "traffic.yaml").write_text(TRAFFIC)
     command = [sys.executable, "-c", "from qnet.cli import main; main()"]
     end_early([*command, "emulate", "traffic.yaml", "--exec", "a=sleep 60"], number, tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["start the namespaces", "build 3 switches and their hosts"])
+def test_a_run_that_nobody_wants_ends_whole(scenario: Scenario, plan: Plan, stage: str) -> None:
+    """When the caller is told, every process of the run is gone, not about to go."""
+
+    class Enough(Quiet):
+        title = ""
+        began = False
+        inside: tuple[int, ...] = ()
+
+        def stage(self, title: str) -> None:
+            self.title, self.began = title, self.began or title == stage
+
+        def cancelled(self) -> bool:
+            self.inside = tuple(descendants(os.getpid()))
+            return self.began and len(self.inside) >= 2
+
+    before, enough = machine(), Enough()
+    strides = mininet.choose_sample(scenario.topology, scenario.profile, plan, 4)
+    with pytest.raises(Cancelled) as cancelled:
+        mininet.run_sample(
+            scenario.topology, scenario.profile, plan, strides, Options(dilation=1000), enough
+        )
+    assert cancelled.value.stage == enough.title == stage
+    assert [command_of(one) for one in enough.inside if cleanup.start_time(one)] == []
+    assert not folders(os.getpid())
+    assert machine() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,13 +27,16 @@ def tied(command: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", *command]
 
 
-def end(process: subprocess.Popen[Any]) -> None:
-    """Ask a process to end, and kill it if it does not, or cannot hear."""
-    if is_stopped(process.pid):
-        process.kill()
-    process.terminate()
-    try:
-        process.wait(END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def end(*processes: subprocess.Popen[Any]) -> None:
+    """Ask processes to end, all at once, and kill those that do not, or cannot hear."""
+    for one in processes:
+        if is_stopped(one.pid):
+            one.kill()
+        one.terminate()
+    give_up = time.monotonic() + END_S
+    for one in processes:
+        try:
+            one.wait(max(give_up - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            one.kill()
+            one.wait()

@@ -83,8 +83,11 @@ class Controller(Held):
         python: str = sys.executable,
         framework: Literal["os_ken", "ryu"] = "os_ken",
         modules: Path | None = None,
+        heeded: Heeded | None = None,
     ) -> None:
+        """Prepare to start them; `heeded` may cancel the start."""
         self.modules = modules
+        self._heeded = heeded
         self.apps = tuple(apps)
         self.arguments = tuple(arguments)
         self.port = port or _free_port()
@@ -131,7 +134,7 @@ class Controller(Held):
         listening = (self._process, self._words)
         self._reader = threading.Thread(target=self._listen, args=listening, daemon=True)
         self._reader.start()
-        self.wait(lambda event: event["event"] == "listening", START_S)
+        self.wait(lambda event: event["event"] == "listening", START_S, self._heeded)
 
     def close(self) -> None:
         """End the process; may be called again."""

@@ -22,6 +22,9 @@ from qnet.errors import QnetError
 
 WHO = "the process that holds the emulated network"
 
+GONE_S = 5.0
+"""Time that the kernel has to end all processes in the namespaces."""
+
 UNSHARE_KILLED = "unshare: sigprocmask unblock failed"
 """What unshare 2.38 says when its child was killed: it cannot end itself in the same way."""
 
@@ -66,10 +69,15 @@ def start(
 
 def stands_still(child: subprocess.Popen[bytes]) -> bool:
     """Tell whether the first process in a child's namespaces has been stopped."""
+    return any(map(is_stopped, _first(child)))
+
+
+def _first(child: subprocess.Popen[bytes]) -> list[int]:
+    """Return the first process in a child's namespaces, once it is there."""
     with contextlib.suppress(OSError):
         text = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text()
-        return any(is_stopped(int(one)) for one in text.split())
-    return False
+        return [int(one) for one in text.split()]
+    return []
 
 
 class ChildFailed(QnetError):
@@ -98,10 +106,21 @@ def stopped() -> TestbedBroken:
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and, by the kernel, all that is in its namespaces; nothing if it has ended."""
-    if child.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
+    """End the child and, by the kernel, all that is in its namespaces; returns when that is gone.
+
+    The kernel ends the first one when all others have ended, and unshare waits for it. Devices go
+    with the namespaces, which nobody has any more, a moment later. Nothing if it has ended.
+    """
+    if child.poll() is not None:
+        return
+    found = _first(child)
+    with contextlib.suppress(ProcessLookupError):
+        for first in found:
+            os.kill(first, signal.SIGKILL)
+    try:
+        child.wait(GONE_S if found else 0)
+    except subprocess.TimeoutExpired:
+        child.kill()
         child.wait()
 
 

@@ -76,8 +76,11 @@ class Relay(Held):
             writers.append(forth)
             ways = [asyncio.create_task(_pass(near, forth)), asyncio.create_task(_pass(far, back))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        except (OSError, asyncio.CancelledError):
-            pass  # the switch tries again, or the relay ends
+        except OSError:
+            pass  # the switch tries again
+        except asyncio.CancelledError:
+            for writer in writers:  # the relay ends: nobody waits for what is on its way
+                writer.transport.abort()
         finally:
             for one in ways:
                 one.cancel()

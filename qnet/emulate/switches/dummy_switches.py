@@ -25,9 +25,10 @@ from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.held import Held
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
-from qnet.emulate.switches.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort
+from qnet.emulate.switches.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort, close_all
 from qnet.emulate.switches.switch_set import Attached, read_switch
 from qnet.emulate.switches.talk import USUAL, Talk, Version
+from qnet.progress import Heeded
 
 OUTSTANDING = 24
 """Frames in one switch at a time; Open vSwitch drops what is beyond 100 in a dummy port's queue."""
@@ -93,13 +94,16 @@ class Fabric(Attached, Held):
         follow: bool = False,
         plain_hosts: bool = False,
         versions: Sequence[Version] = USUAL,
+        heeded: Heeded | None = None,
     ) -> None:
         """Prepare switches with these OpenFlow ports; `controllers` as in tcp:127.0.0.1:6653.
 
         With `carry_control`, frames that a controller sends by itself (LLDP) go over the wires;
         with `follow` all frames do, `follower` knows what became of them, and `forward` is not
         for use. With `plain_hosts`, controllers have only switches that are no host's card.
+        `heeded` may cancel the start.
         """
+        self._heeded = heeded or Heeded(None)
         self.wiring = wiring
         self.ports = {node: sorted(numbers) for node, numbers in ports.items()}
         self.controllers = tuple(controllers)
@@ -122,7 +126,7 @@ class Fabric(Attached, Held):
         self._next_check = 0.0
 
     def _start(self) -> None:
-        for node, numbers in self.ports.items():
+        for node, numbers in self._heeded.wanted(self.ports.items()):
             ovs = Ovs(whose=node, versions=self.versions)
             self._nodes[node] = _Node(node, ovs)
             ovs.__enter__()
@@ -148,7 +152,7 @@ class Fabric(Attached, Held):
         for one in self._nodes.values():
             for end in one.sockets.values():
                 end.close()
-            one.ovs.close()
+        close_all([one.ovs for one in self._nodes.values()])
         self._nodes.clear()
         self._poll.close()
 
@@ -355,9 +359,9 @@ class Fabric(Attached, Held):
             one.ovs.turn()
             empty = 0 if self._take(1) else empty + 1
 
-    def settle(self) -> None:
+    def settle(self, heeded: Heeded | None = None) -> None:
         """Read copies that nobody expected, out of all switches; they are in `strays` then."""
-        for one in self._nodes.values():
+        for one in (heeded or Heeded(None)).wanted(self._nodes.values()):
             since = time.monotonic()
             while one.ovs.frames_seen() < one.sent:
                 self._check_pace(since, [one])

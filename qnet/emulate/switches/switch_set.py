@@ -114,11 +114,14 @@ class Attached(ABC):
 
         A slow controller may be quiet before it begins; what is as planned needs no wait.
         """
-        flows = tuple(flows)
+        flows, heeded = tuple(flows), heeded or Heeded(None)
         end = time.monotonic() + most_s
         self.wait_quiet(0.1, heeded=heeded)
         while any(
-            one.flow for one in audit(self.wiring, flows, [self.tables(node) for node in nodes])
+            one.flow
+            for one in audit(
+                self.wiring, flows, [self.tables(node) for node in heeded.wanted(nodes)]
+            )
         ):
             if time.monotonic() >= end:
                 return False

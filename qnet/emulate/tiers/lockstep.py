@@ -24,8 +24,8 @@ from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.ovs import unwinding
 from qnet.emulate.switches.talk import explained
 from qnet.emulate.tiers.compare import SHIPPED, compare
+from qnet.emulate.tiers.follow_frames import Walk, walk
 from qnet.emulate.tiers.follow_frames import Watch as Watched
-from qnet.emulate.tiers.follow_frames import walk
 from qnet.emulate.tiers.tier import Asked, Options, Say
 from qnet.files.write import write_text
 from qnet.model.emulation import Emulation
@@ -44,12 +44,15 @@ IN_VAIN = "waited in vain for the plan's rules (--settle)"
 
 
 @contextmanager
-def reservation(rules: Iterable[Switch], base: Path | None = None) -> Iterator[Controller]:
+def reservation(
+    rules: Iterable[Switch], base: Path | None = None, heeded: Heeded | None = None
+) -> Iterator[Controller]:
     """Run the shipped reservation app with these rules, handed over in a folder in `base`."""
     with TemporaryDirectory(prefix=private_prefix(), dir=base) as folder:
         path = Path(folder) / "rules.jsonl"
         path.write_text(to_text(rules), encoding="utf-8")
-        with Controller(["reservation"], ["--rules-file", str(path)]) as controller:
+        arguments = ["--rules-file", str(path)]
+        with Controller(["reservation"], arguments, heeded=heeded) as controller:
             yield controller
 
 
@@ -99,6 +102,16 @@ def _laid_by(
     return INSTALLED if as_planned else IN_VAIN, time.perf_counter() - start
 
 
+def _left(fabric: Fabric, emulated: Walk, heeded: Heeded) -> list[Switch]:
+    """Note copies that nobody expected among the findings; return what tables have at the end."""
+    heeded.stage("emulate: read the tables")
+    fabric.settle(heeded)
+    for stray in fabric.strays:
+        words = f"also sent to OpenFlow port {stray.out.port}"
+        emulated.findings.setdefault(("", stray.entry.node, words), f"{stray.entry.node}: {words}")
+    return [fabric.tables(node) for node in heeded.wanted(fabric.ports)]
+
+
 def emulate(
     asked: Asked, options: Options, progress: Progress | None = None, say: Say | None = None
 ) -> Emulation:
@@ -140,8 +153,10 @@ def run_case(
         stack.enter_context(unwinding())
         app, laid = None, INSTALLED
         if controller is None:
-            app = stack.enter_context(reservation(rules))
-            fabric = stack.enter_context(Fabric(case.wiring, node_ports, controllers=[app.target]))
+            app = stack.enter_context(reservation(rules, heeded=heeded))
+            fabric = stack.enter_context(
+                Fabric(case.wiring, node_ports, controllers=[app.target], heeded=heeded)
+            )
             events = app.wait_converged([one.datapath_id for one in rules], CONVERGE_S, heeded)
             seconds = max((float(one["seconds"]) for one in events), default=0.0)
         else:
@@ -152,6 +167,7 @@ def run_case(
                     controllers=[controller],
                     carry_control=True,
                     versions=options.versions,
+                    heeded=heeded,
                 )
             )
             laid, seconds = _laid_by(fabric, controller, case, options.settle_s, heeded)
@@ -169,13 +185,7 @@ def run_case(
         looks = _Looks([fabric.parts, *([] if app is None else [app.parts])], heeded)
         heeded.stage("emulate: send frames")
         emulated, ports = walk(case, fabric.forward, looks, cuts, set_wire, watch)
-        fabric.settle()
-        for stray in fabric.strays:
-            words = f"also sent to OpenFlow port {stray.out.port}"
-            emulated.findings.setdefault(
-                ("", stray.entry.node, words), f"{stray.entry.node}: {words}"
-            )
-        tables = [fabric.tables(node) for node in node_ports]
+        tables = _left(fabric, emulated, heeded)
         looks.last()
         talks = fabric.talks()
     if options.captures is not None:

@@ -201,11 +201,12 @@ def emulate(
 ) -> Emulation:
     """Emulate streams and demands that together touch many nodes; see `Tier`."""
     topology, profile, plan, proof, simulated = asked
+    heeded = Heeded(progress, "choose the sample")
     strides = choose_sample(topology, profile, plan, options.sample or SAMPLE)
     ran = run_sample(topology, profile, plan, strides, options, progress)
-    Heeded(progress, "compare frame by frame")
+    heeded.stage("compare frame by frame")
     case = case_of(topology, profile, plan, strides, ran)
-    made = witness(case, proof, simulated, ran)
+    made = witness(case, proof, simulated, ran, heeded)
     for line in ran.told():
         if say is not None:
             say(line)
@@ -229,6 +230,7 @@ def run_sample(
     reason = probe.missing()
     if reason is not None:
         raise EnvironmentMissing(reason)
+    heeded = Heeded(progress, "start the namespaces")
     folder = cleanup.new_run()
     try:
         with (folder / JOB).open("wb") as file:
@@ -246,7 +248,7 @@ def run_sample(
             )
             try:
                 told = folder / PROGRESS
-                code = _watch(child, told, Heeded(progress), may_stop=options.cli)
+                code = _watch(child, told, heeded, may_stop=options.cli)
             finally:
                 namespaces.end(child)
             if code != 0 or not (folder / RESULT).exists():
@@ -326,14 +328,20 @@ def case_of(
     return Case(topology, shortened, plan, strides=strides)
 
 
-def witness(case: Case, proof: Proof, simulated: Observation, run: Emulated) -> Emulation:
+def witness(
+    case: Case,
+    proof: Proof,
+    simulated: Observation,
+    run: Emulated,
+    progress: Progress | None = None,
+) -> Emulation:
     """Put a run beside what was proven and simulated, frame by frame.
 
     `case` is that of `case_of`. Frames that were late for their window have no latency to
     compare, as long as they are few enough for the run to count. After a cut the simulator's course
     is no measure: frames that it delivers before are compared, the others counted.
     """
-    plain, ports = walk(case, None)
+    plain, ports = walk(case, None, progress)
     emulated = Walk(hops=run.wall_clock.came_out)
 
     def frame(source: int, number: int) -> int:
