@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.schedule.qbv.kernels import (
+from qnet.schedule.qbv.kernels.ruin import draw
+from qnet.schedule.qbv.kernels.spans import (
     Spans,
     advance_to_clear,
     delay_to_clear,
-    draw,
     first_fit,
     insert,
     last_fit,

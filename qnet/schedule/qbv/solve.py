@@ -18,7 +18,7 @@ import numpy as np
 from qnet import __version__
 from qnet.graph.by_hops import Router
 from qnet.model.gates import CYCLE_PS_MAX, GatePlan, GateProblem, GateStream, GateStreamPlan
-from qnet.schedule.qbv import exact, kernels
+from qnet.schedule.qbv import exact
 from qnet.schedule.qbv.bounds import (
     Bounds,
     Choice,
@@ -29,6 +29,11 @@ from qnet.schedule.qbv.bounds import (
     latencies_ps,
     lines_ps,
 )
+from qnet.schedule.qbv.kernels.shorten import shorten_all
+from qnet.schedule.qbv.kernels.solve import solve
+from qnet.schedule.qbv.kernels.spans import Spans
+from qnet.schedule.qbv.kernels.state import gate_entries, lift
+from qnet.schedule.qbv.kernels.tables import GateSearch, Places, Ports, Rules, Streams, Work
 from qnet.schedule.qbv.lists import gate_lists
 
 STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
@@ -46,8 +51,8 @@ TRIALS = 48
 class Arrays(NamedTuple):
     """One problem as the kernels see it."""
 
-    streams: kernels.Streams
-    ports: kernels.Ports
+    streams: Streams
+    ports: Ports
     sizes: np.ndarray[tuple[int], np.dtype[np.int64]]
     base: np.ndarray[tuple[int], np.dtype[np.int64]]
     queue_base: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -88,7 +93,7 @@ def schedule_gates(
         if alone.lost[rank]:
             break
     held = _held_by_lists(case, best)
-    return _plan(problem, cycle, seed, bounds, arrays, best.places, held)
+    return _plan(problem, cycle, seed, bounds, arrays, best.search.places, held)
 
 
 def _searched(
@@ -134,11 +139,8 @@ class _Case(NamedTuple):
 class _Attempt(NamedTuple):
     """Where the streams are, how many of each rank are nowhere, and what trying more takes."""
 
-    places: kernels.Places
+    search: GateSearch
     lost: Counter[int]
-    spans: kernels.Spans
-    rules: kernels.Rules
-    work: kernels.Work
 
 
 def _best(case: _Case, rank: int, restarts: int, overloaded: bool) -> _Attempt:
@@ -164,7 +166,7 @@ def _attempt(case: _Case, rank: int, attempt: int, steps: int) -> _Attempt:
     offset = np.zeros(arrays.sizes.shape[0] + 1, dtype=np.int64)
     np.cumsum(arrays.sizes, out=offset[1:])
     room = int(offset[-1])
-    spans = kernels.Spans(
+    spans = Spans(
         cycle,
         offset,
         np.zeros(arrays.sizes.shape[0], dtype=np.int64),
@@ -172,15 +174,16 @@ def _attempt(case: _Case, rank: int, attempt: int, steps: int) -> _Attempt:
         np.empty(room, dtype=np.int64),
         np.empty(room, dtype=np.int64),
     )
-    places = kernels.Places(
+    places = Places(
         np.full(count, -1, dtype=np.int64),
         arrays.base,
         np.zeros(int(arrays.base[-1]), dtype=np.int64),
         arrays.queue_base,
         np.zeros(int(arrays.queue_base[-1]), dtype=np.int64),
     )
-    work = kernels.Work(
-        np.zeros(2 * arrays.hops + 1, dtype=np.int64),
+    work = Work(
+        np.zeros(arrays.hops, dtype=np.int64),
+        np.zeros(arrays.hops, dtype=np.int64),
         np.zeros(arrays.hops, dtype=np.int64),
         np.zeros(2 * arrays.hops, dtype=np.int64),
         np.zeros(count, dtype=np.int64),
@@ -188,23 +191,20 @@ def _attempt(case: _Case, rank: int, attempt: int, steps: int) -> _Attempt:
         np.zeros(count + 1, dtype=np.int64),
         np.array([(seed * 7919 + attempt * 104729) % (2**31 - 2) + 1], dtype=np.int64),
     )
-    rules = kernels.Rules(
-        int(problem.waiting), int(problem.isolation == "stream"), 1, steps, TRIALS
-    )
+    rules = Rules(int(problem.waiting), int(problem.isolation == "stream"), steps, TRIALS)
+    search = GateSearch(arrays.streams, arrays.ports, rules, spans, places, work)
     order = _order(problem, chosen, attempt)
     if steps == 0:
         order.sort(key=case.rank)
     first = _int64s([index for index in order if case.rank(index) <= rank])
-    left = kernels.solve(arrays.streams, arrays.ports, spans, places, rules, first, work)
-    if left == 0:
+    if solve(search, first) == 0:
         # All are in: those that wait much may now look for a better place.
-        kernels.shorten_all(arrays.streams, arrays.ports, spans, places, rules, first, work)
+        shorten_all(search, first)
     others = sorted((index for index in order if case.rank(index) > rank), key=case.rank)
     if others:
-        quiet = rules._replace(steps=0)
-        kernels.solve(arrays.streams, arrays.ports, spans, places, quiet, _int64s(others), work)
+        solve(search._replace(rules=rules._replace(steps=0)), _int64s(others))
     lost = Counter(case.rank(index) for index in order if places.route[index] < 0)
-    return _Attempt(places, lost, spans, rules, work)
+    return _Attempt(search, lost)
 
 
 def _held_by_lists(case: _Case, best: _Attempt) -> dict[int, tuple[int, int, int]]:
@@ -220,20 +220,18 @@ def _held_by_lists(case: _Case, best: _Attempt) -> dict[int, tuple[int, int, int
     if not limits.any():
         return found
     ports = arrays.ports._replace(entries=np.zeros_like(limits))
-    rules, spans, places = best.rules._replace(steps=0), best.spans, best.places
+    search = best.search._replace(ports=ports, rules=best.search.rules._replace(steps=0))
+    route, route_offset = search.places.route, arrays.streams.route_offset
     for index, choice in enumerate(case.chosen):
-        if places.route[index] >= 0:
+        if route[index] >= 0 or solve(search, _int64s([index])):
             continue
-        order = _int64s([index])
-        if kernels.solve(arrays.streams, ports, spans, places, rules, order, best.work):
-            continue
-        number = int(places.route[index]) - int(arrays.streams.route_offset[index])
-        needs = [(kernels.gate_entries(spans, ports, port), port) for port in choice.routes[number]]
+        number = int(route[index]) - int(route_offset[index])
+        needs = [(gate_entries(search.spans, ports, port), port) for port in choice.routes[number]]
         long = [(count - int(limits[port]), port, count) for count, port in needs if limits[port]]
         most, port, count = max(long, default=(0, 0, 0))
         if most > 0:
             found[choice.stream] = port, count, int(limits[port])
-            kernels.lift(arrays.streams, ports, spans, places, index)
+            lift(search, index)
     return found
 
 
@@ -288,7 +286,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     sizes = np.concatenate([frames_at + 1, np.repeat(frames_at + 1, queues)])
     taken = [problem.streams[choice.stream] for choice in chosen]
     return Arrays(
-        kernels.Streams(
+        Streams(
             _int64s([stream.period_ps for stream in taken]),
             _int64s([min(stream.deadline_ps, CYCLE_PS_MAX) for stream in taken]),
             _int64s([min(stream.jitter_ps, CYCLE_PS_MAX) for stream in taken]),
@@ -297,7 +295,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
             _int64s(anchor),
             *(_int64s([hop[part] for hop in hops]) for part in range(len(_Hop._fields))),
         ),
-        kernels.Ports(
+        Ports(
             _int64s([2 if problem.guard_ps(port) else 1 for port in ports]),
             queue_row[:-1].astype(np.int64),
             _int64s(queues),
@@ -366,7 +364,7 @@ def _plan(
     seed: int,
     bounds: Bounds,
     arrays: Arrays | None,
-    places: kernels.Places | None,
+    places: Places | None,
     held: Mapping[int, tuple[int, int, int]],
 ) -> GatePlan:
     """Turn the kernel's arrays into a plan."""
