@@ -294,7 +294,7 @@ def explain(
     """
     from qnet.files.run_folder import read_run
     from qnet.result import Result
-    from qnet.simulate.explain import Case
+    from qnet.simulate.explain import TracedRun
     from qnet.simulate.explain import explain as replay
 
     which = _which(frame)
@@ -310,7 +310,7 @@ def explain(
                 say(note)
         proof = prove(scenario, plan, progress=progress)
         check_fits(proof, str(Path(what) / "plan.json"))
-    case = Case(scenario.topology, scenario.profile, plan)
+    case = TracedRun(scenario.topology, scenario.profile, plan)
     return replay(case, observation, stream, which, progress)
 
 
@@ -432,7 +432,7 @@ def _cuts(scenario: Scenario, text: str) -> list[Cut]:
 def check_emulated(scenario: Scenario, tier: Tier | None, cut: Sequence[str] = ()) -> None:
     """Refuse what cannot be emulated, and cuts of no port or at no time, before anything long."""
     if tier is not None:
-        from qnet.emulate.rules.flows import check_listeners
+        from qnet.emulate.rules.streams import check_listeners
 
         check_listeners(scenario.profile)
     if tier == "mininet" and scenario.profile.events:

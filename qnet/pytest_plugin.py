@@ -259,18 +259,17 @@ def qnet_case(request: pytest.FixtureRequest) -> Callable[..., Result]:
 @pytest.fixture
 def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     """Real switches of the marked topology, connected to the marked controller."""
+    from qnet.emulate.process import controller as controllers  # noqa: PLC0415
     from qnet.emulate.process.address import read_address  # noqa: PLC0415
-    from qnet.emulate.process.controller import Controller  # noqa: PLC0415
-    from qnet.emulate.process.controller import missing as missing_controller  # noqa: PLC0415
     from qnet.emulate.testbed.testbed import PATIENCE_S, Testbed  # noqa: PLC0415
 
     values = _values(request)
     tier = values.get("tier") or request.config.getoption("--qnet-tier")
     topology = _read(request, values["topology"])
     if tier == "mininet":
-        from qnet.emulate.tiers.probe import missing  # noqa: PLC0415
+        from qnet.emulate.tiers.probe import missing_tools as missing  # noqa: PLC0415
     else:
-        from qnet.emulate.switches.ovs import missing  # noqa: PLC0415
+        from qnet.emulate.switches.ovs import missing_switch as missing  # noqa: PLC0415
     reason = missing()
     if reason is not None:
         pytest.skip(reason)
@@ -286,11 +285,11 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
         target = values.get("controller") or request.config.getoption("--qnet-controller")
         if "app" in values:
             chosen = {one: values[one] for one in ("framework", "python") if one in values}
-            lacking = missing_controller(**chosen)
+            lacking = controllers.missing_controller(**chosen)
             if lacking:
                 pytest.skip(lacking)
             arguments = values.get("arguments", ())
-            beside_test = Controller(
+            beside_test = controllers.Controller(
                 [values["app"]], arguments, modules=request.path.parent, **chosen
             )
             told.controller = beside_test

@@ -13,7 +13,6 @@ from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN, write_run
 from qnet.layers import hooks
 from qnet.model.verdict import Outcome, Row, Verdict
-from qnet.report.case import Case
 from qnet.report.columns import (
     Table,
     demand_table,
@@ -24,6 +23,7 @@ from qnet.report.columns import (
     stream_table,
 )
 from qnet.report.files import write_report
+from qnet.report.inputs import ReportInput
 from qnet.report.tables import RequirementLine, requirement_table
 from qnet.report.text import OUTCOME_WORD, answer, headline, subject
 from qnet.report.text import reason as reason_of
@@ -83,9 +83,9 @@ class Result:
         return (*self.verdict.findings, *rows)
 
     @cached_property
-    def case(self) -> Case:
+    def case(self) -> ReportInput:
         """What reports are made from."""
-        return Case(
+        return ReportInput(
             self.scenario.topology,
             self.scenario.profile,
             self.plan,

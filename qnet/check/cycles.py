@@ -32,7 +32,7 @@ _PS_BITS_PER_BYTE = 8 * PS_PER_S
 """A rate in bit/s over a time in ps, divided by this, is a number of bytes."""
 
 
-class Hop(NamedTuple):
+class ReservedHop(NamedTuple):
     """One port of a reserved route: its cycle, and the clock and processing of its node."""
 
     port: Port
@@ -49,7 +49,7 @@ class Reservation(NamedTuple):
     send_ps: int
     period: int
     """Cycles from one interval to the next."""
-    paths: tuple[tuple[Hop, ...], ...]
+    paths: tuple[tuple[ReservedHop, ...], ...]
     hold_ps: int | None
     buffers: int
     is_cqf: bool
@@ -57,7 +57,7 @@ class Reservation(NamedTuple):
     """Hops at the begin of its way where its frames are those of a leg of its tree before it."""
 
     @property
-    def hops(self) -> Iterable[Hop]:
+    def hops(self) -> Iterable[ReservedHop]:
         """Hops of all paths at which its frames count."""
         return (hop for path in self.paths for hop in path[self.rides :])
 
@@ -110,9 +110,9 @@ def reservation(
     return Reservation(stream, entry.send_ps, period, paths, entry.hold_ps, buffers, is_cqf)
 
 
-def _hop(topology: Topology, port: Port, cycle: int) -> Hop:
+def _hop(topology: Topology, port: Port, cycle: int) -> ReservedHop:
     node = topology.node_by_name[port.source]
-    return Hop(port, cycle, node.clock, node.processing.low_ps, node.processing.high_ps)
+    return ReservedHop(port, cycle, node.clock, node.processing.low_ps, node.processing.high_ps)
 
 
 # Rules 1 to 3: each frame is in its buffer before the cycle begins, and not a turn too soon
@@ -146,12 +146,14 @@ def _check_hold(topology: Topology, one: Reservation, findings: Findings) -> Non
         )
 
 
-def _begin_ps(topology: Topology, hop: Hop, cycle: int) -> int:
+def _begin_ps(topology: Topology, hop: ReservedHop, cycle: int) -> int:
     """Return when a cycle of the hop's node begins by a clock without error."""
     return hop.clock.phase_ps + cycle * topology.tcqf.cycle_ps
 
 
-def _check_send(topology: Topology, one: Reservation, first: Hop, findings: Findings) -> None:
+def _check_send(
+    topology: Topology, one: Reservation, first: ReservedHop, findings: Findings
+) -> None:
     """Rule 1. With T = 10 us, C = 4 and perfect clocks, cycle 3 takes what is sent in 0..30 us."""
     earliest_ps = _begin_ps(topology, first, first.cycle - one.buffers + 1) + first.clock.error_ps
     # What CQF receives when a cycle begins it sends in the next one.
@@ -178,7 +180,9 @@ def _check_send(topology: Topology, one: Reservation, first: Hop, findings: Find
         )
 
 
-def _check_next(one: Reservation, hops: tuple[Hop, Hop], findings: Findings) -> None:
+def _check_next(
+    one: Reservation, hops: tuple[ReservedHop, ReservedHop], findings: Findings
+) -> None:
     """See that a frame is sent in the cycle after the one in which it came (CQF)."""
     near, far = hops
     if far.cycle != near.cycle + 1:
@@ -204,7 +208,7 @@ def _dead_ps(topology: Topology, port: Port) -> int:
 
 
 def _check_not_late(
-    topology: Topology, one: Reservation, hops: tuple[Hop, Hop], findings: Findings
+    topology: Topology, one: Reservation, hops: tuple[ReservedHop, ReservedHop], findings: Findings
 ) -> None:
     """Rule 2. With T = 10 us, 25 us of way and phases zero, cycle 0 goes to cycle 4, not to 3."""
     near, far = hops
@@ -226,7 +230,7 @@ def _check_not_late(
 
 
 def _check_not_early(
-    topology: Topology, one: Reservation, hops: tuple[Hop, Hop], findings: Findings
+    topology: Topology, one: Reservation, hops: tuple[ReservedHop, ReservedHop], findings: Findings
 ) -> None:
     """Rule 3. With T = 10 us, C = 4, 25 us of way, cycle 0 goes to cycle 5 at most: 25 >= 20."""
     near, far = hops

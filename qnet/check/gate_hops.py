@@ -19,7 +19,7 @@ PS_BITS_PER_BYTE = 8 * 10**12
 """A number of bytes times this, divided by bit/s, is picoseconds."""
 
 
-class Hop(NamedTuple):
+class GatedHop(NamedTuple):
     """What holds for every period of a stream at one port of its way, in picoseconds.
 
     `way_least` and `way_most` pass from the first bit out of the port before to its being in the
@@ -37,7 +37,7 @@ class Hop(NamedTuple):
 
 def hops_of(
     problem: GateProblem, stream: GateStream, route: Sequence[GatePort], behind: Sequence[int]
-) -> list[Hop]:
+) -> list[GatedHop]:
     """Go along a route, or a tree, with the frames of one period.
 
     `behind[h]` is the place of the port that frames come by to port h, -1 at the talker.
@@ -46,7 +46,7 @@ def hops_of(
     of wire and 2 us of processing they leave the next port 11.064 us after they left this one, or
     later.
     """
-    hops: list[Hop] = []
+    hops: list[GatedHop] = []
     for port, place in zip(route, behind, strict=True):
         near = None if place < 0 else route[place]
         line = _one_frame(problem.overhead_bytes + stream.frame_bytes, port)
@@ -62,7 +62,7 @@ def hops_of(
             lag = max(there - here for (_, there), (here, _) in zip(before, sent, strict=True))
             most = whole_steps(problem, lag) + way
         hops.append(
-            Hop(
+            GatedHop(
                 port=port,
                 window=whole_steps(problem, sent[-1][0] + line + port.margin_ps),
                 last_bit=whole_steps(problem, sent[-1][1]),

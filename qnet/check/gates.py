@@ -30,7 +30,7 @@ from itertools import pairwise
 from math import lcm
 from typing import NamedTuple
 
-from qnet.check.gate_hops import Hop, guard_of, hops_of, shortest_of
+from qnet.check.gate_hops import GatedHop, guard_of, hops_of, shortest_of
 from qnet.model.gates import (
     HELD,
     GateFinding,
@@ -228,7 +228,7 @@ def _shape_is_good(
     return False
 
 
-_Way = tuple[list[Hop], list[int]]
+_Way = tuple[list[GatedHop], list[int]]
 """Hops, and for each the place of the one that frames come by."""
 
 

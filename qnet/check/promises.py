@@ -80,7 +80,7 @@ class Seen:
         return max(run.steady_from_ps, floor_ps * 21 // 20)
 
 
-class Case(NamedTuple):
+class MemberFigures(NamedTuple):
     """One member of a service: one figure as promised, as proven and as each witness saw it."""
 
     member: Member

@@ -39,7 +39,7 @@ from typing import NamedTuple
 
 from qnet.check.line import ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 from qnet.check.trees import own_ports, ridden
-from qnet.check.windows import GivenList, Waiting, begins_after_ps, given
+from qnet.check.windows import ClassArrivals, GivenList, begins_after_ps, given
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
@@ -390,7 +390,7 @@ def _pass_windows(
     for flow in flows:
         own_ps = serialisation_ps(min(flow.sizes), port.rate_bps)
         if load is not None and own_ps not in begins:
-            waiting = Waiting(
+            waiting = ClassArrivals(
                 name,
                 load.burst_ps - own_ps,
                 load.rate,

@@ -27,7 +27,7 @@ from qnet.check.judged import (
     why_lost,
 )
 from qnet.check.line import ceil_div
-from qnet.check.promises import Case, Kind, Member, Seen, lost_ppb
+from qnet.check.promises import Kind, Member, MemberFigures, Seen, lost_ppb
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
@@ -258,9 +258,9 @@ def _bound_row(
     def most(account: StreamProof | Traffic) -> int | None:
         return account.latency_ps_max if of_latency else account.variation_ps
 
-    def case(one: Stream) -> Case:
+    def case(one: Stream) -> MemberFigures:
         bounds = judged.proofs.get(one.name)
-        return Case(
+        return MemberFigures(
             one,
             kind,
             judged.promised(one, kind),
@@ -278,7 +278,7 @@ def _bound_row(
 def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
     """Judge losses; reserved streams lose nothing where the profile gives no max-loss."""
 
-    def case(one: Member) -> Case:
+    def case(one: Member) -> MemberFigures:
         if isinstance(one, Stream):
             promised, why = judged.promised(one, "loss"), why_lost(judged, one)
             proven = _proven_loss_ppb(judged, one)
@@ -288,7 +288,7 @@ def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
             proven = PPB  # nothing can break it
         figures = judged.seen.figures(one, lost_ppb)
         speaking = judged.seen.speaking(one, "loss")
-        return Case(one, "loss", promised, proven, figures, speaking, False, why)
+        return MemberFigures(one, "loss", promised, proven, figures, speaking, False, why)
 
     return _worst_row(service, "loss", [case(one) for one in members], judged.seen)
 
@@ -310,7 +310,7 @@ def _proven_loss_ppb(judged: Judged, stream: Stream) -> int | None:
     return min(ceil_div(taken.frames_most * PPB, taken.sent_least), PPB)
 
 
-def _worst_row(subject: str, kind: Kind, cases: Sequence[Case], seen: Seen) -> Row:
+def _worst_row(subject: str, kind: Kind, cases: Sequence[MemberFigures], seen: Seen) -> Row:
     """Show the member that came off worst, beside its own promise; the others did better."""
     worst = min(cases, key=lambda case: case.merit)
     outcomes = Counter(case.outcome for case in cases)

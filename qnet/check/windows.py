@@ -38,7 +38,7 @@ STEPS_HIGHEST = 2_000_000
 """Nothing is proven where more windows than this would have to be gone through."""
 
 
-class Change(NamedTuple):
+class GateChange(NamedTuple):
     """From `at_ps` in the cycle on, by the node's clock, these classes may send."""
 
     at_ps: int
@@ -50,7 +50,7 @@ class GivenList(NamedTuple):
     """The list of one port: what changes, in order; the last lasts until the first comes again."""
 
     cycle_ps: int
-    changes: tuple[Change, ...]
+    changes: tuple[GateChange, ...]
 
     def windows(self, name: str) -> list[tuple[int, int]]:
         """Return begin and length of each time that a class is open, over the cycle's end too."""
@@ -103,18 +103,18 @@ def _list(control: GateControl) -> GivenList:
     found = {}
     for entry in control.entries:
         begin_ps = at_ps % cycle_ps
-        found[begin_ps] = Change(begin_ps, frozenset(entry.open_classes), entry.hold)
+        found[begin_ps] = GateChange(begin_ps, frozenset(entry.open_classes), entry.hold)
         at_ps += entry.interval_ps
     return GivenList(cycle_ps, _real_changes([found[begin] for begin in sorted(found)]))
 
 
-def _real_changes(changes: Sequence[Change]) -> tuple[Change, ...]:
+def _real_changes(changes: Sequence[GateChange]) -> tuple[GateChange, ...]:
     real = [
         one
         for i, one in enumerate(changes)
         if (one.classes, one.holds) != (changes[i - 1].classes, changes[i - 1].holds)
     ]
-    return tuple(real) or (Change(0, changes[0].classes, changes[0].holds),)
+    return tuple(real) or (GateChange(0, changes[0].classes, changes[0].holds),)
 
 
 def check_given(topology: Topology, profile: Profile, plan: Plan, findings: Findings) -> None:
@@ -147,12 +147,12 @@ def _planned(profile: Profile, entries: Sequence[tuple[int, int]]) -> GivenList 
         if interval_ps <= 0 or bits < 0 or bits >> 8:
             return None
         classes = frozenset(name for queue, name in names.items() if bits >> queue & 1)
-        changes.append(Change(at_ps, classes, bool(states & HELD)))
+        changes.append(GateChange(at_ps, classes, bool(states & HELD)))
         at_ps += interval_ps
     return GivenList(at_ps, _real_changes(changes)) if changes else None
 
 
-class Waiting(NamedTuple):
+class ClassArrivals(NamedTuple):
     """What one class brings to a port, in line time: see the head of this file.
 
     Rates are parts of `whole`. `above_burst_ps` has what classes above may send at once and while
@@ -169,7 +169,7 @@ class Waiting(NamedTuple):
     below_ps: Mapping[str, int]
 
 
-def begins_after_ps(made: GivenList, clock: Clock, one: Waiting) -> int | None:
+def begins_after_ps(made: GivenList, clock: Clock, one: ClassArrivals) -> int | None:
     """Return how long, at the most, the last of all that may have come waits until it begins.
 
     The burst includes that frame: take its own line time from what comes out. None where the
@@ -219,7 +219,7 @@ def _from_ps(
     uses: tuple[Sequence[int], Sequence[int]],
     cycle_ps: int,
     clock: Clock,
-    one: Waiting,
+    one: ClassArrivals,
     work: tuple[int, int],
 ) -> int:
     """Return the longest wait of work that begins to come when a window is just missed."""

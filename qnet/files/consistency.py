@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from qnet.files.event_faults import Placed, check_events
+from qnet.files.event_faults import PlacedEvent, check_events
 from qnet.files.tree import Source
 from qnet.layers import hooks
 from qnet.model.fields import Noun
@@ -262,7 +262,8 @@ def _check_events(
         if "events" in draft.data and not draft.is_whole("events", events):
             return
         placed += [
-            Placed(one, draft.source, ("events", index)) for index, one in sorted(events.items())
+            PlacedEvent(one, draft.source, ("events", index))
+            for index, one in sorted(events.items())
         ]
     if placed and topology.whole is not None and not topology.source.problems:
         check_events(placed, topology.whole, topology.source.display)

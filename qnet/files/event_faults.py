@@ -18,7 +18,7 @@ from qnet.model.topology import Topology
 from qnet.units import describe
 
 
-class Placed(NamedTuple):
+class PlacedEvent(NamedTuple):
     """An event and where it stands in a file."""
 
     event: Event
@@ -26,7 +26,7 @@ class Placed(NamedTuple):
     at: Location
 
 
-def check_events(placed: Sequence[Placed], topology: Topology, network: str) -> None:
+def check_events(placed: Sequence[PlacedEvent], topology: Topology, network: str) -> None:
     """Report events that do not fit the network, called `network`, or each other.
 
     Those of several files are one timeline: a file may repair what another has cut.

@@ -36,7 +36,7 @@ _STREAM_COLUMNS = ("src", "dst", "size", "period", "deadline", "jitter")
 _LINK_COLUMNS = ("link", "q_num", "rate", "t_proc", "t_prop")
 
 
-class Rows:
+class CsvRows:
     """The rows of one CSV file, and the faults found in it."""
 
     def __init__(self, name: str, text: str, columns: Iterable[str]) -> None:
@@ -108,7 +108,7 @@ def read_problem(
 
     Raises InputError with all faults of both, each at its line.
     """
-    links = Rows(network_name, network, _LINK_COLUMNS)
+    links = CsvRows(network_name, network, _LINK_COLUMNS)
     ports: dict[str, GatePort] = {}
     for line, row in links.rows:
         port = _port(links, line, row)
@@ -117,7 +117,7 @@ def read_problem(
         elif port is not None:
             ports[port.name] = port
     nodes = {node for port in ports.values() for node in (port.source, port.target)}
-    tasks = Rows(task_name, task, _STREAM_COLUMNS)
+    tasks = CsvRows(task_name, task, _STREAM_COLUMNS)
     streams: dict[str, GateStream] = {}
     for number, (line, row) in enumerate(tasks.rows):
         stream = _stream(tasks, line, row, number, nodes)
@@ -136,7 +136,7 @@ def read_problem(
     )
 
 
-def _port(rows: Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
+def _port(rows: CsvRows, line: int, row: Mapping[str, str]) -> GatePort | None:
     match = LINK.fullmatch(row.get("link", ""))
     if match is None:
         found = row.get("link", "")[:40]
@@ -158,7 +158,7 @@ def _port(rows: Rows, line: int, row: Mapping[str, str]) -> GatePort | None:
     )
 
 
-def _rate(rows: Rows, line: int, text: str) -> int:
+def _rate(rows: CsvRows, line: int, text: str) -> int:
     """Read bits per nanosecond, such as 1 or 0.1."""
     rate = Fraction(text) * 10**9 if _DECIMAL.fullmatch(text) else Fraction(0)
     if rate.denominator != 1 or not 0 < rate <= 10**13:
@@ -168,7 +168,7 @@ def _rate(rows: Rows, line: int, text: str) -> int:
 
 
 def _stream(
-    rows: Rows, line: int, row: Mapping[str, str], number: int, nodes: set[str]
+    rows: CsvRows, line: int, row: Mapping[str, str], number: int, nodes: set[str]
 ) -> GateStream | None:
     found = row.get("dst", "")
     if _LISTENERS.fullmatch(found) is None:

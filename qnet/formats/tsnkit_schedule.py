@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from qnet import __version__
 from qnet.errors import InputError, Problem
-from qnet.formats.tsnkit import LINK, Rows
+from qnet.formats.tsnkit import LINK, CsvRows
 from qnet.model.gates import (
     GateEntry,
     GateList,
@@ -64,7 +64,7 @@ def read_schedule(
     refused in the plan. Raises InputError with all faults of all files, each at its line.
     """
     cycle = problem.common_cycle_ps()
-    files = {kind: Rows(names[kind], texts[kind], columns) for kind, columns in COLUMNS.items()}
+    files = {kind: CsvRows(names[kind], texts[kind], columns) for kind, columns in COLUMNS.items()}
     windows = _windows(files["GCL.csv"], problem, cycle)
     ways = _ways(files, problem, cycle)
     faults = [fault for rows in files.values() for fault in rows.problems]
@@ -83,7 +83,7 @@ def read_schedule(
 
 
 def _port(
-    rows: Rows, line: int, row: Mapping[str, str], ports: Mapping[str, GatePort]
+    rows: CsvRows, line: int, row: Mapping[str, str], ports: Mapping[str, GatePort]
 ) -> GatePort | None:
     text = row.get("link", "")
     match = LINK.fullmatch(text)
@@ -95,14 +95,14 @@ def _port(
     return ports.get(name)
 
 
-def _queue(rows: Rows, line: int, row: Mapping[str, str], port: GatePort | None) -> int:
+def _queue(rows: CsvRows, line: int, row: Mapping[str, str], port: GatePort | None) -> int:
     queue = rows.whole(line, row, "queue", 0)
     if port is not None and queue >= port.queues:
         rows.fault(line, "queue", f"{queue}; port {port.name} has 0 to {port.queues - 1}")
     return queue
 
 
-def _windows(rows: Rows, problem: GateProblem, cycle_ps: int) -> Windows:
+def _windows(rows: CsvRows, problem: GateProblem, cycle_ps: int) -> Windows:
     """Read when gates are open; windows of one queue that touch or overlap become one."""
     ports = _by_numbers(problem)
     found: Windows = defaultdict(list)
@@ -146,7 +146,7 @@ def _plain(name: str) -> str:
     return name.lstrip("0") or "0" if name.isascii() and name.isdigit() else name
 
 
-def _ways(files: Mapping[str, Rows], problem: GateProblem, cycle_ps: int) -> list[_Way]:
+def _ways(files: Mapping[str, CsvRows], problem: GateProblem, cycle_ps: int) -> list[_Way]:
     """Read where each stream goes, in which queues, and when it is sent."""
     ports = _by_numbers(problem)
     numbers = {_plain(stream.name) for stream in problem.streams}
@@ -178,7 +178,7 @@ def _ways(files: Mapping[str, Rows], problem: GateProblem, cycle_ps: int) -> lis
     ]
 
 
-def _of_streams(rows: Rows, numbers: set[str]) -> list[tuple[int, dict[str, str], str]]:
+def _of_streams(rows: CsvRows, numbers: set[str]) -> list[tuple[int, dict[str, str], str]]:
     found = []
     for line, row in rows.rows:
         name = str(rows.whole(line, row, "stream", 0))
@@ -189,7 +189,7 @@ def _of_streams(rows: Rows, numbers: set[str]) -> list[tuple[int, dict[str, str]
 
 
 def _way(
-    files: Mapping[str, Rows],
+    files: Mapping[str, CsvRows],
     stream: GateStream,
     links: Sequence[GatePort],
     queues: Mapping[tuple[str, str], int],
@@ -239,7 +239,7 @@ def _in_order(stream: GateStream, links: Sequence[GatePort]) -> list[GatePort]:
         reached.add(found[0].target)
 
 
-def _whole_file(rows: Rows, message: str) -> None:
+def _whole_file(rows: CsvRows, message: str) -> None:
     """Note a fault that has no line, unless the file has others that may be the cause."""
     if all(problem.line == 0 for problem in rows.problems):
         rows.problems.append(Problem(rows.name, 0, 0, "", message))

@@ -13,8 +13,8 @@ from qnet.model.histogram import bin_low_ps, quantile_ps
 from qnet.model.observation import Traffic
 from qnet.model.proof import StreamProof
 from qnet.model.traffic import LEG, Stream
-from qnet.report.case import Case, Listed
 from qnet.report.drawing import px
+from qnet.report.inputs import Listed, ReportInput
 from qnet.units import PPB, PS_PER_MS, PS_PER_NS, PS_PER_S, PS_PER_US, show_time
 
 SERVICES_CHARTED = 16
@@ -90,7 +90,7 @@ class Mass(NamedTuple):
     frames: int
 
 
-def _by_service(case: Case) -> list[tuple[str, bool, list[Traffic]]]:
+def _by_service(case: ReportInput) -> list[tuple[str, bool, list[Traffic]]]:
     """Group what was carried by service, and streams apart from demands; the harmed first."""
     if case.observation is None:
         return []
@@ -107,13 +107,13 @@ def _by_service(case: Case) -> list[tuple[str, bool, list[Traffic]]]:
     return [(*key, carried[key]) for key in sorted(carried, key=harmed_first)]
 
 
-def services(case: Case) -> Listed[Service]:
+def services(case: ReportInput) -> Listed[Service]:
     """Chart each service, those that were harmed first."""
     every = _by_service(case)
     return Listed([_service(case, *one) for one in every[:SERVICES_CHARTED]], len(every))
 
 
-def summaries(case: Case) -> list[ServiceSummary]:
+def summaries(case: ReportInput) -> list[ServiceSummary]:
     """Sum up each service, in the order of the charts."""
     class_of = {stream.name: stream.traffic_class for stream in case.profile.every_stream}
     class_of |= {demand.name: demand.traffic_class for demand in case.profile.demands}
@@ -156,7 +156,7 @@ def _spread(members: Sequence[Traffic]) -> list[int | None]:
     ]
 
 
-def _service(case: Case, name: str, is_demand: bool, members: Sequence[Traffic]) -> Service:
+def _service(case: ReportInput, name: str, is_demand: bool, members: Sequence[Traffic]) -> Service:
     what = _members(is_demand, members)
     seen = [one for one in members if one.copies]
     figures = _waits(seen) if seen else []
@@ -179,7 +179,7 @@ def _service(case: Case, name: str, is_demand: bool, members: Sequence[Traffic])
 
 
 def _by_promise(
-    case: Case, seen: Sequence[Traffic], promise: Callable[[Stream], int | None]
+    case: ReportInput, seen: Sequence[Traffic], promise: Callable[[Stream], int | None]
 ) -> list[tuple[int | None, list[Traffic]]]:
     """Part streams that were promised different things, the strictest promise first."""
     parts: dict[int | None, list[Traffic]] = defaultdict(list)
@@ -188,7 +188,7 @@ def _by_promise(
     return sorted(parts.items(), key=lambda part: (part[0] is None, part[0] or 0))
 
 
-def _is_proven(case: Case, one: Traffic) -> bool:
+def _is_proven(case: ReportInput, one: Traffic) -> bool:
     proof = case.proof_by_name.get(one.name)
     return proof is not None and proof.variation_ps is not None
 
@@ -222,7 +222,7 @@ def _most(values: Iterable[int | None]) -> int | None:
 
 
 def _latency_chart(
-    case: Case, promised: int | None, seen: Sequence[Traffic], is_part: bool
+    case: ReportInput, promised: int | None, seen: Sequence[Traffic], is_part: bool
 ) -> Chart:
     proven = _most(proof.latency_ps_max for proof in _proofs(case, seen))
     title = f"latency, end to end{_part(seen, is_part)}"
@@ -234,7 +234,7 @@ def _latencies(seen: Sequence[Traffic]) -> list[Mass]:
 
 
 def _variation_chart(
-    case: Case, promised: int | None, seen: Sequence[Traffic], is_part: bool
+    case: ReportInput, promised: int | None, seen: Sequence[Traffic], is_part: bool
 ) -> Chart:
     """Chart how much later than the same stream's fastest frame the others came."""
     proven = _most(proof.variation_ps for proof in _proofs(case, seen))
@@ -245,7 +245,7 @@ def _variation_chart(
     return _chart(title, masses, promised, proven, 0)
 
 
-def _proofs(case: Case, seen: Sequence[Traffic]) -> list[StreamProof]:
+def _proofs(case: ReportInput, seen: Sequence[Traffic]) -> list[StreamProof]:
     return [case.proof_by_name[one.name] for one in seen if one.name in case.proof_by_name]
 
 

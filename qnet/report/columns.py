@@ -16,7 +16,7 @@ from qnet.model.observation import PortUse, Traffic
 from qnet.model.plan import StreamPlan
 from qnet.model.traffic import Demand, Stream
 from qnet.model.verdict import Outcome
-from qnet.report.case import Case
+from qnet.report.inputs import ReportInput
 from qnet.units import PPB
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ STREAM_COLUMNS = (
 )  # fmt: skip
 
 
-def stream_table(case: Case) -> Table:
+def stream_table(case: ReportInput) -> Table:
     """Return a row for each stream, one for each listener where it has several."""
     plans = {one.name: one for one in case.plan.streams}
     real = {} if case.emulation is None else {one.name: one for one in case.emulation.streams}
@@ -139,7 +139,7 @@ DEMAND_COLUMNS = (
 )  # fmt: skip
 
 
-def demand_table(case: Case) -> Table:
+def demand_table(case: ReportInput) -> Table:
     """Return a row for each demand."""
     plans = {one.name: one for one in case.plan.demands}
 
@@ -168,7 +168,7 @@ SERVICE_COLUMNS = (
 )  # fmt: skip
 
 
-def service_table(case: Case) -> Table:
+def service_table(case: ReportInput) -> Table:
     """Return a row for each service: the tightest promise, the worst of what is known, sums."""
     streams, demands = stream_table(case), demand_table(case)
     members: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]
@@ -218,7 +218,7 @@ PORT_COLUMNS = (
 )  # fmt: skip
 
 
-def port_table(case: Case) -> Table:
+def port_table(case: ReportInput) -> Table:
     """Return a row for each port; the load is what was seen, or what is planned (`loads_are`)."""
     uses = _uses(case)
     proofs = {one.port: one for one in case.proof.ports}
@@ -246,7 +246,7 @@ def port_table(case: Case) -> Table:
     return _table(rows, PORT_COLUMNS)
 
 
-def _uses(case: Case) -> Mapping[str, PortUse]:
+def _uses(case: ReportInput) -> Mapping[str, PortUse]:
     return {} if case.observation is None else {one.port: one for one in case.observation.ports}
 
 
@@ -256,7 +256,7 @@ LINK_COLUMNS = (
 )  # fmt: skip
 
 
-def link_table(case: Case) -> Table:
+def link_table(case: ReportInput) -> Table:
     """Return a row for each direction of each link, its wires together."""
     wires: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
     ports = port_table(case)
@@ -293,7 +293,7 @@ REQUIREMENT_COLUMNS = (
 )  # fmt: skip
 
 
-def requirement_rows(case: Case) -> Table:
+def requirement_rows(case: ReportInput) -> Table:
     """Return a row for each requirement; `kind` says of what its figures are, `unit` in what."""
     rows = [{**one.model_dump(), "unit": one.told.unit.one_step} for one in case.verdict.rows]
     return _table(rows, REQUIREMENT_COLUMNS)

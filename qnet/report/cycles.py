@@ -7,9 +7,9 @@ from math import ceil
 from typing import NamedTuple
 
 from qnet.model.proof import PortProof
-from qnet.report.case import Case, interval_bytes
 from qnet.report.charts import round_step
 from qnet.report.drawing import px
+from qnet.report.inputs import ReportInput, interval_bytes
 
 CYCLE_WIDTH = 1000.0
 CYCLE_HEIGHT = 220.0
@@ -33,7 +33,7 @@ class Cycles(NamedTuple):
     fullest: PortProof | None
 
 
-def cycles(case: Case, name: str) -> Cycles:
+def cycles(case: ReportInput, name: str) -> Cycles:
     """Draw the cycles of one port over the hypercycle."""
     by_service = _reserved(case, name)
     hypercycle = case.plan.hypercycle
@@ -69,7 +69,7 @@ def cycles(case: Case, name: str) -> Cycles:
     )
 
 
-def _reserved(case: Case, name: str) -> dict[str, list[int]]:
+def _reserved(case: ReportInput, name: str) -> dict[str, list[int]]:
     """Return the bytes on the wire in each cycle, by service; small services go together."""
     hypercycle = case.plan.hypercycle
     uses: dict[str, list[tuple[int, int, int]]] = {}

@@ -8,7 +8,7 @@ from math import hypot, log10
 from typing import NamedTuple
 
 from qnet.model.topology import Port, Topology
-from qnet.report.case import Case, PortLoad
+from qnet.report.inputs import PortLoad, ReportInput
 from qnet.units import show_rate, show_share, show_size
 
 LABEL_PX = 12.0
@@ -25,7 +25,7 @@ def px(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-class Edge(NamedTuple):
+class DrawnEdge(NamedTuple):
     """The wires between two places that run together, coloured by the fullest of them."""
 
     path: str
@@ -85,8 +85,8 @@ def gather(topology: Topology, groups: Sequence[Sequence[str]]) -> list[Bundle]:
 
 
 def draw(
-    case: Case, bundles: Sequence[Bundle], curve: Callable[[int, int, float], Curve]
-) -> tuple[list[Edge], list[Curve]]:
+    case: ReportInput, bundles: Sequence[Bundle], curve: Callable[[int, int, float], Curve]
+) -> tuple[list[DrawnEdge], list[Curve]]:
     """Draw bundles as curves; parallel ones bend apart."""
     alike = Counter((near, far) for near, far, _ in bundles)
     done: Counter[tuple[int, int]] = Counter()
@@ -99,11 +99,11 @@ def draw(
         fullest = max(case.loads[port.name].level for port in ports)
         capacity_bps = sum(port.rate_bps for port in ports) // 2
         width = min(max(1.5 + log10(max(capacity_bps, 1) / 10**10), 1.5), 5.0)
-        edges.append(Edge(curves[-1].path, fullest, width, _bundle_tip(case, ports)))
+        edges.append(DrawnEdge(curves[-1].path, fullest, width, _bundle_tip(case, ports)))
     return edges, curves
 
 
-def _bundle_tip(case: Case, ports: Sequence[Port]) -> str:
+def _bundle_tip(case: ReportInput, ports: Sequence[Port]) -> str:
     by_ends: dict[tuple[str, str], list[PortLoad]] = defaultdict(list)
     for port in ports:
         by_ends[port.source, port.target].append(case.loads[port.name])

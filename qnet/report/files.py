@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qnet.files.write import to_json, write_text
-from qnet.report.case import Case
+from qnet.report.inputs import ReportInput
 from qnet.report.junit import junit
 from qnet.report.page import page
 
 
-def write_report(folder: Path, case: Case, port: str | None = None) -> tuple[Path, ...]:
+def write_report(folder: Path, case: ReportInput, port: str | None = None) -> tuple[Path, ...]:
     """Write verdict.json, plan.json, junit.xml, report.html, and emulation.json where there was
     one; return their paths.
     """

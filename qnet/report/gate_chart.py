@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qnet.model.gates import HELD, GateEntry
-from qnet.report.case import Case
 from qnet.report.charts import round_step
 from qnet.report.drawing import px
+from qnet.report.inputs import ReportInput
 from qnet.units import PS_PER_NS, PS_PER_US, show_share, show_time
 
 LEFT = 92.0
@@ -42,7 +42,7 @@ class GateChart(NamedTuple):
     axis: str
 
 
-def gate_chart(case: Case, port: str | None) -> GateChart | None:
+def gate_chart(case: ReportInput, port: str | None) -> GateChart | None:
     """Draw the list of a port over the gate cycle; None where there is none."""
     made = next((one for one in case.plan.gates if one.port == port), None)
     if made is None:
@@ -87,7 +87,7 @@ def gate_chart(case: Case, port: str | None) -> GateChart | None:
     )
 
 
-def _placed(case: Case, port: str) -> str:
+def _placed(case: ReportInput, port: str) -> str:
     placed = case.plan.gate_lines()[0].partition(";")[0].capitalize() + "."
     if case.plan.gate_cycle_ps is None:
         return placed
@@ -112,7 +112,9 @@ def _open_path(entries: Sequence[GateEntry], queue: int, y: int, unit_px: float)
     return "".join(parts)
 
 
-def _tips(case: Case, port: str, cycle_ps: int, unit_px: float) -> list[tuple[float, float, str]]:
+def _tips(
+    case: ReportInput, port: str, cycle_ps: int, unit_px: float
+) -> list[tuple[float, float, str]]:
     """Return a tip for each frame that has a window at the port, of a tree one."""
     tips = []
     for planned in case.plan.streams:

@@ -7,10 +7,9 @@ from math import ceil, cos, floor, hypot, pi, radians, sin
 from typing import NamedTuple
 
 from qnet.model.topology import Topology
-from qnet.report.case import Case, Listed
 from qnet.report.drawing import (
     LABEL_PX,
-    Edge,
+    DrawnEdge,
     Spot,
     chord,
     draw,
@@ -19,6 +18,7 @@ from qnet.report.drawing import (
     place_name,
     text_px,
 )
+from qnet.report.inputs import Listed, ReportInput
 from qnet.report.site import Panel, has_inside, panel
 
 PANELS_DRAWN = 6
@@ -55,13 +55,13 @@ class Drawing(NamedTuple):
     """The map: places, the cables between them, and the degrees behind them."""
 
     height: float
-    edges: Sequence[Edge]
+    edges: Sequence[DrawnEdge]
     marks: Sequence[Mark]
     grid: Sequence[tuple[str, float, float]]
     note: str
 
 
-def network(case: Case) -> tuple[Drawing | None, Listed[Panel]]:
+def network(case: ReportInput) -> tuple[Drawing | None, Listed[Panel]]:
     """Draw the map, and one diagram for each place of several nodes."""
     places = _places(case.topology)
     if not places:
@@ -119,7 +119,7 @@ def _groups(places: Mapping[str, Spot]) -> list[tuple[str, ...]]:
 
 
 def _map(
-    case: Case, groups: Sequence[Sequence[str]], places: Mapping[str, Spot], note: str
+    case: ReportInput, groups: Sequence[Sequence[str]], places: Mapping[str, Spot], note: str
 ) -> Drawing:
     centres = [places[group[0]] for group in groups]
     middle = (min(c[0] for c in centres) + max(c[0] for c in centres)) / 2
@@ -174,7 +174,7 @@ def _around(topology: Topology) -> list[str]:
     return order
 
 
-def _circle(case: Case, groups: Sequence[Sequence[str]], note: str) -> Drawing:
+def _circle(case: ReportInput, groups: Sequence[Sequence[str]], note: str) -> Drawing:
     height = MAP_HEIGHT_HIGHEST
     radius = height / 2 - MAP_MARGIN
     turns = [2 * pi * number / len(groups) - pi / 2 for number in range(len(groups))]
@@ -183,7 +183,7 @@ def _circle(case: Case, groups: Sequence[Sequence[str]], note: str) -> Drawing:
 
 
 def _drawing(
-    case: Case,
+    case: ReportInput,
     groups: Sequence[Sequence[str]],
     spots: Sequence[Spot],
     height: float,

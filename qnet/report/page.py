@@ -13,12 +13,12 @@ from importlib.resources import files
 import jinja2
 
 from qnet.errors import InputError, Problem
-from qnet.report.case import Case, listed
 from qnet.report.charts import services, summaries
 from qnet.report.cycles import cycles
 from qnet.report.drawable import drawable
 from qnet.report.drawing import px
 from qnet.report.gate_chart import gate_chart
+from qnet.report.inputs import ReportInput, listed
 from qnet.report.map import network
 from qnet.report.sheets import (
     class_sheet,
@@ -48,7 +48,7 @@ ROWS_SHOWN = 20
 """Rows of a long table that stand in the page before the reader asks for more."""
 
 
-def page(case: Case, port: str | None = None) -> str:
+def page(case: ReportInput, port: str | None = None) -> str:
     """Write the page. `port` is the one whose cycles or gates are shown, by default the fullest."""
     if case.proof.findings:
         case = replace(case, plan=drawable(case.topology, case.profile, case.plan))
@@ -99,7 +99,7 @@ def _template() -> jinja2.Template:
     return environment.from_string(files("qnet.report").joinpath("page.html.j2").read_text("utf-8"))
 
 
-def _gated_port(case: Case, wanted: str | None) -> str | None:
+def _gated_port(case: ReportInput, wanted: str | None) -> str | None:
     """Return the wanted port if it has gates, else the one with most of its time in windows."""
     shares = case.plan.window_shares_ppb()
     if wanted in shares:
@@ -107,7 +107,7 @@ def _gated_port(case: Case, wanted: str | None) -> str | None:
     return max(shares, key=lambda port: shares[port], default=None)
 
 
-def _chosen_port(case: Case, wanted: str | None) -> str | None:
+def _chosen_port(case: ReportInput, wanted: str | None) -> str | None:
     if wanted is None:
         fullest = max(case.proof.ports, key=fill_ppb, default=None)
         return fullest.port if fullest else None

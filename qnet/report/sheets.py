@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from qnet.layers import Section
 from qnet.model.emulation import Emulation, Witnesses
 from qnet.model.observation import Traffic
-from qnet.report.case import Case, by_load
 from qnet.report.charts import ServiceSummary
+from qnet.report.inputs import ReportInput, by_load
 from qnet.report.tables import StreamLine, in_order, refused, show_load, streams
 from qnet.report.text import printable
 from qnet.units import show_rate, show_size, show_time
@@ -56,7 +56,7 @@ def _count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def stream_sheet(case: Case) -> Sheet:
+def stream_sheet(case: ReportInput) -> Sheet:
     """List all streams that have a route, those nearest to their promise first."""
     columns = [
         *(Column(title, "text") for title in ("stream", "service", "from, to")),
@@ -91,7 +91,7 @@ def _stream_row(line: StreamLine) -> Sequence[str]:
     )
 
 
-def layer_sheets(case: Case) -> list[tuple[Section, Sheet]]:
+def layer_sheets(case: ReportInput) -> list[tuple[Section, Sheet]]:
     """Return each layer's section with its table: a name, then figures."""
     return [
         (
@@ -175,7 +175,7 @@ def service_sheet(services: Sequence[ServiceSummary]) -> Sheet:
     return _sheet("services", columns, rows, EXAMPLES_KEPT)
 
 
-def worst_sheet(case: Case) -> Sheet:
+def worst_sheet(case: ReportInput) -> Sheet:
     """List the slowest frame of every stream, nearest to its promise first, then of demands."""
     columns = [
         Column("stream or demand", "text"),
@@ -216,7 +216,7 @@ def _worst_row(seen: Traffic, line: StreamLine | None) -> Sequence[str]:
     )
 
 
-def class_sheet(case: Case) -> Sheet:
+def class_sheet(case: ReportInput) -> Sheet:
     """List what became of the frames of each class.
 
     A frame over two paths counts twice, one to several listeners for each of them.
@@ -243,7 +243,7 @@ def class_sheet(case: Case) -> Sheet:
     return _sheet("classes", columns, rows)
 
 
-def drop_sheet(case: Case) -> Sheet:
+def drop_sheet(case: ReportInput) -> Sheet:
     """List where frames were lost, of what, and why; the largest losses first."""
     columns = [
         *(Column(title, "text") for title in ("port", "stream or demand", "cause")),
@@ -255,7 +255,7 @@ def drop_sheet(case: Case) -> Sheet:
     return _sheet("places and causes", columns, rows)
 
 
-def port_sheet(case: Case) -> Sheet:
+def port_sheet(case: ReportInput) -> Sheet:
     """List all ports, the fullest first."""
     columns = [
         Column("port", "text"),
@@ -281,7 +281,7 @@ def port_sheet(case: Case) -> Sheet:
     return _sheet("ports", columns, rows)
 
 
-def refused_sheet(case: Case) -> Sheet:
+def refused_sheet(case: ReportInput) -> Sheet:
     """List the refused streams with the reason of each."""
     columns = [Column(title, "text") for title in ("stream", "from, to", "reason")]
     rows = (

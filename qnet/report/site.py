@@ -8,11 +8,10 @@ from math import ceil
 from typing import NamedTuple
 
 from qnet.model.topology import Topology
-from qnet.report.case import Case
 from qnet.report.drawing import (
     Bundle,
     Curve,
-    Edge,
+    DrawnEdge,
     Spot,
     chord,
     draw,
@@ -21,6 +20,7 @@ from qnet.report.drawing import (
     place_name,
     text_px,
 )
+from qnet.report.inputs import ReportInput
 
 WIDTH = 1000.0
 LAYER_WIDTH = 9
@@ -44,7 +44,7 @@ class Panel(NamedTuple):
 
     title: str
     height: float
-    edges: Sequence[Edge]
+    edges: Sequence[DrawnEdge]
     chips: Sequence[Chip]
 
 
@@ -53,7 +53,7 @@ def has_inside(topology: Topology, group: Sequence[str]) -> bool:
     return any(set(link.between) <= set(group) for link in topology.links)
 
 
-def panel(case: Case, groups: Sequence[Sequence[str]], number: int) -> Panel:
+def panel(case: ReportInput, groups: Sequence[Sequence[str]], number: int) -> Panel:
     """Lay out one place in layers: the other places, the nodes that reach them, and so on in."""
     members = groups[number]
     others = [group for index, group in enumerate(groups) if index != number]

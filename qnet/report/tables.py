@@ -11,7 +11,7 @@ from qnet.model.plan import EgressPlan, StreamPlan
 from qnet.model.proof import StreamProof
 from qnet.model.traffic import Stream
 from qnet.model.verdict import Row
-from qnet.report.case import Case, Listed, by_load, listed
+from qnet.report.inputs import Listed, ReportInput, by_load, listed
 from qnet.report.text import (
     COLUMNS,
     is_emulated,
@@ -23,7 +23,7 @@ from qnet.report.text import (
 from qnet.units import PPB, show_rate, show_time
 
 
-def tiles(case: Case) -> list[tuple[str, str, str]]:
+def tiles(case: ReportInput) -> list[tuple[str, str, str]]:
     """Return figures for the top of the page: name, value, remark."""
     refused_count = case.status_count["refused"]
     total = len(case.plan.first_legs)
@@ -74,7 +74,7 @@ class Requirements(NamedTuple):
     not_known: Listed[RequirementLine]
 
 
-def requirement_table(case: Case) -> Requirements:
+def requirement_table(case: ReportInput) -> Requirements:
     """Lay out the verdict's rows in their order; what is not kept, or not known, is at the top."""
     columns = [name for name in COLUMNS if name != "emulated" or is_emulated(case.verdict)]
     lines: list[RequirementLine] = []
@@ -114,7 +114,7 @@ class EgressLine(NamedTuple):
         return self.planned.placed_bps * PPB // max(self.planned.bound_bps, 1)
 
 
-def egress_lines(case: Case) -> list[EgressLine]:
+def egress_lines(case: ReportInput) -> list[EgressLine]:
     """Return the egress of each site."""
     rows = {row.subject: row for row in case.verdict.rows if row.kind == "egress"}
     return [
@@ -159,7 +159,7 @@ def in_order(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (0, part) for part in parts)
 
 
-def streams(case: Case) -> list[StreamLine]:
+def streams(case: ReportInput) -> list[StreamLine]:
     """List the streams, those nearest to their promise first."""
     lines = [
         StreamLine(
@@ -179,7 +179,7 @@ def streams(case: Case) -> list[StreamLine]:
     return sorted(lines, key=worst_first)
 
 
-def refused(case: Case) -> list[tuple[Stream, str]]:
+def refused(case: ReportInput) -> list[tuple[Stream, str]]:
     """List the refused streams and why."""
     return [
         (case.stream_by_name[planned.name], planned.reason or "no reason given")
@@ -205,7 +205,7 @@ class DemandLine(NamedTuple):
         return self.placed_bps * PPB // self.offered_bps
 
 
-def demands(case: Case) -> list[DemandLine]:
+def demands(case: ReportInput) -> list[DemandLine]:
     """List the demands, those with the least of their rate placed first."""
     ends = {demand.name: (demand.source, demand.target) for demand in case.profile.demands}
     lines = [
@@ -223,7 +223,7 @@ def demands(case: Case) -> list[DemandLine]:
     return sorted(lines, key=lambda line: line.placed_ppb)
 
 
-def assumptions(case: Case) -> list[str]:
+def assumptions(case: ReportInput) -> list[str]:
     """List every assumption once."""
     every = (
         *case.verdict.assumptions,
@@ -233,7 +233,7 @@ def assumptions(case: Case) -> list[str]:
     return list(dict.fromkeys(every))
 
 
-def inputs(case: Case) -> list[tuple[str, str]]:
+def inputs(case: ReportInput) -> list[tuple[str, str]]:
     """List what gives this page again."""
     plan, seen = case.plan, case.observation
     seed = case.profile.simulation.seed if seen is None else seen.seed

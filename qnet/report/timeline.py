@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qnet.model.observation import PortSeries
-from qnet.report.case import Case, Listed, PortLoad, by_load
 from qnet.report.charts import time_ticks
 from qnet.report.drawing import px
+from qnet.report.inputs import Listed, PortLoad, ReportInput, by_load
 from qnet.units import PS_PER_S, show_size
 
 PORTS_CHARTED = 8
@@ -16,7 +16,7 @@ DEEPEST_CHARTED = 2
 WIDTH, HEIGHT = 460.0, 60.0
 
 
-class Timeline(NamedTuple):
+class PortTimeline(NamedTuple):
     """One port: its load and its deepest queue, each as the outline of a filled shape."""
 
     load: PortLoad
@@ -28,7 +28,7 @@ class Timeline(NamedTuple):
     ticks: Sequence[tuple[str, float]]
 
 
-def timelines(case: Case) -> Listed[Timeline]:
+def timelines(case: ReportInput) -> Listed[PortTimeline]:
     """Chart the ports with the most losses, then the fullest, and those with the longest queues."""
     if case.observation is None or not case.observation.series:
         return Listed((), 0)
@@ -42,7 +42,7 @@ def timelines(case: Case) -> Listed[Timeline]:
     return Listed(shown, len(loads))
 
 
-def _timeline(case: Case, load: PortLoad, series: PortSeries) -> Timeline:
+def _timeline(case: ReportInput, load: PortLoad, series: PortSeries) -> PortTimeline:
     assert case.observation is not None
     ends = case.observation.series_end_ps
     begins = (0, *ends[:-1])
@@ -58,7 +58,7 @@ def _timeline(case: Case, load: PortLoad, series: PortSeries) -> Timeline:
     ]
     deepest = max(series.queue_bytes_max)
     depths = [depth / max(deepest, 1) for depth in series.queue_bytes_max]
-    return Timeline(
+    return PortTimeline(
         load=load,
         load_path=_steps(edges, shares),
         queue_path=_steps(edges, depths),

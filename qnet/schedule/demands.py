@@ -22,7 +22,7 @@ LEVEL_BITS = 30
 PORTS_NAMED = 3
 
 
-class Wires:
+class WireLoads:
     """How much each wire has been given to carry, so that parallel wires are loaded alike.
 
     `quota_bps` is what a wire is to take of the flow over its edge and has not taken yet;
@@ -202,7 +202,7 @@ def _place_together(
             for name in part.ports:
                 number = topology.port_by_name[name].number
                 left_bps[number] = max(left_bps[number] - part.rate_bps, 0)
-    wires = Wires(topology.ports, left_bps)
+    wires = WireLoads(topology.ports, left_bps)
     for name in hashed:
         for route, rate_bps in drawn[name]:
             for edge in route.edges:

@@ -16,7 +16,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Profile, Stream
 
 
-class Frame(NamedTuple):
+class LongestFrame(NamedTuple):
     """The longest frame of a stream or a demand that reserves nothing."""
 
     size: int
@@ -38,11 +38,11 @@ class Guards(NamedTuple):
         """Return both guards of a port."""
         return self.uncut[port], self.cut[port]
 
-    def of(self, port: int, frame: Frame) -> int:
+    def of(self, port: int, frame: LongestFrame) -> int:
         """Return the guard of a port for frames of one kind."""
         return self.cut[port] if frame.is_cut else self.uncut[port]
 
-    def with_frame(self, frame: Frame, ports: Collection[int]) -> Guards:
+    def with_frame(self, frame: LongestFrame, ports: Collection[int]) -> Guards:
         """Return guards that are long enough for a frame at some ports, too."""
         kind = list(self.cut if frame.is_cut else self.uncut)
         for port in ports:
@@ -62,10 +62,10 @@ class Guards(NamedTuple):
         return tuple(map(max, self.uncut, self.cut))
 
 
-def frame_of(profile: Profile, one: Stream | Demand) -> Frame:
+def frame_of(profile: Profile, one: Stream | Demand) -> LongestFrame:
     """Return the longest frame of a stream or demand."""
     sizes = [one.frame_bytes] if isinstance(one, Stream) else [size for size, _ in one.sizes]
-    return Frame(max(sizes), profile.class_by_name[one.traffic_class].preemptable)
+    return LongestFrame(max(sizes), profile.class_by_name[one.traffic_class].preemptable)
 
 
 def guards_anywhere(topology: Topology, profile: Profile) -> Guards:
@@ -122,29 +122,29 @@ class OpenWays:
         topology: Topology,
         routes: Routes,
         down: Collection[int],
-        bears: Callable[[Frame, int], bool],
+        bears: Callable[[LongestFrame, int], bool],
     ) -> None:
         self._topology = topology
         self._down = frozenset(down)
         self._bears = bears
-        self._barred: dict[Frame, frozenset[int]] = {}
+        self._barred: dict[LongestFrame, frozenset[int]] = {}
         self._routes = {self._down: routes}
 
-    def barred(self, frame: Frame) -> frozenset[int]:
+    def barred(self, frame: LongestFrame) -> frozenset[int]:
         """Return the ports whose guards are too short for a frame."""
         if frame not in self._barred:
             ports = range(len(self._topology.ports))
             self._barred[frame] = frozenset(port for port in ports if not self._bears(frame, port))
         return self._barred[frame]
 
-    def routes(self, frame: Frame) -> Routes:
+    def routes(self, frame: LongestFrame) -> Routes:
         """Return the routes that a frame may take."""
         closed = self.barred(frame) | self._down
         if closed not in self._routes:
             self._routes[closed] = Routes(self._topology, closed)
         return self._routes[closed]
 
-    def why_barred(self, frame: Frame, source: str, targets: Iterable[str]) -> str:
+    def why_barred(self, frame: LongestFrame, source: str, targets: Iterable[str]) -> str:
         """Say which ports on its ways a frame may not take, or nothing."""
         routes = self._routes[self._down]
         passed = {port for target in targets for port in routes.ports_of(source, target)}

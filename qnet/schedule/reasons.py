@@ -18,7 +18,7 @@ from qnet.schedule.timing import TimedRoute, buffers_needed, ingress_reason, tim
 from qnet.units import serialisation_ps, show_time, wire_bytes
 
 
-class Kind(NamedTuple):
+class PathLimits(NamedTuple):
     """All that the usable ways of a stream depend on; None stands for no limit."""
 
     pair: Pair
@@ -43,7 +43,7 @@ class Reasons:
         routes: Routes,
         capacity: Int64s,
         guards: Sequence[int],
-        kind: Kind,
+        kind: PathLimits,
     ) -> None:
         self._topology = topology
         self._routes = routes

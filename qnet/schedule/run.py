@@ -23,7 +23,14 @@ from qnet.progress import Heeded, Progress
 from qnet.schedule.capacity import cycle_capacity, mean_rate_bps
 from qnet.schedule.cqf import CQF_BUFFERS, cqf_capacity, reserve_cqf
 from qnet.schedule.demands import place_demands
-from qnet.schedule.guards import Frame, Guards, OpenWays, frame_of, guards_anywhere, guards_of
+from qnet.schedule.guards import (
+    Guards,
+    LongestFrame,
+    OpenWays,
+    frame_of,
+    guards_anywhere,
+    guards_of,
+)
 from qnet.schedule.qbv.network import Gated, schedule_gated
 from qnet.schedule.repair.search import Search
 from qnet.schedule.reserve import reserve
@@ -149,7 +156,7 @@ def _plan(asked: _Asked, guards: Guards, hashes: tuple[str, str]) -> tuple[Plan,
 
 def _bearing(
     asked: _Asked, gated: Gated, made: _Cycles, guards: Guards
-) -> Callable[[Frame, int], bool]:
+) -> Callable[[LongestFrame, int], bool]:
     """Return what says whether a port's guards are long enough for a frame.
 
     While streams with cycles are refused all guards count, since the reasons do; else what is
@@ -162,7 +169,7 @@ def _bearing(
     # Lists that are given were not made for any frame.
     lists = frozenset() if asked.profile.gates else gated.free_bps.keys()
 
-    def bears(frame: Frame, port: int) -> bool:
+    def bears(frame: LongestFrame, port: int) -> bool:
         if frame.size <= guards.longest(port):
             return port not in lists or frame.size <= guards.of(port, frame)
         if strict or port in lists:

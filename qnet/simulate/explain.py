@@ -33,7 +33,7 @@ from qnet.simulate.ports.kernels.timed import emit_next
 from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner, owners
-from qnet.simulate.tracing import Rows, play
+from qnet.simulate.tracing import TraceRows, play
 from qnet.simulate.waiting import Waiting
 from qnet.simulate.world import (
     LINK_DOWN,
@@ -57,7 +57,7 @@ CUT_FRAMES = 64
 Which = Literal["worst", "best", "lost"] | int
 
 
-class Case(NamedTuple):
+class TracedRun(NamedTuple):
     """What was run."""
 
     topology: Topology
@@ -81,7 +81,7 @@ class Born:
     size: int
 
 
-class Way(NamedTuple):
+class FrameTrace(NamedTuple):
     """A frame's way so far: its path or part, the frame, its rows."""
 
     owner: int
@@ -95,7 +95,7 @@ class Way(NamedTuple):
 
 
 def explain(
-    case: Case,
+    case: TracedRun,
     observation: Observation,
     name: str,
     which: Which,
@@ -150,7 +150,7 @@ def _extreme(seen: Traffic, which: Literal["worst", "best"]) -> tuple[int | None
     return seen.best_birth_ps, seen.latency_ps_min
 
 
-def _unknown(case: Case, found: Sequence[Owner], name: str) -> InputError:
+def _unknown(case: TracedRun, found: Sequence[Owner], name: str) -> InputError:
     refused = [one for one in case.plan.streams if one.name == name]
     if refused:
         return _no_frame(name, f"refused, so it sent nothing: {refused[0].reason}")
@@ -173,7 +173,7 @@ class _Replay:
 
     def __init__(
         self,
-        case: Case,
+        case: TracedRun,
         found: Sequence[Owner],
         progress: Progress | None,
     ) -> None:
@@ -186,7 +186,7 @@ class _Replay:
     def show(self, course: Course) -> None:
         self.heeded.step(course.now_ps, course.end_ps)
 
-    def has_arrived(self, way: Way) -> bool:
+    def has_arrived(self, way: FrameTrace) -> bool:
         """Tell whether the frame came to the end of its way."""
         return len(way.steps) == len(self.found[way.owner].stations) and not way.is_gone
 
@@ -280,7 +280,7 @@ class _Replay:
         """Return these, and the legs whose frames are theirs too on a part of the way."""
         return {*numbers, *(lead for one in numbers for lead in self.found[one].leads)}
 
-    def _rows_of(self, number: int, one: Rows) -> Ints:
+    def _rows_of(self, number: int, one: TraceRows) -> Ints:
         """Return what a port wrote down of the frames of a path or part.
 
         Of a leg it is what was written of the leg that leads there; where their ways part, its own
@@ -311,7 +311,7 @@ class _Replay:
         until = takewhile(lambda one: one.birth <= birth, self.births(owner))
         return [born for born in until if born.birth == birth]
 
-    def way(self, owner: int, born: Born) -> Way:
+    def way(self, owner: int, born: Born) -> FrameTrace:
         """Follow one frame to the end of its way, or of the run."""
         way = self.first_way(
             [owner],
@@ -322,12 +322,12 @@ class _Replay:
             return way
         return next(way for way in self.last if way.born == born)
 
-    last: Sequence[Way] = ()
+    last: Sequence[FrameTrace] = ()
     """All ways that were followed last, as far as they went."""
 
     def first_way(
-        self, numbers: Sequence[int], birth: int, wanted: Callable[[Way], bool]
-    ) -> Way | None:
+        self, numbers: Sequence[int], birth: int, wanted: Callable[[FrameTrace], bool]
+    ) -> FrameTrace | None:
         """Follow all frames of one birth until one of them is what is looked for."""
         steps: dict[tuple[int, int], list[Step]] = defaultdict(list)
         born = {owner: self.of_birth(owner, birth) for owner in numbers}
@@ -350,7 +350,7 @@ class _Replay:
 
     def _chains(
         self, owner: int, born: Sequence[Born], steps: dict[tuple[int, int], list[Step]]
-    ) -> list[Way]:
+    ) -> list[FrameTrace]:
         """Join rows to ways: by the number of a copy, or by when one port ends and the next begins.
 
         Frames of one birth are in the queue of their first port one behind the other. Of those of
@@ -368,7 +368,7 @@ class _Replay:
                         for step in steps[owner, port]
                         if step.row[TraceRow.LABEL] >> 48 & 0xFFFF == number
                     )
-                ways.append(Way(owner, one, tuple(chain)))
+                ways.append(FrameTrace(owner, one, tuple(chain)))
             return ways
         chains = dict(_first_steps(born, steps[owner, stations[0]]))
         for hop, port in enumerate(stations[1:], 1):
@@ -380,9 +380,9 @@ class _Replay:
                 here = arriving[own[-1].row[TraceRow.REACHED]] if len(own) == hop else []
                 if here:
                     own.append(here.pop(0))
-        return [Way(owner, one, tuple(chains[one])) for one in born]
+        return [FrameTrace(owner, one, tuple(chains[one])) for one in born]
 
-    def journey(self, way: Way) -> Journey:
+    def journey(self, way: FrameTrace) -> Journey:
         """Find what the frame waited for, and lay out its way."""
         owner = self.found[way.owner]
         profile = self.case.profile
@@ -421,7 +421,7 @@ class _Replay:
             loss=self._loss(owner, way),
         )
 
-    def _loss(self, owner: Owner, way: Way) -> Loss | None:
+    def _loss(self, owner: Owner, way: FrameTrace) -> Loss | None:
         """Say where and why a frame was lost or discarded."""
         if not way.is_gone:
             return None

@@ -21,7 +21,7 @@ ROWS_PER_PORT_OF_ALL = 512
 """Where every port writes, there are thousands of them."""
 
 
-class Rows(NamedTuple):
+class TraceRows(NamedTuple):
     """What one port wrote down, in the order of its sending: columns of `TraceRow`."""
 
     port: int
@@ -38,7 +38,7 @@ def play(
     follow: Iterable[int] = (),
     watch: Mapping[int, tuple[int, int]] | None = None,
     threads: int | None = None,
-) -> Iterator[tuple[Course, list[Rows]]]:
+) -> Iterator[tuple[Course, list[TraceRows]]]:
     """Play a run, and yield what was written down after every step of it.
 
     `follow` has the numbers of paths and parts whose frames are written down at every port. `watch`
@@ -47,22 +47,22 @@ def play(
     course = Course(topology, profile, plan, threads)
     trace = _trace(course, set(follow), watch or {}, ROWS_PER_PORT)
     while not course.is_done:
-        found: list[Rows] = []
+        found: list[TraceRows] = []
 
-        def collect(trace: Trace, found: list[Rows] = found) -> None:
+        def collect(trace: Trace, found: list[TraceRows] = found) -> None:
             found += _empty(trace, course)
 
         course.go_on(trace, collect)
         yield course, found
 
 
-def _empty(trace: Trace, course: Course) -> Iterator[Rows]:
+def _empty(trace: Trace, course: Course) -> Iterator[TraceRows]:
     """Yield what has been written down, and make room for more."""
     port_of = np.flatnonzero(trace.slot >= 0)
     for slot in np.flatnonzero(trace.used).tolist():
         rows = trace.rows[slot, : trace.used[slot]].copy()
         owner = course.world.routes.owner[(rows[:, TraceRow.LABEL] >> 16) & POSITIONS]
-        yield Rows(int(port_of[slot]), rows, owner)
+        yield TraceRows(int(port_of[slot]), rows, owner)
     trace.used[:] = 0
 
 

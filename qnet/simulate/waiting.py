@@ -23,7 +23,7 @@ from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST
 from qnet.simulate.ports.parts import GENERAL, HELD_GATE, PortLaw
 from qnet.simulate.run import Course
 from qnet.simulate.setup import Owner
-from qnet.simulate.tracing import Rows
+from qnet.simulate.tracing import TraceRows
 from qnet.simulate.world import REFUSED, TraceRow
 from qnet.units import PREAMBLE_BYTES, PS_PER_S, WIRE_OVERHEAD_BYTES, ceil_div, serialisation_ps
 
@@ -91,7 +91,7 @@ class Waiting:
         self.begin = min(max(begin, self.queued), self.started)
         self.first = "turn" if missed else "cycle"
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: TraceRows) -> None:
         """Add what left the port meanwhile."""
         for row, owner in zip(rows.rows.tolist(), rows.owner.tolist(), strict=True):
             if row[TraceRow.STARTED] == REFUSED or tuple(row) == self.row:

@@ -12,7 +12,7 @@ from qnet.emulate.openflow.messages import Command, encode
 from qnet.emulate.openflow.nouns import MPLS, OWNER, Rule, Switch, match, to_text
 from qnet.emulate.process import controller
 from qnet.emulate.process.controller import Controller
-from qnet.emulate.rules.audit import audit
+from qnet.emulate.rules.audit import audit_streams
 from qnet.emulate.rules.plan_rules import rules_of
 from qnet.emulate.switches import ovs
 from tests.emulate.networks import Case, case
@@ -47,12 +47,12 @@ def switch() -> Switch:
 
 
 def test_rules_from_a_plan(benchmark: Benchmark, qingyang: Case) -> None:
-    made = benchmark(rules_of, qingyang.topology, qingyang.flows)
+    made = benchmark(rules_of, qingyang.topology, qingyang.streams)
     say(f"{sum(len(one.rules) for one in made):,} rules")
 
 
 def test_judging_all_rules(benchmark: Benchmark, qingyang: Case) -> None:
-    assert benchmark(audit, qingyang.wiring, qingyang.flows, qingyang.switches) == ()
+    assert benchmark(audit_streams, qingyang.wiring, qingyang.streams, qingyang.switches) == ()
 
 
 def test_messages_from_rules(benchmark: Benchmark, switch: Switch) -> None:
@@ -64,8 +64,8 @@ def test_messages_from_rules(benchmark: Benchmark, switch: Switch) -> None:
     say(f"{RULES / benchmark.stats['min']:,.0f} messages a second at best")
 
 
-@pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
-@pytest.mark.skipif(bool(controller.missing()), reason=controller.missing())
+@pytest.mark.skipif(ovs.missing_switch() is not None, reason=ovs.missing_switch() or "")
+@pytest.mark.skipif(bool(controller.missing_controller()), reason=controller.missing_controller())
 def test_rules_to_an_empty_switch(benchmark: Benchmark, switch: Switch, tmp_path: Path) -> None:
     """From the first question to the switch until the last barrier, as the app tells it."""
     path = tmp_path / "rules.json"

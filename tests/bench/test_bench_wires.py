@@ -12,7 +12,7 @@ import pytest
 from qnet.emulate.tiers import probe
 from tests.bench.wires import SHARES_PPB
 
-REASON = probe.missing()
+REASON = probe.missing_tools()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 LOADS = ((128, "2Gbps"), (512, "4Gbps"), (1518, "8Gbps"))

@@ -15,7 +15,7 @@ import time
 
 from qnet.emulate.frames.hosts import host_frame
 from qnet.emulate.process.quick import as_usual, be_quick
-from qnet.emulate.rules.flows import flows_of
+from qnet.emulate.rules.streams import streams_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
@@ -47,7 +47,7 @@ def emulator(frame_bytes: int, rate: str, duration: str) -> Emulator:
         }
     )
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
-    (flow,) = flows_of(topology, profile, plan)
+    (stream,) = streams_of(topology, profile, plan)
     (owner,) = owners(topology, profile, plan)
     wiring = Wiring(topology)
     ends: list[WireEnd] = []
@@ -71,7 +71,7 @@ def emulator(frame_bytes: int, rate: str, duration: str) -> Emulator:
             f"link set {far} up",
         ):
             subprocess.run(["ip", *command.split()], check=True, stdin=subprocess.DEVNULL)
-    template = (frame_bytes, -1, host_frame(wiring, flow, frame_bytes, 0))
+    template = (frame_bytes, -1, host_frame(wiring, stream, frame_bytes, 0))
     probe = Probe(0, 1, entry, leave, [template])
     return Emulator(topology, profile, plan, ends, [probe], EmulatorOptions(dilation=1))
 

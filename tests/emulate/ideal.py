@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qnet.emulate.openflow.frame import Frame, read_frame
+from qnet.emulate.openflow.frame import FrameHeaders, read_frame
 from qnet.emulate.openflow.nouns import MPLS, Switch
 from qnet.emulate.openflow.table import Tables
 from qnet.emulate.switches.dummy_switches import Entry, Out
@@ -26,7 +26,7 @@ class IdealSwitches:
             yield Out(port, _written(sent) + payload)
 
 
-def _written(frame: Frame) -> bytes:
+def _written(frame: FrameHeaders) -> bytes:
     """Write addresses, type and labels; the rest of a frame is not changed by our rules."""
     assert not frame.tags
     head = frame.eth_dst.to_bytes(6, "big") + frame.eth_src.to_bytes(6, "big")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
-from qnet.emulate.frames.trips import Follower, Outage
+from qnet.emulate.frames.trips import Follower, Stall
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.rules.wiring import HOST_PORT
 from qnet.emulate.switches.talk import Talk
@@ -76,7 +76,7 @@ class Fabric:
 
     def outage(
         self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
-    ) -> Outage | None:
+    ) -> Stall | None:
         return self.follower.outage(
             data, path, wires, lambda name: self.set_wire(name, up=False), most_s
         )

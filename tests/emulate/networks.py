@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate.openflow.nouns import IPV4, Switch
-from qnet.emulate.rules.flows import Flow, flows_of
 from qnet.emulate.rules.plan_rules import Policing, rules_of
+from qnet.emulate.rules.streams import SwitchedStream, streams_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.files.read import load
 from qnet.model.plan import Plan
@@ -31,14 +31,14 @@ class Case(NamedTuple):
     profile: Profile
     plan: Plan
     wiring: Wiring
-    flows: tuple[Flow, ...]
+    streams: tuple[SwitchedStream, ...]
     switches: tuple[Switch, ...]
 
     def switch(self, name: str) -> Switch:
         return next(one for one in self.switches if one.name == name)
 
-    def flow(self, name: str) -> Flow:
-        return next(one for one in self.flows if one.name == name)
+    def stream(self, name: str) -> SwitchedStream:
+        return next(one for one in self.streams if one.name == name)
 
     def again(self, generation: int) -> Case:
         return rules_for(self.topology, self.profile, self.plan, generation)
@@ -60,10 +60,10 @@ def case(profile: str) -> Case:
 
 
 def rules_for(topology: Topology, profile: Profile, plan: Plan, generation: int = 0) -> Case:
-    flows = flows_of(topology, profile, plan, generation=generation)
+    streams = streams_of(topology, profile, plan, generation=generation)
     hosts = [node.name for node in topology.nodes]
-    switches = rules_of(topology, flows, hosts=hosts, policing=Policing(), generation=generation)
-    return Case(topology, profile, plan, Wiring(topology), flows, switches)
+    switches = rules_of(topology, streams, hosts=hosts, policing=Policing(), generation=generation)
+    return Case(topology, profile, plan, Wiring(topology), streams, switches)
 
 
 WAITING = """
@@ -104,26 +104,28 @@ def waiting(folder: Path, buffers: int = 7) -> Case:
     return case(str(folder / "traffic.yaml"))
 
 
-def host_bytes(case: Case, flow: Flow, interval: int, payload: int) -> bytes:
+def host_bytes(case: Case, stream: SwitchedStream, interval: int, payload: int) -> bytes:
     """Build a UDP frame of a talker, shorter than its trailer lets it look."""
     udp = struct.pack("!HHHH", 5000, 5001, 8 + payload, 0) + bytes(payload)
     head = struct.pack(
         "!BBHHHBBHII",
         0x45,
-        flow.dscp(interval) << 2,
+        stream.dscp(interval) << 2,
         20 + len(udp),
         interval,
         0,
         64,
         17,
         0,
-        case.wiring.host_ip(flow.talker),
-        case.wiring.host_ip(flow.listener),
+        case.wiring.host_ip(stream.talker),
+        case.wiring.host_ip(stream.listener),
     )
     total = sum(struct.unpack("!10H", head))
     total = (total & 0xFFFF) + (total >> 16)
     head = head[:10] + struct.pack("!H", 0xFFFF ^ (total + (total >> 16)) & 0xFFFF) + head[12:]
-    addresses = flow.mac.to_bytes(6, "big") + case.wiring.host_mac(flow.talker).to_bytes(6, "big")
+    addresses = stream.mac.to_bytes(6, "big") + case.wiring.host_mac(stream.talker).to_bytes(
+        6, "big"
+    )
     return addresses + struct.pack("!H", IPV4) + head + udp + TRAILER
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from qnet.check.verdict import judge
-from qnet.emulate.frames.case import Case
-from qnet.emulate.process.controller import Controller
-from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.frames.sample import Sample
+from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.process.watch import TestbedBroken, is_stopped
 from qnet.emulate.switches import ovs
 from qnet.emulate.switches.dummy_switches import Fabric
@@ -22,12 +21,14 @@ from qnet.files.read import read_topology
 from tests.asking import ask
 from tests.emulate.breaking import DONE, QNET, SIGNALS, VICTIMS, break_one
 
-REASON = ovs.missing() or missing_controller()
+REASON = ovs.missing_switch() or missing_controller()
 pytestmark = [
     pytest.mark.xdist_group("mininet"),
     pytest.mark.skipif(bool(REASON), reason=str(REASON)),
 ]
-needs_mininet = pytest.mark.skipif(probe.missing() is not None, reason=str(probe.missing()))
+needs_mininet = pytest.mark.skipif(
+    probe.missing_tools() is not None, reason=str(probe.missing_tools())
+)
 
 LINE = Path(__file__).parents[1] / "golden" / "line"
 
@@ -36,7 +37,7 @@ LINE = Path(__file__).parents[1] / "golden" / "line"
 @pytest.mark.parametrize("name", ["ovsdb-server", "ovs-vswitchd"])
 def test_a_switch_of_lockstep_is_named(name: str, number: signal.Signals) -> None:
     answer = ask(str(LINE / "traffic.yaml"))
-    case = Case(answer.scenario.topology, answer.scenario.profile, answer.plan, frames=300)
+    case = Sample(answer.scenario.topology, answer.scenario.profile, answer.plan, frames=300)
 
     def meddle(fabric: Fabric) -> None:
         (found,) = (one for one in fabric.parts() if one.name == f"b: {name}")
@@ -99,7 +100,7 @@ def test_a_process_of_tier_mininet_is_named(name: str, number: signal.Signals, m
 def test_a_void_run_is_not_known_and_blames_nobody() -> None:
     """Whatever frames did is left out: what they would have shown, too."""
     answer = ask(str(LINE / "traffic.yaml"))
-    case = Case(answer.scenario.topology, answer.scenario.profile, answer.plan, frames=50)
+    case = Sample(answer.scenario.topology, answer.scenario.profile, answer.plan, frames=50)
     seen, _ = run_case(case, answer.proof, answer.observation)
     lost = tuple(
         one.model_copy(update={"lost": one.sent, "received": 0}) for one in seen.observation.streams

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate.frames.case import Member
+from qnet.emulate.frames.sample import SampledPath
 from tests.emulate.networks import golden
 
-FLOW = golden("two-paths").flows[0]
+STREAM = golden("two-paths").streams[0]
 
 
 @given(
@@ -20,9 +20,10 @@ def test_paths_that_begin_later_have_the_same_frames(
     skipped: list[int], stride: int, places: int
 ) -> None:
     """The first frames of a path may be left out: its starts would be before time zero."""
-    flow = FLOW
+    stream = STREAM
     one, other = (
-        Member(0, flow, flow.lanes[0], (), 0, stride, skipped=left_out) for left_out in skipped
+        SampledPath(0, stream, stream.paths[0], (), 0, stride, skipped=left_out)
+        for left_out in skipped
     )
     numbers = [[path.number(place) for place in range(places)] for path in (one, other)]
     for path, mine in zip((one, other), numbers, strict=True):

@@ -25,7 +25,7 @@ from tests.emulate.probe import Probe
 SECONDS = 20.0
 RYU = Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python"
 
-pytestmark = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
+pytestmark = pytest.mark.skipif(ovs.missing_switch() is not None, reason=ovs.missing_switch() or "")
 
 
 class Framework(NamedTuple):
@@ -46,7 +46,7 @@ class Framework(NamedTuple):
 @pytest.fixture(scope="module", params=["os_ken", "ryu"])
 def framework(request: pytest.FixtureRequest) -> Framework:
     found = Framework(request.param, sys.executable if request.param == "os_ken" else str(RYU))
-    reason = controller.missing(found.name, found.python)
+    reason = controller.missing_controller(found.name, found.python)
     if reason:
         pytest.skip(reason)
     return found
@@ -97,13 +97,13 @@ class Network:
     def carry(self, interval: int) -> int:
         """Send a frame of every stream and return how many copies reach their listener."""
         delivered = 0
-        for flow in self.case.flows:
-            walking = [(flow.talker, HOST_PORT, host_bytes(self.case, flow, interval, 40))]
+        for stream in self.case.streams:
+            walking = [(stream.talker, HOST_PORT, host_bytes(self.case, stream, interval, 40))]
             while walking:
                 node, port, data = walking.pop()
                 for at, out in self.probes[node].send(port, data):
                     if at == HOST_PORT:
-                        delivered += node == flow.listener
+                        delivered += node == stream.listener
                     else:
                         wire = self.case.wiring.port_at[node, at]
                         walking.append((wire.target, self.case.wiring.in_port(wire), out))
@@ -363,7 +363,7 @@ def test_wires_are_found_and_ports_counted(
 
 def test_a_controller_written_by_others(running: ovs.Ovs) -> None:
     """Ryu's own learning switch, as it is: it floods what it does not know, then it forwards."""
-    reason = controller.missing("ryu", str(RYU))
+    reason = controller.missing_controller("ryu", str(RYU))
     if reason:
         pytest.skip(reason)
     with Framework("ryu", str(RYU)).start("ryu.app.simple_switch_13") as app:
@@ -387,7 +387,7 @@ def test_a_controller_written_by_others(running: ovs.Ovs) -> None:
 
 def test_a_controller_that_cannot_start_says_why(tmp_path: Path) -> None:
     found = Framework("os_ken", sys.executable)
-    if controller.missing(found.name, found.python):
+    if controller.missing_controller(found.name, found.python):
         pytest.skip("no os-ken here")
     with (
         pytest.raises(TestbedBroken, match=r"(?s)the controller ended.*No module named"),

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import qnet
-from qnet.emulate.frames.case import Case
-from qnet.emulate.frames.ports import Ports
-from qnet.emulate.process.controller import missing as missing_controller
-from qnet.emulate.switches.ovs import missing as missing_switch
+from qnet.emulate.frames.ports import VirtualPorts
+from qnet.emulate.frames.sample import Sample
+from qnet.emulate.process.controller import missing_controller
+from qnet.emulate.switches.ovs import missing_switch
 from qnet.emulate.tiers import follow_frames, lockstep
 from qnet.emulate.tiers.follow_frames import Walk
 from qnet.files.scenario import Scenario
@@ -32,8 +32,8 @@ def planned() -> tuple[Scenario, Plan]:
 class _Seen(NamedTuple):
     result: Emulation
     walk: Walk
-    ports: Ports
-    case: Case
+    ports: VirtualPorts
+    case: Sample
     slow: SlowSimulator
 
 
@@ -44,11 +44,11 @@ def _three(planned: tuple[Scenario, Plan], *events: qnet.Event) -> _Seen:
     topology, profile = happened.topology, happened.profile
     seen = qnet.observe(happened, plan)
     slow = compare((topology, profile, plan), seen)
-    case = Case(topology, profile, plan, frames=1500)
-    walks: list[tuple[Walk, Ports]] = []
+    case = Sample(topology, profile, plan, frames=1500)
+    walks: list[tuple[Walk, VirtualPorts]] = []
     walk = follow_frames.walk
 
-    def kept(*arguments: Any) -> tuple[Walk, Ports]:
+    def kept(*arguments: Any) -> tuple[Walk, VirtualPorts]:
         walks.append(walk(*arguments))
         return walks[-1]
 
@@ -69,7 +69,7 @@ def _lost_alike(seen: _Seen) -> int:
             number = member.number(real - first)
             fate = count.fates[number]
             is_lost = fate in ("cut", "down")
-            assert (real in walk.lost) == is_lost, (member.flow.name, number, fate)
+            assert (real in walk.lost) == is_lost, (member.stream.name, number, fate)
             assert (real in walk.arrival_ps) == (fate == "received")
             lost += is_lost
             if real in walk.arrival_ps:

@@ -9,10 +9,10 @@ import pytest
 from scapy.utils import RawPcapReader
 
 from qnet.check.plan import prove
-from qnet.emulate.frames.case import Case
 from qnet.emulate.frames.kernels import TIME
-from qnet.emulate.process.controller import missing as missing_controller
-from qnet.emulate.rules.flows import path_mac
+from qnet.emulate.frames.sample import Sample
+from qnet.emulate.process.controller import missing_controller
+from qnet.emulate.rules.streams import path_mac
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.follow_frames import walk
@@ -23,7 +23,7 @@ from qnet.files.scenario import Scenario
 from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 
-REASON = probe.missing() or missing_controller()
+REASON = probe.missing_tools() or missing_controller()
 pytestmark = [
     pytest.mark.xdist_group("mininet"),
     pytest.mark.skipif(bool(REASON), reason=str(REASON)),
@@ -97,7 +97,7 @@ def test_frames_take_the_other_path_after_a_cut(scenario: Scenario, tmp_path: Pa
     assert rows["split"].lost >= lost > 0, "what was on the wire"
 
     # Frames of the part whose wire is cut come with the label of the other part.
-    members = [one for one in case.members if one.flow.demand is not None]
+    members = [one for one in case.members if one.stream.demand is not None]
     (broken,) = [one for one in members if one.ports[0].name == "a->b"]
     (other,) = [one for one in members if one.ports[0].name == "a->c"]
     path = next(one for one in run.captures if one.name == "d.pcapng")
@@ -106,7 +106,7 @@ def test_frames_take_the_other_path_after_a_cut(scenario: Scenario, tmp_path: Pa
             frame
             for frame, _ in capture
             if int.from_bytes(frame[42:46], "big") == broken.source
-            and frame[6:12] == path_mac(other.lane.label).to_bytes(6, "big")
+            and frame[6:12] == path_mac(other.path.label).to_bytes(6, "big")
         ]
     assert len(moved) > 20
 
@@ -133,11 +133,11 @@ def test_frames_take_the_other_path_after_a_cut(scenario: Scenario, tmp_path: Pa
     assert sum(source == broken.source and when > CUT_PS for source, when in compared) > 20
 
 
-def parts(case: Case) -> set[int]:
-    return {one.source for one in case.members if one.flow.demand is not None}
+def parts(case: Sample) -> set[int]:
+    return {one.source for one in case.members if one.stream.demand is not None}
 
 
-def in_lockstep(case: Case, cuts: list[Cut]) -> Mapping[int, int]:
+def in_lockstep(case: Sample, cuts: list[Cut]) -> Mapping[int, int]:
     """Return when each frame came to its listener in tier lockstep, by the frame's number."""
     rules = [one for one in case.rules if one.name in case.node_ports]
     with (

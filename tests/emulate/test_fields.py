@@ -14,12 +14,12 @@ from qnet.emulate.openflow.messages import FIELDS, Command, encode
 from qnet.emulate.openflow.nouns import ARP, IPV4, IPV6, MPLS, Field, Rule, Switch, output
 from qnet.emulate.openflow.table import differences
 from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
-from qnet.emulate.rules.audit import audit
+from qnet.emulate.rules.audit import audit_streams
 from qnet.emulate.switches import ovs
 from qnet.emulate.switches.switch_set import read_switch
 from tests.emulate.networks import golden
 
-pytestmark = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
+pytestmark = pytest.mark.skipif(ovs.missing_switch() is not None, reason=ovs.missing_switch() or "")
 
 BRIDGE = "s1"
 PRESENT = 0x1000
@@ -210,7 +210,7 @@ def test_what_is_not_openflow_13_is_shown_and_counted(running: ovs.Ovs, words: s
         (line,) = has.unread
         assert "priority=77" in line
         shown = f"{node}: not understood: {line}"
-        assert shown in map(str, audit(case.wiring, (), [has]))
+        assert shown in map(str, audit_streams(case.wiring, (), [has]))
         assert shown in map(str, differences(Switch(node, 1), has))
     else:
         assert has.rules[0].match  # understood, then, as it stands

@@ -13,12 +13,12 @@ import pytest
 
 import qnet
 from qnet.check.verdict import judge
-from qnet.emulate.frames.case import Case
-from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.frames.sample import Sample
+from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches import dummy_switches as fabric_module
 from qnet.emulate.switches.dummy_switches import BRIDGE, Entry, Fabric
-from qnet.emulate.switches.ovs import missing as missing_switch
+from qnet.emulate.switches.ovs import missing_switch
 from qnet.emulate.tiers.lockstep import run_case
 from qnet.emulate.tiers.tier import Cut, Options
 from qnet.files.write import to_json
@@ -38,7 +38,7 @@ def _emulate(
     answer: Answer, frames: int = 40, meddle: Callable[[Fabric], None] | None = None
 ) -> Emulation:
     case = answer.scenario
-    sampled = Case(case.topology, case.profile, answer.plan, frames=frames)
+    sampled = Sample(case.topology, case.profile, answer.plan, frames=frames)
     result, _ = run_case(sampled, answer.proof, answer.observation, meddle=meddle)
     return result
 
@@ -205,7 +205,7 @@ def test_a_cut_costs_replicated_streams_nothing_and_others_what_was_on_the_way()
     answer = ask(GOLDEN / "two-paths" / "traffic.yaml")
     case = answer.scenario
     twice = next(one for one in answer.plan.streams if len(one.paths) == 2)
-    sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
+    sampled = Sample(case.topology, case.profile, answer.plan, frames=10_000)
     cut = Cut(twice.paths[0].ports[0], 500_000_000)
     result, wall_clock = run_case(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     assert not result.findings
@@ -228,7 +228,7 @@ def test_a_demand_fails_over_to_another_port() -> None:
     """Its first part, 24 of 40 Gb/s, is cut after a third of the time: the rest goes round."""
     answer = ask(GOLDEN / "demands-over-lag" / "traffic.yaml", duration="600us")
     case = answer.scenario
-    sampled = Case(case.topology, case.profile, answer.plan, frames=600)
+    sampled = Sample(case.topology, case.profile, answer.plan, frames=600)
     cut = Cut("a->b/2", 200_000_000)
     result, _ = run_case(sampled, answer.proof, answer.observation, Options(cuts=(cut,)))
     mix = next(one for one in result.observation.demands if one.name == "mix")
@@ -249,7 +249,7 @@ def _read(path: Path, *fields: str) -> list[list[str]]:
 def test_captures_are_read_by_tshark(tmp_path: Path) -> None:
     answer = round_about(tmp_path, "tcqf")
     case = answer.scenario
-    sampled = Case(case.topology, case.profile, answer.plan, frames=10_000)
+    sampled = Sample(case.topology, case.profile, answer.plan, frames=10_000)
     for folder in ("one", "two"):
         options = Options(captures=tmp_path / folder, capture_switches=True)
         result, _ = run_case(sampled, answer.proof, answer.observation, options)

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from qnet.emulate.openflow.nouns import Meter, Switch, match, to_text
-from qnet.emulate.process.controller import Controller
-from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.rules.plan_rules import rules_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.tiers import mininet, probe
@@ -21,7 +20,7 @@ from qnet.files.read import load
 from qnet.model.topology import Topology
 from qnet.schedule.run import schedule
 
-REASON = probe.missing() or missing_controller()
+REASON = probe.missing_tools() or missing_controller()
 if not REASON and shutil.which("iperf3") is None:
     REASON = "iperf3 is not here: apt-get install iperf3"
 pytestmark = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate.frames.case import Case
+from qnet.emulate.frames.sample import Sample
 from qnet.emulate.process import cleanup
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
@@ -25,7 +25,7 @@ from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
 from tests.emulate.leftovers import command_of, descendants, end_early, folders, machine
 
-REASON = probe.missing()
+REASON = probe.missing_tools()
 GOLDEN = Path(__file__).parent.parent / "golden"
 pytestmark = [
     pytest.mark.xdist_group("mininet"),
@@ -88,7 +88,7 @@ def test_what_comes_out_is_what_was_simulated(
     assert (run.switches, run.wall_clock.strays, run.wall_clock.wrong_tags) == (3, 0, 0)
     simulated = simulate(topology, profile, plan)
     proof = prove(topology, profile, plan)
-    case = Case(topology, profile, plan, strides=strides)
+    case = Sample(topology, profile, plan, strides=strides)
     result = mininet.witness(case, proof, simulated, run)
     assert {one.name for one in result.streams} == {"pair", "back", "mix", "bursts"}
     assert all(one.difference_ps == 0 for one in result.streams)

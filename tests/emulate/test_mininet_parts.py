@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate.rules.flows import flows_of
+from qnet.emulate.rules.streams import streams_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
@@ -18,7 +18,7 @@ from tests.asking import Answer, ask
 from tests.emulate.leftovers import folders, machine
 from tests.emulate.networks import every_part, round_about
 
-REASON = probe.missing()
+REASON = probe.missing_tools()
 pytestmark = [
     pytest.mark.xdist_group("mininet"),
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
@@ -111,8 +111,8 @@ def test_recovery_makes_up_for_a_cut(tmp_path: Path) -> None:
 def test_a_changed_label_is_found_and_named() -> None:
     answer = ask("factory", duration="1200us")
     case = answer.scenario
-    (flow,) = flows_of(case.topology, case.profile, answer.plan, sample=["set-drive-1"])
-    label, port = flow.lanes[0].label, flow.lanes[0].ports[1]
+    (stream,) = streams_of(case.topology, case.profile, answer.plan, sample=["set-drive-1"])
+    label, port = stream.paths[0].label, stream.paths[0].ports[1]
     out = Wiring(case.topology).openflow_port[port]
     wrong = Meddling(
         "bridge-1", f"mpls,mpls_label={label}", f"set_field:{label + 2}->mpls_label,output:{out}"
@@ -125,9 +125,9 @@ def test_a_changed_label_is_found_and_named() -> None:
 def test_a_copy_sent_back_is_named_and_the_other_one_is_passed_on(tmp_path: Path) -> None:
     answer = round_about(tmp_path, "cqf")
     case = answer.scenario
-    (flow,) = flows_of(case.topology, case.profile, answer.plan, sample=["twice"])
-    lane = flow.lanes[0]
-    wrong = Meddling(lane.ports[1].split("->")[0], f"mpls,mpls_label={lane.label}", "in_port")
+    (stream,) = streams_of(case.topology, case.profile, answer.plan, sample=["twice"])
+    path = stream.paths[0]
+    wrong = Meddling(path.ports[1].split("->")[0], f"mpls,mpls_label={path.label}", "in_port")
     run, result = emulate(answer, meddling=(wrong,))
     assert run.wall_clock.strays > 0
     named = f"twice: {wrong.node}: came out at "

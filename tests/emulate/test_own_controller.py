@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from qnet.check.plan import prove
-from qnet.emulate.frames.case import Case
+from qnet.emulate.frames.sample import Sample
 from qnet.emulate.openflow.nouns import Action, Switch, to_text
-from qnet.emulate.process.controller import Controller
-from qnet.emulate.process.controller import missing as missing_controller
+from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.process.relay import Relay
 from qnet.emulate.rules.plan_rules import rules_of
 from qnet.emulate.testbed.reach import judge_reach
@@ -31,7 +30,7 @@ from qnet.simulate.run import simulate
 from tests.asking import COMMAND, command
 from tests.emulate.leftovers import end_early, folders, machine
 
-REASON = probe.missing() or missing_controller()
+REASON = probe.missing_tools() or missing_controller()
 RYU = str(Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python")
 NO_RYU = missing_controller("ryu", RYU)
 
@@ -203,7 +202,7 @@ def test_a_wrong_rule_of_somebody_elses_is_named(tmp_path: Path) -> None:
     topology, profile = scenario.topology, scenario.profile
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     strides = mininet.choose_sample(topology, profile, plan, 4)
-    wanted = Case(topology, profile, plan, strides=strides).rules
+    wanted = Sample(topology, profile, plan, strides=strides).rules
     wrong = [_turned(one, "b") for one in wanted]
     (tmp_path / "rules.jsonl").write_text(to_text(wrong))
     with Controller(["reservation"], ["--rules-file", str(tmp_path / "rules.jsonl")]) as controller:

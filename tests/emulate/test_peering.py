@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate.openflow.frame import Frame
+from qnet.emulate.openflow.frame import FrameHeaders
 from qnet.emulate.openflow.nouns import IPV4
 from qnet.emulate.openflow.table import Tables
 from qnet.emulate.rules.peering import (
@@ -44,7 +44,7 @@ def members(peers: list[list[str] | None], places: list[int]) -> Exchange:
     )
 
 
-def delivered(exchange: Exchange, entered: Member, frame: Frame) -> list[tuple[str, int]]:
+def delivered(exchange: Exchange, entered: Member, frame: FrameHeaders) -> list[tuple[str, int]]:
     """Follow a frame through the fabric; return the ports of members that it leaves by."""
     tables = {one.name: Tables(one) for one in exchange_rules(exchange)}
     wires = {(a, p): (b, q) for a, p, b, q in exchange.trunks}
@@ -77,9 +77,9 @@ def test_exactly_those_reach_each_other_who_both_want_to(
                 lets is None or source.name in lets
             )
             expected = [(target.switch, target.port)] if agreed and source != target else []
-            frame = Frame(target.mac, source.mac, IPV4)
+            frame = FrameHeaders(target.mac, source.mac, IPV4)
             assert delivered(exchange, source, frame) == expected
-            stranger = Frame(target.mac, 0x02FFFFFFFFFF, IPV4)
+            stranger = FrameHeaders(target.mac, 0x02FFFFFFFFFF, IPV4)
             assert delivered(exchange, source, stranger) == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnet.emulate.frames.kernels import TIME
-from qnet.emulate.frames.ports import Ports, Want
+from qnet.emulate.frames.ports import RealFrames, VirtualPorts
 from qnet.model.observation import Observation
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
@@ -49,7 +49,7 @@ def test_frames_through_gates_arrive_as_simulated() -> None:
 def test_frames_astray_pass_every_port_of_a_network_with_gates() -> None:
     answer = ask("factory", duration="1ms")
     case = answer.scenario
-    ports = Ports(case.topology, case.profile, answer.plan, loaded=False)
+    ports = VirtualPorts(case.topology, case.profile, answer.plan, loaded=False)
     count = len(case.topology.ports)
     for port in range(count):
         ports.put(port, 1000 * port, port, ports.position(port, port % ports.ranks) << 16 | 100)
@@ -82,8 +82,8 @@ def _follow(stride: int, answer: Answer) -> None:
 def _follow_all(stride: int, case: Case, seen: Observation) -> None:
     topology, profile, plan = case
     found = owners(topology, profile, plan)
-    want = [Want(source, first=0, stride=stride) for source in range(len(found))]
-    ports = Ports(topology, profile, plan, want=want)
+    want = [RealFrames(source, first=0, stride=stride) for source in range(len(found))]
+    ports = VirtualPorts(topology, profile, plan, want=want)
     latencies = defaultdict(list)
     source_of = {n: i for i, (a, b) in enumerate(ports.span.tolist()) for n in range(a, b)}
     while not ports.done:

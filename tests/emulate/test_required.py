@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from qnet.emulate.process.controller import missing
+from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.switches import ovs
 from qnet.emulate.tiers import probe
 
 RYU = Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python"
 
 MISSING: dict[str, Callable[[], str | None]] = {
-    "lockstep": ovs.missing,
-    "mininet": probe.missing,
-    "ryu": lambda: missing("ryu", str(RYU)) or None,
+    "lockstep": ovs.missing_switch,
+    "mininet": probe.missing_tools,
+    "ryu": lambda: missing_controller("ryu", str(RYU)) or None,
 }
 
 REQUIRED = [name for name in os.environ.get("QNET_REQUIRE", "").split(",") if name]

@@ -14,7 +14,7 @@ import pytest
 from qnet.emulate.switches import ovs
 from qnet.emulate.switches.dummy_switches import OUTSTANDING
 
-pytestmark = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
+pytestmark = pytest.mark.skipif(ovs.missing_switch() is not None, reason=ovs.missing_switch() or "")
 
 PORTS = (ovs.SwitchPort("p1", 1), ovs.SwitchPort("p2", 2))
 ADDRESSES = bytes([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.emulate.openflow.frame import Frame, Label, Tag, read_frame
+from qnet.emulate.openflow.frame import FrameHeaders, Label, Tag, read_frame
 from qnet.emulate.openflow.messages import Command, encode
 from qnet.emulate.openflow.nouns import (
     ANY,
@@ -37,7 +37,7 @@ from qnet.emulate.switches import ovs
 from tests.emulate.networks import Case, all_but, golden, host_bytes, waiting
 from tests.emulate.probe import Probe
 
-needs_ovs = pytest.mark.skipif(ovs.missing() is not None, reason=ovs.missing() or "")
+needs_ovs = pytest.mark.skipif(ovs.missing_switch() is not None, reason=ovs.missing_switch() or "")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def install(running: ovs.Ovs, case: Case, switch: Switch) -> Probe:
 def test_a_real_switch_does_what_the_model_says(
     running: ovs.Ovs, name: str, tmp_path: Path
 ) -> None:
-    """Every flow, cycle and hop: same ports, same headers, and nothing of the frame lost."""
+    """Every stream, cycle and hop: same ports, same headers, and nothing of the frame lost."""
     case = waiting(tmp_path) if name == "waiting" else golden(name)
     switches = {one.name: one for one in case.switches}
     real = {one.name: install(running, case, one) for one in case.switches}
@@ -72,10 +72,10 @@ def test_a_real_switch_does_what_the_model_says(
         for node, probe in real.items():
             assert differences(switches[node], probe.has(node)) == ()
         delivered = 0
-        for flow in case.flows:
-            for interval in flow.intervals:
-                data = host_bytes(case, flow, interval, payload=7 * interval)
-                walking = [(flow.talker, HOST_PORT, data)]
+        for stream in case.streams:
+            for interval in stream.intervals:
+                data = host_bytes(case, stream, interval, payload=7 * interval)
+                walking = [(stream.talker, HOST_PORT, data)]
                 while walking:
                     node, port, frame = walking.pop()
                     expected = Tables(switches[node]).send(read_frame(frame), port)
@@ -87,11 +87,11 @@ def test_a_real_switch_does_what_the_model_says(
                         assert out.endswith(data[14:])
                         if at == HOST_PORT:
                             delivered += 1
-                            assert node == flow.listener
+                            assert node == stream.listener
                         else:
                             wire = case.wiring.port_at[node, at]
                             walking.append((wire.target, case.wiring.in_port(wire), out))
-        assert delivered == sum(len(one.intervals) * len(one.lanes) for one in case.flows)
+        assert delivered == sum(len(one.intervals) * len(one.paths) for one in case.streams)
     finally:
         for probe in real.values():
             probe.close()
@@ -248,7 +248,7 @@ def test_headers_are_what_scapy_wrote(tags: list[Tag], labels: list[Label], dscp
         "udp_src": 6,
         "udp_dst": 5,
     }
-    assert found == Frame(
+    assert found == FrameHeaders(
         0x020000000001, 0x020000000002, IPV4, tuple(tags), tuple(labels), tuple(inner.items())
     )
 
@@ -274,18 +274,18 @@ def test_rules_of_others_are_told_apart_by_the_cookie() -> None:
 def test_a_real_switch_changes_over_when_a_port_goes_down(running: ovs.Ovs) -> None:
     """No controller has a part in it, and when the port is back so is the first path."""
     case = golden("demands-over-lag")
-    flow = next(
+    stream = next(
         one
-        for one in case.flows
+        for one in case.streams
         if one.demand is not None
         and any(
             rule.cookie == OWNER | one.number and rule.actions[0].kind == "group"
             for rule in case.switch(one.talker).rules
         )
     )
-    switch = case.switch(flow.talker)
-    first = case.wiring.openflow_port[flow.lanes[0].ports[0]]
-    data = host_bytes(case, flow, 0, payload=40)
+    switch = case.switch(stream.talker)
+    first = case.wiring.openflow_port[stream.paths[0].ports[0]]
+    data = host_bytes(case, stream, 0, payload=40)
     probe = install(running, case, switch)
     try:
         for down in (False, True, False):

@@ -21,7 +21,7 @@ from qnet.emulate.tiers import probe
 from tests.asking import COMMAND
 from tests.emulate.leftovers import descendants, folders, machine
 
-REASON = probe.missing()
+REASON = probe.missing_tools()
 pytestmark = [
     pytest.mark.xdist_group("mininet"),
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),

@@ -11,12 +11,11 @@ from click.testing import CliRunner
 
 from qnet.cli import main
 from qnet.emulate.openflow.nouns import to_text
-from qnet.emulate.process.controller import Controller
-from qnet.emulate.process.controller import missing as missing_controller
-from qnet.emulate.switches.ovs import missing as missing_switch
+from qnet.emulate.process.controller import Controller, missing_controller
+from qnet.emulate.switches.ovs import missing_switch
 from qnet.emulate.testbed.reach import judge_reach
 from qnet.emulate.testbed.testbed import CutUndone, Testbed
-from qnet.emulate.tiers.probe import missing as missing_namespaces
+from qnet.emulate.tiers.probe import missing_tools
 from qnet.errors import EnvironmentMissing
 from qnet.files.read import read_topology
 from tests.asking import command
@@ -97,7 +96,7 @@ def test_a_project_writes_its_tests_in_ten_lines(pytester: pytest.Pytester) -> N
 
 @pytest.mark.parametrize("tier", ["lockstep", "mininet"])
 def test_the_project_of_the_documents_runs_as_printed(tier: str, pytester: pytest.Pytester) -> None:
-    reason = missing_namespaces()
+    reason = missing_tools()
     if tier == "mininet" and reason is not None:
         pytest.skip(reason)
     text = (Path(__file__).parents[2] / "docs" / "controllers.md").read_text()

@@ -9,7 +9,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from qnet.check.plan import prove
-from qnet.emulate.frames.case import Case
+from qnet.emulate.frames.sample import Sample
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.tiers.compare import compare
 from qnet.emulate.tiers.follow_frames import walk
@@ -25,7 +25,7 @@ from tests.unit.test_simulate_ports import PARTS, Drawing
 
 
 def emulated(
-    case: Case, simulated: Observation, switches: Sequence[Switch] | None = None
+    case: Sample, simulated: Observation, switches: Sequence[Switch] | None = None
 ) -> Emulation:
     """Emulate a sample over ideal switches with the case's rules, or others."""
     plain, _ = walk(case, None)
@@ -55,9 +55,9 @@ def test_random_networks_are_emulated_as_simulated(name: str) -> None:
         plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
         assume(any(one.paths for one in plan.streams))
         simulated = simulate(topology, profile, plan, threads=1)
-        everything = Case(topology, profile, plan, frames=1 << 20)
+        everything = Sample(topology, profile, plan, frames=1 << 20)
         strides = dict.fromkeys((one.source for one in everything.members), stride)
-        result = emulated(Case(topology, profile, plan, strides=strides), simulated)
+        result = emulated(Sample(topology, profile, plan, strides=strides), simulated)
         assert result.findings == ()
         assert {one.difference_ps for one in result.streams} <= {0, None}
         seen = {one.name: one for one in simulated.streams}

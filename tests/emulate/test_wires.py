@@ -19,7 +19,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule.run import schedule
 
-REASON = probe.missing()
+REASON = probe.missing_tools()
 
 PLACE_BYTES = 2048
 FRAME_AT = 66

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from qnet.check.verdict import judge
 from qnet.cli import main, stages
-from qnet.emulate.frames.case import Case
+from qnet.emulate.frames.sample import Sample
 from qnet.emulate.openflow.nouns import Switch, set_field
 from qnet.model.emulation import Emulation
 from qnet.units import show_time
@@ -26,9 +26,9 @@ def answer() -> Answer:
     return ask(LINE, duration="500us")
 
 
-def _case(answer: Answer) -> Case:
+def _case(answer: Answer) -> Sample:
     scenario = answer.scenario
-    return Case(scenario.topology, scenario.profile, answer.plan, frames=10_000)
+    return Sample(scenario.topology, scenario.profile, answer.plan, frames=10_000)
 
 
 def _with_a_wrong_cycle(switches: Sequence[Switch]) -> list[Switch]:

@@ -127,7 +127,7 @@ def test_books_balance_and_any_frame_is_explained(name: str) -> None:
             number = data.draw(st.integers(1, one.sent))
             judge(case, seen, slow, found, one, number)
             if one.lost:
-                lost = explain(explaining.Case(*case), seen, one.name, "lost")
+                lost = explain(explaining.TracedRun(*case), seen, one.name, "lost")
                 assert all(journey.loss is not None for journey in lost)
 
     check()
@@ -144,7 +144,7 @@ def judge(
     """Assert that the journeys of one frame end as it did in the slow twin."""
     mine = [i for i, owner in enumerate(found) if owner.name == one.name]
     copies = one in seen.streams
-    journeys = explain(explaining.Case(*case), seen, one.name, number)
+    journeys = explain(explaining.TracedRun(*case), seen, one.name, number)
     expected: list[tuple[int, int, str]] = []
     if copies:
         first = min(slow.sources[i].first for i in mine)

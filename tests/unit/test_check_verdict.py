@@ -6,7 +6,7 @@ import pytest
 
 from qnet.check.excluded import excluded_by_plan
 from qnet.check.plan import prove
-from qnet.check.promises import Case, Seen
+from qnet.check.promises import MemberFigures, Seen
 from qnet.check.verdict import FINDINGS_LISTED, judge
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
@@ -451,7 +451,7 @@ def test_a_bound_of_frames_that_are_all_lost_keeps_no_latency(
     counts = {"sent": 1000, "lost": lost, "in_flight": in_flight}
     none = SILENT | {"received": 0, "copies": 0} | counts
     seen, plain = Seen([observation(plain=none)]), profile().streams[3]
-    case = Case(plain, "latency", 9, 8, {}, 0, False, None, seen.is_all_lost(plain))
+    case = MemberFigures(plain, "latency", 9, 8, {}, 0, False, None, seen.is_all_lost(plain))
     assert case.outcome == outcome
     assert ("was lost" in (case.reason(str, seen) or "")) == (outcome == "unknown")
 

@@ -8,7 +8,7 @@ import pytest
 
 from qnet.check.excluded import excluded_always, excluded_by_plan
 from qnet.check.plan import prove
-from qnet.check.windows import Change, GivenList, Waiting, begins_after_ps
+from qnet.check.windows import ClassArrivals, GateChange, GivenList, begins_after_ps
 from qnet.errors import InputError
 from qnet.files.read import load
 from qnet.formats.bridges import tables_of_plan, taprio_lines
@@ -61,12 +61,13 @@ ENTRIES = "[{open: [six], for: 1ms}, {open: [four], for: 2ms}]"
 
 def by_turns(*classes: tuple[int, frozenset[str]]) -> GivenList:
     return GivenList(
-        3 * PS_PER_MS, tuple(Change(at_ms * PS_PER_MS, names, False) for at_ms, names in classes)
+        3 * PS_PER_MS,
+        tuple(GateChange(at_ms * PS_PER_MS, names, False) for at_ms, names in classes),
     )
 
 
-def waiting(**other: object) -> Waiting:
-    plain = Waiting("six", 0, WHOLE // 1000, WHOLE, LINE_PS, 0, 0, {})
+def waiting(**other: object) -> ClassArrivals:
+    plain = ClassArrivals("six", 0, WHOLE // 1000, WHOLE, LINE_PS, 0, 0, {})
     return plain._replace(**other)  # type: ignore[arg-type]
 
 

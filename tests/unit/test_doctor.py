@@ -10,10 +10,10 @@ import pytest
 
 from qnet.emulate.switches import ovs
 from qnet.emulate.tiers import probe
-from qnet.emulate.tiers.doctor import Finding, advice
+from qnet.emulate.tiers.doctor import MachineFinding, advice
 
-GOOD = Finding("python", True, True, "3.13")
-LOCKSTEP = Finding("emulate lockstep", True, False, "runs")
+GOOD = MachineFinding("python", True, True, "3.13")
+LOCKSTEP = MachineFinding("emulate lockstep", True, False, "runs")
 
 
 def ask(*options: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def test_each_package_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = [
         GOOD,
         LOCKSTEP._replace(good=False, apt=("openvswitch-switch",), pip=("qnet-emulator[emulate]",)),
-        Finding("emulate mininet", False, False, "", ("openvswitch-switch", "mininet")),
+        MachineFinding("emulate mininet", False, False, "", ("openvswitch-switch", "mininet")),
     ]
     said = advice(lacking)
     assert said[:2] == [
@@ -61,14 +61,14 @@ def test_a_machine_without_tools_is_told_what_to_install(tmp_path: Path) -> None
     assert "apt-get install openvswitch-switch" in words
 
 
-@pytest.mark.skipif(ovs.missing() is not None, reason=f"{ovs.missing()}")
+@pytest.mark.skipif(ovs.missing_switch() is not None, reason=f"{ovs.missing_switch()}")
 def test_frames_pass_the_switch_without_devices() -> None:
     rate = probe.frames_per_s()
     assert rate.per_s > 0
     assert 0 < rate.median_ns <= rate.p99_ns
 
 
-@pytest.mark.skipif(probe.missing() is not None, reason=f"{probe.missing()}")
+@pytest.mark.skipif(probe.missing_tools() is not None, reason=f"{probe.missing_tools()}")
 def test_frames_pass_the_switch_between_devices_and_nothing_is_left() -> None:
     rate = probe.frames_per_s_between_devices()
     assert 0 < rate.median_ns <= rate.p99_ns

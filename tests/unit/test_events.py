@@ -27,7 +27,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import outages, run
 from qnet.simulate.checkpoint import Checkpoint
-from qnet.simulate.explain import Case, explain
+from qnet.simulate.explain import TracedRun, explain
 from qnet.simulate.ports.parts import ON_THE_LINE
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
@@ -54,7 +54,7 @@ def _net(**link: Any) -> dict[str, Any]:
     }
 
 
-def _case(happening: list[dict[str, Any]], ways: str = "abc", *, members: int = 1) -> Case:
+def _case(happening: list[dict[str, Any]], ways: str = "abc", *, members: int = 1) -> TracedRun:
     """Send a frame of 1000 bytes every 100 us, over one link or two."""
     profile = {
         "title": "p",
@@ -79,17 +79,17 @@ def _case(happening: list[dict[str, Any]], ways: str = "abc", *, members: int = 
         demands=(),
         egress=(),
     )
-    return Case(
+    return TracedRun(
         Topology.model_validate(_net(members=members)), Profile.model_validate(profile), plan
     )
 
 
-def _born_ps(case: Case) -> int:
+def _born_ps(case: TracedRun) -> int:
     """When the fourth frame is born."""
     return owners(*case)[0].law.first_ps + 300 * US
 
 
-def _lost(case: Case) -> dict[str, int]:
+def _lost(case: TracedRun) -> dict[str, int]:
     """Simulate and compare with the slow twin; return why frames were lost."""
     seen = simulate(*case, threads=1)
     compare(case, seen)
@@ -237,7 +237,7 @@ HAPPENING = [
 ]
 
 
-def _busy(happening: list[dict[str, Any]] = HAPPENING) -> Case:
+def _busy(happening: list[dict[str, Any]] = HAPPENING) -> TracedRun:
     """Send more than fits, of a class that can be cut, while a link and a node break."""
     case = _case(happening)
     stream = case.profile.streams[0]

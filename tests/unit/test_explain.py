@@ -16,7 +16,7 @@ from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.report.journey import journey_lines
-from qnet.simulate.explain import Case, Which, explain
+from qnet.simulate.explain import TracedRun, Which, explain
 from qnet.simulate.run import simulate
 from tests.slow_case import slow_run as _slow
 from tests.slow_simulator import SlowSimulator
@@ -25,7 +25,7 @@ from tests.unit.test_simulate import _busy_case, _plan, cases
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Case) -> None:
+def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: TracedRun) -> None:
     """Check every hop against the twin's log, and that its waits name just what was on the wire."""
     names = [entry.name.partition("@")[0] for entry in case.plan.streams for _ in entry.paths]
     reserved = case.profile.is_reserved(
@@ -80,11 +80,11 @@ def _are_those_of_the_slow_twin(case: tuple[Topology, Profile, Plan]) -> None:
             ("best", traffic.latency_ps_min),
         )
         for which, latency in extremes:
-            (journey,) = explain(Case(*case), seen, traffic.name, which)
+            (journey,) = explain(TracedRun(*case), seen, traffic.name, which)
             assert journey.latency_ps == journey.accounted_ps == latency
-            agrees_with(slow, journey, source, Case(*case))
+            agrees_with(slow, journey, source, TracedRun(*case))
         if traffic.lost:
-            journeys = explain(Case(*case), seen, traffic.name, "lost")
+            journeys = explain(TracedRun(*case), seen, traffic.name, "lost")
             assert all(one.loss is not None and one.latency_ps is None for one in journeys)
             gone = slow.counts[source].fates
             lost = [
@@ -94,7 +94,7 @@ def _are_those_of_the_slow_twin(case: tuple[Topology, Profile, Plan]) -> None:
 
 
 def test_every_kind_of_source_adds_up_and_lost_frames_are_found() -> None:
-    case = Case(*_busy_case("1ms"))
+    case = TracedRun(*_busy_case("1ms"))
     seen = simulate(*case)
     kinds = set()
     for traffic in (*seen.streams, *seen.demands):
@@ -141,7 +141,7 @@ def test_a_wait_worked_by_hand() -> None:
     plan = _plan(
         tuple(StreamPlan(name=one, status="routed", paths=(path,)) for one in ("first", "second"))
     )
-    case = Case(topology, profile, plan)
+    case = TracedRun(topology, profile, plan)
     seen = simulate(*case)
     (journey,) = explain(case, seen, "second", "worst")
     (hop,) = journey.hops

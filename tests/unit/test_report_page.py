@@ -15,7 +15,7 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.report import case as report
+from qnet.report import inputs as report
 from qnet.report.charts import summaries
 from qnet.report.page import page as render
 from qnet.report.tables import in_order
@@ -23,7 +23,7 @@ from tests.unit.report_case import MS, US, Case, case, profile, proof, topology,
 
 
 def page(*parts: Any, port: str | None = None) -> str:
-    return render(report.Case(*parts), port)
+    return render(report.ReportInput(*parts), port)
 
 
 class Outline(HTMLParser):
@@ -421,7 +421,7 @@ def test_quantiles_lie_between_least_and_most() -> None:
     whole = case()
     rows = sheets(page(*whole))["services"]
     assert {row[0] for row in rows} >= {"surgery", "power-grid", "bulk"}
-    for one in summaries(report.Case(*whole)):
+    for one in summaries(report.ReportInput(*whole)):
         least, _, *rising = one.latencies_ps
         assert least is not None
         times = [time for time in (least, *rising) if time is not None]

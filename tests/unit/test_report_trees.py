@@ -7,7 +7,7 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.check.verdict import judge
-from qnet.emulate.rules.flows import check_listeners, flows_of
+from qnet.emulate.rules.streams import check_listeners, streams_of
 from qnet.emulate.tiers.mininet import run_sample
 from qnet.emulate.tiers.tier import Options
 from qnet.errors import InputError
@@ -16,10 +16,10 @@ from qnet.formats.segments import segment_lists
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.traffic import Profile
-from qnet.report.case import Case
 from qnet.report.charts import summaries
 from qnet.report.cycles import cycles
 from qnet.report.gate_chart import gate_chart
+from qnet.report.inputs import ReportInput
 from qnet.report.junit import junit
 from qnet.report.page import page
 from qnet.report.sheets import port_sheet, refused_sheet, stream_sheet
@@ -38,7 +38,9 @@ from tests.unit.test_check_trees import (
 )
 
 
-def made(asked: Profile, data: dict[str, Any], rate: str = "10Gbps", *, run: bool = False) -> Case:
+def made(
+    asked: Profile, data: dict[str, Any], rate: str = "10Gbps", *, run: bool = False
+) -> ReportInput:
     topology, plan = network(rate), Plan.model_validate(data)
     proof = prove(topology, asked, plan)
     observation = None
@@ -57,7 +59,7 @@ def made(asked: Profile, data: dict[str, Any], rate: str = "10Gbps", *, run: boo
             }
         )
     verdict = judge(topology, asked, plan, proof, [observation] if observation else [])
-    return Case(topology, asked, plan, proof, observation, verdict)
+    return ReportInput(topology, asked, plan, proof, observation, verdict)
 
 
 def test_what_is_on_a_wire_is_summed_once() -> None:
@@ -125,7 +127,7 @@ def test_an_emulation_refuses_them_before_anything_starts() -> None:
     asked, plan = profile(RESERVED), Plan.model_validate(in_cycles())
     for refuse in (
         lambda: check_listeners(asked),
-        lambda: flows_of(network(), asked, plan),
+        lambda: streams_of(network(), asked, plan),
         lambda: run_sample(network(), asked, plan, {}, Options()),
     ):
         with pytest.raises(InputError, match="stream s: has 3 listeners"):

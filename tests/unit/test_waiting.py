@@ -14,7 +14,7 @@ from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.report.journey import journey_lines
-from qnet.simulate.explain import Case, explain
+from qnet.simulate.explain import TracedRun, explain
 from qnet.simulate.run import simulate
 from qnet.simulate.tracing import Recorder
 from qnet.simulate.world import REFUSED, TraceRow
@@ -32,7 +32,7 @@ def _journey(profile: Profile, name: str, plan: Plan | None = None) -> Journey:
         plan = _plan(
             *(StreamPlan(name=one.name, status="routed", paths=(path,)) for one in profile.streams)
         )
-    case = Case(_net(), profile, plan)
+    case = TracedRun(_net(), profile, plan)
     (journey,) = explain(case, simulate(*case, threads=1), name, "worst")
     assert journey.latency_ps == journey.accounted_ps
     return journey
@@ -115,7 +115,7 @@ def test_a_frame_that_is_cut_counts_its_first_parts() -> None:
     assert any("on the wire, but cut by express frames" in one for one in journey_lines(journey))
 
 
-def _log_of(case: Case) -> tuple[set[Any], set[Any]]:
+def _log_of(case: TracedRun) -> tuple[set[Any], set[Any]]:
     """Return the trace of a run and the slow twin's log."""
     recorder = Recorder(10**6)
     seen = simulate(*case, threads=1, recorder=recorder)
@@ -144,7 +144,7 @@ def test_every_wait_has_a_cause_and_the_trace_is_the_slow_twins_log(name: str) -
     @settings(max_examples=8)
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(drawn: tuple[Topology, Profile, Plan]) -> None:
-        case = Case(*drawn)
+        case = TracedRun(*drawn)
         made, log = _log_of(case)
         assert made == log
         seen = simulate(*case, threads=1)

@@ -14,7 +14,7 @@ from qnet.model.gates import GateEntry, GateList, GateProblem
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
-from qnet.simulate.explain import Case, explain
+from qnet.simulate.explain import TracedRun, explain
 from qnet.simulate.run import simulate
 
 
@@ -83,7 +83,7 @@ def test_an_observation_of_another_run_explains_nothing() -> None:
     seen = simulate(topology, asked, plan, threads=1)
     other = seen.replace(streams=())
     with pytest.raises(InputError, match="says nothing of it"):
-        explain(Case(topology, asked, plan), other, "s", "worst")
+        explain(TracedRun(topology, asked, plan), other, "s", "worst")
 
 
 def test_times_beyond_all_gates_are_refused_in_words() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnet.emulate.openflow.nouns import show_ipv4, show_mac
-from qnet.emulate.rules.flows import Flow
+from qnet.emulate.rules.streams import SwitchedStream
 from qnet.emulate.rules.wiring import Wiring
 
 PROBE_PORT = 49_152
@@ -16,8 +16,8 @@ AROUND_BYTES = 4 + 4
 """Frame check sequence and label: in the network the frame has the bytes that the plan counts."""
 
 
-def host_frame(wiring: Wiring, flow: Flow, frame_bytes: int, dscp: int) -> bytes:
-    """Build a frame of a flow as its host sends it, without check sequence.
+def host_frame(wiring: Wiring, stream: SwitchedStream, frame_bytes: int, dscp: int) -> bytes:
+    """Build a frame of a stream as its host sends it, without check sequence.
 
     The payload begins with eight bytes for the number of the source and of the frame.
     """
@@ -25,14 +25,14 @@ def host_frame(wiring: Wiring, flow: Flow, frame_bytes: int, dscp: int) -> bytes
     from scapy.layers.l2 import Ether  # noqa: PLC0415
 
     length = max(frame_bytes - AROUND_BYTES, 60)
-    pattern = bytes((one * 7 + flow.number) & 0xFF for one in range(length - HEADER_BYTES - 8))
+    pattern = bytes((one * 7 + stream.number) & 0xFF for one in range(length - HEADER_BYTES - 8))
     frame = (
-        Ether(src=show_mac(wiring.host_mac(flow.talker)), dst=show_mac(flow.mac))
+        Ether(src=show_mac(wiring.host_mac(stream.talker)), dst=show_mac(stream.mac))
         / IP(
-            src=show_ipv4(wiring.host_ip(flow.talker)),
-            dst=show_ipv4(wiring.host_ip(flow.listener)),
+            src=show_ipv4(wiring.host_ip(stream.talker)),
+            dst=show_ipv4(wiring.host_ip(stream.listener)),
             tos=dscp << 2,
-            id=flow.number & 0xFFFF,
+            id=stream.number & 0xFFFF,
         )
         / UDP(sport=PROBE_PORT, dport=PROBE_PORT, chksum=0)
         / (bytes(8) + pattern)
@@ -40,7 +40,7 @@ def host_frame(wiring: Wiring, flow: Flow, frame_bytes: int, dscp: int) -> bytes
     return bytes(frame)
 
 
-def is_whole(flow: Flow, frame: bytes) -> bool:
+def is_whole(stream: SwitchedStream, frame: bytes) -> bool:
     """Say whether the payload that came out is the one that was sent."""
     body = frame[HEADER_BYTES + 8 :]
-    return body == bytes((one * 7 + flow.number) & 0xFF for one in range(len(body)))
+    return body == bytes((one * 7 + stream.number) & 0xFF for one in range(len(body)))

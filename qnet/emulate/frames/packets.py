@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from qnet.emulate.openflow.frame import ICMP, ICMPV6, TCP, UDP, Frame, checksum, read_frame
+from qnet.emulate.openflow.frame import ICMP, ICMPV6, TCP, UDP, FrameHeaders, checksum, read_frame
 from qnet.emulate.openflow.nouns import ARP, IPV4, IPV6, LLDP, VLAN, VLAN_SERVICE
 from qnet.emulate.rules.wiring import Wiring
 
@@ -150,7 +150,7 @@ def _fields(data: bytes) -> dict[str, int]:
     return {} if frame is None else frame.fields()
 
 
-def _read(data: bytes) -> Frame | None:
+def _read(data: bytes) -> FrameHeaders | None:
     try:
         return read_frame(data)
     except ValueError:

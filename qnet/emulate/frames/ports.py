@@ -72,7 +72,7 @@ from qnet.simulate.world import (
 Ints = NDArray[np.int64]
 
 
-class Want(NamedTuple):
+class RealFrames(NamedTuple):
     """Which frames of a source are to be real: from number `first` on, every `stride`-th."""
 
     source: int
@@ -109,7 +109,7 @@ class Passage(NamedTuple):
         return self.label & DOOMED > 0
 
 
-class Ports:
+class VirtualPorts:
     """All ports of a topology in virtual time, from 0 on.
 
     With `loaded` the sources of the profile send, as in the simulator, and the frames that are
@@ -123,7 +123,7 @@ class Ports:
         plan: Plan,
         *,
         loaded: bool = True,
-        want: Sequence[Want] = (),
+        want: Sequence[RealFrames] = (),
     ) -> None:
         """Lay out the simulator's world and add the ends for real frames."""
         self.topology = topology
@@ -500,7 +500,7 @@ class Ports:
 
 
 def _births(
-    world: World, parts: Parts | None, want: Sequence[Want], source_count: int
+    world: World, parts: Parts | None, want: Sequence[RealFrames], source_count: int
 ) -> tuple[Ints, Ints]:
     """Return birth, bytes and cycle of all frames wanted, and which are whose."""
     sources = world.sources._replace(state=world.sources.state.copy())

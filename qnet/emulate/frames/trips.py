@@ -90,7 +90,7 @@ class Trip(NamedTuple):
         return tuple(one for one in self.deliveries if one.host == host and one.path)
 
 
-class Outage(NamedTuple):
+class Stall(NamedTuple):
     """How long nothing came, on the wall clock, and how far apart frames were sent then."""
 
     seconds: float
@@ -239,7 +239,7 @@ class Follower:
         wires: Sequence[str],
         take_down: Callable[[str], None],
         most_s: float,
-    ) -> Outage | None:
+    ) -> Stall | None:
         """Take the wires of a path's first link down; return how long nothing came to its end.
 
         Frames go out at a small distance, whatever comes of them: from the last one that came
@@ -263,7 +263,7 @@ class Follower:
                     now = time.monotonic()
                     if not pace.goes_over_link(one):
                         done.result()
-                        return Outage(now - last, gap)
+                        return Stall(now - last, gap)
                     last = now
             done.result()
         return None

@@ -30,7 +30,7 @@ class Tag(NamedTuple):
     priority: int
 
 
-class Frame(NamedTuple):
+class FrameHeaders(NamedTuple):
     """The headers of a frame, outermost first.
 
     `ether_type` is that of the payload below tags and labels. `inner` holds the fields of the
@@ -70,9 +70,9 @@ class Frame(NamedTuple):
         return ", ".join([*words, f"type 0x{self.ether_type:04x}"])
 
 
-def rewrite(frame: Frame, action: Action) -> Frame | str:
+def rewrite(frame: FrameHeaders, action: Action) -> FrameHeaders | str:
     """Apply an action that changes the frame; a text says why it cannot be known."""
-    changes: Mapping[str, Callable[[Frame, Action], Frame | str]] = {
+    changes: Mapping[str, Callable[[FrameHeaders, Action], FrameHeaders | str]] = {
         "push_mpls": _push_mpls,
         "pop_mpls": _pop_mpls,
         "push_vlan": _push_vlan,
@@ -84,12 +84,12 @@ def rewrite(frame: Frame, action: Action) -> Frame | str:
     return f"does '{action.text or action.kind}'" if change is None else change(frame, action)
 
 
-def _push_mpls(frame: Frame, _: Action) -> Frame:
+def _push_mpls(frame: FrameHeaders, _: Action) -> FrameHeaders:
     ttl = frame.labels[0].ttl if frame.labels else dict(frame.inner).get("ttl", 64)
     return frame._replace(labels=(Label(0, 0, ttl), *frame.labels))
 
 
-def _pop_mpls(frame: Frame, action: Action) -> Frame | str:
+def _pop_mpls(frame: FrameHeaders, action: Action) -> FrameHeaders | str:
     if not frame.labels:
         return "takes a label off where there is none"
     rest = frame.labels[1:]
@@ -98,18 +98,18 @@ def _pop_mpls(frame: Frame, action: Action) -> Frame | str:
     return frame._replace(labels=rest, ether_type=ether_type, inner=inner)
 
 
-def _push_vlan(frame: Frame, action: Action) -> Frame:
+def _push_vlan(frame: FrameHeaders, action: Action) -> FrameHeaders:
     old = frame.tags[0] if frame.tags else Tag(0, 0, 0)
     return frame._replace(tags=(old._replace(ether_type=action.value), *frame.tags))
 
 
-def _pop_vlan(frame: Frame, _: Action) -> Frame | str:
+def _pop_vlan(frame: FrameHeaders, _: Action) -> FrameHeaders | str:
     if not frame.tags:
         return "takes a VLAN tag off where there is none"
     return frame._replace(tags=frame.tags[1:])
 
 
-def _set_field(frame: Frame, action: Action) -> Frame | str:
+def _set_field(frame: FrameHeaders, action: Action) -> FrameHeaders | str:
     name, value = action.text, action.value
     if name == "eth_dst":
         return frame._replace(eth_dst=value)
@@ -135,7 +135,7 @@ def _set_field(frame: Frame, action: Action) -> Frame | str:
     return f"sets {name}, which the frame does not have"
 
 
-def read_frame(data: bytes) -> Frame:
+def read_frame(data: bytes) -> FrameHeaders:
     """Read the headers of a frame. Raises ValueError when it ends inside one."""
     try:
         return _read_frame(data)
@@ -143,7 +143,7 @@ def read_frame(data: bytes) -> Frame:
         raise ValueError("the frame ends inside its headers") from error
 
 
-def _read_frame(data: bytes) -> Frame:
+def _read_frame(data: bytes) -> FrameHeaders:
     eth_dst, eth_src = _number(data, 0, 6), _number(data, 6, 6)
     ether_type, at = _number(data, 12, 2), 14
     tags: list[Tag] = []
@@ -163,7 +163,9 @@ def _read_frame(data: bytes) -> Frame:
         ether_type = {4: IPV4, 6: IPV6}.get(version, 0)
     reader = _READERS.get(ether_type)
     inner = {} if reader is None else reader(data, at)
-    return Frame(eth_dst, eth_src, ether_type, tuple(tags), tuple(labels), tuple(inner.items()))
+    return FrameHeaders(
+        eth_dst, eth_src, ether_type, tuple(tags), tuple(labels), tuple(inner.items())
+    )
 
 
 def _number(data: bytes, at: int, size: int) -> int:

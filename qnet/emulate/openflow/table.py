@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from qnet.emulate.openflow.frame import Frame, rewrite
+from qnet.emulate.openflow.frame import FrameHeaders, rewrite
 from qnet.emulate.openflow.nouns import (
     ANY,
     CONTROLLER,
@@ -38,7 +38,7 @@ class Sent(NamedTuple):
     `unknown` names what the tables alone do not decide.
     """
 
-    copies: tuple[tuple[int, Frame], ...]
+    copies: tuple[tuple[int, FrameHeaders], ...]
     rules: tuple[Rule, ...]
     unknown: tuple[str, ...] = ()
 
@@ -48,7 +48,7 @@ class _Run:
 
     def __init__(self, in_port: int) -> None:
         self.in_port = in_port
-        self.copies: list[tuple[int, Frame]] = []
+        self.copies: list[tuple[int, FrameHeaders]] = []
         self.rules: list[Rule] = []
         self.unknown: list[str] = []
 
@@ -88,7 +88,7 @@ class Tables:
         return None
 
     def send(
-        self, frame: Frame, in_port: int, live: Callable[[int], bool] = lambda _: True
+        self, frame: FrameHeaders, in_port: int, live: Callable[[int], bool] = lambda _: True
     ) -> Sent:
         """Follow a frame through the tables; `live` says which ports are up."""
         run = _Run(in_port)
@@ -117,10 +117,10 @@ class Tables:
         self,
         run: _Run,
         actions: Iterable[Action],
-        frame: Frame,
+        frame: FrameHeaders,
         live: Callable[[int], bool],
         depth: int,
-    ) -> Frame:
+    ) -> FrameHeaders:
         for action in actions:
             if action.kind == "output":
                 self._output(run, action.value, frame)
@@ -134,7 +134,7 @@ class Tables:
                     frame = changed
         return frame
 
-    def _output(self, run: _Run, port: int, frame: Frame) -> None:
+    def _output(self, run: _Run, port: int, frame: FrameHeaders) -> None:
         if port == IN_PORT:
             run.copies.append((run.in_port, frame))
         elif port >= TABLE:
@@ -148,7 +148,7 @@ class Tables:
         return f"{what} {number} is not on the switch{or_not}"
 
     def _enter_group(
-        self, run: _Run, number: int, frame: Frame, live: Callable[[int], bool], depth: int
+        self, run: _Run, number: int, frame: FrameHeaders, live: Callable[[int], bool], depth: int
     ) -> None:
         group = self._groups.get(number)
         if group is None or depth == GROUPS_DEEP:

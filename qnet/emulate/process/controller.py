@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import qnet
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.child import end, tied
-from qnet.emulate.process.held import Held
 from qnet.emulate.process.watch import LOOK_S, Part, Watch, how, is_stopped
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.progress import Heeded
@@ -54,7 +54,9 @@ def folder() -> Path:
     raise EnvironmentMissing("the controller apps are not here; install qnet anew")
 
 
-def missing(framework: Literal["os_ken", "ryu"] = "os_ken", python: str = sys.executable) -> str:
+def missing_controller(
+    framework: Literal["os_ken", "ryu"] = "os_ken", python: str = sys.executable
+) -> str:
     """Say what keeps the apps from running on a framework, or '' when nothing does."""
     if shutil.which(python) is None:
         return f"{python} is not here; 'make ryu' builds .venv-ryu"
@@ -65,7 +67,7 @@ def missing(framework: Literal["os_ken", "ryu"] = "os_ken", python: str = sys.ex
     return f"{python} has no {framework}; {install}"
 
 
-class Controller(Held):
+class Controller(AllOrNothing):
     """Controller apps in a process of their own; a context manager.
 
     `apps` are names of modules: shipped ones ('reservation'), or any that the framework can load.
@@ -106,7 +108,7 @@ class Controller(Held):
         return f"tcp:127.0.0.1:{self.port}"
 
     def _start(self) -> None:
-        reason = missing(self.framework, self.python)
+        reason = missing_controller(self.framework, self.python)
         if reason:
             raise EnvironmentMissing(reason)
         listen = ["--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(self.port)]

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from qnet.emulate.process.address import split
-from qnet.emulate.process.held import Held
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 
 SOCKET = "controller.sock"
 """In a run's folder, which is the folder of its switches too: they connect nowhere else."""
@@ -24,7 +24,7 @@ CLOSE_S = 1.0
 """For what is on its way when one side has ended."""
 
 
-class Relay(Held):
+class Relay(AllOrNothing):
     """Listens in a folder while it is open; a context manager.
 
     `controller` is where connections go, as in tcp:127.0.0.1:6653. Where nobody listens there, a

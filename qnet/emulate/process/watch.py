@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qnet.emulate.process.held import Held
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.errors import QnetError
 
 STOPPED_S = 0.5
@@ -106,7 +106,7 @@ def _told(name: str, what: str, words: str) -> str:
     return f"{name} {what}, so nothing was judged{last}"
 
 
-class Guard(Held):
+class Guard(AllOrNothing):
     """Ends this process, whatever it is doing, when one that it rests on is not at work.
 
     For the first process of namespaces, whose end is that of all in them. Why is in the file

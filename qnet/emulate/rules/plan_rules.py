@@ -1,6 +1,6 @@
-"""Topology, plan and the flows to carry -> the OpenFlow rules of every switch.
+"""Topology, plan and the streams to carry -> the OpenFlow rules of every switch.
 
-Table 0 knows flows: at a host port it puts the label
+Table 0 knows streams: at a host port it puts the label
 of the path in front of the frame, between wires it finds the port that the label leaves by, and at
 the listener's switch it takes the label off. Table 1 knows cycles: it holds TCQF's `cycle_map`, one
 row per port in, port out and cycle tag, whatever the number of streams.
@@ -31,7 +31,7 @@ from qnet.emulate.openflow.nouns import (
     set_field,
     to_group,
 )
-from qnet.emulate.rules.flows import Flow, Lane, dscp_of, path_mac
+from qnet.emulate.rules.streams import LabelledPath, SwitchedStream, dscp_of, path_mac
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.graph.distances import distances
 from qnet.model.topology import Port, Topology
@@ -58,7 +58,7 @@ class Policing(NamedTuple):
 
 def rules_of(
     topology: Topology,
-    flows: Sequence[Flow],
+    streams: Sequence[SwitchedStream],
     *,
     hosts: Collection[str] = (),
     policing: Policing | None = None,
@@ -73,13 +73,13 @@ def rules_of(
     """
     makers = {node.name: _Maker(generation) for node in topology.nodes}
     wiring = Wiring(topology)
-    beside = alternatives(flows)
-    for flow in flows:
-        _enter(makers[flow.talker], wiring, flow, beside, policing)
-        for lane in flow.lanes:
-            for hop in range(1, len(lane.ports)):
-                _pass(makers, wiring, flow, lane, hop)
-            _leave(makers[flow.listener], wiring, flow, lane)
+    beside = alternatives(streams)
+    for stream in streams:
+        _enter(makers[stream.talker], wiring, stream, beside, policing)
+        for path in stream.paths:
+            for hop in range(1, len(path.ports)):
+                _pass(makers, wiring, stream, path, hop)
+            _leave(makers[stream.listener], wiring, stream, path)
     if hosts:
         delays = {node.name: _delays_to(topology, node.name) for node in topology.nodes}
         for host in hosts:
@@ -124,35 +124,35 @@ class _Maker:
 def _enter(
     maker: _Maker,
     wiring: Wiring,
-    flow: Flow,
-    beside: Mapping[str, Flow],
+    stream: SwitchedStream,
+    beside: Mapping[str, SwitchedStream],
     policing: Policing | None,
 ) -> None:
     """Label the talker's frames: the DSCP says in which cycle they are to leave the first port."""
-    for interval in flow.intervals:
-        tag = flow.tag(flow.lanes[0], 0, interval)
-        why = f"{flow.name}: enters" + ("" if tag is None else f" in cycle {tag}")
-        fields = {"in_port": HOST_PORT, "eth_type": IPV4, "eth_dst": flow.mac}
+    for interval in stream.intervals:
+        tag = stream.tag(stream.paths[0], 0, interval)
+        why = f"{stream.name}: enters" + ("" if tag is None else f" in cycle {tag}")
+        fields = {"in_port": HOST_PORT, "eth_type": IPV4, "eth_dst": stream.mac}
         if tag is not None:
             fields["ip_dscp"] = dscp_of(tag)
-        branches = [_label(wiring, flow, lane, interval) for lane in flow.lanes]
-        other = beside.get(flow.name)
+        branches = [_label(wiring, stream, path, interval) for path in stream.paths]
+        other = beside.get(stream.name)
         if len(branches) > 1:
             actions: tuple[Action, ...] = (
                 maker.group("all", (Bucket(one) for one in branches), f"{why}, sent twice"),
             )
         elif other is not None:
-            choice = (flow.lanes[0], other.lanes[0])
+            choice = (stream.paths[0], other.paths[0])
             buckets = (
-                Bucket(_label(wiring, flow, lane, interval), wiring.openflow_port[lane.ports[0]])
-                for lane in choice
+                Bucket(_label(wiring, stream, path, interval), wiring.openflow_port[path.ports[0]])
+                for path in choice
             )
             actions = (maker.group("fast_failover", buckets, f"{why}, or by {other.name}"),)
         else:
             actions = branches[0]
         meter = None
-        if policing is not None and flow.demand is not None:
-            meter = _police(maker, flow.demand, policing)
+        if policing is not None and stream.demand is not None:
+            meter = _police(maker, stream.demand, policing)
         maker.add(
             Rule(
                 FLOW_TABLE,
@@ -160,46 +160,54 @@ def _enter(
                 match(**fields),
                 actions,
                 meter=meter,
-                cookie=OWNER | flow.number,
+                cookie=OWNER | stream.number,
                 why=why,
             )
         )
-    if policing is not None and flow.demand is not None:
-        _widen(maker, flow, policing)
+    if policing is not None and stream.demand is not None:
+        _widen(maker, stream, policing)
 
 
-def _label(wiring: Wiring, flow: Flow, lane: Lane, interval: int) -> tuple[Action, ...]:
-    tag = flow.tag(lane, 0, interval)
+def _label(
+    wiring: Wiring, stream: SwitchedStream, path: LabelledPath, interval: int
+) -> tuple[Action, ...]:
+    tag = stream.tag(path, 0, interval)
     return (
         push_mpls(),
-        set_field("mpls_label", lane.label),
+        set_field("mpls_label", path.label),
         set_field("mpls_tc", 0 if tag is None else tag + 1),  # Open vSwitch would take the DSCP's
-        output(wiring.openflow_port[lane.ports[0]]),
+        output(wiring.openflow_port[path.ports[0]]),
     )
 
 
-def _pass(makers: Mapping[str, _Maker], wiring: Wiring, flow: Flow, lane: Lane, hop: int) -> None:
+def _pass(
+    makers: Mapping[str, _Maker],
+    wiring: Wiring,
+    stream: SwitchedStream,
+    path: LabelledPath,
+    hop: int,
+) -> None:
     """Send a labelled frame on; what has a cycle goes through the cycle table."""
-    before, port = (wiring.topology.port_by_name[name] for name in lane.ports[hop - 1 : hop + 1])
+    before, port = (wiring.topology.port_by_name[name] for name in path.ports[hop - 1 : hop + 1])
     maker = makers[port.source]
     in_port, out_port = wiring.in_port(before), wiring.openflow_port[port.name]
     sent = output(IN_PORT if in_port == out_port else out_port)
-    found = match(in_port=in_port, eth_type=MPLS, mpls_label=lane.label)
+    found = match(in_port=in_port, eth_type=MPLS, mpls_label=path.label)
     rule = Rule(
         FLOW_TABLE,
         FLOW_PRIORITY,
         found,
-        cookie=OWNER | flow.number,
-        why=f"{flow.name}: on to {port.name}",
+        cookie=OWNER | stream.number,
+        why=f"{stream.name}: on to {port.name}",
     )
-    if not lane.cycles:
+    if not path.cycles:
         maker.add(rule._replace(actions=(sent,)))
         return
-    shift = (lane.cycles[hop] - lane.cycles[hop - 1]) % flow.buffers
-    row = out_port | (shift + 1 << 32 if flow.waits else 0)
+    shift = (path.cycles[hop] - path.cycles[hop - 1]) % stream.buffers
+    row = out_port | (shift + 1 << 32 if stream.waits else 0)
     maker.add(rule._replace(goto=CYCLE_TABLE, metadata=(row, 0xFFFFFFFFFFFFFFFF)))
-    for tag in range(flow.buffers):
-        turned = (tag + shift) % flow.buffers
+    for tag in range(stream.buffers):
+        turned = (tag + shift) % stream.buffers
         maker.add(
             Rule(
                 CYCLE_TABLE,
@@ -211,43 +219,43 @@ def _pass(makers: Mapping[str, _Maker], wiring: Wiring, flow: Flow, lane: Lane, 
         )
 
 
-def _leave(maker: _Maker, wiring: Wiring, flow: Flow, lane: Lane) -> None:
+def _leave(maker: _Maker, wiring: Wiring, stream: SwitchedStream, path: LabelledPath) -> None:
     """Take the label off and hand the frame to the listener's host; its source tells the path."""
-    last = wiring.topology.port_by_name[lane.ports[-1]]
+    last = wiring.topology.port_by_name[path.ports[-1]]
     maker.add(
         Rule(
             FLOW_TABLE,
             FLOW_PRIORITY,
-            match(in_port=wiring.in_port(last), eth_type=MPLS, mpls_label=lane.label),
+            match(in_port=wiring.in_port(last), eth_type=MPLS, mpls_label=path.label),
             (
                 pop_mpls(IPV4),
-                set_field("eth_dst", wiring.host_mac(flow.listener)),
-                set_field("eth_src", path_mac(lane.label)),
+                set_field("eth_dst", wiring.host_mac(stream.listener)),
+                set_field("eth_src", path_mac(path.label)),
                 output(HOST_PORT),
             ),
-            cookie=OWNER | flow.number,
-            why=f"{flow.name}: to the host",
+            cookie=OWNER | stream.number,
+            why=f"{stream.name}: to the host",
         )
     )
 
 
-def alternatives(flows: Iterable[Flow]) -> dict[str, Flow]:
+def alternatives(streams: Iterable[SwitchedStream]) -> dict[str, SwitchedStream]:
     """For each part of a demand, another part that leaves the talker by another port.
 
     The switch changes over when the first port goes down. Further on there is no changing over:
     two parts that meet again could hand a frame back and forth.
     """
-    parts: defaultdict[str, list[Flow]] = defaultdict(list)
-    for flow in flows:
-        if flow.demand is not None:
-            parts[flow.demand].append(flow)
-    found: dict[str, Flow] = {}
+    parts: defaultdict[str, list[SwitchedStream]] = defaultdict(list)
+    for stream in streams:
+        if stream.demand is not None:
+            parts[stream.demand].append(stream)
+    found: dict[str, SwitchedStream] = {}
     for together in parts.values():
-        for flow in together:
-            others = (one for one in together if one.lanes[0].ports[0] != flow.lanes[0].ports[0])
+        for stream in together:
+            others = (one for one in together if one.paths[0].ports[0] != stream.paths[0].ports[0])
             other = max(others, key=lambda one: one.rate_bps, default=None)
             if other is not None:
-                found[flow.name] = other
+                found[stream.name] = other
     return found
 
 
@@ -260,14 +268,14 @@ def _police(maker: _Maker, demand: str, policing: Policing) -> int:
     return meter.number
 
 
-def _widen(maker: _Maker, flow: Flow, policing: Policing) -> None:
+def _widen(maker: _Maker, stream: SwitchedStream, policing: Policing) -> None:
     """Add the rate of one more part to its demand's meter."""
-    assert flow.demand is not None
-    meter = maker.meters[flow.demand]
-    more_kbps = ceil_div(flow.rate_bps * policing.percent, 100 * 1000 * policing.dilation)
+    assert stream.demand is not None
+    meter = maker.meters[stream.demand]
+    more_kbps = ceil_div(stream.rate_bps * policing.percent, 100 * 1000 * policing.dilation)
     rate_kbps = meter.rate_kbps + more_kbps
     burst_kbits = max(ceil_div(rate_kbps * BURST_MS, 1000), BURST_KBITS_LEAST)
-    maker.meters[flow.demand] = meter._replace(rate_kbps=rate_kbps, burst_kbits=burst_kbits)
+    maker.meters[stream.demand] = meter._replace(rate_kbps=rate_kbps, burst_kbits=burst_kbits)
 
 
 def _reach(

@@ -21,7 +21,7 @@ FIRST_WIRE_PORT = 2
 HOST_MAC = 0x025148 << 24
 """02:51:48, 'QH': the host of a node, by the node's number."""
 
-FLOW_MAC = 0x025146 << 24
+STREAM_MAC = 0x025146 << 24
 """02:51:46, 'QF': where the frames of one reserved stream, or of one part of a demand, are sent."""
 
 PATH_MAC = 0x025150 << 24

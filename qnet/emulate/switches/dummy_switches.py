@@ -20,13 +20,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from qnet.emulate.frames.trips import MAGIC, TRAILER_BYTES, Follower, Outage
+from qnet.emulate.frames.trips import MAGIC, TRAILER_BYTES, Follower, Stall
 from qnet.emulate.openflow.nouns import Switch
-from qnet.emulate.process.held import Held
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort, close_all
-from qnet.emulate.switches.switch_set import Attached, read_switch
+from qnet.emulate.switches.switch_set import SwitchSet, read_switch
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.progress import Heeded
 
@@ -81,7 +81,7 @@ class _Node:
         self.waiting: deque[int] = deque()
 
 
-class Fabric(Attached, Held):
+class Fabric(SwitchSet, AllOrNothing):
     """The switches of some nodes, each connected to the controller; a context manager."""
 
     def __init__(
@@ -196,7 +196,7 @@ class Fabric(Attached, Held):
 
     def outage(
         self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
-    ) -> Outage | None:
+    ) -> Stall | None:
         """Take wires down and return how long nothing came to the end of a path over them."""
         return self.follower.outage(
             data, path, wires, lambda name: self.set_wire(name, up=False), most_s

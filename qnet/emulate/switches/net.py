@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from qnet.emulate.openflow.nouns import Switch
-from qnet.emulate.process.held import Held
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.process.watch import Part, Watch, blaming
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
-from qnet.emulate.switches.switch_set import Attached, read_switch
+from qnet.emulate.switches.switch_set import SwitchSet, read_switch
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.records import WireEnd
@@ -49,7 +49,7 @@ OFFLOADS = (0x1F, 0x24, 0x2C, 0x17)
 """ETHTOOL_STSO, _SGSO, _SGRO and _STXCSUM of linux/ethtool.h."""
 
 
-def missing() -> str | None:
+def missing_namespaces() -> str | None:
     """Say what keeps Mininet from running here, or None when nothing does."""
     try:
         import mininet.node  # noqa: F401, PLC0415
@@ -62,7 +62,7 @@ def missing() -> str | None:
     return None
 
 
-class Net(Attached, Held):
+class SwitchNetwork(SwitchSet, AllOrNothing):
     """Switches, hosts and wire ends of the nodes in `nodes`, with the wires in `ports`; a context.
 
     `ports` are numbers of the topology's ports; the other direction of each comes with it.
@@ -107,7 +107,7 @@ class Net(Attached, Held):
         """[node]: place in `ends` of its switch's side of its host's wire."""
 
     def _start(self) -> None:
-        reason = missing()
+        reason = missing_namespaces()
         if reason is not None:
             raise EnvironmentMissing(reason)
         self.ovs.__enter__()

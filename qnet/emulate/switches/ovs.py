@@ -25,9 +25,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.child import end, tied
 from qnet.emulate.process.cleanup import private_prefix
-from qnet.emulate.process.held import Held
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.switches.talk import PROTOCOLS, USUAL, Talk, Version, read_talks
 from qnet.errors import EnvironmentMissing, QnetError
@@ -98,7 +98,7 @@ def program(name: str) -> str:
     return found
 
 
-def missing() -> str | None:
+def missing_switch() -> str | None:
     """Say what keeps a private Open vSwitch from running here, or None when nothing does."""
     try:
         for name in PROGRAMS:
@@ -125,7 +125,7 @@ def unwinding() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class Ovs(Held):
+class Ovs(AllOrNothing):
     """One ovsdb-server and one ovs-vswitchd in a temporary folder; a context manager.
 
     Raises EnvironmentMissing where Open vSwitch is not installed and SwitchFailure where it does
@@ -156,7 +156,7 @@ class Ovs(Held):
         self._control: _Control | None = None
 
     def _start(self) -> None:
-        reason = missing()
+        reason = missing_switch()
         if reason is not None:
             raise EnvironmentMissing(reason)
         if self.folder is None:

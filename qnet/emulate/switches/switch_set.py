@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
 from qnet.emulate.process.address import stopped_listener
-from qnet.emulate.rules.audit import audit
-from qnet.emulate.rules.flows import Flow
+from qnet.emulate.rules.audit import audit_streams
+from qnet.emulate.rules.streams import SwitchedStream
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.switches.ovs import Ovs
 from qnet.emulate.switches.talk import Talk, never_connected, unspoken
@@ -41,7 +41,7 @@ def read_switch(ovs: Ovs, bridge: str, node: str, datapath_id: int) -> Switch:
     return Switch(node, datapath_id, rules, groups, meters, tuple(unread))
 
 
-class Attached(ABC):
+class SwitchSet(ABC):
     """What a set of switches can say of itself, whichever way its frames are carried."""
 
     wiring: Wiring
@@ -105,22 +105,22 @@ class Attached(ABC):
 
     def wait_as_planned(
         self,
-        flows: Iterable[Flow],
+        streams: Iterable[SwitchedStream],
         nodes: Sequence[str],
         most_s: float = SETTLE_S,
         heeded: Heeded | None = None,
     ) -> bool:
-        """Wait until all flows are carried as planned, or for so long; return whether they are.
+        """Wait until all streams are carried as planned, or for so long; return whether they are.
 
         A slow controller may be quiet before it begins; what is as planned needs no wait.
         """
-        flows, heeded = tuple(flows), heeded or Heeded(None)
+        streams, heeded = tuple(streams), heeded or Heeded(None)
         end = time.monotonic() + most_s
         self.wait_quiet(0.1, heeded=heeded)
         while any(
-            one.flow
-            for one in audit(
-                self.wiring, flows, [self.tables(node) for node in heeded.wanted(nodes)]
+            one.stream
+            for one in audit_streams(
+                self.wiring, streams, [self.tables(node) for node in heeded.wanted(nodes)]
             )
         ):
             if time.monotonic() >= end:

@@ -22,12 +22,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from qnet.emulate.frames.trips import Follower, Outage
+from qnet.emulate.frames.trips import Follower, Stall
 from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.process.relay import SOCKET
 from qnet.emulate.process.watch import Guard, blaming
 from qnet.emulate.rules.wiring import HOST_PORT
-from qnet.emulate.switches.net import Net
+from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.switches.talk import Version
 from qnet.emulate.testbed.remote import Ran
 from qnet.emulate.tiers.mininet import JOB
@@ -45,10 +45,10 @@ VLAN_VALID, TPID_VALID = 0x10, 0x40
 """Status of a frame whose VLAN tag the kernel has taken off (linux/if_packet.h)."""
 
 
-class Carrier:
-    """What the child does: the requests of `Distant`, and wires between them."""
+class TestbedAgent:
+    """What the child does: the requests of `RemoteSwitches`, and wires between them."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: SwitchNetwork) -> None:
         self.net = net
         self.wiring = net.wiring
         self._end_of = {end.interface: end for end in net.ends}
@@ -149,12 +149,12 @@ class Carrier:
 
     def outage(
         self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
-    ) -> Outage | None:
-        """As `Distant.outage`."""
+    ) -> Stall | None:
+        """As `RemoteSwitches.outage`."""
         return self.follower.outage(data, path, wires, self.take_down, most_s)
 
     def pump(self, seconds: float) -> None:
-        """As `Distant.pump`."""
+        """As `RemoteSwitches.pump`."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.take(left)
@@ -164,12 +164,12 @@ class Carrier:
         self.set_wire(port_name, up=False)
 
     def set_wire(self, port_name: str, up: bool) -> None:
-        """As `Distant.set_wire`."""
+        """As `RemoteSwitches.set_wire`."""
         port = self.net.topology.port_by_name[port_name]
         (self.net.bring_up if up else self.net.take_down)(port)
 
     def run(self, host: str, command: str, most_s: float) -> Ran:
-        """As `Distant.run`."""
+        """As `RemoteSwitches.run`."""
         ran: list[Ran] = []
 
         def work() -> None:
@@ -183,7 +183,7 @@ class Carrier:
         return ran[0]
 
 
-def run_in(net: Net, host: str, command: str, most_s: float) -> Ran:
+def run_in(net: SwitchNetwork, host: str, command: str, most_s: float) -> Ran:
     """Run a shell command in a host; it and what it has started are ended when it takes longer."""
     child = subprocess.Popen(
         ["mnexec", "-a", str(net.host(host).pid), "sh", "-c", command],
@@ -227,7 +227,7 @@ def main() -> None:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
             nodes = [node.name for node in topology.nodes]
-            net = Net(
+            net = SwitchNetwork(
                 topology,
                 nodes,
                 every,
@@ -240,7 +240,7 @@ def main() -> None:
             with Guard(folder) as guard, blaming(guard.parts):
                 guard.add(net.parts)
                 with net:
-                    carrier = Carrier(net)
+                    carrier = TestbedAgent(net)
                     line.send(None)
                     carrier.serve(line)
         except QnetError as error:

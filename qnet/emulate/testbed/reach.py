@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Literal, NamedTuple
 
-from qnet.emulate.frames.trips import Outage
+from qnet.emulate.frames.trips import Stall
 from qnet.emulate.switches.switch_set import SETTLE_S
 from qnet.emulate.testbed.testbed import FAILOVER_S, CutUndone, Ping, Testbed
 from qnet.graph.distances import distances
@@ -22,7 +22,7 @@ PAIRS = 50
 """Pairs of hosts tried, unless another number is asked for."""
 
 
-class Fault(NamedTuple):
+class ReachFinding(NamedTuple):
     """One finding: between whom, at which switches, of how many frames, and in a sentence."""
 
     kind: Literal["address", "lost", "late", "copies", "others", "loop", "failover"]
@@ -63,7 +63,7 @@ class Judgement(NamedTuple):
     """What this testbed could not find out, and why."""
     waited_s: float = 0.0
     """From the connection of the last switch to the last time that a pair was tried anew."""
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[ReachFinding, ...] = ()
     """The findings, with what each is about."""
     tried: tuple[tuple[str, str], ...] = ()
     """The pairs."""
@@ -122,7 +122,7 @@ class _Judge:
         self.looked_at = time.monotonic()
         self.at_first: dict[str, None] = {}
         self.tried_again = 0
-        self._no_way: Fault | None = None
+        self._no_way: ReachFinding | None = None
         self.unknown: list[str] = []
 
     def look(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -144,7 +144,7 @@ class _Judge:
         if len(learnt) == 1 and not self.found[learnt[0]].answered:
             self._try_again(learnt[0])
 
-    def findings(self) -> Iterator[Fault]:
+    def findings(self) -> Iterator[ReachFinding]:
         """Give everything that is wrong."""
         for pair, found in self.found.items():
             yield from _faults(*pair, found)
@@ -170,7 +170,7 @@ class _Judge:
         if self.found[pair].sent == 1:
             self.found[pair] = self.testbed.ping(*pair)
 
-    def try_failover(self, most_s: float) -> Outage | None:
+    def try_failover(self, most_s: float) -> Stall | None:
         """Cut the first link of the longest way that has another one beside it, and time it.
 
         Where nothing comes, and the controller may not have settled, it is done once more.
@@ -185,7 +185,7 @@ class _Judge:
             self.unknown.append(f"no failover was seen: {error}")
             return None
 
-    def _fail_over(self, path: Sequence[str], most_s: float) -> Outage | None:
+    def _fail_over(self, path: Sequence[str], most_s: float) -> Stall | None:
         outage = self.testbed.failover_on(path, most_s)
         if outage is None and time.monotonic() < self.until:
             self.testbed.wait(self.until - time.monotonic())
@@ -199,36 +199,36 @@ class _Judge:
                 f"{path[0]} to {path[-1]}: nothing came for {most_s:g} s when {near} to {far} "
                 "was cut, though there is a way round (--failover)"
             )
-            self._no_way = Fault("failover", path[0], path[-1], tuple(path), 0, words)
+            self._no_way = ReachFinding("failover", path[0], path[-1], tuple(path), 0, words)
         return outage
 
 
-def _faults(host: str, target: str, found: Ping) -> Iterator[Fault]:
+def _faults(host: str, target: str, found: Ping) -> Iterator[ReachFinding]:
     way = f"{host} to {target}"
     missing = found.lost
     if found.not_found:
         words = f"{host} cannot find {target}: {found.not_found}"
-        yield Fault("address", host, target, (), missing, words)
+        yield ReachFinding("address", host, target, (), missing, words)
     elif found.lost:
         which = ", the first" if found.good[-1] else ""
         words = f"{way}: {found.lost} of {found.sent} frames lost{which}"
-        yield Fault("lost", host, target, found.path, missing, words)
+        yield ReachFinding("lost", host, target, found.path, missing, words)
     if found.late:
         words = (
             f"{way}: {found.late} of {found.sent} frames came after {found.slowest_s:.2f} s at one "
             f"switch, later than the {found.patience_s:g} s given (--patience)"
         )
-        yield Fault("late", host, target, found.path, found.late, words)
+        yield ReachFinding("late", host, target, found.path, found.late, words)
     if found.copies:
         words = f"{way}: {found.copies} copies too many"
-        yield Fault("copies", host, target, found.path, found.copies, words)
+        yield ReachFinding("copies", host, target, found.path, found.copies, words)
     if found.others:
         words = f"{way}: {', '.join(found.others)} got its frames too"
-        yield Fault("others", host, target, found.others, found.sent, words)
+        yield ReachFinding("others", host, target, found.others, found.sent, words)
     if found.looped:
         where = ", ".join(found.looped)
         words = f"{way}: a loop: a frame passed the same port of {where} twice"
-        yield Fault("loop", host, target, found.looped, found.sent, words)
+        yield ReachFinding("loop", host, target, found.looped, found.sent, words)
 
 
 def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:

@@ -1,9 +1,9 @@
 """The testbed's switches with devices and real hosts: inside namespaces, asked from outside.
 
-`Distant` is to a testbed what `Fabric` of `qnet.emulate.switches.dummy_switches` is: frames go into
-switches and what comes out is told. The work is done by a child process, inside namespaces of its
-own (`qnet.emulate.testbed.agent`), which reads requests from a socket that both have from the
-start.
+`RemoteSwitches` is to a testbed what `Fabric` of `qnet.emulate.switches.dummy_switches` is: frames
+go into switches and what comes out is told. The work is done by a child process, inside namespaces
+of its own (`qnet.emulate.testbed.agent`), which reads requests from a socket that both have from
+the start.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qnet.emulate.frames.trips import Delivery, Outage, Trip
+from qnet.emulate.frames.trips import Delivery, Stall, Trip
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process import cleanup, namespaces
-from qnet.emulate.process.held import Held
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.relay import Relay
 from qnet.emulate.process.watch import LOOK_S, STOPPED_S
 from qnet.emulate.rules.wiring import Wiring
-from qnet.emulate.switches.switch_set import Attached
+from qnet.emulate.switches.switch_set import SwitchSet
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.emulate.tiers import probe
 from qnet.emulate.tiers.mininet import JOB
@@ -42,7 +42,7 @@ class Ran(NamedTuple):
     output: str
 
 
-class Distant(Attached, Held):
+class RemoteSwitches(SwitchSet, AllOrNothing):
     """Switches and hosts of a topology in namespaces of their own; a context manager.
 
     `controller` is where a controller listens outside, as in tcp:127.0.0.1:6653. Raises
@@ -68,7 +68,7 @@ class Distant(Attached, Held):
         self._open.close()
 
     def _start(self) -> None:
-        reason = probe.missing()
+        reason = probe.missing_tools()
         if reason is not None:
             raise EnvironmentMissing(reason)
         folder = cleanup.new_run()
@@ -89,7 +89,7 @@ class Distant(Attached, Held):
         self._hear()
 
     def _ask(self, what: str, *arguments: object) -> Any:
-        assert self._line is not None, "use Distant in a with statement"
+        assert self._line is not None, "use RemoteSwitches in a with statement"
         with contextlib.suppress(OSError):  # its last words say more
             self._line.send((what, arguments))
         return self._hear()
@@ -144,9 +144,9 @@ class Distant(Attached, Held):
 
     def outage(
         self, data: bytes, path: Sequence[str], wires: Sequence[str], most_s: float
-    ) -> Outage | None:
+    ) -> Stall | None:
         """Take wires down and return how long nothing came to the end of a path over them."""
-        found: Outage | None = self._ask("outage", data, tuple(path), tuple(wires), most_s)
+        found: Stall | None = self._ask("outage", data, tuple(path), tuple(wires), most_s)
         return found
 
     def pump(self, seconds: float) -> None:

@@ -13,11 +13,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from qnet.emulate.frames import packets
-from qnet.emulate.frames.trips import Delivery, Follower, Outage, Trip
+from qnet.emulate.frames.trips import Delivery, Follower, Stall, Trip
 from qnet.emulate.openflow.nouns import Switch, show_ipv4
 from qnet.emulate.openflow.table import Difference, differences
 from qnet.emulate.process.address import stopped_listener
-from qnet.emulate.process.held import Held
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
@@ -27,7 +27,7 @@ from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
 
 if TYPE_CHECKING:
-    from qnet.emulate.testbed.remote import Distant, Ran
+    from qnet.emulate.testbed.remote import Ran, RemoteSwitches
 
 PATIENCE_S = 0.4
 """A controller has this long to send on a frame for which a switch has no rule."""
@@ -102,7 +102,7 @@ class Isolation(NamedTuple):
         return not self.came
 
 
-class Testbed(Held):
+class Testbed(AllOrNothing):
     """Switches of a topology under one controller, in the hands of a test; a context manager.
 
     Raises EnvironmentMissing where Open vSwitch is not installed, or when the controller does not
@@ -144,12 +144,12 @@ class Testbed(Held):
         self.controller = controller
         self.patience_s = patience_s
         self.tier = tier
-        self.fabric: Fabric | Distant
-        self._net: Follower | Distant
+        self.fabric: Fabric | RemoteSwitches
+        self._net: Follower | RemoteSwitches
         if tier == "mininet":
-            from qnet.emulate.testbed.remote import Distant  # noqa: PLC0415
+            from qnet.emulate.testbed.remote import RemoteSwitches  # noqa: PLC0415
 
-            self.fabric = self._net = Distant(topology, controller, versions)
+            self.fabric = self._net = RemoteSwitches(topology, controller, versions)
         else:
             ports = {node.name: {HOST_PORT} for node in topology.nodes}
             for port in topology.ports:
@@ -449,7 +449,7 @@ class Testbed(Held):
             raise NotThere(f"no wire between {first} and {second}; {has}")
         return wires
 
-    def failover(self, host: str, target: str, most_s: float = FAILOVER_S) -> Outage | None:
+    def failover(self, host: str, target: str, most_s: float = FAILOVER_S) -> Stall | None:
         """Cut the first wire on the way and return how long nothing came; None: for too long.
 
         Frames go out at a small distance, without waiting for each: how far apart they were when
@@ -461,7 +461,7 @@ class Testbed(Held):
             raise NotThere(f"there is no way from {host} to {target} that could be cut")
         return self.failover_on(path, most_s)
 
-    def failover_on(self, path: Sequence[str], most_s: float = FAILOVER_S) -> Outage | None:
+    def failover_on(self, path: Sequence[str], most_s: float = FAILOVER_S) -> Stall | None:
         """As `failover`, where the way of the frames is known."""
         host, target = path[0], path[-1]
         data = self._datagram(host, target, self._mac_for(host, target))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from qnet.emulate.frames.case import Case, Member
 from qnet.emulate.frames.kernels import FRAME_BYTES, TIME
-from qnet.emulate.frames.ports import Ports
+from qnet.emulate.frames.ports import VirtualPorts
+from qnet.emulate.frames.sample import Sample, SampledPath
 from qnet.emulate.tiers.follow_frames import Walk
 from qnet.model.emulation import Emulation, Lateness, Witnesses
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
@@ -27,10 +27,10 @@ ROUNDING_PS = 0
 
 
 def compare(
-    case: Case,
+    case: Sample,
     proof: Proof,
     simulated: Observation,
-    emulated: tuple[Walk, Ports],
+    emulated: tuple[Walk, VirtualPorts],
     plain: Walk,
     findings: Sequence[str],
     until_ps: int = NEVER,
@@ -47,12 +47,12 @@ def compare(
     streams: list[Traffic] = []
     demands: list[Traffic] = []
     told = list(findings)
-    groups: dict[str, list[Member]] = defaultdict(list)
+    groups: dict[str, list[SampledPath]] = defaultdict(list)
     for member in case.members:
-        groups[member.flow.demand or member.flow.name].append(member)
+        groups[member.stream.demand or member.stream.name].append(member)
     for name, members in groups.items():
         account = _account(name, members, walk, ports, case.profile)
-        (demands if members[0].flow.demand else streams).append(account)
+        (demands if members[0].stream.demand else streams).append(account)
         went = [_latencies(members, one, ports) for one in walks]
         pairs = [(latency, went[1][n]) for n, latency in went[0].items() if n in went[1]]
         worst = max(pairs, key=lambda one: abs(one[1] - one[0]), default=None)
@@ -112,12 +112,12 @@ def _before(until_ps: int, walk: Walk) -> Walk:
     return Walk(arrival_ps={n: at for n, at in walk.arrival_ps.items() if at < until_ps})
 
 
-def _numbers(member: Member, ports: Ports) -> range:
+def _numbers(member: SampledPath, ports: VirtualPorts) -> range:
     first, last = ports.span[member.source].tolist()
     return range(first, last)
 
 
-def _latencies(members: Sequence[Member], walk: Walk, ports: Ports) -> dict[int, int]:
+def _latencies(members: Sequence[SampledPath], walk: Walk, ports: VirtualPorts) -> dict[int, int]:
     """Return the latency of every real frame that was delivered, by its number.
 
     Where copies meet, the first one that was passed on is the frame's, whichever way it came.
@@ -144,14 +144,14 @@ def _variation_difference(pairs: Sequence[tuple[int, int]]) -> int | None:
 
 
 def _account(
-    name: str, members: Sequence[Member], walk: Walk, ports: Ports, profile: Profile
+    name: str, members: Sequence[SampledPath], walk: Walk, ports: VirtualPorts, profile: Profile
 ) -> Traffic:
     """Sum up the real frames of a stream's paths or a demand's parts.
 
     A frame sent over two paths is received when one copy is, and lost when both are lost or
     discarded. What recovery counted is of all the stream's frames, simulated ones too.
     """
-    copies = members[0].flow.demand is None
+    copies = members[0].stream.demand is None
     once = max if copies else sum
     recovery = copies_at(ports.parts, ports.found[members[0].source].meeting)
     service = {one.name: one.service for one in profile.every_stream}
@@ -233,7 +233,7 @@ def _birth_of(most: Callable[..., int], trips: Sequence[Sequence[tuple[int, int]
     return min(birth for rows in trips for latency, birth in rows if latency == wanted)
 
 
-def _late(member: Member, ports: Ports) -> int:
+def _late(member: SampledPath, ports: VirtualPorts) -> int:
     """Count late events of real frames; at the first port those of the whole source."""
     late = ports.world.routes.late
     way = ports.stations(member.source)

@@ -27,7 +27,7 @@ PACKAGES = (
 MEMORY_BYTES_WANTED = 4 * 2**30
 
 
-class Finding(NamedTuple):
+class MachineFinding(NamedTuple):
     """One thing looked at. `needed`: without it the main job does not run.
 
     `apt` and `pip` are packages that would help.
@@ -41,17 +41,17 @@ class Finding(NamedTuple):
     pip: tuple[str, ...] = ()
 
 
-def examine() -> list[Finding]:
+def examine() -> list[MachineFinding]:
     """Look at the machine: starts a private switch for a moment, listens for noise, cleans up."""
     return [
-        Finding(
+        MachineFinding(
             "python",
             sys.version_info >= (3, 11),
             True,
             f"{platform.python_version()}, 3.11 or newer wanted",
         ),
         *(_package(name) for name in PACKAGES),
-        Finding("cores", True, False, f"{len(os.sched_getaffinity(0))} usable"),
+        MachineFinding("cores", True, False, f"{len(os.sched_getaffinity(0))} usable"),
         _memory(),
         _kernel_cache(),
         _noise(),
@@ -60,30 +60,30 @@ def examine() -> list[Finding]:
     ]
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> MachineFinding:
     try:
-        return Finding(name, True, True, metadata.version(name))
+        return MachineFinding(name, True, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, False, True, "not installed", pip=(name,))
+        return MachineFinding(name, False, True, "not installed", pip=(name,))
 
 
-def _memory() -> Finding:
+def _memory() -> MachineFinding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     enough = total >= MEMORY_BYTES_WANTED
     detail = f"{total / 2**30:.1f} GiB"
-    return Finding(
+    return MachineFinding(
         "memory", enough, False, detail if enough else f"{detail}; 'qnet run qingyang' wants 4 GiB"
     )
 
 
-def _kernel_cache() -> Finding:
+def _kernel_cache() -> MachineFinding:
     """Say whether compiled kernels can be kept: without it, each run compiles for half a minute."""
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parents[2])
     try:
         with tempfile.NamedTemporaryFile(dir=folder):
-            return Finding("kernel cache", True, False, str(folder))
+            return MachineFinding("kernel cache", True, False, str(folder))
     except OSError as error:
-        return Finding(
+        return MachineFinding(
             "kernel cache",
             False,
             False,
@@ -92,12 +92,12 @@ def _kernel_cache() -> Finding:
         )
 
 
-def _tier(report: TierReport) -> Finding:
+def _tier(report: TierReport) -> MachineFinding:
     name = f"emulate {report.name}"
-    return Finding(name, report.good, False, report.detail, report.apt, report.pip)
+    return MachineFinding(name, report.good, False, report.detail, report.apt, report.pip)
 
 
-def _noise() -> Finding:
+def _noise() -> MachineFinding:
     """Say how quiet the machine is."""
     floor = noise_floor()
     detail = (
@@ -105,10 +105,10 @@ def _noise() -> Finding:
         f"steps, by {floor.most_ns / 1000:,.0f} us at most; latencies in reports are virtual and "
         "free of it, a noisy machine only makes tier mininet slower"
     )
-    return Finding("noise floor", True, False, detail)
+    return MachineFinding("noise floor", True, False, detail)
 
 
-def advice(findings: Sequence[Finding]) -> list[str]:
+def advice(findings: Sequence[MachineFinding]) -> list[str]:
     """Sum up what runs here, what does not, and the commands that would change it."""
     whole = all(finding.good for finding in findings if finding.needed)
     tiers = [finding for finding in findings if finding.what.startswith("emulate ")]

@@ -16,11 +16,11 @@ from itertools import count, zip_longest
 from typing import Literal
 
 from qnet.emulate.frames.captures import HOST, Sight
-from qnet.emulate.frames.case import Case, Member
 from qnet.emulate.frames.hosts import host_frame, is_whole
 from qnet.emulate.frames.kernels import FRAME_BYTES, TIME, TURN
-from qnet.emulate.frames.ports import Passage, Ports
-from qnet.emulate.openflow.frame import Frame, read_frame
+from qnet.emulate.frames.ports import Passage, VirtualPorts
+from qnet.emulate.frames.sample import Sample, SampledPath
+from qnet.emulate.openflow.frame import FrameHeaders, read_frame
 from qnet.emulate.rules.wiring import HOST_PORT
 from qnet.emulate.switches.dummy_switches import Entry, Out
 from qnet.emulate.tiers.tier import Cut
@@ -44,7 +44,7 @@ class _Real:
     """A real frame on one path."""
 
     number: int
-    member: Member
+    member: SampledPath
     birth: int
     frame_bytes: int
     turn: int
@@ -77,18 +77,18 @@ class Walk:
 
 
 def walk(
-    case: Case,
+    case: Sample,
     forward: Forward | None,
     progress: Progress | None = None,
     cuts: Sequence[Cut] = (),
     set_wire: Callable[[str], None] | None = None,
     watch: Watch = "nothing",
-) -> tuple[Walk, Ports]:
+) -> tuple[Walk, VirtualPorts]:
     """Run to the end. Without `forward` switches are left out: the simulator's own course.
 
     `set_wire` takes both ends of a wire down, by the name of a port of it.
     """
-    ports = Ports(case.topology, case.profile, case.plan, want=case.want)
+    ports = VirtualPorts(case.topology, case.profile, case.plan, want=case.want)
     run = _Run(case, ports, forward, cuts, set_wire, watch)
     heeded = Heeded(progress)
     while not ports.done:
@@ -103,8 +103,8 @@ class _Run:
 
     def __init__(
         self,
-        case: Case,
-        ports: Ports,
+        case: Sample,
+        ports: VirtualPorts,
         forward: Forward | None,
         cuts: Sequence[Cut] = (),
         set_wire: Callable[[str], None] | None = None,
@@ -147,12 +147,12 @@ class _Run:
         copy that would start after the run's end is missing.
         """
         by_flow: dict[int, list[list[_Real]]] = defaultdict(list)
-        last: Member | None = None
+        last: SampledPath | None = None
         for one in self.real:
             if one.member is not last:
-                by_flow[one.member.flow.number].append([])
+                by_flow[one.member.stream.number].append([])
                 last = one.member
-            by_flow[one.member.flow.number][-1].append(one)
+            by_flow[one.member.stream.number][-1].append(one)
         return {
             together[0].number: together
             for rows in by_flow.values()
@@ -224,7 +224,7 @@ class _Run:
         entering, times = [], []
         while self.born and self.born[-1][0] < until:
             time_ps, number = self.born.pop()
-            if self.ports.is_down(self.real[number].member.flow.talker, time_ps):
+            if self.ports.is_down(self.real[number].member.stream.talker, time_ps):
                 for twin in self.twins[number]:
                     twin.gone = True
                     self.walk.lost.add(twin.number)
@@ -239,7 +239,9 @@ class _Run:
             else:
                 crossed.append(one)
         entries = [
-            Entry(one.member.flow.talker, HOST_PORT, self._body(one), len(one.member.flow.lanes))
+            Entry(
+                one.member.stream.talker, HOST_PORT, self._body(one), len(one.member.stream.paths)
+            )
             for one in entering
         ]
         for one in crossed:
@@ -265,18 +267,18 @@ class _Run:
         """Keep for captures what hosts, and switches if asked for, have of a frame."""
         member, node = real.member, entry.node
         place = (real.number - int(self.ports.span[member.source, 0])) * member.stride
-        name = f"{member.flow.name}: frame {place}"
+        name = f"{member.stream.name}: frame {place}"
         seen = []
         if entry.port == HOST_PORT:
             seen.append((time_ps, HOST, OUTBOUND, entry.data, f"{name}, sent at {time_ps} ps"))
         else:
-            name += f" by path {member.flow.lanes.index(member.lane) + 1}"
+            name += f" by path {member.stream.paths.index(member.path) + 1}"
         seen.append((time_ps, entry.port, INBOUND, entry.data, name))
         for out in outs:
             seen.append((time_ps, out.port, OUTBOUND, out.data, name))
             if out.port == HOST_PORT:
                 at_ps = time_ps
-                if node == member.flow.listener:
+                if node == member.stream.listener:
                     at_ps = max(at_ps, self.ports.due_ps(member.source, real.birth))
                 words = f"{name}, {at_ps - real.birth} ps after it was sent"
                 seen.append((at_ps, HOST, INBOUND, out.data, words))
@@ -312,19 +314,19 @@ class _Run:
 
     def _body(self, one: _Real) -> bytes:
         """Return the frame as the talker's host sends it, with its number in front."""
-        flow = one.member.flow
-        tag = one.turn % flow.buffers if one.member.lane.cycles else None
+        stream = one.member.stream
+        tag = one.turn % stream.buffers if one.member.path.cycles else None
         dscp = 0 if tag is None else tag << 2 | 0b11
-        key = (flow.number, one.frame_bytes, dscp)
+        key = (stream.number, one.frame_bytes, dscp)
         if key not in self.bodies:
-            self.bodies[key] = host_frame(self.wiring, flow, one.frame_bytes, dscp)
+            self.bodies[key] = host_frame(self.wiring, stream, one.frame_bytes, dscp)
         body = self.bodies[key]
         return body[:42] + self.twins_leader(one).to_bytes(8, "big") + body[50:]
 
     def _entered(self, leader: _Real, outs: Sequence[Out]) -> None:
         """Compare what the talker's switch made of a frame with the plan, path by path."""
         left = list(outs)
-        flow = leader.member.flow
+        stream = leader.member.stream
         for one in self.twins[leader.number]:
             port = one.member.ports[0]
             number = self.wiring.openflow_port[port.name]
@@ -334,23 +336,23 @@ class _Run:
                 one.data = found.data
                 found_turn = self._turn_at(one, port, read_frame(found.data), one.turn, one.birth)
                 if found_turn != one.turn:
-                    self._tag_finding(one, flow.talker, port.name, one.turn, found.data)
+                    self._tag_finding(one, stream.talker, port.name, one.turn, found.data)
                     self._astray(one, port, one.birth, found_turn)
             else:
                 if port.number not in self.cut_at:
-                    self._finding(one, flow.talker, f"not sent to {port.name}")
+                    self._finding(one, stream.talker, f"not sent to {port.name}")
                 one.gone = one.astray = True
                 self.walk.lost.add(one.number)
-        started = {one.member.lane.label for one in self.twins[leader.number]}
-        absent = {lane.ports[0] for lane in flow.lanes if lane.label not in started}
+        started = {one.member.path.label for one in self.twins[leader.number]}
+        absent = {path.ports[0] for path in stream.paths if path.label not in started}
         for out in left:
-            if self._port_name(flow.talker, out.port) in absent:
+            if self._port_name(stream.talker, out.port) in absent:
                 continue
             if not self.cut_at:
-                to = self._port_name(flow.talker, out.port)
-                self._finding(leader, flow.talker, f"sent to {to}, which is not on its path")
+                to = self._port_name(stream.talker, out.port)
+                self._finding(leader, stream.talker, f"sent to {to}, which is not on its path")
             lost = next((one for one in self.twins[leader.number] if one.gone), None)
-            other = self.wiring.port_at.get((flow.talker, out.port))
+            other = self.wiring.port_at.get((stream.talker, out.port))
             if lost is not None and other is not None:
                 lost.gone, lost.data = False, out.data
                 self.walk.lost.discard(lost.number)
@@ -411,7 +413,7 @@ class _Run:
 
     def _on_its_own(self, real: _Real, one: Passage, node: str, outs: Sequence[Out]) -> None:
         """Follow a frame off its planned course."""
-        if any(out.port == HOST_PORT for out in outs) and node == real.member.flow.listener:
+        if any(out.port == HOST_PORT for out in outs) and node == real.member.stream.listener:
             found = next(out for out in outs if out.port == HOST_PORT)
             self._check_body(real, node, found)
             number = self._sequence(real, found.data)
@@ -455,12 +457,14 @@ class _Run:
         label = position << 16 | real.frame_bytes
         self.ports.put(port.number, time_ps, real.number, label, turn)
 
-    def _turn_at(self, real: _Real, port: Port, frame: Frame, planned: int, time_ps: int) -> int:
+    def _turn_at(
+        self, real: _Real, port: Port, frame: FrameHeaders, planned: int, time_ps: int
+    ) -> int:
         """Return the cycle that a frame's tag means at a port; `planned` where the tag agrees."""
-        if not real.member.lane.cycles:
+        if not real.member.path.cycles:
             return planned
         tag = frame.labels[0].traffic_class - 1 if frame.labels else 0
-        buffers = real.member.flow.buffers
+        buffers = real.member.stream.buffers
         if planned >= 0 and planned % buffers == tag:
             return planned
         network = self.ports.world.network
@@ -471,21 +475,21 @@ class _Run:
 
     def _check_body(self, real: _Real, node: str, out: Out) -> None:
         frame = read_frame(out.data)
-        flow = real.member.flow
+        stream = real.member.stream
         number = int.from_bytes(out.data[42:50], "big")
         leader = self.twins_leader(real)
         if frame.labels or frame.tags:
             self._finding(real, node, f"the host gets the frame as it was on the wire ({frame})")
-        elif frame.eth_dst != self.wiring.host_mac(flow.listener):
+        elif frame.eth_dst != self.wiring.host_mac(stream.listener):
             self._finding(real, node, f"the host gets a frame {frame}")
-        elif number != leader or not is_whole(flow, out.data):
+        elif number != leader or not is_whole(stream, out.data):
             self._finding(real, node, "the host gets another payload than was sent")
 
     def twins_leader(self, real: _Real) -> int:
         """Return the number in the payload of a frame: that of the copy on the first path."""
-        if real.member.lane is real.member.flow.lanes[0]:
+        if real.member.path is real.member.stream.paths[0]:
             return real.number
-        first = next(one for one in self.case.members if one.flow is real.member.flow)
+        first = next(one for one in self.case.members if one.stream is real.member.stream)
         span = self.ports.span
         return int(real.number - span[real.member.source, 0] + span[first.source, 0])
 
@@ -498,7 +502,7 @@ class _Run:
         """Return the sequence number of a frame that came to its host, by what it carries."""
         if self.ports.found[real.member.source].meeting is None:
             return 0
-        first = next(one for one in self.case.members if one.flow is real.member.flow)
+        first = next(one for one in self.case.members if one.stream is real.member.stream)
         place = int.from_bytes(data[42:50], "big") - int(self.ports.span[first.source, 0])
         return self.ports.number_of(first.source, place * first.stride)
 
@@ -512,7 +516,7 @@ class _Run:
             self.walk.arrival_ps[real.number] = arrival
 
     def _tag_finding(self, real: _Real, node: str, port: str, planned: int, data: bytes) -> None:
-        buffers = real.member.flow.buffers
+        buffers = real.member.stream.buffers
         frame = read_frame(data)
         tag = frame.labels[0].traffic_class - 1 if frame.labels else "none"
         self._finding(
@@ -521,9 +525,9 @@ class _Run:
 
     def _finding(self, real: _Real, node: str, words: str) -> None:
         """Keep the first of each kind of fault of a stream at a switch."""
-        key = (real.member.flow.name, node, words.split(" tagged", maxsplit=1)[0])
+        key = (real.member.stream.name, node, words.split(" tagged", maxsplit=1)[0])
         self.walk.findings.setdefault(
-            key, f"{real.member.flow.name}: {node}: {words} (frame sent at {real.birth} ps)"
+            key, f"{real.member.stream.name}: {node}: {words} (frame sent at {real.birth} ps)"
         )
 
     def _port_name(self, node: str, number: int) -> str:

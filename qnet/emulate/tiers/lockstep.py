@@ -1,7 +1,7 @@
 """Tier `lockstep`: real switches and a real controller in exact virtual time, without root.
 
 All frames of the profile load the ports, as in the simulator; a sample of them is real
-(`qnet.emulate.frames.case`) and goes through the switches (`qnet.emulate.tiers.follow_frames`).
+(`qnet.emulate.frames.sample`) and goes through the switches (`qnet.emulate.tiers.follow_frames`).
 Same seed, same bytes out: what a switch does with a frame depends on its rules alone.
 """
 
@@ -14,12 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from qnet.emulate.frames.captures import write_captures
-from qnet.emulate.frames.case import SAMPLE, Case
+from qnet.emulate.frames.sample import SAMPLE, Sample
 from qnet.emulate.openflow.nouns import Switch, to_text
 from qnet.emulate.process.cleanup import private_prefix
 from qnet.emulate.process.controller import Controller
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
-from qnet.emulate.rules.audit import audit
+from qnet.emulate.rules.audit import audit_streams
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.ovs import unwinding
 from qnet.emulate.switches.talk import explained
@@ -92,13 +92,13 @@ class _Looks:
 
 
 def _laid_by(
-    fabric: Fabric, controller: str, case: Case, settle_s: float, heeded: Heeded
+    fabric: Fabric, controller: str, case: Sample, settle_s: float, heeded: Heeded
 ) -> tuple[str, float]:
     """Wait until a controller of one's own has laid the rules; return what came of it, and when."""
     start = time.perf_counter()
     fabric.wait_connected(controller, heeded=heeded)
     nodes = list(case.node_ports)
-    as_planned = fabric.wait_as_planned(case.flows, nodes, settle_s, heeded)
+    as_planned = fabric.wait_as_planned(case.streams, nodes, settle_s, heeded)
     return INSTALLED if as_planned else IN_VAIN, time.perf_counter() - start
 
 
@@ -118,7 +118,7 @@ def emulate(
     """Emulate frames of all streams and demands, or of as many as the sample has room for."""
     topology, profile, plan, proof, simulated = asked
     frames = SAMPLE if options.sample is None else options.sample
-    case = Case(topology, profile, plan, frames=frames)
+    case = Sample(topology, profile, plan, frames=frames)
     made, wall_clock = run_case(case, proof, simulated, options, progress=progress)
     for what, seconds in wall_clock.items():
         if say is not None:
@@ -127,7 +127,7 @@ def emulate(
 
 
 def run_case(
-    case: Case,
+    case: Sample,
     proof: Proof,
     simulated: Observation,
     options: Options = DEFAULTS,
@@ -190,7 +190,7 @@ def run_case(
         talks = fabric.talks()
     if options.captures is not None:
         write_captures(options.captures, case.wiring, emulated.sights)
-    faults = audit(case.wiring, case.flows, tables)
+    faults = audit_streams(case.wiring, case.streams, tables)
     findings: Sequence[str] = [*map(str, faults), *emulated.findings.values()]
     if controller is not None:
         findings = explained(findings, talks, controller)

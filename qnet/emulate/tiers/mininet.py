@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qnet.emulate.frames.case import Case
 from qnet.emulate.frames.kernels import TIME
-from qnet.emulate.frames.ports import Ports
+from qnet.emulate.frames.ports import VirtualPorts
+from qnet.emulate.frames.sample import Sample
 from qnet.emulate.process import cleanup, namespaces
 from qnet.emulate.process.relay import Relay
 from qnet.emulate.process.watch import LOOK_S, STOPPED_S
-from qnet.emulate.rules.flows import check_listeners
+from qnet.emulate.rules.streams import check_listeners
 from qnet.emulate.switches import ovs
 from qnet.emulate.tiers import probe
 from qnet.emulate.tiers.compare import SHIPPED, compare
@@ -227,7 +227,7 @@ def run_sample(
     last words of what broke, when it did not come to an end; and Cancelled.
     """
     check_listeners(profile)
-    reason = probe.missing()
+    reason = probe.missing_tools()
     if reason is not None:
         raise EnvironmentMissing(reason)
     heeded = Heeded(progress, "start the namespaces")
@@ -321,15 +321,15 @@ def _watch(child: subprocess.Popen[bytes], path: Path, heeded: Heeded, *, may_st
 
 def case_of(
     topology: Topology, profile: Profile, plan: Plan, strides: Mapping[int, int], run: Emulated
-) -> Case:
+) -> Sample:
     """Return the sample as the simulator has it, up to where the run's virtual time ended."""
     simulation = profile.simulation.replace(duration_ps=run.reached_ps)
     shortened = profile.replace(simulation=simulation)
-    return Case(topology, shortened, plan, strides=strides)
+    return Sample(topology, shortened, plan, strides=strides)
 
 
 def witness(
-    case: Case,
+    case: Sample,
     proof: Proof,
     simulated: Observation,
     run: Emulated,
@@ -383,7 +383,7 @@ def witness(
     )
 
 
-def _counted(account: Traffic, ports: Ports, run: Emulated) -> Traffic:
+def _counted(account: Traffic, ports: VirtualPorts, run: Emulated) -> Traffic:
     """Put what the run's own ports counted into an account."""
     late = sum(
         count for source, count in run.late.items() if ports.found[source].name == account.name
@@ -397,7 +397,7 @@ def _counted(account: Traffic, ports: Ports, run: Emulated) -> Traffic:
     return account.replace(**update)
 
 
-def _drops(ports: Ports, run: Emulated) -> tuple[Drop, ...]:
+def _drops(ports: VirtualPorts, run: Emulated) -> tuple[Drop, ...]:
     """List which real frames were lost where, by port and name."""
     count = Counter((one.port, ports.found[one.source].name, one.cause) for one in run.losses)
     return tuple(

@@ -63,7 +63,7 @@ class Rate(NamedTuple):
     p99_ns: int
 
 
-def missing() -> str | None:
+def missing_tools() -> str | None:
     """Say what keeps Mininet's hosts and switches from running here, or None when nothing does."""
     from qnet.emulate.switches import net  # noqa: PLC0415, it brings the compiler
 
@@ -72,7 +72,7 @@ def missing() -> str | None:
     for name, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mnexec", "mininet")):
         if shutil.which(name) is None:
             return f"{name} is not here; it comes with: apt-get install {package}"
-    return ovs.missing() or net.missing()
+    return ovs.missing_switch() or net.missing_namespaces()
 
 
 def lockstep() -> TierReport:
@@ -118,9 +118,9 @@ def mininet() -> TierReport:
 
 def _common() -> list[Lack]:
     """Say what both tiers lack."""
-    apps = controller.missing()
+    apps = controller.missing_controller()
     return [
-        *([Lack(words, apt="openvswitch-switch")] if (words := ovs.missing()) else []),
+        *([Lack(words, apt="openvswitch-switch")] if (words := ovs.missing_switch()) else []),
         *([Lack(apps, pip="qnet-emulator[emulate]")] if apps else []),
     ]
 

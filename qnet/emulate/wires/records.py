@@ -78,7 +78,7 @@ class Arrival(NamedTuple):
     frame: bytes
 
 
-class Fault(NamedTuple):
+class FrameFault(NamedTuple):
     """What went wrong with one frame; `kind` is one of the kernels' kinds of fault."""
 
     kind: int
@@ -89,7 +89,7 @@ class Fault(NamedTuple):
     time_ps: int
 
 
-class Loss(NamedTuple):
+class FrameLoss(NamedTuple):
     """A real frame that a port dropped, or that was lost behind it, as the simulator has it.
 
     `cause` is NO_QUEUE_ROOM, or one more than a column of `Parts.dropped`.

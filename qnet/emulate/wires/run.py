@@ -23,8 +23,8 @@ from qnet.emulate.wires.layout import with_edges, with_room
 from qnet.emulate.wires.records import (
     Arrival,
     EmulatorOptions,
-    Fault,
-    Loss,
+    FrameFault,
+    FrameLoss,
     Probe,
     WallClock,
     WireEnd,
@@ -324,9 +324,9 @@ class Emulator:
         ]
 
     @property
-    def losses(self) -> list[Loss]:
+    def losses(self) -> list[FrameLoss]:
         """Return the real frames that ports dropped or links lost, in order."""
-        return [Loss(*row[:4]) for rows in self._lost for row in rows.tolist()]
+        return [FrameLoss(*row[:4]) for rows in self._lost for row in rows.tolist()]
 
     def late(self, source: int) -> int:
         """Return how often a real frame of a source came to a port too late, or left it so."""
@@ -336,10 +336,10 @@ class Emulator:
         """Return the counters of the point where a source's copies meet others, if they do."""
         return copies_at(self.parts, self.found[source].meeting)
 
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[FrameFault]:
         """Return what went wrong, the first few thousand of it."""
         count = int(self.pool.counts[w.FAULT_COUNT])
-        return [Fault(*row[:6]) for row in self.pool.fault[:count].tolist()]
+        return [FrameFault(*row[:6]) for row in self.pool.fault[:count].tolist()]
 
     def wall_clock(self) -> WallClock:
         """Return how real the run was."""

@@ -31,7 +31,7 @@ from qnet.schedule.cycles.kernels import (
 )
 from qnet.schedule.cycles.ways import Pair, Way, WayTable, pair_of
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
-from qnet.schedule.reasons import Kind, Reasons
+from qnet.schedule.reasons import PathLimits, Reasons
 from qnet.schedule.timing import send_ps
 from qnet.units import ceil_div, show_time
 
@@ -84,7 +84,7 @@ class Room:
         )
         self.table = WayTable(topology)
         self.desk = make_desk(hypercycle, 1)
-        self._hopeless: dict[Kind, str | None] = {}
+        self._hopeless: dict[PathLimits, str | None] = {}
 
     def arrays(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS) -> tuple[Ways, Pairs]:
         """Return all ways, and which of them each of the wanted pairs may use now."""
@@ -182,7 +182,7 @@ class Room:
         """Say why a request would not even fit into the empty network, or None when it would."""
         limits = (int(asked.latency_ps_most[row]), int(asked.variation_ps_most[row]))
         latency_ps, variation_ps = (None if limit < 0 else limit for limit in limits)
-        kind = Kind(
+        kind = PathLimits(
             self.table.pairs[int(asked.pair[row])],
             int(asked.packets[row]),
             int(asked.frame_bytes[row]),

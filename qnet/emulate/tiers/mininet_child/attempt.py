@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate.process.quick import as_usual, be_quick
-from qnet.emulate.switches.net import Net
+from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.tiers.mininet import PROMPT, CommandResult
 from qnet.emulate.tiers.mininet_child.job import Job, Laid
 from qnet.emulate.tiers.mininet_child.probes import probes_of
@@ -66,7 +66,7 @@ def attempt(job: Job, laid: Laid, dilation: int, budget_s: float | None) -> Atte
 class _Follower:
     """Drives the link emulator, and takes wires down when their time has come."""
 
-    def __init__(self, job: Job, net: Net, emulator: Emulator) -> None:
+    def __init__(self, job: Job, net: SwitchNetwork, emulator: Emulator) -> None:
         self.job, self.net, self.emulator = job, net, emulator
         self.failover_s = 0.0
 
@@ -121,7 +121,7 @@ class _Follower:
         self.failover_s = max(self.failover_s, time.perf_counter() - begun)
 
 
-def _open_command_line(net: Net, prompt: Path) -> None:
+def _open_command_line(net: SwitchNetwork, prompt: Path) -> None:
     """Let the user at Mininet's command line until he leaves it; Ctrl-C is its own meanwhile."""
     from mininet.cli import CLI  # noqa: PLC0415
 
@@ -135,7 +135,7 @@ def _open_command_line(net: Net, prompt: Path) -> None:
         prompt.unlink()
 
 
-def _run_commands(net: Net, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:
+def _run_commands(net: SwitchNetwork, commands: Sequence[HostCommand]) -> tuple[CommandResult, ...]:
     """Run hosts' commands, all at once but for those of one host, which follow each other."""
     by_host: dict[str, list[HostCommand]] = defaultdict(list)
     for one in commands:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.watch import Guard
-from qnet.emulate.rules.flows import Flow, Lane, flows_of
 from qnet.emulate.rules.plan_rules import rules_of
+from qnet.emulate.rules.streams import LabelledPath, SwitchedStream, streams_of
 from qnet.emulate.rules.wiring import Wiring
-from qnet.emulate.switches.net import Net
+from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.tiers.mininet import PROGRESS
 from qnet.emulate.tiers.tier import Options
 from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
@@ -42,13 +42,15 @@ class Job:
         self.topology, self.profile, self.plan = topology, profile, plan
         self.found = owners(topology, profile, plan)
         names = {self.found[source].name for source in strides}
-        self.flows = flows_of(topology, profile, plan, sample=names)
+        self.streams = streams_of(topology, profile, plan, sample=names)
         self.wiring = Wiring(topology)
         self.seconds: dict[str, float] = {}
         self._since = time.monotonic()
         members = [source for source, owner in enumerate(self.found) if owner.name in names]
-        lanes = [(flow, lane) for flow in self.flows for lane in flow.lanes]
-        self.flow_of: dict[int, tuple[Flow, Lane]] = dict(zip(members, lanes, strict=True))
+        paths = [(stream, path) for stream in self.streams for path in stream.paths]
+        self.stream_of: dict[int, tuple[SwitchedStream, LabelledPath]] = dict(
+            zip(members, paths, strict=True)
+        )
         self.hosts = {one.host for one in options.commands}
 
     def lap(self, what: str) -> None:
@@ -68,8 +70,8 @@ class Job:
         return min(self._copies(source))
 
     def _copies(self, source: int) -> set[int]:
-        flow = self.flow_of[source][0]
-        return {other for other, (one, _) in self.flow_of.items() if one.number == flow.number}
+        stream = self.stream_of[source][0]
+        return {other for other, (one, _) in self.stream_of.items() if one.number == stream.number}
 
     def emulator(self, ends: Sequence[WireEnd], probes: Sequence[Probe], dilation: int) -> Emulator:
         """Lay out the link emulator for the network's wire ends; nothing is opened yet."""
@@ -82,14 +84,14 @@ class Job:
 
     def involved(self) -> Involved:
         """Return which hosts and wires take part, and the rules of the switches between."""
-        ports = {port.number for source in self.flow_of for port in self.found[source].ports}
-        nodes = {node for one in self.flows for node in (one.talker, one.listener)} | self.hosts
+        ports = {port.number for source in self.stream_of for port in self.found[source].ports}
+        nodes = {node for one in self.streams for node in (one.talker, one.listener)} | self.hosts
         if self.options.free_run or self.options.cli or self.hosts:
             nodes |= {node.name for node in self.topology.nodes}
             ports |= {port.number for port in self.topology.ports}
         rules = rules_of(
             self.topology,
-            self.flows,
+            self.streams,
             hosts=nodes if self.options.free_run or self.hosts or self.options.cli else (),
         )
         touched = nodes | {
@@ -111,6 +113,6 @@ class Involved(NamedTuple):
 class Laid(NamedTuple):
     """A network whose switches have their rules; `change_over` are those with a second way."""
 
-    net: Net
+    net: SwitchNetwork
     rules: Sequence[Switch]
     change_over: frozenset[str]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qnet.emulate.frames.hosts import host_frame
-from qnet.emulate.rules.flows import Flow, dscp_of
 from qnet.emulate.rules.plan_rules import alternatives
+from qnet.emulate.rules.streams import SwitchedStream, dscp_of
 from qnet.emulate.tiers.mininet_child.job import Job, Laid
 from qnet.emulate.wires.records import Probe
 
@@ -15,40 +15,40 @@ def probes_of(job: Job, laid: Laid) -> list[Probe]:
     probes = []
     for source, every in job.strides.items():
         owner = job.found[source]
-        flow, lane = job.flow_of[source]
-        first = flow.lanes[0]
-        tags = range(flow.buffers) if lane.cycles else [-1]
+        stream, path = job.stream_of[source]
+        first = stream.paths[0]
+        tags = range(stream.buffers) if path.cycles else [-1]
         templates = [
-            (size, tag, host_frame(job.wiring, flow, size, 0 if tag < 0 else dscp_of(tag)))
+            (size, tag, host_frame(job.wiring, stream, size, 0 if tag < 0 else dscp_of(tag)))
             for size, _ in owner.law.sizes
             for tag in tags
         ]
         twins = [
             other
-            for other, (one, _) in job.flow_of.items()
-            if one.number == flow.number and other != source
+            for other, (one, _) in job.stream_of.items()
+            if one.number == stream.number and other != source
         ]
         probes.append(
             Probe(
                 source,
                 every,
-                net.edge[flow.talker],
-                net.edge[flow.listener],
+                net.edge[stream.talker],
+                net.edge[stream.listener],
                 templates,
                 twins[0] if twins else -1,
-                lane.label,
-                bool(lane.cycles),
-                first.cycles[0] - lane.cycles[0] if lane.cycles else 0,
+                path.label,
+                bool(path.cycles),
+                first.cycles[0] - path.cycles[0] if path.cycles else 0,
                 job.leader(source),
-                _beside(job, laid, flow),
+                _beside(job, laid, stream),
             )
         )
     return probes
 
 
-def _beside(job: Job, laid: Laid, flow: Flow) -> int:
-    """Return the port by which a flow's frames leave their talker when their own is down."""
-    other = alternatives(job.flows).get(flow.name)
-    if other is None or flow.talker not in laid.change_over:
+def _beside(job: Job, laid: Laid, stream: SwitchedStream) -> int:
+    """Return the port by which a stream's frames leave their talker when their own is down."""
+    other = alternatives(job.streams).get(stream.name)
+    if other is None or stream.talker not in laid.change_over:
         return -1
-    return job.topology.port_by_name[other.lanes[0].ports[0]].number
+    return job.topology.port_by_name[other.paths[0].ports[0]].number

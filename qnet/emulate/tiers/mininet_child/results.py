@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from qnet.emulate.frames.captures import HOST, Sight, write_captures
-from qnet.emulate.frames.case import Case, Member
 from qnet.emulate.frames.hosts import HEADER_BYTES, host_frame, is_whole
 from qnet.emulate.frames.kernels import TIME
-from qnet.emulate.frames.ports import Ports
-from qnet.emulate.rules.audit import audit
-from qnet.emulate.rules.flows import dscp_of
-from qnet.emulate.switches.net import Net
+from qnet.emulate.frames.ports import VirtualPorts
+from qnet.emulate.frames.sample import Sample, SampledPath
+from qnet.emulate.rules.audit import audit_streams
+from qnet.emulate.rules.streams import dscp_of
+from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.switches.talk import explained
 from qnet.emulate.tiers.compare import SHIPPED
 from qnet.emulate.tiers.mininet import Emulated, LostFrame
 from qnet.emulate.tiers.mininet_child.attempt import Attempt
 from qnet.emulate.tiers.mininet_child.job import Job, Laid
 from qnet.emulate.wires.kernels import tables as w
-from qnet.emulate.wires.records import Arrival, Fault, Loss, WireEnd
+from qnet.emulate.wires.records import Arrival, FrameFault, FrameLoss, WireEnd
 from qnet.formats.pcapng import INBOUND, OUTBOUND
 from qnet.simulate.ports.account import CAUSES, no_room
 
@@ -45,7 +45,7 @@ def result_of(
     damaged = [
         one
         for one in arrivals
-        if not is_whole(job.flow_of[one.owner][0], one.frame)
+        if not is_whole(job.stream_of[one.owner][0], one.frame)
         or int.from_bytes(one.frame[42:46], "big") != job.leader(one.owner)
         or int.from_bytes(one.frame[46:50], "big") != one.sequence
     ]
@@ -93,10 +93,10 @@ def result_of(
     )
 
 
-def judged(job: Job, net: Net, emulated: Emulated) -> Emulated:
+def judged(job: Job, net: SwitchNetwork, emulated: Emulated) -> Emulated:
     """Judge the rules by themselves: those of a stranger's controller, or of a void run."""
     tables = [net.tables(node) for node in net.nodes]
-    faults = audit(job.wiring, job.flows, tables)
+    faults = audit_streams(job.wiring, job.streams, tables)
     findings: tuple[str, ...] = (*map(str, faults), *emulated.findings)
     outside = job.options.controller
     commands = [
@@ -117,7 +117,7 @@ def judged(job: Job, net: Net, emulated: Emulated) -> Emulated:
     )
 
 
-def _lost(job: Job, loss: Loss) -> LostFrame:
+def _lost(job: Job, loss: FrameLoss) -> LostFrame:
     cause = no_room(job.found[loss.owner])
     if loss.cause == w.WIRE_CUT:
         cause = "the wire was cut"
@@ -128,39 +128,39 @@ def _lost(job: Job, loss: Loss) -> LostFrame:
 
 def _sent(job: Job, until_ps: int) -> Iterator[Sight]:
     """Yield the real frames that hosts sent, as `_probes` has them made."""
-    case = Case(job.topology, job.profile, job.plan, strides=job.strides)
-    ports = Ports(job.topology, job.profile, job.plan, want=case.want)
-    rows: dict[tuple[int, int], list[tuple[list[int], Member]]] = defaultdict(list)
+    case = Sample(job.topology, job.profile, job.plan, strides=job.strides)
+    ports = VirtualPorts(job.topology, job.profile, job.plan, want=case.want)
+    rows: dict[tuple[int, int], list[tuple[list[int], SampledPath]]] = defaultdict(list)
     for member in case.members:
         for place, row in enumerate(ports.frames[slice(*ports.span[member.source])].tolist()):
-            rows[member.flow.number, member.number(place)].append((row, member))
+            rows[member.stream.number, member.number(place)].append((row, member))
     for (_, number), copies in rows.items():
         # The switch makes the other copy, if there is one; it may be due first.
         time_ps = min(row[TIME] for row, _ in copies)
         (_, size, turn, _), member = copies[0]
-        flow = member.flow
+        stream = member.stream
         if time_ps > until_ps:
             continue
-        dscp = dscp_of(turn % flow.buffers) if member.lane.cycles else 0
-        body = host_frame(job.wiring, flow, size, dscp)
+        dscp = dscp_of(turn % stream.buffers) if member.path.cycles else 0
+        body = host_frame(job.wiring, stream, size, dscp)
         stamp = job.leader(member.source).to_bytes(4, "big") + number.to_bytes(4, "big")
         data = body[:HEADER_BYTES] + stamp + body[HEADER_BYTES + 8 :]
-        words = f"{flow.name}: frame {number}, sent at {time_ps} ps"
-        yield Sight(time_ps, flow.talker, HOST, OUTBOUND, data, words)
+        words = f"{stream.name}: frame {number}, sent at {time_ps} ps"
+        yield Sight(time_ps, stream.talker, HOST, OUTBOUND, data, words)
 
 
-def _received(job: Job, net: Net, arrivals: Sequence[Arrival]) -> Iterator[Sight]:
+def _received(job: Job, net: SwitchNetwork, arrivals: Sequence[Arrival]) -> Iterator[Sight]:
     host_at = {place: node for node, place in net.edge.items()}
     for one in arrivals:
-        flow, lane = job.flow_of[one.owner]
+        stream, path = job.stream_of[one.owner]
         words = (
-            f"{flow.name}: frame {one.sequence} by path {flow.lanes.index(lane) + 1}, "
+            f"{stream.name}: frame {one.sequence} by path {stream.paths.index(path) + 1}, "
             f"{one.time_ps - one.born_ps} ps after it was sent"
         )
         yield Sight(one.time_ps, host_at[one.end], HOST, INBOUND, one.frame, words)
 
 
-def _findings(job: Job, ends: Sequence[WireEnd], faults: Sequence[Fault]) -> tuple[str, ...]:
+def _findings(job: Job, ends: Sequence[WireEnd], faults: Sequence[FrameFault]) -> tuple[str, ...]:
     """Say what went wrong, once for each kind, stream and switch."""
     told: dict[tuple[int, int, int], str] = {}
     counts: dict[tuple[int, int, int], int] = defaultdict(int)
@@ -179,7 +179,7 @@ def _end_name(job: Job, end: WireEnd) -> str:
     return f"the host of {job.topology.nodes[int(end.interface[1:]) - 1].name}"
 
 
-def _fault(job: Job, ends: Sequence[WireEnd], fault: Fault) -> str:
+def _fault(job: Job, ends: Sequence[WireEnd], fault: FrameFault) -> str:
     name = job.found[fault.owner].name
     last = job.found[fault.owner].ports[-1]
     port = None if fault.port < 0 else job.topology.ports[fault.port]

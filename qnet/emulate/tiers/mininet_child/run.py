@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from qnet.emulate.openflow.nouns import to_text
 from qnet.emulate.process.relay import SOCKET
-from qnet.emulate.switches.net import Net
+from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.emulate.tiers.mininet import Emulated
 from qnet.emulate.tiers.mininet_child.attempt import attempt
@@ -46,14 +46,14 @@ def _lay(job: Job, involved: Involved, stack: ExitStack) -> Laid:
     if outside is None:
         app = stack.enter_context(reservation(involved.rules, job.folder))
         job.guard.add(app.parts)
-    net = Net(
+    net = SwitchNetwork(
         job.topology,
         involved.hosts,
         involved.ports,
         job.folder,
         [f"unix:{job.folder / SOCKET}" if app is None else app.target],
         hosts_ask=app is None and not job.options.arp,
-        plain_hosts=app is None and not job.flows,
+        plain_hosts=app is None and not job.streams,
         versions=job.options.versions,
     )
     job.guard.add(net.parts)
@@ -76,14 +76,14 @@ def _lay(job: Job, involved: Involved, stack: ExitStack) -> Laid:
     return Laid(net, involved.rules, change_over)
 
 
-def _wait_for_rules(job: Job, net: Net, outside: str) -> None:
+def _wait_for_rules(job: Job, net: SwitchNetwork, outside: str) -> None:
     """Wait until somebody's own controller has laid what the plan wants, or has been quiet."""
     net.wait_connected(outside, job.options.connect_s)
-    if not job.flows:
+    if not job.streams:
         net.wait_quiet()
         return
     most_s = job.options.settle_s
-    if not net.wait_as_planned(job.flows, net.nodes, most_s):
+    if not net.wait_as_planned(job.streams, net.nodes, most_s):
         job.say(f"its rules are not the plan's after {most_s:.0f} s (--settle)")
 
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from math import gcd
 from typing import NamedTuple
 
-from qnet.emulate.frames.ports import Want
-from qnet.emulate.rules.flows import Flow, Lane, flows_of
+from qnet.emulate.frames.ports import RealFrames
 from qnet.emulate.rules.plan_rules import rules_of
+from qnet.emulate.rules.streams import LabelledPath, SwitchedStream, streams_of
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
@@ -23,17 +23,17 @@ FRAMES_LEAST = 8
 """Frames of each sampled stream, where it sends as many; fewer streams are sampled rather."""
 
 
-class Member(NamedTuple):
+class SampledPath(NamedTuple):
     """One path of a sampled stream or part of a demand: who sends, by which labels and ports."""
 
     source: int
-    flow: Flow
-    lane: Lane
+    stream: SwitchedStream
+    path: LabelledPath
     ports: tuple[Port, ...]
     rank: int
     stride: int
     skipped: int = 0
-    """Frames of the flow that go only over other paths, since this one's would start too soon."""
+    """Frames of the stream that go only over other paths, since this one's would start too soon."""
 
     @property
     def first(self) -> int:
@@ -41,11 +41,11 @@ class Member(NamedTuple):
         return -self.skipped % self.stride
 
     def number(self, place: int) -> int:
-        """Return the number in the flow of a real frame, by its place among those of the source."""
+        """Return a real frame's number in the stream, by its place among those of the source."""
         return self.skipped + self.first + place * self.stride
 
     def place(self, number: int) -> int:
-        """Return a real frame's place among those of the source, by its number in the flow."""
+        """Return a real frame's place among those of the source, by its number in the stream."""
         return (number - self.skipped - self.first) // self.stride
 
 
@@ -80,8 +80,8 @@ def sample(
     return tuple(chosen), strides
 
 
-class Case:
-    """What is sampled of a profile, with the flows and the rules that its frames need."""
+class Sample:
+    """What is sampled of a profile, with the streams and the rules that its frames need."""
 
     def __init__(
         self,
@@ -99,24 +99,24 @@ class Case:
         names: Collection[str] = {found[source].name for source in strides or ()}
         if strides is None:
             names, strides = sample(topology, profile, plan, frames)
-        self.flows = flows_of(topology, profile, plan, sample=names)
-        self.rules = rules_of(topology, self.flows)
+        self.streams = streams_of(topology, profile, plan, sample=names)
+        self.rules = rules_of(topology, self.streams)
         self.members = self._members(found, set(names), strides)
         self.by_source = {one.source: one for one in self.members}
-        self.want = [Want(one.source, one.first, one.stride) for one in self.members]
+        self.want = [RealFrames(one.source, one.first, one.stride) for one in self.members]
 
     def _members(
         self, found: Sequence[Owner], names: set[str], strides: Mapping[int, int]
-    ) -> tuple[Member, ...]:
+    ) -> tuple[SampledPath, ...]:
         sources = [source for source, owner in enumerate(found) if owner.name in names]
-        lanes = [(flow, lane) for flow in self.flows for lane in flow.lanes]
+        paths = [(stream, path) for stream in self.streams for path in stream.paths]
         made = []
-        for source, (flow, lane) in zip(sources, lanes, strict=True):
+        for source, (stream, path) in zip(sources, paths, strict=True):
             ports = found[source].ports
-            assert tuple(port.name for port in ports) == lane.ports, "flows follow the owners"
+            assert tuple(port.name for port in ports) == path.ports, "streams follow the owners"
             skipped = found[source].law.first_number
             rank, stride = found[source].rank, strides[source]
-            made.append(Member(source, flow, lane, ports, rank, stride, skipped))
+            made.append(SampledPath(source, stream, path, ports, rank, stride, skipped))
         return tuple(made)
 
     @property

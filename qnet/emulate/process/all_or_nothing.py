@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Held(ABC):
+class AllOrNothing(ABC):
     """A context manager that is there whole or not at all: a start that fails is closed again."""
 
     @abstractmethod

@@ -62,7 +62,7 @@ class PortLoad(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
+class ReportInput:
     """All inputs of the page, and what follows from them."""
 
     topology: Topology
@@ -137,7 +137,7 @@ def _seen_load(port: Port, use: PortUse | None, observation: Observation) -> Por
     return PortLoad(port, load_ppb, use.queue_bytes_max, use.dropped, use.sent_frames)
 
 
-def _planned_bps(case: Case) -> Counter[str]:
+def _planned_bps(case: ReportInput) -> Counter[str]:
     rates: Counter[str] = Counter()
     for demand in case.plan.demands:
         for part in demand.parts:

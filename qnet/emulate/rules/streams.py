@@ -10,7 +10,7 @@ from itertools import count
 from math import gcd
 from typing import NamedTuple
 
-from qnet.emulate.rules.wiring import FLOW_MAC, PATH_MAC
+from qnet.emulate.rules.wiring import PATH_MAC, STREAM_MAC
 from qnet.errors import Infeasible, InputError, Problem
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
@@ -26,8 +26,8 @@ BUFFERS_HIGHEST = 7
 """The MPLS traffic class has 3 bits: 0 for frames without a cycle, 1 to 7 for cycles 0 to 6."""
 
 
-class Lane(NamedTuple):
-    """One path of a flow: its label, its ports and the planned cycle at each of them.
+class LabelledPath(NamedTuple):
+    """One path of a stream: its label, its ports and the planned cycle at each of them.
 
     `cycles` is as in the plan, and empty where frames carry no cycle: what reserves none, and CQF.
     """
@@ -37,11 +37,11 @@ class Lane(NamedTuple):
     cycles: tuple[int, ...] = ()
 
 
-class Flow(NamedTuple):
+class SwitchedStream(NamedTuple):
     """Frames that enter at one host with one destination address: a stream, or a part of a demand.
 
     `step` is the number of cycles from one interval to the next, 0 for what reserves nothing.
-    `demand` names the demand that the flow is a part of.
+    `demand` names the demand that the stream is a part of.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Flow(NamedTuple):
     talker: str
     listener: str
     priority: int
-    lanes: tuple[Lane, ...]
+    paths: tuple[LabelledPath, ...]
     buffers: int
     step: int = 0
     waits: bool = False
@@ -58,23 +58,23 @@ class Flow(NamedTuple):
 
     @property
     def mac(self) -> int:
-        """Destination address by which the talker's switch knows the flow (802.1CB clause 6.4)."""
-        return FLOW_MAC | self.number
+        """Destination address that the talker's switch knows the stream by (802.1CB clause 6.4)."""
+        return STREAM_MAC | self.number
 
     @property
     def intervals(self) -> range:
         """Intervals after which the cycle tags repeat."""
         return range(self.buffers // gcd(self.buffers, self.step) if self.step else 1)
 
-    def tag(self, lane: Lane, hop: int, interval: int) -> int | None:
+    def tag(self, path: LabelledPath, hop: int, interval: int) -> int | None:
         """Return the cycle modulo the buffers in which an interval's frames leave a port."""
-        if not lane.cycles:
+        if not path.cycles:
             return None
-        return (lane.cycles[hop] + interval * self.step) % self.buffers
+        return (path.cycles[hop] + interval * self.step) % self.buffers
 
     def dscp(self, interval: int) -> int:
         """Return the DSCP that the talker gives the frames of an interval."""
-        tag = self.tag(self.lanes[0], 0, interval)
+        tag = self.tag(self.paths[0], 0, interval)
         return 0 if tag is None else dscp_of(tag)
 
 
@@ -111,16 +111,16 @@ def check_listeners(profile: Profile) -> None:
         raise InputError(problems)
 
 
-def flows_of(
+def streams_of(
     topology: Topology,
     profile: Profile,
     plan: Plan,
     sample: Collection[str] | None = None,
     generation: int = 0,
-) -> tuple[Flow, ...]:
+) -> tuple[SwitchedStream, ...]:
     """Return every placed stream and demand part, or those of the sampled names, in plan order.
 
-    A flow's number is its place in the plan, whatever the sample; labels are given to the sample.
+    A stream's number is its place in the plan, whatever the sample; labels are given to the sample.
     `generation`, 0 or 1, picks one of two disjoint sets of labels, so that the rules of a new plan
     can be laid beside those of the old one. Raises Infeasible when labels or tags do not suffice,
     and InputError for streams with several listeners.
@@ -128,39 +128,39 @@ def flows_of(
     check_listeners(profile)
     labels = _labels(generation)
     numbers = count(1)
-    streams = {one.name: one for one in profile.every_stream}
+    asked = {one.name: one for one in profile.every_stream}
     demands = {one.name: one for one in profile.demands}
-    flows: list[Flow] = []
+    streams: list[SwitchedStream] = []
     for planned in plan.streams:
         number = next(numbers)
         if not planned.paths or (sample is not None and planned.name not in sample):
             continue
-        stream = streams[planned.name]
+        stream = asked[planned.name]
         priority = profile.class_by_name[stream.traffic_class].priority
         # In CQF a frame's time of arrival says its cycle, and nothing in the frame does.
         tagged = profile.class_by_name[stream.traffic_class].mechanism != "cqf"
-        lanes = tuple(
-            Lane(
+        paths = tuple(
+            LabelledPath(
                 priority << LABEL_PATH_BITS | next(labels),
                 path.ports,
                 path.cycles if tagged else (),
             )
             for path in planned.paths
         )
-        reserves = bool(lanes[0].cycles)
+        reserves = bool(paths[0].cycles)
         if reserves and plan.buffers > BUFFERS_HIGHEST:
             raise Infeasible(
                 f"{topology.title}: {plan.buffers} cycle buffers; the traffic class of an MPLS "
                 f"label tells {BUFFERS_HIGHEST} apart, so emulate with at most as many"
             )
-        flows.append(
-            Flow(
+        streams.append(
+            SwitchedStream(
                 number,
                 planned.name,
                 stream.talker,
                 stream.listener,
                 priority,
-                lanes,
+                paths,
                 plan.buffers,
                 step=stream.interval_ps // plan.cycle_ps if reserves else 0,
                 waits=reserves and profile.may_wait(stream),
@@ -174,20 +174,20 @@ def flows_of(
             if sample is not None and one.name not in sample:
                 continue
             label = priority << LABEL_PATH_BITS | next(labels)
-            flows.append(
-                Flow(
+            streams.append(
+                SwitchedStream(
                     number,
                     f"{one.name}/{place + 1}",
                     demand.source,
                     demand.target,
                     priority,
-                    (Lane(label, part.ports),),
+                    (LabelledPath(label, part.ports),),
                     plan.buffers,
                     demand=one.name,
                     rate_bps=part.rate_bps,
                 )
             )
-    return tuple(flows)
+    return tuple(streams)
 
 
 def _labels(generation: int) -> Iterator[int]:
