@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.errors import Infeasible
 from qnet.graph.bounds import SERVED_ERROR, Class, Load, Most, most_streams
 from qnet.graph.routes import ROUTE_COUNT, Routes
 from qnet.model.plan import ChangesPlan, Plan, ReservedPlan, SearchPlan, Stopped, StreamPlan
@@ -29,9 +28,9 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes
 from qnet.schedule.cycles import exact
-from qnet.schedule.cycles.keep import Field, check_shifts, planned_way, put_rows, reroute
-from qnet.schedule.cycles.kernels import Requests, cut_rows, place_rows, use
-from qnet.schedule.cycles.room import Room, empty_book, make_requests, widen
+from qnet.schedule.cycles.keep import kept_legs
+from qnet.schedule.cycles.kernels import place_rows, use
+from qnet.schedule.cycles.table import Field, ReservationTable
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED, remove_rows
 from qnet.schedule.repair.search import Search, improve, priced
@@ -95,62 +94,61 @@ def reserve(
     nothing, by port number; beside what is kept the answer may have shorter ones.
     """
     length = hypercycle(topology, profile)
-    room = Room(topology, length, guards)
-    order = placing_order(profile, room.table.routes)
-    book = _Book(room, profile, order)
+    table = ReservationTable(topology, length, guards)
+    room = table.room
+    order = placing_order(profile, table.routes)
+    planner = _Planner(table, profile, order)
     if keep is not None:
-        book.keep(keep)
+        planner.keep(keep)
         room.narrow_guards({*guards, *(size for one in profile.demands for size, _ in one.sizes)})
         assert room.grid.free.min() >= 0, "a plan that is kept was proven"
     if down or gated:
         broken = {port for ports in (down or {}).values() for port in ports}
         room.set_down({*broken, *gated})
     if keep is not None:
-        book.reroute()
-    book.place(progress)
-    book.place_exactly()
-    made = book.search(search) if search is not None else None
-    changes = book.changes(keep, tuple(down or ())) if keep is not None or down else None
+        planner.reroute()
+    planner.place(progress)
+    planner.place_exactly()
+    made = planner.search(search) if search is not None else None
+    changes = planner.changes(keep, tuple(down or ())) if keep is not None or down else None
     return Reserved(
-        book.plans(),
-        book.sums(made),
+        planner.plans(),
+        planner.sums(made),
         changes,
-        room.table.routes,
+        table.routes,
         length,
-        book.mean_bps(),
+        planner.mean_bps(),
         (room.capacity - room.grid.free.min(axis=1)).tolist(),
         room.guards,
     )
 
 
-class _Book:
-    """The streams of a profile, a row each in placing order, and where they are.
+class _Planner:
+    """Places the streams of a profile in a table: a row each, in placing order.
 
     One with several listeners is one row, and counts as one stream in all sums.
     """
 
-    def __init__(self, room: Room, profile: Profile, order: list[Stream]) -> None:
-        self._room = room
+    def __init__(self, table: ReservationTable, profile: Profile, order: list[Stream]) -> None:
+        self._table = table
+        self._room = table.room
         self._profile = profile
-        cycle_ps = room.topology.tcqf.cycle_ps
+        cycle_ps = table.topology.tcqf.cycle_ps
         self._unfit = [stream for stream in order if stream.interval_ps % cycle_ps]
         self._streams = [stream for stream in order if not stream.interval_ps % cycle_ps]
-        self._row = {
-            leg.name: row for row, stream in enumerate(self._streams) for leg in stream.legs
-        }
-        asked = room.requests(self._streams, profile.may_wait)
-        count = len(self._streams)
-        self._book = empty_book(count + RUINED, 1)._replace(asked=_lengthen(asked, RUINED))
-        self._waits = bool(asked.waits.any())
+        self._every = np.arange(len(self._streams))
+        table.streams = dict(enumerate(self._streams))
+        table.lengthen(len(self._streams) + RUINED)
+        table.write(self._every, self._room.requests(self._streams, profile.may_wait))
         self._kept: dict[int, list[StreamPlan]] = {}
         self._halved: list[int] = []
         """Rows that an earlier failure has left one path of two."""
         self._moved: dict[str, list[int]] = {"moved": [], "replaced": [], "reduced": [], "lost": []}
-        nodes = sorted(node.name for node in room.topology.nodes)
+        nodes = sorted(node.name for node in table.topology.nodes)
         self._node_number = {name: number for number, name in enumerate(nodes)}
         self._excluded = False
         """Whether no plan holds all that could be placed one by one."""
-        self._spare = room.grid.spare.copy()
+        self._spare = table.grid.spare.copy()
         """What the ports have left beside the streams that are kept or moved."""
 
     @property
@@ -158,53 +156,24 @@ class _Book:
         return len(self._streams)
 
     def _field(self) -> Field:
-        ways, pairs = self._room.arrays(self._book.asked.pair[: self._count])
-        width = self._room.table.hop_count_most
-        if self._book.wires.shape[1] < width:
-            self._book = widen(self._book, width, self._waits)
-        return Field(self._room.grid, ways, pairs, self._book, self._room.desk)
+        return self._table.field(self._table.book.asked.pair[self._every])
 
     # Streams of an earlier plan
 
     def keep(self, plan: Plan) -> None:
         """Put the admitted streams of a plan where it has them."""
-        entries: dict[int, list[StreamPlan]] = {}
-        for entry in plan.streams:
-            if entry.status == "admitted" and entry.name in self._row:
-                entries.setdefault(self._row[entry.name], []).append(entry)
-        for row, legs in entries.items():
-            self._check_whole(row, legs)
-            if not self._profile.may_wait(self._streams[row]):
-                check_shifts(self._room.topology, legs)
-        numbers = self._room.table.add(
-            planned_way(self._room.topology, int(self._book.asked.pair[row]), legs)
-            for row, legs in entries.items()
-        )
-        starts = [legs[0].paths[0].cycles[0] for legs in entries.values()]
-        put_rows(self._field(), list(entries), numbers, starts)
-        self._kept = entries
+        topology, streams = self._table.topology, self._streams
+        self._kept = kept_legs(topology, self._profile, plan, streams)
+        self._table.keep(list(self._kept), list(self._kept.values()))
         self._halved = [
-            row for row, legs in entries.items() if len(legs[0].paths) < self._streams[row].paths
+            row for row, legs in self._kept.items() if len(legs[0].paths) < streams[row].paths
         ]
-
-    def _check_whole(self, row: int, legs: list[StreamPlan]) -> None:
-        """Refuse to keep a tree that has other listeners now: a part of it has no place yet."""
-        there = {leg.name for leg in legs}
-        missing = [leg.name for leg in self._streams[row].legs if leg.name not in there]
-        if missing:
-            raise Infeasible(
-                f"{self._streams[row].name}: the plan to keep has a place for {legs[0].name} and "
-                f"none for {missing[0]}; a stream with several listeners is kept with all of them. "
-                "Give it another name, and it is placed anew"
-            )
 
     def reroute(self) -> None:
         """Give what is cut new places; what finds none, and has no path left, loses its own."""
+        cut = np.union1d(self._table.cut(), np.array(self._halved, dtype=np.int64))
+        moves = self._table.move(cut, thorough=True)
         field = self._field()
-        cut = np.zeros(len(field.book.way), dtype=np.int64)
-        cut = cut[: int(cut_rows(field.grid, field.ways, field.book, cut))]
-        cut = np.union1d(cut, np.array(self._halved, dtype=np.int64))
-        moves = reroute(self._room, field, self._count, cut, thorough=True)
         remove_rows(field.grid, field.ways, field.book, moves.lost)
         self._moved = {name: rows.tolist() for name, rows in moves._asdict().items()}
         for row in cut.tolist():
@@ -221,7 +190,7 @@ class _Book:
     def place(self, progress: Callable[[str, int, int], None]) -> None:
         """Place the rows that have none, in order."""
         rows = self._open_rows()
-        self._spare = self._room.grid.spare.copy()
+        self._spare = self._table.grid.spare.copy()
         done = self._count - len(rows)
         for start in range(0, len(rows), PROGRESS_STEP):
             progress("reserve", done + start, self._count)
@@ -256,7 +225,7 @@ class _Book:
     def _knows_all_ways(self, row: int) -> bool:
         """Say whether there are no routes but those that were tried."""
         stream = self._streams[row]
-        routes = self._room.table.routes
+        routes = self._table.routes
         return (
             stream.paths == len(stream.listeners) == 1
             and routes.candidate(stream.talker, stream.listener, ROUTE_COUNT - 1) is None
@@ -270,7 +239,7 @@ class _Book:
         if not self._placed(rows).all():
             total, taken, edge_prices = self._most(rows)
             prices = np.ones(len(self._spare), dtype=np.int64)
-            for edge, price in zip(self._room.table.routes.graph.edges, edge_prices, strict=True):
+            for edge, price in zip(self._table.routes.graph.edges, edge_prices, strict=True):
                 prices[[port.number for port in edge.ports]] = price
             field = self._field()
             field = field._replace(ways=priced(field.ways, field.pairs, prices))
@@ -287,10 +256,10 @@ class _Book:
         return SearchPlan(seed=search.seed, rounds=rounds, stopped=stopped)
 
     def _placed(self, rows: Int64s) -> NDArray[np.bool_]:
-        return self._book.way[rows] >= 0
+        return self._table.book.way[rows] >= 0
 
     def _is_hopeless(self, row: int) -> bool:
-        return self._room.hopeless(self._book.asked, row) is not None
+        return self._room.hopeless(self._table.book.asked, row) is not None
 
     def _favoured(self, rows: Int64s, taken: dict[Class, int]) -> Int64s:
         """Return as many of the rows of each class as the bound takes, the smaller ones first."""
@@ -306,7 +275,7 @@ class _Book:
 
     def _class(self, row: int) -> Class:
         stream = self._streams[row]
-        turns = self._room.hypercycle * self._room.topology.tcqf.cycle_ps // stream.interval_ps
+        turns = self._table.hypercycle * self._table.topology.tcqf.cycle_ps // stream.interval_ps
         number = self._node_number
         weight = need_bytes(stream) * turns * stream.paths
         # Any plan takes the way to one listener of a tree, whatever it takes for the others.
@@ -314,7 +283,7 @@ class _Book:
 
     def _most(self, rows: Int64s, *, by_weight: bool = False) -> Most:
         """Bound what of some rows fits beside the streams that were kept or moved."""
-        edges = self._room.table.routes.graph.edges
+        edges = self._table.routes.graph.edges
         number = self._node_number
         load = Load(
             [number[edge.source] for edge in edges],
@@ -332,7 +301,7 @@ class _Book:
         for row in self._moved["reduced"]:
             copies[row] = 1
         rates = [mean_rate_bps(stream) for stream in self._streams]
-        there = np.flatnonzero(self._placed(np.arange(self._count))).tolist()
+        there = np.flatnonzero(self._placed(self._every)).tolist()
         placed_bps = sum(rates[row] * int(copies[row]) for row in there)
         bound = bound_bps = 0
         overload = None
@@ -365,7 +334,7 @@ class _Book:
 
     def _overload(self, rows: Int64s) -> str | None:
         """Name the node whose own streams exceed most what its ports can reserve, if one does."""
-        edges = self._room.table.routes.graph.edges
+        edges = self._table.routes.graph.edges
         worst: tuple[int, str] | None = None
         for leaving, words in ((True, "leave"), (False, "enter")):
             needed: Counter[str] = Counter()
@@ -389,14 +358,14 @@ class _Book:
         return None if worst is None else worst[1]
 
     def _bps(self, weight: int) -> int:
-        window_ps = self._room.hypercycle * self._room.topology.tcqf.cycle_ps
+        window_ps = self._table.hypercycle * self._table.topology.tcqf.cycle_ps
         return ceil_div(weight * 8 * PS_PER_S, window_ps)
 
     # Answers
 
     def plans(self) -> dict[str, StreamPlan]:
         """Return what became of every stream, by name."""
-        cycle_ps = self._room.topology.tcqf.cycle_ps
+        cycle_ps = self._table.topology.tcqf.cycle_ps
         plans = {
             leg.name: _refused(
                 leg.name,
@@ -408,17 +377,16 @@ class _Book:
         }
         reduced = set(self._moved["reduced"])
         for row, stream in enumerate(self._streams):
-            names = [leg.name for leg in stream.legs]
             if row in self._kept:
                 made = self._kept[row]
-            elif self._book.way[row] < 0:
-                reason = self._room.why_not(self._book.asked, row)
+            elif self._table.book.way[row] < 0:
+                reason = self._room.why_not(self._table.book.asked, row)
                 assert reason is not None, "what fits was placed"
-                made = [_refused(name, reason) for name in names]
+                made = [_refused(leg.name, reason) for leg in stream.legs]
             else:
-                made = self._room.stream_plan(self._book, row, names)
+                made = self._table.plans(row)
                 if row in reduced:
-                    why = self._room.why_not(self._book.asked, row)
+                    why = self._room.why_not(self._table.book.asked, row)
                     reason = f"one path left; {why or 'there was no room for two'}"
                     made = [plan.replace(reason=reason) for plan in made]
             plans.update((plan.name, plan) for plan in made)
@@ -426,7 +394,7 @@ class _Book:
 
     def mean_bps(self) -> list[int]:
         """Return the mean reserved rate of every port, rounded up."""
-        taken = self._room.capacity * self._room.hypercycle - self._room.grid.spare
+        taken = self._room.capacity * self._table.hypercycle - self._table.grid.spare
         return [self._bps(size) for size in taken.tolist()]
 
     def changes(self, keep: Plan | None, down: tuple[str, ...]) -> ChangesPlan:
@@ -435,10 +403,10 @@ class _Book:
         known = {stream.name for stream in self._profile.every_stream}
         names = {what: self._legs_of(rows) for what, rows in self._moved.items()}
         lost = self._moved["lost"]
-        names["lost"] = self._legs_of(row for row in lost if self._book.way[row] < 0)
-        names["replaced"] += self._legs_of(row for row in lost if self._book.way[row] >= 0)
-        hurt = [*names["lost"], *names["reduced"]]
-        ranks = Counter(self._streams[self._row[name]].rank for name in hurt)
+        names["lost"] = self._legs_of(row for row in lost if self._table.book.way[row] < 0)
+        names["replaced"] += self._legs_of(row for row in lost if self._table.book.way[row] >= 0)
+        hurt = [*(row for row in lost if self._table.book.way[row] < 0), *self._moved["reduced"]]
+        ranks = Counter(self._streams[row].rank for row in hurt for _ in self._streams[row].legs)
         return ChangesPlan(
             lost_by_rank=tuple(sorted(ranks.items())),
             down=down,
@@ -457,10 +425,3 @@ class _Book:
 
 def _refused(name: str, reason: str) -> StreamPlan:
     return StreamPlan(name=name, status="refused", reason=reason)
-
-
-def _lengthen(asked: Requests, more: int) -> Requests:
-    """Return the same requests with rows behind them that ask for nothing."""
-    return make_requests(
-        *(np.concatenate([column, np.zeros(more, column.dtype)]) for column in asked)
-    )

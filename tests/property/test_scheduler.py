@@ -66,7 +66,7 @@ def nothing_fits(scheduler: Scheduler, row: tuple[Any, ...]) -> bool:
         latency, variation = latency if latency < 0 else latency - left_ps, -1
     need = packets * (frame + 20)
     number = scheduler.pair(ends[0], ends[1], paths)
-    _, pairs = scheduler._arrays(np.array([number]))
+    pairs = scheduler.field(np.array([number])).pairs
     for way in scheduler.table.ways[int(pairs.low[number]) : int(pairs.high[number])]:
         if 0 <= latency < way.latency_ps_max:
             continue

@@ -180,6 +180,23 @@ def test_a_plan_with_more_than_there_is_room_for_is_refused() -> None:
         Reservations.from_plan(scenario, crowded)
 
 
+def test_a_tree_that_has_grown_is_not_kept_in_part() -> None:
+    nodes = [{"name": name} for name in "abcd"]
+    links = [{"between": ["a", name], "rate": "1Gbps", "delay": "1us"} for name in "bcd"]
+    network = {"title": "t", "nodes": nodes, "links": links}
+
+    def tree(*listeners: str) -> qnet.Scenario:
+        ends = {"from": "a", "to": listeners, "interval": "20us", "max-payload-size": "100B"}
+        return qnet.load(
+            {"title": "t", "topology": "t", "streams": [{"name": "s", **ends}]}, topology=network
+        )
+
+    plan = qnet.plan(tree("b", "c"))
+    assert Reservations.from_plan(tree("b", "c"), plan).names == ["s"]
+    with pytest.raises(Infeasible, match="a place for s@b and none for s@d"):
+        Reservations.from_plan(tree("b", "c", "d"), plan)
+
+
 # The journal
 
 

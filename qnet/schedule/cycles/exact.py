@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qnet.schedule.cycles.keep import Field
 from qnet.schedule.cycles.kernels import (
     NO_TREE,
     Want,
@@ -25,6 +24,7 @@ from qnet.schedule.cycles.kernels import (
     reach_of_tree,
     want_of,
 )
+from qnet.schedule.cycles.table import Field
 from qnet.schedule.kernels import UNSEEN, Int64s
 
 STREAMS_MAX = 24

@@ -1,115 +1,42 @@
-"""Streams that stay where an earlier plan has them, and what becomes of those that a failure cuts.
-
-The planner that keeps a plan, the Scheduler and the Reservations of a running network do the same
-here: nobody gives up a place before there is a better one.
-"""
+"""What a plan to keep says of its streams, as rows and ways have it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
 from qnet.graph.routes import Edge
-from qnet.model.plan import StreamPlan
+from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Port, Topology
-from qnet.schedule.cycles.kernels import (
-    Book,
-    Desk,
-    Grid,
-    Pairs,
-    Ways,
-    clear_place,
-    reroute_rows,
-    retry_rows,
-    use,
-)
-from qnet.schedule.cycles.room import Room
+from qnet.model.traffic import Profile, Stream
 from qnet.schedule.cycles.ways import Hop, Way
-from qnet.schedule.kernels import Int64s
 from qnet.schedule.timing import cycle_shift
 
 
-class Field(NamedTuple):
-    """All that placing works on."""
+def kept_legs(
+    topology: Topology, profile: Profile, plan: Plan, streams: Sequence[Stream]
+) -> dict[int, list[StreamPlan]]:
+    """Return where a plan has streams: of each all its legs, by its place among the streams.
 
-    grid: Grid
-    ways: Ways
-    pairs: Pairs
-    book: Book
-    desk: Desk
-
-
-class Moves(NamedTuple):
-    """What became of the rows that were to be given other places.
-
-    `moved` had their new place before the old one was given up; `replaced` only fitted into the
-    room of the old one; `reduced` have one path left of two, and the other's room is free again;
-    `lost` have the place that they had.
+    Raises Infeasible for what cannot stay there.
     """
-
-    moved: Int64s
-    replaced: Int64s
-    reduced: Int64s
-    lost: Int64s
-
-
-def reroute(room: Room, field: Field, spare: int, rows: Int64s, *, thorough: bool) -> Moves:
-    """Give rows new places, each reserved before the old one is given up.
-
-    What finds none is tried again in the room of its own old place, which is cut anyway; then a
-    stream with two paths keeps the one that works. `spare` is a vacant row of the book. `thorough`
-    compares all phases, as the planner does for all streams.
-    """
-
-    def give(kernel: Callable[..., int], rows: Int64s) -> NDArray[np.bool_]:
-        answer: Int64s = np.zeros(len(rows), dtype=np.int64)
-        kernel(*field[:4], spare, rows, answer, int(thorough), field.desk)
-        moved: NDArray[np.bool_] = answer == 0
-        return moved
-
-    beside = give(reroute_rows, rows)
-    cut = rows[~beside]
-    within = give(retry_rows, cut)
-    left = cut[~within]
-    whole = np.array([keep_whole_path(room, field.book, row) for row in left.tolist()], dtype=bool)
-    return Moves(rows[beside], cut[within], left[whole], left[~whole])
-
-
-def keep_whole_path(room: Room, book: Book, row: int) -> bool:
-    """Leave a stream the path of its two that works, and say so; else leave all as it is.
-
-    Of a tree nothing is left: who listens gets all frames or the stream has no place.
-    """
-    ways, _ = room.arrays()
-    way = room.table.ways[int(book.way[row])]
-    whole = []
-    for path in way.paths if not way.before else ():
-        start, end = path[0], path[-1] + 1
-        wires = book.wires[row, start:end].tolist()
-        ports = [hop.ports[wire] for hop, wire in zip(way.hops[start:end], wires, strict=True)]
-        if all(room.grid.up[port] for port in ports):
-            whole.append((start, end))
-    if not whole:
-        return False
-    use(room.grid, ways, book, row, -1)
-    start, end = whole[0]
-    hops = way.hops[start:end]
-    latency_ps_max = way.latency_ps_max - hops[-1].sooner_ps
-    alone = Way(way.pair, latency_ps_max, (*hops[:-1], hops[-1]._replace(sooner_ps=0)))
-    held = book.wires[row, start:end].copy(), book.waits[row, start:end].copy()
-    phase = int(book.phase[row])
-    clear_place(book, row)
-    (book.way[row],) = room.table.add([alone])
-    book.phase[row] = phase
-    book.wires[row, : end - start] = held[0]
-    book.waits[row, : len(held[1])] = held[1]
-    use(room.grid, room.arrays()[0], book, row, 1)
-    return True
+    entries = {entry.name: entry for entry in plan.streams if entry.status == "admitted"}
+    kept = {}
+    for place, stream in enumerate(streams):
+        missing = [leg.name for leg in stream.legs if leg.name not in entries]
+        legs = [entries[leg.name] for leg in stream.legs if leg.name in entries]
+        if missing and legs:
+            raise Infeasible(
+                f"{stream.name}: the plan to keep has a place for {legs[0].name} and none for "
+                f"{missing[0]}; a stream with several listeners is kept with all of them. "
+                "Give it another name, and it is placed anew"
+            )
+        if legs:
+            if not profile.may_wait(stream):
+                check_shifts(topology, legs)
+            kept[place] = legs
+    return kept
 
 
 def planned_way(topology: Topology, pair: int, legs: Sequence[StreamPlan]) -> Way:
@@ -167,12 +94,3 @@ def check_shifts(topology: Topology, legs: Sequence[StreamPlan]) -> None:
 
 def _edge(port: Port) -> Edge:
     return Edge(0, port.source, port.target, None, port.propagation_ps, 0, (port,))
-
-
-def put_rows(field: Field, rows: Sequence[int], ways: Sequence[int], starts: Sequence[int]) -> None:
-    """Put rows on ways without choices, from the cycle on in which the first path starts."""
-    book = field.book
-    for row, way, start in zip(rows, ways, starts, strict=True):
-        book.way[row] = way
-        book.phase[row] = start % int(book.asked.period[row])
-        use(field.grid, field.ways, book, row, 1)

@@ -147,26 +147,6 @@ class Room:
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(ASKED_KINDS)).T
         return make_requests(*columns)
 
-    # Where a stream is
-
-    def place(self, book: Book, row: int) -> Place:
-        """Return the reservation of a row in full."""
-        asked = book.asked
-        way = self.table.ways[int(book.way[row])]
-        return place_of(
-            way,
-            self.table.pairs[way.pair],
-            (int(asked.period[row]), int(asked.packets[row]), int(asked.frame_bytes[row])),
-            int(book.phase[row]),
-            book.wires[row].tolist(),
-            book.waits[row].tolist(),
-            self.topology.tcqf.cycle_ps,
-        )
-
-    def stream_plan(self, book: Book, row: int, names: Sequence[str]) -> list[StreamPlan]:
-        """Return what a plan says of an admitted stream, see `plans_of`."""
-        return plans_of(self.topology, self.place(book, row), bool(book.asked.damper[row]), names)
-
     # Why a stream has none
 
     def why_not(self, asked: Requests, row: int) -> str | None:
@@ -350,3 +330,22 @@ def widen(book: Book, width: int, waits: bool = False) -> Book:
         most = min(new.shape[1], old.shape[1])
         new[:, :most] = old[:, :most]
     return book._replace(wires=wider.wires, waits=wider.waits)
+
+
+def lengthen(book: Book, rows: int) -> Book:
+    """Return the same streams with vacant rows behind them."""
+    longer = empty_book(rows, book.wires.shape[1], book.waits.shape[1] > 0)
+    for column, old in zip(columns_of(longer), columns_of(book), strict=True):
+        column[: len(old)] = old
+    return longer
+
+
+def write_requests(book: Book, rows: Sequence[int] | Int64s, asked: Requests) -> None:
+    """Write requests into rows."""
+    for name in Requests._fields:
+        getattr(book.asked, name)[rows] = getattr(asked, name)
+
+
+def columns_of(book: Book) -> tuple[NDArray[Any], ...]:
+    """Return all columns of a book."""
+    return (*book.asked, book.way, book.phase, book.wires, book.waits)

@@ -8,6 +8,7 @@ from qnet import __version__
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import ETHERNET_BYTES, RESERVED, Profile, Stream
+from qnet.schedule.cycles.room import plans_of
 from qnet.schedule.online.scheduler import Scheduler
 
 
@@ -38,7 +39,7 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
                 damper=bool(asked.damper[number]),
             )
         )
-        plans += scheduler.room.stream_plan(scheduler.book, number, [f"s{number}"])
+        plans += plans_of(topology, place, streams[-1].damper, [streams[-1].name])
     profile = Profile.model_construct(
         title="streams of a scheduler",
         topology=topology_name,

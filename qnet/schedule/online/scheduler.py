@@ -25,21 +25,10 @@ from qnet.model.plan import StreamPlan
 from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
-from qnet.schedule.cycles.keep import Field, planned_way, put_rows, reroute
-from qnet.schedule.cycles.kernels import (
-    NO_ROOM,
-    NO_ROUTE,
-    TOO_SLOW,
-    Grid,
-    Pairs,
-    Requests,
-    Ways,
-    cut_rows,
-    take_all_rows,
-    write_request,
-)
-from qnet.schedule.cycles.room import Place, Room, empty_book, make_requests, widen
-from qnet.schedule.cycles.ways import Pair, WayTable
+from qnet.schedule.cycles.kernels import NO_ROOM, NO_ROUTE, TOO_SLOW, Requests, take_all_rows
+from qnet.schedule.cycles.room import Place, make_requests
+from qnet.schedule.cycles.table import ReservationTable
+from qnet.schedule.cycles.ways import Pair
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import state
 from qnet.schedule.online.kernels import BLOCK, Vacancy, admit_rows, look_up, release_rows
@@ -47,7 +36,6 @@ from qnet.schedule.online.kernels import BLOCK, Vacancy, admit_rows, look_up, re
 NEED_BYTES_MOST = 2**40
 
 Numbers = NDArray[np.integer[Any]] | Sequence[int] | int
-NO_PAIRS = np.zeros(0, dtype=np.int64)
 
 
 class Refusal(IntEnum):
@@ -62,7 +50,7 @@ class Refusal(IntEnum):
 
 
 class Rerouted(NamedTuple):
-    """What became of the streams that a failure cut, see `keep.Moves`.
+    """What became of the streams that a failure cut, see `table.Moves`.
 
     `lost_by_rank` counts those that are reduced or lost.
     """
@@ -85,7 +73,7 @@ class Found(NamedTuple):
     latency_ps_max: Int64s
 
 
-class Scheduler:
+class Scheduler(ReservationTable):
     """Admits, releases, changes and re-routes reserved streams of one network.
 
     `hypercycle` is how many cycles all intervals must divide; `other_frame_bytes` the longest
@@ -102,9 +90,8 @@ class Scheduler:
     ) -> None:
         if isinstance(other_frame_bytes, int):
             other_frame_bytes = [other_frame_bytes] * len(topology.ports)
-        self.room = Room(topology, hypercycle, other_frame_bytes)
+        super().__init__(topology, hypercycle, other_frame_bytes)
         self._closed = frozenset(closed)
-        self.book = empty_book(0, 1)
         self._vacancy = Vacancy(np.zeros(0, np.int64), np.zeros(1, np.int64))
         self._down: tuple[str, ...] = ()
         self._set_up()
@@ -112,26 +99,6 @@ class Scheduler:
     def __len__(self) -> int:
         """Return how many streams there are."""
         return int(self._vacancy.used.sum())
-
-    @property
-    def topology(self) -> Topology:
-        """The network."""
-        return self.room.topology
-
-    @property
-    def hypercycle(self) -> int:
-        """Cycles that all intervals divide."""
-        return self.room.hypercycle
-
-    @property
-    def grid(self) -> Grid:
-        """What every cycle of every port has left."""
-        return self.room.grid
-
-    @property
-    def table(self) -> WayTable:
-        """The ways of all pairs."""
-        return self.room.table
 
     # What is asked for
 
@@ -183,18 +150,20 @@ class Scheduler:
     def admit(self, asked: Requests) -> Int64s:
         """Admit requests in order; return the id of each, or the Refusal in its place."""
         self._check(asked)
-        ways, pairs = self._arrays(asked.pair, bool(asked.waits.any()))
         self._reserve_rows(len(asked.pair))
+        field = self.field(asked.pair, waits=bool(asked.waits.any()))
         ids = np.zeros(len(asked.pair), dtype=np.int64)
-        admit_rows(self.grid, ways, pairs, self.book, self._vacancy, asked, ids, self.room.desk)
+        admit_rows(*field[:4], self._vacancy, asked, ids, field.desk)
         return ids
 
     def release(self, ids: Sequence[int] | Int64s) -> None:
         """Release streams; all of the ids must be in use."""
         rows = np.atleast_1d(np.asarray(ids, dtype=np.int64))
         self._check_ids(rows)
-        ways, _ = self._arrays()
-        release_rows(self.grid, ways, self.book, self._vacancy, rows)
+        self._release(rows)
+
+    def _release(self, rows: Int64s) -> None:
+        release_rows(self.grid, self.field().ways, self.book, self._vacancy, rows)
 
     def modify(self, stream: int, asked: Requests) -> Refusal | None:
         """Change one stream's request under the same id, its new place reserved before the old
@@ -204,23 +173,21 @@ class Scheduler:
         answer = int(self.admit(asked)[0])
         if answer < 0:
             return Refusal(answer)
-        ways, _ = self._arrays()
         state.swap_rows(self.book, stream, answer)
-        release_rows(self.grid, ways, self.book, self._vacancy, np.array([answer]))
+        self._release(np.array([answer]))
         return None
 
     def lookup(self, ids: Sequence[int] | Int64s) -> Found:
         """Say where streams are."""
         rows = np.atleast_1d(np.asarray(ids, dtype=np.int64))
-        ways, _ = self._arrays()
         found = Found(*(np.empty(len(rows), dtype=np.int64) for _ in range(3)))
-        look_up(ways, self.book, rows, *found)
+        look_up(self.field().ways, self.book, rows, *found)
         return found
 
-    def place(self, stream: int) -> Place:
+    def place(self, row: int) -> Place:
         """Return one stream's reservation in full."""
-        self._check_ids(np.array([stream]))
-        return self.room.place(self.book, stream)
+        self._check_ids(np.array([row]))
+        return super().place(row)
 
     def ids(self) -> Int64s:
         """Return the ids that are in use."""
@@ -239,15 +206,8 @@ class Scheduler:
         self._check(asked)
         self._reserve_rows(len(asked.pair))
         rows = np.flatnonzero(self.book.way < 0)[: len(asked.pair)]
-        for place, row in enumerate(rows.tolist()):
-            write_request(self.book, row, asked, place)
-        numbers = self.table.add(
-            planned_way(self.topology, pair, legs)
-            for pair, legs in zip(asked.pair.tolist(), planned, strict=True)
-        )
-        field = self._field(waits=bool(asked.waits.any()))
-        starts = [legs[0].paths[0].cycles[0] for legs in planned]
-        put_rows(field, rows.tolist(), numbers, starts)
+        self.write(rows, asked)
+        self.keep(rows.tolist(), planned)
         self._vacancy = state.count_vacancy(self.book)
         if self.grid.free.size and self.grid.free.min() < 0:
             self.release(rows)
@@ -269,9 +229,7 @@ class Scheduler:
         self._refuse([name for name in targets if name in self._down], "is out of use already")
         self._down = tuple(sorted({*self._down, *targets}))
         self._set_up()
-        ways, _ = self._arrays()
-        cut = np.zeros(len(self.book.way), dtype=np.int64)
-        return self.reroute(cut[: int(cut_rows(self.grid, ways, self.book, cut))])
+        return self.reroute(self.cut())
 
     def reroute(self, ids: Sequence[int] | Int64s) -> Rerouted:
         """Give streams new places, low rank first, each reserved before the old one is given up.
@@ -285,7 +243,11 @@ class Scheduler:
         self._check_ids(rows)
         asked = self.book.asked
         size = asked.packets[rows].astype(np.int64) * (asked.frame_bytes[rows] + 20)
-        return self._reroute(rows[np.lexsort((rows, -size, asked.rank[rows]))])
+        self._reserve_rows(1)
+        moves = self.move(rows[np.lexsort((rows, -size, asked.rank[rows]))], thorough=False)
+        hurt = np.concatenate([moves.reduced, moves.lost])
+        ranks, counts = np.unique(self.book.asked.rank[hurt], return_counts=True)
+        return Rerouted(*moves, dict(zip(ranks.tolist(), counts.tolist(), strict=True)))
 
     def repair(self, *targets: str) -> None:
         """Take what was repaired into use again; streams stay where they are.
@@ -314,16 +276,6 @@ class Scheduler:
         self.forget()
         down = {port for name in self._down for port in self._ports_of[name]}
         self.room.set_down(self._closed | down)
-
-    def _reroute(self, ids: Int64s) -> Rerouted:
-        self._reserve_rows(1)
-        field = self._field(self.book.asked.pair[ids])
-        spare = int(np.argmax(self.book.way < 0))
-        moves = reroute(self.room, field, spare, ids, thorough=False)
-        self._arrays()
-        hurt = np.concatenate([moves.reduced, moves.lost])
-        ranks, counts = np.unique(self.book.asked.rank[hurt], return_counts=True)
-        return Rerouted(*moves, dict(zip(ranks.tolist(), counts.tolist(), strict=True)))
 
     def forget(self, *, pairs: bool = False) -> None:
         """Forget the ways that nothing uses any more, once there are many; numbers of ways change.
@@ -363,7 +315,7 @@ class Scheduler:
             state.refuse(path, "has one way twice")
         scheduler.book = state.in_blocks(saved.book)
         scheduler._vacancy = state.count_vacancy(scheduler.book)
-        take_all_rows(scheduler.grid, scheduler._arrays()[0], scheduler.book)
+        take_all_rows(scheduler.grid, scheduler.field().ways, scheduler.book)
         if scheduler.grid.free.min() < 0:
             state.refuse(path, "has more streams in a cycle than it holds")
         return scheduler
@@ -381,27 +333,13 @@ class Scheduler:
 
     # Inner matters
 
-    def _arrays(
-        self, wanted: NDArray[np.integer[Any]] = NO_PAIRS, waits: bool = False
-    ) -> tuple[Ways, Pairs]:
-        ways, pairs = self.room.arrays(wanted)
-        width = self.table.hop_count_most
-        waits = waits or self.book.waits.shape[1] > 0
-        if (self.book.wires.shape[1] < width) or (waits and self.book.waits.shape[1] < width):
-            self.book = widen(self.book, width, waits)
-        return ways, pairs
-
-    def _field(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS, *, waits: bool = False) -> Field:
-        ways, pairs = self._arrays(wanted, waits)
-        return Field(self.grid, ways, pairs, self.book, self.room.desk)
-
     def _reserve_rows(self, more: int) -> None:
         """Make sure that there are so many vacant rows."""
         rows = len(self.book.way)
         needed = len(self) + more + 1
         if needed > rows:
             blocks = -(-max(needed, rows * 3 // 2) // BLOCK)
-            self.book = state.lengthen(self.book, blocks * BLOCK)
+            self.lengthen(blocks * BLOCK)
             used = np.zeros(blocks, dtype=np.int64)
             used[: self._vacancy.used.size] = self._vacancy.used
             self._vacancy = Vacancy(used, self._vacancy.hint)

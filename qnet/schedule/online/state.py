@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qnet.errors import InputError, Problem
 from qnet.files.consistency import HYPERCYCLE_HIGHEST
@@ -25,7 +24,7 @@ from qnet.files.write import to_json, write_bytes
 from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
 from qnet.schedule.cycles.kernels import Book, Requests
-from qnet.schedule.cycles.room import ASKED_KINDS, empty_book, widen
+from qnet.schedule.cycles.room import ASKED_KINDS, columns_of, empty_book, lengthen, widen
 from qnet.schedule.cycles.ways import Hop, Pair, Way
 from qnet.schedule.online.kernels import BLOCK, Vacancy
 from qnet.units import TIME
@@ -49,17 +48,9 @@ class Saved(NamedTuple):
     book: Book
 
 
-def lengthen(book: Book, rows: int) -> Book:
-    """Return the same streams with vacant rows behind them."""
-    longer = empty_book(rows, book.wires.shape[1], book.waits.shape[1] > 0)
-    for column, old in zip(_columns(longer), _columns(book), strict=True):
-        column[: len(old)] = old
-    return longer
-
-
 def swap_rows(book: Book, one: int, other: int) -> None:
     """Exchange two rows."""
-    for column in _columns(book):
+    for column in columns_of(book):
         column[[one, other]] = column[[other, one]]
 
 
@@ -67,10 +58,6 @@ def count_vacancy(book: Book) -> Vacancy:
     """Count the rows in use of every block; there are whole blocks of rows."""
     used = (book.way >= 0).reshape(-1, BLOCK).sum(axis=1)
     return Vacancy(used.astype(np.int64), np.zeros(1, dtype=np.int64))
-
-
-def _columns(book: Book) -> tuple[NDArray[Any], ...]:
-    return (*book.asked, book.way, book.phase, book.wires, book.waits)
 
 
 def canonical(
@@ -126,7 +113,7 @@ def save(path: Path | str, topology: Topology, saved: Saved) -> None:
     parts = [json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"]
     parts += [
         np.ascontiguousarray(column, dtype=kind).tobytes()
-        for column, kind in zip(_columns(saved.book), KINDS, strict=True)
+        for column, kind in zip(columns_of(saved.book), KINDS, strict=True)
     ]
     digest = hashlib.sha256()
     for part in parts:
@@ -169,7 +156,7 @@ def _parse(header: Any, columns: bytes) -> Saved:
         raise ValueError(f"{rows} rows of {width} columns, and {len(columns)} bytes of them")
     book = empty_book(rows, width, bool(header["waits"]))
     start = 0
-    for column, kind in zip(_columns(book), KINDS, strict=True):
+    for column, kind in zip(columns_of(book), KINDS, strict=True):
         size = column.size * np.dtype(kind).itemsize
         part = np.frombuffer(columns[start : start + size], dtype=kind)
         column[:] = part.reshape(column.shape)

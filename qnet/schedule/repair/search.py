@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.schedule.cycles.keep import Field
 from qnet.schedule.cycles.kernels import Book, Pairs, Ways, place_rows
+from qnet.schedule.cycles.table import Field
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import (
     DRAWS,

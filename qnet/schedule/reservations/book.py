@@ -27,7 +27,7 @@ from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import LEG, RESERVED, Profile, Stream, TrafficClass
-from qnet.schedule.cycles.keep import check_shifts
+from qnet.schedule.cycles.keep import kept_legs
 from qnet.schedule.cycles.room import Place
 from qnet.schedule.guards import guards_of
 from qnet.schedule.kernels import Int64s
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What became of the streams that a failure cut, by name, see `keep.Moves`.
+    """What became of the streams that a failure cut, by name, see `table.Moves`.
 
     `lost_by_rank` counts those that are reduced or lost.
     """
@@ -95,7 +95,6 @@ class Reservations:
         self._journal: Journal | None = journal
         self._view = view
         self._scheduler = scheduler
-        self._name_of = {held.row: held.stream.name for held in view.everything}
 
     def _keep_in(self, journal: Path | str) -> None:
         self._journal = Journal.create(journal, self.to_bytes())
@@ -135,13 +134,8 @@ class Reservations:
         classes = tuple(one for one in profile.classes if one.mechanism in ("tcqf", "csqf"))
         if any(one.mechanism == "cqf" for one in profile.classes):
             raise Infeasible("CQF is a baseline: no plan of it is kept")
-        entries = {one.name: one for one in plan.streams if one.status == "admitted"}
         trees = [one for one in profile.every_tree if profile.takes_cycles(one)]
-        planned = {
-            one.name: (one, [entries[leg.name] for leg in one.legs])
-            for one in trees
-            if one.legs[0].name in entries
-        }
+        kept = kept_legs(topology, profile, plan, trees)
         book = cls(
             topology,
             hypercycle or plan.hypercycle,
@@ -149,20 +143,16 @@ class Reservations:
             other_frame_bytes=guards_of(topology, profile, plan).every_longest,
             closed=[topology.port_by_name[one.port].number for one in plan.gates],
         )
-        book._adopt(planned, profile)
+        book._adopt([trees[place] for place in kept], list(kept.values()))
         if journal is not None:
             book._keep_in(journal)
         return book
 
-    def _adopt(self, planned: dict[str, tuple[Stream, list[StreamPlan]]], profile: Profile) -> None:
-        streams = [stream for stream, _ in planned.values()]
+    def _adopt(self, streams: Sequence[Stream], planned: Sequence[Sequence[StreamPlan]]) -> None:
         self._check(streams)
-        for stream, legs in planned.values():
-            if not profile.may_wait(stream):
-                check_shifts(self.topology, legs)
         with self._changing() as commit:
-            asked = self._scheduler.room.requests(streams, profile.may_wait)
-            rows = self._scheduler.adopt(asked, [legs for _, legs in planned.values()])
+            may_wait = self._view.terms.profile.may_wait
+            rows = self._scheduler.adopt(self._scheduler.room.requests(streams, may_wait), planned)
             commit(zip(rows.tolist(), streams, strict=True), ())
 
     def __enter__(self) -> Self:
@@ -327,8 +317,8 @@ class Reservations:
             else:
                 self._journal.append(record.change(held, gone, down))
         for name in gone:
-            del self._name_of[self._view.held(name).row]
-        self._name_of.update((one.row, one.stream.name) for one in held)
+            del self._scheduler.streams[self._view.held(name).row]
+        self._scheduler.streams.update((one.row, one.stream) for one in held)
         self._view = view
         return view
 
@@ -340,11 +330,12 @@ class Reservations:
         return Held(row, stream, way, int(book.phase[row]), tuple(wires), waited)
 
     def _moved(self, moves: Rerouted, commit: Commit) -> Changes:
+        streams = self._scheduler.streams
         moved, replaced, reduced, lost = (
-            tuple(self._name_of[row] for row in rows.tolist()) for rows in moves[:4]
+            tuple(streams[row].name for row in rows.tolist()) for rows in moves[:4]
         )
         elsewhere = np.concatenate(moves[:3]).tolist()
-        commit([(row, self._view.stream(self._name_of[row])) for row in elsewhere], ())
+        commit([(row, streams[row]) for row in elsewhere], ())
         return Changes(moved, replaced, reduced, lost, moves.lost_by_rank)
 
     def _rows(self, names: Sequence[str]) -> Int64s:
@@ -419,4 +410,6 @@ def _scheduler_of(view: View, path: Path | str) -> Scheduler:
         refuse(path, f"cannot be read: {error}")
     if fault is not None:
         refuse(path, fault)
-    return Scheduler.of_saved(saved, view.topology, path)
+    scheduler = Scheduler.of_saved(saved, view.topology, path)
+    scheduler.streams = {held.row: held.stream for held in view.everything}
+    return scheduler

@@ -20,8 +20,8 @@ from qnet.files.words import file_data
 from qnet.files.write import to_json
 from qnet.model.topology import Topology
 from qnet.model.traffic import Recovery, Stream, TrafficClass
-from qnet.schedule.cycles.kernels import Book, Requests
-from qnet.schedule.cycles.room import Room, empty_book
+from qnet.schedule.cycles.kernels import Book
+from qnet.schedule.cycles.room import Room, empty_book, write_requests
 from qnet.schedule.cycles.ways import Hop, Way, pair_of
 from qnet.schedule.online.state import Saved
 from qnet.schedule.reservations.view import Held, Terms, View
@@ -135,8 +135,7 @@ def to_saved(view: View) -> Saved:
     width = max((len(way.hops) for way in ways), default=1)
     asked = room.requests((held.stream for held in everything), terms.profile.may_wait)
     book = empty_book(max(rows, default=-1) + 1, width, bool(asked.waits.any()))
-    for name in Requests._fields:
-        getattr(book.asked, name)[rows] = getattr(asked, name)
+    write_requests(book, rows, asked)
     for held in everything:
         _write(book, held, pair_number[pair_of(held.stream)], way_number)
     return Saved(

@@ -17,7 +17,6 @@ from qnet.errors import Infeasible
 from qnet.graph import bounds
 from qnet.graph.paths import shortest_paths
 from qnet.graph.paths.search import make_net
-from qnet.schedule.cycles.keep import Field
 from qnet.schedule.cycles.kernels import (
     NO_TREE,
     Book,
@@ -29,6 +28,7 @@ from qnet.schedule.cycles.kernels import (
     place_rows,
 )
 from qnet.schedule.cycles.room import empty_book, make_desk
+from qnet.schedule.cycles.table import Field
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.repair.kernels import RUINED
 from qnet.schedule.repair.search import cheapest_first, favoured_first, priced, repair
