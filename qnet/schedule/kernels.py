@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel
 
 Int64s = NDArray[np.int64]
 
@@ -16,7 +16,7 @@ UNSEEN = 2**62
 """More than any number of bytes or any score."""
 
 
-@kernel
+@bare_kernel
 def fold(row: Int64s, shift: int, period: int, left: Int64s) -> int:
     """Write into `left[phase]` the least bytes over the cycles that a phase uses."""
     for phase in range(period):

@@ -29,7 +29,9 @@ from qnet.model.traffic import Profile, Stream
 from qnet.schedule.capacity import hypercycle, mean_rate_bps, need_bytes
 from qnet.schedule.cycles import exact
 from qnet.schedule.cycles.keep import kept_legs
-from qnet.schedule.cycles.kernels import place_rows, use
+from qnet.schedule.cycles.kernels.admit import place_rows
+from qnet.schedule.cycles.kernels.book import use
+from qnet.schedule.cycles.kernels.tables import Request
 from qnet.schedule.cycles.table import Field, ReservationTable
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED, remove_rows
@@ -156,7 +158,7 @@ class _Planner:
         return len(self._streams)
 
     def _field(self) -> Field:
-        return self._table.field(self._table.book.asked.pair[self._every])
+        return self._table.field(self._table.book.asked[self._every, Request.PAIR])
 
     # Streams of an earlier plan
 

@@ -24,7 +24,7 @@ from qnet.graph.paths.search import make_net
 from qnet.model.plan import Plan
 from qnet.schedule import schedule
 from qnet.schedule.kernels import Int64s
-from qnet.schedule.online import Requests, Scheduler, audit
+from qnet.schedule.online import Scheduler, audit
 from qnet.schedule.repair.search import Search
 from tests.bench.fronts.csqf import CycleProblem, most_streams
 from tests.bench.fronts.csqf.plan import State, fill, prepare, ruin_and_recreate
@@ -183,7 +183,7 @@ def test_ten_million_streams(benchmark: Any, hypercycle: int, longest: int) -> N
     ids = benchmark.pedantic(scheduler.admit, args=(asked,), rounds=1)
     ids = ids[ids >= 0]
     assert audit(scheduler) == []
-    single = [Requests._make(c[i : i + 1] for c in asked) for i in range(min(STREAMS, 100_000))]
+    single = [asked[i : i + 1] for i in range(min(STREAMS, 100_000))]
     once = random(3, 0, len(ids), len(single))
     pair_us = []
     for place, request in zip(once.tolist(), single, strict=True):

@@ -10,7 +10,8 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
 from qnet.schedule.cycles import exact
-from qnet.schedule.cycles.kernels import NO_TREE, Grid, Want, Ways, score_waits
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Grid, Want, Ways
+from qnet.schedule.cycles.kernels.waits import score_waits
 from qnet.schedule.cycles.room import make_desk
 from qnet.schedule.kernels import UNSEEN
 

@@ -3,18 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.schedule.cycles.kernels import (
-    NO_TREE,
-    Grid,
-    Pairs,
-    Want,
-    Ways,
-    admit_best,
-    best_wires,
-    score_phases,
-    use,
-)
-from qnet.schedule.cycles.room import empty_book, make_desk, make_requests
+from qnet.schedule.cycles.kernels.admit import admit_best
+from qnet.schedule.cycles.kernels.book import use
+from qnet.schedule.cycles.kernels.phases import score_phases
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Grid, Pairs, Want, Ways
+from qnet.schedule.cycles.kernels.wires import best_wires
+from qnet.schedule.cycles.room import empty_book, make_desk
 from qnet.schedule.kernels import UNSEEN, WEIGHT_BITS
 
 
@@ -95,7 +89,7 @@ def test_kernels_agree_with_the_definition(case, need):  # type: ignore[no-untyp
 
     book = empty_book(1, count)
     asked = (0, period, 1, need - 20, -1, -1, 0, 0, 0)
-    book = book._replace(asked=make_requests(*(np.array([value]) for value in asked)))
+    book = book._replace(asked=np.array([asked], dtype=np.int64))
     none = np.zeros(1, dtype=np.int64)
     answer = int(admit_best(grid, ways, Pairs(none, none + 1, none), book, 0, desk))
     assert (answer == 0) == (scores[best] >= 0)

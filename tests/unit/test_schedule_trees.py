@@ -15,7 +15,8 @@ from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
-from qnet.schedule.cycles.kernels import Grid, Want, Ways, score_waits
+from qnet.schedule.cycles.kernels.tables import Grid, Want, Ways
+from qnet.schedule.cycles.kernels.waits import score_waits
 from qnet.schedule.cycles.room import make_desk
 from qnet.schedule.kernels import UNSEEN
 from qnet.schedule.online import Scheduler

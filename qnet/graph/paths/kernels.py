@@ -12,17 +12,26 @@ where that runs back into the root a search of its own is made.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.kernel import kernel
+from qnet.kernel import bare_kernel, columns
 
 Int64s = NDArray[np.int64]
 Int64Table = NDArray[np.int64]
 
 FAR = 2**62
+
+
+@columns
+class PathEnds(IntEnum):
+    """Columns of a table of pairs of nodes."""
+
+    SOURCE = 0
+    TARGET = 1
 
 
 class Net(NamedTuple):
@@ -74,7 +83,7 @@ class Paths(NamedTuple):
     spur: Int64s
 
 
-@kernel
+@bare_kernel
 def push(heap: Heap, key: int, node: int) -> int:
     """Put a node onto the heap."""
     place = heap.size[0]
@@ -91,7 +100,7 @@ def push(heap: Heap, key: int, node: int) -> int:
     return 0
 
 
-@kernel
+@bare_kernel
 def pop(heap: Heap) -> int:
     """Take the node with the least key off the heap; its key is then at `heap.key[size]`."""
     least_key = heap.key[0]
@@ -117,7 +126,7 @@ def pop(heap: Heap) -> int:
     return least
 
 
-@kernel
+@bare_kernel
 def grow_tree(net: Net, target: int, search: Search) -> int:
     """Fill `search.tree` with the key of every node's way to the target (Dijkstra)."""
     tree, heap = search.tree, search.heap
@@ -140,7 +149,7 @@ def grow_tree(net: Net, target: int, search: Search) -> int:
     return 0
 
 
-@kernel
+@bare_kernel
 def search_around(net: Net, spur: int, target: int, most: int, search: Search) -> int:
     """Fill `search.far` with keys from the spur, around what is forbidden (A*).
 
@@ -180,7 +189,7 @@ def search_around(net: Net, spur: int, target: int, most: int, search: Search) -
     return least
 
 
-@kernel
+@bare_kernel
 def mark_best(net: Net, target: int, search: Search) -> int:
     """Mark the nodes on the ways of least key that `search_around` found."""
     now = search.round[0]
@@ -205,7 +214,7 @@ def mark_best(net: Net, target: int, search: Search) -> int:
     return 0
 
 
-@kernel
+@bare_kernel
 def walk_around(net: Net, spur: int, target: int, search: Search) -> int:
     """Write the marked way with the lowest edge numbers into `search.rest`; return its edges."""
     now = search.round[0]
@@ -228,7 +237,7 @@ def walk_around(net: Net, spur: int, target: int, search: Search) -> int:
     return count
 
 
-@kernel
+@bare_kernel
 def walk_tree(net: Net, spur: int, target: int, most: int, search: Search) -> int:
     """Write the way of least key that the tree shows into `search.rest`; return its edges.
 
@@ -256,7 +265,7 @@ def walk_tree(net: Net, spur: int, target: int, most: int, search: Search) -> in
     return count
 
 
-@kernel
+@bare_kernel
 def rest_of_way(net: Net, spur: int, target: int, most: int, search: Search) -> int:
     """Find the way of least key from the spur on; return its edges, or a negative number."""
     count = walk_tree(net, spur, target, most, search)
@@ -268,7 +277,7 @@ def rest_of_way(net: Net, spur: int, target: int, most: int, search: Search) -> 
     return walk_around(net, spur, target, search)
 
 
-@kernel
+@bare_kernel
 def is_before(paths: Paths, one: int, other: int) -> bool:
     """Say whether a path comes before another."""
     if paths.key[one] != paths.key[other]:
@@ -279,7 +288,7 @@ def is_before(paths: Paths, one: int, other: int) -> bool:
     return False
 
 
-@kernel
+@bare_kernel
 def copy_path(paths: Paths, source: int, into: Paths, target: int) -> int:
     """Copy a path from one table to another."""
     into.length[target] = paths.length[source]
@@ -290,7 +299,7 @@ def copy_path(paths: Paths, source: int, into: Paths, target: int) -> int:
     return 0
 
 
-@kernel
+@bare_kernel
 def forbid(net: Net, found: Paths, count: int, place: int, search: Search) -> int:
     """Forbid the root of the last found path up to a place, and what was taken on from there."""
     last = count - 1
@@ -307,7 +316,7 @@ def forbid(net: Net, found: Paths, count: int, place: int, search: Search) -> in
     return 0
 
 
-@kernel
+@bare_kernel
 def join(net: Net, root: Int64s, rest: Int64s, spur: int, waiting: Paths, row: int) -> int:
     """Write a root and the rest of a way into a row of the waiting paths."""
     key = 0
@@ -323,7 +332,7 @@ def join(net: Net, root: Int64s, rest: Int64s, spur: int, waiting: Paths, row: i
     return 0
 
 
-@kernel
+@bare_kernel
 def spur_paths(
     net: Net, target: int, found: Paths, count: int, waiting: Paths, known: int, search: Search
 ) -> int:
@@ -356,7 +365,7 @@ def spur_paths(
     return known
 
 
-@kernel
+@bare_kernel
 def first_paths(
     net: Net, source: int, target: int, found: Paths, waiting: Paths, search: Search
 ) -> int:
@@ -387,7 +396,7 @@ def first_paths(
     return count
 
 
-@kernel
+@bare_kernel
 def paths_of_pairs(
     net: Net,
     pairs: Int64Table,
@@ -409,10 +418,10 @@ def paths_of_pairs(
     for pair in range(pairs.shape[0]):
         if edges.shape[0] - offset[path] < found.edge.shape[0] * found.edge.shape[1]:
             return pair
-        if pairs[pair, 1] != target:
-            target = pairs[pair, 1]
+        if pairs[pair, PathEnds.TARGET] != target:
+            target = pairs[pair, PathEnds.TARGET]
             grow_tree(net, target, search)
-        count = first_paths(net, pairs[pair, 0], target, found, waiting, search)
+        count = first_paths(net, pairs[pair, PathEnds.SOURCE], target, found, waiting, search)
         for place in range(count):
             start = offset[path]
             for step in range(found.length[place]):

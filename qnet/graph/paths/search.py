@@ -14,6 +14,7 @@ from qnet.graph.paths.kernels import (
     Int64s,
     Int64Table,
     Net,
+    PathEnds,
     Paths,
     Search,
     paths_of_pairs,
@@ -62,7 +63,7 @@ def shortest_paths(
 ) -> PathTable:
     """Return up to `count` simple paths of each pair (source, target)."""
     asked = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    by_target = np.argsort(asked[:, 1], kind="stable")
+    by_target = np.argsort(asked[:, PathEnds.TARGET], kind="stable")
     found = _search(net, asked[by_target], count)
     return _in_order(found, np.argsort(by_target, kind="stable"))
 

@@ -15,15 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qnet.schedule.cycles.kernels import (
-    NO_TREE,
-    Want,
-    longest_wait,
-    may_use,
-    path_end,
-    reach_of_tree,
-    want_of,
-)
+from qnet.schedule.cycles.kernels.book import want_of
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Request, Want
+from qnet.schedule.cycles.kernels.trees import reach_of_tree
+from qnet.schedule.cycles.kernels.waits import longest_wait, path_end
+from qnet.schedule.cycles.kernels.wires import may_use
 from qnet.schedule.cycles.table import Field
 from qnet.schedule.kernels import UNSEEN, Int64s
 
@@ -123,7 +119,7 @@ def _choices(field: Field, row: int) -> _Stream | None:
     ways, asked = field.ways, field.book.asked
     want = Want._make(int(part) for part in want_of(asked, field.pairs, row))
     length = field.grid.free.shape[1]
-    pair = int(asked.pair[row])
+    pair = int(asked[row, Request.PAIR])
     found: dict[tuple[int, ...], Place] = {}
     cells_left = CELLS_MAX
     for way in range(int(field.pairs.low[pair]), int(field.pairs.high[pair])):

@@ -16,26 +16,26 @@ from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
 from qnet.schedule.capacity import CELLS_MOST, cycle_capacity
-from qnet.schedule.cycles.kernels import (
+from qnet.schedule.cycles.kernels.book import want_of
+from qnet.schedule.cycles.kernels.phases import score_phases
+from qnet.schedule.cycles.kernels.tables import (
+    REQUEST_COLUMNS,
     Book,
     Desk,
     Grid,
     Pairs,
+    Request,
     Requests,
     Ways,
-    best_wires,
-    emptiest_wires,
-    score_phases,
-    score_waits,
-    want_of,
 )
+from qnet.schedule.cycles.kernels.waits import score_waits
+from qnet.schedule.cycles.kernels.wires import best_wires, emptiest_wires
 from qnet.schedule.cycles.ways import Pair, Way, WayTable, pair_of
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.reasons import PathLimits, Reasons
 from qnet.schedule.timing import send_ps
 from qnet.units import ceil_div, show_time
 
-ASKED_KINDS = ("<i4", "<i4", "<i4", "<i4", "<i8", "<i8", "<i2", "<i1", "<i1")
 KINDS_KEPT = 10_000
 """Kinds of streams whose reasons are remembered."""
 
@@ -144,8 +144,7 @@ class Room:
                 int(stream.damper),
             ]
             rows += [row] * stream.count
-        columns = np.array(rows, dtype=np.int64).reshape(-1, len(ASKED_KINDS)).T
-        return make_requests(*columns)
+        return np.array(rows, dtype=np.int64).reshape(-1, REQUEST_COLUMNS)
 
     # Why a stream has none
 
@@ -160,15 +159,16 @@ class Room:
 
     def hopeless(self, asked: Requests, row: int) -> str | None:
         """Say why a request would not even fit into the empty network, or None when it would."""
-        limits = (int(asked.latency_ps_most[row]), int(asked.variation_ps_most[row]))
+        one = asked[row].tolist()
+        limits = one[Request.LATENCY_PS_MOST], one[Request.VARIATION_PS_MOST]
         latency_ps, variation_ps = (None if limit < 0 else limit for limit in limits)
         kind = PathLimits(
-            self.table.pairs[int(asked.pair[row])],
-            int(asked.packets[row]),
-            int(asked.frame_bytes[row]),
+            self.table.pairs[one[Request.PAIR]],
+            one[Request.PACKETS],
+            one[Request.FRAME_BYTES],
             latency_ps,
             variation_ps,
-            bool(asked.damper[row]),
+            bool(one[Request.DAMPER]),
         )
         if kind not in self._hopeless:
             if len(self._hopeless) >= KINDS_KEPT:
@@ -178,13 +178,13 @@ class Room:
         return self._hopeless[kind]
 
     def _fullest(self, asked: Requests, row: int) -> str | None:
-        ways, pairs = self.arrays(asked.pair[row : row + 1])
+        ways, pairs = self.arrays(asked[row : row + 1, Request.PAIR])
         grid, desk = self.grid, self.desk
-        want = want_of(asked, pairs, row)
+        want, pair = want_of(asked, pairs, row), int(asked[row, Request.PAIR])
         best: tuple[int, int, int] | None = None
         tried = 0
         waits: Int64s = desk.waits
-        for way in range(int(pairs.low[asked.pair[row]]), int(pairs.high[asked.pair[row]])):
+        for way in range(int(pairs.low[pair]), int(pairs.high[pair])):
             if ways.latency_ps_max[way] > want.latency_ps_most or not self._holds(
                 ways, want.need, way
             ):
@@ -211,7 +211,7 @@ class Room:
         cycles = (start + np.arange(0, self.hypercycle, want.period)) % self.hypercycle
         cycle = int(cycles[np.argmin(grid.free[port, cycles])])
         wires = int(ways.wire[hop + 1] - ways.wire[hop])
-        noun = "tree" if self.table.pairs[int(asked.pair[row])].others else "route"
+        noun = "tree" if self.table.pairs[pair].others else "route"
         routes = f"{tried} {noun}{'' if tried == 1 else 's'} tried"
         return (
             f"port {self.topology.ports[port].name}, cycle {cycle}: {want.need} bytes needed, "
@@ -304,18 +304,16 @@ def make_desk(hypercycle: int, width: int) -> Desk:
     return Desk(*(np.zeros(size, dtype=np.int64) for size in sizes))
 
 
-def make_requests(*columns: NDArray[Any]) -> Requests:
-    """Return columns with the widths that the kernels expect."""
-    return Requests._make(
-        np.ascontiguousarray(column, dtype=kind)
-        for column, kind in zip(columns, ASKED_KINDS, strict=True)
-    )
+def needs(asked: Requests) -> Int64s:
+    """Return the bytes of one interval of each stream, with preamble and gap."""
+    need: Int64s = asked[:, Request.PACKETS] * (asked[:, Request.FRAME_BYTES] + 20)
+    return need
 
 
 def empty_book(rows: int, width: int, waits: bool = False) -> Book:
     """Return rows that hold no streams."""
     return Book(
-        make_requests(*(np.zeros(rows, dtype=kind) for kind in ASKED_KINDS)),
+        np.zeros((rows, REQUEST_COLUMNS), dtype=np.int64),
         np.full(rows, -1, dtype=np.int32),
         np.zeros(rows, dtype=np.int32),
         np.zeros((rows, width), dtype=np.int16),
@@ -335,17 +333,7 @@ def widen(book: Book, width: int, waits: bool = False) -> Book:
 def lengthen(book: Book, rows: int) -> Book:
     """Return the same streams with vacant rows behind them."""
     longer = empty_book(rows, book.wires.shape[1], book.waits.shape[1] > 0)
-    for column, old in zip(columns_of(longer), columns_of(book), strict=True):
-        column[: len(old)] = old
+    tables: list[NDArray[Any]] = [*longer]
+    for table, old in zip(tables, book, strict=True):
+        table[: len(book.way)] = old
     return longer
-
-
-def write_requests(book: Book, rows: Sequence[int] | Int64s, asked: Requests) -> None:
-    """Write requests into rows."""
-    for name in Requests._fields:
-        getattr(book.asked, name)[rows] = getattr(asked, name)
-
-
-def columns_of(book: Book) -> tuple[NDArray[Any], ...]:
-    """Return all columns of a book."""
-    return (*book.asked, book.way, book.phase, book.wires, book.waits)

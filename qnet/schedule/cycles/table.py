@@ -19,19 +19,9 @@ from qnet.model.plan import StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
 from qnet.schedule.cycles.keep import planned_way
-from qnet.schedule.cycles.kernels import (
-    Book,
-    Desk,
-    Grid,
-    Pairs,
-    Requests,
-    Ways,
-    clear_place,
-    cut_rows,
-    reroute_rows,
-    retry_rows,
-    use,
-)
+from qnet.schedule.cycles.kernels.admit import reroute_rows, retry_rows
+from qnet.schedule.cycles.kernels.book import clear_place, cut_rows, use
+from qnet.schedule.cycles.kernels.tables import Book, Desk, Grid, Pairs, Request, Requests, Ways
 from qnet.schedule.cycles.room import (
     NO_PAIRS,
     Place,
@@ -41,7 +31,6 @@ from qnet.schedule.cycles.room import (
     place_of,
     plans_of,
     widen,
-    write_requests,
 )
 from qnet.schedule.cycles.ways import Way, WayTable
 from qnet.schedule.kernels import Int64s
@@ -130,17 +119,17 @@ class ReservationTable:
 
     def write(self, rows: Int64s, asked: Requests) -> None:
         """Write requests into vacant rows; they have no place yet."""
-        if asked.waits.any():
+        if asked[:, Request.WAITS].any():
             self.field(waits=True)
-        write_requests(self.book, rows, asked)
+        self.book.asked[rows] = asked
 
     def place(self, row: int) -> Place:
         """Return the reservation of a row in full."""
-        asked, way = self.book.asked, self.table.ways[int(self.book.way[row])]
+        asked, way = self.book.asked[row].tolist(), self.table.ways[int(self.book.way[row])]
         return place_of(
             way,
             self.table.pairs[way.pair],
-            (int(asked.period[row]), int(asked.packets[row]), int(asked.frame_bytes[row])),
+            (asked[Request.PERIOD], asked[Request.PACKETS], asked[Request.FRAME_BYTES]),
             int(self.book.phase[row]),
             self.book.wires[row].tolist(),
             self.book.waits[row].tolist(),
@@ -160,7 +149,7 @@ class ReservationTable:
 
         Whether there is room for them is not asked: what cycles have left may be less than nothing.
         """
-        pairs = self.book.asked.pair[np.array(rows, dtype=np.int64)].tolist()
+        pairs = self.book.asked[np.array(rows, dtype=np.int64), Request.PAIR].tolist()
         numbers = self.table.add(
             planned_way(self.topology, pair, legs)
             for pair, legs in zip(pairs, planned, strict=True)
@@ -168,7 +157,7 @@ class ReservationTable:
         grid, ways, _, book, _ = self.field()
         for row, way, legs in zip(rows, numbers, planned, strict=True):
             book.way[row] = way
-            book.phase[row] = legs[0].paths[0].cycles[0] % int(book.asked.period[row])
+            book.phase[row] = legs[0].paths[0].cycles[0] % int(book.asked[row, Request.PERIOD])
             use(grid, ways, book, row, 1)
 
     def cut(self) -> Int64s:
@@ -184,8 +173,8 @@ class ReservationTable:
         stream with two paths keeps the one that works. There must be a vacant row. `thorough`
         compares all phases, as the planner does for all streams.
         """
-        field = self.field(self.book.asked.pair[rows])
-        vacant = int(np.argmin(field.book.asked.period))
+        field = self.field(self.book.asked[rows, Request.PAIR])
+        vacant = int(np.argmin(field.book.asked[:, Request.PERIOD]))
 
         def give(kernel: Callable[..., int], rows: Int64s) -> NDArray[np.bool_]:
             answer: Int64s = np.zeros(len(rows), dtype=np.int64)

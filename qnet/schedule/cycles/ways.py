@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qnet.graph.routes import Branches, Edge, Routes
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
-from qnet.schedule.cycles.kernels import NO_TREE, Pairs, Ways
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Pairs, Ways
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
 

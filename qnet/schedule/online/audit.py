@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from qnet.schedule.cycles.kernels.tables import Request
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online.scheduler import Scheduler
 
@@ -67,9 +68,9 @@ def _taken(scheduler: Scheduler, rows: Int64s) -> Int64s:
     """Return the bytes that some streams take of every cycle of every port."""
     length = scheduler.hypercycle
     ports = len(scheduler.topology.ports)
-    asked = scheduler.book.asked
-    period = asked.period[rows].astype(np.int64)
-    size = asked.packets[rows].astype(np.int64) * (asked.frame_bytes[rows] + 20)
+    asked = scheduler.book.asked[rows]
+    period = asked[:, Request.PERIOD]
+    size = asked[:, Request.PACKETS] * (asked[:, Request.FRAME_BYTES] + 20)
     phase = scheduler.book.phase[rows].astype(np.int64)
     taken = np.zeros((ports, length), dtype=np.int64)
     for have, port, shift in _hops(scheduler, rows):
@@ -85,7 +86,7 @@ def _taken(scheduler: Scheduler, rows: Int64s) -> Int64s:
 
 
 def _late(scheduler: Scheduler, rows: Int64s) -> list[str]:
-    most = scheduler.book.asked.latency_ps_most[rows]
+    most = scheduler.book.asked[rows, Request.LATENCY_PS_MOST]
     latency = scheduler.lookup(rows).latency_ps_max
     late = rows[(most >= 0) & (latency > most)]
     return [f"stream {row} can take longer than it asked for" for row in late[:20].tolist()]

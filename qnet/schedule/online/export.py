@@ -8,6 +8,7 @@ from qnet import __version__
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import ETHERNET_BYTES, RESERVED, Profile, Stream
+from qnet.schedule.cycles.kernels.tables import Request
 from qnet.schedule.cycles.room import plans_of
 from qnet.schedule.online.scheduler import Scheduler
 
@@ -20,9 +21,9 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
     waits = False
     for number in ids:
         place = scheduler.place(int(number))
-        asked = scheduler.book.asked
-        waits = waits or bool(asked.waits[number])
-        limits = [int(asked.latency_ps_most[number]), int(asked.variation_ps_most[number])]
+        asked = scheduler.book.asked[number].tolist()
+        waits = waits or bool(asked[Request.WAITS])
+        limits = asked[Request.LATENCY_PS_MOST], asked[Request.VARIATION_PS_MOST]
         latency_ps, variation_ps = (None if limit < 0 else limit for limit in limits)
         streams.append(
             Stream.model_construct(
@@ -35,8 +36,8 @@ def to_plan(scheduler: Scheduler, ids: Iterable[int], topology_name: str) -> tup
                 max_latency_ps=latency_ps,
                 max_latency_variation_ps=variation_ps,
                 paths=place.pair.paths,
-                rank=int(asked.rank[number]),
-                damper=bool(asked.damper[number]),
+                rank=asked[Request.RANK],
+                damper=bool(asked[Request.DAMPER]),
             )
         )
         plans += plans_of(topology, place, streams[-1].damper, [streams[-1].name])

@@ -6,19 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qnet.kernel import kernel
-from qnet.schedule.cycles.kernels import (
-    Book,
-    Desk,
-    Grid,
-    Pairs,
-    Requests,
-    Ways,
-    admit_first,
-    clear_row,
-    use,
-    write_request,
-)
+from qnet.kernel import bare_kernel, kernel
+from qnet.schedule.cycles.kernels.admit import admit_first
+from qnet.schedule.cycles.kernels.book import clear_row, use, write_request
+from qnet.schedule.cycles.kernels.tables import Book, Desk, Grid, Pairs, Requests, Ways
 from qnet.schedule.kernels import Int64s
 
 BLOCK = 4096
@@ -35,7 +26,7 @@ class Vacancy(NamedTuple):
     hint: Int64s
 
 
-@kernel
+@bare_kernel
 def vacant_row(book: Book, vacancy: Vacancy) -> int:
     """Return the lowest vacant row; there must be one."""
     row = vacancy.hint[0]
@@ -77,7 +68,7 @@ def admit_rows(
     return admitted
 
 
-@kernel
+@bare_kernel
 def release_rows(grid: Grid, ways: Ways, book: Book, vacancy: Vacancy, ids: Int64s) -> int:
     """Release streams; ids must be in use and differ."""
     for place in range(ids.shape[0]):
@@ -89,7 +80,7 @@ def release_rows(grid: Grid, ways: Ways, book: Book, vacancy: Vacancy, ids: Int6
     return 0
 
 
-@kernel
+@bare_kernel
 def latency_of(ways: Ways, book: Book, row: int) -> int:
     """Return the largest latency of a stream: that of its way, or of a path that waits longer."""
     way = book.way[row]
@@ -102,7 +93,7 @@ def latency_of(ways: Ways, book: Book, row: int) -> int:
     return latency
 
 
-@kernel
+@bare_kernel
 def look_up(
     ways: Ways, book: Book, ids: Int64s, way: Int64s, phase: Int64s, latency_ps_max: Int64s
 ) -> int:

@@ -25,8 +25,9 @@ from qnet.model.plan import StreamPlan
 from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
-from qnet.schedule.cycles.kernels import NO_ROOM, NO_ROUTE, TOO_SLOW, Requests, take_all_rows
-from qnet.schedule.cycles.room import Place, make_requests
+from qnet.schedule.cycles.kernels.book import take_all_rows
+from qnet.schedule.cycles.kernels.tables import NO_ROOM, NO_ROUTE, TOO_SLOW, Request, Requests
+from qnet.schedule.cycles.room import Place, needs
 from qnet.schedule.cycles.table import ReservationTable
 from qnet.schedule.cycles.ways import Pair
 from qnet.schedule.kernels import Int64s
@@ -34,6 +35,10 @@ from qnet.schedule.online import state
 from qnet.schedule.online.kernels import BLOCK, Vacancy, admit_rows, look_up, release_rows
 
 NEED_BYTES_MOST = 2**40
+PACKETS_MOST = 2**31 - 1
+FRAME_BYTES_MOST = 16_000
+RANK_MOST = 1000
+"""Requests beyond these are mistakes; a state file holds no larger numbers of packets and ranks."""
 
 Numbers = NDArray[np.integer[Any]] | Sequence[int] | int
 
@@ -142,17 +147,17 @@ class Scheduler(ReservationTable):
         holds them.
         """
         asked = (pair, period, packets, frame_bytes, latency_ps_most, variation_ps_most, rank)
-        columns = (np.atleast_1d(np.asarray(one)) for one in (*asked, waits, damper))
-        return make_requests(*np.broadcast_arrays(*columns))
+        columns = [np.atleast_1d(np.asarray(one, np.int64)) for one in (*asked, waits, damper)]
+        return np.stack(np.broadcast_arrays(*columns), axis=1)
 
     # Coming and going
 
     def admit(self, asked: Requests) -> Int64s:
         """Admit requests in order; return the id of each, or the Refusal in its place."""
         self._check(asked)
-        self._reserve_rows(len(asked.pair))
-        field = self.field(asked.pair, waits=bool(asked.waits.any()))
-        ids = np.zeros(len(asked.pair), dtype=np.int64)
+        self._reserve_rows(len(asked))
+        field = self.field(asked[:, Request.PAIR], waits=bool(asked[:, Request.WAITS].any()))
+        ids = np.zeros(len(asked), dtype=np.int64)
         admit_rows(*field[:4], self._vacancy, asked, ids, field.desk)
         return ids
 
@@ -204,8 +209,8 @@ class Scheduler(ReservationTable):
         Raises Infeasible, and leaves all as it is, when that is more than there is room for.
         """
         self._check(asked)
-        self._reserve_rows(len(asked.pair))
-        rows = np.flatnonzero(self.book.way < 0)[: len(asked.pair)]
+        self._reserve_rows(len(asked))
+        rows = np.flatnonzero(self.book.way < 0)[: len(asked)]
         self.write(rows, asked)
         self.keep(rows.tolist(), planned)
         self._vacancy = state.count_vacancy(self.book)
@@ -241,12 +246,13 @@ class Scheduler(ReservationTable):
         if not rows.size:
             return Rerouted(rows, rows, rows, rows, {})
         self._check_ids(rows)
-        asked = self.book.asked
-        size = asked.packets[rows].astype(np.int64) * (asked.frame_bytes[rows] + 20)
+        asked = self.book.asked[rows]
         self._reserve_rows(1)
-        moves = self.move(rows[np.lexsort((rows, -size, asked.rank[rows]))], thorough=False)
+        moves = self.move(
+            rows[np.lexsort((rows, -needs(asked), asked[:, Request.RANK]))], thorough=False
+        )
         hurt = np.concatenate([moves.reduced, moves.lost])
-        ranks, counts = np.unique(self.book.asked.rank[hurt], return_counts=True)
+        ranks, counts = np.unique(self.book.asked[hurt, Request.RANK], return_counts=True)
         return Rerouted(*moves, dict(zip(ranks.tolist(), counts.tolist(), strict=True)))
 
     def repair(self, *targets: str) -> None:
@@ -285,7 +291,7 @@ class Scheduler(ReservationTable):
         """
         if self.table.is_full:
             used = self.book.way >= 0
-            way, pair = self.book.way, self.book.asked.pair
+            way, pair = self.book.way, self.book.asked[:, Request.PAIR]
             kept = self.table.forget(np.unique(way[used]), np.unique(pair[used]) if pairs else None)
             way[used] = kept.way[way[used]]
             pair[used] = kept.pair[pair[used]]
@@ -345,22 +351,27 @@ class Scheduler(ReservationTable):
             self._vacancy = Vacancy(used, self._vacancy.hint)
 
     def _check(self, asked: Requests) -> None:
-        if not len(asked.pair):
+        if not len(asked):
             return
-        need = asked.packets.astype(np.int64) * (asked.frame_bytes + 20)
+        pair, period, rank = (asked[:, one] for one in (Request.PAIR, Request.PERIOD, Request.RANK))
+        packets, frame_bytes = asked[:, Request.PACKETS], asked[:, Request.FRAME_BYTES]
         faults = [
-            (asked.waits < 0) | (asked.waits > 1) | (asked.damper < 0) | (asked.damper > 1),
-            (asked.pair < 0) | (asked.pair >= len(self.table.pairs)),
-            (asked.period < 1) | (self.hypercycle % np.maximum(asked.period, 1) != 0),
-            (asked.packets < 1) | (asked.frame_bytes < 1) | (need >= NEED_BYTES_MOST),
-            asked.frame_bytes > 16_000,
+            (asked[:, [Request.WAITS, Request.DAMPER]] & ~1).any(axis=1),
+            (pair < 0) | (pair >= len(self.table.pairs)),
+            (period < 1) | (self.hypercycle % np.maximum(period, 1) != 0),
+            (packets < 1) | (frame_bytes < 1),
+            (packets > PACKETS_MOST) | (needs(asked) >= NEED_BYTES_MOST),
+            frame_bytes > FRAME_BYTES_MOST,
+            (rank < 0) | (rank > RANK_MOST),
         ]
         words = [
             "says neither 0 nor 1 of waiting or of a damper",
             "names no pair of nodes",
             f"has a period that does not divide the hypercycle of {self.hypercycle} cycles",
-            "has no frames, or more than a cycle can ever hold",
-            "has frames of more than 16000 bytes",
+            "has no frames",
+            "has more frames than a cycle can ever hold",
+            f"has frames of more than {FRAME_BYTES_MOST} bytes",
+            f"has a rank that is not one of 0 to {RANK_MOST}",
         ]
         for fault, word in zip(faults, words, strict=True):
             if fault.any():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qnet.errors import InputError, Problem
 from qnet.files.consistency import HYPERCYCLE_HIGHEST
@@ -23,8 +24,8 @@ from qnet.files.read import read_bytes
 from qnet.files.write import to_json, write_bytes
 from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
-from qnet.schedule.cycles.kernels import Book, Requests
-from qnet.schedule.cycles.room import ASKED_KINDS, columns_of, empty_book, lengthen, widen
+from qnet.schedule.cycles.kernels.tables import Book, Request
+from qnet.schedule.cycles.room import empty_book, lengthen, widen
 from qnet.schedule.cycles.ways import Hop, Pair, Way
 from qnet.schedule.online.kernels import BLOCK, Vacancy
 from qnet.units import TIME
@@ -32,7 +33,9 @@ from qnet.units import TIME
 MAGIC = b"qnet-scheduler-state 3\n"
 BYTES_MOST = 2**33
 
-KINDS = (*ASKED_KINDS, "<i4", "<i4", "<i2", "<i2")
+REQUEST_KINDS = ("<i4", "<i4", "<i4", "<i4", "<i8", "<i8", "<i2", "<i1", "<i1")
+KINDS = (*REQUEST_KINDS, "<i4", "<i4", "<i2", "<i2")
+"""Columns of a request, way, phase, wires and waits."""
 
 
 class Saved(NamedTuple):
@@ -50,8 +53,13 @@ class Saved(NamedTuple):
 
 def swap_rows(book: Book, one: int, other: int) -> None:
     """Exchange two rows."""
-    for column in columns_of(book):
-        column[[one, other]] = column[[other, one]]
+    for table in book:
+        table[[one, other]] = table[[other, one]]
+
+
+def _columns(book: Book) -> tuple[NDArray[Any], ...]:
+    """Return all columns, in the order of a file."""
+    return (*book.asked.T, *book[1:])
 
 
 def count_vacancy(book: Book) -> Vacancy:
@@ -85,13 +93,13 @@ def canonical(
         new_way[number] = rank[moved[number]]
     width = max((len(way.hops) for way in kept_ways), default=1)
     trimmed = Book(
-        Requests._make(column[:rows].copy() for column in book.asked),
+        book.asked[:rows].copy(),
         new_way[book.way[:rows]],
         book.phase[:rows].copy(),
         *(column[:rows] for column in widen(book, width, bool(book.waits.any()))[3:]),
     )
     pair_of_way = np.array([*(way.pair for way in kept_ways), 0], dtype=np.int32)
-    trimmed.asked.pair[:] = pair_of_way[trimmed.way]
+    trimmed.asked[:, Request.PAIR] = pair_of_way[trimmed.way]
     return Saved(hypercycle, guards, closed, down, tuple(kept_pairs), tuple(kept_ways), trimmed)
 
 
@@ -113,7 +121,7 @@ def save(path: Path | str, topology: Topology, saved: Saved) -> None:
     parts = [json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"]
     parts += [
         np.ascontiguousarray(column, dtype=kind).tobytes()
-        for column, kind in zip(columns_of(saved.book), KINDS, strict=True)
+        for column, kind in zip(_columns(saved.book), KINDS, strict=True)
     ]
     digest = hashlib.sha256()
     for part in parts:
@@ -156,7 +164,7 @@ def _parse(header: Any, columns: bytes) -> Saved:
         raise ValueError(f"{rows} rows of {width} columns, and {len(columns)} bytes of them")
     book = empty_book(rows, width, bool(header["waits"]))
     start = 0
-    for column, kind in zip(columns_of(book), KINDS, strict=True):
+    for column, kind in zip(_columns(book), KINDS, strict=True):
         size = column.size * np.dtype(kind).itemsize
         part = np.frombuffer(columns[start : start + size], dtype=kind)
         column[:] = part.reshape(column.shape)
@@ -181,20 +189,20 @@ def _parse(header: Any, columns: bytes) -> Saved:
 
 def faults(saved: Saved, topology: Topology) -> Iterator[str]:
     """Say what in a file cannot be, before anything trusts its numbers."""
-    book, asked = saved.book, saved.book.asked
-    used = book.way >= 0
+    book, used = saved.book, saved.book.way >= 0
+    asked = book.asked[used]
     yield from _head_faults(saved, topology)
     yield from _way_faults(saved, topology)
     if (book.way >= len(saved.ways)).any() or (book.way < -1).any():
         yield "has streams on ways that it does not list"
-    period = asked.period[used]
+    period = asked[:, Request.PERIOD]
     if (period < 1).any() or (saved.hypercycle % np.maximum(period, 1) != 0).any():
         yield "has a period that does not divide the hypercycle"
     if ((book.phase[used] < 0) | (book.phase[used] >= period)).any():
         yield "has a phase beyond its period"
-    if (asked.packets[used] < 1).any() or (asked.frame_bytes[used] < 1).any():
+    if (asked[:, [Request.PACKETS, Request.FRAME_BYTES]] < 1).any():
         yield "has a stream without frames"
-    if ((asked.waits[used] | asked.damper[used]) & ~1).any() or (book.waits < 0).any():
+    if (asked[:, [Request.WAITS, Request.DAMPER]] & ~1).any() or (book.waits < 0).any():
         yield "has a stream that waits less than nothing"
     choices = np.ones((len(saved.ways) + 1, book.wires.shape[1]), dtype=np.int64)
     for number, way in enumerate(saved.ways):

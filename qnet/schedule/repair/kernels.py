@@ -11,22 +11,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from qnet.kernel import kernel
-from qnet.schedule.cycles.kernels import (
-    Book,
-    Desk,
-    Grid,
-    Pairs,
-    Ways,
-    admit_best,
-    best_wires,
-    clear_place,
-    copy_place,
-    emptiest_wires,
-    score_phases,
-    use,
-    want_of,
-)
+from qnet.kernel import bare_kernel, kernel
+from qnet.schedule.cycles.kernels.admit import admit_best
+from qnet.schedule.cycles.kernels.book import clear_place, copy_place, use, want_of
+from qnet.schedule.cycles.kernels.phases import score_phases
+from qnet.schedule.cycles.kernels.tables import Book, Desk, Grid, Pairs, Request, Ways
+from qnet.schedule.cycles.kernels.wires import best_wires, emptiest_wires
 from qnet.schedule.kernels import Int64s
 
 RUINED = 24
@@ -59,7 +49,7 @@ class Work(NamedTuple):
     spare: int
 
 
-@kernel
+@bare_kernel
 def common(one: int, other: int) -> int:
     """Return the greatest common divisor."""
     while other > 0:
@@ -67,7 +57,7 @@ def common(one: int, other: int) -> int:
     return one
 
 
-@kernel
+@bare_kernel
 def list_waiting(book: Book, work: Work) -> int:
     """Write the rows without a place, those to be served first in front; return how many."""
     count = 0
@@ -78,7 +68,7 @@ def list_waiting(book: Book, work: Work) -> int:
     return count
 
 
-@kernel
+@bare_kernel
 def pick_cycles(
     grid: Grid,
     ways: Ways,
@@ -94,8 +84,8 @@ def pick_cycles(
     Returns how many ports lack room.
     """
     want = want_of(book.asked, pairs, row)
-    low = pairs.low[book.asked.pair[row]]
-    count = pairs.high[book.asked.pair[row]] - low
+    low = pairs.low[book.asked[row, Request.PAIR]]
+    count = pairs.high[book.asked[row, Request.PAIR]] - low
     way = low + min(draws[0] % count, draws[1] % count)
     while way > low and ways.latency_ps_max[way] > want.latency_ps_most:
         way -= 1
@@ -119,7 +109,7 @@ def pick_cycles(
     return tight
 
 
-@kernel
+@bare_kernel
 def list_users(ways: Ways, book: Book, period: int, work: Work) -> int:
     """Write the placed rows that share a cycle of `start`'s ports; return how many there are."""
     count = 0
@@ -128,7 +118,7 @@ def list_users(ways: Ways, book: Book, period: int, work: Work) -> int:
         row = work.order[item]
         way = book.way[row]
         if way >= 0:
-            other = common(period, book.asked.period[row])
+            other = common(period, book.asked[row, Request.PERIOD])
             for hop in range(ways.hop[way], ways.hop[way + 1]):
                 place = hop - ways.hop[way]
                 begin = work.start[ways.port[ways.wire[hop] + book.wires[row, place]]]
@@ -143,7 +133,7 @@ def list_users(ways: Ways, book: Book, period: int, work: Work) -> int:
     return count
 
 
-@kernel
+@bare_kernel
 def take_out(grid: Grid, ways: Ways, book: Book, users: int, draws: Int64s, work: Work) -> int:
     """Take some of the users out, and note their places in the spare rows; return how many."""
     count = 0
@@ -158,7 +148,7 @@ def take_out(grid: Grid, ways: Ways, book: Book, users: int, draws: Int64s, work
     return count
 
 
-@kernel
+@bare_kernel
 def insert(work: Work, count: int, row: int) -> int:
     """Insert a row into the list of those to place, in their order; return the new length."""
     place = count
@@ -172,7 +162,7 @@ def insert(work: Work, count: int, row: int) -> int:
     return count + 1
 
 
-@kernel
+@bare_kernel
 def is_no_worse(gain: Int64s) -> bool:
     """Say whether the first rank whose number of streams has changed has won some."""
     for level in range(gain.shape[0]):
@@ -192,7 +182,7 @@ def ruin_and_recreate(
     first = work.waiting[min(draws[0] % waiting, draws[1] % waiting)]
     if pick_cycles(grid, ways, pairs, book, first, draws[2:6], work, desk) == 0:
         return 0
-    users = list_users(ways, book, int(book.asked.period[first]), work)
+    users = list_users(ways, book, int(book.asked[first, Request.PERIOD]), work)
     if users == 0:
         return 0
     out = take_out(grid, ways, book, users, draws[6 : 8 + RUINED], work)
@@ -226,7 +216,7 @@ def ruin_and_recreate(
     return 0
 
 
-@kernel
+@bare_kernel
 def remove_rows(grid: Grid, ways: Ways, book: Book, rows: Int64s) -> int:
     """Take those rows out that have a place; return how many."""
     count = 0

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.schedule.cycles.kernels import Book, Pairs, Ways, place_rows
+from qnet.schedule.cycles.kernels.admit import place_rows
+from qnet.schedule.cycles.kernels.tables import Book, Pairs, Request, Ways
+from qnet.schedule.cycles.room import needs
 from qnet.schedule.cycles.table import Field
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import (
@@ -90,39 +92,33 @@ def _round(field: Field, work: Work, words: np.random.PCG64) -> int:
 
 def cheapest_first(field: Field, rows: Int64s) -> Int64s:
     """Sort by rank; within it by what a stream takes of all links on its cheapest way."""
-    asked = field.book.asked
-    cheapest = field.ways.order[field.pairs.low[asked.pair[rows]]]
+    asked = field.book.asked[rows]
+    cheapest = field.ways.order[field.pairs.low[asked[:, Request.PAIR]]]
     cost = field.ways.cost[cheapest]
-    turns = field.grid.free.shape[1] // asked.period[rows]
-    period = asked.period[rows]
-    return rows[
-        np.lexsort((rows, period, _need(field.book, rows) * turns * cost, asked.rank[rows]))
-    ]
+    period = asked[:, Request.PERIOD]
+    taken = needs(asked) * (field.grid.free.shape[1] // period)
+    return rows[np.lexsort((rows, period, taken * cost, asked[:, Request.RANK]))]
 
 
 def favoured_first(book: Book, order: Int64s, favoured: Int64s) -> Int64s:
     """Sort by rank; within it those that the bound takes first, the large before the small, then
     all others as they stand: small ones still fit into what is left.
     """
-    first = favoured[np.lexsort((favoured, book.asked.period[favoured], -_need(book, favoured)))]
+    asked = book.asked[favoured]
+    first = favoured[np.lexsort((favoured, asked[:, Request.PERIOD], -needs(asked)))]
     both = np.concatenate([first, order[~np.isin(order, favoured)]])
-    return both[np.argsort(book.asked.rank[both], kind="stable")]
-
-
-def _need(book: Book, rows: Int64s) -> Int64s:
-    need: Int64s = book.asked.packets[rows].astype(np.int64) * (book.asked.frame_bytes[rows] + 20)
-    return need
+    return both[np.argsort(book.asked[both, Request.RANK], kind="stable")]
 
 
 def _work(field: Field, order: Int64s) -> Work:
     book = field.book
-    ranks = np.unique(book.asked.rank[order])
+    ranks = np.unique(book.asked[order, Request.RANK])
     place = np.zeros(len(book.way), dtype=np.int64)
     place[order] = np.arange(len(order))
     return Work(
         order=order,
         place=place,
-        level=np.searchsorted(ranks, book.asked.rank).astype(np.int64),
+        level=np.searchsorted(ranks, book.asked[:, Request.RANK]).astype(np.int64),
         waiting=np.zeros(len(order), dtype=np.int64),
         users=np.zeros(len(order), dtype=np.int64),
         chosen=np.zeros(RUINED + TRIED + 1, dtype=np.int64),

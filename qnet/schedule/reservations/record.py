@@ -20,8 +20,8 @@ from qnet.files.words import file_data
 from qnet.files.write import to_json
 from qnet.model.topology import Topology
 from qnet.model.traffic import Recovery, Stream, TrafficClass
-from qnet.schedule.cycles.kernels import Book
-from qnet.schedule.cycles.room import Room, empty_book, write_requests
+from qnet.schedule.cycles.kernels.tables import Book, Request
+from qnet.schedule.cycles.room import Room, empty_book
 from qnet.schedule.cycles.ways import Hop, Way, pair_of
 from qnet.schedule.online.state import Saved
 from qnet.schedule.reservations.view import Held, Terms, View
@@ -134,8 +134,8 @@ def to_saved(view: View) -> Saved:
     rows = [held.row for held in everything]
     width = max((len(way.hops) for way in ways), default=1)
     asked = room.requests((held.stream for held in everything), terms.profile.may_wait)
-    book = empty_book(max(rows, default=-1) + 1, width, bool(asked.waits.any()))
-    write_requests(book, rows, asked)
+    book = empty_book(max(rows, default=-1) + 1, width, bool(asked[:, Request.WAITS].any()))
+    book.asked[rows] = asked
     for held in everything:
         _write(book, held, pair_number[pair_of(held.stream)], way_number)
     return Saved(
@@ -144,7 +144,7 @@ def to_saved(view: View) -> Saved:
 
 
 def _write(book: Book, held: Held, pair: int, way_number: dict[Way, int]) -> None:
-    book.asked.pair[held.row] = pair
+    book.asked[held.row, Request.PAIR] = pair
     book.way[held.row] = way_number[held.way._replace(pair=pair)]
     book.phase[held.row] = held.phase
     book.wires[held.row, : len(held.wires)] = np.array(held.wires, dtype=np.int16)

@@ -17,15 +17,16 @@ from qnet.errors import Infeasible
 from qnet.graph import bounds
 from qnet.graph.paths import shortest_paths
 from qnet.graph.paths.search import make_net
-from qnet.schedule.cycles.kernels import (
+from qnet.schedule.cycles.kernels.admit import place_rows
+from qnet.schedule.cycles.kernels.tables import (
     NO_TREE,
     Book,
     Desk,
     Grid,
     Int64Table,
     Pairs,
+    Request,
     Ways,
-    place_rows,
 )
 from qnet.schedule.cycles.room import empty_book, make_desk
 from qnet.schedule.cycles.table import Field
@@ -101,13 +102,13 @@ def prepare(problem: CycleProblem, route_count: int = ROUTE_COUNT) -> State:
     width = int(np.diff(table.offset).max(initial=1))
     book = empty_book(len(streams) + RUINED, width, waits=problem.extra > 0)
     rows = slice(0, len(streams))
-    book.asked.pair[rows] = pair.reshape(-1)
-    book.asked.period[rows] = streams[:, 2]
-    book.asked.packets[rows] = streams[:, 3]
-    book.asked.frame_bytes[rows] = FRAME_BYTES
-    book.asked.latency_ps_most[rows] = -1
-    book.asked.variation_ps_most[rows] = -1
-    book.asked.waits[rows] = problem.extra > 0
+    book.asked[rows, Request.PAIR] = pair.reshape(-1)
+    book.asked[rows, Request.PERIOD] = streams[:, 2]
+    book.asked[rows, Request.PACKETS] = streams[:, 3]
+    book.asked[rows, Request.FRAME_BYTES] = FRAME_BYTES
+    book.asked[rows, Request.LATENCY_PS_MOST] = -1
+    book.asked[rows, Request.VARIATION_PS_MOST] = -1
+    book.asked[rows, Request.WAITS] = problem.extra > 0
     capacity = problem.capacity * UNIT_BYTES
     grid = Grid(
         np.full((links, length), capacity, dtype=np.int64),

@@ -1,0 +1,180 @@
+"""Placing streams: the first way with room, or the best, and again after a failure."""
+
+from __future__ import annotations
+
+from qnet.kernel import kernel
+from qnet.schedule.cycles.kernels.book import (
+    clear_row,
+    copy_place,
+    use,
+    want_of,
+    write_place,
+    write_request,
+)
+from qnet.schedule.cycles.kernels.phases import try_all, try_few
+from qnet.schedule.cycles.kernels.tables import (
+    NO_ROOM,
+    NO_ROUTE,
+    TOO_SLOW,
+    Book,
+    Desk,
+    Grid,
+    Pairs,
+    Request,
+    Want,
+    Ways,
+)
+from qnet.schedule.cycles.kernels.waits import score_waits
+from qnet.schedule.cycles.kernels.wires import best_wires, emptiest_wires
+from qnet.schedule.kernels import Int64s
+
+
+@kernel
+def phase_with_room(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
+    """Return the phase with the most room on a way, or -1; wires and waits are on the desk."""
+    phase = try_all(grid, ways, want, way, desk)
+    if phase < 0 and want.waits == 1:
+        phase = score_waits(grid, ways, want, way, desk)
+        if desk.score[phase] < 0:
+            phase = -1
+    if phase >= 0:
+        best_wires(grid, ways, want, way, phase, desk)
+    return phase
+
+
+@kernel
+def admit_first(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk: Desk) -> int:
+    """Put the stream of a row on the first way with room; return 0 or why there is none."""
+    want = want_of(book.asked, pairs, row)
+    pair = book.asked[row, Request.PAIR]
+    answer = NO_ROUTE
+    for way in range(pairs.low[pair], pairs.high[pair]):
+        answer = min(answer, TOO_SLOW)
+        if ways.latency_ps_max[way] > want.latency_ps_most:
+            continue
+        seed = emptiest_wires(grid, ways, want, way, desk)
+        if seed < 0:
+            continue
+        answer = NO_ROOM
+        phase = try_few(grid, ways, want, way, seed, desk)
+        if phase < 0:
+            phase = phase_with_room(grid, ways, want, way, desk)
+        if phase >= 0:
+            write_place(ways, book, row, way, phase, desk)
+            use(grid, ways, book, row, 1)
+            return 0
+    return answer
+
+
+@kernel
+def admit_best(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk: Desk) -> int:
+    """Put the stream of a row on the emptiest of the cheapest ways with room; return 0 or why not.
+
+    Ways without room are passed over; then those that cost as the first with room are compared.
+    """
+    want = want_of(book.asked, pairs, row)
+    pair = book.asked[row, Request.PAIR]
+    answer = NO_ROUTE
+    chosen = -1
+    most = -1
+    for item in range(pairs.low[pair], pairs.high[pair]):
+        way = ways.order[item]
+        answer = min(answer, TOO_SLOW)
+        if ways.latency_ps_max[way] > want.latency_ps_most:
+            continue
+        if chosen >= 0 and ways.cost[way] > ways.cost[chosen]:
+            break
+        if emptiest_wires(grid, ways, want, way, desk) < 0:
+            continue
+        answer = NO_ROOM
+        phase = phase_with_room(grid, ways, want, way, desk)
+        if phase >= 0 and desk.score[phase] > most:
+            chosen = way
+            most = desk.score[phase]
+            write_place(ways, book, row, way, phase, desk)
+    if chosen >= 0:
+        use(grid, ways, book, row, 1)
+        return 0
+    return answer
+
+
+@kernel
+def admit_row(
+    grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, thorough: int, desk: Desk
+) -> int:
+    """Admit the stream of a row whose request is written; return 0 or why not."""
+    if thorough == 1:
+        return admit_best(grid, ways, pairs, book, row, desk)
+    return admit_first(grid, ways, pairs, book, row, desk)
+
+
+@kernel
+def place_rows(grid: Grid, ways: Ways, pairs: Pairs, book: Book, rows: Int64s, desk: Desk) -> int:
+    """Place those rows that have no place yet, in that order; return how many found one."""
+    placed = 0
+    for item in range(rows.shape[0]):
+        row = rows[item]
+        if book.way[row] < 0 and admit_best(grid, ways, pairs, book, row, desk) == 0:
+            placed += 1
+    return placed
+
+
+@kernel
+def reroute_rows(
+    grid: Grid,
+    ways: Ways,
+    pairs: Pairs,
+    book: Book,
+    spare_row: int,
+    ids: Int64s,
+    answer: Int64s,
+    thorough: int,
+    desk: Desk,
+) -> int:
+    """Give streams new places, the new one reserved before the old one is given up.
+
+    Writes 0 for each that has moved, else why not; it then keeps its old place. `spare_row` is a
+    vacant row to hold the new place meanwhile.
+    """
+    moved = 0
+    for place in range(ids.shape[0]):
+        row = ids[place]
+        write_request(book, spare_row, book.asked, row)
+        answer[place] = admit_row(grid, ways, pairs, book, spare_row, thorough, desk)
+        if answer[place] == 0:
+            use(grid, ways, book, row, -1)
+            copy_place(book, spare_row, row)
+            moved += 1
+        clear_row(book, spare_row)
+    return moved
+
+
+@kernel
+def retry_rows(
+    grid: Grid,
+    ways: Ways,
+    pairs: Pairs,
+    book: Book,
+    spare_row: int,
+    ids: Int64s,
+    answer: Int64s,
+    thorough: int,
+    desk: Desk,
+) -> int:
+    """Give streams whose places are cut new ones in the room of the old ones.
+
+    Writes 0 for each that has moved, else why not; it then has its old place again.
+    """
+    moved = 0
+    for place in range(ids.shape[0]):
+        row = ids[place]
+        copy_place(book, row, spare_row)
+        use(grid, ways, book, row, -1)
+        answer[place] = admit_row(grid, ways, pairs, book, row, thorough, desk)
+        if answer[place] == 0:
+            moved += 1
+        else:
+            copy_place(book, spare_row, row)
+            use(grid, ways, book, row, 1)
+        clear_row(book, spare_row)
+    return moved
