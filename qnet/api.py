@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from qnet.progress import Progress
     from qnet.result import Result
     from qnet.schedule.repair.search import Search
-    from qnet.simulate.checkpoint import Checkpoint
+    from qnet.simulate.checkpoint import Checkpoint as Checkpoint  # noqa: PLC0414 (for callers)
     from qnet.simulate.explain import Which
     from qnet.simulate.run import Extent
 
@@ -159,6 +159,33 @@ def observe(
     return hooks.observe(topology, profile, plan, observation)
 
 
+def checkpoint(
+    path: Path | str,
+    *,
+    every: str | None = None,
+    resume: bool = False,
+    asked: Callable[[], bool] = lambda: False,
+    failed: Say = lambda _: None,
+) -> Checkpoint:
+    """Say where `observe` keeps a run, and how often: `every` is network time ('5ms').
+
+    With `resume` it goes on from there. When `asked` says so, the run is kept and ends with
+    Interrupted; `failed` hears why the file could not be written. Raises ArgumentError.
+    """
+    from qnet.simulate.checkpoint import Checkpoint
+
+    every_ps = None
+    if every is not None:
+        try:
+            every_ps = parse(TIME, every)
+        except UnitError as error:
+            raise ArgumentError([Problem("every", 0, 0, "", str(error))]) from None
+        if every_ps == 0:
+            words = "0 is no time; write it like '5ms'"
+            raise ArgumentError([Problem("every", 0, 0, "", words)])
+    return Checkpoint(Path(path), every_ps, resume, asked, failed)
+
+
 def play(
     scenario: Scenario,
     plan: Plan,
@@ -187,6 +214,15 @@ def play(
     made = tier_of(tier).emulate(asked, Options(sample, cuts=cuts, **how), progress, say)
     seen = hooks.observe(scenario.topology, scenario.profile, plan, made.observation)
     return made if seen is made.observation else made.replace(observation=seen)
+
+
+def excluded(scenario: Scenario, plan: Plan | None = None) -> list[str]:
+    """Say what of all that is promised arithmetic excludes: by a plan, or without one by any."""
+    from qnet.check.excluded import excluded_always, excluded_by_plan
+
+    if plan is None:
+        return excluded_always(scenario.topology, scenario.profile)
+    return excluded_by_plan(scenario.topology, scenario.profile, plan)
 
 
 def judge(

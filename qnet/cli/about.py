@@ -21,7 +21,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
     Exit code 1 when they are right, but ask for what no plan can give: more than the wires that
     every route must take can carry, or less time than light and line take.
     """
-    from qnet.check.excluded import excluded_always
+    from qnet.api import excluded as excluded_by
     from qnet.files.read import kind_of, load, read_topology
     from qnet.report.text import first_lines
 
@@ -36,8 +36,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
             else:
                 scenario = load(name)
                 good.append(f"{name}: {scenario.profile.title}")
-                found = excluded_always(scenario.topology, scenario.profile)
-                excluded += [f"{name}: {text}" for text in found]
+                excluded += [f"{name}: {text}" for text in excluded_by(scenario)]
         except InputError as error:
             problems += error.problems
             unlisted += error.unlisted
@@ -87,9 +86,9 @@ def schema(kind: Literal["topology", "traffic", "events"]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can do, what it cannot, and why."""
-    from qnet.emulate.tiers.doctor import advice, examine
+    from qnet.machine import doctor as examine
 
-    findings = examine()
+    findings, advice = examine()
     if as_json:
         rows = [finding._asdict() for finding in findings]
         say_json(rows)
@@ -97,7 +96,7 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             mark = "ok     " if finding.good else "missing" if finding.needed else "absent "
             say(f"{mark} {finding.what}: {finding.detail}")
-        for line in advice(findings):
+        for line in advice:
             say(line)
     if any(finding.needed and not finding.good for finding in findings):
         sys.exit(3)

@@ -169,7 +169,7 @@ def plan(
     Exit code 1 when something is refused, when a port is offered more than it can pass on, or when
     arithmetic excludes what is promised. What else is promised is not judged.
     """
-    from qnet.check.excluded import excluded_by_plan
+    from qnet.api import excluded as excluded_by
     from qnet.files.write import to_json, write_text
     from qnet.report.text import first_lines, plan_lines
 
@@ -182,11 +182,10 @@ def plan(
         say_json_text(to_json(made))
     else:
         say("\n".join(plan_lines(made)))
-    excluded = excluded_by_plan(scenario.topology, scenario.profile, made)
+    excluded = excluded_by(scenario, made)
     if excluded:
         say("\n".join(first_lines(excluded)), err=as_json)
-    short = any(one.placed_bps < one.rate_bps for one in made.demands)
-    if short or excluded or any(one.status == "refused" for one in made.streams):
+    if excluded or not made.complete:
         sys.exit(1)
 
 

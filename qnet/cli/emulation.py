@@ -17,34 +17,22 @@ from qnet.cli.output import say, say_json
 from qnet.cli.outputs import check_outputs, of_report
 from qnet.cli.stages import Left, answer, check_out, load_scenario, observe, play, prove
 from qnet.cli.stages import plan as make_plan
-from qnet.emulate.switches.talk import USUAL, Version
 from qnet.errors import InputError, Problem
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
-    from qnet.emulate.testbed.reach import Judgement
     from qnet.files.scenario import Scenario
     from qnet.model.emulation import Tier
-    from qnet.model.verdict import Outcome
 
 
 def _target(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
     """Read where the controller listens; there is one."""
     del option
-    from qnet.emulate.process.address import read_address
+    if not values:
+        return None
+    from qnet.machine import address
 
-    problems, found = [], []
-    for value in values:
-        try:
-            found.append(read_address(value))
-        except ValueError as error:
-            problems.append(Problem("--controller", 0, 0, "", str(error)))
-    if len(values) > 1:
-        words = f"given {len(values)} times; switches connect to one controller"
-        problems.append(Problem("--controller", 0, 0, "", words))
-    if problems:
-        raise InputError(problems)
-    return found[0] if found else None
+    return address(values)
 
 
 def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> float | None:
@@ -159,19 +147,18 @@ def emulate(
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
-    hosts = {"commands": commands, "cli": cli, "arp": options.pop("arp"), "controller": controller}
+    arp = options.pop("arp")
     given = {one: options.pop(one) for one in ("settle", "patience", "failover", "no_failover")}
     if controller is None and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
-    openflow: Version | None = options.pop("openflow")
-    versions = USUAL if openflow is None else (openflow,)
+    openflow: str | None = options.pop("openflow")
     uses_hosts = bool(commands or cli)
     judged = "hosts" if uses_hosts else against
     stretched = uses_hosts or (judged == "plan" and tier == "mininet")
     reach = judged == "reach"
     _check_heeded(
-        ("--arp", hosts["arp"], judged != "plan", "goes with --exec or --cli, or --against reach"),
+        ("--arp", arp, judged != "plan", "goes with --exec or --cli, or --against reach"),
         *(
             (f"--{name.replace('_', '-')}", value is not None, reach, "goes with --against reach")
             for name, value in given.items()
@@ -190,7 +177,7 @@ def emulate(
         (
             "--openflow",
             openflow,
-            judged != "plan" or max(versions) >= "1.3",
+            judged != "plan" or (openflow or "1.3") >= "1.3",
             "plans have meters and metadata: 1.3 or later, or --against reach",
         ),
         *_only_simulated(judged),
@@ -212,21 +199,25 @@ def emulate(
     check_out(out)
     check_outputs([], ("--rules-file", rules_file), *of_report(out), scenario=scenario)
     if uses_hosts:
-        _use_hosts(scenario, {**hosts, "versions": versions}, dilation or 1, as_json)
+        hosts = {"controller": controller, "cli": cli, "arp": arp, "openflow": openflow}
+        _use_hosts(scenario, commands, as_json, {**hosts, "dilation": dilation or 1})
         return
     assert controller is not None
     if against == "reach":
-        asked = {**given, "sample": sample, **hosts, "versions": versions, "out": out}
-        _reach(scenario, controller, tier, asked, as_json)
+        how = {f"{one}_s": given[one] for one in ("settle", "patience", "failover")}
+        how |= {"tier": tier, "sample": sample, "arp": arp, "openflow": openflow}
+        how["failover"] = not given["no_failover"]
+        _reach(scenario, controller, out, as_json, how)
         return
-    from qnet.emulate.switches.switch_set import SETTLE_S
-
     made = make_plan(scenario)
     proof = prove(scenario, made)
     how = {one: options[one] for one in ("threads", "at_most")}
     observation = observe(scenario, made, **how)
-    how = {"controller": controller, "rules_file": rules_file, "versions": versions}
-    how["settle_s"] = SETTLE_S if given["settle"] is None else given["settle"]
+    how = {"controller": controller, "rules_file": rules_file}
+    if openflow is not None:
+        how["versions"] = (openflow,)
+    if given["settle"] is not None:
+        how["settle_s"] = given["settle"]
     if tier == "mininet":
         how["dilation"] = dilation
     result = play(scenario, made, proof, observation, tier=tier, sample=sample, **how)
@@ -261,28 +252,18 @@ def _check_heeded(*options: tuple[str, object, bool, str]) -> None:
         raise InputError(problems)
 
 
-def _use_hosts(scenario: Scenario, hosts: Mapping[str, Any], dilation: int, as_json: bool) -> None:
-    """Have hosts run commands; `hosts` are fields of `qnet.emulate.tiers.tier.Options`."""
-    from qnet.emulate.tiers.mininet import run_sample
-    from qnet.emulate.tiers.tier import HostCommand, Options
+def _use_hosts(
+    scenario: Scenario, commands: tuple[str, ...], as_json: bool, given: Mapping[str, Any]
+) -> None:
+    """Have hosts run commands; `given` are arguments of `qnet.machine.use_hosts`."""
+    from qnet.machine import check_commands, use_hosts
 
-    wanted = []
-    nodes = scenario.topology.node_by_name
-    for one in hosts["commands"]:
-        host, equals, command = one.partition("=")
-        if not equals or host not in nodes:
-            words = f"'{one}' names no host; write it like '{next(iter(nodes))}=ping -c 3 10.0.0.2'"
-            raise InputError([Problem("--exec", 0, 0, "", words)])
-        wanted.append(HostCommand(host, command))
-    plan = make_plan(scenario)
-    chosen = {**hosts, "commands": tuple(wanted)}
-    options = Options(dilation=dilation, free_run=True, **chosen)
-    run = run_sample(scenario.topology, scenario.profile, plan, {}, options)
+    check_commands(scenario, commands)
+    run = use_hosts(scenario, make_plan(scenario), commands, **given)
     for words in run.control:
         click.echo(words, err=True)
     if as_json:
-        told = [vars(one) for one in run.commands]
-        say_json(told)
+        say_json([vars(one) for one in run.commands])
     else:
         for done in run.commands:
             say(f"{done.host}: {done.command}\n{done.output}")
@@ -301,82 +282,26 @@ def cleanup(folders: tuple[Path, ...]) -> None:
     """Remove what commands that were killed have left: emulations on this machine, half-written
     results in each FOLDER (default: the current one).
     """
-    from qnet.emulate.process.cleanup import cleanup as clean
-    from qnet.files.write import remove_leftovers
+    from qnet.machine import cleanup as clean
 
-    told = clean()
-    for folder in folders or (Path(),):
-        told += [f"removed {path}" for path in remove_leftovers(folder)]
-    for words in told or ["nothing was left"]:
+    for words in clean(folders or (Path(),)) or ["nothing was left"]:
         say(words)
 
 
 def _reach(
-    scenario: Scenario, controller: str, tier: Tier, given: Mapping[str, Any], as_json: bool
+    scenario: Scenario, controller: str, out: Path | None, as_json: bool, given: Mapping[str, Any]
 ) -> None:
-    """Judge reach; `given` are options by name, those that were not given as None."""
-    from qnet.emulate.switches.ovs import unwinding
-    from qnet.emulate.switches.switch_set import SETTLE_S
-    from qnet.emulate.testbed.reach import PAIRS, judge_reach
-    from qnet.emulate.testbed.testbed import FAILOVER_S, PATIENCE_S, Testbed
-    from qnet.report.text import OUTCOME_WORD
+    """Judge reach; `given` are arguments of `qnet.machine.reach`."""
+    from qnet.machine import reach
+    from qnet.report.reach import reach_lines, write_reach
 
-    settle_s, patience_s, failover_s = (given[one] for one in ("settle", "patience", "failover"))
-    how = {"patience_s": patience_s or PATIENCE_S, "settle_s": settle_s or 0, "arp": given["arp"]}
-    how["versions"] = given["versions"]
-    with unwinding(), Testbed(scenario.topology, controller, tier=tier, **how) as testbed:
-        found = judge_reach(
-            testbed,
-            most_pairs=given["sample"] or PAIRS,
-            failover=not given["no_failover"],
-            failover_s=FAILOVER_S if failover_s is None else failover_s,
-            settle_s=SETTLE_S if settle_s is None else 0,
-        )
+    found = reach(scenario, controller, **given)
     title = f"{controller} on {scenario.topology.title}"
-    outcome: Outcome = "fail" if found.findings else "unknown" if found.unknown else "pass"
-    told = {
-        **found._asdict(),
-        "outcome": outcome,
-        "findings": [one.told() for one in found.faults],
-    }
-    del told["faults"]
-    if given["out"] is not None:
-        from qnet.report.reach import write_reach
-
-        write_reach(given["out"], title, told)
+    if out is not None:
+        write_reach(out, title, found.told())
     if as_json:
-        say_json(told)
+        say_json(found.told())
     else:
-        say(f"{OUTCOME_WORD[outcome]}  {title}")
-        for words in (*found.control, *found.findings, *found.unknown):
-            say(f"      {words}")
-        late = f", {found.late} late" if found.late else ""
-        say(
-            f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost{late}; "
-            f"{found.rules} rules in the switches"
-        )
-        if found.failover_s is not None:
-            say(
-                f"way round a cut link after {found.failover_s:.3f} s of wall-clock time, "
-                f"to within {found.failover_within_s:.3f} s"
-            )
-        _say_waited(found, settle_s)
-    if found.findings or found.unknown:
-        sys.exit(1 if found.findings else NOT_KNOWN)
-
-
-def _say_waited(found: Judgement, settle_s: float | None) -> None:
-    """Say for how long the controller was given time, if it was."""
-    if settle_s is not None:
-        say(f"judged once, {found.waited_s:.1f} s after the switches were connected (--settle)")
-    elif found.at_first:
-        for words in found.at_first:
-            say(f"at first: {words}")
-        say(f"looked again until {found.waited_s:.1f} s after the switches were connected")
-    elif found.tried_again:
-        say(
-            f"looked again until {found.waited_s:.1f} s after the switches were connected; "
-            "--settle gives another time"
-        )
-    elif found.findings:
-        say(f"judged once, {found.waited_s:.1f} s after the switches were connected")
+        say("\n".join(reach_lines(title, found, given["settle_s"])))
+    if found.outcome != "pass":
+        sys.exit(1 if found.outcome == "fail" else NOT_KNOWN)

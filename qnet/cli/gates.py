@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 import click
 
@@ -13,14 +14,8 @@ from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.outputs import check_outputs, files_of, in_folder
 from qnet.cli.stages import check_out, load_scenario, progress_bar
-from qnet.errors import Infeasible, InputError, Problem
+from qnet.errors import InputError, Problem
 from qnet.units import WHOLE_HIGHEST
-
-if TYPE_CHECKING:
-    from qnet.files.scenario import Scenario
-    from qnet.formats.bridges import GateTable
-    from qnet.model.gates import GatePlan, GateProblem
-    from qnet.model.plan import Plan
 
 
 @main.command()
@@ -46,22 +41,19 @@ def gates(
     PROBLEM is a file from 'qnet import tsnkit'. A plan that another program made comes from
     'qnet import tsnkit-schedule'.
     """
-    from qnet.check.gates import check_gates
     from qnet.files.read import read_gate_plan, read_gate_problem
     from qnet.files.write import to_json, write_text
-    from qnet.report.gates import gate_plan_lines, gate_plan_outcome
+    from qnet.interchange import judge_gates, plan_gates
+    from qnet.report.gates import gate_plan_lines
 
     problem = read_gate_problem(problem_file)
     check_outputs([problem_file, plan_file], ("--output", output))
     if plan_file is not None:
         made = read_gate_plan(plan_file)
     else:
-        from qnet.schedule.qbv.solve import schedule_gates
-
         with progress_bar("gates"):
-            made = schedule_gates(problem, seed=seed, routes=routes)
-    proof = check_gates(problem, made)
-    outcome = gate_plan_outcome(made, proof, given=plan_file is not None)
+            made = plan_gates(problem, seed=seed, routes=routes)
+    proof, outcome = judge_gates(problem, made, given=plan_file is not None)
     if output is not None:
         write_text(output, to_json(made))
     if as_json:
@@ -83,14 +75,11 @@ def import_() -> None:
 @output_option("Write the problem there instead of to standard output.")
 def import_tsnkit(task: str, network: str, output: Path | None) -> None:
     """Read an 802.1Qbv problem in tsnkit's CSV format; 'qnet gates' schedules it."""
-    from qnet.files.read import read_text
     from qnet.files.write import to_json, write_text
-    from qnet.formats.tsnkit import read_problem
+    from qnet.interchange import read_tsnkit
 
     check_outputs([task, network], ("--output", output))
-    problem = read_problem(
-        read_text(task), read_text(network), task_name=task, network_name=network
-    )
+    problem = read_tsnkit(task, network)
     if output is None:
         say_json_text(to_json(problem))
     else:
@@ -106,23 +95,14 @@ def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) 
 
     PROBLEM is what 'qnet import tsnkit' made of the problem that they are for.
     """
-    from qnet.files.read import read_gate_problem, read_text
+    from qnet.files.read import read_gate_problem
     from qnet.files.write import to_json, write_text
-    from qnet.formats.tsnkit_schedule import COLUMNS, read_schedule
+    from qnet.interchange import read_tsnkit_schedule, tsnkit_schedule_files
 
     problem = read_gate_problem(problem_file)
-    names = {kind: f"{prefix}-{kind}" for kind in COLUMNS}
+    names = tsnkit_schedule_files(prefix)
     check_outputs([problem_file, *names.values()], ("--output", output))
-    faults: list[Problem] = []
-    texts = {}
-    for kind, name in names.items():
-        try:
-            texts[kind] = read_text(name)
-        except InputError as error:
-            faults += error.problems
-    if faults:
-        raise InputError(faults)
-    text = to_json(read_schedule(problem, texts, names))
+    text = to_json(read_tsnkit_schedule(problem, prefix))
     if output is None:
         say_json_text(text)
     else:
@@ -171,13 +151,9 @@ _base_time = click.option(
 @click.option("--name", default="qnet", help="What the names of the files begin with.")
 def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> None:
     """Write the problem (task, topo) and GCL, OFFSET, ROUTE, QUEUE, DELAY as tsnkit reads them."""
-    from qnet.formats.tsnkit import write_problem, write_schedule
+    from qnet.interchange import to_tsnkit
 
-    problem, made = _judged(problem_file, plan_file)
-    try:
-        texts = {**write_problem(problem), **write_schedule(problem, made)}
-    except Infeasible as error:
-        raise InputError([Problem(plan_file, 0, 0, "", str(error))]) from None
+    texts = to_tsnkit(problem_file, plan_file)
     files = {f"{name}-{file}": text for file, text in texts.items()}
     _write_all(out, files, [problem_file, plan_file])
 
@@ -186,27 +162,38 @@ def export_tsnkit(problem_file: str, plan_file: str, out: Path, name: str) -> No
 @_what
 @_gate_files
 @_base_time
-def export_yang(
-    what: str,
-    plan_file: str,
-    out: Path,
-    base_time: int,
-    topology: str | None,
-    settings: dict[str, str],
-) -> None:
+def export_yang(**options: Any) -> None:
     """Write gate parameter tables (ieee802-dot1q-sched-bridge, JSON), one file a node."""
-    from qnet.formats.bridges import gate_parameter_tables
-
-    tables, inputs = _tables(what, plan_file, topology, settings)
-    texts = gate_parameter_tables(tables, base_time, name=plan_file)
-    _write_all(out, {f"{node}.json": text for node, text in texts.items()}, inputs)
+    _export_gates("yang", **options)
 
 
 @export.command("taprio")
 @_what
 @_gate_files
 @_base_time
-def export_taprio(
+def export_taprio(**options: Any) -> None:
+    """Write 'tc qdisc replace ... taprio' lines, one file a node."""
+    _export_gates("taprio", **options)
+
+
+@export.command("srv6")
+@_profile
+@_gate_files
+def export_srv6(**options: Any) -> None:
+    """Write the SRv6 segment lists of streams whose class has 'mechanism: csqf'."""
+    _export_segments("srv6", **options)
+
+
+@export.command("mpls")
+@_profile
+@_gate_files
+def export_mpls(**options: Any) -> None:
+    """Write the MPLS label stacks of streams whose class has 'mechanism: csqf'."""
+    _export_segments("mpls", **options)
+
+
+def _export_gates(
+    kind: Literal["yang", "taprio"],
     what: str,
     plan_file: str,
     out: Path,
@@ -214,89 +201,35 @@ def export_taprio(
     topology: str | None,
     settings: dict[str, str],
 ) -> None:
-    """Write 'tc qdisc replace ... taprio' lines, one file a node."""
-    from qnet.formats.bridges import taprio_lines
-
-    tables, inputs = _tables(what, plan_file, topology, settings)
-    texts = taprio_lines(tables, base_time, name=plan_file)
-    _write_all(out, {f"{node}.sh": text for node, text in texts.items()}, inputs)
-
-
-@export.command("srv6")
-@_profile
-@_gate_files
-def export_srv6(
-    profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
-) -> None:
-    """Write the SRv6 segment lists of streams whose class has 'mechanism: csqf'."""
-    from qnet.formats.segments import segment_lists
-
-    scenario, made = _proven(profile, plan_file, topology, settings)
-    text = segment_lists(scenario.topology, scenario.profile, made, "srv6")
-    _write_all(out, {"srv6.json": text}, [*files_of(scenario), plan_file])
-
-
-@export.command("mpls")
-@_profile
-@_gate_files
-def export_mpls(
-    profile: str, plan_file: str, out: Path, topology: str | None, settings: dict[str, str]
-) -> None:
-    """Write the MPLS label stacks of streams whose class has 'mechanism: csqf'."""
-    from qnet.formats.segments import segment_lists
-
-    scenario, made = _proven(profile, plan_file, topology, settings)
-    text = segment_lists(scenario.topology, scenario.profile, made, "mpls")
-    _write_all(out, {"mpls.json": text}, [*files_of(scenario), plan_file])
-
-
-def _tables(
-    what: str, plan_file: str, topology: str | None, settings: dict[str, str]
-) -> tuple[list[GateTable], list[str]]:
-    """Return the gate tables of a problem's plan, or of a profile's, and the files read."""
-    from qnet.formats.bridges import tables_of_plan, tables_of_problem
+    from qnet.interchange import to_bridges
 
     if what.endswith(".json"):
         asked = ["--topology"] * (topology is not None) + ["--set"] * bool(settings)
         if asked:
             message = f"{what} is a problem; this goes with a profile"
             raise InputError(Problem(option, 0, 0, "", message) for option in asked)
-        return tables_of_problem(*_judged(what, plan_file)), [what, plan_file]
-    scenario, made = _proven(what, plan_file, topology, settings)
-    if not made.gates:
-        message = "has no gates; they come from a class with 'mechanism: qbv', or from 'gates'"
-        raise InputError([Problem(plan_file, 0, 0, "", message)])
-    tables = tables_of_plan(scenario.topology, scenario.profile, made)
-    return tables, [*files_of(scenario), plan_file]
+        _write_all(out, to_bridges(what, plan_file, kind, base_time), [what, plan_file])
+        return
+    scenario = load_scenario(what, topology, settings)
+    texts = to_bridges(scenario, plan_file, kind, base_time)
+    _write_all(out, texts, [*files_of(scenario), plan_file])
 
 
-def _proven(
-    profile: str, plan_file: str, topology: str | None, settings: dict[str, str]
-) -> tuple[Scenario, Plan]:
-    """Read a profile and its plan; raises InputError with every rule that the plan breaks."""
-    from qnet.check.plan import prove
-    from qnet.files.read import read_plan
+def _export_segments(
+    kind: Literal["srv6", "mpls"],
+    profile: str,
+    plan_file: str,
+    out: Path,
+    topology: str | None,
+    settings: dict[str, str],
+) -> None:
+    from qnet.interchange import to_segments
 
-    scenario, made = load_scenario(profile, topology, settings), read_plan(plan_file)
-    findings = prove(scenario.topology, scenario.profile, made).findings
-    if findings:
-        raise InputError(Problem(plan_file, 0, 0, one.subject, one.message) for one in findings)
-    return scenario, made
-
-
-def _judged(problem_file: str, plan_file: str) -> tuple[GateProblem, GatePlan]:
-    """Read a problem and its plan; raises InputError with every rule that the plan breaks."""
-    from qnet.check.gates import check_gates
-    from qnet.files.read import read_gate_plan, read_gate_problem
-
-    problem, made = read_gate_problem(problem_file), read_gate_plan(plan_file)
-    findings = check_gates(problem, made).findings
-    if findings:
-        raise InputError(Problem(plan_file, 0, 0, one.subject, one.message) for one in findings)
-    return problem, made
+    scenario = load_scenario(profile, topology, settings)
+    _write_all(out, to_segments(scenario, plan_file, kind), [*files_of(scenario), plan_file])
 
 
-def _write_all(folder: Path, texts: dict[str, str], inputs: list[str]) -> None:
+def _write_all(folder: Path, texts: Mapping[str, str], inputs: list[str]) -> None:
     """Write all files, or none when a node's name is not one of a file."""
     from qnet.files.folder import whole_folder
     from qnet.files.write import write_text

@@ -71,9 +71,9 @@ def of_report(
 
 def of_captures(scenario: Scenario, folder: Path | None) -> Iterator[Place]:
     """Yield what `--captures` replaces."""
-    from qnet.emulate.frames.captures import names_of
+    from qnet.machine import captured_files
 
-    yield from in_folder("--captures", folder, names_of(scenario.topology))
+    yield from in_folder("--captures", folder, captured_files(scenario))
 
 
 def _is_same(path: Path, other: Path) -> bool:

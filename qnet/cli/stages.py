@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
+    from qnet.api import Checkpoint
     from qnet.files.scenario import Scenario
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
     from qnet.progress import Progress
-    from qnet.simulate.checkpoint import Checkpoint
 
 
 def load_scenario(
@@ -155,7 +155,7 @@ def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:
 @contextmanager
 def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Checkpoint | None]:
     """Say where and how often a run is kept; Ctrl-C and SIGTERM end it only once it is kept."""
-    from qnet.simulate.checkpoint import Checkpoint
+    from qnet.api import checkpoint
 
     if path is None:
         if every is not None or resume:
@@ -164,10 +164,16 @@ def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Chec
         yield None
         return
     check_out(path.parent)
-    every_ps = None if every is None else parse_time("--every", every)
+    asked: list[int] = []
+    kept = checkpoint(
+        path,
+        every=every,
+        resume=resume,
+        asked=lambda: bool(asked),
+        failed=lambda why: say(f"{why}; the run goes on without it", err=True),
+    )
     if resume and not path.exists():
         say(f"{path}: no checkpoint yet; the run begins at the start", err=True)
-    asked: list[int] = []
     usual = {int(one): signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -181,35 +187,13 @@ def keeping(path: Path | None, every: str | None, resume: bool) -> Iterator[Chec
         if before != signal.SIG_IGN:
             signal.signal(number, ask)
     try:
-        yield Checkpoint(
-            path,
-            every_ps,
-            resume,
-            asked=lambda: bool(asked),
-            failed=lambda why: say(f"{why}; the run goes on without it", err=True),
-        )
+        yield kept
     except Interrupted as error:
         error.exit_code = 128 + asked[0]
         raise
     finally:
         for number, before in usual.items():
             signal.signal(number, before)
-
-
-def parse_time(option: str, text: str, highest_ps: int | None = None) -> int:
-    """Read the time of an option; zero is none."""
-    from qnet.units import TIME, UnitError, format_quantity, parse
-
-    try:
-        time_ps = parse(TIME, text)
-    except UnitError as error:
-        raise InputError([Problem(option, 0, 0, "", str(error))]) from None
-    if time_ps == 0:
-        raise InputError([Problem(option, 0, 0, "", "0 is no time; write it like '5ms'")])
-    if highest_ps is not None and time_ps > highest_ps:
-        words = f"{text} is out of range; at most {format_quantity(TIME, highest_ps)}"
-        raise InputError([Problem(option, 0, 0, "", words)])
-    return time_ps
 
 
 def play(

@@ -232,6 +232,13 @@ class Plan(Noun):
     """What layers add, by their names."""
 
     @property
+    def complete(self) -> bool:
+        """Whether every stream has its place, and every demand all of its rate."""
+        return all(one.status != "refused" for one in self.streams) and all(
+            one.placed_bps >= one.rate_bps for one in self.demands
+        )
+
+    @property
     def first_legs(self) -> list[StreamPlan]:
         """Return the entry of each stream, and of one with several listeners the first leg's."""
         apart: dict[str, StreamPlan] = {}

@@ -1,4 +1,4 @@
-"""The judgement of a controller's reach as files: verdict.json, junit.xml with a test a pair."""
+"""The judgement of a controller's reach: lines, verdict.json, junit.xml with a test a pair."""
 
 from __future__ import annotations
 
@@ -9,12 +9,43 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from qnet.emulate.testbed.reach import Judgement
 from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN
 from qnet.files.write import write_text
-from qnet.report.text import printable
+from qnet.report.text import OUTCOME_WORD, printable
 
 WAY_ROUND = "a way round a cut link"
+
+
+def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[str]:
+    """Say whether the controller passes, then what was found; `settle_s` is what it was given."""
+    lines = [f"{OUTCOME_WORD[found.outcome]}  {title}"]
+    lines += [f"      {words}" for words in (*found.control, *found.findings, *found.unknown)]
+    late = f", {found.late} late" if found.late else ""
+    lines.append(
+        f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost{late}; "
+        f"{found.rules} rules in the switches"
+    )
+    if found.failover_s is not None:
+        lines.append(
+            f"way round a cut link after {found.failover_s:.3f} s of wall-clock time, "
+            f"to within {found.failover_within_s:.3f} s"
+        )
+    return lines + _waited(found, settle_s)
+
+
+def _waited(found: Judgement, settle_s: float | None) -> list[str]:
+    """Say for how long the controller was given time, if it was."""
+    since = f"{found.waited_s:.1f} s after the switches were connected"
+    if settle_s is not None:
+        return [f"judged once, {since} (--settle)"]
+    if found.at_first:
+        first = [f"at first: {words}" for words in found.at_first]
+        return [*first, f"looked again until {since}"]
+    if found.tried_again:
+        return [f"looked again until {since}; --settle gives another time"]
+    return [f"judged once, {since}"] if found.findings else []
 
 
 def write_reach(out: Path, title: str, answer: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from qnet.emulate.frames.trips import Stall
 from qnet.emulate.switches.switch_set import SETTLE_S
 from qnet.emulate.testbed.testbed import FAILOVER_S, CutUndone, Ping, Testbed
 from qnet.graph.distances import distances
+from qnet.model.verdict import Outcome
 
 LATE_AGAIN = 2
 """So often a pair is tried again whose frames come, but late: that is no matter of settling."""
@@ -69,6 +70,18 @@ class Judgement(NamedTuple):
     """The pairs."""
     control: tuple[str, ...] = ()
     """What the switches say of the controller: messages refused, connections that were lost."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the controller passes: not known where this testbed could not find it out."""
+        return "fail" if self.findings else "unknown" if self.unknown else "pass"
+
+    def told(self) -> dict[str, object]:
+        """Return it under the names that the answer in JSON has."""
+        values = self._asdict()
+        del values["faults"]
+        findings = [one.told() for one in self.faults]
+        return {**values, "outcome": self.outcome, "findings": findings}
 
 
 def judge_reach(

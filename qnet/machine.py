@@ -1,0 +1,164 @@
+"""What is done on this machine itself, without a verdict on a plan; `qnet.api` has the rest.
+
+A controller is judged on real switches, commands run in emulated hosts; what is here for it, and
+what killed runs have left of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qnet.errors import ArgumentError, Problem
+
+if TYPE_CHECKING:
+    from qnet.emulate.switches.talk import Version
+    from qnet.emulate.testbed.reach import Judgement
+    from qnet.emulate.tiers.doctor import MachineFinding
+    from qnet.emulate.tiers.mininet import Emulated
+    from qnet.emulate.tiers.tier import HostCommand
+    from qnet.files.scenario import Scenario
+    from qnet.model.emulation import Tier
+    from qnet.model.plan import Plan
+
+
+def address(texts: Sequence[str]) -> str | None:
+    """Read where a controller listens ('tcp:HOST:PORT'); there is one at most.
+
+    Raises ArgumentError with all that is wrong.
+    """
+    from qnet.emulate.process.address import read_address
+
+    problems, found = [], []
+    for text in texts:
+        try:
+            found.append(read_address(text))
+        except ValueError as error:
+            problems.append(Problem("controller", 0, 0, "", str(error)))
+    if len(texts) > 1:
+        words = f"given {len(texts)} times; switches connect to one controller"
+        problems.append(Problem("controller", 0, 0, "", words))
+    if problems:
+        raise ArgumentError(problems)
+    return found[0] if found else None
+
+
+def reach(
+    scenario: Scenario,
+    controller: str,
+    *,
+    tier: Tier = "lockstep",
+    sample: int | None = None,
+    settle_s: float | None = None,
+    patience_s: float | None = None,
+    failover: bool = True,
+    failover_s: float | None = None,
+    arp: bool = False,
+    openflow: Version | None = None,
+) -> Judgement:
+    """Judge a controller by whether every host reaches every other one, and nobody else.
+
+    `sample` is the number of pairs tried. After `settle_s` it is judged once; without it, pairs
+    that do not reach each other are tried again. Raises EnvironmentMissing, and TestbedBroken.
+    """
+    from qnet.emulate.switches.ovs import unwinding
+    from qnet.emulate.switches.switch_set import SETTLE_S
+    from qnet.emulate.switches.talk import USUAL
+    from qnet.emulate.testbed.reach import PAIRS, judge_reach
+    from qnet.emulate.testbed.testbed import FAILOVER_S, PATIENCE_S, Testbed
+
+    testbed = Testbed(
+        scenario.topology,
+        controller,
+        tier=tier,
+        patience_s=patience_s or PATIENCE_S,
+        settle_s=settle_s or 0,
+        arp=arp,
+        versions=USUAL if openflow is None else (openflow,),
+    )
+    with unwinding(), testbed:
+        return judge_reach(
+            testbed,
+            most_pairs=sample or PAIRS,
+            failover=failover,
+            failover_s=FAILOVER_S if failover_s is None else failover_s,
+            settle_s=SETTLE_S if settle_s is None else 0,
+        )
+
+
+def use_hosts(
+    scenario: Scenario,
+    plan: Plan,
+    commands: Sequence[str] = (),
+    *,
+    controller: str | None = None,
+    cli: bool = False,
+    arp: bool = False,
+    dilation: int = 1,
+    openflow: Version | None = None,
+) -> Emulated:
+    """Have hosts of the emulated network run commands, as in 'a=ping -c 3 10.0.0.2'. Needs root.
+
+    Several run at once, those of one host one after the other, under a controller or else under
+    qnet's rules. With `cli` Mininet's command line has the terminal. Nothing else is sent. Raises
+    ArgumentError for a host that is none, EnvironmentMissing, and TestbedBroken.
+    """
+    from qnet.emulate.switches.talk import USUAL
+    from qnet.emulate.tiers.mininet import run_sample
+    from qnet.emulate.tiers.tier import Options
+
+    options = Options(
+        commands=tuple(_host_command(scenario, one) for one in commands),
+        controller=controller,
+        cli=cli,
+        arp=arp,
+        dilation=dilation,
+        free_run=True,
+        versions=USUAL if openflow is None else (openflow,),
+    )
+    return run_sample(scenario.topology, scenario.profile, plan, {}, options)
+
+
+def check_commands(scenario: Scenario, commands: Iterable[str]) -> None:
+    """Refuse commands of no host before anything long is run."""
+    for one in commands:
+        _host_command(scenario, one)
+
+
+def _host_command(scenario: Scenario, text: str) -> HostCommand:
+    """Read HOST=COMMAND."""
+    from qnet.emulate.tiers.tier import HostCommand
+
+    nodes = scenario.topology.node_by_name
+    host, equals, command = text.partition("=")
+    if not equals or host not in nodes:
+        words = f"'{text}' names no host; write it like '{next(iter(nodes))}=ping -c 3 10.0.0.2'"
+        raise ArgumentError([Problem("exec", 0, 0, "", words)])
+    return HostCommand(host, command)
+
+
+def captured_files(scenario: Scenario) -> list[str]:
+    """Return what captures of an emulation can be called in their folder."""
+    from qnet.emulate.frames.captures import names_of
+
+    return names_of(scenario.topology)
+
+
+def doctor() -> tuple[list[MachineFinding], list[str]]:
+    """Return what this machine can do and what it cannot, and what would mend that."""
+    from qnet.emulate.tiers.doctor import advice, examine
+
+    findings = examine()
+    return findings, advice(findings)
+
+
+def cleanup(folders: Iterable[Path]) -> list[str]:
+    """Remove what killed runs have left, here and half-written in folders; say what it was."""
+    from qnet.emulate.process.cleanup import cleanup as clean
+    from qnet.files.write import remove_leftovers
+
+    told = clean()
+    for folder in folders:
+        told += [f"removed {path}" for path in remove_leftovers(folder)]
+    return told
