@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import cache, reduce
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -43,13 +43,17 @@ class Noun(BaseModel):
             name: _adapter(kind, name).validate_python(value, strict=True)
             for name, value in changes.items()
         }
-        made = self.model_copy(update=checked)
+        made = super().model_copy(update=checked)
         for kept in set(vars(made)) - set(kind.model_fields):
             del made.__dict__[kept]
         for name, validator in kind.__pydantic_decorators__.model_validators.items():
             if validator.info.mode == "after":
                 getattr(made, name)()
         return made
+
+    def model_copy(self, *_: object, **__: object) -> NoReturn:
+        """Make none: pydantic's copy keeps what was worked out, and holds values to nothing."""
+        raise TypeError("a noun's changed copies are made by 'replace'")
 
 
 @cache

@@ -54,8 +54,8 @@ def say(words: str) -> None:
 
 def run(scenario: Scenario, plan: Plan, threads: int) -> tuple[int, float]:
     """Simulate 5 ms of the whole of Qingyang; return packet-hops and seconds."""
-    simulation = scenario.profile.simulation.model_copy(update={"duration_ps": DURATION_PS})
-    profile = scenario.profile.model_copy(update={"simulation": simulation})
+    simulation = scenario.profile.simulation.replace(duration_ps=DURATION_PS)
+    profile = scenario.profile.replace(simulation=simulation)
     begun = time.perf_counter()
     seen = simulate(scenario.topology, profile, plan, threads=threads)
     return seen.frame_hops, time.perf_counter() - begun

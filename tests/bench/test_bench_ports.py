@@ -62,7 +62,7 @@ def changed(case: Case, name: str, classes: Sequence[dict[str, Any]]) -> Case:
         given: dict[str, Any] = {"traffic_class": mine}
         if mine in cyclic:
             given["interval_ps"] = -(-stream.interval_ps // plan.cycle_ps) * plan.cycle_ps
-        streams.append(stream.model_copy(update=given))
+        streams.append(stream.replace(**given))
         (path,) = planned.paths
         if mine in cyclic:
             assert planned.send_ps is not None, "streams of the mesh begin at a time"
@@ -71,9 +71,9 @@ def changed(case: Case, name: str, classes: Sequence[dict[str, Any]]) -> Case:
             for near, _ in pairwise(path.ports):
                 passed = topology.port_by_name[near].propagation_ps // plan.cycle_ps
                 cycles.append(cycles[-1] + passed + 2)
-            path = path.model_copy(update={"cycles": tuple(cycles)})
+            path = path.replace(cycles=tuple(cycles))
         status = "admitted" if mine in cyclic else "routed"
-        plans.append(planned.model_copy(update={"paths": (path,), "status": status}))
+        plans.append(planned.replace(paths=(path,), status=status))
     made = Profile.model_validate(
         {
             "title": name,
@@ -95,9 +95,7 @@ def changed(case: Case, name: str, classes: Sequence[dict[str, Any]]) -> Case:
         entries = (GateEntry(2_250_000, 3), GateEntry(250_000, 2)) * 10
         gates = tuple(GateList(port=port.name, entries=entries) for port in topology.ports)
     if name == "lossy links":
-        links = tuple(
-            link.model_copy(update={"loss_ppb": BothWays(1, 1)}) for link in topology.links
-        )
+        links = tuple(link.replace(loss_ppb=BothWays(1, 1)) for link in topology.links)
         topology = Topology(title="mesh", nodes=topology.nodes, links=links)
     fields = {"streams": tuple(plans), "gates": gates, "gate_cycle_ps": 25 * US if gates else None}
     return topology, made, Plan(**dict(plan) | fields)

@@ -102,19 +102,13 @@ def test_a_void_run_is_not_known_and_blames_nobody() -> None:
     answer = ask(str(LINE / "traffic.yaml"))
     case = Sample(answer.scenario.topology, answer.scenario.profile, answer.plan, frames=50)
     seen, _ = run_case(case, answer.proof, answer.observation)
-    lost = tuple(
-        one.model_copy(update={"lost": one.sent, "received": 0}) for one in seen.observation.streams
+    lost = tuple(one.replace(lost=one.sent, received=0) for one in seen.observation.streams)
+    wrong = seen.replace(
+        observation=seen.observation.replace(streams=lost),
+        streams=tuple(one.replace(difference_ps=10**9) for one in seen.streams),
     )
-    wrong = seen.model_copy(
-        update={
-            "observation": seen.observation.model_copy(update={"streams": lost}),
-            "streams": tuple(
-                one.model_copy(update={"difference_ps": 10**9}) for one in seen.streams
-            ),
-        }
-    )
-    void = wrong.model_copy(update={"void": "352 of 368 frames were late"})
-    blamed = void.model_copy(update={"findings": ("a: the frame is not sent to b",)})
+    void = wrong.replace(void="352 of 368 frames were late")
+    blamed = void.replace(findings=("a: the frame is not sent to b",))
     witnesses = (answer.scenario.topology, answer.scenario.profile, answer.plan, answer.proof)
     outcomes = [
         judge(*witnesses, [answer.observation], one).outcome for one in (seen, wrong, void, blamed)

@@ -24,7 +24,7 @@ from qnet.emulate.openflow.nouns import (
 from qnet.emulate.openflow.table import Tables, differences
 from qnet.emulate.rules.audit import audit_streams, host_frame
 from qnet.emulate.rules.plan_rules import CYCLE_TABLE, FLOW_TABLE, Policing, rules_of
-from qnet.emulate.rules.streams import class_and_cycle, streams_of
+from qnet.emulate.rules.streams import LABEL_PATH_BITS, streams_of
 from qnet.emulate.rules.wiring import HOST_PORT
 from qnet.errors import Infeasible
 from tests.emulate.networks import Case, all_but, case, golden, waiting
@@ -95,10 +95,8 @@ def test_tags_on_the_wires_are_the_cycles_of_the_plan(two_paths: Case) -> None:
                     ((out, copy),) = tables[node].send(copy, arrival).copies
                     assert out == two_paths.wiring.openflow_port[str(port)]
                 tag = (path.cycles[hop] + interval * per_interval) % buffers
-                assert class_and_cycle(copy.labels[0].label, copy.labels[0].traffic_class) == (
-                    6,
-                    tag,
-                )
+                assert copy.labels[0].label >> LABEL_PATH_BITS == 6
+                assert copy.labels[0].traffic_class == tag + 1
 
 
 def test_a_wrong_cycle_is_named_with_stream_switch_and_rule(two_paths: Case) -> None:

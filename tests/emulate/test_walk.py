@@ -66,7 +66,7 @@ def test_random_networks_are_emulated_as_simulated(name: str) -> None:
                 # When a frame was lost, and why, is not seen: only that it did not come.
                 loose = ("lost", "in_flight", "copies_lost", "lost_by")
                 same = {name: getattr(one, name) for name in loose}
-                assert one == seen[one.name].model_copy(update=same)
+                assert one == seen[one.name].replace(**same)
             assert one.sent == one.received + one.lost + one.in_flight
             assert one.lost == sum(part.frames for part in one.lost_by)
             assert one.in_flight >= 0

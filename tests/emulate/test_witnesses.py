@@ -131,7 +131,7 @@ def test_differences_up_to_the_rounding_pass(answer: Answer, field: str) -> None
     result = emulated(_case(answer), answer.observation)
     allowed_ps = 1000 if field == "difference_ps" else 2000
     for apart_ps, outcome in ((allowed_ps, "pass"), (allowed_ps + 1, "fail")):
-        first = result.streams[0].model_copy(update={field: apart_ps})
+        first = result.streams[0].replace(**{field: apart_ps})
         changes = {"rounding_ps": 1000, "streams": (first, *result.streams[1:])}
         verdict = judge(
             answer.scenario.topology,
@@ -139,7 +139,7 @@ def test_differences_up_to_the_rounding_pass(answer: Answer, field: str) -> None
             answer.plan,
             answer.proof,
             [answer.observation],
-            result.model_copy(update=changes),
+            result.replace(**changes),
         )
         assert verdict.outcome == outcome
         assert bool(verdict.findings) == (outcome == "fail")

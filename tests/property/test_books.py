@@ -200,18 +200,16 @@ def test_books_of_planned_sets_balance(mechanism: str) -> None:
 
 def varied(topology: Topology, profile: Profile, number: int) -> tuple[Topology, Profile]:
     """Add to a set what may lose, double or split frames, by its number."""
-    links = [
-        one.model_copy(
-            update={
-                "loss_ppb": ((number + i) % 4 * 10**8, (number + i) % 3 * 10**8),
-                "bit_errors": ((number + i) % 3 * 10**13, 0),
-            }
-        )
-        for i, one in enumerate(topology.links)
-    ]
+    links = []
+    for i, link in enumerate(topology.links):
+        loss, bits = (number + i) % 4 * 10**8, (number + i) % 3 * 10**13
+        back = loss, bits
+        if not link.is_one_way:
+            back = (number + i) % 3 * 10**8, 0
+        links.append(link.replace(loss_ppb=(loss, back[0]), bit_errors=(bits, back[1])))
     enough = (None, 64, 200)
     nodes = [
-        one.model_copy(update={"cut_through_bytes": enough[(number + i) % 3]})
+        one.replace(cut_through_bytes=enough[(number + i) % 3])
         for i, one in enumerate(topology.nodes)
     ]
     streams = []
@@ -221,10 +219,10 @@ def varied(topology: Topology, profile: Profile, number: int) -> tuple[Topology,
             more["paths"] = 2
             if i % 3:
                 more["recovery"] = Recovery(history=2 + number % 5)
-        streams.append(one.model_copy(update=more))
-    demands = [one.model_copy(update={"microflows": 1 + number % 4}) for one in profile.demands]
+        streams.append(one.replace(**more))
+    demands = [one.replace(microflows=1 + number % 4) for one in profile.demands]
     changed = {"streams": tuple(streams), "demands": tuple(demands)}
     return (
-        topology.model_copy(update={"links": tuple(links), "nodes": tuple(nodes)}),
-        profile.model_copy(update=changed),
+        topology.replace(links=tuple(links), nodes=tuple(nodes)),
+        profile.replace(**changed),
     )

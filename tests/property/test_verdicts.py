@@ -216,8 +216,8 @@ def test_too_much_is_too_much_however_long_one_watches(
     """Findings of overload, and rows that they break, are the same after 100 us and after 5 ms."""
     told = []
     for duration_ps in durations_ps:
-        simulation = profile.simulation.model_copy(update={"duration_ps": duration_ps})
-        watched = profile.model_copy(update={"simulation": simulation})
+        simulation = profile.simulation.replace(duration_ps=duration_ps)
+        watched = profile.replace(simulation=simulation)
         plan = schedule(NETWORK, watched, topology_sha256="", traffic_sha256="")
         proof = prove(NETWORK, watched, plan)
         seen = simulate(NETWORK, watched, plan, threads=1)

@@ -84,8 +84,8 @@ def with_path(made: Plan, number: int, **what: Any) -> Plan:
     streams = list(made.streams)
     (path,) = streams[number].paths
     changed = PathPlan.model_validate({**path.model_dump(), **what})
-    streams[number] = streams[number].model_copy(update={"paths": (changed,)})
-    return made.model_copy(update={"streams": tuple(streams)})
+    streams[number] = streams[number].replace(paths=(changed,))
+    return made.replace(streams=tuple(streams))
 
 
 def moved(made: Plan, number: int, frame: int, hop: int, by_ps: int) -> Plan:
@@ -96,12 +96,10 @@ def moved(made: Plan, number: int, frame: int, hop: int, by_ps: int) -> Plan:
 
 def with_entries(made: Plan, port: str, change: Any) -> Plan:
     lists = [
-        one.model_copy(update={"entries": tuple(change(list(one.entries)))})
-        if one.port == port
-        else one
+        one.replace(entries=tuple(change(list(one.entries)))) if one.port == port else one
         for one in made.gates
     ]
-    return made.model_copy(update={"gates": tuple(lists)})
+    return made.replace(gates=tuple(lists))
 
 
 def rules(made: Plan, topology: Topology | None = None, wanted: Profile | None = None) -> set[str]:
@@ -142,10 +140,10 @@ def test_bounds_are_those_computed_by_hand() -> None:
             with_entries(PLAN, "a->b", lambda entries: [one._replace(states=1) for one in entries]),
             {"gates"},
         ),
-        (PLAN.model_copy(update={"gates": PLAN.gates[1:]}), {"gates"}),
-        (PLAN.model_copy(update={"gates": (*PLAN.gates, PLAN.gates[0])}), {"gates"}),
-        (PLAN.model_copy(update={"gate_cycle_ps": 150 * US}), {"inputs"}),
-        (PLAN.model_copy(update={"gate_cycle_ps": None}), {"inputs", "gates"}),
+        (PLAN.replace(gates=PLAN.gates[1:]), {"gates"}),
+        (PLAN.replace(gates=(*PLAN.gates, PLAN.gates[0])), {"gates"}),
+        (PLAN.replace(gate_cycle_ps=150 * US), {"inputs"}),
+        (PLAN.replace(gate_cycle_ps=None), {"inputs", "gates"}),
     ],
 )
 def test_each_fault_is_named(made: Plan, expected: set[str]) -> None:
@@ -193,11 +191,9 @@ def test_the_fixed_guard_is_kept_and_the_demands_fit() -> None:
     )
     (placed,) = plan(network(), greedy).demands
     assert 0 < placed.placed_bps < 900 * 10**6
-    parts = tuple(
-        part.model_copy(update={"rate_bps": 900 * 10**6}) for part in PLAN.demands[0].parts
-    )
-    full = placed.model_copy(update={"placed_bps": 900 * 10**6, "parts": parts})
-    made = plan(network(), greedy).model_copy(update={"demands": (full,)})
+    parts = tuple(part.replace(rate_bps=900 * 10**6) for part in PLAN.demands[0].parts)
+    full = placed.replace(placed_bps=900 * 10**6, parts=parts)
+    made = plan(network(), greedy).replace(demands=(full,))
     assert "rate" in rules(made, wanted=greedy)
 
 
@@ -228,16 +224,14 @@ def test_preemptable_frames_are_held_in_windows_and_the_judge_wants_it() -> None
         held += sum(entry.states & HELD > 0 for entry in one.entries)
     assert held >= 6
     loose = tuple(
-        one.model_copy(
-            update={
-                "entries": tuple(
-                    GateEntry(entry.interval_ps, entry.states & ~HELD) for entry in one.entries
-                )
-            }
+        one.replace(
+            entries=tuple(
+                GateEntry(entry.interval_ps, entry.states & ~HELD) for entry in one.entries
+            )
         )
         for one in made.gates
     )
-    proof = prove(network(), wanted, made.model_copy(update={"gates": loose}))
+    proof = prove(network(), wanted, made.replace(gates=loose))
     assert {one.rule for one in proof.findings} == {"gates"}
     assert "where preemptable frames are not held" in proof.findings[0].message
     tables = tables_of_plan(network(), wanted, made)

@@ -36,8 +36,8 @@ PLAN = schedule_gates(PROBLEM)
 
 def change(plan: GatePlan, number: int, **what: Any) -> GatePlan:
     streams = list(plan.streams)
-    streams[number] = streams[number].model_copy(update=what)
-    return plan.model_copy(update={"streams": tuple(streams)})
+    streams[number] = streams[number].replace(**what)
+    return plan.replace(streams=tuple(streams))
 
 
 def rules(plan: GatePlan, problem: GateProblem = PROBLEM) -> set[str]:
@@ -72,8 +72,8 @@ def test_a_good_plan_has_no_findings_and_exact_latencies() -> None:
         (change(PLAN, 1, starts_ps=PLAN.streams[1].starts_ps[:1]), "inputs"),
         (change(PLAN, 1, status="refused"), "inputs"),
         (change(PLAN, 1, name="z"), "inputs"),
-        (PLAN.model_copy(update={"cycle_ps": 50 * US}), "inputs"),
-        (PLAN.model_copy(update={"gates": PLAN.gates[1:]}), "gates"),
+        (PLAN.replace(cycle_ps=50 * US), "inputs"),
+        (PLAN.replace(gates=PLAN.gates[1:]), "gates"),
         (moved(PLAN, 0, 0, 1, 1), "gates"),
     ],
 )
@@ -95,19 +95,17 @@ def test_one_queue_for_two_frames_at_a_time_is_found() -> None:
 
 
 def test_isolation_by_stream_is_stricter() -> None:
-    strict = PROBLEM.model_copy(update={"isolation": "stream"})
+    strict = PROBLEM.replace(isolation="stream")
     assert "queue" in rules(change(PLAN, 1, queues=PLAN.streams[0].queues), strict)
     assert not check_gates(strict, schedule_gates(strict)).findings
 
 
 def test_jitter_without_waiting_and_limits() -> None:
-    tight = PROBLEM.model_copy(
-        update={"streams": tuple(s.model_copy(update={"jitter_ps": 0}) for s in PROBLEM.streams)}
-    )
+    tight = PROBLEM.replace(streams=tuple(s.replace(jitter_ps=0) for s in PROBLEM.streams))
     assert "jitter" in rules(moved(PLAN, 1, 1, 1, 1), tight)
-    assert "order" in rules(moved(PLAN, 1, 1, 1, 1), PROBLEM.model_copy(update={"waiting": False}))
-    short = tuple(one.model_copy(update={"entries_max": 1}) for one in PORTS)
-    assert "limit" in rules(PLAN, PROBLEM.model_copy(update={"ports": short}))
+    assert "order" in rules(moved(PLAN, 1, 1, 1, 1), PROBLEM.replace(waiting=False))
+    short = tuple(one.replace(entries_max=1) for one in PORTS)
+    assert "limit" in rules(PLAN, PROBLEM.replace(ports=short))
 
 
 @pytest.mark.parametrize("open_too", [1 << 7, 1])
@@ -116,36 +114,36 @@ def test_gates_open_at_the_wrong_time_are_found(open_too: int) -> None:
     entries = tuple(
         entry if entry.states else GateEntry(entry.interval_ps, open_too) for entry in made.entries
     )
-    gates = (*PLAN.gates[:-1], made.model_copy(update={"entries": entries}))
-    assert "gates" in rules(PLAN.model_copy(update={"gates": gates}))
+    gates = (*PLAN.gates[:-1], made.replace(entries=entries))
+    assert "gates" in rules(PLAN.replace(gates=gates))
 
 
 def test_other_queues_are_open_until_the_guard_and_no_longer() -> None:
-    guarded = PROBLEM.model_copy(update={"guard_bytes": 480})
+    guarded = PROBLEM.replace(guard_bytes=480)
     plan = schedule_gates(guarded)
     assert not check_gates(guarded, plan).findings
     assert any(entry.states == 0x7F for made in plan.gates for entry in made.entries)
-    longer = guarded.model_copy(update={"guard_bytes": 481})
+    longer = guarded.replace(guard_bytes=481)
     assert "gates" in rules(plan, longer)
 
 
 def test_proofs_name_what_binds() -> None:
     late = stream("x", "a", deadline_ps=19 * US)
-    plan = schedule_gates(PROBLEM.model_copy(update={"streams": (late,)}))
+    plan = schedule_gates(PROBLEM.replace(streams=(late,)))
     assert plan.proof == "x: sending and wires alone take 19.808us of 19us"
     many = tuple(stream(str(number), "ab"[number % 2], 50) for number in range(7))
-    plan = schedule_gates(PROBLEM.model_copy(update={"streams": many}))
+    plan = schedule_gates(PROBLEM.replace(streams=many))
     assert plan.proof == "port s->t: streams that cannot avoid it need 112.0 % of its time"
     assert sum(made.status == "scheduled" for made in plan.streams) == 6
 
 
 def test_periods_without_a_common_cycle_are_refused() -> None:
-    odd = (stream("x", "a"), stream("y", "b").model_copy(update={"period_ps": 100 * US + 1}))
+    odd = (stream("x", "a"), stream("y", "b").replace(period_ps=100 * US + 1))
     with pytest.raises(Infeasible, match="repeat together only after"):
-        schedule_gates(PROBLEM.model_copy(update={"streams": odd}))
+        schedule_gates(PROBLEM.replace(streams=odd))
 
 
 def test_no_streams_need_no_gates() -> None:
-    plan = schedule_gates(PROBLEM.model_copy(update={"streams": ()}))
+    plan = schedule_gates(PROBLEM.replace(streams=()))
     assert plan.gates == ()
     assert plan.complete

@@ -77,17 +77,11 @@ def test_all_of_a_port_is_no_overload_and_one_bit_a_second_more_is() -> None:
     (part,) = one.parts
     for more_bps in (0, 1):
         rate_bps = 40 * 10**6 + more_bps
-        fuller = one.model_copy(
-            update={
-                "rate_bps": rate_bps,
-                "placed_bps": rate_bps,
-                "parts": (part.model_copy(update={"rate_bps": rate_bps}),),
-            }
+        fuller = one.replace(
+            rate_bps=rate_bps, placed_bps=rate_bps, parts=(part.replace(rate_bps=rate_bps),)
         )
-        asked = profile.model_copy(
-            update={"demands": (profile.demands[0].model_copy(update={"rate_bps": rate_bps}),)}
-        )
-        said = found((topology, asked, plan.model_copy(update={"demands": (fuller,)})))
+        asked = profile.replace(demands=(profile.demands[0].replace(rate_bps=rate_bps),))
+        said = found((topology, asked, plan.replace(demands=(fuller,))))
         assert len(said) == more_bps
     assert said == [
         "port a->b is offered 40.000001Mbps of class bulk and has 40Mbps of 1Gbps left; the queue "

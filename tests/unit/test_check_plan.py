@@ -745,8 +745,8 @@ def test_replays_are_worth_something() -> None:
 def prove_damped(hold_ps: int | None, **more: Any) -> Proof:
     """The three-hop line: sent at 0, arrives by 227 us; the listener's clock is 200 ns wrong."""
     plain = line()
-    clock = plain.nodes[-1].clock.model_copy(update={"error_ps": 200_000})
-    damped = plain.nodes[-1].model_copy(update={"clock": clock})
+    clock = plain.nodes[-1].clock.replace(error_ps=200_000)
+    damped = plain.nodes[-1].replace(clock=clock)
     topology = Topology(
         title="t", tcqf=plain.tcqf, nodes=(*plain.nodes[:-1], damped), links=plain.links
     )

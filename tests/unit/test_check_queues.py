@@ -76,10 +76,8 @@ def case(
     )
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     given = sends_ps or {}
-    placed = tuple(
-        one.model_copy(update={"send_ps": given.get(one.name, one.send_ps)}) for one in plan.streams
-    )
-    return topology, profile, plan.model_copy(update={"streams": placed})
+    placed = tuple(one.replace(send_ps=given.get(one.name, one.send_ps)) for one in plan.streams)
+    return topology, profile, plan.replace(streams=placed)
 
 
 def proven(made: Case) -> dict[str, StreamProof]:
@@ -224,15 +222,14 @@ def test_nothing_is_proven_in_a_circle_but_behind_shapers(shaped: bool) -> None:
     low, high = (stream(name, "ab", class_=name) for name in ("low", "high"))
     topology, profile, plan = case([*streams, low, high], links=ring, middle=middle)
     around = [
-        one.model_copy(update={"paths": (PathPlan(ports=ways.get(one.name, ("a->b",))),)})
-        for one in plan.streams
+        one.replace(paths=(PathPlan(ports=ways.get(one.name, ("a->b",))),)) for one in plan.streams
     ]
-    found = proven((topology, profile, plan.model_copy(update={"streams": tuple(around)})))
+    found = proven((topology, profile, plan.replace(streams=tuple(around))))
     known = {name for name, one in found.items() if one.latency_ps_max is not None}
     assert known == ({*ways, "low", "high"} if shaped else {"high"})
     # With one of them on its short way it is no circle.
     around[0] = plan.streams[0]
-    found = proven((topology, profile, plan.model_copy(update={"streams": tuple(around)})))
+    found = proven((topology, profile, plan.replace(streams=tuple(around))))
     assert all(one.latency_ps_max is not None for one in found.values())
 
 
@@ -313,17 +310,13 @@ def test_only_the_simulation_can_disagree() -> None:
     """Hosts that are emulated may send what is in no plan."""
     made = case([stream("s"), stream("t")], sends_ps={"s": 0, "t": 0})
     proof = prove(*made)
-    less = proof.model_copy(
-        update={
-            "streams": tuple(
-                one.model_copy(update={"latency_ps_max": FRAME + US}) for one in proof.streams
-            )
-        }
+    less = proof.replace(
+        streams=tuple(one.replace(latency_ps_max=FRAME + US) for one in proof.streams)
     )
     seen = simulate(*made, threads=1)
     (finding,) = judge(*made, less, [seen]).findings
     assert "simulated latency of 25224000 ps, proven at most 13160000 ps" in finding
-    assert not judge(*made, less, [seen.model_copy(update={"witness": "emulated"})]).findings
+    assert not judge(*made, less, [seen.replace(witness="emulated")]).findings
 
 
 def test_frames_that_find_no_room_are_no_disagreement() -> None:

@@ -273,7 +273,7 @@ def test_what_the_bounds_themselves_allow_is_no_disagreement() -> None:
 
 def test_the_emulator_is_judged_alike() -> None:
     seen = observation(fast={"latency_ps_max": 16_000_000})
-    emulated = seen.model_copy(update={"witness": "emulated"})
+    emulated = seen.replace(witness="emulated")
     verdict = judged(observation(), emulated)
     assert "fast: emulated latency of 16000000 ps" in verdict.findings[0]
     one = row(verdict, "control", "latency")
@@ -353,7 +353,7 @@ def test_what_was_seen_speaks_in_steady_state_only() -> None:
         "nothing of it was seen in the steady part of the run, 1.000 ms to 5.000 ms"
     )
     unsettled = {"steady_bytes": 0}
-    short = observation(plain=unsettled).model_copy(update={"duration_ps": 10**9})
+    short = observation(plain=unsettled).replace(duration_ps=10**9)
     assert row(judged(short), "plain", "latency").reason == (
         "the run of 1.000 ms ended before it was steady"
     )
@@ -361,8 +361,8 @@ def test_what_was_seen_speaks_in_steady_state_only() -> None:
 
 def test_one_frame_says_nothing_of_variation() -> None:
     asked = profile()
-    plain = asked.streams[3].model_copy(update={"max_latency_variation_ps": 10**9})
-    asked = asked.model_copy(update={"streams": (*asked.streams[:3], plain)})
+    plain = asked.streams[3].replace(max_latency_variation_ps=10**9)
+    asked = asked.replace(streams=(*asked.streams[:3], plain))
     for copies, outcome in ((1, "unknown"), (2, "pass")):
         seen = observation(plain={"steady_bytes": 1538 * copies, "copies": copies})
         one = row(judged(seen, asked=asked), "plain", "variation")
@@ -373,22 +373,18 @@ def test_one_frame_says_nothing_of_variation() -> None:
 def test_one_member_that_was_not_seen_leaves_its_service_unknown() -> None:
     """One of a hundred: the others do not make up for it, and it is named."""
     asked = profile()
-    hundred = asked.streams[3].model_copy(update={"count": 100, "interval_ps": 10**9})
-    asked = Profile.model_validate(
-        asked.model_copy(update={"streams": (*asked.streams[:3], hundred)})
-    )
+    hundred = asked.streams[3].replace(count=100, interval_ps=10**9)
+    asked = Profile.model_validate(asked.replace(streams=(*asked.streams[:3], hundred)))
     plan = plan_data()
     plain = plan["streams"].pop()
     plan["streams"] += [plain | {"name": f"plain-{number}"} for number in range(1, 101)]
     seen = observation()
     others = [one for one in seen.streams if one.name != "plain"]
     some = [
-        seen.streams[3].model_copy(
-            update={"name": f"plain-{number}"} | (SILENT if number == 37 else {})
-        )
+        seen.streams[3].replace(**{"name": f"plain-{number}"} | (SILENT if number == 37 else {}))
         for number in range(1, 101)
     ]
-    seen = seen.model_copy(update={"streams": (*others, *some)})
+    seen = seen.replace(streams=(*others, *some))
     one = row(judged(seen, asked=asked, plan=plan), "plain", "latency")
     assert (one.outcome, one.members, one.not_known) == ("unknown", 100, 1)
     assert one.worst == "plain-37"
@@ -397,8 +393,8 @@ def test_one_member_that_was_not_seen_leaves_its_service_unknown() -> None:
 @pytest.mark.parametrize(("duration", "words"), [("10s", "11s"), ("1000s", "no run, which lasts")])
 def test_how_long_a_run_must_be(duration: str, words: str) -> None:
     asked = profile()
-    slow = asked.streams[3].model_copy(update={"interval_ps": int(duration[:-1]) * 10**12})
-    asked = asked.model_copy(update={"streams": (*asked.streams[:3], slow)})
+    slow = asked.streams[3].replace(interval_ps=int(duration[:-1]) * 10**12)
+    asked = asked.replace(streams=(*asked.streams[:3], slow))
     one = row(judged(observation(plain=SILENT), asked=asked), "plain", "latency")
     assert words in (one.decided_by or "")
 
@@ -425,8 +421,8 @@ def test_egress_that_a_witness_does_not_see(size: int, outcome: str) -> None:
     # 99.5 % of 1.5 MB are 1.4925 MB.
     some_lost = {"lost": 10, "in_flight": 0}
     seen = observation(egress_bytes=size)
-    lost = [one.model_copy(update=some_lost) for one in seen.demands]
-    egress = row(judged(seen.model_copy(update={"demands": tuple(lost)})), "west", "egress")
+    lost = [one.replace(**some_lost) for one in seen.demands]
+    egress = row(judged(seen.replace(demands=tuple(lost))), "west", "egress")
     assert egress.outcome == outcome
     assert egress.simulated == size * 2000
     assert ("less than placed" in (egress.reason or "")) == (outcome == "fail")
@@ -501,7 +497,7 @@ def test_an_egress_that_is_placed_with_room_may_lose_it() -> None:
 
 
 def test_a_run_that_ends_before_it_is_steady_says_nothing_of_egress() -> None:
-    short = observation(egress_bytes=0).model_copy(update={"duration_ps": 10**9})
+    short = observation(egress_bytes=0).replace(duration_ps=10**9)
     assert figures(row(judged(short), "west", "egress")) == (3 * 10**9, 3 * 10**9, None, "pass")
 
 

@@ -221,15 +221,13 @@ def test_a_plan_with_other_lists_is_refused(tmp_path: Path) -> None:
         (GateEntry(0, 2),),
         (GateEntry(PS_PER_MS, -1),),
     ):
-        other = answer.plan.model_copy(
-            update={"gates": (made.model_copy(update={"entries": entries}),)}
-        )
+        other = answer.plan.replace(gates=(made.replace(entries=entries),))
         words = [one.message for one in prove(topology, profile, other).findings]
         assert "its list is not the one that the traffic file gives" in words
     split = (GateEntry(1000, 2), GateEntry(PS_PER_MS - 1000, 2), made.entries[1])
-    same = answer.plan.model_copy(update={"gates": (made.model_copy(update={"entries": split}),)})
+    same = answer.plan.replace(gates=(made.replace(entries=split),))
     assert prove(topology, profile, same).findings == ()
-    none = answer.plan.model_copy(update={"gates": ()})
+    none = answer.plan.replace(gates=())
     assert prove(topology, profile, none).findings
 
 

@@ -176,16 +176,14 @@ def test_a_checkpoint_of_something_else_is_refused(
     topology, profile, plan = _busy_case()
     for what, case in (
         ("the duration", _busy_case("400us")),
-        ("the topology", (topology.model_copy(update={"title": "other"}), profile, plan)),
-        ("the traffic", (topology, profile.model_copy(update={"title": "other"}), plan)),
-        ("the plan", (topology, profile, plan.model_copy(update={"hypercycle": 24}))),
+        ("the topology", (topology.replace(title="other"), profile, plan)),
+        ("the traffic", (topology, profile.replace(title="other"), plan)),
+        ("the plan", (topology, profile, plan.replace(hypercycle=24))),
         (
             "the seed",
             (
                 topology,
-                profile.model_copy(
-                    update={"simulation": profile.simulation.model_copy(update={"seed": 6})}
-                ),
+                profile.replace(simulation=profile.simulation.replace(seed=6)),
                 plan,
             ),
         ),

@@ -333,6 +333,55 @@ def test_what_is_compiled_lives_in_kernels_and_knows_arrays_only() -> None:
     assert not _compiles("from qnet.kernel import aligned, zeros")
 
 
+# Nothing without a user
+
+
+def _named(text: str) -> set[str]:
+    """Return every name that a text uses; what it defines or imports is not used by that."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)  # names that are loaded when they are asked for
+        elif isinstance(node, ast.ImportFrom):
+            found |= {one.name for one in node.names if one.asname is not None}
+    return found
+
+
+def _defined_in(text: str) -> Iterator[str]:
+    """Yield the functions, classes and values of a module; a command registers itself."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            if not any(map(_registers, node.decorator_list)):
+                yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (one.id for one in targets if isinstance(one, ast.Name))
+
+
+def _registers(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(called, ast.Attribute) and called.attr in ("command", "group", "fixture")
+
+
+def test_every_name_of_a_module_has_a_user_in_the_product() -> None:
+    texts = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
+    apps = [path.read_text() for path in (ROOT / "controllers").rglob("*.py")]
+    used = set().union(*map(_named, [*texts.values(), *apps]))
+    alone = {
+        (path.relative_to(PACKAGE).as_posix(), name)
+        for path, text in texts.items()
+        for name in _defined_in(text)
+        if name not in used and not name.startswith(("__", "pytest_"))
+    }
+    assert not alone
+    planted = "LEFT = 1\ndef old(): return 2\n@main.command()\ndef verb(): pass\n"
+    assert set(_defined_in(planted)) - _named(planted) == {"LEFT", "old"}
+
+
 # The map
 
 

@@ -152,12 +152,12 @@ def test_leftovers_of_the_killed_go_and_those_of_the_living_stay(tmp_path: Path)
 
 
 def test_rights_are_those_of_any_file_and_links_are_followed(tmp_path: Path) -> None:
-    usual = os.umask(0o027)
+    usual = os.umask(0o027)  # noqa: TID251
     try:
         write_text(tmp_path / "new", "1")
         leave(tmp_path / "out", "1", "verdict.json")
     finally:
-        os.umask(usual)
+        os.umask(usual)  # noqa: TID251
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o750
     (tmp_path / "new").chmod(0o600)

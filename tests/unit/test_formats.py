@@ -87,12 +87,12 @@ def test_every_fault_is_reported_at_its_line() -> None:
 def test_what_tsnkit_cannot_say_is_refused() -> None:
     problem = problem_of("029")
     plan = schedule_gates(problem)
-    early = [stream.model_copy(update={"deadline_ps": 1}) for stream in problem.streams]
-    hopeless = problem.model_copy(update={"streams": tuple(early)})
+    early = [stream.replace(deadline_ps=1) for stream in problem.streams]
+    hopeless = problem.replace(streams=tuple(early))
     with pytest.raises(Infeasible, match="10 streams are not scheduled"):
         write_schedule(hopeless, schedule_gates(hopeless))
-    first = problem.streams[0].model_copy(update={"name": "camera"})
-    named = problem.model_copy(update={"streams": (first, *problem.streams[1:])})
+    first = problem.streams[0].replace(name="camera")
+    named = problem.replace(streams=(first, *problem.streams[1:]))
     with pytest.raises(Infeasible, match="'camera' is not a number"):
         write_schedule(named, plan)
 

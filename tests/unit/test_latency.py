@@ -64,10 +64,10 @@ def case(
     )
     plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
     placed = [
-        one.model_copy(update={"send_ps": sends_ps[i] if i < len(sends_ps) else one.send_ps})
+        one.replace(send_ps=sends_ps[i] if i < len(sends_ps) else one.send_ps)
         for i, one in enumerate(plan.streams)
     ]
-    return topology, profile, plan.model_copy(update={"streams": tuple(placed)})
+    return topology, profile, plan.replace(streams=tuple(placed))
 
 
 def seen(made: Case) -> tuple[Traffic, ...]:
@@ -145,7 +145,7 @@ def test_a_frame_that_waits_for_its_gate_is_in_without_the_gap() -> None:
     """Gates open at 20 us and at 60 us; with its gap the frame ends before they close."""
     classes = ({"name": "tt", "priority": 7, "mechanism": "qbv"},)
     topology, profile, _ = case(line(2), {}, classes=({"name": "tt", "priority": 7},))
-    profile = profile.model_copy(update={"classes": case(line(2), {}, classes=classes)[1].classes})
+    profile = profile.replace(classes=case(line(2), {}, classes=classes)[1].classes)
 
     def lists(opens_us: int, length_ps: int) -> tuple[GateEntry, ...]:
         rest = 10**9 - opens_us * 10**6 - length_ps

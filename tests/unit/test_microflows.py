@@ -143,7 +143,7 @@ def test_a_plan_that_is_not_what_the_hash_gives_is_found_out() -> None:
 
     def findings(*parts: object) -> list[str]:
         changed = DemandPlan.model_validate({**made.model_dump(), "parts": parts})
-        proof = prove(TWO_WIRES, traffic, plan.model_copy(update={"demands": (changed,)}))
+        proof = prove(TWO_WIRES, traffic, plan.replace(demands=(changed,)))
         return [one.message for one in proof.findings]
 
     one, other = first.model_dump(), second.model_dump()

@@ -71,5 +71,10 @@ def test_every_field_of_every_noun_takes_its_own_value() -> None:
 
 
 def test_nothing_else_makes_changed_copies() -> None:
-    users = [path.name for path in QNET.rglob("*.py") if "model_copy" in path.read_text()]
-    assert users == ["fields.py"], "copies are made by Noun.replace"
+    """Pydantic's copy would keep what the original has worked out, and believe any value."""
+    with pytest.raises(TypeError, match="'replace'"):
+        load("dual-node").profile.model_copy(update={"title": 7})
+    bases = [path.name for path in QNET.rglob("*.py") if "(BaseModel)" in path.read_text()]
+    assert bases == ["fields.py"], "every noun is a Noun"
+    copies = [path.name for path in QNET.rglob("*.py") if "model_copy" in path.read_text()]
+    assert copies == ["fields.py"], "copies are made by Noun.replace"

@@ -147,12 +147,8 @@ def test_a_plan_that_goes_on_from_a_host_is_refused() -> None:
         plan.model_dump()
         | {
             "streams": [
-                refused.model_copy(
-                    update={
-                        "status": "routed",
-                        "reason": None,
-                        "paths": (PathPlan(ports=("a->h", "h->b")),),
-                    }
+                refused.replace(
+                    status="routed", reason=None, paths=(PathPlan(ports=("a->h", "h->b")),)
                 )
             ]
         }

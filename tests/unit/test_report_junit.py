@@ -48,7 +48,7 @@ def test_what_is_not_known_is_an_error_and_says_what_would_decide_it() -> None:
         row("c", "latency", 10, None, None, outcome="unknown", decided_by="a run"),
         row("d", "latency", None, None, 4),
     )
-    root = ElementTree.fromstring(junit(verdict().model_copy(update={"rows": rows})))
+    root = ElementTree.fromstring(junit(verdict().replace(rows=rows)))
     cases = {one.attrib["name"]: one for one in root.iter("testcase")}
     error = cases["c: latency"].find("error")
     assert error is not None

@@ -99,7 +99,7 @@ def test_one_place_needs_no_map() -> None:
     campus = whole.topology.nodes[:6]
     names = {node.name for node in campus}
     links = tuple(link for link in whole.topology.links if names.issuperset(link.between))
-    small = whole.topology.model_copy(update={"nodes": campus, "links": links})
+    small = whole.topology.replace(nodes=campus, links=links)
     text = page(*bare(small))
     Outline(text)
     assert "Map of the network" not in text
@@ -109,16 +109,12 @@ def test_one_place_needs_no_map() -> None:
 def test_nodes_without_position_stand_with_their_neighbours() -> None:
     network = topology()
     lost = {"position": None, "site": None}
-    nodes = tuple(
-        node.model_copy(update=lost) if node.name == "wuhu" else node for node in network.nodes
-    )
+    nodes = tuple(node.replace(**lost) if node.name == "wuhu" else node for node in network.nodes)
     links = tuple(
-        link.model_copy(update={"length_mm": BothWays(10**9, 10**9)})
-        if "wuhu" in link.between
-        else link
+        link.replace(length_mm=BothWays(10**9, 10**9)) if "wuhu" in link.between else link
         for link in network.links
     )
-    text = page(*bare(network.model_copy(update={"nodes": nodes, "links": links})))
+    text = page(*bare(network.replace(nodes=nodes, links=links)))
     assert "Inside zhengzhou: 2 nodes" in text
 
 
@@ -126,9 +122,9 @@ def bare(network: Topology) -> Case:
     """A case that asks for nothing."""
     whole = case()
     empty = Profile(title="nothing", topology="test")
-    nothing = whole.plan.model_copy(update={"streams": (), "demands": (), "egress": ()})
-    silent = whole.verdict.model_copy(
-        update={"findings": (), "rows": (), "assumptions": (), "notes": (), "outcome": "unknown"}
+    nothing = whole.plan.replace(streams=(), demands=(), egress=())
+    silent = whole.verdict.replace(
+        findings=(), rows=(), assumptions=(), notes=(), outcome="unknown"
     )
     return Case(network, empty, nothing, Proof(streams=(), ports=(), findings=()), None, silent)
 
@@ -136,7 +132,7 @@ def bare(network: Topology) -> Case:
 def test_all_refused_and_nothing_seen() -> None:
     whole = case()
     refused = tuple(StreamPlan(name=one.name, status="refused") for one in whole.plan.streams)
-    none = whole.plan.model_copy(update={"streams": refused})
+    none = whole.plan.replace(streams=refused)
     seen = Observation(
         witness="simulated",
         duration_ps=0,
@@ -164,14 +160,10 @@ def test_hostile_text_is_escaped() -> None:
     refused = StreamPlan(name="surgery-1", status="refused", reason=hostile)
     text = page(
         *whole._replace(
-            topology=whole.topology.model_copy(
-                update={"title": hostile, "assumptions": (hostile,)}
-            ),
-            profile=whole.profile.model_copy(update={"title": hostile}),
-            plan=whole.plan.model_copy(update={"streams": (refused, *whole.plan.streams[1:])}),
-            verdict=verdict().model_copy(
-                update={"title": hostile, "findings": (hostile,), "notes": (hostile,)}
-            ),
+            topology=whole.topology.replace(title=hostile, assumptions=(hostile,)),
+            profile=whole.profile.replace(title=hostile),
+            plan=whole.plan.replace(streams=(refused, *whole.plan.streams[1:])),
+            verdict=verdict().replace(title=hostile, findings=(hostile,), notes=(hostile,)),
         )
     )
     Outline(text)
@@ -193,17 +185,17 @@ def test_each_promise_of_a_service_has_its_chart() -> None:
     whole = case()
     asked = profile()
     streams = asked.streams
-    strict = streams[0].model_copy(update={"max_latency_ps": 10**10, "group": "surgery"})
-    loose = streams[1].model_copy(update={"group": "surgery"})
+    strict = streams[0].replace(max_latency_ps=10**10, group="surgery")
+    loose = streams[1].replace(group="surgery")
     assert whole.observation is not None
     seen = tuple(
-        one.model_copy(update={"service": "surgery"}) if one.service == "power-grid" else one
+        one.replace(service="surgery") if one.service == "power-grid" else one
         for one in whole.observation.streams
     )
     text = page(
         *whole._replace(
-            profile=asked.model_copy(update={"streams": (strict, loose, *streams[2:])}),
-            observation=whole.observation.model_copy(update={"streams": seen}),
+            profile=asked.replace(streams=(strict, loose, *streams[2:])),
+            observation=whole.observation.replace(streams=seen),
         )
     )
     Outline(text)
@@ -224,7 +216,7 @@ def test_a_place_without_links_inside_has_no_diagram() -> None:
     network = topology()
     inside = {node.name for node in network.nodes[:6]}
     links = tuple(link for link in network.links if not inside.issuperset(link.between))
-    text = page(*bare(network.model_copy(update={"links": links})))
+    text = page(*bare(network.replace(links=links)))
     assert "Inside" not in text
 
 
@@ -238,27 +230,24 @@ def test_charts_have_titles_on_both_axes() -> None:
 
 def test_long_hypercycles_are_merged() -> None:
     whole = case()
-    long = whole.plan.model_copy(update={"hypercycle": 10_000})
+    long = whole.plan.replace(hypercycle=10_000)
     assert "Each column is the fullest of 40 cycles." in page(*whole._replace(plan=long))
 
 
 def test_thousands_of_streams_stay_small() -> None:
     whole = case()
-    surgery = profile().streams[0].model_copy(update={"count": 6000, "group": None})
-    many = profile().model_copy(update={"streams": (surgery,)})
+    surgery = profile().streams[0].replace(count=6000, group=None)
+    many = profile().replace(streams=(surgery,))
     route = whole.plan.streams[0]
-    streams = tuple(route.model_copy(update={"name": stream.name}) for stream in many.every_stream)
+    streams = tuple(route.replace(name=stream.name) for stream in many.every_stream)
     assert whole.observation is not None
     account = whole.observation.streams[0]
-    seen = tuple(
-        account.model_copy(update={"name": stream.name, "service": stream.name})
-        for stream in streams
-    )
+    seen = tuple(account.replace(name=stream.name, service=stream.name) for stream in streams)
     text = page(
         *whole._replace(
             profile=many,
-            plan=whole.plan.model_copy(update={"streams": streams, "demands": ()}),
-            observation=whole.observation.model_copy(update={"streams": seen, "demands": ()}),
+            plan=whole.plan.replace(streams=streams, demands=()),
+            observation=whole.observation.replace(streams=seen, demands=()),
         )
     )
     assert len(text.encode()) < 1_200_000
@@ -356,7 +345,7 @@ def test_lost_frames_have_port_and_cause() -> None:
         Drop(port=port, name="video", cause="class buffer full", frames=2),
         Drop(port=port, name="backup", cause="frame damaged", frames=30),
     )
-    text = page(*whole._replace(observation=whole.observation.model_copy(update={"drops": drops})))
+    text = page(*whole._replace(observation=whole.observation.replace(drops=drops)))
     Outline(text)
     assert "<h2>Lost frames</h2>" in text
     assert sheets(text)["places and causes"] == [
@@ -383,12 +372,9 @@ def test_ports_that_lose_frames_are_charted_before_fuller_ones() -> None:
         for use in uses
     )
     ports = tuple(
-        use.model_copy(update={"dropped": 3 if use == quiet else 0, "queue_bytes_max": 500})
-        for use in uses
+        use.replace(dropped=3 if use == quiet else 0, queue_bytes_max=500) for use in uses
     )
-    seen = whole.observation.model_copy(
-        update={"series": series, "series_end_ps": (MS, 2 * MS), "ports": ports}
-    )
+    seen = whole.observation.replace(series=series, series_end_ps=(MS, 2 * MS), ports=ports)
     text = page(*whole._replace(observation=seen))
     Outline(text)
     drawn = re.findall(r'aria-label="([^"]*) over time"', text)
@@ -400,7 +386,7 @@ def test_ports_that_lose_frames_are_charted_before_fuller_ones() -> None:
 def test_a_run_too_short_to_settle_counts_as_a_whole() -> None:
     whole = case()
     assert whole.observation is not None
-    short = whole.observation.model_copy(update={"steady_from_ps": whole.observation.duration_ps})
+    short = whole.observation.replace(steady_from_ps=whole.observation.duration_ps)
     text = page(*whole._replace(observation=short))
     assert "over the whole run, which was too short to settle" in text
     loads = [float(row[2].split()[0]) for row in sheets(text)["ports"]]
@@ -410,10 +396,8 @@ def test_a_run_too_short_to_settle_counts_as_a_whole() -> None:
 def test_a_promise_far_away_is_named_at_the_edge() -> None:
     whole = case()
     asked = profile()
-    far = asked.streams[0].model_copy(update={"max_latency_ps": 10**12})
-    text = page(
-        *whole._replace(profile=asked.model_copy(update={"streams": (far, *asked.streams[1:])}))
-    )
+    far = asked.streams[0].replace(max_latency_ps=10**12)
+    text = page(*whole._replace(profile=asked.replace(streams=(far, *asked.streams[1:]))))
     assert "promised 1.000 s \u2192" in text
 
 

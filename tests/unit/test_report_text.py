@@ -58,7 +58,7 @@ def test_narrow_golden() -> None:
 def test_no_figure_is_cut_at_any_width(width: int) -> None:
     figures = (999_999_000, 999_999_000, 999_999_000)
     long = row("a-service-with-a-name-of-unusual-length-" * 2, "latency", *figures, members=10**6)
-    text = printed(verdict().model_copy(update={"rows": (long,)}), width)
+    text = printed(verdict().replace(rows=(long,)), width)
     assert text.count("999.999 us") == 3
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
@@ -73,7 +73,7 @@ def test_colours_on_a_terminal_only() -> None:
 
 
 def test_names_cannot_steer_the_terminal() -> None:
-    hostile = verdict().model_copy(update={"title": "a\x1b[2Jb[red]c", "findings": ("x\ry",)})
+    hostile = verdict().replace(title="a\x1b[2Jb[red]c", findings=("x\ry",))
     text = printed(hostile, 100)
     assert "\x1b" not in text
     assert "[red]" in text
@@ -83,15 +83,15 @@ def test_names_cannot_steer_the_terminal() -> None:
 def test_a_name_of_24_letters_fits_beside_its_figures() -> None:
     rates = (196 * 10**9, 196 * 10**9, 196 * 10**9)
     rows = tuple(row("telesurgery-over-2-paths", kind, *rates) for kind in ("placed", "egress"))
-    text = printed(verdict().model_copy(update={"rows": rows}), 80)
+    text = printed(verdict().replace(rows=rows), 80)
     assert "telesurgery-over-2-paths placed 196.000 Gb/s 196.000 Gb/s" in text
     assert text.count("telesurgery-over-2-paths ") == 1
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_emulated_figures_have_their_column() -> None:
-    one = row("a", "latency", 10**9, 10**8, 10**8).model_copy(update={"emulated": 123_456_789})
-    lines = printed(verdict().model_copy(update={"rows": (one,)}), 80).splitlines()
+    one = row("a", "latency", 10**9, 10**8, 10**8).replace(emulated=123_456_789)
+    lines = printed(verdict().replace(rows=(one,)), 80).splitlines()
     assert any(line.endswith("simulated   emulated") for line in lines)
     assert any("123.457 us pass" in line for line in lines)
 
@@ -105,9 +105,9 @@ def test_what_holds_for_all_is_said_once() -> None:
         row("b", "loss", 0, None, None, outcome="unknown", decided_by="a run of 11s"),
         row("e", "loss", None, None, None),
         row("c", "latency", None, None, 10**9),
-        row("q", "egress", 10**13, 10**13, 10**13).model_copy(update={"reason": "at most 10"}),
+        row("q", "egress", 10**13, 10**13, 10**13).replace(reason="at most 10"),
     )
-    text = printed(verdict().model_copy(update={"rows": rows, "findings": ()}), 80)
+    text = printed(verdict().replace(rows=rows, findings=()), 80)
     for said in (
         "admitted: 1,001 of 1,001 streams\n",
         "loss: none seen, 1 service\n",
@@ -125,7 +125,7 @@ def test_what_holds_for_all_is_said_once() -> None:
 def test_a_long_table_is_cut_and_failures_are_not() -> None:
     rows = [row(f"s{i}", "latency", 10, 5, 5) for i in range(200)]
     rows[150] = row("s150", "latency", 10, 15, 5, reason="5 over the promise")
-    text = printed(verdict().model_copy(update={"rows": tuple(rows)}), 80)
+    text = printed(verdict().replace(rows=tuple(rows)), 80)
     assert "    5 over the promise\n" in text
     assert "and 140 more lines, 0 of them FAIL" in text
 
@@ -147,7 +147,7 @@ def test_a_reader_that_leaves_is_no_failed_network() -> None:
 
 
 def test_many_findings_are_counted() -> None:
-    many = verdict().model_copy(update={"findings": tuple(f"finding {i}" for i in range(1234))})
+    many = verdict().replace(findings=tuple(f"finding {i}" for i in range(1234)))
     assert "and 1,214 more, in the report" in printed(many, 80)
 
 
@@ -155,8 +155,8 @@ def test_a_pass_and_an_unknown() -> None:
     good = row("a", "latency", 10, 5, 4)
     one = Verdict(title="t", outcome="pass", findings=(), rows=(good,), assumptions=(), notes=())
     assert printed(one, 80).startswith("PASS  t\n      1 requirement kept\n")
-    unknown = good.model_copy(update={"outcome": "unknown"})
-    two = one.model_copy(update={"outcome": "unknown", "rows": (good, unknown)})
+    unknown = good.replace(outcome="unknown")
+    two = one.replace(outcome="unknown", rows=(good, unknown))
     assert headline(two) == "1 of 2 requirements kept, 1 not known"
     assert printed(two, 80).startswith("NOT KNOWN  t\n           1 of 2 requirements kept")
     assert "0.005 ns  0.004 ns not known\n" in printed(two, 80)

@@ -348,7 +348,7 @@ def test_same_bytes_at_one_thread_and_two_and_with_little_room(
     case = _busy_case()
     if in_order:
         topology, profile, plan = case
-        case = topology, profile.model_copy(update={"streams": ()}), _plan((), plan.demands)
+        case = topology, profile.replace(streams=()), _plan((), plan.demands)
     one = simulate(*case, threads=1).model_dump_json()
     assert one == simulate(*case, threads=2).model_dump_json()
     # Rings of two frames and pools of one block at first: every kernel stops and is resumed, again
@@ -378,8 +378,8 @@ def test_a_run_says_how_large_it_will_be_before_it_begins() -> None:
     def refuse(extent: run.Extent) -> None:
         raise ValueError(extent)
 
-    endless = case[1].simulation.model_copy(update={"duration_ps": 10**17})
-    long = case[1].model_copy(update={"simulation": endless})
+    endless = case[1].simulation.replace(duration_ps=10**17)
+    long = case[1].replace(simulation=endless)
     with pytest.raises(ValueError, match="Extent"):  # at once, with nothing laid out
         simulate(case[0], long, case[2], announce=refuse)
 
@@ -495,17 +495,11 @@ def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
     """
     topology, profile, _ = _busy_case()
     nodes = [
-        node.model_copy(
-            update={
-                "clock": node.clock.model_copy(
-                    update={"error_ps": 0, "wander_ps": 0, "phase_ps": 2 * i * PS_PER_US}
-                )
-            }
-        )
+        node.replace(clock=node.clock.replace(error_ps=0, wander_ps=0, phase_ps=2 * i * PS_PER_US))
         for i, node in enumerate(topology.nodes)
     ]
     topology = Topology(title="t", nodes=tuple(nodes), links=topology.links)
-    stream = profile.streams[0].model_copy(update={"listener": "n2"})
+    stream = profile.streams[0].replace(listeners=("n2",))
     profile = Profile(title="p", topology="t", streams=(stream,), simulation=profile.simulation)
     path = PathPlan(ports=("n0->n1", "n1->n2"), cycles=(1, 3))
     plan = _plan((StreamPlan(name="s", status="admitted", send_ps=9_000_000, paths=(path,)),))
@@ -519,9 +513,9 @@ def test_a_reserved_stream_in_an_empty_network_takes_its_cycles() -> None:
 def test_random_gaps_have_their_mean_at_any_rate(rate_bps: int) -> None:
     """Half a minute between frames or a third of a nanosecond: the source itself, 4000 times."""
     topology, profile, plan = _busy_case()
-    part = plan.demands[0].parts[0].model_copy(update={"rate_bps": rate_bps})
-    one = plan.demands[0].model_copy(update={"parts": (part,)})
-    plan = plan.model_copy(update={"streams": (), "demands": (one,)})
+    part = plan.demands[0].parts[0].replace(rate_bps=rate_bps)
+    one = plan.demands[0].replace(parts=(part,))
+    plan = plan.replace(streams=(), demands=(one,))
     world = setup.build(topology, profile, plan, owners(topology, profile, plan))
     state, law, table = world.sources.state, world.sources.law, world.sources.log_table
     begin = int(state[0, SourceState.NEXT_TIME])

@@ -371,8 +371,8 @@ def _proof(topology: Topology, **stream: Any) -> tuple[set[str], int | None]:
 
 def test_a_clock_that_no_reserved_stream_meets_spoils_nothing() -> None:
     chain = _chain()
-    wild = chain.nodes[4].clock.model_copy(update={"error_ps": 0, "wander_ps": 0})
-    nodes = (*chain.nodes[:4], chain.nodes[4].model_copy(update={"clock": wild}))
+    wild = chain.nodes[4].clock.replace(error_ps=0, wander_ps=0)
+    nodes = (*chain.nodes[:4], chain.nodes[4].replace(clock=wild))
     network = Topology(title="t", nodes=nodes, links=chain.links, sync=chain.sync)
     rules, bound = _proof(network)
     assert rules == set()

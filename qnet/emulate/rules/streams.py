@@ -88,11 +88,6 @@ def path_mac(label: int) -> int:
     return PATH_MAC | label
 
 
-def class_and_cycle(label: int, traffic_class: int) -> tuple[int, int | None]:
-    """Read priority and cycle tag (None without one) from an MPLS label and its traffic class."""
-    return label >> LABEL_PATH_BITS, traffic_class - 1 if traffic_class else None
-
-
 def check_listeners(profile: Profile) -> None:
     """Raise InputError where frames would have to be copied on their way to several listeners."""
     problems = [
