@@ -11,9 +11,9 @@ from qnet.check.plan import prove
 from qnet.model.proof import StreamProof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.simulate.draws import integers
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 
 
 class Kind(NamedTuple):
@@ -266,7 +266,7 @@ def _gates(dice: Dice, count: int) -> dict[str, object]:
 def judge(mechanism: str, number: int) -> Outcome:
     """Plan, prove and simulate one set, and compare."""
     topology, profile = random_set(mechanism, number)
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     proof = prove(topology, profile, plan)
     if profile.gates and proof.findings:
         return Outcome(0, (), ())  # lists are drawn without regard to what is sent

@@ -17,8 +17,8 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 from tests.random_sets import Dice, File, law, random_files
 
 
@@ -35,7 +35,7 @@ class Run(NamedTuple):
 def run(files: tuple[File, File], plan: Plan | None = None) -> Run:
     """Plan (unless a plan is given), prove and simulate."""
     topology, profile = Topology.model_validate(files[0]), Profile.model_validate(files[1])
-    made = plan or schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    made = plan or plan_for(topology, profile)
     proof = prove(topology, profile, made)
     return Run(topology, profile, made, proof, simulate(topology, profile, made, threads=1))
 

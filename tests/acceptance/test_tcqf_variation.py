@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from qnet.check.plan import prove
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.simulate.run import simulate
 from tests.asking import ask, command, judged
+from tests.builders import plan_for
 
 CYCLE_PS = 10 * 10**6
 
@@ -85,7 +85,7 @@ def test_variation_is_at_most_two_cycles(hops: int) -> None:
     def check(topology: Topology) -> None:
         nonlocal received
         profile = traffic(hops)
-        plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+        plan = plan_for(topology, profile)
         proof = prove(topology, profile, plan)
         seen = simulate(topology, profile, plan, threads=1)
         assert proof.findings == ()

@@ -19,8 +19,8 @@ from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from tests.bench.tiny_gates import SHAPES, Programme
+from tests.builders import plan_for
 from tests.random_sets import Dice
 
 CYCLE_US = 10
@@ -150,7 +150,7 @@ def exists(topology: Topology, profile: Profile) -> bool:
 
 def answer(topology: Topology, profile: Profile) -> str:
     """Plan, prove and compare: 'placed', 'impossible', or what is wrong."""
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     findings = prove(topology, profile, plan).findings
     if findings:
         return f"WRONG: {findings[0]}"
@@ -179,7 +179,7 @@ def main() -> None:
     for number in range(options.first, options.first + options.count):
         topology, profile = tiny_set(number)
         begin = perf_counter()
-        schedule(topology, profile, topology_sha256="", traffic_sha256="")
+        plan_for(topology, profile)
         slowest = max(slowest, (perf_counter() - begin, number))
         said = answer(topology, profile)
         count[said.split(":")[0]] += 1

@@ -23,8 +23,8 @@ from qnet.emulate.wires.run import Emulator
 from qnet.model.histogram import quantile_ps
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule.run import schedule
 from qnet.simulate.setup import owners
+from tests.builders import plan_for
 
 NODES = [{"name": name} for name in "abc"]
 LINKS = [
@@ -46,7 +46,7 @@ def emulator(frame_bytes: int, rate: str, duration: str) -> Emulator:
             "demands": [{**demand, "sizes": f"{frame_bytes}B"}],
         }
     )
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     (stream,) = streams_of(topology, profile, plan)
     (owner,) = owners(topology, profile, plan)
     wiring = Wiring(topology)

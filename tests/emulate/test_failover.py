@@ -20,8 +20,8 @@ from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.emulate.tiers.tier import Cut, Options
 from qnet.files.read import load
 from qnet.files.scenario import Scenario
-from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 
 REASON = probe.missing_tools() or missing_controller()
 pytestmark = [
@@ -73,7 +73,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 
 def test_frames_take_the_other_path_after_a_cut(scenario: Scenario, tmp_path: Path) -> None:
     topology, profile = scenario.topology, scenario.profile
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     (demand,) = plan.demands
     assert {part.ports[0] for part in demand.parts} == {"a->b", "a->c"}
     strides = mininet.choose_sample(topology, profile, plan, 2)

@@ -18,7 +18,7 @@ from qnet.emulate.tiers.tier import HostCommand, Options
 from qnet.emulate.wires.kernels.tables import TRAILER_BYTES
 from qnet.files.read import load
 from qnet.model.topology import Topology
-from qnet.schedule.run import schedule
+from tests.builders import plan_for
 
 REASON = probe.missing_tools() or missing_controller()
 if not REASON and shutil.which("iperf3") is None:
@@ -40,7 +40,7 @@ ON_A_SWITCH_BYTES = 14 + 20 + 8 + PAYLOAD_BYTES + TRAILER_BYTES
 def test_a_meter_passes_its_rate_in_wall_clock_time(dilation: int, tmp_path: Path) -> None:
     scenario = load(str(PROFILE))
     topology, profile = scenario.topology, scenario.profile
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     rules = tmp_path / "rules.jsonl"
     rules.write_text(to_text(metered(topology, "a", "d")))
     send = f"iperf3 -c 10.0.0.4 -u -b 12M -l {PAYLOAD_BYTES} -t 3 -J"

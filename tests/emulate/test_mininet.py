@@ -20,9 +20,9 @@ from qnet.files.read import load
 from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
 from qnet.progress import Quiet
-from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import owners
+from tests.builders import plan_for
 from tests.emulate.leftovers import command_of, descendants, end_early, folders, machine
 
 REASON = probe.missing_tools()
@@ -69,7 +69,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 
 @pytest.fixture(scope="module")
 def plan(scenario: Scenario) -> Plan:
-    return schedule(scenario.topology, scenario.profile, topology_sha256="", traffic_sha256="")
+    return plan_for(scenario.topology, scenario.profile)
 
 
 def test_what_comes_out_is_what_was_simulated(
@@ -136,7 +136,7 @@ def test_a_run_ends_when_its_wall_clock_time_is_used_up(scenario: Scenario, plan
 def test_a_cut_is_seen_by_the_switches_and_replication_makes_up_for_it() -> None:
     case = load(str(GOLDEN / "two-paths" / "traffic.yaml"))
     topology, profile = case.topology, case.profile
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     twice = next(one for one in plan.streams if len(one.paths) == 2)
     strides = mininet.choose_sample(topology, profile, plan, 4)
     cut = Cut(twice.paths[0].ports[0], 500_000_000)

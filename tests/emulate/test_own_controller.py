@@ -25,9 +25,9 @@ from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Options
 from qnet.errors import EnvironmentMissing
 from qnet.files.read import load, read_topology
-from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
 from tests.asking import COMMAND, command
+from tests.builders import plan_for
 from tests.emulate.leftovers import end_early, folders, machine
 
 REASON = probe.missing_tools() or missing_controller()
@@ -200,7 +200,7 @@ def test_a_wrong_rule_of_somebody_elses_is_named(tmp_path: Path) -> None:
     """One switch turns cycle tags into others: its rule is named, and so are the frames."""
     scenario = load(str(PROFILE))
     topology, profile = scenario.topology, scenario.profile
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     strides = mininet.choose_sample(topology, profile, plan, 4)
     wanted = Sample(topology, profile, plan, strides=strides).rules
     wrong = [_turned(one, "b") for one in wanted]
@@ -239,7 +239,7 @@ def _next_cycle(action: Action) -> Action:
 def test_ryus_own_learning_switch_does_not_do_what_the_plan_wants() -> None:
     scenario = load(str(PROFILE))
     topology, profile = scenario.topology, scenario.profile
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     strides = mininet.choose_sample(topology, profile, plan, 4)
     with Controller(["ryu.app.simple_switch_13"], python=RYU, framework="ryu") as controller:
         options = Options(dilation=500, controller=controller.target, connect_s=3, settle_s=3)

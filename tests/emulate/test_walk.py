@@ -18,8 +18,8 @@ from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 from tests.emulate.ideal import IdealSwitches
 from tests.unit.test_simulate_ports import PARTS, Drawing
 
@@ -52,7 +52,7 @@ def test_random_networks_are_emulated_as_simulated(name: str) -> None:
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())(), st.integers(1, 3))
     def check(drawn: tuple[Topology, Profile, Plan], stride: int) -> None:
         topology, profile, _ = drawn
-        plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+        plan = plan_for(topology, profile)
         assume(any(one.paths for one in plan.streams))
         simulated = simulate(topology, profile, plan, threads=1)
         everything = Sample(topology, profile, plan, frames=1 << 20)

@@ -17,7 +17,7 @@ from qnet.emulate.wires.records import EmulatorOptions, WireEnd
 from qnet.emulate.wires.run import Emulator
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule.run import schedule
+from tests.builders import plan_for
 
 REASON = probe.missing_tools()
 
@@ -83,7 +83,7 @@ def emulator() -> Emulator:
     profile = Profile.model_validate(
         {"title": "none", "topology": "two", "simulation": {"duration": "1ms", "seed": 1}}
     )
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     ends = [WireEnd("h", w.HOST_END, peer=1), WireEnd("e", w.EDGE_END, peer=0)]
     options = EmulatorOptions(dilation=1, free_run=True, slots=64)
     return Emulator(topology, profile, plan, ends, (), options)

@@ -18,12 +18,12 @@ from qnet.model.journey import Journey
 from qnet.model.observation import Observation, Traffic
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Recovery
-from qnet.schedule.run import schedule
 from qnet.simulate import explain as explaining
 from qnet.simulate.clocks import walks
 from qnet.simulate.explain import explain
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import Owner, owners
+from tests.builders import plan_for
 from tests.random_sets import KINDS, random_set
 from tests.slow_case import WORDS, Case, compare
 from tests.slow_simulator import SlowSimulator
@@ -194,7 +194,7 @@ def assert_ends(journey: Journey, fate: str, slow: SlowSimulator, source: int) -
 def test_books_of_planned_sets_balance(mechanism: str) -> None:
     for number in range(SETS or 4):
         topology, profile = varied(*random_set(mechanism, number), number)
-        plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+        plan = plan_for(topology, profile)
         balance(profile, simulate(topology, profile, plan, threads=1 + number % 3))
 
 

@@ -13,8 +13,8 @@ from qnet.formats.bridges import gate_parameter_tables, tables_of_plan, taprio_l
 from qnet.model.gates import GatePort, GateProblem, GateStream
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.schedule.qbv.solve import schedule_gates
+from tests.builders import plan_for
 from tests.taprio_rules import refused
 
 US = 10**6
@@ -86,7 +86,7 @@ def cases(draw: st.DrawFn) -> tuple[Topology, Profile]:
 @given(cases())
 def test_what_is_admitted_is_accepted_and_loaded(case: tuple[Topology, Profile]) -> None:
     topology, profile = case
-    plan = schedule(topology, profile, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(topology, profile)
     assert prove(topology, profile, plan).findings == ()
     for made in plan.gates:
         node = topology.node_by_name[topology.port_by_name[made.port].source]

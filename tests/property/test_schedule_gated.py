@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qnet.check.plan import prove
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
+from tests.builders import plan_for
 
 NODES = ("a", "b", "c", "d")
 WIRES = (("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"), ("a", "c"))
@@ -107,7 +107,7 @@ def gated(draw: st.DrawFn) -> Profile:
 @settings(max_examples=60, deadline=None)
 @given(topologies(), gated())
 def test_every_gated_plan_is_proven(topology: Topology, profile: Profile) -> None:
-    plan = schedule(topology, profile, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(topology, profile)
     proof = prove(topology, profile, plan)
     assert proof.findings == ()
     for one, bound in zip(plan.streams, proof.streams, strict=True):
@@ -119,7 +119,7 @@ def test_every_gated_plan_is_proven(topology: Topology, profile: Profile) -> Non
 @given(topologies(), profiles([{"name": "cqf", "priority": 6, "mechanism": "cqf"}]))
 def test_every_cqf_plan_is_proven_within_its_cycles(topology: Topology, profile: Profile) -> None:
     """The bounds of Annex T, (h - 1) T to (h + 1) T, hold without a damper."""
-    plan = schedule(topology, profile, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(topology, profile)
     proof = prove(topology, profile, plan)
     assert proof.findings == ()
     assert plan.buffers == 2

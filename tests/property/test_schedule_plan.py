@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qnet.check.plan import prove
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
+from tests.builders import plan_for
 from tests.refusals import why_false
 
 NODES = ("a", "b", "c", "d", "e")
@@ -115,7 +115,7 @@ def profiles(draw: st.DrawFn) -> Profile:
 @settings(max_examples=150)
 @given(topologies(), profiles())
 def test_every_plan_is_proven(topology: Topology, profile: Profile) -> None:
-    plan = schedule(topology, profile, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(topology, profile)
     proof = prove(topology, profile, plan)
     # What reserves nothing may ask for more than its ports have.
     assert {one.rule for one in proof.findings} <= {"overload"}

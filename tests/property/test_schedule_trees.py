@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from qnet.check.gates import check_gates
 from qnet.check.plan import prove
 from qnet.model.gates import GatePort, GateProblem, GateStream
-from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.schedule.qbv.solve import schedule_gates
+from tests.builders import plan_for
 from tests.property.test_schedule_plan import NODES, topologies
 from tests.slow_trees import tree_faults
 
@@ -51,16 +50,12 @@ def profiles(draw: st.DrawFn, mechanism: str) -> Profile:
     )
 
 
-def plan_of(topology: Topology, profile: Profile) -> Plan:
-    return schedule(topology, profile, topology_sha256="t", traffic_sha256="p")
-
-
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @settings(max_examples=60)
 @given(topology=topologies(), data=st.data())
 def test_every_tree_is_one(mechanism: str, topology: Topology, data: st.DataObject) -> None:
     profile = data.draw(profiles(mechanism))
-    plan = plan_of(topology, profile)
+    plan = plan_for(topology, profile)
     assert [one.name for one in plan.streams] == [one.name for one in profile.every_stream]
     assert tree_faults(topology, profile, plan) == []
     # What reserves nothing may ask for more than its ports have.

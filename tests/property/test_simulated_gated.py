@@ -11,8 +11,8 @@ from qnet.model.observation import Observation
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 
 NODES = ("a", "b", "c", "d")
 
@@ -89,7 +89,7 @@ def profiles(draw: st.DrawFn, mechanism: str) -> Profile:
 
 
 def answers(topology: Topology, profile: Profile) -> tuple[Proof, Observation]:
-    plan = schedule(topology, profile, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(topology, profile)
     proof = prove(topology, profile, plan)
     assert proof.findings == ()
     return proof, simulate(topology, profile, plan, threads=1)

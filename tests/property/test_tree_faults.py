@@ -9,7 +9,7 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.model.plan import Plan, StreamPlan
-from qnet.schedule import schedule
+from tests.builders import plan_for
 from tests.random_sets import KINDS, random_set
 
 
@@ -41,7 +41,7 @@ def test_a_leg_that_leaves_its_tree_is_found(mechanism: str) -> None:
     planted = 0
     for number in range(8):
         topology, profile = random_set(mechanism, number)
-        plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+        plan = plan_for(topology, profile)
         placed = [one for one in plan.streams if one.tree != one.name and one.paths]
         for first, second in pairwise(placed):
             ways = zip(first.paths[0].ports, second.paths[0].ports, strict=False)

@@ -16,8 +16,8 @@ from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.model.verdict import Verdict
-from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 
 WIRE_BPS = 10**8
 
@@ -156,7 +156,7 @@ def outcomes(verdict: Verdict) -> set[tuple[str, str, str, int, int]]:
 @settings(max_examples=80, deadline=None)
 @given(profiles())
 def test_answers_are_what_is_known(profile: Profile) -> None:
-    plan = schedule(NETWORK, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(NETWORK, profile)
     proof = prove(NETWORK, profile, plan)
     crowded = overloaded(profile, plan)
     assert any(one.rule == "overload" for one in proof.findings) == crowded
@@ -218,7 +218,7 @@ def test_too_much_is_too_much_however_long_one_watches(
     for duration_ps in durations_ps:
         simulation = profile.simulation.replace(duration_ps=duration_ps)
         watched = profile.replace(simulation=simulation)
-        plan = schedule(NETWORK, watched, topology_sha256="", traffic_sha256="")
+        plan = plan_for(NETWORK, watched)
         proof = prove(NETWORK, watched, plan)
         seen = simulate(NETWORK, watched, plan, threads=1)
         verdict = judge(NETWORK, watched, plan, proof, [seen])

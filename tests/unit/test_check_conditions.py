@@ -14,8 +14,8 @@ from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 
 US = 10**6
 
@@ -53,7 +53,7 @@ def _proven(
             "simulation": {"duration": "5ms"},
         }
     )
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     assert plan.streams[0].status == "admitted"
     return profile, plan, prove(topology, profile, plan)
 

@@ -12,7 +12,7 @@ from qnet.model.gates import HELD, GateEntry
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
+from tests.builders import plan_for
 
 US = 10**6
 
@@ -73,11 +73,7 @@ def profile(**control: Any) -> Profile:
     return Profile.model_validate({**PROFILE, "classes": [{**first, **control}, plain]})
 
 
-def plan(topology: Topology, wanted: Profile) -> Plan:
-    return schedule(topology, wanted, topology_sha256="t", traffic_sha256="p")
-
-
-PLAN = plan(network(), profile())
+PLAN = plan_for(network(), profile())
 
 
 def with_path(made: Plan, number: int, **what: Any) -> Plan:
@@ -173,7 +169,7 @@ def test_what_the_network_has_become_is_what_counts() -> None:
 
 def test_no_waiting_means_none() -> None:
     wanted = profile(waiting=False)
-    made = plan(network(), wanted)
+    made = plan_for(network(), wanted)
     assert rules(made, wanted=wanted) == set()
     late = moved(moved(made, 0, 0, 1, 30_000), 0, 1, 1, 30_000)
     assert "order" in rules(late, wanted=wanted)
@@ -183,17 +179,17 @@ def test_the_fixed_guard_is_kept_and_the_demands_fit() -> None:
     """IMIX's longest frame lasts 12.3 us: open gates of others must close that long before."""
     spare = [one for made in PLAN.gates for one in made.entries]
     assert any(one.states == 0 and one.interval_ps >= 12 * US for one in spare)
-    aware = plan(network(), profile(guard="length-aware"))
+    aware = plan_for(network(), profile(guard="length-aware"))
     assert rules(aware, wanted=profile(guard="length-aware")) == set()
     assert "gates" in rules(aware)
     greedy = Profile.model_validate(
         {**PROFILE, "demands": [{**PROFILE["demands"][0], "rate": "990Mbps"}]}
     )
-    (placed,) = plan(network(), greedy).demands
+    (placed,) = plan_for(network(), greedy).demands
     assert 0 < placed.placed_bps < 900 * 10**6
     parts = tuple(part.replace(rate_bps=900 * 10**6) for part in PLAN.demands[0].parts)
     full = placed.replace(placed_bps=900 * 10**6, parts=parts)
-    made = plan(network(), greedy).replace(demands=(full,))
+    made = plan_for(network(), greedy).replace(demands=(full,))
     assert "rate" in rules(made, wanted=greedy)
 
 
@@ -210,7 +206,7 @@ def test_preemptable_frames_are_held_in_windows_and_the_judge_wants_it() -> None
     """Their gate is open all the time; without holds a rest of one may be in a window."""
     first, plain = PROFILE["classes"]
     wanted = Profile.model_validate({**PROFILE, "classes": [first, plain | {"preemptable": True}]})
-    made = plan(network(), wanted)
+    made = plan_for(network(), wanted)
     assert prove(network(), wanted, made).findings == ()
     held = 0
     for one in made.gates:

@@ -14,8 +14,9 @@ from qnet.check.verdict import judge
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule.run import schedule
 from qnet.simulate.run import simulate
+from tests import builders
+from tests.builders import plan_for
 
 Case = tuple[Topology, Profile, Plan]
 
@@ -25,10 +26,8 @@ LINE = ({"between": ("a", "b")}, {"between": ("b", "c")})
 
 
 def network(links: Sequence[Mapping[str, Any]] = LINE) -> Topology:
-    names = sorted({name for link in links for name in link["between"]})
-    whole = [{"rate": "1Gbps", "delay": "1us"} | dict(link) for link in links]
-    nodes = [{"name": name, "buffer": "1MB"} for name in names]
-    return Topology.model_validate({"title": "t", "nodes": nodes, "links": whole})
+    usual = {"rate": "1Gbps", "delay": "1us"}
+    return builders.network(links, node={"buffer": "1MB"}, link=usual)
 
 
 def stream(name: str, ends: str = "ac", **more: Any) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def planned(
             "demands": demands,
         }
     )
-    return topology, profile, schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    return topology, profile, plan_for(topology, profile)
 
 
 def found(case: Case) -> list[str]:
@@ -308,7 +307,7 @@ def test_two_paths_lose_what_both_lose() -> None:
     for allowed, outcome in (("3.61%", "unknown"), ("3.6%", "fail")):
         one = stream("s", paths=2, interval="200us", max_loss=allowed, **{"class": "reserved"})
         profile = Profile.model_validate({"title": "p", "topology": "t", "streams": [one]})
-        plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+        plan = plan_for(topology, profile)
         assert plan.streams[0].status == "admitted"
         verdict = judge(topology, profile, plan, prove(topology, profile, plan), [])
         assert next(row for row in verdict.rows if row.kind == "loss").outcome == outcome

@@ -16,6 +16,7 @@ from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.units import ceil_div, serialisation_ps
+from tests import builders
 
 US = 10**6
 T = 10 * US
@@ -28,9 +29,7 @@ def network(nodes: list[Any], links: list[Any], **tcqf: Any) -> Topology:
 
 
 def profile(streams: list[Any], demands: list[Any] | None = None, **more: Any) -> Profile:
-    return Profile.model_validate(
-        {"title": "t", "topology": "t", "streams": streams, "demands": demands or [], **more}
-    )
+    return builders.profile(streams, demands or (), **more)
 
 
 def stream(name: str, talker: str, listener: str, **more: Any) -> dict[str, Any]:

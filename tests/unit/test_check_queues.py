@@ -14,8 +14,8 @@ from qnet.model.proof import StreamProof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.model.verdict import Row
-from qnet.schedule import schedule
 from qnet.simulate.run import simulate
+from tests.builders import plan_for
 
 US = 10**6
 FRAME = 12_160_000
@@ -74,7 +74,7 @@ def case(
             "simulation": {"duration": "20ms"},
         }
     )
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     given = sends_ps or {}
     placed = tuple(one.replace(send_ps=given.get(one.name, one.send_ps)) for one in plan.streams)
     return topology, profile, plan.replace(streams=placed)

@@ -21,12 +21,12 @@ from qnet.errors import InputError, Interrupted
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule.run import schedule
 from qnet.simulate import checkpoint, run
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.run import Course, simulate
 from qnet.simulate.tracing import Recorder
 from tests.asking import COMMAND, command
+from tests.builders import plan_for
 from tests.unit.test_simulate import _busy_case
 
 US = 10**6
@@ -94,7 +94,7 @@ def _general_case() -> tuple[Topology, Profile, Plan]:
             "simulation": {"duration": "500us"},
         }
     )
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     return topology, profile, plan
 
 

@@ -4,13 +4,13 @@ import pytest
 
 from qnet.check.plan import prove
 from qnet.model.plan import Plan
-from qnet.schedule import schedule
 from qnet.schedule.cycles import exact
 from tests.bench.tiny_cycles import answer, tiny_set
+from tests.builders import plan_for
 
 
 def plan_of(number: int) -> Plan:
-    return schedule(*tiny_set(number), topology_sha256="", traffic_sha256="")
+    return plan_for(*tiny_set(number))
 
 
 @pytest.mark.parametrize("first", range(0, 60, 20))

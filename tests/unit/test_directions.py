@@ -9,33 +9,26 @@ from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.simulate.run import simulate
+from tests import builders
+from tests.builders import plan_for
 
 
 def network(links: list[dict[str, Any]], **more: Any) -> Topology:
-    names = sorted({name for link in links for name in link["between"]})
-    nodes = [{"name": name} for name in names]
-    return Topology.model_validate({"title": "t", "nodes": nodes, "links": links, **more})
+    return builders.network(links, **more)
 
 
 def profile(streams: list[dict[str, Any]], mechanism: str = "strict-priority") -> Profile:
-    return Profile.model_validate(
-        {
-            "title": "t",
-            "topology": "t",
-            "classes": [{"name": "c", "priority": 6, "mechanism": mechanism}],
-            "streams": [
-                {"class": "c", "interval": "1ms", "max-payload-size": "982B", **one}
-                for one in streams
-            ],
-            "simulation": {"duration": "1s"},
-        }
+    return builders.profile(
+        streams,
+        mechanisms={"c": mechanism},
+        stream={"class": "c", "interval": "1ms", "max-payload-size": "982B"},
+        simulation={"duration": "1s"},
     )
 
 
 def seen(topology: Topology, wanted: Profile) -> tuple[Plan, Observation]:
-    plan = schedule(topology, wanted, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, wanted)
     assert prove(topology, wanted, plan).findings == ()
     return plan, simulate(topology, wanted, plan, threads=1)
 
@@ -63,7 +56,7 @@ def test_each_direction_is_proven_and_simulated_as_it_is() -> None:
     streams = [{"name": "there", "from": "a", "to": "b"}, {"name": "back", "from": "b", "to": "a"}]
     for mechanism in ("strict-priority", "qbv"):
         wanted = profile(streams, mechanism)
-        plan = schedule(network([BOTH]), wanted, topology_sha256="", traffic_sha256="")
+        plan = plan_for(network([BOTH]), wanted)
         proof = prove(network([BOTH]), wanted, plan)
         assert proof.findings == ()
         found = simulate(network([BOTH]), wanted, plan, threads=1)

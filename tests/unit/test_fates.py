@@ -11,11 +11,11 @@ from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule.run import schedule
 from qnet.simulate import fates, run
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.run import simulate
 from qnet.simulate.windows import shares
+from tests.builders import plan_for
 
 Case = tuple[Topology, Profile, Plan]
 
@@ -41,7 +41,7 @@ def case(duration: str, delay: str = "500ns", *, recovery: bool = False) -> Case
     profile = Profile.model_validate(
         {"title": "p", "topology": "t", "streams": streams, "simulation": {"duration": duration}}
     )
-    return topology, profile, schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    return topology, profile, plan_for(topology, profile)
 
 
 def books(seen: Observation) -> list[tuple[int, int, int]]:

@@ -16,9 +16,10 @@ from qnet.model.observation import Traffic
 from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.simulate.run import simulate
 from qnet.units import last_bit_ps, serialisation_ps
+from tests import builders
+from tests.builders import plan_for
 from tests.slow_case import compare
 
 GAP = 96_000
@@ -31,11 +32,9 @@ Case = tuple[Topology, Profile, Plan]
 
 
 def line(hops: int, rate: str = "1Gbps", node: Mapping[str, Any] | None = None) -> Topology:
-    nodes = [{"name": f"n{i}", "processing": "0ps"} | dict(node or {}) for i in range(hops + 1)]
-    links = [
-        {"between": (f"n{i}", f"n{i + 1}"), "rate": rate, "delay": "100ns"} for i in range(hops)
-    ]
-    return Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+    ends = [{"between": (f"n{i}", f"n{i + 1}")} for i in range(hops)]
+    usual = {"rate": rate, "delay": "100ns"}
+    return builders.network(ends, node={"processing": "0ps"} | dict(node or {}), link=usual)
 
 
 def case(
@@ -62,7 +61,7 @@ def case(
             "simulation": {"duration": last},
         }
     )
-    plan = schedule(topology, profile, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, profile)
     placed = [
         one.replace(send_ps=sends_ps[i] if i < len(sends_ps) else one.send_ps)
         for i, one in enumerate(plan.streams)

@@ -12,19 +12,18 @@ from pydantic import ValidationError
 from qnet.check.plan import prove
 from qnet.model.plan import DemandPlan, HashedPlan, Plan
 from qnet.model.topology import Topology
-from qnet.model.traffic import Demand, Profile, Simulation
-from qnet.schedule import schedule
+from qnet.model.traffic import Demand, Profile
 from qnet.schedule.microflows import mix
 from qnet.simulate.run import simulate
+from tests import builders
+from tests.builders import plan_for
 
 GBPS = 10**9
 
 
 def network(*links: dict[str, object]) -> Topology:
-    names = sorted({name for link in links for name in link["between"]})  # type: ignore[attr-defined]
-    nodes = [{"name": name, "buffer": "200kB"} for name in names]
-    made = [{"delay": "10us", "rate": "10Gbps", **link} for link in links]
-    return Topology.model_validate({"title": "test", "nodes": nodes, "links": made})
+    usual = {"delay": "10us", "rate": "10Gbps"}
+    return builders.network(links, node={"buffer": "200kB"}, link=usual)
 
 
 def demand(name: str, rate: str, **more: object) -> Demand:
@@ -33,16 +32,7 @@ def demand(name: str, rate: str, **more: object) -> Demand:
 
 
 def profile(*demands: Demand) -> Profile:
-    return Profile(
-        title="test",
-        topology="t",
-        demands=demands,
-        simulation=Simulation.model_validate({"duration": "2ms"}),
-    )
-
-
-def plan_of(topology: Topology, traffic: Profile) -> Plan:
-    return schedule(topology, traffic, topology_sha256="t", traffic_sha256="p")
+    return builders.profile(demands=demands, simulation={"duration": "2ms"})
 
 
 def picked(name: str, number: int, node: str, members: int) -> int:
@@ -81,7 +71,7 @@ def test_parts_are_what_an_independent_count_of_the_hash_gives(
         {"between": ["m", "z"], "members": far, "rate": "40Gbps"},
     )
     traffic = profile(demand(name, f"{rate_bps}bps", microflows=microflows))
-    (made,) = plan_of(topology, traffic).demands
+    (made,) = plan_for(topology, traffic).demands
     assert made.placed_bps == rate_bps
     expected: Counter[tuple[str, ...]] = Counter()
     rates: Counter[tuple[str, ...]] = Counter()
@@ -116,7 +106,7 @@ def load_bps(plan: Plan) -> dict[str, int]:
 
 def test_an_elephant_overloads_its_wire_while_the_link_has_room() -> None:
     elephant, mice = demand("elephant", "12Gbps", microflows=1), demand("mice", "6Gbps")
-    plan = plan_of(TWO_WIRES, profile(elephant, mice))
+    plan = plan_for(TWO_WIRES, profile(elephant, mice))
     wire = f"a->z/{picked('elephant', 0, 'a', 2) + 1}"
     (other,) = {"a->z/1", "a->z/2"} - {wire}
     assert load_bps(plan) == {wire: 12 * GBPS, other: 6 * GBPS}
@@ -127,14 +117,14 @@ def test_an_elephant_overloads_its_wire_while_the_link_has_room() -> None:
     assert seen["mice"].lost == 0
 
     split = profile(demand("elephant", "12Gbps"), mice)
-    plan = plan_of(TWO_WIRES, split)
+    plan = plan_for(TWO_WIRES, split)
     assert prove(TWO_WIRES, split, plan).findings == ()
     assert all(one.lost == 0 for one in simulate(TWO_WIRES, split, plan).demands)
 
 
 def test_a_plan_that_is_not_what_the_hash_gives_is_found_out() -> None:
     traffic = profile(demand("many", "4Gbps", microflows=100))
-    plan = plan_of(TWO_WIRES, traffic)
+    plan = plan_for(TWO_WIRES, traffic)
     assert prove(TWO_WIRES, traffic, plan).findings == ()
     (made,) = plan.demands
     first, second = made.parts
@@ -167,7 +157,7 @@ def test_a_microflow_keeps_to_one_route_of_links() -> None:
         {"between": ["a", "z"], "name": "north"}, {"between": ["a", "z"], "name": "south"}
     )
     three = profile(demand("three", "18Gbps", microflows=3))
-    plan = plan_of(topology, three)
+    plan = plan_for(topology, three)
     (made,) = plan.demands
     assert [(part.ports, part.rate_bps) for part in made.parts] == [
         (("a->z[north]",), 6 * GBPS),
@@ -180,13 +170,13 @@ def test_a_microflow_keeps_to_one_route_of_links() -> None:
 
 def test_what_can_be_split_goes_around_what_is_hashed() -> None:
     hashed = demand("hashed", "9Gbps", microflows=1)
-    plan = plan_of(TWO_WIRES, profile(hashed, demand("split", "11Gbps")))
+    plan = plan_for(TWO_WIRES, profile(hashed, demand("split", "11Gbps")))
     assert load_bps(plan) == {"a->z/1": 10 * GBPS, "a->z/2": 10 * GBPS}
 
 
 def test_a_million_microflows_are_spread_as_a_fair_hash_spreads_them() -> None:
     topology = network({"between": ["a", "m"], "members": 8}, {"between": ["m", "z"], "members": 8})
-    (made,) = plan_of(topology, profile(demand("crowd", "60Gbps", microflows=10**6))).demands
+    (made,) = plan_for(topology, profile(demand("crowd", "60Gbps", microflows=10**6))).demands
     counts = [part.hashed.count for part in made.parts if part.hashed is not None]
     assert len(counts) == 64
     assert sum(counts) == 10**6

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from qnet.files.read import load, read_topology
 from qnet.model.fields import Noun, TimeRange
 from qnet.model.plan import Plan
-from qnet.schedule.run import schedule
+from tests.builders import plan_for
 
 QNET = Path(__file__).parents[2] / "qnet"
 
@@ -53,9 +53,7 @@ def test_quantities_are_numbers_within_bounds(value: object) -> None:
 
 def test_every_field_of_every_noun_takes_its_own_value() -> None:
     scenario = load("factory")
-    plan: Plan = schedule(
-        scenario.topology, scenario.profile, topology_sha256="", traffic_sha256=""
-    )
+    plan: Plan = plan_for(scenario.topology, scenario.profile)
     waiting: list[object] = [scenario.topology, scenario.profile, plan]
     seen = 0
     while waiting:

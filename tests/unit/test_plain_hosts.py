@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 import pytest
 
@@ -11,7 +13,8 @@ from qnet.graph.routes import Routes
 from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
+from tests import builders
+from tests.builders import plan_for
 from tests.random_sets import Dice
 
 
@@ -47,19 +50,9 @@ def without_other_hosts(topology: Topology, source: str, target: str) -> nx.Mult
     return graph
 
 
-def profile(mechanism: str, streams: list[dict[str, object]], **more: object) -> Profile:
-    return Profile.model_validate(
-        {
-            "title": "p",
-            "topology": "t",
-            "classes": [
-                {"name": "reserved", "priority": 6, "mechanism": mechanism},
-                {"name": "best-effort", "priority": 0, "mechanism": "strict-priority"},
-            ],
-            "streams": streams,
-            **more,
-        }
-    )
+def profile(mechanism: str, streams: list[dict[str, object]], **more: Any) -> Profile:
+    classes = {"reserved": mechanism, "best-effort": "strict-priority"}
+    return builders.profile(streams, mechanisms=classes, **more)
 
 
 @pytest.mark.parametrize("number", range(40))
@@ -106,7 +99,7 @@ def test_plans_and_demands_go_round_hosts(mechanism: str) -> None:
             ],
             demands=[{"name": "bulk", "from": hosts[0], "to": hosts[-1], "rate": "25Gbps"}],
         )
-        plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+        plan = plan_for(topology, asked)
         assert prove(topology, asked, plan).findings == ()
         paths = [path.ports for one in plan.streams for path in one.paths]
         paths += [part.ports for one in plan.demands for part in one.parts]
@@ -140,7 +133,7 @@ def test_a_plan_that_goes_on_from_a_host_is_refused() -> None:
             }
         ],
     )
-    plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, asked)
     (refused,) = plan.streams
     assert refused.reason == "no route from a to b"
     forged = Plan.model_validate(

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from qnet.check.plan import prove
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.schedule.cycles import exact
 from qnet.schedule.cycles.kernels.tables import NO_TREE, Grid, Want, Ways
 from qnet.schedule.cycles.kernels.waits import score_waits
 from qnet.schedule.cycles.room import make_desk
 from qnet.schedule.kernels import UNSEEN
+from tests.builders import plan_for
 
 
 @pytest.mark.twin
@@ -112,7 +112,7 @@ def test_a_stream_that_fits_only_by_waiting_is_admitted_and_proven(
     statuses = {}
     for mechanism in ("tcqf", "csqf"):
         asked = profile(mechanism)
-        plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+        plan = plan_for(topology, asked)
         proof = prove(topology, asked, plan)
         assert proof.findings == ()
         statuses[mechanism] = [stream.status for stream in plan.streams]

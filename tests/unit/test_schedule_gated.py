@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,42 +16,29 @@ from qnet.model.gates import GatePort, GateProblem, GateStream
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.schedule.qbv.solve import schedule_gates
+from tests import builders
+from tests.builders import plan_for
+
+USUAL = {"rate": "1Gbps", "delay": "500ns"}
+LINE = ({"between": ("a", "b"), **USUAL}, {"between": ("b", "c"), **USUAL})
 
 
-def network(**more: Any) -> Topology:
-    return Topology.model_validate(
-        {
-            "title": "t",
-            "nodes": [{"name": name, "processing": "1us"} for name in "abc"],
-            "links": [
-                {"between": ["a", "b"], "rate": "1Gbps", "delay": "500ns"},
-                {"between": ["b", "c"], "rate": "1Gbps", "delay": "500ns"},
-            ],
-            **more,
-        }
-    )
+def network(links: Sequence[dict[str, Any]] = LINE, **more: Any) -> Topology:
+    return builders.network(links, node={"processing": "1us"}, **more)
 
 
 def profile(mechanism: str, streams: list[dict[str, Any]], **more: Any) -> Profile:
-    given = {"class": "reserved", "from": "a", "to": "c", "max-payload-size": "962B"}
-    return Profile.model_validate(
-        {
-            "title": "p",
-            "topology": "t",
-            "classes": [
-                {"name": "reserved", "priority": 6, "mechanism": mechanism},
-                {"name": "plain", "priority": 0, "mechanism": "strict-priority"},
-            ],
-            "streams": [{**given, **one} for one in streams],
-            **more,
-        }
+    return builders.profile(
+        streams,
+        mechanisms={"reserved": mechanism, "plain": "strict-priority"},
+        stream={"class": "reserved", "from": "a", "to": "c", "max-payload-size": "962B"},
+        **more,
     )
 
 
 def plan(topology: Topology, wanted: Profile) -> Plan:
-    made = schedule(topology, wanted, topology_sha256="t", traffic_sha256="p")
+    made = plan_for(topology, wanted)
     assert prove(topology, wanted, made).findings == ()
     return made
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from qnet.check.plan import prove
@@ -8,6 +10,8 @@ from qnet.model.traffic import RESERVED, Demand, Egress, Profile, Stream, Traffi
 from qnet.progress import Quiet
 from qnet.schedule import schedule
 from qnet.schedule.repair.search import Search
+from tests import builders
+from tests.builders import plan_for
 
 TBPS = 10**12
 
@@ -40,20 +44,16 @@ def demand(name: str, rate: str, **more: object) -> Demand:
     return Demand.model_validate({"name": name, "from": "a", "to": "b", "rate": rate, **more})
 
 
-def profile(*things: Stream | Demand, **more: object) -> Profile:
-    return Profile.model_validate(
-        {
-            "title": "test",
-            "topology": "test",
-            "streams": tuple(one for one in things if isinstance(one, Stream)),
-            "demands": tuple(one for one in things if isinstance(one, Demand)),
-            **more,
-        }
+def profile(*things: Stream | Demand, **more: Any) -> Profile:
+    return builders.profile(
+        [one for one in things if isinstance(one, Stream)],
+        [one for one in things if isinstance(one, Demand)],
+        **more,
     )
 
 
 def plan_of(topology: Topology, traffic: Profile) -> Plan:
-    plan = schedule(topology, traffic, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(topology, traffic)
     assert prove(topology, traffic, plan).findings == ()
     return plan
 
@@ -132,7 +132,7 @@ def test_routed_streams_beyond_the_rate_are_routed_but_not_placed() -> None:
     plain = TrafficClass(name="plain", priority=3, mechanism="strict-priority")
     streams = stream(count=12, **{"class": "plain"})
     asked = profile(streams, classes=(RESERVED, plain), egress=TEN)
-    plan = schedule(ONE, asked, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(ONE, asked)
     assert {one.status for one in plan.streams} == {"routed"}
     assert [one.rule for one in prove(ONE, asked, plan).findings] == ["overload"]
     assert plan.egress[0].placed_bps == 8 * 1538 * 8 * 10**5
@@ -293,7 +293,7 @@ def test_intervals_without_a_common_multiple_are_infeasible() -> None:
     primes = (7, 11, 13, 17, 19, 23, 29)
     streams = [stream(f"s{p}", interval=f"{p * 10}us") for p in primes]
     with pytest.raises(Infeasible, match="smaller common multiple"):
-        schedule(ONE, profile(*streams), topology_sha256="t", traffic_sha256="p")
+        plan_for(ONE, profile(*streams))
 
 
 def test_progress_tells_every_stage_to_its_end() -> None:

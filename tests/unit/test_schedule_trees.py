@@ -25,6 +25,8 @@ from qnet.schedule.qbv.bounds import bound
 from qnet.schedule.qbv.lists import gate_lists
 from qnet.schedule.qbv.solve import schedule_gates
 from qnet.schedule.repair.search import Search
+from tests import builders
+from tests.builders import plan_for
 from tests.slow_trees import tree_faults
 
 T = TypeVar("T")
@@ -33,14 +35,10 @@ NODES = ("talker", "left", "right", "one", "two", "three")
 
 
 def network(*ends: tuple[str, str], **more: Any) -> Topology:
-    link = {"rate": "1Gbps", "delay": "1us", **more}
-    return Topology.model_validate(
-        {
-            "title": "t",
-            "nodes": [{"name": name, "site": name} for name in NODES],
-            "links": [{"between": pair, **link} for pair in ends],
-        }
-    )
+    links = [{"between": pair} for pair in ends]
+    usual = {"rate": "1Gbps", "delay": "1us", **more}
+    made = builders.network(links, nodes=NODES, link=usual)
+    return made.replace(nodes=tuple(one.replace(site=one.name) for one in made.nodes))
 
 
 def profile(mechanism: str, *streams: dict[str, Any]) -> Profile:
@@ -51,18 +49,11 @@ def profile(mechanism: str, *streams: dict[str, Any]) -> Profile:
         "interval": "100us",
         "max-payload-size": "1000B",
     }
-    return Profile.model_validate(
-        {
-            "title": "t",
-            "topology": "t",
-            "classes": [{"name": "control", "priority": 6, "mechanism": mechanism}],
-            "streams": [{"name": f"s{place}", **given, **one} for place, one in enumerate(streams)],
-        }
-    )
+    return builders.profile(streams, mechanisms={"control": mechanism}, stream=given)
 
 
 def plan_of(topology: Topology, traffic: Profile) -> Plan:
-    plan = schedule(topology, traffic, topology_sha256="t", traffic_sha256="p")
+    plan = plan_for(topology, traffic)
     assert tree_faults(topology, traffic, plan) == []
     assert prove(topology, traffic, plan).findings == ()
     return plan

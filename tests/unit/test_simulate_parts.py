@@ -14,7 +14,6 @@ from qnet.model.observation import Observation
 from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule.run import schedule
 from qnet.simulate.clocks.kernels import error_at, when_shown
 from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.ports.kernels.preemption import cut_after
@@ -23,6 +22,7 @@ from qnet.simulate.ports.parts import Recovery
 from qnet.simulate.ports.setup import chances
 from qnet.simulate.run import simulate
 from qnet.units import TIME, parse
+from tests.builders import plan_for
 
 pytestmark = pytest.mark.twin
 
@@ -363,9 +363,7 @@ def _proof(topology: Topology, **stream: Any) -> tuple[set[str], int | None]:
             ],
         }
     )  # fmt: skip
-    proof = prove(
-        topology, profile, schedule(topology, profile, topology_sha256="", traffic_sha256="")
-    )
+    proof = prove(topology, profile, plan_for(topology, profile))
     return {one.rule for one in proof.findings}, proof.streams[0].latency_ps_max
 
 

@@ -13,30 +13,22 @@ from qnet.files.write import to_json
 from qnet.model.gates import GateEntry, GateList, GateProblem
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.schedule import schedule
 from qnet.simulate.explain import TracedRun, explain
 from qnet.simulate.run import simulate
+from tests import builders
+from tests.builders import plan_for
 
 
 def network(error: str = "0ns", processing: str = "1us") -> Topology:
-    nodes = [
-        {"name": name, "processing": processing, "clock": {"error": error}} for name in ("a", "b")
-    ]
+    node = {"processing": processing, "clock": {"error": error}}
     links = [{"between": ("a", "b"), "rate": "1Gbps", "length": "1km"}]
-    return Topology.model_validate({"title": "t", "nodes": nodes, "links": links})
+    return builders.network(links, node=node)
 
 
 def profile(mechanism: str) -> Profile:
     stream = {"name": "s", "from": "a", "to": "b", "interval": "1ms", "max-payload-size": "100B"}
-    classes = [{"name": "reserved", "priority": 6, "mechanism": mechanism}]
-    return Profile.model_validate(
-        {
-            "title": "p",
-            "topology": "t",
-            "classes": classes,
-            "streams": [stream],
-            "simulation": {"duration": "5ms"},
-        }
+    return builders.profile(
+        [stream], mechanisms={"reserved": mechanism}, simulation={"duration": "5ms"}
     )
 
 
@@ -70,7 +62,7 @@ def test_a_route_without_ports_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mechanism", ["strict-priority", "qbv"])
 def test_a_gate_list_of_no_port_does_not_fit_the_files(mechanism: str) -> None:
     topology, asked = network(), profile(mechanism)
-    plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, asked)
     lists = (*plan.gates, GateList(port="imix", entries=(GateEntry(1000, 1),)))
     findings = prove(topology, asked, plan.replace(gates=lists)).findings
     words = "a gate list for a port that is not in the network"
@@ -79,7 +71,7 @@ def test_a_gate_list_of_no_port_does_not_fit_the_files(mechanism: str) -> None:
 
 def test_an_observation_of_another_run_explains_nothing() -> None:
     topology, asked = network(), profile("tcqf")
-    plan = schedule(topology, asked, topology_sha256="", traffic_sha256="")
+    plan = plan_for(topology, asked)
     seen = simulate(topology, asked, plan, threads=1)
     other = seen.replace(streams=())
     with pytest.raises(InputError, match="says nothing of it"):
@@ -89,4 +81,4 @@ def test_an_observation_of_another_run_explains_nothing() -> None:
 def test_times_beyond_all_gates_are_refused_in_words() -> None:
     topology = network(error="90000s", processing="90000s")
     with pytest.raises(Infeasible, match="gates are planned for at most"):
-        schedule(topology, profile("qbv"), topology_sha256="", traffic_sha256="")
+        plan_for(topology, profile("qbv"))
