@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         QnetError,
     )
     from qnet.files.scenario import Scenario
-    from qnet.model.timeline import Event, cut, down, repair, up
+    from qnet.model.timeline import Event, cut, down, event, repair, up
     from qnet.progress import Progress, Quiet
     from qnet.result import Result
     from qnet.schedule.reservations import Reservations
@@ -44,6 +44,7 @@ __all__ = [
     "Scenario",
     "cut",
     "down",
+    "event",
     "explain",
     "judge",
     "load",
@@ -62,7 +63,7 @@ _MODULES = {
     "Reservations": "qnet.schedule.reservations",
     "Result": "qnet.result",
     "Scenario": "qnet.files.scenario",
-    **dict.fromkeys(("Event", "cut", "down", "repair", "up"), "qnet.model.timeline"),
+    **dict.fromkeys(("Event", "cut", "down", "event", "repair", "up"), "qnet.model.timeline"),
     **dict.fromkeys(
         (
             "ArgumentError",

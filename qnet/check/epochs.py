@@ -39,6 +39,9 @@ Span = tuple[int, int]
 
 EVER = 1 << 61
 
+OF_WIRES, MENDS = {"cut", "repair"}, {"repair", "up"}
+"""Kinds of events that are of wires, not nodes; and that mend what others broke."""
+
 SERVICES_LISTED, EVENTS_LISTED = 6, 3
 
 
@@ -83,9 +86,8 @@ def _walk(topology: Topology, profile: Profile) -> list[_Broken]:
     names = _things_by_name(topology)
     acts: list[tuple[int, int, int]] = []
     for number, event in enumerate(profile.events):
-        acts.append((event.at_ps, 1, number))
-        if event.duration_ps is not None:
-            acts.append((event.at_ps + event.duration_ps, 0, number))
+        for begin_ps, end_ps in _spans(event):
+            acts += [(begin_ps, 1, number), (end_ps, 0, number)]
     since: dict[tuple[int, Thing], int] = {}
     found: list[_Broken] = []
 
@@ -97,16 +99,22 @@ def _walk(topology: Topology, profile: Profile) -> list[_Broken]:
 
     for now_ps, is_act, number in sorted(acts):
         event = profile.events[number]
-        is_of_wires = event.change in ("cut", "repair")
-        things = names[is_of_wires].get(event.target, set())
+        things = names[event.change in OF_WIRES].get(event.target, set())
         if not is_act:
             mend([key for key in since if key[0] == number], now_ps)
-        elif event.change in ("repair", "up"):
+        elif event.change in MENDS:
             mend([key for key in since if key[1] in things], now_ps)
         else:
             since |= {(number, thing): now_ps for thing in things}
     mend(list(since), EVER)
     return found
+
+
+def _spans(event: Event) -> Sequence[Span]:
+    """Return from when to before when an event does what it does, if nothing mends it before."""
+    if event.duration_ps is None:
+        return [(event.at_ps, EVER)]
+    return [(event.at_ps, event.at_ps + event.duration_ps)]
 
 
 def _things_by_name(topology: Topology) -> Mapping[bool, Mapping[str, set[Thing]]]:
@@ -164,7 +172,7 @@ def _epochs(
 
 
 def _named(event: Event) -> str:
-    return f"{event.target} {'cut' if event.change == 'cut' else 'down'}"
+    return f"{event.target} {'cut' if event.change in OF_WIRES else 'down'}"
 
 
 def _paths_left(topology: Topology, entry: StreamPlan, things: frozenset[Thing]) -> list[int]:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from qnet.files.tree import Location, Source
 from qnet.model.timeline import (
-    BREAKS,
     EVENTS_HIGHEST,
+    KINDS,
     Event,
     nodes_by_name,
     outages_of,
@@ -45,7 +45,7 @@ def check_events(placed: Sequence[PlacedEvent], topology: Topology, network: str
 def unknown(topology: Topology, target: str, change: str, network: str, source: Source) -> str:
     """Say that a network has nothing of a name that could be cut, or stop; and what is alike."""
     wires, nodes = wires_by_name(topology), nodes_by_name(topology)
-    cuts = BREAKS.get(change, change) == "cut"
+    cuts = KINDS[change].of == "wires"
     mine, others = (wires, nodes) if cuts else (nodes, wires)
     if target in others:
         verbs = "a node or a site, which goes 'down'" if cuts else "a link or cable, which is 'cut'"

@@ -11,7 +11,7 @@ broke it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -29,9 +29,7 @@ FOREVER_PS = 1 << 61
 """Until when what is never repaired is broken: later than any run."""
 
 Change = Literal["cut", "repair", "down", "up"]
-
-BREAKS: Mapping[str, str] = {"repair": "cut", "up": "down"}
-"""What each change that mends undoes."""
+"""What a file can call a kind of event; `KINDS` has what each is."""
 
 WORDS: Mapping[str, str] = {"cut": "link down", "down": "node down"}
 """Why frames are lost, by what broke: the same words in all witnesses."""
@@ -62,10 +60,11 @@ class Event(Noun):
 
     @model_validator(mode="after")
     def _check(self) -> Event:
-        if self.duration_ps is not None and self.change in BREAKS:
-            raise ValueError(f"'for' goes with cut and down; {self.change} ends what they began")
-        if "where_ppb" in self.model_fields_set and self.change != "cut":
-            raise ValueError("'where' goes with cut only")
+        for field in self.model_fields_set - COMMON:
+            if getattr(self, field) is None or field in KINDS[self.change].fields:
+                continue
+            key = Event.model_fields[field].alias or field
+            raise ValueError(f"'{key}' does not go with {self.change}; leave it out")
         return self
 
     @property
@@ -75,6 +74,35 @@ class Event(Noun):
         if self.duration_ps is not None:
             what += f" for {format_quantity(TIME, self.duration_ps)}"
         return f"{self.name}: {what}" if self.name else what
+
+
+class EventKind(NamedTuple):
+    """What a kind of event is of and does. A kind is a line of `KINDS`, and a word of `Change`."""
+
+    of: Literal["wires", "nodes"]
+    """What it can name: links, wires and cables, or nodes and sites."""
+    spans: Callable[[Event], Iterator[tuple[int, int]]] | None
+    """From when to before when it breaks what it names, unless that is mended before; None where it
+    mends all that is broken of it.
+    """
+    fields: frozenset[str] = frozenset()
+    """What it has beside the fields of all events."""
+
+
+def _lasting(event: Event) -> Iterator[tuple[int, int]]:
+    """Yield the one time for which something is broken."""
+    yield event.at_ps, FOREVER_PS if event.duration_ps is None else event.at_ps + event.duration_ps
+
+
+COMMON = frozenset({"at_ps", "change", "target", "name", "note", "source"})
+"""Fields that every event has."""
+
+KINDS: Mapping[str, EventKind] = {
+    "cut": EventKind("wires", _lasting, frozenset({"duration_ps", "where_ppb"})),
+    "repair": EventKind("wires", None),
+    "down": EventKind("nodes", _lasting, frozenset({"duration_ps"})),
+    "up": EventKind("nodes", None),
+}
 
 
 class Timeline(Noun):
@@ -174,16 +202,15 @@ def outages_of(topology: Topology, events: Sequence[Event]) -> tuple[list[Outage
     # What `for` undoes at an instant is over before an event of that instant.
     for number in sorted(range(len(events)), key=lambda one: events[one].at_ps):
         event = events[number]
-        breaks = BREAKS.get(event.change, event.change)
-        things: Sequence[Thing] | None = (wires if breaks == "cut" else nodes)().get(event.target)
+        kind = KINDS[event.change]
+        things: Sequence[Thing] | None = (wires if kind.of == "wires" else nodes)().get(
+            event.target
+        )
         if things is None:
             misfits.append(Misfit(number, "target", ""))
             continue
-        if event.change == breaks:
-            until_ps = FOREVER_PS
-            if event.duration_ps is not None:
-                until_ps = event.at_ps + event.duration_ps
-            found += [Outage(number, one, event.at_ps, until_ps) for one in things]
+        if kind.spans is not None:
+            found += [Outage(number, one, *span) for span in kind.spans(event) for one in things]
             continue
         broken = [
             place
@@ -191,7 +218,7 @@ def outages_of(topology: Topology, events: Sequence[Event]) -> tuple[list[Outage
             if one.thing in things and one.until_ps > event.at_ps
         ]
         if not broken:
-            what = "is not cut" if breaks == "cut" else "is not down"
+            what = "is not cut" if kind.of == "wires" else "is not down"
             when = format_quantity(TIME, event.at_ps)
             misfits.append(Misfit(number, "target", f"'{event.target}' {what} at {when}"))
         for place in broken:
@@ -214,12 +241,12 @@ def cut(
     `where` is a share of the way from the link's first node on, half of it unless said; `for_` is
     after how long it is repaired. Raises InputError.
     """
-    return _event("cut", target, at, {"for": for_, "where": where, "name": name, "note": note})
+    return event("cut", target, at=at, for_=for_, where=where, name=name, note=note)
 
 
 def repair(target: str, *, at: str, name: str | None = None, note: str | None = None) -> Event:
     """Return the event of a link, wire or cable being repaired. Raises InputError."""
-    return _event("repair", target, at, {"name": name, "note": note})
+    return event("repair", target, at=at, name=name, note=note)
 
 
 def down(
@@ -231,18 +258,22 @@ def down(
     note: str | None = None,
 ) -> Event:
     """Return the event of a node, or all nodes of a site, that stops. Raises InputError."""
-    return _event("down", target, at, {"for": for_, "name": name, "note": note})
+    return event("down", target, at=at, for_=for_, name=name, note=note)
 
 
 def up(target: str, *, at: str, name: str | None = None, note: str | None = None) -> Event:
     """Return the event of a node, or all nodes of a site, that starts again. Raises InputError."""
-    return _event("up", target, at, {"name": name, "note": note})
+    return event("up", target, at=at, name=name, note=note)
 
 
-def _event(change: Change, target: str, at: str, others: Mapping[str, str | None]) -> Event:
-    given = {key: value for key, value in others.items() if value is not None}
+def event(change: str, target: str, **keys: str | None) -> Event:
+    """Return an event of any kind, with the keys that a file would have; `for_` is 'for'.
+
+    Raises InputError.
+    """
+    given = {key.rstrip("_").replace("_", "-"): one for key, one in keys.items() if one is not None}
     try:
-        return Event.model_validate({"at": at, "change": change, "target": target, **given})
+        return Event.model_validate({"change": change, "target": target, **given})
     except ValidationError as error:
         raise InputError(
             Problem(change, 0, 0, ".".join(map(str, one["loc"])), _complaint(one["msg"]))

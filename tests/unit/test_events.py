@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
@@ -22,7 +22,7 @@ from qnet.files.scenario import Scenario
 from qnet.files.words import to_yaml
 from qnet.model.observation import Observation
 from qnet.model.plan import PathPlan, Plan, StreamPlan
-from qnet.model.timeline import Event, Timeline, outages_of
+from qnet.model.timeline import COMMON, KINDS, Change, Event, Timeline, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import outages, run
@@ -305,6 +305,17 @@ def test_a_file_of_events_follows_those_of_the_traffic_file(tmp_path: Path) -> N
     assert (problem.file, problem.line, problem.where) == (str(more), 5, "events[0].target")
 
 
+def test_a_kind_of_event_is_a_word_of_files_and_a_line_of_the_table() -> None:
+    assert set(get_args(Change)) == set(KINDS)
+    for name, kind in KINDS.items():
+        assert kind.fields <= set(Event.model_fields) - COMMON
+        asked = qnet.event(name, "a--b", at="1us", note="by any name")
+        assert (asked.change, asked.at_ps, asked.note) == (name, 1_000_000, "by any name")
+    assert qnet.event("cut", "a--b", at="1us", for_="2us") == qnet.cut("a--b", at="1us", for_="2us")
+    with pytest.raises(InputError, match="'for' does not go with up; leave it out"):
+        qnet.event("up", "a", at="1us", for_="1us")
+
+
 @pytest.mark.parametrize(
     ("one", "message"),
     [
@@ -322,11 +333,11 @@ def test_a_file_of_events_follows_those_of_the_traffic_file(tmp_path: Path) -> N
         ),
         (
             {"at": "1us", "change": "up", "target": "a", "for": "1us"},
-            "'for' goes with cut and down; up ends what they began",
+            "'for' does not go with up; leave it out",
         ),
         (
             {"at": "1us", "change": "down", "target": "a", "where": "1%"},
-            "'where' goes with cut only",
+            "'where' does not go with down; leave it out",
         ),
         ({"at": "1us", "change": "up", "target": "a"}, "'a' is not down at 1us"),
         ({"at": "1", "change": "up", "target": "a"}, "1 has no unit; write it like '10us'"),
