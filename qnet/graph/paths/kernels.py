@@ -35,18 +35,18 @@ class PathEnds(IntEnum):
 
 
 class Net(NamedTuple):
-    """A directed graph: edge numbers by the node they leave (`out`) and enter (`into`).
-
-    Those that leave node n are `out[out_first[n]:out_first[n + 1]]`, lowest number first.
-    """
+    """A directed graph."""
 
     source: Int64s
     target: Int64s
     key: Int64s
+    """By edge."""
     out_first: Int64s
     out: Int64s
+    """Edges that leave node n are `out[out_first[n] : out_first[n + 1]]`, lowest number first."""
     into_first: Int64s
     into: Int64s
+    """Edges that enter it, likewise."""
 
 
 class Heap(NamedTuple):
@@ -58,29 +58,34 @@ class Heap(NamedTuple):
 
 
 class Search(NamedTuple):
-    """Room to work in: `tree` holds keys to the target, `far` those from a spur.
-
-    `marked[n]` is the round that marked node n, `blocked[n]` the round that forbids it,
-    `banned[e]` the round that forbids edge e, and `round[0]` the round that is on.
-    """
+    """Scratch; a mark is the number of the round that set it."""
 
     tree: Int64s
+    """By node: key of the way to the target."""
     far: Int64s
+    """By node: key of the way from a spur."""
     marked: Int64s
+    """By node: on a way of least key."""
     blocked: Int64s
+    """By node: must not be passed."""
     banned: Int64s
+    """By edge: must not be taken."""
     round: Int64s
+    """The number of the round that is on."""
     rest: Int64s
+    """Edges from a spur to the target."""
     heap: Heap
 
 
 class Paths(NamedTuple):
-    """Paths, one a row: edges, how many, key, and where the path left the one it came from."""
+    """Paths, one a row."""
 
     edge: Int64Table
     length: Int64s
+    """How many edges it has."""
     key: Int64s
     spur: Int64s
+    """How many edges it shares with the path that it came from."""
 
 
 @bare_kernel

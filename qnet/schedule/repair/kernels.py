@@ -30,23 +30,28 @@ DRAWS = 8 + RUINED + TRIED
 
 
 class Work(NamedTuple):
-    """The streams that may be moved, and room to work in.
-
-    `order` has their rows, those to be served first in front; `place[row]` is where in it a row
-    stands, `level[row]` the number of its rank. `gain` has an element for each rank, `start` one
-    for each port. Rows of the book from `spare` on hold places meanwhile.
-    """
+    """The streams that may be moved, and scratch."""
 
     order: Int64s
+    """Their rows, those to be served first in front."""
     place: Int64s
+    """By row: where in `order` it stands."""
     level: Int64s
+    """By row: the number of its rank."""
     waiting: Int64s
+    """Rows without a place."""
     users: Int64s
+    """Rows that stand in the way."""
     chosen: Int64s
+    """Rows to be placed in this round."""
     out: Int64s
+    """Rows that were taken out in it."""
     gain: Int64s
+    """By rank: how many streams more have a place."""
     start: Int64s
+    """By port: where cycles lack room, or -1."""
     spare: int
+    """The first row of the book that holds a place meanwhile."""
 
 
 @bare_kernel

@@ -1,4 +1,7 @@
-"""Placing streams: the first way with room, or the best, and again after a failure."""
+"""Placing streams: the first way with room, or the best, and again after a failure.
+
+Where frames may wait an array is made, so nothing here can be a `bare_kernel`.
+"""
 
 from __future__ import annotations
 

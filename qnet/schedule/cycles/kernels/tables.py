@@ -113,7 +113,7 @@ class Request(IntEnum):
     """The listener's node holds them."""
 
 
-REQUEST_COLUMNS = 9
+REQUEST_COLUMNS = Request.DAMPER + 1
 
 Requests = Int64Table
 """What streams ask for, one a row."""
