@@ -12,8 +12,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import chdir
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from qnet.simulate.run import simulate
 from tests.bench.mesh import nouns, random_mesh
@@ -27,8 +29,9 @@ def schedule_once() -> None:
     import_module("tests.unit.test_check_gates")
     import_module("tests.unit.test_check_gated")
     text = (ROOT / "docs" / "scheduler.md").read_text(encoding="utf-8")
-    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:1]:
-        exec(compile(example, "docs/scheduler.md", "exec"), {})
+    with TemporaryDirectory() as folder, chdir(folder):  # the examples write files
+        for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]:
+            exec(compile(example, "docs/scheduler.md", "exec"), {})
 
 
 def simulate_once() -> None:
