@@ -12,7 +12,7 @@ from typing import NamedTuple
 from qnet.graph.routes import Route, Routes
 from qnet.model.topology import Port, Topology
 from qnet.schedule.capacity import cycle_capacity
-from qnet.schedule.cycles.ways import Pair, damped_variation_ps
+from qnet.schedule.cycles.candidates import Pair, damped_variation_ps
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.timing import TimedRoute, buffers_needed, ingress_reason, time_route
 from qnet.units import serialisation_ps, show_time, wire_bytes

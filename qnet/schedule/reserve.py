@@ -32,7 +32,7 @@ from qnet.schedule.cycles.keep import kept_legs
 from qnet.schedule.cycles.kernels.admit import place_rows
 from qnet.schedule.cycles.kernels.book import use
 from qnet.schedule.cycles.kernels.tables import Request
-from qnet.schedule.cycles.table import Field, ReservationTable
+from qnet.schedule.cycles.table import Placing, ReservationTable
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import RUINED, remove_rows
 from qnet.schedule.repair.search import Search, improve, priced
@@ -157,7 +157,7 @@ class _Planner:
     def _count(self) -> int:
         return len(self._streams)
 
-    def _field(self) -> Field:
+    def _field(self) -> Placing:
         return self._table.field(self._table.book.asked[self._every, Request.PAIR])
 
     # Streams of an earlier plan
@@ -197,7 +197,7 @@ class _Planner:
         for start in range(0, len(rows), PROGRESS_STEP):
             progress("reserve", done + start, self._count)
             field = self._field()
-            place_rows(*field[:4], rows[start : start + PROGRESS_STEP], field.desk)
+            place_rows(*field[:4], rows[start : start + PROGRESS_STEP], field.scratch)
         progress("reserve", self._count, self._count)
 
     def place_exactly(self) -> None:

@@ -14,7 +14,7 @@ from qnet.check.plan import prove
 from qnet.check.routes import ONE_PATH_LEFT
 from qnet.model.topology import Topology
 from qnet.model.traffic import RESERVED, Stream
-from qnet.schedule.cycles.room import Place
+from qnet.schedule.cycles.state import Place
 from qnet.schedule.reservations import Reservations, journal
 from tests.book_kills import CABLES, TOPOLOGY, kill, step
 from tests.property.test_schedule_plan import NODES, topologies

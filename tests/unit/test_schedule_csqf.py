@@ -9,9 +9,9 @@ from qnet.check.plan import prove
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule.cycles import exact
-from qnet.schedule.cycles.kernels.tables import NO_TREE, Grid, Want, Ways
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Candidates, FreeBytes, StreamRequest
 from qnet.schedule.cycles.kernels.waits import score_waits
-from qnet.schedule.cycles.room import make_desk
+from qnet.schedule.cycles.state import make_scratch
 from qnet.schedule.kernels import UNSEEN
 from tests.builders import plan_for
 
@@ -38,7 +38,7 @@ def test_the_best_delays_are_those_of_trying_all(
     wire = np.array([0, *range(2, hop_count + 2)])
     port = np.array([hop_count, *range(hop_count)])
     last = np.arange(hop_count) == hop_count - 1
-    ways = Ways(
+    ways = Candidates(
         hop=np.array([0, hop_count]),
         latency_ps_max=np.array([0]),
         shift=shift,
@@ -53,10 +53,10 @@ def test_the_best_delays_are_those_of_trying_all(
         cycle_ps=1000,
     )
     ones = np.ones(hop_count + 1, dtype=np.int64)
-    grid = Grid(free, free.sum(axis=1), ones, ones * 10**18, ones)
-    desk = make_desk(length, hop_count)
-    want = Want(need, period, 64, most * 1000, UNSEEN, 1)
-    phase = int(score_waits(grid, ways, want, 0, desk))
+    grid = FreeBytes(free, free.sum(axis=1), ones, ones * 10**18, ones)
+    scratch = make_scratch(length, hop_count)
+    want = StreamRequest(need, period, 64, most * 1000, UNSEEN, 1)
+    phase = int(score_waits(grid, ways, want, 0, scratch))
 
     def room(start: int, waits: tuple[int, ...]) -> int:
         worst = []
@@ -69,9 +69,9 @@ def test_the_best_delays_are_those_of_trying_all(
 
     choices = [w for w in product(*(range(e + 1) for e in extra)) if sum(w) <= most]
     best = [max(room(start, waits) for waits in choices) for start in range(period)]
-    assert desk.score[:period].tolist() == best
+    assert scratch.score[:period].tolist() == best
     assert phase == best.index(max(best))
-    waits = tuple(np.diff(desk.waits, prepend=0).tolist())
+    waits = tuple(np.diff(scratch.waits, prepend=0).tolist())
     assert waits in choices
     assert room(phase, waits) == best[phase]
     assert sum(waits) == min(sum(w) for w in choices if room(phase, w) == best[phase])

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.schedule.cycles.kernels.admit import admit_best
+from qnet.schedule.cycles.kernels.admit import best_fit
 from qnet.schedule.cycles.kernels.book import use
 from qnet.schedule.cycles.kernels.phases import score_phases
-from qnet.schedule.cycles.kernels.tables import NO_TREE, Grid, Pairs, Want, Ways
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Candidates, FreeBytes, Pairs, StreamRequest
 from qnet.schedule.cycles.kernels.wires import best_wires
-from qnet.schedule.cycles.room import empty_book, make_desk
+from qnet.schedule.cycles.state import empty_book, make_scratch
 from qnet.schedule.kernels import UNSEEN, WEIGHT_BITS
 
 
@@ -56,7 +56,7 @@ def test_kernels_agree_with_the_definition(case, need):  # type: ignore[no-untyp
     free, capacity, hops, period = case
     count, length = len(hops), len(free[0])
     last = np.arange(count) == count - 1
-    ways = Ways(
+    ways = Candidates(
         hop=np.array([0, count]),
         latency_ps_max=np.array([0]),
         shift=np.array([shift for shift, _ in hops]),
@@ -73,25 +73,25 @@ def test_kernels_agree_with_the_definition(case, need):  # type: ignore[no-untyp
     ones = np.ones(len(free), dtype=np.int64)
     left = np.array(free, dtype=np.int64)
     weight = 2**WEIGHT_BITS // np.maximum(np.array(capacity, dtype=np.int64), 1)
-    grid = Grid(left, left.sum(axis=1), weight, ones * 10**9, ones)
-    desk = make_desk(length, count)
-    want = Want(need, period, need - 20, UNSEEN, UNSEEN, 0)
-    best = int(score_phases(grid, ways, want, 0, desk))
+    grid = FreeBytes(left, left.sum(axis=1), weight, ones * 10**9, ones)
+    scratch = make_scratch(length, count)
+    want = StreamRequest(need, period, need - 20, UNSEEN, UNSEEN, 0)
+    best = int(score_phases(grid, ways, want, 0, scratch))
     expected = slow(free, capacity, hops, period, need)
     scores = [min(score for score, _, _ in chosen) for chosen in expected]
-    assert desk.score[:period].tolist() == scores
+    assert scratch.score[:period].tolist() == scores
     assert best == scores.index(max(scores))
 
-    binding = int(best_wires(grid, ways, want, 0, best, desk))
+    binding = int(best_wires(grid, ways, want, 0, best, scratch))
     chosen = expected[best]
-    assert desk.ports.tolist() == [port for _, port, _ in chosen]
+    assert scratch.ports.tolist() == [port for _, port, _ in chosen]
     assert chosen[binding][0] == scores[best]
 
     book = empty_book(1, count)
     asked = (0, period, 1, need - 20, -1, -1, 0, 0, 0)
     book = book._replace(asked=np.array([asked], dtype=np.int64))
     none = np.zeros(1, dtype=np.int64)
-    answer = int(admit_best(grid, ways, Pairs(none, none + 1, none), book, 0, desk))
+    answer = int(best_fit(grid, ways, Pairs(none, none + 1, none), book, 0, scratch))
     assert (answer == 0) == (scores[best] >= 0)
     if answer < 0:
         assert grid.free.tolist() == free

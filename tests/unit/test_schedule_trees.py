@@ -15,9 +15,9 @@ from qnet.model.plan import PathPlan, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule import schedule
-from qnet.schedule.cycles.kernels.tables import Grid, Want, Ways
+from qnet.schedule.cycles.kernels.tables import Candidates, FreeBytes, StreamRequest
 from qnet.schedule.cycles.kernels.waits import score_waits
-from qnet.schedule.cycles.room import make_desk
+from qnet.schedule.cycles.state import make_scratch
 from qnet.schedule.kernels import UNSEEN
 from qnet.schedule.online import Scheduler
 from qnet.schedule.qbv import exact
@@ -252,7 +252,7 @@ def test_the_table_of_a_tree_finds_what_trying_all_waits_finds(
     most = data.draw(st.integers(0, 4))
     ends = [data.draw(st.booleans()) or place not in before for place in range(count)]
     sooner = np.array([data.draw(st.integers(0, 2)) if end else -1 for end in ends])
-    ways = Ways(
+    ways = Candidates(
         hop=np.array([0, count]),
         latency_ps_max=np.array([0]),
         shift=shift,
@@ -267,9 +267,11 @@ def test_the_table_of_a_tree_finds_what_trying_all_waits_finds(
         cycle_ps=1000,
     )
     ones = np.ones(count, dtype=np.int64)
-    grid = Grid(free, free.sum(axis=1), ones, ones * 10**18, ones)
-    desk = make_desk(length, count)
-    phase = int(score_waits(grid, ways, Want(1, period, 64, most * 1000, UNSEEN, 1), 0, desk))
+    grid = FreeBytes(free, free.sum(axis=1), ones, ones * 10**18, ones)
+    scratch = make_scratch(length, count)
+    phase = int(
+        score_waits(grid, ways, StreamRequest(1, period, 64, most * 1000, UNSEEN, 1), 0, scratch)
+    )
 
     def choices(place: int, found: tuple[int, ...]) -> list[tuple[int, ...]]:
         if place == count:
@@ -291,10 +293,10 @@ def test_the_table_of_a_tree_finds_what_trying_all_waits_finds(
         if all(wait <= most + late for wait, late in zip(waits, sooner, strict=True) if late >= 0)
     ]
     best = [max(room(start, waits) for waits in good) for start in range(period)]
-    assert desk.score[:period].tolist() == best
+    assert scratch.score[:period].tolist() == best
     assert phase == best.index(max(best))
-    assert tuple(desk.waits.tolist()) in good
-    assert room(phase, tuple(desk.waits.tolist())) == best[phase]
+    assert tuple(scratch.waits.tolist()) in good
+    assert room(phase, tuple(scratch.waits.tolist())) == best[phase]
 
 
 @pytest.mark.parametrize("mechanism", ["tcqf", "csqf"])

@@ -12,7 +12,7 @@ import pytest
 from qnet.errors import Infeasible, InputError
 from qnet.files.read import read_topology
 from qnet.model.topology import Topology
-from qnet.schedule.cycles.ways import FAILURES_KEPT, WAYS_FREE, Pair, WayTable
+from qnet.schedule.cycles.candidates import FAILURES_KEPT, WAYS_FREE, CandidateTable, Pair
 from qnet.schedule.online import Scheduler, audit
 
 TOPOLOGY = read_topology("zheng-qing-ha")
@@ -88,7 +88,7 @@ def test_the_same_bytes_at_one_and_two_threads(tmp_path: Path) -> None:
 
 def test_failures_of_long_ago_are_forgotten() -> None:
     """A service of months sees more pairs of cuts than it can remember, and some of them again."""
-    table = WayTable(TOPOLOGY)
+    table = CandidateTable(TOPOLOGY)
     wanted = np.array([table.number_of(Pair("zhengzhou", "hami", 2))])
     ports = range(len(TOPOLOGY.ports))
 

@@ -34,7 +34,7 @@ class PathEnds(IntEnum):
     TARGET = 1
 
 
-class Net(NamedTuple):
+class DirectedGraph(NamedTuple):
     """A directed graph."""
 
     source: Int64s
@@ -57,7 +57,7 @@ class Heap(NamedTuple):
     size: Int64s
 
 
-class Search(NamedTuple):
+class PathScratch(NamedTuple):
     """Scratch; a mark is the number of the round that set it."""
 
     tree: Int64s
@@ -132,7 +132,7 @@ def pop(heap: Heap) -> int:
 
 
 @bare_kernel
-def grow_tree(net: Net, target: int, search: Search) -> int:
+def grow_tree(net: DirectedGraph, target: int, search: PathScratch) -> int:
     """Fill `search.tree` with the key of every node's way to the target (Dijkstra)."""
     tree, heap = search.tree, search.heap
     for node in range(tree.shape[0]):
@@ -155,7 +155,9 @@ def grow_tree(net: Net, target: int, search: Search) -> int:
 
 
 @bare_kernel
-def search_around(net: Net, spur: int, target: int, most: int, search: Search) -> int:
+def search_around(
+    net: DirectedGraph, spur: int, target: int, most: int, search: PathScratch
+) -> int:
     """Fill `search.far` with keys from the spur, around what is forbidden (A*).
 
     The tree says how far the target is at least. Goes on through all ways of the least key, and
@@ -195,7 +197,7 @@ def search_around(net: Net, spur: int, target: int, most: int, search: Search) -
 
 
 @bare_kernel
-def mark_best(net: Net, target: int, search: Search) -> int:
+def mark_best(net: DirectedGraph, target: int, search: PathScratch) -> int:
     """Mark the nodes on the ways of least key that `search_around` found."""
     now = search.round[0]
     far, stack = search.far, search.heap.node
@@ -220,7 +222,7 @@ def mark_best(net: Net, target: int, search: Search) -> int:
 
 
 @bare_kernel
-def walk_around(net: Net, spur: int, target: int, search: Search) -> int:
+def walk_around(net: DirectedGraph, spur: int, target: int, search: PathScratch) -> int:
     """Write the marked way with the lowest edge numbers into `search.rest`; return its edges."""
     now = search.round[0]
     far = search.far
@@ -243,7 +245,7 @@ def walk_around(net: Net, spur: int, target: int, search: Search) -> int:
 
 
 @bare_kernel
-def walk_tree(net: Net, spur: int, target: int, most: int, search: Search) -> int:
+def walk_tree(net: DirectedGraph, spur: int, target: int, most: int, search: PathScratch) -> int:
     """Write the way of least key that the tree shows into `search.rest`; return its edges.
 
     Of equal ways the one with the lowest edge numbers is taken. Returns -1 when it runs into the
@@ -271,7 +273,7 @@ def walk_tree(net: Net, spur: int, target: int, most: int, search: Search) -> in
 
 
 @bare_kernel
-def rest_of_way(net: Net, spur: int, target: int, most: int, search: Search) -> int:
+def rest_of_way(net: DirectedGraph, spur: int, target: int, most: int, search: PathScratch) -> int:
     """Find the way of least key from the spur on; return its edges, or a negative number."""
     count = walk_tree(net, spur, target, most, search)
     if count != -1:
@@ -305,7 +307,7 @@ def copy_path(paths: Paths, source: int, into: Paths, target: int) -> int:
 
 
 @bare_kernel
-def forbid(net: Net, found: Paths, count: int, place: int, search: Search) -> int:
+def forbid(net: DirectedGraph, found: Paths, count: int, place: int, search: PathScratch) -> int:
     """Forbid the root of the last found path up to a place, and what was taken on from there."""
     last = count - 1
     search.round[0] += 1
@@ -322,7 +324,9 @@ def forbid(net: Net, found: Paths, count: int, place: int, search: Search) -> in
 
 
 @bare_kernel
-def join(net: Net, root: Int64s, rest: Int64s, spur: int, waiting: Paths, row: int) -> int:
+def join(
+    net: DirectedGraph, root: Int64s, rest: Int64s, spur: int, waiting: Paths, row: int
+) -> int:
     """Write a root and the rest of a way into a row of the waiting paths."""
     key = 0
     for place in range(root.shape[0]):
@@ -339,7 +343,13 @@ def join(net: Net, root: Int64s, rest: Int64s, spur: int, waiting: Paths, row: i
 
 @bare_kernel
 def spur_paths(
-    net: Net, target: int, found: Paths, count: int, waiting: Paths, known: int, search: Search
+    net: DirectedGraph,
+    target: int,
+    found: Paths,
+    count: int,
+    waiting: Paths,
+    known: int,
+    search: PathScratch,
 ) -> int:
     """Add the candidates that leave the last found path; return how many are waiting.
 
@@ -372,7 +382,7 @@ def spur_paths(
 
 @bare_kernel
 def first_paths(
-    net: Net, source: int, target: int, found: Paths, waiting: Paths, search: Search
+    net: DirectedGraph, source: int, target: int, found: Paths, waiting: Paths, search: PathScratch
 ) -> int:
     """Fill `found` in order, from the tree to the target; return how many paths there are."""
     search.round[0] += 1
@@ -403,11 +413,11 @@ def first_paths(
 
 @bare_kernel
 def paths_of_pairs(
-    net: Net,
+    net: DirectedGraph,
     pairs: Int64Table,
     found: Paths,
     waiting: Paths,
-    search: Search,
+    search: PathScratch,
     first: Int64s,
     offset: Int64s,
     edges: Int64s,

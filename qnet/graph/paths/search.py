@@ -10,13 +10,13 @@ import numpy as np
 from qnet.errors import Infeasible
 from qnet.graph.paths.kernels import (
     FAR,
+    DirectedGraph,
     Heap,
     Int64s,
     Int64Table,
-    Net,
     PathEnds,
     Paths,
-    Search,
+    PathScratch,
     paths_of_pairs,
 )
 
@@ -38,7 +38,9 @@ class PathTable(NamedTuple):
         ]
 
 
-def make_net(source: Sequence[int], target: Sequence[int], cost: Sequence[int], nodes: int) -> Net:
+def make_net(
+    source: Sequence[int], target: Sequence[int], cost: Sequence[int], nodes: int
+) -> DirectedGraph:
     """Return the arrays of a directed graph; edges are numbered in the order given."""
     assert min(cost, default=0) >= 0, "costs are not negative"
     if nodes * (max(cost, default=0) * nodes + 1) >= FAR:
@@ -47,7 +49,7 @@ def make_net(source: Sequence[int], target: Sequence[int], cost: Sequence[int], 
     out = np.argsort(sources, kind="stable")
     into = np.argsort(targets, kind="stable")
     places = np.arange(nodes + 1)
-    return Net(
+    return DirectedGraph(
         sources,
         targets,
         costs * nodes + 1,
@@ -59,7 +61,7 @@ def make_net(source: Sequence[int], target: Sequence[int], cost: Sequence[int], 
 
 
 def shortest_paths(
-    net: Net, pairs: Sequence[tuple[int, int]] | Int64Table, count: int
+    net: DirectedGraph, pairs: Sequence[tuple[int, int]] | Int64Table, count: int
 ) -> PathTable:
     """Return up to `count` simple paths of each pair (source, target)."""
     asked = np.array(pairs, dtype=np.int64).reshape(-1, 2)
@@ -68,12 +70,12 @@ def shortest_paths(
     return _in_order(found, np.argsort(by_target, kind="stable"))
 
 
-def _search(net: Net, pairs: Int64Table, count: int) -> PathTable:
+def _search(net: DirectedGraph, pairs: Int64Table, count: int) -> PathTable:
     nodes = net.out_first.size - 1
     edges = net.source.size
     longest = max(nodes - 1, 1)
     heap = Heap(_zeros(edges + 1), _zeros(edges + 1), _zeros(1))
-    search = Search(
+    search = PathScratch(
         tree=_zeros(nodes),
         far=_zeros(nodes),
         marked=_zeros(nodes),

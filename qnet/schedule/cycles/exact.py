@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from qnet.schedule.cycles.kernels.book import want_of
-from qnet.schedule.cycles.kernels.tables import NO_TREE, Request, Want
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Request, StreamRequest
 from qnet.schedule.cycles.kernels.trees import reach_of_tree
 from qnet.schedule.cycles.kernels.waits import longest_wait, path_end
 from qnet.schedule.cycles.kernels.wires import may_use
-from qnet.schedule.cycles.table import Field
+from qnet.schedule.cycles.table import Placing
 from qnet.schedule.kernels import UNSEEN, Int64s
 
 STREAMS_MAX = 24
@@ -37,7 +37,7 @@ WORK_MAX = 2 * 10**8
 LOOK = 4000
 
 
-class Place(NamedTuple):
+class PlaceChoice(NamedTuple):
     """One way to place a stream; wires and waits by hop of the way, waits since the start."""
 
     way: int
@@ -46,10 +46,10 @@ class Place(NamedTuple):
     waits: tuple[int, ...]
 
 
-class Answer(NamedTuple):
+class CyclesAnswer(NamedTuple):
     """Where every stream goes, or the word that some have to be left out, or neither."""
 
-    places: dict[int, Place] | None
+    places: dict[int, PlaceChoice] | None
     impossible: bool
 
 
@@ -58,28 +58,28 @@ class _Stream(NamedTuple):
 
     row: int
     need: int
-    places: list[Place]
+    places: list[PlaceChoice]
     cells: Int64s
     kind: tuple[int, ...]
     """Streams of one kind can change places."""
 
 
-def search(field: Field, rows: Int64s) -> Answer:
+def search(field: Placing, rows: Int64s) -> CyclesAnswer:
     """Find places for all rows at once beside what the grid has taken already.
 
     That it is impossible is said of the ways that the pairs have.
     """
     if not 0 < len(rows) <= STREAMS_MAX:
-        return Answer(None, impossible=False)
+        return CyclesAnswer(None, impossible=False)
     streams = []
     for row in rows.tolist():
         stream = _choices(field, row)
         if stream is None:
-            return Answer(None, impossible=False)
+            return CyclesAnswer(None, impossible=False)
         if not stream.places:
-            return Answer(None, impossible=True)
+            return CyclesAnswer(None, impossible=True)
         streams.append(stream)
-    places: dict[int, Place] = {}
+    places: dict[int, PlaceChoice] = {}
     known = True
     for part in _parts(streams, field.grid.free.shape[1]):
         answer = _Search(field.grid.free.reshape(-1).copy(), field.grid.free.shape[1], part).run()
@@ -87,7 +87,7 @@ def search(field: Field, rows: Int64s) -> Answer:
             return answer
         known = known and answer.places is not None
         places.update(answer.places or {})
-    return Answer(places if known else None, impossible=False)
+    return CyclesAnswer(places if known else None, impossible=False)
 
 
 def _parts(streams: list[_Stream], length: int) -> list[list[_Stream]]:
@@ -102,7 +102,7 @@ def _parts(streams: list[_Stream], length: int) -> list[list[_Stream]]:
     return [sorted(part, key=lambda one: one.row) for _, part in parts]
 
 
-def put(field: Field, row: int, place: Place) -> None:
+def put(field: Placing, row: int, place: PlaceChoice) -> None:
     """Write a place into the book; the bytes are taken by `use`."""
     book = field.book
     book.way[row] = place.way
@@ -114,13 +114,13 @@ def put(field: Field, row: int, place: Place) -> None:
         book.waits[row, : len(place.waits)] = place.waits
 
 
-def _choices(field: Field, row: int) -> _Stream | None:
+def _choices(field: Placing, row: int) -> _Stream | None:
     """List the places of a row, quick ways first; None when they are too many."""
     ways, asked = field.ways, field.book.asked
-    want = Want._make(int(part) for part in want_of(asked, field.pairs, row))
+    want = StreamRequest._make(int(part) for part in want_of(asked, field.pairs, row))
     length = field.grid.free.shape[1]
     pair = int(asked[row, Request.PAIR])
-    found: dict[tuple[int, ...], Place] = {}
+    found: dict[tuple[int, ...], PlaceChoice] = {}
     cells_left = CELLS_MAX
     for way in range(int(field.pairs.low[pair]), int(field.pairs.high[pair])):
         if ways.latency_ps_max[way] > want.latency_ps_most:
@@ -155,7 +155,7 @@ def _choices(field: Field, row: int) -> _Stream | None:
                             for turn in range(0, length, want.period)
                         )
                     )
-                    found.setdefault(cells, Place(way, phase, taken, waits))
+                    found.setdefault(cells, PlaceChoice(way, phase, taken, waits))
                     if len(found) > WAYS_MAX:
                         return None
     width = max(map(len, found), default=1)
@@ -174,9 +174,9 @@ def _choices(field: Field, row: int) -> _Stream | None:
     return _Stream(row, want.need, list(found.values()), table, kind)
 
 
-def _waits(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
+def _waits(field: Placing, want: StreamRequest, way: int) -> list[tuple[int, ...]] | None:
     """Return how long frames may have waited by each hop, short waits first; None if too many."""
-    ways, desk = field.ways, field.desk
+    ways, scratch = field.ways, field.scratch
     first, end = int(ways.hop[way]), int(ways.hop[way + 1])
     if not want.waits:
         return [(0,) * (end - first)]
@@ -185,12 +185,12 @@ def _waits(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
     together: list[tuple[int, ...]] = [()]
     start = first
     while start < end:
-        total = int(longest_wait(field.grid, ways, want, way, start, desk))
+        total = int(longest_wait(field.grid, ways, want, way, start, scratch))
         last = int(path_end(ways, start))
         found: list[tuple[int, ...]] = [()]
         for hop in range(start, last + 1):
             # To wait for a whole hypercycle is not to wait.
-            most = min(int(desk.extra[hop - first]), field.grid.free.shape[1] - 1)
+            most = min(int(scratch.extra[hop - first]), field.grid.free.shape[1] - 1)
             found = [
                 (*one, sum(one[-1:]) + more)
                 for one in found
@@ -204,17 +204,17 @@ def _waits(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
     return sorted(together, key=lambda one: (sum(one), one))
 
 
-def _waits_of_tree(field: Field, want: Want, way: int) -> list[tuple[int, ...]] | None:
+def _waits_of_tree(field: Placing, want: StreamRequest, way: int) -> list[tuple[int, ...]] | None:
     """As `_waits`: of a tree, in which what has waited at a hop has waited for all behind it."""
-    ways, desk = field.ways, field.desk
+    ways, scratch = field.ways, field.scratch
     first, end = int(ways.hop[way]), int(ways.hop[way + 1])
-    reach_of_tree(field.grid, ways, want, way, desk)
+    reach_of_tree(field.grid, ways, want, way, scratch)
     found: list[tuple[int, ...]] = [()]
     for hop in range(first, end):
         before = int(ways.before[hop])
         # To wait for a whole hypercycle is not to wait.
-        most = min(int(desk.extra[hop - first]), field.grid.free.shape[1] - 1)
-        longest = int(desk.reach[hop - first])
+        most = min(int(scratch.extra[hop - first]), field.grid.free.shape[1] - 1)
+        longest = int(scratch.reach[hop - first])
         found = [
             (*one, so_far + more)
             for one in found
@@ -239,18 +239,18 @@ class _Search:
         self._even = bool((ports == ports[:, :1]).all())
         """Whether a plan that is shifted by some cycles is a plan as well."""
 
-    def run(self) -> Answer:
+    def run(self) -> CyclesAnswer:
         """Place all, or find out that this cannot be."""
         done = self._place()
         if self._work <= 0:
-            return Answer(None, impossible=False)
+            return CyclesAnswer(None, impossible=False)
         if not done:
-            return Answer(None, impossible=True)
+            return CyclesAnswer(None, impossible=True)
         places = {
             stream.row: stream.places[self._taken[index]]
             for index, stream in enumerate(self._streams)
         }
-        return Answer(places, impossible=False)
+        return CyclesAnswer(places, impossible=False)
 
     def _place(self) -> bool:
         """Place the stream with the fewest places left, then the others."""

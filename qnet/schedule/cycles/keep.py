@@ -10,7 +10,7 @@ from qnet.graph.routes import Edge
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.cycles.ways import Hop, Way
+from qnet.schedule.cycles.candidates import CandidateHop, CandidatePath
 from qnet.schedule.timing import cycle_shift
 
 
@@ -39,14 +39,14 @@ def kept_legs(
     return kept
 
 
-def planned_way(topology: Topology, pair: int, legs: Sequence[StreamPlan]) -> Way:
+def planned_way(topology: Topology, pair: int, legs: Sequence[StreamPlan]) -> CandidatePath:
     """Return the paths of a planned stream, or of all legs of one, as a way without choices.
 
     Its cycles are counted from the first one of the first path.
     """
     cycle_ps = topology.tcqf.cycle_ps
     first = legs[0].paths[0].cycles[0]
-    hops: list[Hop] = []
+    hops: list[CandidateHop] = []
     before: list[int] = []
     place_of: dict[str, int] = {}
     ends: list[int] = []
@@ -59,7 +59,7 @@ def planned_way(topology: Topology, pair: int, legs: Sequence[StreamPlan]) -> Wa
             for port, cycle in zip(ports, path.cycles, strict=True):
                 if port.name not in place_of:
                     place_of[port.name] = len(hops)
-                    hops.append(Hop(cycle - first, -1, -1, 0, (port.number,)))
+                    hops.append(CandidateHop(cycle - first, -1, -1, 0, (port.number,)))
                     before.append(place)
                 place = place_of[port.name]
             ends.append(place)
@@ -70,7 +70,7 @@ def planned_way(topology: Topology, pair: int, legs: Sequence[StreamPlan]) -> Wa
             open_ps.append(cycle_ps + 2 * clock.error_ps)
     for end, late, window in zip(ends, latest_ps, open_ps, strict=True):
         hops[end] = hops[end]._replace(sooner_ps=max(latest_ps) - late, open_ps=window)
-    way = Way(pair, max(latest_ps), tuple(hops))
+    way = CandidatePath(pair, max(latest_ps), tuple(hops))
     if len(legs) == 1:
         return way
     return way._replace(before=tuple(before), ends=tuple(ends))

@@ -18,32 +18,40 @@ from qnet.graph.routes import Routes
 from qnet.model.plan import StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
+from qnet.schedule.cycles.candidates import CandidatePath, CandidateTable
 from qnet.schedule.cycles.keep import planned_way
 from qnet.schedule.cycles.kernels.admit import reroute_rows, retry_rows
 from qnet.schedule.cycles.kernels.book import clear_place, cut_rows, use
-from qnet.schedule.cycles.kernels.tables import Book, Desk, Grid, Pairs, Request, Requests, Ways
-from qnet.schedule.cycles.room import (
+from qnet.schedule.cycles.kernels.tables import (
+    Candidates,
+    FreeBytes,
+    Pairs,
+    Request,
+    Requests,
+    ReservationRows,
+    Scratch,
+)
+from qnet.schedule.cycles.state import (
     NO_PAIRS,
+    CycleState,
     Place,
-    Room,
     empty_book,
     lengthen,
     place_of,
     plans_of,
     widen,
 )
-from qnet.schedule.cycles.ways import Way, WayTable
 from qnet.schedule.kernels import Int64s
 
 
-class Field(NamedTuple):
+class Placing(NamedTuple):
     """All that placing works on."""
 
-    grid: Grid
-    ways: Ways
+    grid: FreeBytes
+    ways: Candidates
     pairs: Pairs
-    book: Book
-    desk: Desk
+    book: ReservationRows
+    scratch: Scratch
 
 
 class Moves(NamedTuple):
@@ -65,11 +73,11 @@ class ReservationTable:
 
     A row of `book` has what a stream asks for, and where it is, or no place; one that asks for
     nothing (its period is 0) is vacant. `streams` has by row what was asked for by name. All
-    periods must divide `hypercycle` cycles; `guards` is as in `Room`.
+    periods must divide `hypercycle` cycles; `guards` is as in `CycleState`.
     """
 
     def __init__(self, topology: Topology, hypercycle: int, guards: Sequence[int]) -> None:
-        self.room = Room(topology, hypercycle, guards)
+        self.room = CycleState(topology, hypercycle, guards)
         self.book = empty_book(0, 1)
         self.streams: dict[int, Stream] = {}
 
@@ -84,12 +92,12 @@ class ReservationTable:
         return self.room.hypercycle
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> FreeBytes:
         """What every cycle of every port has left."""
         return self.room.grid
 
     @property
-    def table(self) -> WayTable:
+    def table(self) -> CandidateTable:
         """The ways of all pairs."""
         return self.room.table
 
@@ -98,7 +106,7 @@ class ReservationTable:
         """Routes around what is down."""
         return self.table.routes
 
-    def field(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS, *, waits: bool = False) -> Field:
+    def field(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS, *, waits: bool = False) -> Placing:
         """Return the arrays that kernels work on, with the ways of the pairs that are wanted.
 
         `waits` makes room for waits in the book. Rows that are added, ways that are found and
@@ -109,7 +117,7 @@ class ReservationTable:
         waits = waits or self.book.waits.shape[1] > 0
         if self.book.wires.shape[1] < width or (waits and self.book.waits.shape[1] < width):
             self.book = widen(self.book, width, waits)
-        return Field(self.grid, ways, pairs, self.book, self.room.desk)
+        return Placing(self.grid, ways, pairs, self.book, self.room.scratch)
 
     # Rows
 
@@ -178,7 +186,7 @@ class ReservationTable:
 
         def give(kernel: Callable[..., int], rows: Int64s) -> NDArray[np.bool_]:
             answer: Int64s = np.zeros(len(rows), dtype=np.int64)
-            kernel(*field[:4], vacant, rows, answer, int(thorough), field.desk)
+            kernel(*field[:4], vacant, rows, answer, int(thorough), field.scratch)
             moved: NDArray[np.bool_] = answer == 0
             return moved
 
@@ -209,7 +217,9 @@ class ReservationTable:
         start, end = whole[0]
         hops = way.hops[start:end]
         latency_ps_max = way.latency_ps_max - hops[-1].sooner_ps
-        alone = Way(way.pair, latency_ps_max, (*hops[:-1], hops[-1]._replace(sooner_ps=0)))
+        alone = CandidatePath(
+            way.pair, latency_ps_max, (*hops[:-1], hops[-1]._replace(sooner_ps=0))
+        )
         held = book.wires[row, start:end].copy(), book.waits[row, start:end].copy()
         phase = int(book.phase[row])
         clear_place(book, row)

@@ -9,7 +9,7 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import ETHERNET_BYTES, RESERVED, Profile, Stream
 from qnet.schedule.cycles.kernels.tables import Request
-from qnet.schedule.cycles.room import plans_of
+from qnet.schedule.cycles.state import plans_of
 from qnet.schedule.online.scheduler import Scheduler
 
 

@@ -7,9 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 from qnet.kernel import bare_kernel, kernel
-from qnet.schedule.cycles.kernels.admit import admit_first
+from qnet.schedule.cycles.kernels.admit import first_fit
 from qnet.schedule.cycles.kernels.book import clear_row, use, write_request
-from qnet.schedule.cycles.kernels.tables import Book, Desk, Grid, Pairs, Requests, Ways
+from qnet.schedule.cycles.kernels.tables import (
+    Candidates,
+    FreeBytes,
+    Pairs,
+    Requests,
+    ReservationRows,
+    Scratch,
+)
 from qnet.schedule.kernels import Int64s
 
 BLOCK = 4096
@@ -27,7 +34,7 @@ class Vacancy(NamedTuple):
 
 
 @bare_kernel
-def vacant_row(book: Book, vacancy: Vacancy) -> int:
+def vacant_row(book: ReservationRows, vacancy: Vacancy) -> int:
     """Return the lowest vacant row; there must be one."""
     row = vacancy.hint[0]
     while book.way[row] >= 0:
@@ -43,21 +50,21 @@ def vacant_row(book: Book, vacancy: Vacancy) -> int:
 
 @kernel
 def admit_rows(
-    grid: Grid,
-    ways: Ways,
+    grid: FreeBytes,
+    ways: Candidates,
     pairs: Pairs,
-    book: Book,
+    book: ReservationRows,
     vacancy: Vacancy,
     asked: Requests,
     ids: Int64s,
-    desk: Desk,
+    scratch: Scratch,
 ) -> int:
     """Admit requests in order; write each one's row or why not; return how many were admitted."""
     admitted = 0
     for place in range(ids.shape[0]):
         row = vacant_row(book, vacancy)
         write_request(book, row, asked, place)
-        answer = admit_first(grid, ways, pairs, book, row, desk)
+        answer = first_fit(grid, ways, pairs, book, row, scratch)
         if answer < 0:
             clear_row(book, row)
             ids[place] = answer
@@ -69,7 +76,9 @@ def admit_rows(
 
 
 @bare_kernel
-def release_rows(grid: Grid, ways: Ways, book: Book, vacancy: Vacancy, ids: Int64s) -> int:
+def release_rows(
+    grid: FreeBytes, ways: Candidates, book: ReservationRows, vacancy: Vacancy, ids: Int64s
+) -> int:
     """Release streams; ids must be in use and differ."""
     for place in range(ids.shape[0]):
         row = ids[place]
@@ -81,7 +90,7 @@ def release_rows(grid: Grid, ways: Ways, book: Book, vacancy: Vacancy, ids: Int6
 
 
 @bare_kernel
-def latency_of(ways: Ways, book: Book, row: int) -> int:
+def latency_of(ways: Candidates, book: ReservationRows, row: int) -> int:
     """Return the largest latency of a stream: that of its way, or of a path that waits longer."""
     way = book.way[row]
     latency = ways.latency_ps_max[way]
@@ -95,7 +104,12 @@ def latency_of(ways: Ways, book: Book, row: int) -> int:
 
 @bare_kernel
 def look_up(
-    ways: Ways, book: Book, ids: Int64s, way: Int64s, phase: Int64s, latency_ps_max: Int64s
+    ways: Candidates,
+    book: ReservationRows,
+    ids: Int64s,
+    way: Int64s,
+    phase: Int64s,
+    latency_ps_max: Int64s,
 ) -> int:
     """Write where streams are; way -1 for an id that is not in use. Return how many are."""
     known = 0

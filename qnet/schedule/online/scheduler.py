@@ -25,11 +25,11 @@ from qnet.model.plan import StreamPlan
 from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
+from qnet.schedule.cycles.candidates import Pair
 from qnet.schedule.cycles.kernels.book import take_all_rows
 from qnet.schedule.cycles.kernels.tables import NO_ROOM, NO_ROUTE, TOO_SLOW, Request, Requests
-from qnet.schedule.cycles.room import Place, needs
+from qnet.schedule.cycles.state import Place, needs
 from qnet.schedule.cycles.table import ReservationTable
-from qnet.schedule.cycles.ways import Pair
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import state
 from qnet.schedule.online.kernels import BLOCK, Vacancy, admit_rows, look_up, release_rows
@@ -158,7 +158,7 @@ class Scheduler(ReservationTable):
         self._reserve_rows(len(asked))
         field = self.field(asked[:, Request.PAIR], waits=bool(asked[:, Request.WAITS].any()))
         ids = np.zeros(len(asked), dtype=np.int64)
-        admit_rows(*field[:4], self._vacancy, asked, ids, field.desk)
+        admit_rows(*field[:4], self._vacancy, asked, ids, field.scratch)
         return ids
 
     def release(self, ids: Sequence[int] | Int64s) -> None:

@@ -24,9 +24,9 @@ from qnet.files.read import read_bytes
 from qnet.files.write import to_json, write_bytes
 from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
-from qnet.schedule.cycles.kernels.tables import Book, Request
-from qnet.schedule.cycles.room import empty_book, lengthen, widen
-from qnet.schedule.cycles.ways import Hop, Pair, Way
+from qnet.schedule.cycles.candidates import CandidateHop, CandidatePath, Pair
+from qnet.schedule.cycles.kernels.tables import Request, ReservationRows
+from qnet.schedule.cycles.state import empty_book, lengthen, widen
 from qnet.schedule.online.kernels import BLOCK, Vacancy
 from qnet.units import TIME
 
@@ -47,22 +47,22 @@ class Saved(NamedTuple):
     closed: tuple[int, ...]
     down: tuple[str, ...]
     pairs: tuple[Pair, ...]
-    ways: tuple[Way, ...]
-    book: Book
+    ways: tuple[CandidatePath, ...]
+    book: ReservationRows
 
 
-def swap_rows(book: Book, one: int, other: int) -> None:
+def swap_rows(book: ReservationRows, one: int, other: int) -> None:
     """Exchange two rows."""
     for table in book:
         table[[one, other]] = table[[other, one]]
 
 
-def _columns(book: Book) -> tuple[NDArray[Any], ...]:
+def _columns(book: ReservationRows) -> tuple[NDArray[Any], ...]:
     """Return all columns, in the order of a file."""
     return (*book.asked.T, *book[1:])
 
 
-def count_vacancy(book: Book) -> Vacancy:
+def count_vacancy(book: ReservationRows) -> Vacancy:
     """Count the rows in use of every block; there are whole blocks of rows."""
     used = (book.way >= 0).reshape(-1, BLOCK).sum(axis=1)
     return Vacancy(used.astype(np.int64), np.zeros(1, dtype=np.int64))
@@ -74,8 +74,8 @@ def canonical(
     closed: tuple[int, ...],
     down: tuple[str, ...],
     pairs: Sequence[Pair],
-    ways: Sequence[Way],
-    book: Book,
+    ways: Sequence[CandidatePath],
+    book: ReservationRows,
 ) -> Saved:
     """Return only what is in use, with pairs and ways in an order that they give themselves."""
     used = book.way >= 0
@@ -92,7 +92,7 @@ def canonical(
     for number in numbers:
         new_way[number] = rank[moved[number]]
     width = max((len(way.hops) for way in kept_ways), default=1)
-    trimmed = Book(
+    trimmed = ReservationRows(
         book.asked[:rows].copy(),
         new_way[book.way[:rows]],
         book.phase[:rows].copy(),
@@ -153,7 +153,7 @@ def load(path: Path | str, topology: Topology) -> Saved:
     return saved
 
 
-def in_blocks(book: Book) -> Book:
+def in_blocks(book: ReservationRows) -> ReservationRows:
     """Return the same streams in whole blocks of rows, one of them vacant at least."""
     return lengthen(book, (len(book.way) // BLOCK + 1) * BLOCK)
 
@@ -178,8 +178,10 @@ def _parse(header: Any, columns: bytes) -> Saved:
         tuple(map(str, header["down"])),
         tuple(Pair(*pair) for pair in header["pairs"]),
         tuple(
-            Way(
-                pair, latency_ps, tuple(Hop(a, b, c, d, tuple(ports)) for a, b, c, d, ports in hops)
+            CandidatePath(
+                pair,
+                latency_ps,
+                tuple(CandidateHop(a, b, c, d, tuple(ports)) for a, b, c, d, ports in hops),
             )
             for pair, latency_ps, hops in header["ways"]
         ),
@@ -227,7 +229,7 @@ def _way_faults(saved: Saved, topology: Topology) -> Iterator[str]:
             yield "names ports that the network does not have"
 
 
-def _is_tree(way: Way) -> bool:
+def _is_tree(way: CandidatePath) -> bool:
     """Say whether every hop of a way is behind an earlier one, and each end is a hop."""
     return (
         len(way.before) == len(way.hops)

@@ -50,7 +50,7 @@ class Placed(NamedTuple):
     starts_ps: tuple[tuple[int, ...], ...]
 
 
-class Answer(NamedTuple):
+class GatesAnswer(NamedTuple):
     """All streams placed, or the word that this cannot be, or neither: the work was used up."""
 
     placed: tuple[Placed, ...] | None
@@ -68,7 +68,7 @@ def is_small(problem: GateProblem, cycle_ps: int, choices: Sequence[Choice]) -> 
     return starts <= STARTS_MAX
 
 
-def search(problem: GateProblem, cycle_ps: int, choices: Sequence[Choice]) -> Answer:
+def search(problem: GateProblem, cycle_ps: int, choices: Sequence[Choice]) -> GatesAnswer:
     """Try every choice of routes and queues, the likeliest first, in two orders of decisions."""
     answer = _search(problem, cycle_ps, choices, [WORK_MAX], dearest=True)
     if answer.placed is None and not answer.impossible:
@@ -83,7 +83,7 @@ def _search(
     work: list[int],
     *,
     dearest: bool,
-) -> Answer:
+) -> GatesAnswer:
     sure = all(choice.complete for choice in choices)
     times = Times(problem)
     count = 0
@@ -91,20 +91,20 @@ def _search(
         full = _is_full(problem, cycle_ps, choices, routes)
         ways = iter([None]) if full else _queues(problem, choices, routes)
         if ways is None:
-            return Answer(None, impossible=False)
+            return GatesAnswer(None, impossible=False)
         for queues in ways:
             count += 1
             if count > WAYS_MAX:
-                return Answer(None, impossible=False)
+                return GatesAnswer(None, impossible=False)
             if queues is None:
                 continue
             way = _Way(problem, times, cycle_ps, choices, routes, queues)
             placed = way.search(work, dearest=dearest)
             if placed is not None:
-                return Answer(placed, impossible=False)
+                return GatesAnswer(placed, impossible=False)
             if work[0] <= 0:
-                return Answer(None, impossible=False)
-    return Answer(None, impossible=sure)
+                return GatesAnswer(None, impossible=False)
+    return GatesAnswer(None, impossible=sure)
 
 
 def _is_full(

@@ -33,7 +33,14 @@ from qnet.schedule.qbv.kernels.shorten import shorten_all
 from qnet.schedule.qbv.kernels.solve import solve
 from qnet.schedule.qbv.kernels.spans import Spans
 from qnet.schedule.qbv.kernels.state import gate_entries, lift
-from qnet.schedule.qbv.kernels.tables import GateSearch, Places, Ports, Rules, Streams, Work
+from qnet.schedule.qbv.kernels.tables import (
+    GateScratch,
+    GateSearch,
+    Places,
+    Ports,
+    Rules,
+    StreamTable,
+)
 from qnet.schedule.qbv.lists import gate_lists
 
 STEPS = (20, 20, 20, 100, 100, 100, 500, 500, 500, 3000)
@@ -51,7 +58,7 @@ TRIALS = 48
 class Arrays(NamedTuple):
     """One problem as the kernels see it."""
 
-    streams: Streams
+    streams: StreamTable
     ports: Ports
     sizes: np.ndarray[tuple[int], np.dtype[np.int64]]
     base: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -181,7 +188,7 @@ def _attempt(case: _Case, rank: int, attempt: int, steps: int) -> _Attempt:
         arrays.queue_base,
         np.zeros(int(arrays.queue_base[-1]), dtype=np.int64),
     )
-    work = Work(
+    work = GateScratch(
         np.zeros(arrays.hops, dtype=np.int64),
         np.zeros(arrays.hops, dtype=np.int64),
         np.zeros(arrays.hops, dtype=np.int64),
@@ -286,7 +293,7 @@ def _arrays(problem: GateProblem, cycle: int, chosen: list[Choice]) -> Arrays:
     sizes = np.concatenate([frames_at + 1, np.repeat(frames_at + 1, queues)])
     taken = [problem.streams[choice.stream] for choice in chosen]
     return Arrays(
-        Streams(
+        StreamTable(
             _int64s([stream.period_ps for stream in taken]),
             _int64s([min(stream.deadline_ps, CYCLE_PS_MAX) for stream in taken]),
             _int64s([min(stream.jitter_ps, CYCLE_PS_MAX) for stream in taken]),

@@ -12,10 +12,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qnet.kernel import bare_kernel, kernel
-from qnet.schedule.cycles.kernels.admit import admit_best
+from qnet.schedule.cycles.kernels.admit import best_fit
 from qnet.schedule.cycles.kernels.book import clear_place, copy_place, use, want_of
 from qnet.schedule.cycles.kernels.phases import score_phases
-from qnet.schedule.cycles.kernels.tables import Book, Desk, Grid, Pairs, Request, Ways
+from qnet.schedule.cycles.kernels.tables import (
+    Candidates,
+    FreeBytes,
+    Pairs,
+    Request,
+    ReservationRows,
+    Scratch,
+)
 from qnet.schedule.cycles.kernels.wires import best_wires, emptiest_wires
 from qnet.schedule.kernels import Int64s
 
@@ -29,7 +36,7 @@ DRAWS = 8 + RUINED + TRIED
 """Random words of a round."""
 
 
-class Work(NamedTuple):
+class RepairScratch(NamedTuple):
     """The streams that may be moved, and scratch."""
 
     order: Int64s
@@ -63,7 +70,7 @@ def common(one: int, other: int) -> int:
 
 
 @bare_kernel
-def list_waiting(book: Book, work: Work) -> int:
+def list_waiting(book: ReservationRows, work: RepairScratch) -> int:
     """Write the rows without a place, those to be served first in front; return how many."""
     count = 0
     for item in range(work.order.shape[0]):
@@ -75,14 +82,14 @@ def list_waiting(book: Book, work: Work) -> int:
 
 @bare_kernel
 def pick_cycles(
-    grid: Grid,
-    ways: Ways,
+    grid: FreeBytes,
+    ways: Candidates,
     pairs: Pairs,
-    book: Book,
+    book: ReservationRows,
     row: int,
     draws: Int64s,
-    work: Work,
-    desk: Desk,
+    work: RepairScratch,
+    scratch: Scratch,
 ) -> int:
     """Draw a way and a phase for a row; write into `start[port]` where it lacks room, else -1.
 
@@ -95,16 +102,16 @@ def pick_cycles(
     while way > low and ways.latency_ps_max[way] > want.latency_ps_most:
         way -= 1
     work.start[:] = -1
-    if emptiest_wires(grid, ways, want, way, desk) < 0:
+    if emptiest_wires(grid, ways, want, way, scratch) < 0:
         return 0
     phase = draws[3] % want.period
     if draws[2] % 2 == 0:
-        phase = score_phases(grid, ways, want, way, desk)
-    best_wires(grid, ways, want, way, phase, desk)
+        phase = score_phases(grid, ways, want, way, scratch)
+    best_wires(grid, ways, want, way, phase, scratch)
     length = grid.free.shape[1]
     tight = 0
     for hop in range(ways.hop[way], ways.hop[way + 1]):
-        port = desk.ports[hop - ways.hop[way]]
+        port = scratch.ports[hop - ways.hop[way]]
         begin = (phase + ways.shift[hop]) % length
         for turn in range(length // want.period):
             if grid.free[port, (begin + turn * want.period) % length] < want.need:
@@ -115,7 +122,7 @@ def pick_cycles(
 
 
 @bare_kernel
-def list_users(ways: Ways, book: Book, period: int, work: Work) -> int:
+def list_users(ways: Candidates, book: ReservationRows, period: int, work: RepairScratch) -> int:
     """Write the placed rows that share a cycle of `start`'s ports; return how many there are."""
     count = 0
     waits = book.waits.shape[1] > 0
@@ -139,7 +146,14 @@ def list_users(ways: Ways, book: Book, period: int, work: Work) -> int:
 
 
 @bare_kernel
-def take_out(grid: Grid, ways: Ways, book: Book, users: int, draws: Int64s, work: Work) -> int:
+def take_out(
+    grid: FreeBytes,
+    ways: Candidates,
+    book: ReservationRows,
+    users: int,
+    draws: Int64s,
+    work: RepairScratch,
+) -> int:
     """Take some of the users out, and note their places in the spare rows; return how many."""
     count = 0
     for item in range(1 + draws[0] % RUINED):
@@ -154,7 +168,7 @@ def take_out(grid: Grid, ways: Ways, book: Book, users: int, draws: Int64s, work
 
 
 @bare_kernel
-def insert(work: Work, count: int, row: int) -> int:
+def insert(work: RepairScratch, count: int, row: int) -> int:
     """Insert a row into the list of those to place, in their order; return the new length."""
     place = count
     while place > 0 and work.place[work.chosen[place - 1]] > work.place[row]:
@@ -178,14 +192,20 @@ def is_no_worse(gain: Int64s) -> bool:
 
 @kernel
 def ruin_and_recreate(
-    grid: Grid, ways: Ways, pairs: Pairs, book: Book, draws: Int64s, work: Work, desk: Desk
+    grid: FreeBytes,
+    ways: Candidates,
+    pairs: Pairs,
+    book: ReservationRows,
+    draws: Int64s,
+    work: RepairScratch,
+    scratch: Scratch,
 ) -> int:
     """Make one round; return how many streams more have a place, or 0."""
     waiting = list_waiting(book, work)
     if waiting == 0:
         return 0
     first = work.waiting[min(draws[0] % waiting, draws[1] % waiting)]
-    if pick_cycles(grid, ways, pairs, book, first, draws[2:6], work, desk) == 0:
+    if pick_cycles(grid, ways, pairs, book, first, draws[2:6], work, scratch) == 0:
         return 0
     users = list_users(ways, book, int(book.asked[first, Request.PERIOD]), work)
     if users == 0:
@@ -199,11 +219,11 @@ def ruin_and_recreate(
         count = insert(work, count, work.waiting[draws[8 + RUINED + item] % near])
     count = insert(work, count, first)
     work.gain[:] = 0
-    admit_best(grid, ways, pairs, book, first, desk)
+    best_fit(grid, ways, pairs, book, first, scratch)
     for item in range(count):
         row = work.chosen[item]
         if row != first:
-            admit_best(grid, ways, pairs, book, row, desk)
+            best_fit(grid, ways, pairs, book, row, scratch)
         if book.way[row] >= 0:
             work.gain[work.level[row]] += 1
     for item in range(out):
@@ -222,7 +242,7 @@ def ruin_and_recreate(
 
 
 @bare_kernel
-def remove_rows(grid: Grid, ways: Ways, book: Book, rows: Int64s) -> int:
+def remove_rows(grid: FreeBytes, ways: Candidates, book: ReservationRows, rows: Int64s) -> int:
     """Take those rows out that have a place; return how many."""
     count = 0
     for item in range(rows.shape[0]):

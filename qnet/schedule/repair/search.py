@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.schedule.cycles.kernels.admit import place_rows
-from qnet.schedule.cycles.kernels.tables import Book, Pairs, Request, Ways
-from qnet.schedule.cycles.room import needs
-from qnet.schedule.cycles.table import Field
+from qnet.schedule.cycles.kernels.tables import Candidates, Pairs, Request, ReservationRows
+from qnet.schedule.cycles.state import needs
+from qnet.schedule.cycles.table import Placing
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.repair.kernels import (
     DRAWS,
     RUINED,
     TRIED,
-    Work,
+    RepairScratch,
     remove_rows,
     ruin_and_recreate,
 )
@@ -36,7 +36,7 @@ class Search(NamedTuple):
     go_on: Callable[[int], bool]
 
 
-def priced(ways: Ways, pairs: Pairs, prices: Int64s) -> Ways:
+def priced(ways: Candidates, pairs: Pairs, prices: Int64s) -> Candidates:
     """Return ways that cost the sum of the prices of their ports, the cheap ones to be tried first.
 
     Wires of one hop have one price.
@@ -50,7 +50,7 @@ def priced(ways: Ways, pairs: Pairs, prices: Int64s) -> Ways:
     return ways._replace(cost=cost.astype(np.int64), order=order)
 
 
-def improve(field: Field, rows: Int64s, favoured: Int64s, most: int, search: Search) -> int:
+def improve(field: Placing, rows: Int64s, favoured: Int64s, most: int, search: Search) -> int:
     """Search until `most` of the rows have a place, or `go_on` says no; return the rounds made.
 
     `favoured` are those of the rows that the bound's program takes. Never ends with fewer streams
@@ -71,26 +71,26 @@ def improve(field: Field, rows: Int64s, favoured: Int64s, most: int, search: Sea
             placed += _round(field, work, words)
         rounds += 1
     # A last sweep: whoever is refused does not fit beside all others.
-    place_rows(*field[:4], cheap, field.desk)
+    place_rows(*field[:4], cheap, field.scratch)
     return rounds
 
 
-def repair(field: Field, rows: Int64s, rounds: int, seed: int) -> None:
+def repair(field: Placing, rows: Int64s, rounds: int, seed: int) -> None:
     """Make rounds of ruin and recreate, and a last sweep over all that still wait."""
     cheap = cheapest_first(field, rows)
     work = _work(field, cheap)
     words = np.random.PCG64(seed)
     for _ in range(rounds):
         _round(field, work, words)
-    place_rows(*field[:4], cheap, field.desk)
+    place_rows(*field[:4], cheap, field.scratch)
 
 
-def _round(field: Field, work: Work, words: np.random.PCG64) -> int:
+def _round(field: Placing, work: RepairScratch, words: np.random.PCG64) -> int:
     draws = (words.random_raw(DRAWS) >> np.uint64(1)).astype(np.int64)
-    return int(ruin_and_recreate(*field[:4], draws, work, field.desk))
+    return int(ruin_and_recreate(*field[:4], draws, work, field.scratch))
 
 
-def cheapest_first(field: Field, rows: Int64s) -> Int64s:
+def cheapest_first(field: Placing, rows: Int64s) -> Int64s:
     """Sort by rank; within it by what a stream takes of all links on its cheapest way."""
     asked = field.book.asked[rows]
     cheapest = field.ways.order[field.pairs.low[asked[:, Request.PAIR]]]
@@ -100,7 +100,7 @@ def cheapest_first(field: Field, rows: Int64s) -> Int64s:
     return rows[np.lexsort((rows, period, taken * cost, asked[:, Request.RANK]))]
 
 
-def favoured_first(book: Book, order: Int64s, favoured: Int64s) -> Int64s:
+def favoured_first(book: ReservationRows, order: Int64s, favoured: Int64s) -> Int64s:
     """Sort by rank; within it those that the bound takes first, the large before the small, then
     all others as they stand: small ones still fit into what is left.
     """
@@ -110,12 +110,12 @@ def favoured_first(book: Book, order: Int64s, favoured: Int64s) -> Int64s:
     return both[np.argsort(book.asked[both, Request.RANK], kind="stable")]
 
 
-def _work(field: Field, order: Int64s) -> Work:
+def _work(field: Placing, order: Int64s) -> RepairScratch:
     book = field.book
     ranks = np.unique(book.asked[order, Request.RANK])
     place = np.zeros(len(book.way), dtype=np.int64)
     place[order] = np.arange(len(order))
-    return Work(
+    return RepairScratch(
         order=order,
         place=place,
         level=np.searchsorted(ranks, book.asked[:, Request.RANK]).astype(np.int64),
@@ -129,20 +129,20 @@ def _work(field: Field, order: Int64s) -> Work:
     )
 
 
-def _start_afresh(field: Field, work: Work, order: Int64s) -> None:
+def _start_afresh(field: Placing, work: RepairScratch, order: Int64s) -> None:
     """Place all in another order, and keep what is better."""
     grid, book = field.grid, field.book
     columns: list[NDArray[Any]] = [*book[1:], grid.free, grid.spare]
     before = _by_level(book, work)
     held = [column.copy() for column in columns]
     remove_rows(grid, field.ways, book, order)
-    place_rows(*field[:4], order, field.desk)
+    place_rows(*field[:4], order, field.scratch)
     if _by_level(book, work) < before:
         for column, old in zip(columns, held, strict=True):
             column[...] = old
 
 
-def _by_level(book: Book, work: Work) -> list[int]:
+def _by_level(book: ReservationRows, work: RepairScratch) -> list[int]:
     placed = work.order[book.way[work.order] >= 0]
     counts: list[int] = np.bincount(work.level[placed], minlength=work.gain.size).tolist()
     return counts

@@ -28,14 +28,14 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import LEG, RESERVED, Profile, Stream, TrafficClass
 from qnet.schedule.cycles.keep import kept_legs
-from qnet.schedule.cycles.room import Place
+from qnet.schedule.cycles.state import Place
 from qnet.schedule.guards import guards_of
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import state
 from qnet.schedule.online.scheduler import Rerouted, Scheduler
 from qnet.schedule.reservations import record
 from qnet.schedule.reservations.journal import Journal, refuse
-from qnet.schedule.reservations.view import Held, Terms, View
+from qnet.schedule.reservations.view import ReservedStream, Terms, View
 from qnet.units import show_time
 
 ROWS_MOST = 10**8
@@ -322,12 +322,12 @@ class Reservations:
         self._view = view
         return view
 
-    def _read(self, row: int, stream: Stream) -> Held:
+    def _read(self, row: int, stream: Stream) -> ReservedStream:
         book = self._scheduler.book
         way = self._scheduler.table.ways[int(book.way[row])]._replace(pair=0)
         wires, waits = (side[row, : len(way.hops)].tolist() for side in (book.wires, book.waits))
         waited = tuple(waits) if any(waits) else ()
-        return Held(row, stream, way, int(book.phase[row]), tuple(wires), waited)
+        return ReservedStream(row, stream, way, int(book.phase[row]), tuple(wires), waited)
 
     def _moved(self, moves: Rerouted, commit: Commit) -> Changes:
         streams = self._scheduler.streams

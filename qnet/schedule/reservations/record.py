@@ -20,11 +20,11 @@ from qnet.files.words import file_data
 from qnet.files.write import to_json
 from qnet.model.topology import Topology
 from qnet.model.traffic import Recovery, Stream, TrafficClass
-from qnet.schedule.cycles.kernels.tables import Book, Request
-from qnet.schedule.cycles.room import Room, empty_book
-from qnet.schedule.cycles.ways import Hop, Way, pair_of
+from qnet.schedule.cycles.candidates import CandidateHop, CandidatePath, pair_of
+from qnet.schedule.cycles.kernels.tables import Request, ReservationRows
+from qnet.schedule.cycles.state import CycleState, empty_book
 from qnet.schedule.online.state import Saved
-from qnet.schedule.reservations.view import Held, Terms, View
+from qnet.schedule.reservations.view import ReservedStream, Terms, View
 
 _NEEDED = [name for name, info in Stream.model_fields.items() if info.is_required()]
 
@@ -33,7 +33,7 @@ class Change(NamedTuple):
     """What a record says."""
 
     down: tuple[str, ...]
-    put: list[Held]
+    put: list[ReservedStream]
     gone: list[str]
 
 
@@ -50,12 +50,14 @@ def whole(view: View) -> bytes:
     return _dump({**head, **_change(view.everything, (), view.down)})
 
 
-def change(put: Sequence[Held], gone: Collection[str], down: tuple[str, ...]) -> bytes:
+def change(put: Sequence[ReservedStream], gone: Collection[str], down: tuple[str, ...]) -> bytes:
     """Write what has changed."""
     return _dump(_change(sorted(put, key=lambda held: held.row), sorted(gone), down))
 
 
-def _change(put: Sequence[Held], gone: Collection[str], down: tuple[str, ...]) -> dict[str, Any]:
+def _change(
+    put: Sequence[ReservedStream], gone: Collection[str], down: tuple[str, ...]
+) -> dict[str, Any]:
     ways = sorted({held.way for held in put})
     number = {way: place for place, way in enumerate(ways)}
     streams = [
@@ -103,13 +105,15 @@ def read_change(record: bytes) -> Change:
         numbers = (row, way, phase, *wires, *waits)
         if any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError(f"row {row} is made of {numbers}")
-        put.append(Held(row, _stream(stream), ways[way], phase, tuple(wires), tuple(waits)))
+        put.append(
+            ReservedStream(row, _stream(stream), ways[way], phase, tuple(wires), tuple(waits))
+        )
     return Change(tuple(data["down"]), put, data["gone"])
 
 
-def _way(latency_ps: int, hops: list[Any], before: list[int], ends: list[int]) -> Way:
-    made = tuple(Hop._make((*numbers, tuple(ports))) for *numbers, ports in hops)
-    return Way(0, latency_ps, made, tuple(before), tuple(ends))
+def _way(latency_ps: int, hops: list[Any], before: list[int], ends: list[int]) -> CandidatePath:
+    made = tuple(CandidateHop._make((*numbers, tuple(ports))) for *numbers, ports in hops)
+    return CandidatePath(0, latency_ps, made, tuple(before), tuple(ends))
 
 
 def _stream(data: dict[str, Any]) -> Stream:
@@ -124,7 +128,7 @@ def _stream(data: dict[str, Any]) -> Stream:
 def to_saved(view: View) -> Saved:
     """Return a state as a Scheduler keeps it."""
     terms, everything = view.terms, view.everything
-    room = Room(view.topology, terms.hypercycle, terms.guards)
+    room = CycleState(view.topology, terms.hypercycle, terms.guards)
     pairs = sorted({pair_of(held.stream) for held in everything})
     pair_number = {pair: number for number, pair in enumerate(pairs)}
     ways = sorted(
@@ -143,7 +147,9 @@ def to_saved(view: View) -> Saved:
     )
 
 
-def _write(book: Book, held: Held, pair: int, way_number: dict[Way, int]) -> None:
+def _write(
+    book: ReservationRows, held: ReservedStream, pair: int, way_number: dict[CandidatePath, int]
+) -> None:
     book.asked[held.row, Request.PAIR] = pair
     book.way[held.row] = way_number[held.way._replace(pair=pair)]
     book.phase[held.row] = held.phase

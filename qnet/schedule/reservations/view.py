@@ -12,8 +12,8 @@ from zlib import crc32
 from qnet.model.plan import Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
-from qnet.schedule.cycles.room import Place, place_of, plans_of
-from qnet.schedule.cycles.ways import Way, pair_of
+from qnet.schedule.cycles.candidates import CandidatePath, pair_of
+from qnet.schedule.cycles.state import Place, place_of, plans_of
 from qnet.schedule.online.export import plan_of
 
 SHARDS = 256
@@ -40,15 +40,15 @@ class Terms(NamedTuple):
         )
 
 
-class Held(NamedTuple):
-    """One stream and where it is: the row that it has, its way (of pair 0), and so on as in Book.
+class ReservedStream(NamedTuple):
+    """One stream and where it is, as in `ReservationRows`: its row, its way (of pair 0), and so on.
 
     `waits` is empty where no frame waits.
     """
 
     row: int
     stream: Stream
-    way: Way
+    way: CandidatePath
     phase: int
     wires: tuple[int, ...]
     waits: tuple[int, ...]
@@ -70,7 +70,7 @@ class View:
         topology: Topology,
         terms: Terms,
         down: tuple[str, ...] = (),
-        shards: tuple[dict[str, Held], ...] = ({},) * SHARDS,
+        shards: tuple[dict[str, ReservedStream], ...] = ({},) * SHARDS,
     ) -> None:
         self.topology = topology
         self.terms = terms
@@ -78,12 +78,14 @@ class View:
         """Links, wires, cables, nodes and sites out of use."""
         self._shards = shards
 
-    def changed(self, put: Iterable[Held], gone: Collection[str], down: tuple[str, ...]) -> View:
+    def changed(
+        self, put: Iterable[ReservedStream], gone: Collection[str], down: tuple[str, ...]
+    ) -> View:
         """Return the state after a change; this one stays as it is."""
         shards = list(self._shards)
-        copied: dict[int, dict[str, Held]] = {}
+        copied: dict[int, dict[str, ReservedStream]] = {}
 
-        def own(name: str) -> dict[str, Held]:
+        def own(name: str) -> dict[str, ReservedStream]:
             number = _shard(name)
             if number not in copied:
                 shards[number] = copied[number] = dict(shards[number])
@@ -103,12 +105,12 @@ class View:
         """Say whether there is a stream of that name."""
         return isinstance(name, str) and name in self._shards[_shard(name)]
 
-    def held(self, name: str) -> Held:
+    def held(self, name: str) -> ReservedStream:
         """Return what the book has of a stream; raises KeyError."""
         return self._shards[_shard(name)][name]
 
     @property
-    def everything(self) -> list[Held]:
+    def everything(self) -> list[ReservedStream]:
         """All streams, by row."""
         found = [held for shard in self._shards for held in shard.values()]
         return sorted(found, key=lambda held: held.row)

@@ -19,13 +19,13 @@ from qnet.schedule.cycles.kernels.tables import (
     NO_ROOM,
     NO_ROUTE,
     TOO_SLOW,
-    Book,
-    Desk,
-    Grid,
+    Candidates,
+    FreeBytes,
     Pairs,
     Request,
-    Want,
-    Ways,
+    ReservationRows,
+    Scratch,
+    StreamRequest,
 )
 from qnet.schedule.cycles.kernels.waits import score_waits
 from qnet.schedule.cycles.kernels.wires import best_wires, emptiest_wires
@@ -33,20 +33,29 @@ from qnet.schedule.kernels import Int64s
 
 
 @kernel
-def phase_with_room(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
-    """Return the phase with the most room on a way, or -1; wires and waits are on the desk."""
-    phase = try_all(grid, ways, want, way, desk)
+def phase_with_room(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, scratch: Scratch
+) -> int:
+    """Return the phase with the most room on a way, or -1; wires and waits are on the scratch."""
+    phase = try_all(grid, ways, want, way, scratch)
     if phase < 0 and want.waits == 1:
-        phase = score_waits(grid, ways, want, way, desk)
-        if desk.score[phase] < 0:
+        phase = score_waits(grid, ways, want, way, scratch)
+        if scratch.score[phase] < 0:
             phase = -1
     if phase >= 0:
-        best_wires(grid, ways, want, way, phase, desk)
+        best_wires(grid, ways, want, way, phase, scratch)
     return phase
 
 
 @kernel
-def admit_first(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk: Desk) -> int:
+def first_fit(
+    grid: FreeBytes,
+    ways: Candidates,
+    pairs: Pairs,
+    book: ReservationRows,
+    row: int,
+    scratch: Scratch,
+) -> int:
     """Put the stream of a row on the first way with room; return 0 or why there is none."""
     want = want_of(book.asked, pairs, row)
     pair = book.asked[row, Request.PAIR]
@@ -55,22 +64,29 @@ def admit_first(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk
         answer = min(answer, TOO_SLOW)
         if ways.latency_ps_max[way] > want.latency_ps_most:
             continue
-        seed = emptiest_wires(grid, ways, want, way, desk)
+        seed = emptiest_wires(grid, ways, want, way, scratch)
         if seed < 0:
             continue
         answer = NO_ROOM
-        phase = try_few(grid, ways, want, way, seed, desk)
+        phase = try_few(grid, ways, want, way, seed, scratch)
         if phase < 0:
-            phase = phase_with_room(grid, ways, want, way, desk)
+            phase = phase_with_room(grid, ways, want, way, scratch)
         if phase >= 0:
-            write_place(ways, book, row, way, phase, desk)
+            write_place(ways, book, row, way, phase, scratch)
             use(grid, ways, book, row, 1)
             return 0
     return answer
 
 
 @kernel
-def admit_best(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk: Desk) -> int:
+def best_fit(
+    grid: FreeBytes,
+    ways: Candidates,
+    pairs: Pairs,
+    book: ReservationRows,
+    row: int,
+    scratch: Scratch,
+) -> int:
     """Put the stream of a row on the emptiest of the cheapest ways with room; return 0 or why not.
 
     Ways without room are passed over; then those that cost as the first with room are compared.
@@ -87,14 +103,14 @@ def admit_best(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk:
             continue
         if chosen >= 0 and ways.cost[way] > ways.cost[chosen]:
             break
-        if emptiest_wires(grid, ways, want, way, desk) < 0:
+        if emptiest_wires(grid, ways, want, way, scratch) < 0:
             continue
         answer = NO_ROOM
-        phase = phase_with_room(grid, ways, want, way, desk)
-        if phase >= 0 and desk.score[phase] > most:
+        phase = phase_with_room(grid, ways, want, way, scratch)
+        if phase >= 0 and scratch.score[phase] > most:
             chosen = way
-            most = desk.score[phase]
-            write_place(ways, book, row, way, phase, desk)
+            most = scratch.score[phase]
+            write_place(ways, book, row, way, phase, scratch)
     if chosen >= 0:
         use(grid, ways, book, row, 1)
         return 0
@@ -103,36 +119,49 @@ def admit_best(grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, desk:
 
 @kernel
 def admit_row(
-    grid: Grid, ways: Ways, pairs: Pairs, book: Book, row: int, thorough: int, desk: Desk
+    grid: FreeBytes,
+    ways: Candidates,
+    pairs: Pairs,
+    book: ReservationRows,
+    row: int,
+    thorough: int,
+    scratch: Scratch,
 ) -> int:
     """Admit the stream of a row whose request is written; return 0 or why not."""
     if thorough == 1:
-        return admit_best(grid, ways, pairs, book, row, desk)
-    return admit_first(grid, ways, pairs, book, row, desk)
+        return best_fit(grid, ways, pairs, book, row, scratch)
+    return first_fit(grid, ways, pairs, book, row, scratch)
 
 
 @kernel
-def place_rows(grid: Grid, ways: Ways, pairs: Pairs, book: Book, rows: Int64s, desk: Desk) -> int:
+def place_rows(
+    grid: FreeBytes,
+    ways: Candidates,
+    pairs: Pairs,
+    book: ReservationRows,
+    rows: Int64s,
+    scratch: Scratch,
+) -> int:
     """Place those rows that have no place yet, in that order; return how many found one."""
     placed = 0
     for item in range(rows.shape[0]):
         row = rows[item]
-        if book.way[row] < 0 and admit_best(grid, ways, pairs, book, row, desk) == 0:
+        if book.way[row] < 0 and best_fit(grid, ways, pairs, book, row, scratch) == 0:
             placed += 1
     return placed
 
 
 @kernel
 def reroute_rows(
-    grid: Grid,
-    ways: Ways,
+    grid: FreeBytes,
+    ways: Candidates,
     pairs: Pairs,
-    book: Book,
+    book: ReservationRows,
     spare_row: int,
     ids: Int64s,
     answer: Int64s,
     thorough: int,
-    desk: Desk,
+    scratch: Scratch,
 ) -> int:
     """Give streams new places, the new one reserved before the old one is given up.
 
@@ -143,7 +172,7 @@ def reroute_rows(
     for place in range(ids.shape[0]):
         row = ids[place]
         write_request(book, spare_row, book.asked, row)
-        answer[place] = admit_row(grid, ways, pairs, book, spare_row, thorough, desk)
+        answer[place] = admit_row(grid, ways, pairs, book, spare_row, thorough, scratch)
         if answer[place] == 0:
             use(grid, ways, book, row, -1)
             copy_place(book, spare_row, row)
@@ -154,15 +183,15 @@ def reroute_rows(
 
 @kernel
 def retry_rows(
-    grid: Grid,
-    ways: Ways,
+    grid: FreeBytes,
+    ways: Candidates,
     pairs: Pairs,
-    book: Book,
+    book: ReservationRows,
     spare_row: int,
     ids: Int64s,
     answer: Int64s,
     thorough: int,
-    desk: Desk,
+    scratch: Scratch,
 ) -> int:
     """Give streams whose places are cut new ones in the room of the old ones.
 
@@ -173,7 +202,7 @@ def retry_rows(
         row = ids[place]
         copy_place(book, row, spare_row)
         use(grid, ways, book, row, -1)
-        answer[place] = admit_row(grid, ways, pairs, book, row, thorough, desk)
+        answer[place] = admit_row(grid, ways, pairs, book, row, thorough, scratch)
         if answer[place] == 0:
             moved += 1
         else:

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, inline_kernel
 from qnet.schedule.cycles.kernels.tables import (
-    Book,
-    Desk,
-    Grid,
+    Candidates,
+    FreeBytes,
     Pairs,
     Request,
     Requests,
-    Want,
-    Ways,
+    ReservationRows,
+    Scratch,
+    StreamRequest,
 )
 from qnet.schedule.kernels import UNSEEN, Int64s
 
@@ -30,7 +30,7 @@ def need_of(asked: Requests, row: int) -> int:
 
 
 @bare_kernel
-def want_of(asked: Requests, pairs: Pairs, row: int) -> Want:
+def want_of(asked: Requests, pairs: Pairs, row: int) -> StreamRequest:
     """Return what one row asks for, its limits as they are before a damper."""
     latency = asked[row, Request.LATENCY_PS_MOST]
     variation = asked[row, Request.VARIATION_PS_MOST]
@@ -42,7 +42,7 @@ def want_of(asked: Requests, pairs: Pairs, row: int) -> Want:
         damped = pairs.damped_ps[asked[row, Request.PAIR]]
         latency = -1 if damped > variation else latency - damped
         variation = UNSEEN
-    return Want(
+    return StreamRequest(
         need_of(asked, row),
         asked[row, Request.PERIOD],
         asked[row, Request.FRAME_BYTES],
@@ -53,7 +53,7 @@ def want_of(asked: Requests, pairs: Pairs, row: int) -> Want:
 
 
 @bare_kernel
-def use(grid: Grid, ways: Ways, book: Book, row: int, sign: int) -> int:
+def use(grid: FreeBytes, ways: Candidates, book: ReservationRows, row: int, sign: int) -> int:
     """Take a stream's bytes out of its cycles (sign 1) or give them back (sign -1)."""
     length = grid.free.shape[1]
     period = book.asked[row, Request.PERIOD]
@@ -78,19 +78,21 @@ def use(grid: Grid, ways: Ways, book: Book, row: int, sign: int) -> int:
 
 
 @bare_kernel
-def write_place(ways: Ways, book: Book, row: int, way: int, phase: int, desk: Desk) -> int:
-    """Write a way, a phase, and the wires and waits on the desk into a row."""
+def write_place(
+    ways: Candidates, book: ReservationRows, row: int, way: int, phase: int, scratch: Scratch
+) -> int:
+    """Write a way, a phase, and the wires and waits on the scratch into a row."""
     book.way[row] = way
     book.phase[row] = phase
     for place in range(ways.hop[way + 1] - ways.hop[way]):
-        book.wires[row, place] = desk.wires[place]
+        book.wires[row, place] = scratch.wires[place]
         if book.waits.shape[1] > 0:
-            book.waits[row, place] = desk.waits[place]
+            book.waits[row, place] = scratch.waits[place]
     return 0
 
 
 @bare_kernel
-def clear_place(book: Book, row: int) -> int:
+def clear_place(book: ReservationRows, row: int) -> int:
     """Write no place into a row; its request stays."""
     book.way[row] = -1
     book.phase[row] = 0
@@ -108,7 +110,7 @@ def copy_row(table: Table, row: int, other: Table, place: int) -> int:
 
 
 @bare_kernel
-def copy_place(book: Book, source: int, target: int) -> int:
+def copy_place(book: ReservationRows, source: int, target: int) -> int:
     """Copy way, phase, wires and waits from one row to another."""
     book.way[target] = book.way[source]
     book.phase[target] = book.phase[source]
@@ -117,20 +119,20 @@ def copy_place(book: Book, source: int, target: int) -> int:
 
 
 @bare_kernel
-def write_request(book: Book, row: int, asked: Requests, place: int) -> int:
+def write_request(book: ReservationRows, row: int, asked: Requests, place: int) -> int:
     """Copy one request into a row."""
     return copy_row(asked, place, book.asked, row)
 
 
 @bare_kernel
-def clear_row(book: Book, row: int) -> int:
+def clear_row(book: ReservationRows, row: int) -> int:
     """Make a row as if it had never been used."""
     book.asked[row] = 0
     return clear_place(book, row)
 
 
 @bare_kernel
-def take_all_rows(grid: Grid, ways: Ways, book: Book) -> int:
+def take_all_rows(grid: FreeBytes, ways: Candidates, book: ReservationRows) -> int:
     """Take the bytes of every stream; return how many there are."""
     count = 0
     for row in range(book.way.shape[0]):
@@ -141,7 +143,7 @@ def take_all_rows(grid: Grid, ways: Ways, book: Book) -> int:
 
 
 @bare_kernel
-def is_cut(grid: Grid, ways: Ways, book: Book, row: int) -> bool:
+def is_cut(grid: FreeBytes, ways: Candidates, book: ReservationRows, row: int) -> bool:
     """Say whether a stream uses a port that is down."""
     way = book.way[row]
     for hop in range(ways.hop[way], ways.hop[way + 1]):
@@ -151,7 +153,7 @@ def is_cut(grid: Grid, ways: Ways, book: Book, row: int) -> bool:
 
 
 @bare_kernel
-def cut_rows(grid: Grid, ways: Ways, book: Book, ids: Int64s) -> int:
+def cut_rows(grid: FreeBytes, ways: Candidates, book: ReservationRows, ids: Int64s) -> int:
     """Write the streams that use a port that is down; return how many there are."""
     count = 0
     for row in range(book.way.shape[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnet.kernel import bare_kernel
-from qnet.schedule.cycles.kernels.tables import Desk, Grid, Want, Ways
+from qnet.schedule.cycles.kernels.tables import Candidates, FreeBytes, Scratch, StreamRequest
 from qnet.schedule.cycles.kernels.wires import may_use
 from qnet.schedule.kernels import UNSEEN, Int64s, fold
 
@@ -23,12 +23,14 @@ def draw(seed: int, attempt: int, period: int) -> int:
 
 
 @bare_kernel
-def room_of_phase(grid: Grid, ways: Ways, way: int, period: int, phase: int, desk: Desk) -> int:
+def room_of_phase(
+    grid: FreeBytes, ways: Candidates, way: int, period: int, phase: int, scratch: Scratch
+) -> int:
     """Return the least bytes that the chosen wires have in the cycles of a phase."""
     length = grid.free.shape[1]
     room = UNSEEN
     for hop in range(ways.hop[way], ways.hop[way + 1]):
-        port = desk.ports[hop - ways.hop[way]]
+        port = scratch.ports[hop - ways.hop[way]]
         cycle = (phase + ways.shift[hop]) % length
         left = UNSEEN
         for _ in range(length // period):
@@ -41,14 +43,16 @@ def room_of_phase(grid: Grid, ways: Ways, way: int, period: int, phase: int, des
 
 
 @bare_kernel
-def try_few(grid: Grid, ways: Ways, want: Want, way: int, seed: int, desk: Desk) -> int:
+def try_few(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, seed: int, scratch: Scratch
+) -> int:
     """Return the better of a few phases over the emptiest wires if it has room, else -1."""
     period = want.period
     chosen = -1
     most = want.need - 1
     for attempt in range(min(TRIES, period)):
         phase = draw(seed, attempt, period)
-        room = room_of_phase(grid, ways, way, period, phase, desk)
+        room = room_of_phase(grid, ways, way, period, phase, scratch)
         if room > most:
             most = room
             chosen = phase
@@ -56,10 +60,12 @@ def try_few(grid: Grid, ways: Ways, want: Want, way: int, seed: int, desk: Desk)
 
 
 @bare_kernel
-def hop_room(grid: Grid, ways: Ways, want: Want, hop: int, desk: Desk) -> int:
-    """Write into `desk.best[phase]` the room of the hop's best wire."""
+def hop_room(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, hop: int, scratch: Scratch
+) -> int:
+    """Write into `scratch.best[phase]` the room of the hop's best wire."""
     period, need = want.period, want.need
-    best, left = desk.best, desk.left
+    best, left = scratch.best, scratch.left
     for phase in range(period):
         best[phase] = -UNSEEN
     for item in range(ways.wire[hop], ways.wire[hop + 1]):
@@ -73,10 +79,12 @@ def hop_room(grid: Grid, ways: Ways, want: Want, hop: int, desk: Desk) -> int:
 
 
 @bare_kernel
-def add_hop(grid: Grid, ways: Ways, want: Want, hop: int, desk: Desk) -> int:
-    """Lower `desk.score` to what the best wire of a hop has; return the best phase's score."""
-    hop_room(grid, ways, want, hop, desk)
-    best, score = desk.best, desk.score
+def add_hop(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, hop: int, scratch: Scratch
+) -> int:
+    """Lower `scratch.score` to what the best wire of a hop has; return the best phase's score."""
+    hop_room(grid, ways, want, hop, scratch)
+    best, score = scratch.best, scratch.score
     most = -UNSEEN
     for phase in range(want.period):
         score[phase] = min(score[phase], best[phase])
@@ -95,33 +103,37 @@ def best_phase(score: Int64s, period: int) -> int:
 
 
 @bare_kernel
-def score_phases(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
-    """Fill `desk.score[phase]` over all hops and wires, no waiting; return the best phase."""
-    desk.score[: want.period] = UNSEEN
+def score_phases(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, scratch: Scratch
+) -> int:
+    """Fill `scratch.score[phase]` over all hops and wires, no waiting; return the best phase."""
+    scratch.score[: want.period] = UNSEEN
     for hop in range(ways.hop[way], ways.hop[way + 1]):
-        desk.waits[hop - ways.hop[way]] = 0
-        add_hop(grid, ways, want, hop, desk)
-    return best_phase(desk.score, want.period)
+        scratch.waits[hop - ways.hop[way]] = 0
+        add_hop(grid, ways, want, hop, scratch)
+    return best_phase(scratch.score, want.period)
 
 
 @bare_kernel
-def try_all(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
+def try_all(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, scratch: Scratch
+) -> int:
     """Return the phase with the most room over all phases and wires, or -1 if none has any.
 
     Must follow `emptiest_wires`: the hop with the least left is looked at first, which mostly
     settles it.
     """
     period = want.period
-    desk.score[:period] = UNSEEN
+    scratch.score[:period] = UNSEEN
     low = ways.hop[way]
     high = ways.hop[way + 1]
     tightest = low
     for hop in range(low + 1, high):
-        if grid.spare[desk.ports[hop - low]] < grid.spare[desk.ports[tightest - low]]:
+        if grid.spare[scratch.ports[hop - low]] < grid.spare[scratch.ports[tightest - low]]:
             tightest = hop
-    if add_hop(grid, ways, want, tightest, desk) < 0:
+    if add_hop(grid, ways, want, tightest, scratch) < 0:
         return -1
     for hop in range(low, high):
-        if hop != tightest and add_hop(grid, ways, want, hop, desk) < 0:
+        if hop != tightest and add_hop(grid, ways, want, hop, scratch) < 0:
             return -1
-    return best_phase(desk.score, period)
+    return best_phase(scratch.score, period)

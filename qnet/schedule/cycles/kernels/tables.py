@@ -20,10 +20,10 @@ TOO_SLOW = -2
 NO_ROOM = -3
 
 NO_TREE = -2
-"""In `Ways.before`: the way is no tree."""
+"""In `Candidates.before`: the way is no tree."""
 
 
-class Grid(NamedTuple):
+class FreeBytes(NamedTuple):
     """What the ports of a network have left, and what they are."""
 
     free: Int64Table
@@ -37,7 +37,7 @@ class Grid(NamedTuple):
     """0 after a failure."""
 
 
-class Ways(NamedTuple):
+class Candidates(NamedTuple):
     """Ways, their hops and the wires of these, ragged.
 
     A way is one path, or two disjoint ones after each other; or it is a tree, and then each path
@@ -69,7 +69,7 @@ class Ways(NamedTuple):
     cycle_ps: int
 
 
-class Want(NamedTuple):
+class StreamRequest(NamedTuple):
     """One stream."""
 
     need: int
@@ -119,7 +119,7 @@ Requests = Int64Table
 """What streams ask for, one a row."""
 
 
-class Book(NamedTuple):
+class ReservationRows(NamedTuple):
     """Streams, one a row."""
 
     asked: Requests
@@ -132,7 +132,7 @@ class Book(NamedTuple):
     """By place in the way, how many extra cycles frames have waited; no columns when none does."""
 
 
-class Desk(NamedTuple):
+class Scratch(NamedTuple):
     """Scratch for one stream."""
 
     left: Int64s

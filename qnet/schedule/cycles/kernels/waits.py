@@ -6,14 +6,21 @@ import numpy as np
 
 from qnet.kernel import bare_kernel, kernel
 from qnet.schedule.cycles.kernels.phases import best_phase, hop_room
-from qnet.schedule.cycles.kernels.tables import NO_TREE, Desk, Grid, Int64Table, Want, Ways
+from qnet.schedule.cycles.kernels.tables import (
+    NO_TREE,
+    Candidates,
+    FreeBytes,
+    Int64Table,
+    Scratch,
+    StreamRequest,
+)
 from qnet.schedule.cycles.kernels.trees import score_tree
 from qnet.schedule.cycles.kernels.wires import wait_behind
 from qnet.schedule.kernels import UNSEEN
 
 
 @bare_kernel
-def path_end(ways: Ways, hop: int) -> int:
+def path_end(ways: Candidates, hop: int) -> int:
     """Return the last hop of the path that a hop belongs to."""
     while ways.sooner_ps[hop] < 0:
         hop += 1
@@ -21,7 +28,9 @@ def path_end(ways: Ways, hop: int) -> int:
 
 
 @bare_kernel
-def longest_wait(grid: Grid, ways: Ways, want: Want, way: int, start: int, desk: Desk) -> int:
+def longest_wait(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, start: int, scratch: Scratch
+) -> int:
     """Write how long frames may wait at each hop of a path, and return how long in all.
 
     At a hop it is what the cycle buffers leave, whichever wire frames come by; in all what is left
@@ -30,11 +39,11 @@ def longest_wait(grid: Grid, ways: Ways, want: Want, way: int, start: int, desk:
     """
     last = path_end(ways, start)
     first = ways.hop[way]
-    desk.extra[start - first] = 0
+    scratch.extra[start - first] = 0
     total = 0
     for hop in range(start, last):
         extra = wait_behind(grid, ways, want, hop)
-        desk.extra[hop + 1 - first] = extra
+        scratch.extra[hop + 1 - first] = extra
         total += extra
     most_ps = want.latency_ps_most
     two = start > first or last + 1 < ways.hop[way + 1]
@@ -48,26 +57,26 @@ def longest_wait(grid: Grid, ways: Ways, want: Want, way: int, start: int, desk:
 
 @bare_kernel
 def fill_path(
-    grid: Grid,
-    ways: Ways,
-    want: Want,
+    grid: FreeBytes,
+    ways: Candidates,
+    want: StreamRequest,
     way: int,
     start: int,
     most: int,
     table: Int64Table,
-    desk: Desk,
+    scratch: Scratch,
 ) -> int:
     """Fill the table of the path that begins at a hop; return the longest wait at its end.
 
     `table[place, waited, phase]` counts places from the first hop of the way on.
     """
-    period, best = want.period, desk.best
+    period, best = want.period, scratch.best
     first = ways.hop[way]
     reach = 0
     for hop in range(start, path_end(ways, start) + 1):
-        hop_room(grid, ways, want, hop, desk)
+        hop_room(grid, ways, want, hop, scratch)
         before = reach
-        extra = desk.extra[hop - first]
+        extra = scratch.extra[hop - first]
         reach = min(most, reach + extra)
         for waited in range(reach + 1):
             row = table[hop - first, waited]
@@ -89,7 +98,13 @@ def fill_path(
 
 @bare_kernel
 def trace_path(
-    ways: Ways, way: int, start: int, most: int, phase: int, table: Int64Table, desk: Desk
+    ways: Candidates,
+    way: int,
+    start: int,
+    most: int,
+    phase: int,
+    table: Int64Table,
+    scratch: Scratch,
 ) -> int:
     """Write the waits of one path that keep the score of a phase; return the whole.
 
@@ -97,17 +112,17 @@ def trace_path(
     """
     first = ways.hop[way]
     last = path_end(ways, start)
-    floor = desk.score[phase]
+    floor = scratch.score[phase]
     total = 0
     while table[last - first, total, phase] < floor:
         total += 1
     now = total
     for hop in range(last, start - 1, -1):
-        desk.waits[hop - first] = now
+        scratch.waits[hop - first] = now
         if hop > start:
             reach = 0
             for earlier in range(start + 1, hop):
-                reach = min(most, reach + desk.extra[earlier - first])
+                reach = min(most, reach + scratch.extra[earlier - first])
             now = min(now, reach)
             while table[hop - 1 - first, now, phase] < floor:
                 now -= 1
@@ -115,22 +130,24 @@ def trace_path(
 
 
 @kernel
-def score_waits(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
+def score_waits(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, scratch: Scratch
+) -> int:
     """As `score_phases`, for frames that may wait: also write the waits of the best phase."""
-    period, score = want.period, desk.score
+    period, score = want.period, scratch.score
     low, high = ways.hop[way], ways.hop[way + 1]
     if ways.before[low] != NO_TREE:
-        return score_tree(grid, ways, want, way, desk)
+        return score_tree(grid, ways, want, way, scratch)
     second = path_end(ways, low) + 1
-    most = longest_wait(grid, ways, want, way, low, desk)
+    most = longest_wait(grid, ways, want, way, low, scratch)
     most_second = 0
     if second < high:
-        most_second = longest_wait(grid, ways, want, way, second, desk)
+        most_second = longest_wait(grid, ways, want, way, second, scratch)
     table = np.empty((high - low, max(most, most_second) + 1, period), dtype=np.int64)
     score[:period] = UNSEEN
     for start, longest in ((low, most), (second, most_second)):
         if start < high:
-            reach = fill_path(grid, ways, want, way, start, longest, table, desk)
+            reach = fill_path(grid, ways, want, way, start, longest, table, scratch)
             end = path_end(ways, start) - low
             for phase in range(period):
                 best = table[end, 0, phase]
@@ -138,7 +155,7 @@ def score_waits(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int
                     best = max(best, table[end, waited, phase])
                 score[phase] = min(score[phase], best)
     phase = best_phase(score, period)
-    trace_path(ways, way, low, most, phase, table, desk)
+    trace_path(ways, way, low, most, phase, table, scratch)
     if second < high:
-        trace_path(ways, way, second, most_second, phase, table, desk)
+        trace_path(ways, way, second, most_second, phase, table, scratch)
     return phase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnet.kernel import bare_kernel, inline_kernel
-from qnet.schedule.cycles.kernels.tables import Desk, Grid, Want, Ways
+from qnet.schedule.cycles.kernels.tables import Candidates, FreeBytes, Scratch, StreamRequest
 from qnet.schedule.kernels import UNSEEN
 
 
@@ -14,7 +14,7 @@ def last_bit_ps(frame_bytes: int, rate_bps: int) -> int:
 
 
 @inline_kernel
-def may_use(grid: Grid, ways: Ways, want: Want, hop: int, item: int) -> bool:
+def may_use(grid: FreeBytes, ways: Candidates, want: StreamRequest, hop: int, item: int) -> bool:
     """Say whether a wire is up, fits the cycle buffers and the stream's limit of variation."""
     port = ways.port[item]
     return (
@@ -35,7 +35,7 @@ def may_use(grid: Grid, ways: Ways, want: Want, hop: int, item: int) -> bool:
 
 
 @bare_kernel
-def wait_behind(grid: Grid, ways: Ways, want: Want, hop: int) -> int:
+def wait_behind(grid: FreeBytes, ways: Candidates, want: StreamRequest, hop: int) -> int:
     """Return for how many extra cycles the buffers behind a hop hold frames, by whichever wire.
 
     That is UNSEEN where the stream may use none.
@@ -49,7 +49,9 @@ def wait_behind(grid: Grid, ways: Ways, want: Want, hop: int) -> int:
 
 
 @bare_kernel
-def emptiest_wires(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> int:
+def emptiest_wires(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, scratch: Scratch
+) -> int:
     """Choose at each hop the usable wire with most left; return what all have left, or -1."""
     total = 0
     for hop in range(ways.hop[way], ways.hop[way + 1]):
@@ -59,20 +61,22 @@ def emptiest_wires(grid: Grid, ways: Ways, want: Want, way: int, desk: Desk) -> 
             spare = grid.spare[ways.port[item]]
             if spare > most and may_use(grid, ways, want, hop, item):
                 most = spare
-                desk.ports[place] = ways.port[item]
-                desk.wires[place] = item - ways.wire[hop]
+                scratch.ports[place] = ways.port[item]
+                scratch.wires[place] = item - ways.wire[hop]
         if most < 0:
             return -1
-        desk.waits[place] = 0
+        scratch.waits[place] = 0
         total += most
     return total
 
 
 @bare_kernel
-def best_wires(grid: Grid, ways: Ways, want: Want, way: int, phase: int, desk: Desk) -> int:
+def best_wires(
+    grid: FreeBytes, ways: Candidates, want: StreamRequest, way: int, phase: int, scratch: Scratch
+) -> int:
     """Choose at each hop the wire with the most room in a phase; return the hop with the least.
 
-    Frames wait as `desk.waits` says. Of equal wires the first is chosen, of equal hops the
+    Frames wait as `scratch.waits` says. Of equal wires the first is chosen, of equal hops the
     earliest.
     """
     length = grid.free.shape[1]
@@ -81,7 +85,7 @@ def best_wires(grid: Grid, ways: Ways, want: Want, way: int, phase: int, desk: D
     lowest = UNSEEN
     for hop in range(ways.hop[way], ways.hop[way + 1]):
         place = hop - ways.hop[way]
-        start = phase + ways.shift[hop] + desk.waits[place]
+        start = phase + ways.shift[hop] + scratch.waits[place]
         most = -UNSEEN
         for item in range(ways.wire[hop], ways.wire[hop + 1]):
             if may_use(grid, ways, want, hop, item):
@@ -92,8 +96,8 @@ def best_wires(grid: Grid, ways: Ways, want: Want, way: int, phase: int, desk: D
                 room = (left - need) * grid.weight[port]
                 if room > most:
                     most = room
-                    desk.ports[place] = port
-                    desk.wires[place] = item - ways.wire[hop]
+                    scratch.ports[place] = port
+                    scratch.wires[place] = item - ways.wire[hop]
         if most < lowest:
             lowest = most
             binding = place

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from qnet.kernel import bare_kernel
 from qnet.schedule.qbv.kernels.spans import Spans, delay_to_clear, first_fit, last_fit, next_touch
-from qnet.schedule.qbv.kernels.tables import NEVER, GateSearch, Int64s, Streams, Train
+from qnet.schedule.qbv.kernels.tables import NEVER, GateSearch, Int64s, StreamTable, Train
 
 
 @bare_kernel
-def nowait_times(streams: Streams, route: int, start: int, time: Int64s) -> int:
+def nowait_times(streams: StreamTable, route: int, start: int, time: Int64s) -> int:
     """Write the start times of a frame that never waits."""
     first = streams.hop_offset[route]
     time[0] = start
@@ -20,7 +20,7 @@ def nowait_times(streams: Streams, route: int, start: int, time: Int64s) -> int:
 
 
 @bare_kernel
-def latency(streams: Streams, route: int, time: Int64s) -> int:
+def latency(streams: StreamTable, route: int, time: Int64s) -> int:
     """Return the time from first bit out to the last listener's last bit in."""
     longest = 0
     for here in range(streams.hop_offset[route], streams.hop_offset[route + 1]):
@@ -31,7 +31,7 @@ def latency(streams: Streams, route: int, time: Int64s) -> int:
 
 
 @bare_kernel
-def start_in_time(streams: Streams, route: int, train: Train, time: Int64s) -> int:
+def start_in_time(streams: StreamTable, route: int, train: Train, time: Int64s) -> int:
     """Return the first start from which what arrives as it does is in time for all listeners.
 
     That is by the deadline, and no more than the slack after when it could be there.
@@ -200,7 +200,7 @@ def start_behind(search: GateSearch, route: int, train: Train) -> int:
 
 
 @bare_kernel
-def queue_use(streams: Streams, route: int, hop: int, time: Int64s) -> tuple[int, int]:
+def queue_use(streams: StreamTable, route: int, hop: int, time: Int64s) -> tuple[int, int]:
     """Return start and length of the span for which a frame takes a queue at a hop."""
     here = streams.hop_offset[route] + hop
     start = time[hop]

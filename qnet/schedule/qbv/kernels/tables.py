@@ -30,7 +30,7 @@ class Ports(NamedTuple):
     """When its gate list begins: what lasts over that becomes an entry more."""
 
 
-class Streams(NamedTuple):
+class StreamTable(NamedTuple):
     """Streams, their candidate routes and the hops of these, ragged."""
 
     period: Int64s
@@ -84,7 +84,7 @@ class Places(NamedTuple):
     """Queue of hop h of stream s at `queue_base[s] + h`."""
 
 
-class Work(NamedTuple):
+class GateScratch(NamedTuple):
     """Scratch."""
 
     time: Int64s
@@ -107,12 +107,12 @@ class Work(NamedTuple):
 class GateSearch(NamedTuple):
     """All that a search works on."""
 
-    streams: Streams
+    streams: StreamTable
     ports: Ports
     rules: Rules
     spans: Spans
     places: Places
-    work: Work
+    work: GateScratch
 
 
 class Train(NamedTuple):

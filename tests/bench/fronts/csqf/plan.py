@@ -20,16 +20,16 @@ from qnet.graph.paths.search import make_net
 from qnet.schedule.cycles.kernels.admit import place_rows
 from qnet.schedule.cycles.kernels.tables import (
     NO_TREE,
-    Book,
-    Desk,
-    Grid,
+    Candidates,
+    FreeBytes,
     Int64Table,
     Pairs,
     Request,
-    Ways,
+    ReservationRows,
+    Scratch,
 )
-from qnet.schedule.cycles.room import empty_book, make_desk
-from qnet.schedule.cycles.table import Field
+from qnet.schedule.cycles.state import empty_book, make_scratch
+from qnet.schedule.cycles.table import Placing
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.repair.kernels import RUINED
 from qnet.schedule.repair.search import cheapest_first, favoured_first, priced, repair
@@ -70,11 +70,11 @@ class CyclePlan(NamedTuple):
 class State(NamedTuple):
     """All that placing works on; the book has a row for each stream, and spare ones."""
 
-    grid: Grid
-    ways: Ways
+    grid: FreeBytes
+    ways: Candidates
     pairs: Pairs
-    book: Book
-    desk: Desk
+    book: ReservationRows
+    scratch: Scratch
 
 
 def plan_cycles(
@@ -110,17 +110,17 @@ def prepare(problem: CycleProblem, route_count: int = ROUTE_COUNT) -> State:
     book.asked[rows, Request.VARIATION_PS_MOST] = -1
     book.asked[rows, Request.WAITS] = problem.extra > 0
     capacity = problem.capacity * UNIT_BYTES
-    grid = Grid(
+    grid = FreeBytes(
         np.full((links, length), capacity, dtype=np.int64),
         np.full(links, capacity * length, dtype=np.int64),
         np.full(links, 2**WEIGHT_BITS // max(capacity, 1), dtype=np.int64),
         np.full(links, RATE_BPS, dtype=np.int64),
         np.ones(links, dtype=np.int64),
     )
-    return State(grid, ways, pairs, book, make_desk(length, width))
+    return State(grid, ways, pairs, book, make_scratch(length, width))
 
 
-def _ways(problem: CycleProblem, offset: Int64s, link: Int64s) -> Ways:
+def _ways(problem: CycleProblem, offset: Int64s, link: Int64s) -> Candidates:
     hops = np.diff(offset)
     first = np.repeat(offset[:-1], hops)
     sums = np.cumsum(problem.delay[link]) - problem.delay[link]
@@ -128,7 +128,7 @@ def _ways(problem: CycleProblem, offset: Int64s, link: Int64s) -> Ways:
     last = np.zeros(len(link), dtype=np.bool_)
     last[offset[1:] - 1] = True
     latency_ps_max = shift[offset[1:] - 1] * CYCLE_PS
-    return Ways(
+    return Candidates(
         hop=offset,
         latency_ps_max=latency_ps_max,
         shift=shift,
@@ -157,7 +157,7 @@ def fill(problem: CycleProblem, state: State) -> None:
             left[key] -= 1
             chosen.append(stream)
     order = favoured_first(state.book, order, np.array(chosen, dtype=np.int64))
-    place_rows(*_field(problem, state, prices)[:4], order, state.desk)
+    place_rows(*_field(problem, state, prices)[:4], order, state.scratch)
 
 
 def ruin_and_recreate(problem: CycleProblem, state: State, rounds: int, seed: int) -> None:
@@ -166,9 +166,9 @@ def ruin_and_recreate(problem: CycleProblem, state: State, rounds: int, seed: in
     repair(field, _rows(problem), rounds, seed)
 
 
-def _field(problem: CycleProblem, state: State, prices: list[int]) -> Field:
+def _field(problem: CycleProblem, state: State, prices: list[int]) -> Placing:
     ways = priced(state.ways, state.pairs, np.array(prices, dtype=np.int64))
-    return Field(*state._replace(ways=ways))
+    return Placing(*state._replace(ways=ways))
 
 
 def _rows(problem: CycleProblem) -> Int64s:

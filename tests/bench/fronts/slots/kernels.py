@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.graph.paths.kernels import Heap, Net, pop, push
+from qnet.graph.paths.kernels import DirectedGraph, Heap, pop, push
 from qnet.kernel import kernel
 from qnet.schedule.kernels import UNSEEN, Int64s
 
@@ -51,7 +51,7 @@ class Slots(NamedTuple):
 class Ground(NamedTuple):
     """The network, the fewest links from each node to each target, and how full each link is."""
 
-    net: Net
+    net: DirectedGraph
     links_left: Int64Table
     load: Int64s
 
@@ -328,7 +328,7 @@ def remove_all(slots: Slots, ground: Ground, frames: Frames, order: Int64s, plac
 
 
 @kernel
-def fill_links_left(net: Net, links_left: Int64Table, queue: Int64s) -> int:
+def fill_links_left(net: DirectedGraph, links_left: Int64Table, queue: Int64s) -> int:
     """Fill `links_left[target, node]` with the fewest links from node to target, FAR if none."""
     for target in range(links_left.shape[0]):
         row = links_left[target]

@@ -16,21 +16,21 @@ from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
 from qnet.schedule.capacity import CELLS_MOST, cycle_capacity
+from qnet.schedule.cycles.candidates import CandidatePath, CandidateTable, Pair, pair_of
 from qnet.schedule.cycles.kernels.book import want_of
 from qnet.schedule.cycles.kernels.phases import score_phases
 from qnet.schedule.cycles.kernels.tables import (
     REQUEST_COLUMNS,
-    Book,
-    Desk,
-    Grid,
+    Candidates,
+    FreeBytes,
     Pairs,
     Request,
     Requests,
-    Ways,
+    ReservationRows,
+    Scratch,
 )
 from qnet.schedule.cycles.kernels.waits import score_waits
 from qnet.schedule.cycles.kernels.wires import best_wires, emptiest_wires
-from qnet.schedule.cycles.ways import Pair, Way, WayTable, pair_of
 from qnet.schedule.kernels import WEIGHT_BITS, Int64s
 from qnet.schedule.reasons import PathLimits, Reasons
 from qnet.schedule.timing import send_ps
@@ -54,7 +54,7 @@ class Place(NamedTuple):
     latency_ps_max: int
 
 
-class Room:
+class CycleState:
     """The state of a network: bytes left, ways, and what is out of use.
 
     `hypercycle` is how many cycles all intervals must divide; `guards` has for each port the
@@ -75,22 +75,22 @@ class Room:
         ]
         assert max(capacity) < 2**WEIGHT_BITS, "scores would not fit into 64 bits"
         self.capacity: Int64s = np.array(capacity, dtype=np.int64)
-        self.grid = Grid(
+        self.grid = FreeBytes(
             np.repeat(self.capacity[:, np.newaxis], hypercycle, axis=1),
             self.capacity * hypercycle,
             2**WEIGHT_BITS // np.maximum(self.capacity, 1),
             np.array([port.rate_bps for port in topology.ports], dtype=np.int64),
             np.ones(len(topology.ports), dtype=np.int64),
         )
-        self.table = WayTable(topology)
-        self.desk = make_desk(hypercycle, 1)
+        self.table = CandidateTable(topology)
+        self.scratch = make_scratch(hypercycle, 1)
         self._hopeless: dict[PathLimits, str | None] = {}
 
-    def arrays(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS) -> tuple[Ways, Pairs]:
+    def arrays(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS) -> tuple[Candidates, Pairs]:
         """Return all ways, and which of them each of the wanted pairs may use now."""
         arrays = self.table.arrays(wanted)
-        if self.desk.ports.size < self.table.hop_count_most:
-            self.desk = make_desk(self.hypercycle, self.table.hop_count_most)
+        if self.scratch.ports.size < self.table.hop_count_most:
+            self.scratch = make_scratch(self.hypercycle, self.table.hop_count_most)
         return arrays
 
     def narrow_guards(self, sizes: Iterable[int]) -> None:
@@ -179,34 +179,34 @@ class Room:
 
     def _fullest(self, asked: Requests, row: int) -> str | None:
         ways, pairs = self.arrays(asked[row : row + 1, Request.PAIR])
-        grid, desk = self.grid, self.desk
+        grid, scratch = self.grid, self.scratch
         want, pair = want_of(asked, pairs, row), int(asked[row, Request.PAIR])
         best: tuple[int, int, int] | None = None
         tried = 0
-        waits: Int64s = desk.waits
+        waits: Int64s = scratch.waits
         for way in range(int(pairs.low[pair]), int(pairs.high[pair])):
             if ways.latency_ps_max[way] > want.latency_ps_most or not self._holds(
                 ways, want.need, way
             ):
                 continue
-            if emptiest_wires(grid, ways, want, way, desk) < 0:
+            if emptiest_wires(grid, ways, want, way, scratch) < 0:
                 continue
             tried += 1
-            phase = int(score_phases(grid, ways, want, way, desk))
-            if want.waits and desk.score[phase] < 0:
-                phase = int(score_waits(grid, ways, want, way, desk))
-            score = int(desk.score[phase])
+            phase = int(score_phases(grid, ways, want, way, scratch))
+            if want.waits and scratch.score[phase] < 0:
+                phase = int(score_waits(grid, ways, want, way, scratch))
+            score = int(scratch.score[phase])
             if best is None or score > best[0]:
                 best = (score, way, phase)
-                waits = desk.waits.copy()
+                waits = scratch.waits.copy()
         assert best is not None, "a stream with a way in time has one to try"
         if best[0] >= 0:
             return None
         _, way, phase = best
-        desk.waits[:] = waits
-        binding = int(best_wires(grid, ways, want, way, phase, desk))
+        scratch.waits[:] = waits
+        binding = int(best_wires(grid, ways, want, way, phase, scratch))
         hop = int(ways.hop[way]) + binding
-        port = int(desk.ports[binding])
+        port = int(scratch.ports[binding])
         start = phase + int(ways.shift[hop] + waits[binding])
         cycles = (start + np.arange(0, self.hypercycle, want.period)) % self.hypercycle
         cycle = int(cycles[np.argmin(grid.free[port, cycles])])
@@ -219,7 +219,7 @@ class Room:
             f"{routes if wires == 1 else f'best of {wires} wires, {routes}'}"
         )
 
-    def _holds(self, ways: Ways, need: int, way: int) -> bool:
+    def _holds(self, ways: Candidates, need: int, way: int) -> bool:
         """Say whether every hop of a way has a wire whose cycles are large enough when empty."""
         return all(
             int(self.capacity[ways.port[ways.wire[hop] : ways.wire[hop + 1]]].max()) >= need
@@ -228,7 +228,7 @@ class Room:
 
 
 def place_of(
-    way: Way,
+    way: CandidatePath,
     pair: Pair,
     asked: tuple[int, int, int],
     phase: int,
@@ -298,10 +298,10 @@ def _latest_ps(topology: Topology, path: PathPlan) -> int:
     return end_ps + clock.error_ps + last.propagation_ps
 
 
-def make_desk(hypercycle: int, width: int) -> Desk:
+def make_scratch(hypercycle: int, width: int) -> Scratch:
     """Return room to work in for ways of so many hops."""
     sizes = [hypercycle] * 3 + [width] * 5
-    return Desk(*(np.zeros(size, dtype=np.int64) for size in sizes))
+    return Scratch(*(np.zeros(size, dtype=np.int64) for size in sizes))
 
 
 def needs(asked: Requests) -> Int64s:
@@ -310,9 +310,9 @@ def needs(asked: Requests) -> Int64s:
     return need
 
 
-def empty_book(rows: int, width: int, waits: bool = False) -> Book:
+def empty_book(rows: int, width: int, waits: bool = False) -> ReservationRows:
     """Return rows that hold no streams."""
-    return Book(
+    return ReservationRows(
         np.zeros((rows, REQUEST_COLUMNS), dtype=np.int64),
         np.full(rows, -1, dtype=np.int32),
         np.zeros(rows, dtype=np.int32),
@@ -321,7 +321,7 @@ def empty_book(rows: int, width: int, waits: bool = False) -> Book:
     )
 
 
-def widen(book: Book, width: int, waits: bool = False) -> Book:
+def widen(book: ReservationRows, width: int, waits: bool = False) -> ReservationRows:
     """Return the same streams with room for so many hops, and for waits."""
     wider = empty_book(len(book.way), width, waits)
     for new, old in ((wider.wires, book.wires), (wider.waits, book.waits)):
@@ -330,7 +330,7 @@ def widen(book: Book, width: int, waits: bool = False) -> Book:
     return book._replace(wires=wider.wires, waits=wider.waits)
 
 
-def lengthen(book: Book, rows: int) -> Book:
+def lengthen(book: ReservationRows, rows: int) -> ReservationRows:
     """Return the same streams with vacant rows behind them."""
     longer = empty_book(rows, book.wires.shape[1], book.waits.shape[1] > 0)
     tables: list[NDArray[Any]] = [*longer]

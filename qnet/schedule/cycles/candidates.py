@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qnet.graph.routes import Branches, Edge, Routes
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
-from qnet.schedule.cycles.kernels.tables import NO_TREE, Pairs, Ways
+from qnet.schedule.cycles.kernels.tables import NO_TREE, Candidates, Pairs
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
 
@@ -54,7 +54,7 @@ def pair_of(stream: Stream) -> Pair:
     return Pair(stream.talker, listener, stream.paths, tuple(others), damped)
 
 
-class Hop(NamedTuple):
+class CandidateHop(NamedTuple):
     """One hop of a way: its cycle for start cycle 0, and the wires to choose from.
 
     At the last hop of a path `sooner_ps` is by how much it is quicker than the way, `open_ps` what
@@ -69,7 +69,7 @@ class Hop(NamedTuple):
     ports: tuple[int, ...]
 
 
-class Way(NamedTuple):
+class CandidatePath(NamedTuple):
     """The hops of one or two paths, one path after the other; or those of a tree.
 
     A tree's are in an order in which each is behind the one that it follows: `before` is the place
@@ -78,7 +78,7 @@ class Way(NamedTuple):
 
     pair: int
     latency_ps_max: int
-    hops: tuple[Hop, ...]
+    hops: tuple[CandidateHop, ...]
     before: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
 
@@ -109,7 +109,7 @@ class Kept(NamedTuple):
     pair: Int64s
 
 
-class WayTable:
+class CandidateTable:
     """The ways that were asked for, by number, and those that each pair may use now."""
 
     def __init__(self, topology: Topology) -> None:
@@ -117,12 +117,12 @@ class WayTable:
         self._down: frozenset[int] = frozenset()
         self._routes = {self._down: Routes(topology)}
         self._margin: dict[tuple[int, int], int] = {}
-        self._number: dict[Way, int] = {}
+        self._number: dict[CandidatePath, int] = {}
         self._range: dict[tuple[frozenset[int], int], tuple[int, int]] = {}
-        self._stretch: dict[tuple[Way, ...], tuple[int, int]] = {}
+        self._stretch: dict[tuple[CandidatePath, ...], tuple[int, int]] = {}
         self.pair_number: dict[Pair, int] = {}
         self.pairs: list[Pair] = []
-        self.ways: list[Way] = []
+        self.ways: list[CandidatePath] = []
         self.hop_count_most = 1
         self._arrays = _to_arrays([], topology.tcqf.cycle_ps)
         self._pair_arrays = _no_pairs()
@@ -141,7 +141,7 @@ class WayTable:
             self.pairs.append(pair)
         return number
 
-    def add(self, ways: Iterable[Way]) -> list[int]:
+    def add(self, ways: Iterable[CandidatePath]) -> list[int]:
         """Give ways numbers; one that is known keeps its own."""
         numbers = []
         for way in ways:
@@ -188,7 +188,7 @@ class WayTable:
         self.hop_count_most, self._pair_arrays = 1, _no_pairs()
         self._arrays = _to_arrays([], self._topology.tcqf.cycle_ps)
 
-        def renamed(number: int) -> Way:
+        def renamed(number: int) -> CandidatePath:
             return old[number]._replace(pair=int(new_pair[old[number].pair]))
 
         for (down, pair), stretch in ranges.items():
@@ -200,7 +200,7 @@ class WayTable:
         self._size_most = 2 * (len(self.ways) + len(self.pairs)) + WAYS_FREE
         return Kept(new_way, new_pair)
 
-    def arrays(self, wanted: NDArray[np.integer[Any]]) -> tuple[Ways, Pairs]:
+    def arrays(self, wanted: NDArray[np.integer[Any]]) -> tuple[Candidates, Pairs]:
         """Return all ways for the kernels, and which of them each of the wanted pairs may use."""
         if self._pair_arrays.low.size < len(self.pairs):
             self._pair_arrays = Pairs(*(_pad(side, len(self.pairs)) for side in self._pair_arrays))
@@ -226,7 +226,7 @@ class WayTable:
             self._range[key] = self._put_together(tuple(self._find(number, self.routes)))
         return self._range[key]
 
-    def _put_together(self, found: tuple[Way, ...]) -> tuple[int, int]:
+    def _put_together(self, found: tuple[CandidatePath, ...]) -> tuple[int, int]:
         """Return from where to where these ways stand, in this order."""
         if found not in self._stretch:
             low = len(self.ways)
@@ -236,11 +236,11 @@ class WayTable:
             self._stretch[found] = (low, len(self.ways))
         return self._stretch[found]
 
-    def _append(self, way: Way) -> None:
+    def _append(self, way: CandidatePath) -> None:
         self.ways.append(way)
         self.hop_count_most = max(self.hop_count_most, len(way.hops))
 
-    def _find(self, number: int, routes: Routes) -> Iterable[Way]:
+    def _find(self, number: int, routes: Routes) -> Iterable[CandidatePath]:
         pair = self.pairs[number]
         names = self._topology.node_by_name
         if pair.talker in pair.listeners or not {pair.talker, *pair.listeners} <= names.keys():
@@ -253,7 +253,7 @@ class WayTable:
                 return
             yield self._way(number, found)
 
-    def _way(self, number: int, branches: Branches) -> Way:
+    def _way(self, number: int, branches: Branches) -> CandidatePath:
         pair, edges = self.pairs[number], branches.edges
         timed = [time_route(self._topology, route) for route in branches.routes]
         late_ps = [one.latency_ps_max for one in timed]
@@ -263,7 +263,7 @@ class WayTable:
             late_ps = [
                 late + own - max(left_ps) for late, own in zip(late_ps, left_ps, strict=True)
             ]
-        hops = [Hop(0, -1, -1, 0, _wires(edge)) for edge in edges]
+        hops = [CandidateHop(0, -1, -1, 0, _wires(edge)) for edge in edges]
         before = [-1] * len(edges)
         for path, one, late in zip(branches.paths, timed, late_ps, strict=True):
             for place, cycle in zip(path, one.cycles, strict=True):
@@ -276,7 +276,7 @@ class WayTable:
             open_ps = one.window_ps - (sooner_ps if pair.others else 0)
             end = path[-1]
             hops[end] = hops[end]._replace(sooner_ps=sooner_ps, open_ps=open_ps)
-        way = Way(number, max(late_ps), tuple(hops))
+        way = CandidatePath(number, max(late_ps), tuple(hops))
         if not pair.others:
             return way
         return way._replace(before=tuple(before), ends=tuple(path[-1] for path in branches.paths))
@@ -307,7 +307,7 @@ def _pad(side: Int64s, size: int) -> Int64s:
     return np.concatenate([side, np.full(size - side.size, -1, dtype=np.int64)])
 
 
-def _to_arrays(ways: list[Way], cycle_ps: int) -> Ways:
+def _to_arrays(ways: list[CandidatePath], cycle_ps: int) -> Candidates:
     hops = [hop for way in ways for hop in way.hops]
 
     def offsets(counts: Iterable[int]) -> Int64s:
@@ -317,7 +317,7 @@ def _to_arrays(ways: list[Way], cycle_ps: int) -> Ways:
         return np.fromiter(numbers, dtype=np.int64)
 
     latency_ps_max = flat(way.latency_ps_max for way in ways)
-    return Ways(
+    return Candidates(
         hop=offsets(len(way.hops) for way in ways),
         latency_ps_max=latency_ps_max,
         shift=flat(hop.shift for hop in hops),
@@ -333,10 +333,10 @@ def _to_arrays(ways: list[Way], cycle_ps: int) -> Ways:
     )
 
 
-def _joined(one: Ways, more: Ways) -> Ways:
+def _joined(one: Candidates, more: Candidates) -> Candidates:
     """Return ways and those behind them as one."""
     columns = [np.concatenate(pair) for pair in zip(one[:-1], more[:-1], strict=True)]
-    both = Ways._make([*columns, one.cycle_ps])
+    both = Candidates._make([*columns, one.cycle_ps])
     return both._replace(
         hop=np.concatenate([one.hop, one.hop[-1] + more.hop[1:]]),
         wire=np.concatenate([one.wire, one.wire[-1] + more.wire[1:]]),
