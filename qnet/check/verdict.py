@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
-from qnet.check.asked import weigh
 from qnet.check.epochs import epoch_lines
 from qnet.check.findings import exact_time
 from qnet.check.judged import (
@@ -28,6 +27,7 @@ from qnet.check.judged import (
 )
 from qnet.check.line import ceil_div
 from qnet.check.promises import Kind, Member, MemberFigures, Seen, lost_ppb
+from qnet.check.requirements import weigh
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import DemandPlan, Plan, StreamPlan

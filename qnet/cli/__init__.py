@@ -11,6 +11,6 @@ from qnet.cli.early import loading
 
 with loading():
     from qnet.cli import about, answers, emulation, gates
-    from qnet.cli.door import main
+    from qnet.cli.command import main
 
 __all__ = ["about", "answers", "emulation", "gates", "main"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from qnet.cli.door import main
+from qnet.cli.command import main
 from qnet.cli.output import say, say_json
 from qnet.errors import InputError, Problem
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from qnet.api import check_emulated, check_fits, check_port
-from qnet.cli.door import main
+from qnet.cli.command import main
 from qnet.cli.options import (
     events_option,
     output_option,

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from qnet.api import check_emulated, check_port
-from qnet.cli.door import NOT_KNOWN, main
+from qnet.cli.command import NOT_KNOWN, main
 from qnet.cli.options import report_options, scenario_options, simulation_options
 from qnet.cli.output import say, say_json
 from qnet.cli.outputs import check_outputs, of_report

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from qnet.cli.door import NOT_KNOWN, main
+from qnet.cli.command import NOT_KNOWN, main
 from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.outputs import check_outputs, files_of, in_folder

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qnet.cli.door import NOT_KNOWN, cannot_be_written
+from qnet.cli.command import NOT_KNOWN, cannot_be_written
 from qnet.cli.output import say, say_json
 from qnet.errors import EnvironmentMissing, InputError, Interrupted, Problem
 from qnet.progress import Quiet

@@ -1,4 +1,4 @@
-"""The simulator's door: topology, profile and plan in, observation out."""
+"""Run the simulator: topology, profile and plan in, observation out."""
 
 from __future__ import annotations
 

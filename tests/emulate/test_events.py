@@ -46,7 +46,7 @@ def _three(planned: tuple[Scenario, Plan], *events: qnet.Event) -> _Seen:
     slow = compare((topology, profile, plan), seen)
     case = Sample(topology, profile, plan, frames=1500)
     walks: list[tuple[Walk, VirtualPorts]] = []
-    walk = follow_frames.walk
+    walk = follow_frames.follow
 
     def kept(*arguments: Any) -> tuple[Walk, VirtualPorts]:
         walks.append(walk(*arguments))

@@ -15,7 +15,7 @@ from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.rules.streams import path_mac
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.tiers import mininet, probe
-from qnet.emulate.tiers.follow_frames import walk
+from qnet.emulate.tiers.follow_frames import follow
 from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.emulate.tiers.tier import Cut, Options
 from qnet.files.read import load
@@ -113,7 +113,7 @@ def test_frames_take_the_other_path_after_a_cut(scenario: Scenario, tmp_path: Pa
     # Lockstep follows them too, with switches and a clock of another kind. There a cut is followed
     # at once; here frames go into the wire until its devices are down, and are in nobody's way.
     emulated = in_lockstep(case, [Cut("a->b", CUT_PS)])
-    _, ports = walk(case, None)
+    _, ports = follow(case, None)
     frames = [
         (source, int(ports.span[source, 0]) + case.by_source[source].place(number), latency_ps)
         for source, number, latency_ps in run.latency_ps
@@ -151,5 +151,5 @@ def in_lockstep(case: Sample, cuts: list[Cut]) -> Mapping[int, int]:
             fabric.set_wire(name, up=False)
             fabric.fence()
 
-        emulated, _ = walk(case, fabric.forward, None, cuts, set_wire)
+        emulated, _ = follow(case, fabric.forward, None, cuts, set_wire)
         return emulated.arrival_ps

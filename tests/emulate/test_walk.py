@@ -12,7 +12,7 @@ from qnet.check.plan import prove
 from qnet.emulate.frames.sample import Sample
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.tiers.compare import compare
-from qnet.emulate.tiers.follow_frames import walk
+from qnet.emulate.tiers.follow_frames import follow
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
@@ -28,9 +28,9 @@ def emulated(
     case: Sample, simulated: Observation, switches: Sequence[Switch] | None = None
 ) -> Emulation:
     """Emulate a sample over ideal switches with the case's rules, or others."""
-    plain, _ = walk(case, None)
+    plain, _ = follow(case, None)
     ideal = IdealSwitches(case.rules if switches is None else switches)
-    course = walk(case, ideal.forward)
+    course = follow(case, ideal.forward)
     proof = prove(case.topology, case.profile, case.plan)
     return compare(case, proof, simulated, course, plain, tuple(course[0].findings.values()))
 

@@ -276,7 +276,7 @@ def test_explain_says_where_and_why_a_frame_was_lost() -> None:
     assert (journey.loss.port, journey.loss.cause) == ("a->b", "node down")
 
 
-# Files and the door
+# Files and the command
 
 
 def test_events_are_part_of_what_a_scenario_is_and_not_of_what_a_plan_is_for() -> None:

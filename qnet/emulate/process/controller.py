@@ -22,7 +22,7 @@ from typing import IO, Any, Literal
 
 import qnet
 from qnet.emulate.process.all_or_nothing import AllOrNothing
-from qnet.emulate.process.child import end, tied
+from qnet.emulate.process.daemons import end, tied
 from qnet.emulate.process.watch import LOOK_S, Part, Watch, how, is_stopped
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.progress import Heeded

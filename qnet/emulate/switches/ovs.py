@@ -26,8 +26,8 @@ from types import FrameType
 from typing import Literal
 
 from qnet.emulate.process.all_or_nothing import AllOrNothing
-from qnet.emulate.process.child import end, tied
 from qnet.emulate.process.cleanup import private_prefix
+from qnet.emulate.process.daemons import end, tied
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.switches.talk import PROTOCOLS, USUAL, Talk, Version, read_talks
 from qnet.errors import EnvironmentMissing, QnetError

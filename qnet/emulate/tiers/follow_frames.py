@@ -76,7 +76,7 @@ class Walk:
     """Wall clock: longest time in which a cut was made and all switches had turned to it."""
 
 
-def walk(
+def follow(
     case: Sample,
     forward: Forward | None,
     progress: Progress | None = None,

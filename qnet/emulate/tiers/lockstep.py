@@ -24,7 +24,7 @@ from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.ovs import unwinding
 from qnet.emulate.switches.talk import explained
 from qnet.emulate.tiers.compare import SHIPPED, compare
-from qnet.emulate.tiers.follow_frames import Walk, walk
+from qnet.emulate.tiers.follow_frames import Walk, follow
 from qnet.emulate.tiers.follow_frames import Watch as Watched
 from qnet.emulate.tiers.tier import Asked, Options, Say
 from qnet.files.write import write_text
@@ -145,7 +145,7 @@ def run_case(
     node_ports = case.node_ports
     rules = [one for one in case.rules if one.name in node_ports]
     heeded = Heeded(progress, "emulate: follow the simulated frames")
-    plain, _ = walk(case, None, heeded)
+    plain, _ = follow(case, None, heeded)
     heeded.stage("emulate: start switches")
     if options.rules_file is not None:
         write_text(options.rules_file, to_text(rules))
@@ -184,7 +184,7 @@ def run_case(
             watch = "switches" if options.capture_switches else "hosts"
         looks = _Looks([fabric.parts, *([] if app is None else [app.parts])], heeded)
         heeded.stage("emulate: send frames")
-        emulated, ports = walk(case, fabric.forward, looks, cuts, set_wire, watch)
+        emulated, ports = follow(case, fabric.forward, looks, cuts, set_wire, watch)
         tables = _left(fabric, emulated, heeded)
         looks.last()
         talks = fabric.talks()

@@ -33,7 +33,7 @@ from qnet.emulate.rules.streams import check_listeners
 from qnet.emulate.switches import ovs
 from qnet.emulate.tiers import probe
 from qnet.emulate.tiers.compare import SHIPPED, compare
-from qnet.emulate.tiers.follow_frames import Walk, walk
+from qnet.emulate.tiers.follow_frames import Walk, follow
 from qnet.emulate.tiers.tier import Asked, Options, Say
 from qnet.emulate.wires.records import WallClock
 from qnet.errors import EnvironmentMissing, QnetError
@@ -341,7 +341,7 @@ def witness(
     compare, as long as they are few enough for the run to count. After a cut the simulator's course
     is no measure: frames that it delivers before are compared, the others counted.
     """
-    plain, ports = walk(case, None, progress)
+    plain, ports = follow(case, None, progress)
     emulated = Walk(hops=run.wall_clock.came_out)
 
     def frame(source: int, number: int) -> int:

@@ -1,4 +1,4 @@
-"""The door: the group of all verbs, and what errors look like from outside.
+"""The command: the group of all verbs, and what errors look like from outside.
 
 A verdict alone may end with 1. Whatever nobody foresaw keeps its traceback and ends with 70.
 """
