@@ -211,9 +211,7 @@ class Course:
         """
         for port in self.changes.get(self.now_ps, ()):
             assert self.parts is not None, "ports of nodes that go down are general"
-            world = self.world
-            while go_down(port, self.now_ps, world.routes, world.queues, world.tally, trace,
-                          self.parts) != DONE:  # fmt: skip
+            while go_down(port, self.now_ps, self.world, trace, self.parts) != DONE:
                 assert trace is not None, "only a trace can be full"
                 assert written is not None, "a trace that is full is emptied"
                 written(trace)

@@ -267,6 +267,16 @@ class CountRow(IntEnum):
     DEEPEST = 3
 
 
+class Arrived(NamedTuple):
+    """A frame that has come to a port: a row of `Frame` in hand."""
+
+    came: int
+    birth: int
+    label: int
+    turn: int
+    """What is in CYCLE: the cycle in which it is to leave, or the time from when it may."""
+
+
 class Network(NamedTuple):
     """What does not change: ports, clocks and the run's own figures."""
 

@@ -31,7 +31,7 @@ from qnet.emulate.frames import kernels as own
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.kernels.delivery import damper_due, deliver
+from qnet.simulate.kernels.delivery import damper_due, deliver, listeners_of
 from qnet.simulate.outages import epochs, ports_going_down
 from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import (
@@ -280,10 +280,7 @@ class VirtualPorts:
         while self.now_ps < until:
             for port in self._changes.get(self.now_ps, ()):
                 assert self.parts is not None, "ports of nodes that go down are general"
-                world = self.world
-                go_down(
-                    port, self.now_ps, world.routes, world.queues, world.tally, None, self.parts
-                )
+                go_down(port, self.now_ps, self.world, None, self.parts)
             goal = min(until, self._change_after(self.now_ps))
             self.now_ps = run_windows(
                 self.now_ps, goal, self._shares, self.world, self._counts, None, self.parts
@@ -475,11 +472,8 @@ class VirtualPorts:
             == self.world.tally.port[port, PortTally.BLOCK_ROOM]
         ):
             self.world = make_room(self.world)
-        network, tally = self.world.network, self.world.tally
-        deliver(
-            port, source, birth, arrival, label & 0xFFFF, network.steady_from, network.end,
-            tally.port, tally.owner, tally.block, tally.bins, tally.birth,
-        )  # fmt: skip
+        to = listeners_of(port, self.world.network, self.world.routes, self.world.tally)
+        deliver(source, birth, arrival, label & 0xFFFF, to)
 
     def _catch(self) -> Iterable[list[int]]:
         full = len(self._caught)

@@ -222,9 +222,8 @@ class Emulator:
     def _run(self, stop_at_ns: int) -> int:
         return int(
             run(
-                stop_at_ns, self.wires, self.pool, self.messages, self.world.network,
-                self.world.routes, self.world.lanes, self.world.queues, self.idle,
-                self.world.sources, self.world.tally, self.parts,
+                stop_at_ns, self.wires, self.pool, self.messages,
+                self.world._replace(sources=self.idle), self.world.sources, self.parts,
             )
         )  # fmt: skip
 
@@ -281,13 +280,7 @@ class Emulator:
         if self.wires.meetings.size == 0:
             return
         world = self.world
-        while (
-            let_meet(
-                until_ps, self.wires, world.network, world.routes, world.lanes, world.tally,
-                self.parts,
-            )
-            != DONE
-        ):  # fmt: skip
+        while let_meet(until_ps, self.wires, world, self.parts) != DONE:
             world = self.world = make_room(world)
         follow(self.wires, self.pool, world.routes, world.lanes, world.tally, world.network)
         self._fetch()

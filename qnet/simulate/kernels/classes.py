@@ -2,95 +2,220 @@
 
 from __future__ import annotations
 
-from qnet.kernel import bare_kernel
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.kernel import bare_kernel, inline_kernel
 from qnet.simulate.clocks.kernels import error_at, when_shown
 from qnet.simulate.kernels.delivery import (
+    Listeners,
     deliver,
     deliver_reached,
-    end_following,
+    end_if_followed,
+    listeners_of,
     must_deliver,
     pass_damper,
     reach_listener,
 )
-from qnet.simulate.kernels.lanes import earliest, hand_on, next_arrival, room_ahead
-from qnet.simulate.kernels.queues import keep_back, wake_at
-from qnet.simulate.kernels.records import is_nearly_full, write_down
-from qnet.simulate.kernels.sources import advance, draw, draw_size, follow, prefetch_sources, settle
+from qnet.simulate.kernels.drops import refuse
+from qnet.simulate.kernels.lanes import (
+    hand_on,
+    next_arrival,
+    room_ahead,
+    stay_in_node,
+    who_comes,
+)
+from qnet.simulate.kernels.queues import first_of, keep_back, put_last, turn_of_tag, wake_at
+from qnet.simulate.kernels.records import count_sent, is_nearly_full, write_down
+from qnet.simulate.kernels.sources import advance, draw_size, follow, prefetch_sources, settle
 from qnet.simulate.world import (
     DONE,
     FOLLOWED,
     GAP_BYTES,
-    NEVER,
     NO_ROOM,
     PASSED_ON,
     POSITIONS,
     QUEUE_FULL,
-    REFUSED,
     TRACE_FULL,
+    Arrived,
     Frame,
-    Lanes,
-    Network,
     NextHop,
     PortTally,
-    Queues,
     Receiver,
     Ring,
-    Routes,
     Sender,
     SourceHeap,
     SourceLaw,
-    Sources,
     SourceState,
-    Tally,
     Trace,
+    World,
 )
 
-AT_ONCE = -2
-"""In place of a queue: the frame in hand, which has not waited."""
+Ints = NDArray[np.int64]
+
+NONE, AT_ONCE = -1, -2
+"""In place of a queue: none may send; the frame in hand goes, which has not waited."""
+
+
+class Own(NamedTuple):
+    """What a port has of its own."""
+
+    first: int
+    queues: int
+    last: int
+    """Its rings: from `first` on its cycle buffers, from `queues` to `last` those of the other
+    classes in falling priority."""
+    buffers: int
+    cycle_length: int
+    phase: int
+    errors: Ints
+    block: int
+    """Errors of its clock, known at multiples of a block."""
+    ring: Ints
+    cells: Ints
+    line_time: Ints
+
+
+@inline_kernel
+def bind(port: int, world: World) -> Own:
+    """Bind what a port has of its own."""
+    network, buffers = world.network, world.network.cycle_buffers
+    first = port * (buffers + network.classes)
+    return Own(
+        first, first + buffers, first + buffers + network.classes, buffers, network.cycle,
+        network.phase[port], network.clock_error[network.clock[port]], network.block,
+        world.queues.ring, world.queues.cells, network.line_time[network.rate[port]],
+    )  # fmt: skip
+
+
+@inline_kernel
+def take_next(port: int, lane: int, came: int, world: World) -> Arrived:
+    """Take the next frame off its lane, or let the port's sources (-1) make it."""
+    lanes, sources, tally = world.lanes, world.sources, world.tally
+    if lane >= 0:
+        place = lanes.base[lane] + (lanes.receiver[lane, Receiver.HEAD] & lanes.mask[lane])
+        birth, label = lanes.cells[place, Frame.BIRTH], lanes.cells[place, Frame.LABEL]
+        turn = lanes.cells[place, Frame.CYCLE]
+        lanes.receiver[lane, Receiver.HEAD] += 1
+        next_arrival(lane, lanes.base, lanes.mask, lanes.receiver, lanes.cells)
+    else:
+        heap, state, law, top = sources.heap, sources.state, sources.law, sources.first[port]
+        heap_size = sources.first[port + 1] - top
+        source = heap[top, SourceHeap.SOURCE]
+        birth, turn = came, state[source, SourceState.NEXT_CYCLE]
+        frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
+        label = (law[source, SourceLaw.START] << 16) | frame_bytes
+        if label & FOLLOWED:
+            label = follow(source, birth, label, state, tally.followed, tally.fates)
+        advance(source, frame_bytes, state, law, sources.log_table)
+        heap[top, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
+        settle(heap, top, heap_size)
+        prefetch_sources(top, heap_size, heap, state, law, world.routes.hop)
+    return Arrived(came, birth, label, turn)
+
+
+@inline_kernel
+def find_queue(frame: Arrived, rank: int, late: Ints, own: Own) -> tuple[int, int]:
+    """Return the ring that a frame is to join, and in which cycle it leaves; count it if late."""
+    queue, turn = own.queues + rank - 1, frame.turn
+    if rank == 0:
+        shown = frame.came - own.phase - error_at(frame.came, own.errors, own.block)
+        turn, is_late = turn_of_tag(turn, shown, own.cycle_length, own.buffers)
+        queue = own.first + turn % own.buffers
+        if is_late:
+            late[(frame.label >> 16) & POSITIONS] += 1
+    return queue, turn
+
+
+@inline_kernel
+def admit(port: int, queue: int, rank: int, frame: Arrived, world: World, own: Own,
+          trace: Trace | None) -> bool:  # fmt: skip
+    """Say whether a frame has room in its ring; it is dropped where it has none."""
+    network, routes, tally = world.network, world.routes, world.tally
+    held = own.ring[queue, Ring.BYTES]
+    depth = held + (frame.label & 0xFFFF)
+    if depth > (network.buffer_bytes[port] if rank > 0 else network.cycle_bytes[port]):
+        routes.lost[(frame.label >> 16) & POSITIONS] += 1
+        refuse(port, frame, held, NO_ROOM, routes.owner, tally, trace)
+        return False
+    tally.port[port, PortTally.DEEPEST] = max(tally.port[port, PortTally.DEEPEST], depth)
+    return True
+
+
+@inline_kernel
+def choose(now: int, cycle: int, cycle_end: int, reserved: int, own: Own) -> int:
+    """Return the queue to send from, or NONE; a reserved frame must end before its cycle does."""
+    ring = own.ring
+    if reserved > 0:
+        queue = own.first + cycle % own.buffers
+        if ring[queue, Ring.COUNT] > 0:
+            place = ring[queue, Ring.BASE] + (ring[queue, Ring.FRONT] & ring[queue, Ring.MASK])
+            if now + own.line_time[own.cells[place, Frame.LABEL] & 0xFFFF] <= cycle_end:
+                return queue
+    for queue in range(own.queues, own.last):
+        if ring[queue, Ring.COUNT] > 0:
+            return queue
+    return NONE
+
+
+@inline_kernel
+def send_on(port: int, frame: Arrived, turn: int, started: int, delivered: int, world: World,
+            own: Own, to: Listeners, trace: Trace | None) -> int:  # fmt: skip
+    """Send a frame to the next port, where its cycle is `turn`, or to its listener.
+
+    Return how many of those that have reached their listener are not yet delivered.
+    """
+    network, routes, lanes, _, _, tally = world
+    position, frame_bytes = (frame.label >> 16) & POSITIONS, frame.label & 0xFFFF
+    target = int(routes.hop[position, NextHop.LANE])
+    following = int(routes.hop[position, NextHop.NEXT])
+    ended = started + own.line_time[frame_bytes - GAP_BYTES]
+    arrives = ended + network.propagation[port]
+    if target >= 0:
+        if target < network.lane_first[network.lane_first.size - 1]:
+            arrives += stay_in_node(port, tally.port_dice, network)
+        if trace is not None:
+            there = max(arrives, lanes.sender[target, Sender.LAST_ARRIVAL])
+            times, left_in = (frame.came, started, ended, there), turn - routes.shift[position]
+            owner = routes.owner[position]
+            write_down(
+                port, owner, times, frame.birth, frame.label, left_in, PASSED_ON, trace
+            )  # fmt: skip
+        label = following << 16 | frame_bytes | (frame.label >> 47 << 47)
+        hand_on(
+            target, arrives, frame.birth, label, turn, lanes.sender, lanes.base, lanes.mask,
+            lanes.cells,
+        )  # fmt: skip
+    elif trace is not None:
+        arrives = pass_damper(position, following, frame.birth, arrives, to)
+        times = (frame.came, started, ended, arrives)
+        write_down(port, following, times, frame.birth, frame.label, turn, PASSED_ON, trace)
+        if arrives <= network.end:
+            end_if_followed(following, frame.birth, frame.label, PASSED_ON, tally)
+        deliver(following, frame.birth, arrives, frame_bytes, to)
+    else:
+        reach_listener(delivered, arrives, frame.birth, frame.label, following, tally.reached)
+        delivered += 1
+    return delivered
 
 
 @bare_kernel
-def serve_classes(
-    port: int,
-    until: int,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
-    trace: Trace | None,
-) -> int:
+def serve_classes(port: int, until: int, world: World, trace: Trace | None) -> int:
     """Serve a port with cycles or several classes.
 
     At every moment when the wire is free: take in what has arrived, then send the first frame of
     the highest class that has one that may go.
     """
-    receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
-    lane_base, lane_mask = lanes.base, lanes.mask
-    heap, state, law = sources.heap, sources.state, sources.law
-    counts, reached, delivered = tally.port, tally.reached, 0
-    hop, rank_of, late = routes.hop, routes.rank, routes.late
-    ring, cells = queues.ring, queues.cells
-    cycle_length, buffers = network.cycle, network.cycle_buffers
-    line_time = network.line_time[network.rate[port]]
-    first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
-    inner = network.lane_first[network.lane_first.size - 1]
-    top = sources.first[port]
-    heap_size = sources.first[port + 1] - top
-    first = port * (buffers + network.classes)
-    last = first + buffers + network.classes
-    phase, every = network.phase[port], network.block
-    errors = network.clock_error[network.clock[port]]
-
-    lane, arrival = earliest(
-        first_lane, last_lane, receiver, heap[top, SourceHeap.TIME] if heap_size else NEVER
-    )
-    waiting = 0
-    reserved = 0
-    for queue in range(first, last):
+    network, routes, lanes, queues, sources, tally = world
+    own, to = bind(port, world), listeners_of(port, network, routes, tally)
+    counts, ring, delivered = tally.port, own.ring, 0
+    lane, arrival = who_comes(port, network, lanes, sources)
+    waiting, reserved = 0, 0
+    for queue in range(own.first, own.last):
         waiting += ring[queue, Ring.COUNT]
-        if queue < first + buffers:
+        if queue < own.queues:
             reserved += ring[queue, Ring.COUNT]
     now = counts[port, PortTally.FREE_AT]
     cycle, cycle_end, wake = 0, now, now
@@ -102,197 +227,77 @@ def serve_classes(
             now = arrival
 
         # Take in what has arrived. A frame that finds nothing waiting goes to the wire at once.
-        chosen = -1
+        chosen = NONE
         while arrival <= now and arrival < until:
             if trace is not None and is_nearly_full(port, trace):
                 status = TRACE_FULL
                 break
-            came = arrival
-            if lane >= 0:
-                place = lane_base[lane] + (receiver[lane, Receiver.HEAD] & lane_mask[lane])
-                birth = lane_cells[place, Frame.BIRTH]
-                label = lane_cells[place, Frame.LABEL]
-                turn = lane_cells[place, Frame.CYCLE]
-                receiver[lane, Receiver.HEAD] += 1
-                next_arrival(lane, lane_base, lane_mask, receiver, lane_cells)
-            else:
-                source = heap[top, SourceHeap.SOURCE]
-                frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
-                birth = arrival
-                label = (law[source, SourceLaw.START] << 16) | frame_bytes
-                if label & FOLLOWED:
-                    label = follow(source, birth, label, state, tally.followed, tally.fates)
-                turn = state[source, SourceState.NEXT_CYCLE]
-                advance(source, frame_bytes, state, law, sources.log_table)
-                heap[top, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
-                settle(heap, top, heap_size)
-                prefetch_sources(top, heap_size, heap, state, law, hop)
-            lane, arrival = earliest(
-                first_lane, last_lane, receiver, heap[top, SourceHeap.TIME] if heap_size else NEVER
-            )
-            position = (label >> 16) & POSITIONS
-            rank = int(rank_of[position])
-            queue = first + buffers + rank - 1
-            limit = network.buffer_bytes[port]
-            if rank == 0:
-                # The tag, cycle modulo buffers, names the buffer. A frame that comes after its
-                # cycle's start, or while the buffer's last turn is under way, waits for the
-                # buffer's next turn, which may be under way too; it is late.
-                shown = came - phase - error_at(came, errors, every)
-                wait = turn * cycle_length - shown
-                if wait < 0 or wait > (buffers - 1) * cycle_length:
-                    late[position] += 1
-                    present = shown // cycle_length
-                    turn = present + (turn - present) % buffers
-                queue = first + turn % buffers
-                limit = network.cycle_bytes[port]
-            depth = ring[queue, Ring.BYTES] + (label & 0xFFFF)
-            if depth > limit:
-                counts[port, PortTally.DROPPED] += 1
-                routes.lost[position] += 1
-                owner = routes.owner[position]
-                if label & FOLLOWED:
-                    end_following(owner, birth, label, NO_ROOM, tally.followed, tally.fates)
-                if trace is not None:
-                    held = ring[queue, Ring.BYTES]
-                    write_down(
-                        port, owner, came, REFUSED, held, 0, birth, label, turn, NO_ROOM, trace
-                    )
+            frame = take_next(port, lane, arrival, world)
+            lane, arrival = who_comes(port, network, lanes, sources)
+            rank = int(routes.rank[(frame.label >> 16) & POSITIONS])
+            queue, turn = find_queue(frame, rank, routes.late, own)
+            frame = Arrived(frame.came, frame.birth, frame.label, turn)
+            if not admit(port, queue, rank, frame, world, own, trace):
                 continue
-            counts[port, PortTally.DEEPEST] = max(counts[port, PortTally.DEEPEST], depth)
             if waiting == 0 and arrival > now and now < until and rank > 0:
                 chosen = AT_ONCE
                 break
-            ring[queue, Ring.BYTES] = depth
+            ring[queue, Ring.BYTES] += frame.label & 0xFFFF
             waiting += 1
-            if rank == 0:
-                reserved += 1
-            count = ring[queue, Ring.COUNT]
-            if count > ring[queue, Ring.MASK]:
-                keep_back(port, queue, came, birth, label, turn, queues.stash)
+            reserved += rank == 0
+            if ring[queue, Ring.COUNT] > ring[queue, Ring.MASK]:
+                keep_back(port, queue, frame, queues.stash)
                 status = QUEUE_FULL
                 break
-            place = ring[queue, Ring.BASE] + (
-                (ring[queue, Ring.FRONT] + count) & ring[queue, Ring.MASK]
-            )
-            cells[place, Frame.ARRIVAL] = came
-            cells[place, Frame.BIRTH] = birth
-            cells[place, Frame.LABEL] = label
-            cells[place, Frame.CYCLE] = turn
-            ring[queue, Ring.COUNT] = count + 1
+            put_last(queue, frame, ring, own.cells)
         if status != DONE or now >= until:
             break
         if waiting == 0 and chosen != AT_ONCE:
             continue
 
-        if trace is not None and chosen != AT_ONCE and is_nearly_full(port, trace):
-            status = TRACE_FULL
-            break
+        if chosen != AT_ONCE:
+            if trace is not None and is_nearly_full(port, trace):
+                status = TRACE_FULL
+                break
+            if now >= cycle_end and own.buffers > 0:
+                cycle = (now - own.phase - error_at(now, own.errors, own.block)) // own.cycle_length
+                cycle_end = own.phase + (cycle + 1) * own.cycle_length
+                cycle_end = when_shown(cycle_end, own.errors, own.block)
+            chosen = choose(now, cycle, cycle_end, reserved, own)
+            if chosen == NONE:
+                wake = cycle_end
+                now = min(arrival, wake, until)
+                continue
+            frame = first_of(chosen, ring, own.cells)
 
-        # Choose the queue to send from; a reserved frame must end before its cycle does.
-        if now >= cycle_end and buffers > 0:
-            cycle = (now - phase - error_at(now, errors, every)) // cycle_length
-            cycle_end = when_shown(phase + (cycle + 1) * cycle_length, errors, every)
-        if reserved > 0:
-            queue = first + cycle % buffers
-            if ring[queue, Ring.COUNT] > 0:
-                place = ring[queue, Ring.BASE] + (ring[queue, Ring.FRONT] & ring[queue, Ring.MASK])
-                if now + line_time[cells[place, Frame.LABEL] & 0xFFFF] <= cycle_end:
-                    chosen = queue
-        queue = first + buffers
-        while chosen == -1 and queue < last:
-            if ring[queue, Ring.COUNT] > 0:
-                chosen = queue
-            queue += 1
-        if chosen == -1:
-            wake = cycle_end
-            now = min(arrival, wake, until)
-            continue
-
-        # Send its first frame.
-        if chosen >= 0:
-            place = ring[chosen, Ring.BASE] + (ring[chosen, Ring.FRONT] & ring[chosen, Ring.MASK])
-            came = cells[place, Frame.ARRIVAL]
-            label = cells[place, Frame.LABEL]
-            birth = cells[place, Frame.BIRTH]
-            turn = cells[place, Frame.CYCLE]
-        position = (label >> 16) & POSITIONS
-        frame_bytes = label & 0xFFFF
-        target = int(hop[position, NextHop.LANE])
-        rank = int(rank_of[position])
-        if must_deliver(port, target, delivered, reached, counts):
-            deliver_reached(
-                port, delivered, reached, late, routes.damper_clock, network.clock_error,
-                network.block, network.steady_from, network.end, counts, tally.owner, tally.block,
-                tally.bins, tally.birth, tally.followed, tally.fates,
-            )  # fmt: skip
+        # Send it.
+        position, frame_bytes = (frame.label >> 16) & POSITIONS, frame.label & 0xFFFF
+        target, rank = int(routes.hop[position, NextHop.LANE]), int(routes.rank[position])
+        if must_deliver(target, delivered, to):
+            deliver_reached(delivered, to, tally.followed, tally.fates)
             delivered = 0
-        status = room_ahead(port, target, sender, lane_mask, counts)
+        status = room_ahead(port, target, lanes.sender, lanes.mask, counts)
         if status != DONE:
             if chosen == AT_ONCE:
-                queue = first + buffers + rank - 1
-                keep_back(port, queue, came, birth, label, turn, queues.stash)
-                ring[queue, Ring.BYTES] = frame_bytes
+                keep_back(port, own.queues + rank - 1, frame, queues.stash)
+                ring[own.queues + rank - 1, Ring.BYTES] = frame_bytes
             break
-        if chosen >= 0:
+        if chosen != AT_ONCE:
             ring[chosen, Ring.FRONT] += 1
             ring[chosen, Ring.COUNT] -= 1
             ring[chosen, Ring.BYTES] -= frame_bytes
             waiting -= 1
+        turn = frame.turn
         if rank == 0:
             reserved -= 1
             if cycle != turn:
-                late[position] += 1
+                routes.late[position] += 1
             turn = cycle + routes.shift[position]
-        counts[port, PortTally.FRAMES] += 1
-        counts[port, PortTally.WIRE_BYTES] += frame_bytes + 20
-        if now >= network.steady_from:
-            counts[port, PortTally.STEADY] += frame_bytes + 20
-        started = now
-        now += line_time[frame_bytes]
+        count_sent(port, now, frame_bytes, network.steady_from, counts)
+        delivered = send_on(port, frame, turn, now, delivered, world, own, to, trace)
+        now += own.line_time[frame_bytes]
         wake = now
-        ended = started + line_time[frame_bytes - GAP_BYTES]
-        arrives = ended + network.propagation[port]
-        if target >= 0:
-            if target < inner:
-                arrives += network.processing_low[port]
-                if network.processing_span[port] > 1:
-                    bits = draw(tally.port_dice, port, 0)
-                    arrives += (bits * network.processing_span[port]) >> 32
-            if trace is not None:
-                owner = routes.owner[position]
-                left_in = turn - routes.shift[position]
-                there = max(arrives, sender[target, Sender.LAST_ARRIVAL])
-                write_down(
-                    port, owner, came, started, ended, there, birth, label, left_in, PASSED_ON,
-                    trace,
-                )  # fmt: skip
-            label = int(hop[position, NextHop.NEXT]) << 16 | frame_bytes | (label >> 47 << 47)
-            hand_on(target, arrives, birth, label, turn, sender, lane_base, lane_mask, lane_cells)
-            continue
-        owner = int(hop[position, NextHop.NEXT])
-        if trace is not None:
-            arrives = pass_damper(
-                position, owner, birth, arrives, tally.owner, late, routes.damper_clock,
-                network.clock_error, network.block,
-            )  # fmt: skip
-            write_down(
-                port, owner, came, started, ended, arrives, birth, label, turn, PASSED_ON, trace
-            )
-            if label & FOLLOWED and arrives <= network.end:
-                end_following(owner, birth, label, PASSED_ON, tally.followed, tally.fates)
-            deliver(
-                port, owner, birth, arrives, frame_bytes, network.steady_from, network.end, counts,
-                tally.owner, tally.block, tally.bins, tally.birth,
-            )  # fmt: skip
-        else:
-            reach_listener(delivered, arrives, birth, label, owner, reached)
-            delivered += 1
-    deliver_reached(
-        port, delivered, reached, late, routes.damper_clock, network.clock_error, network.block,
-        network.steady_from, network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
-        tally.followed, tally.fates,
-    )  # fmt: skip
+    deliver_reached(delivered, to, tally.followed, tally.fates)
     counts[port, PortTally.FREE_AT] = now
     counts[port, PortTally.WAKE] = wake_at(now, wake, waiting, status)
     return status

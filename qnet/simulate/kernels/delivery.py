@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +16,12 @@ from qnet.simulate.world import (
     POSITIONS,
     Birth,
     FateRing,
+    Network,
     OwnerTally,
     PortTally,
     Reached,
+    Routes,
+    Tally,
 )
 
 Ints = NDArray[np.int64]
@@ -32,44 +37,62 @@ def bin_of(value_ps: int) -> int:
     return min(16 * octave + (units >> (octave - 1)) - 16, 591)
 
 
+class Listeners(NamedTuple):
+    """What a port's deliveries are counted in: tables of the world, bound once a visit."""
+
+    port: int
+    steady_from: int
+    end: int
+    block_length: int
+    """Clock errors are known at multiples of this time."""
+    reached: Ints
+    late: Ints
+    damper_clock: Ints
+    clock_error: Ints
+    counts: Ints
+    row: Ints
+    block: NDArray[np.int32]
+    bins: Ints
+    births: Ints
+
+
 @inline_kernel
-def deliver(
-    port: int,
-    owner: int,
-    birth: int,
-    arrives: int,
-    frame_bytes: int,
-    steady_from: int,
-    end: int,
-    counts: Ints,
-    row: Ints,
-    block: NDArray[np.int32],
-    bins: Ints,
-    births: Ints,
-) -> None:
+def listeners_of(port: int, network: Network, routes: Routes, tally: Tally) -> Listeners:
+    """Bind what a port's deliveries are counted in."""
+    return Listeners(
+        port, network.steady_from, network.end, network.block, tally.reached, routes.late,
+        routes.damper_clock, network.clock_error, tally.port, tally.owner, tally.block, tally.bins,
+        tally.birth,
+    )  # fmt: skip
+
+
+@inline_kernel
+def deliver(owner: int, birth: int, arrives: int, frame_bytes: int, to: Listeners) -> None:
     """Count a frame that reaches its listener, unless the run is over by then."""
-    if arrives > end:
+    if arrives > to.end:
         return
+    row, counts, block = to.row, to.counts, to.block
     excess = arrives - birth - row[owner, OwnerTally.FLOOR]
     row[owner, OwnerTally.RECEIVED] += 1
     row[owner, OwnerTally.RECEIVED_BYTES] += frame_bytes
-    if arrives >= steady_from:
+    if arrives >= to.steady_from:
         row[owner, OwnerTally.STEADY_BYTES] += frame_bytes + 20
     row[owner, OwnerTally.EXCESS] += excess
     if excess < row[owner, OwnerTally.LEAST]:
         row[owner, OwnerTally.LEAST] = excess
-        births[owner, Birth.BEST] = birth
+        to.births[owner, Birth.BEST] = birth
     if excess > row[owner, OwnerTally.MOST]:
         row[owner, OwnerTally.MOST] = excess
-        births[owner, Birth.WORST] = birth
+        to.births[owner, Birth.WORST] = birth
     bin_number = bin_of(excess)
     octave = bin_number // BLOCK_BINS
     number = np.int64(block[owner, octave])
     if number == 0:
-        number = counts[port, PortTally.BLOCKS] + 1
-        counts[port, PortTally.BLOCKS] = number
+        number = counts[to.port, PortTally.BLOCKS] + 1
+        counts[to.port, PortTally.BLOCKS] = number
         block[owner, octave] = number
-    bins[counts[port, PortTally.BLOCK_BASE] + number - 1, bin_number % BLOCK_BINS] += 1
+    place = counts[to.port, PortTally.BLOCK_BASE] + number - 1
+    to.bins[place, bin_number % BLOCK_BINS] += 1
 
 
 @bare_kernel
@@ -91,6 +114,13 @@ def end_following(
         number += 0x10000
 
 
+@inline_kernel
+def end_if_followed(owner: int, birth: int, label: int, fate: int, tally: Tally) -> None:
+    """Note what has become of a copy, if it is one of those that are followed."""
+    if label & FOLLOWED:
+        end_following(owner, birth, label, fate, tally.followed, tally.fates)
+
+
 @bare_kernel
 def damper_due(
     owner: int, birth: int, hold: int, damper_clock: Ints, clock_error: Ints, block_length: int
@@ -100,24 +130,13 @@ def damper_due(
 
 
 @inline_kernel
-def pass_damper(
-    position: int,
-    owner: int,
-    birth: int,
-    arrives: int,
-    row: Ints,
-    late: Ints,
-    damper_clock: Ints,
-    clock_error: Ints,
-    block_length: int,
-) -> int:
+def pass_damper(position: int, owner: int, birth: int, arrives: int, to: Listeners) -> int:
     """Return when the listener has a frame: at once, or when its damper's time has come."""
-    if row[owner, OwnerTally.HOLD] >= 0:
-        due = damper_due(
-            owner, birth, row[owner, OwnerTally.HOLD], damper_clock, clock_error, block_length
-        )
+    hold = to.row[owner, OwnerTally.HOLD]
+    if hold >= 0:
+        due = damper_due(owner, birth, hold, to.damper_clock, to.clock_error, to.block_length)
         if arrives > due:
-            late[position] += 1
+            to.late[position] += 1
         arrives = max(arrives, due)
     return arrives
 
@@ -134,36 +153,19 @@ def reach_listener(
 
 
 @inline_kernel
-def must_deliver(port: int, target: int, number: int, reached: Ints, counts: Ints) -> bool:
+def must_deliver(target: int, number: int, to: Listeners) -> bool:
     """Tell whether the `number` frames in `reached` are to be delivered before another goes there.
 
     There is no room for one more, or perhaps no block for each of them.
     """
     return target < 0 and (
-        number == reached.shape[0]
-        or counts[port, PortTally.BLOCKS] + number >= counts[port, PortTally.BLOCK_ROOM]
+        number == to.reached.shape[0]
+        or to.counts[to.port, PortTally.BLOCKS] + number >= to.counts[to.port, PortTally.BLOCK_ROOM]
     )
 
 
 @bare_kernel
-def deliver_reached(
-    port: int,
-    number: int,
-    reached: Ints,
-    late: Ints,
-    damper_clock: Ints,
-    clock_error: Ints,
-    block_length: int,
-    steady_from: int,
-    end: int,
-    counts: Ints,
-    row: Ints,
-    block: NDArray[np.int32],
-    bins: Ints,
-    births: Ints,
-    followed: Ints | None,
-    fates: Ints | None,
-) -> None:
+def deliver_reached(number: int, to: Listeners, followed: Ints | None, fates: Ints | None) -> None:
     """Deliver the first `number` frames of `reached`.
 
     What is kept of one listener lies far from what is kept of another, and in three places of
@@ -171,45 +173,21 @@ def deliver_reached(
     frame by frame it would be three times for each. `followed` and `fates` are None where no copy
     is followed.
     """
+    reached = to.reached
     for entry in range(number):
         position = reached[entry, Reached.LABEL] >> 16
         if followed is not None:
             position &= POSITIONS
-        reached[entry, Reached.ARRIVAL] = pass_damper(
-            position,
-            reached[entry, Reached.OWNER],
-            reached[entry, Reached.BIRTH],
-            reached[entry, Reached.ARRIVAL],
-            row,
-            late,
-            damper_clock,
-            clock_error,
-            block_length,
-        )
+        owner, birth = reached[entry, Reached.OWNER], reached[entry, Reached.BIRTH]
+        arrives = pass_damper(position, owner, birth, reached[entry, Reached.ARRIVAL], to)
+        reached[entry, Reached.ARRIVAL] = arrives
     for entry in range(number):
-        deliver(
-            port,
-            reached[entry, Reached.OWNER],
-            reached[entry, Reached.BIRTH],
-            reached[entry, Reached.ARRIVAL],
-            reached[entry, Reached.LABEL] & 0xFFFF,
-            steady_from,
-            end,
-            counts,
-            row,
-            block,
-            bins,
-            births,
-        )
+        owner, birth = reached[entry, Reached.OWNER], reached[entry, Reached.BIRTH]
+        frame_bytes = reached[entry, Reached.LABEL] & 0xFFFF
+        deliver(owner, birth, reached[entry, Reached.ARRIVAL], frame_bytes, to)
     if followed is not None and fates is not None:
         for entry in range(number):
+            owner, birth = reached[entry, Reached.OWNER], reached[entry, Reached.BIRTH]
             label = reached[entry, Reached.LABEL]
-            if label & FOLLOWED and reached[entry, Reached.ARRIVAL] <= end:
-                end_following(
-                    reached[entry, Reached.OWNER],
-                    reached[entry, Reached.BIRTH],
-                    label,
-                    PASSED_ON,
-                    followed,
-                    fates,
-                )
+            if label & FOLLOWED and reached[entry, Reached.ARRIVAL] <= to.end:
+                end_following(owner, birth, label, PASSED_ON, followed, fates)

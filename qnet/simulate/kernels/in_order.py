@@ -6,31 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, inline_kernel, prefetch
-from qnet.simulate.kernels.delivery import deliver_reached, must_deliver, reach_listener
+from qnet.simulate.kernels.delivery import (
+    deliver_reached,
+    listeners_of,
+    must_deliver,
+    reach_listener,
+)
 from qnet.simulate.kernels.lanes import AHEAD, SOON, earliest_two, hand_on, room_ahead
-from qnet.simulate.kernels.records import note_ends
+from qnet.simulate.kernels.records import note, note_ends
 from qnet.simulate.kernels.sources import advance, draw, draw_size, prefetch_sources, settle
 from qnet.simulate.world import (
     DONE,
     GAP_BYTES,
     NEVER,
     QUEUE_FULL,
-    CountRow,
     Counts,
     Frame,
-    Lanes,
-    Network,
     NextHop,
     PortTally,
-    Queues,
     Receiver,
     Ring,
-    Routes,
     SourceHeap,
     SourceLaw,
-    Sources,
     SourceState,
-    Tally,
+    World,
 )
 
 Ints = NDArray[np.int64]
@@ -55,12 +54,7 @@ def forget_sent(
 def serve_in_order(
     port: int,
     until: int,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
+    world: World,
     counts: Counts | None,
 ) -> int:
     """Serve a port that all frames leave in the order in which they came: one class, no cycles.
@@ -69,9 +63,11 @@ def serve_in_order(
     ring is a record of when those before it begin (ARRIVAL) and of their bytes (LABEL): the depth
     of the queue is worked out from it, but only where it may be more than ever before.
     """
+    network, routes, lanes, queues, sources, tally = world
     receiver, sender, lane_cells = lanes.receiver, lanes.sender, lanes.cells
     lane_base, lane_mask = lanes.base, lanes.mask
     heap, state, law = sources.heap, sources.state, sources.law
+    to = listeners_of(port, network, routes, tally)
     state_of, reached, delivered = tally.port, tally.reached, 0
     hop, line_times, rate = routes.hop, network.line_time, network.rate[port]
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
@@ -116,12 +112,8 @@ def serve_in_order(
                 position = law[source, SourceLaw.START]
             target = int(hop[position, NextHop.LANE])
             following = int(hop[position, NextHop.NEXT])
-            if must_deliver(port, target, delivered, reached, state_of):
-                deliver_reached(
-                    port, delivered, reached, routes.late, routes.damper_clock,
-                    network.clock_error, network.block, steady_from, end, state_of, tally.owner,
-                    tally.block, tally.bins, tally.birth, None, None,
-                )  # fmt: skip
+            if must_deliver(target, delivered, to):
+                deliver_reached(delivered, to, None, None)
                 delivered = 0
             status = room_ahead(port, target, sender, lane_mask, state_of)
             if count > mask and status == DONE:
@@ -199,21 +191,15 @@ def serve_in_order(
         )
         if counts is None or status != DONE or ends > until:
             break
-        row = counts.rows[port, noted]
-        row[CountRow.FRAMES] = state_of[port, PortTally.FRAMES] + frames - count
-        row[CountRow.WIRE_BYTES] = (
-            state_of[port, PortTally.WIRE_BYTES] + wire_bytes - depth - 20 * count
-        )
-        row[CountRow.DROPPED] = state_of[port, PortTally.DROPPED]
-        row[CountRow.DEEPEST] = deepest
+        note(
+            counts.rows[port, noted], state_of[port, PortTally.FRAMES] + frames - count,
+            state_of[port, PortTally.WIRE_BYTES] + wire_bytes - depth - 20 * count,
+            state_of[port, PortTally.DROPPED], deepest,
+        )  # fmt: skip
         deepest = depth
         noted += 1
         ends = note_ends(noted, counts)
-    deliver_reached(
-        port, delivered, reached, routes.late, routes.damper_clock, network.clock_error,
-        network.block, steady_from, end, state_of, tally.owner, tally.block, tally.bins,
-        tally.birth, None, None,
-    )  # fmt: skip
+    deliver_reached(delivered, to, None, None)
     if lane >= 0:
         receiver[lane, Receiver.HEAD] = head
         receiver[lane, Receiver.NEXT_ARRIVAL] = arrival

@@ -6,15 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import inline_kernel, prefetch
+from qnet.simulate.kernels.sources import draw
 from qnet.simulate.world import (
     BLOCKS_FULL,
     DONE,
     LANE_FULL,
     NEVER,
     Frame,
+    Lanes,
+    Network,
     PortTally,
     Receiver,
     Sender,
+    SourceHeap,
+    Sources,
 )
 
 Ints = NDArray[np.int64]
@@ -55,6 +60,15 @@ def earliest(first: int, last: int, receiver: Ints, source_time: int) -> tuple[i
 
 
 @inline_kernel
+def who_comes(port: int, network: Network, lanes: Lanes, sources: Sources) -> tuple[int, int]:
+    """Return who brings the next frame, and when: a lane, or -1 for the port's sources."""
+    top, time = sources.first[port], NEVER
+    if top < sources.first[port + 1]:
+        time = sources.heap[top, SourceHeap.TIME]
+    return earliest(network.lane_first[port], network.lane_first[port + 1], lanes.receiver, time)
+
+
+@inline_kernel
 def earliest_two(first: int, last: int, receiver: Ints, source_time: int) -> tuple[int, int, int]:
     """As `earliest`, and return also when somebody else brings a frame."""
     best = -1
@@ -81,6 +95,15 @@ def room_ahead(port: int, target: int, sender: Ints, lane_mask: Ints, counts: In
     elif counts[port, PortTally.BLOCKS] == counts[port, PortTally.BLOCK_ROOM]:
         status = BLOCKS_FULL
     return status
+
+
+@inline_kernel
+def stay_in_node(port: int, dice: Ints, network: Network) -> int:
+    """Draw how long the node after a port takes to bring a frame to its next port."""
+    stay = network.processing_low[port]
+    if network.processing_span[port] > 1:
+        stay += (draw(dice, port, 0) * network.processing_span[port]) >> 32
+    return stay
 
 
 @inline_kernel

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from qnet.kernel import bare_kernel
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.kernel import bare_kernel, inline_kernel
 from qnet.simulate.world import (
     NEVER,
     REFUSED,
@@ -16,6 +19,8 @@ from qnet.simulate.world import (
     TraceRow,
 )
 
+Ints = NDArray[np.int64]
+
 
 @bare_kernel
 def is_nearly_full(port: int, trace: Trace) -> bool:
@@ -28,18 +33,19 @@ def is_nearly_full(port: int, trace: Trace) -> bool:
 def write_down(
     port: int,
     owner: int,
-    queued: int,
-    started: int,
-    ended: int,
-    reached: int,
+    times: tuple[int, int, int, int],
     birth: int,
     label: int,
     turn: int,
     fate: int,
     trace: Trace,
 ) -> None:
-    """Add a row to the trace, if the frame is one of those wanted; there is room for it."""
+    """Add a row to the trace, if the frame is one of those wanted; there is room for it.
+
+    `times` are QUEUED, STARTED, ENDED and REACHED.
+    """
     slot = trace.slot[port]
+    queued, started, ended, reached = times
     when = queued if started == REFUSED else started
     if slot >= 0 and (trace.followed[owner] or trace.since[port] <= when < trace.until[port]):
         row = trace.rows[slot, trace.used[slot]]
@@ -54,6 +60,15 @@ def write_down(
         trace.used[slot] += 1
 
 
+@inline_kernel
+def count_sent(port: int, started: int, frame_bytes: int, steady_from: int, counts: Ints) -> None:
+    """Count a frame, or the last part of one, that leaves."""
+    counts[port, PortTally.FRAMES] += 1
+    counts[port, PortTally.WIRE_BYTES] += frame_bytes + 20
+    if started >= steady_from:
+        counts[port, PortTally.STEADY] += frame_bytes + 20
+
+
 @bare_kernel
 def note_ends(noted: int, counts: Counts) -> int:
     """Return when a port is to note its counts next that has done so `noted` times."""
@@ -62,15 +77,23 @@ def note_ends(noted: int, counts: Counts) -> int:
     return min((noted + 1) * counts.step, counts.end)
 
 
+@inline_kernel
+def note(row: Ints, frames: int, wire_bytes: int, dropped: int, deepest: int) -> None:
+    """Fill a row of counts."""
+    row[CountRow.FRAMES] = frames
+    row[CountRow.WIRE_BYTES] = wire_bytes
+    row[CountRow.DROPPED] = dropped
+    row[CountRow.DEEPEST] = deepest
+
+
 @bare_kernel
 def note_counts(port: int, queues: Queues, tally: Tally, counts: Counts) -> None:
     """Note a port's counts at the end of an interval, and begin the next."""
     now = tally.port
-    row = counts.rows[port, now[port, PortTally.NOTED]]
-    row[CountRow.FRAMES] = now[port, PortTally.FRAMES]
-    row[CountRow.WIRE_BYTES] = now[port, PortTally.WIRE_BYTES]
-    row[CountRow.DROPPED] = now[port, PortTally.DROPPED]
-    row[CountRow.DEEPEST] = now[port, PortTally.DEEPEST]
+    note(
+        counts.rows[port, now[port, PortTally.NOTED]], now[port, PortTally.FRAMES],
+        now[port, PortTally.WIRE_BYTES], now[port, PortTally.DROPPED], now[port, PortTally.DEEPEST],
+    )  # fmt: skip
     # What waits over the end belongs to the next interval too.
     deepest = 0
     for ring in range(counts.ring_first[port], counts.ring_last[port]):

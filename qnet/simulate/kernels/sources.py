@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, highest_bit, inline_kernel, prefetch
-from qnet.simulate.world import PACED, PERIODIC, FateRing, SourceHeap, SourceLaw, SourceState
+from qnet.simulate.world import (
+    PACED,
+    PERIODIC,
+    FateRing,
+    SourceHeap,
+    SourceLaw,
+    SourceState,
+)
 
 Ints = NDArray[np.int64]
 

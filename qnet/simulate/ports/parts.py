@@ -208,6 +208,55 @@ class Recovery(IntEnum):
     PATIENCE = 9
 
 
+class Leaving(NamedTuple):
+    """A frame that leaves a port."""
+
+    came: int
+    started: int
+    """First bit out."""
+    leaves: int
+    """Last bit out."""
+    birth: int
+    label: int
+    left_in: int
+    """The cycle in which it does."""
+
+
+class Moment(NamedTuple):
+    """A time, and where a port's gate list is then by its node's clock."""
+
+    now: int
+    shown: int
+    entry: int
+    begin: int
+    """What is shown at the entry's begin."""
+
+
+class Gates(NamedTuple):
+    """The gates of one port."""
+
+    law: Ints
+    """Its row of `Parts.port`."""
+    errors: Ints
+    block: int
+    """Errors of its clock, known at multiples of a block."""
+    end: Ints
+    change: Ints
+    open: Ints
+    """As in `Parts`."""
+    is_gated: bool
+
+
+class Rings(NamedTuple):
+    """Queues of general ports, with their laws and states; and the line time of one port."""
+
+    ring: Ints
+    cells: Ints
+    law: Ints
+    state: Ints
+    line_time: Ints
+
+
 class Parts(NamedTuple):
     """What general ports know beyond the plain world; rings are numbered as in `Queues`."""
 

@@ -28,16 +28,12 @@ from qnet.simulate.world import (
     Counts,
     Frame,
     Lanes,
-    Network,
     PortTally,
-    Queues,
     Receiver,
-    Routes,
     Sender,
     SourceHeap,
-    Sources,
-    Tally,
     Trace,
+    World,
 )
 
 Ints = NDArray[np.int64]
@@ -63,6 +59,21 @@ class Crossing(IntEnum):
     AFTER = 2
 
 
+class Groups(NamedTuple):
+    """Ports side by side, one group to a thread."""
+
+    order: Ints
+    """[group]: its ports, closed by -1."""
+    group_of: Ints
+    """[port]: the same."""
+    crossing: Ints
+    """Lanes between two groups; see `Crossing`."""
+    posted: Ints
+    """[turn, row, crossing]: see `Posted`; as `open_lanes` left it."""
+    progress: Ints
+    """How many windows each group has done, in lines of the cache of their own."""
+
+
 LINE = 8
 """Numbers in a line of the cache: groups write into lines of their own."""
 
@@ -80,14 +91,8 @@ _usleep = libc("usleep", types.int32, types.uint32)
 def advance_group(
     group: int,
     until: int,
-    order: Ints,
-    group_of: Ints,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
+    groups: Groups,
+    world: World,
     counts: Counts,
     trace: Trace | None,
     parts: Parts | None,
@@ -98,7 +103,8 @@ def advance_group(
     always may. No port is served beyond a change of clocks at once. Lanes from other groups hold
     all that arrives before `until` already. Return DONE, or what there was no room in.
     """
-    served = tally.port[:, PortTally.SERVED]
+    network, lanes, order, group_of = world.network, world.lanes, groups.order, groups.group_of
+    served = world.tally.port[:, PortTally.SERVED]
     moving = True
     while moving:
         moving = False
@@ -120,9 +126,7 @@ def advance_group(
                 continue
             goal = min(goal, (served[port] // network.block + 1) * network.block)
             moving = moving or goal < until
-            status = serve_any(
-                port, goal, network, routes, lanes, queues, sources, tally, counts, trace, parts
-            )
+            status = serve_any(port, goal, world, counts, trace, parts)
             if status != DONE:
                 return status
             served[port] = goal
@@ -181,17 +185,8 @@ def run_group(
     begin: int,
     goal: int,
     window: int,
-    order: Ints,
-    group_of: Ints,
-    crossing: Ints,
-    posted: Ints,
-    progress: Ints,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
+    groups: Groups,
+    world: World,
     counts: Counts,
     trace: Trace | None,
     parts: Parts | None,
@@ -199,23 +194,19 @@ def run_group(
     """Run one group from `begin` to `goal`, beside a thread for each other group.
 
     Return the time to go on from: `goal` when all is done, else the begin of a window that some
-    group has not done, for lack of room. `order[group]` lists the ports of a group, closed by -1;
-    `group_of[port]` says the same. `crossing` has lane, group before it and group after it of those
-    between two groups; `window` is no longer than the reach of any of them. `posted` and `progress`
-    are as `open_lanes` left them.
+    group has not done, for lack of room. `window` is no longer than the reach of any lane between
+    two groups.
     """
+    progress = groups.progress
     number = 0
     while begin < goal:
         until = min(begin + window, goal)
-        read_posted(group, crossing, posted[1 - number % 2], lanes)
-        status = advance_group(
-            group, until, order, group_of, network, routes, lanes, queues, sources, tally, counts,
-            trace, parts,
-        )  # fmt: skip
+        read_posted(group, groups.crossing, groups.posted[1 - number % 2], world.lanes)
+        status = advance_group(group, until, groups, world, counts, trace, parts)
         if status != DONE:
             write_shared(progress, group * LINE, STOPPED)
             return begin
-        post(group, crossing, posted[number % 2], lanes)
+        post(group, groups.crossing, groups.posted[number % 2], world.lanes)
         number += 1
         write_shared(progress, group * LINE, number)
         if not await_others(group, number, progress):
@@ -244,8 +235,9 @@ class Agenda(NamedTuple):
 
 
 @bare_kernel
-def due_at(port: int, lanes: Lanes, network: Network, sources: Sources, tally: Tally) -> int:
+def due_at(port: int, world: World) -> int:
     """Return the earliest time at which a port may begin something, by what is known now."""
+    network, _, lanes, _, sources, tally = world
     time = tally.port[port, PortTally.WAKE]
     if port + 1 < sources.first.size and sources.first[port] < sources.first[port + 1]:
         time = min(time, sources.heap[sources.first[port], SourceHeap.TIME])
@@ -295,12 +287,7 @@ def sink(port: int, agenda: Agenda) -> None:
 def run_events(
     goal: int,
     agenda: Agenda,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
+    world: World,
     counts: Counts,
     trace: Trace | None,
     parts: Parts | None,
@@ -311,10 +298,11 @@ def run_events(
     come to it from any that is: so far the port in hand may go. It always comes beyond its due
     time, for every reach is above 0.
     """
+    network, lanes, tally = world.network, world.lanes, world.tally
     for lane in range(lanes.base.size):
         lanes.sender[lane, Sender.ROOM_UNTIL] = lanes.receiver[lane, Receiver.HEAD]
     for port in range(agenda.due.size):
-        agenda.due[port] = due_at(port, lanes, network, sources, tally)
+        agenda.due[port] = due_at(port, world)
         agenda.heap[port] = agenda.place[port] = port
         rise(port, agenda)
     while agenda.due[agenda.heap[0]] < goal:
@@ -325,12 +313,10 @@ def run_events(
             feeder = lanes.feeder[lane]
             begins = min(agenda.due[feeder], now + agenda.soonest[feeder])
             until = min(until, begins + lanes.reach[lane])
-        status = serve_alone(
-            port, until, network, routes, lanes, queues, sources, tally, counts, trace, parts
-        )
+        status = serve_alone(port, until, world, counts, trace, parts)
         if status != DONE:
             return status
-        agenda.due[port] = due_at(port, lanes, network, sources, tally)
+        agenda.due[port] = due_at(port, world)
         sink(port, agenda)
         for item in range(agenda.out_first[port], agenda.out_first[port + 1]):
             lane = agenda.out_lane[item]
@@ -343,9 +329,7 @@ def run_events(
                     rise(target, agenda)
     # Nothing begins before the goal any more; frames may come, and counts be due.
     for port in range(agenda.due.size):
-        status = serve_alone(
-            port, goal, network, routes, lanes, queues, sources, tally, counts, trace, parts
-        )
+        status = serve_alone(port, goal, world, counts, trace, parts)
         if status != DONE:
             return status
     return DONE
@@ -355,25 +339,19 @@ def run_events(
 def serve_alone(
     port: int,
     until: int,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    queues: Queues,
-    sources: Sources,
-    tally: Tally,
+    world: World,
     counts: Counts,
     trace: Trace | None,
     parts: Parts | None,
 ) -> int:
     """Serve one port, which sees all that is in its lanes, and give back the room in them."""
+    network, lanes, tally = world.network, world.lanes, world.tally
     if tally.port[port, PortTally.SERVED] >= until:
         return DONE
     first_lane, last_lane = network.lane_first[port], network.lane_first[port + 1]
     for lane in range(first_lane, last_lane):
         lanes.receiver[lane, Receiver.SEEN_TAIL] = lanes.sender[lane, Sender.TAIL]
-    status = serve_any(
-        port, until, network, routes, lanes, queues, sources, tally, counts, trace, parts
-    )
+    status = serve_any(port, until, world, counts, trace, parts)
     if status == DONE:
         tally.port[port, PortTally.SERVED] = until
         for lane in range(first_lane, last_lane):

@@ -8,7 +8,7 @@ import numpy as np
 
 from qnet.kernel import zeros
 from qnet.simulate.ports.parts import Parts
-from qnet.simulate.windows.kernels import LINE, STOPPED, open_lanes, run_events, run_group
+from qnet.simulate.windows.kernels import LINE, STOPPED, Groups, open_lanes, run_events, run_group
 from qnet.simulate.windows.shares import Shares
 from qnet.simulate.world import DONE, Counts, Trace, World
 
@@ -28,11 +28,12 @@ def run_windows(
     """
     window_ps, order, group_of, crossing, agenda = shares
     if agenda is not None:
-        status = run_events(goal_ps, agenda, *world, counts, trace, parts)
+        status = run_events(goal_ps, agenda, world, counts, trace, parts)
         return goal_ps if status == DONE else begin_ps
     groups = len(order)
     posted = np.empty((2, 2, len(crossing)), dtype=np.int64)
     progress = np.zeros(groups * LINE, dtype=np.int64)
+    sides = Groups(order, group_of, crossing, posted, progress)
     open_lanes(crossing, posted, world.lanes)
     came_to: dict[int, int] = {}
 
@@ -40,8 +41,8 @@ def run_windows(
         tally = world.tally._replace(reached=zeros(world.tally.reached.shape))
         try:
             came_to[group] = run_group(
-                group, begin_ps, goal_ps, window_ps, order, group_of, crossing, posted, progress,
-                *world._replace(tally=tally), counts, trace, parts,
+                group, begin_ps, goal_ps, window_ps, sides, world._replace(tally=tally), counts,
+                trace, parts,
             )  # fmt: skip
         finally:
             stop_without(group)

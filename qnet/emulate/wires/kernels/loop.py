@@ -42,19 +42,19 @@ from qnet.emulate.wires.kernels.tables import (
 from qnet.emulate.wires.kernels.talkers import generate
 from qnet.kernel import bare_kernel
 from qnet.simulate.ports.parts import Parts
-from qnet.simulate.world import DONE, NEVER, Lanes, Network, Queues, Routes, Sources, Tally
+from qnet.simulate.world import DONE, NEVER, Sources, World
 
 
 @bare_kernel
 def run(
-    stop_at: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
-    lanes: Lanes, queues: Queues, idle: Sources, sources: Sources, tally: Tally,
+    stop_at: int, wires: Wires, pool: Pool, messages: Messages, world: World, sources: Sources,
     parts: Parts | None,
 ) -> int:  # fmt: skip
     """Emulate until a wall time; return RUNNING, FINISHED, NO_ROOM or RECORDS_FULL.
 
-    `idle` are the sources as `serve` sees them: none. `sources` send ahead, see `generate`.
+    The world has no sources, as ports see it: `sources` send ahead, see `generate`.
     """
+    network, routes, lanes, _, _, tally = world
     law, count = wires.law, pool.counts
     while True:
         exchange(wall(messages.clock), wires, pool, messages, routes, lanes, tally)
@@ -97,9 +97,7 @@ def run(
                 ahead = min(until + law[LEAD] * law[WINDOW_PS], law[END_PS])
                 if generate(ahead, wires, pool, network, routes, lanes, sources, tally) != DONE:
                     return NO_ROOM
-            status = serve_window(
-                until, wires, pool, messages, network, routes, lanes, queues, idle, tally, parts
-            )
+            status = serve_window(until, wires, pool, messages, world, parts)
             if status != DONE:
                 return NO_ROOM
             follow(wires, pool, routes, lanes, tally, network)

@@ -65,12 +65,11 @@ from qnet.simulate.world import (
     Network,
     NextHop,
     OwnerTally,
-    Queues,
     Receiver,
     Routes,
     Sender,
-    Sources,
     Tally,
+    World,
 )
 
 
@@ -153,10 +152,10 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
 
 @bare_kernel
 def serve_window(
-    until: int, wires: Wires, pool: Pool, messages: Messages, network: Network, routes: Routes,
-    lanes: Lanes, queues: Queues, sources: Sources, tally: Tally, parts: Parts | None,
-) -> int:  # fmt: skip
+    until: int, wires: Wires, pool: Pool, messages: Messages, world: World, parts: Parts | None
+) -> int:
     """Serve every port up to the end of a window; return DONE, or what there was no room in."""
+    routes, lanes, tally = world.routes, world.lanes, world.tally
     expire(until, wires, pool, lanes)
     pool.counts[SERVED] = until
     for lane in range(lanes.base.size):
@@ -165,24 +164,19 @@ def serve_window(
     status = DONE
     last = wall(messages.clock)
     for port in wires.order:
-        found = serve_any(
-            port, until, network, routes, lanes, queues, sources, tally, None, None, parts
-        )
+        found = serve_any(port, until, world, None, None, parts)
         if found != DONE:
             status = found
         now = wall(messages.clock)
         if now > last + 500_000:
             exchange(now, wires, pool, messages, routes, lanes, tally)
             last = now
-    found = let_meet(until - wires.law[MEETING_LAG_PS], wires, network, routes, lanes, tally, parts)
+    found = let_meet(until - wires.law[MEETING_LAG_PS], wires, world, parts)
     return status if found == DONE else found
 
 
 @bare_kernel
-def let_meet(
-    until: int, wires: Wires, network: Network, routes: Routes, lanes: Lanes, tally: Tally,
-    parts: Parts | None,
-) -> int:  # fmt: skip
+def let_meet(until: int, wires: Wires, world: World, parts: Parts | None) -> int:
     """Pass on the first of the copies that have come to their listeners before a virtual time.
 
     Nothing waits for the points where copies meet, so they may be behind the ports: by so much that
@@ -191,7 +185,7 @@ def let_meet(
     status = DONE
     if parts is not None:
         for station in wires.meetings:
-            found = recover(station, until, network, routes, lanes, tally, None, parts)
+            found = recover(station, until, world, None, parts)
             if found != DONE:
                 status = found
     return status

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, inline_kernel
-from qnet.simulate.kernels.delivery import damper_due, end_following
-from qnet.simulate.kernels.records import is_nearly_full, write_down
+from qnet.simulate.kernels.delivery import Listeners, damper_due
+from qnet.simulate.kernels.drops import refuse
+from qnet.simulate.kernels.records import is_nearly_full
 from qnet.simulate.ports.parts import (
     IN_OWN_NODE,
     NOTHING,
@@ -26,22 +27,19 @@ from qnet.simulate.ports.parts import (
 )
 from qnet.simulate.world import (
     DONE,
-    FOLLOWED,
     LINK_DOWN,
     NEVER,
     NODE_DOWN,
     POSITIONS,
-    REFUSED,
     TRACE_FULL,
+    Arrived,
     Frame,
-    Network,
     OwnerTally,
     PortTally,
-    Queues,
     Ring,
-    Routes,
     Tally,
     Trace,
+    World,
 )
 
 Ints = NDArray[np.int64]
@@ -84,76 +82,65 @@ def down_at(port: int, time: int, place: int, ports: Ints, outage: Ints) -> int:
     return -1
 
 
-@bare_kernel
-def stops_in_damper(port: int, after: int, later: int, birth: int, owner: int, place: int,
-                    network: Network, routes: Routes, tally: Tally,
-                    parts: Parts) -> int:  # fmt: skip
+@inline_kernel
+def stops_in_damper(after: int, later: int, birth: int, owner: int, place: int, to: Listeners,
+                    ports: Ints, outage: Ints) -> int:  # fmt: skip
     """Return when a listener's node stops while its damper has a frame, or NEVER.
 
     The frame leaves the port at `after` and is there so much `later`.
     """
-    if tally.owner[owner, OwnerTally.HOLD] < 0:
+    hold = to.row[owner, OwnerTally.HOLD]
+    if hold < 0:
         return NEVER
-    due = damper_due(
-        owner, birth, tally.owner[owner, OwnerTally.HOLD], routes.damper_clock,
-        network.clock_error, network.block,
-    )  # fmt: skip
-    return stops_between(port, after, due, later, place, parts.port, parts.outage)
+    due = damper_due(owner, birth, hold, to.damper_clock, to.clock_error, to.block_length)
+    return stops_between(to.port, after, due, later, place, ports, outage)
 
 
 @bare_kernel
-def take_sent(port: int, position: int, row: int, birth: int, label: int, owners: Ints,
-              tally: Tally, parts: Parts) -> int:  # fmt: skip
+def take_sent(port: int, position: int, row: int, tally: Tally, parts: Parts) -> int:
     """Count a frame that an outage takes after a port, or a point of recovery, has sent it on.
 
     Return what becomes of it.
     """
     is_cut = parts.outage[row, Outage.PLACE] == ON_THE_LINE
-    fate = LINK_DOWN if is_cut else NODE_DOWN
     tally.port[port, PortTally.DROPPED] += 1
     parts.dropped[position, Cause.ON_CUT_LINK if is_cut else Cause.SENT_AND_DOWN] += 1
     parts.broken[position, parts.outage[row, Outage.EVENT]] += 1
-    if label & FOLLOWED:
-        end_following(owners[position], birth, label, fate, tally.followed, tally.fates)
-    return fate
+    return LINK_DOWN if is_cut else NODE_DOWN
 
 
 @inline_kernel
-def take_held(port: int, came: int, held: int, birth: int, label: int, turn: int, row: int,
-              owners: Ints, tally: Tally, trace: Trace | None, parts: Parts) -> None:  # fmt: skip
+def take_held(port: int, frame: Arrived, held: int, row: int, owners: Ints, tally: Tally,
+              trace: Trace | None, parts: Parts) -> None:  # fmt: skip
     """Count a frame that is in a node which is down, or comes to it from its own sources."""
-    position = (label >> 16) & POSITIONS
-    owner = owners[position]
-    tally.port[port, PortTally.DROPPED] += 1
+    position = (frame.label >> 16) & POSITIONS
     parts.dropped[position, Cause.IN_NODE_DOWN] += 1
     parts.broken[position, parts.outage[row, Outage.EVENT]] += 1
-    if label & FOLLOWED:
-        end_following(owner, birth, label, NODE_DOWN, tally.followed, tally.fates)
-    if trace is not None:
-        write_down(port, owner, came, REFUSED, held, 0, birth, label, turn, NODE_DOWN, trace)
+    refuse(port, frame, held, NODE_DOWN, owners, tally, trace)
 
 
 @bare_kernel
-def go_down(port: int, now: int, routes: Routes, queues: Queues, tally: Tally,
-            trace: Trace | None, parts: Parts) -> int:  # fmt: skip
+def go_down(port: int, now: int, world: World, trace: Trace | None, parts: Parts) -> int:
     """Lose all that is in a general port whose node goes down now; return DONE, or TRACE_FULL.
 
     Meters, shapers and credit keep what they know: their time goes on.
     """
-    ring, cells, wire, law = queues.ring, queues.cells, parts.wire, parts.port[port]
+    ring, cells, owners, tally = (
+        world.queues.ring, world.queues.cells, world.routes.owner, world.tally
+    )  # fmt: skip
+    wire, law = parts.wire, parts.port[port]
     row = down_at(port, now, IN_OWN_NODE, parts.port, parts.outage)
     for here in range(law[PortLaw.FIRST], law[PortLaw.LAST]):
         while ring[here, Ring.COUNT] > 0:
             if trace is not None and is_nearly_full(port, trace):
                 return TRACE_FULL
             place = ring[here, Ring.BASE] + (ring[here, Ring.FRONT] & ring[here, Ring.MASK])
-            label = cells[place, Frame.LABEL]
-            take_held(
-                port, cells[place, Frame.ARRIVAL], ring[here, Ring.BYTES],
-                cells[place, Frame.BIRTH], label, cells[place, Frame.CYCLE], row, routes.owner,
-                tally, trace, parts,
+            frame = Arrived(
+                cells[place, Frame.ARRIVAL], cells[place, Frame.BIRTH], cells[place, Frame.LABEL],
+                cells[place, Frame.CYCLE],
             )  # fmt: skip
-            ring[here, Ring.BYTES] -= label & 0xFFFF
+            take_held(port, frame, ring[here, Ring.BYTES], row, owners, tally, trace, parts)
+            ring[here, Ring.BYTES] -= frame.label & 0xFFFF
             ring[here, Ring.FRONT] += 1
             ring[here, Ring.COUNT] -= 1
         parts.ring_state[here, RingState.DEFICIT] = 0
@@ -161,10 +148,8 @@ def go_down(port: int, now: int, routes: Routes, queues: Queues, tally: Tally,
     if wire[port, Wire.IS] != NOTHING:
         if trace is not None and is_nearly_full(port, trace):
             return TRACE_FULL
-        take_held(
-            port, wire[port, Wire.CAME], 0, wire[port, Wire.BIRTH], wire[port, Wire.LABEL], 0, row,
-            routes.owner, tally, trace, parts,
-        )  # fmt: skip
+        frame = Arrived(wire[port, Wire.CAME], wire[port, Wire.BIRTH], wire[port, Wire.LABEL], 0)
+        take_held(port, frame, 0, row, owners, tally, trace, parts)
         wire[port, Wire.IS], wire[port, Wire.OUTAGE] = NOTHING, 0
     tally.port[port, PortTally.WAKE] = NEVER
     return DONE

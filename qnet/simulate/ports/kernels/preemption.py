@@ -1,9 +1,16 @@
-"""Where a preemptable frame can be cut."""
+"""Preemptable frames: where one can be cut, and what of it has left."""
 
 from __future__ import annotations
 
-from qnet.kernel import bare_kernel
-from qnet.simulate.ports.parts import BYTE_PS
+import numpy as np
+from numpy.typing import NDArray
+
+from qnet.kernel import bare_kernel, inline_kernel
+from qnet.simulate.ports.kernels.outages import broken_by
+from qnet.simulate.ports.parts import BYTE_PS, CUT, NOTHING, SENDING, Parts, Wire
+from qnet.simulate.world import GAP_BYTES, Arrived, PortTally
+
+Ints = NDArray[np.int64]
 
 FRAGMENT_LEAST = 60
 """Least bytes of a frame in a fragment; its check makes them 64 (IEEE 802.3 clause 99.4.4)."""
@@ -31,3 +38,41 @@ def whole_after(rest: int, rate: int) -> int:
     if rest < FRAGMENT_LEAST + REST_LEAST:
         return 0
     return (rest - REST_LEAST + 8) * BYTE_PS // rate + 1
+
+
+@inline_kernel
+def put_on_wire(port: int, now: int, chosen: int, frame: Arrived, wire: Ints) -> None:
+    """Begin a preemptable frame of a ring, which has not left before its last bit."""
+    wire[port, Wire.IS] = SENDING
+    wire[port, Wire.BEGUN] = now
+    wire[port, Wire.REST] = frame.label & 0xFFFF
+    wire[port, Wire.LABEL] = frame.label
+    wire[port, Wire.BIRTH] = frame.birth
+    wire[port, Wire.CAME] = frame.came
+    wire[port, Wire.RING] = chosen
+
+
+@inline_kernel
+def preempt(
+    port: int, sent: int, line_time: Ints, steady_from: int, counts: Ints, parts: Parts
+) -> int:
+    """Cut the frame on the wire after so many bytes; return when the wire is free."""
+    wire, begun = parts.wire, parts.wire[port, Wire.BEGUN]
+    wire[port, Wire.IS] = CUT
+    wire[port, Wire.REST] -= sent
+    counts[port, PortTally.WIRE_BYTES] += sent + 24
+    if begun >= steady_from:
+        counts[port, PortTally.STEADY] += sent + 24
+    if wire[port, Wire.OUTAGE] == 0:
+        ended = begun + line_time[sent + 4 - GAP_BYTES]
+        wire[port, Wire.OUTAGE] = 1 + broken_by(port, begun, ended, parts.port, parts.outage)
+    return int(begun + line_time[sent + 4])
+
+
+@inline_kernel
+def take_off_wire(port: int, wire: Ints) -> int:
+    """Let go of the frame on the wire; return the outage that has taken a part of it, or -1."""
+    taken = wire[port, Wire.OUTAGE] - 1
+    wire[port, Wire.IS] = NOTHING
+    wire[port, Wire.OUTAGE] = 0
+    return int(taken)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel
-from qnet.simulate.kernels.delivery import end_following
+from qnet.simulate.kernels.delivery import end_if_followed, listeners_of
 from qnet.simulate.kernels.lanes import earliest, hand_on, next_arrival, room_ahead
 from qnet.simulate.kernels.records import is_nearly_full, write_down
 from qnet.simulate.ports.kernels.outages import down_at, stops_in_damper, take_sent
@@ -15,20 +15,16 @@ from qnet.simulate.ports.parts import IN_OWN_NODE, Parts, PortLaw, Recovery
 from qnet.simulate.world import (
     DONE,
     DUPLICATE,
-    FOLLOWED,
     NEVER,
     PASSED_ON,
     POSITIONS,
     ROGUE_NUMBER,
     TRACE_FULL,
     Frame,
-    Lanes,
-    Network,
     NextHop,
     Receiver,
-    Routes,
-    Tally,
     Trace,
+    World,
 )
 
 Ints = NDArray[np.int64]
@@ -78,20 +74,13 @@ def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints)
 
 
 @bare_kernel
-def recover(
-    station: int,
-    until: int,
-    network: Network,
-    routes: Routes,
-    lanes: Lanes,
-    tally: Tally,
-    trace: Trace | None,
-    parts: Parts,
-) -> int:
+def recover(station: int, until: int, world: World, trace: Trace | None, parts: Parts) -> int:
     """Merge the copies of a stream's frames at its listener; pass on the first of each.
 
     What is passed on is handed over, or goes into the lane of its position where that has one.
     """
+    network, routes, lanes, _, _, tally = world
+    to = listeners_of(station, network, routes, tally)
     receiver, cells, counts = lanes.receiver, lanes.cells, tally.port
     first_lane, last_lane = network.lane_first[station], network.lane_first[station + 1]
     point = parts.port[station, PortLaw.FIRST]
@@ -101,11 +90,8 @@ def recover(
     status = DONE
     while arrival < until:
         place = lanes.base[lane] + (receiver[lane, Receiver.HEAD] & lanes.mask[lane])
-        label, birth, turn = (
-            cells[place, Frame.LABEL],
-            cells[place, Frame.BIRTH],
-            cells[place, Frame.CYCLE],
-        )
+        label, birth = cells[place, Frame.LABEL], cells[place, Frame.BIRTH]
+        turn = cells[place, Frame.CYCLE]
         position = (label >> 16) & POSITIONS
         target = int(routes.hop[position, NextHop.LANE])
         status = room_ahead(station, target, lanes.sender, lanes.mask, counts)
@@ -119,28 +105,23 @@ def recover(
         rogue = parts.recovery[point, Recovery.ROGUE]
         if not first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
             fate = ROGUE_NUMBER if parts.recovery[point, Recovery.ROGUE] > rogue else DUPLICATE
-            if label & FOLLOWED:
-                end_following(owner, birth, label, fate, tally.followed, tally.fates)
         elif target >= 0:
             hand_on(
                 target, arrival, birth, label, turn, lanes.sender, lanes.base, lanes.mask, cells
             )
-        elif stops_in_damper(
-            station, arrival, 0, birth, owner, IN_OWN_NODE, network, routes, tally, parts
-        ) < NEVER:  # fmt: skip
-            stops = stops_in_damper(
-                station, arrival, 0, birth, owner, IN_OWN_NODE, network, routes, tally, parts
-            )
-            row = down_at(station, stops, IN_OWN_NODE, parts.port, parts.outage)
-            fate = take_sent(station, position, row, birth, label, routes.owner, tally, parts)
         else:
-            arrival = hand_over(
-                station, position, birth, arrival, label, routes.late, routes.owner,
-                routes.damper_clock, network.clock_error, network.block, network.steady_from,
-                network.end, counts, tally.owner, tally.block, tally.bins, tally.birth,
-                tally.followed, tally.fates,
-            )  # fmt: skip
+            stops = stops_in_damper(
+                arrival, 0, birth, owner, IN_OWN_NODE, to, parts.port, parts.outage
+            )
+            if stops < NEVER:
+                row = down_at(station, stops, IN_OWN_NODE, parts.port, parts.outage)
+                fate = take_sent(station, position, row, tally, parts)
+            else:
+                arrival = hand_over(position, owner, birth, arrival, label, tally, to)
+        if fate != PASSED_ON:
+            end_if_followed(owner, birth, label, fate, tally)
         if trace is not None:
-            write_down(station, owner, came, came, came, arrival, birth, label, turn, fate, trace)
+            times = (came, came, came, arrival)
+            write_down(station, owner, times, birth, label, turn, fate, trace)
         lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
     return status

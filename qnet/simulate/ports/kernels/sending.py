@@ -6,10 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, inline_kernel
-from qnet.simulate.kernels.delivery import damper_due, deliver, end_following, pass_damper
-from qnet.simulate.kernels.lanes import hand_on, room_ahead
+from qnet.simulate.kernels.delivery import (
+    Listeners,
+    damper_due,
+    deliver,
+    end_if_followed,
+    listeners_of,
+    pass_damper,
+)
+from qnet.simulate.kernels.lanes import hand_on, room_ahead, stay_in_node
 from qnet.simulate.kernels.records import write_down
-from qnet.simulate.kernels.sources import draw
 from qnet.simulate.ports.kernels.loss import is_lost
 from qnet.simulate.ports.kernels.outages import (
     broken_by,
@@ -23,18 +29,18 @@ from qnet.simulate.ports.parts import (
     DOOMED,
     IN_NEXT_NODE,
     Cause,
+    Leaving,
     Parts,
     PortLaw,
     PositionLaw,
 )
 from qnet.simulate.world import (
     DONE,
-    FOLLOWED,
     GAP_BYTES,
     LINK_LOST,
     NEVER,
-    NODE_DOWN,
     PASSED_ON,
+    POSITIONS,
     Lanes,
     Network,
     NextHop,
@@ -44,6 +50,7 @@ from qnet.simulate.world import (
     Sender,
     Tally,
     Trace,
+    World,
 )
 
 Ints = NDArray[np.int64]
@@ -61,123 +68,125 @@ def room_for_copies(position: int, port: int, sender: Ints, lane_mask: Ints, cou
 
 
 @inline_kernel
-def hand_over(port: int, position: int, birth: int, arrives: int, label: int, late: Ints,
-              owners: Ints, damper_clock: Ints, clock_error: Ints, block_length: int,
-              steady_from: int, end: int, counts: Ints, rows: Ints, block: NDArray[np.int32],
-              bins: Ints, births: Ints, followed: Ints, fates: Ints) -> int:  # fmt: skip
+def room_for(port: int, position: int, world: World, parts: Parts) -> int:
+    """Return DONE when a frame, and all copies of it, can go on; else what is full."""
+    sender, mask, counts = world.lanes.sender, world.lanes.mask, world.tally.port
+    hop, fork = world.routes.hop, parts.fork
+    status = room_ahead(port, int(hop[position, NextHop.LANE]), sender, mask, counts)
+    if fork[position] >= 0 and status == DONE:
+        status = room_for_copies(fork[position], port, sender, mask, counts, hop, fork)
+    return status
+
+
+@inline_kernel
+def hand_over(position: int, owner: int, birth: int, arrives: int, label: int, tally: Tally,
+              to: Listeners) -> int:  # fmt: skip
     """Hand a frame to the listener, at once or when its damper's time has come; say when."""
-    owner = owners[position]
-    arrives = pass_damper(
-        position, owner, birth, arrives, rows, late, damper_clock, clock_error, block_length
-    )
-    deliver(
-        port, owner, birth, arrives, label & 0xFFFF, steady_from, end, counts, rows, block, bins,
-        births,
-    )  # fmt: skip
-    if label & FOLLOWED and arrives <= end:
-        end_following(owner, birth, label, PASSED_ON, followed, fates)
+    arrives = pass_damper(position, owner, birth, arrives, to)
+    deliver(owner, birth, arrives, label & 0xFFFF, to)
+    if arrives <= to.end:
+        end_if_followed(owner, birth, label, PASSED_ON, tally)
     return arrives
 
 
+@inline_kernel
+def fate_on_line(port: int, position: int, frame: Leaving, taken: int, tally: Tally,
+                 parts: Parts) -> int:  # fmt: skip
+    """Return what becomes of a frame on its line: PASSED_ON, or why it is lost, which is counted.
+
+    `taken` is the outage that has taken an earlier part of it, or -1.
+    """
+    if taken < 0:
+        taken = broken_by(port, frame.started, frame.leaves, parts.port, parts.outage)
+    if taken >= 0:
+        return take_sent(port, position, taken, tally, parts)
+    row = parts.port[port, PortLaw.LOSS]
+    if row >= 0 and is_lost(port, row, frame.label & 0xFFFF, parts.loss, parts.loss_dice):
+        tally.port[port, PortTally.DROPPED] += 1
+        parts.dropped[position, Cause.LINK] += 1
+        return LINK_LOST
+    return PASSED_ON
+
+
+@inline_kernel
+def seen_at(target: int, arrives: int, birth: int, owner: int, is_met: bool, lanes: Lanes,
+            to: Listeners) -> int:  # fmt: skip
+    """Return when a frame that is put into a lane is there, or through the damper behind it."""
+    reached = max(arrives, lanes.sender[target, Sender.LAST_ARRIVAL])
+    hold = to.row[owner, OwnerTally.HOLD]
+    if is_met and hold >= 0:
+        due = damper_due(owner, birth, hold, to.damper_clock, to.clock_error, to.block_length)
+        reached = max(reached, due)
+    return reached
+
+
 @bare_kernel
-def send_on(port: int, position: int, came: int, started: int, leaves: int, birth: int, label: int,
-            left_in: int, cut_through: bool, taken: int, network: Network, routes: Routes,
-            lanes: Lanes, tally: Tally, trace: Trace | None, parts: Parts) -> None:  # fmt: skip
+def send_on(
+    port: int, frame: Leaving, cut_through: bool, taken: int, network: Network, routes: Routes,
+    lanes: Lanes, tally: Tally, trace: Trace | None, parts: Parts,
+) -> None:  # fmt: skip
     """Send a frame over the link: to the next port, the point of recovery or the listener.
 
     Where the ways of a stream part it goes on as one copy for each. The node has it once: it is
     processed once, and what it was lost for on the way is lost for all. `taken` is the outage that
     has taken an earlier part of it, or -1.
     """
+    came, started, leaves, birth, label, left_in = frame
+    position = (label >> 16) & POSITIONS
     frame_bytes, mark = label & 0xFFFF, label >> 47 << 47
     owner = routes.owner[position]
-    if taken < 0:
-        taken = broken_by(port, started, leaves, parts.port, parts.outage)
-    if taken >= 0:
-        label = (position << 16) | frame_bytes | mark
-        fate = take_sent(port, position, taken, birth, label, routes.owner, tally, parts)
+    fate = fate_on_line(port, position, frame, taken, tally, parts)
+    if fate != PASSED_ON:
+        end_if_followed(owner, birth, label, fate, tally)
         if trace is not None:
-            write_down(
-                port, owner, came, started, leaves, leaves, birth, label, left_in, fate, trace
-            )
+            times = (came, started, leaves, leaves)
+            write_down(port, owner, times, birth, label, left_in, fate, trace)
         return
-    row = parts.port[port, PortLaw.LOSS]
-    if row >= 0 and is_lost(port, row, frame_bytes, parts.loss, parts.loss_dice):
-        tally.port[port, PortTally.DROPPED] += 1
-        parts.dropped[position, Cause.LINK] += 1
-        label = (position << 16) | frame_bytes | mark
-        if label & FOLLOWED:
-            end_following(owner, birth, label, LINK_LOST, tally.followed, tally.fates)
-        if trace is not None:
-            write_down(
-                port, owner, came, started, leaves, leaves, birth, label, left_in, LINK_LOST, trace
-            )
-        return
-    inner = network.lane_first[network.lane_first.size - 1]
-    stay = -1
-    copy = position
+    to = listeners_of(port, network, routes, tally)
+    inner, propagation = network.lane_first[network.lane_first.size - 1], network.propagation[port]
+    stay, copy = -1, position
     while copy >= 0:
         owner = routes.owner[copy]
         label = (copy << 16) | frame_bytes | mark
-        turn = left_in + routes.shift[copy]
         target, following = int(routes.hop[copy, NextHop.LANE]), int(routes.hop[copy, NextHop.NEXT])
-        arrives, doom = leaves + network.propagation[port], 0
+        arrives, doom, fate = leaves + propagation, 0, PASSED_ON
         is_met = target >= 0 and parts.position[following, PositionLaw.RING] == AT_LISTENER
         if 0 <= target < inner and not is_met:
             if stay < 0:
-                stay = network.processing_low[port]
-                if network.processing_span[port] > 1:
-                    stay += (draw(tally.port_dice, port, 0) * network.processing_span[port]) >> 32
+                stay = stay_in_node(port, tally.port_dice, network)
             arrives += stay
             if parts.head[target] > 0 and cut_through:
                 line = network.line_time[network.rate[port], frame_bytes - GAP_BYTES]
                 arrives -= max(line - parts.head[target], 0)
             # What is in the node when that goes down is in a queue no more.
             stops = stops_between(
-                port, leaves, max(arrives, lanes.sender[target, Sender.LAST_ARRIVAL]),
-                network.propagation[port], IN_NEXT_NODE, parts.port, parts.outage,
+                port, leaves, max(arrives, lanes.sender[target, Sender.LAST_ARRIVAL]), propagation,
+                IN_NEXT_NODE, parts.port, parts.outage,
             )  # fmt: skip
             if stops < NEVER:
                 arrives, doom = stops, DOOMED
+        reached = arrives
         if target < 0:
             stops = stops_in_damper(
-                port, leaves, network.propagation[port], birth, owner, IN_NEXT_NODE, network,
-                routes, tally, parts,
-            )  # fmt: skip
-            if stops < NEVER:
-                taken = down_at(
-                    port, stops - network.propagation[port], IN_NEXT_NODE, parts.port, parts.outage
-                )
-                take_sent(port, copy, taken, birth, label, routes.owner, tally, parts)
-                if trace is not None:
-                    write_down(
-                        port, owner, came, started, leaves, arrives, birth, label, left_in,
-                        NODE_DOWN, trace,
-                    )  # fmt: skip
-                copy = parts.fork[copy]
-                continue
-        if target < 0:
-            arrives = hand_over(
-                port, copy, birth, arrives, label, routes.late, routes.owner, routes.damper_clock,
-                network.clock_error, network.block, network.steady_from, network.end, tally.port,
-                tally.owner, tally.block, tally.bins, tally.birth, tally.followed, tally.fates,
-            )  # fmt: skip
-        reached = arrives
-        if trace is not None and target >= 0:
-            reached = max(arrives, lanes.sender[target, Sender.LAST_ARRIVAL])
-            if is_met and tally.owner[owner, OwnerTally.HOLD] >= 0:
-                due = damper_due(
-                    owner, birth, tally.owner[owner, OwnerTally.HOLD], routes.damper_clock,
-                    network.clock_error, network.block,
-                )  # fmt: skip
-                reached = max(reached, due)
-        # A frame that leaves a port leaves it once; copies are written down for who follows them.
-        if trace is not None and (copy == position or trace.followed[owner] > 0):
-            write_down(
-                port, owner, came, started, leaves, reached, birth, label, left_in, PASSED_ON, trace
+                leaves, propagation, birth, owner, IN_NEXT_NODE, to, parts.port, parts.outage
             )
+            if stops < NEVER:
+                row = down_at(port, stops - propagation, IN_NEXT_NODE, parts.port, parts.outage)
+                fate = take_sent(port, copy, row, tally, parts)
+                end_if_followed(owner, birth, label, fate, tally)
+            else:
+                reached = hand_over(copy, owner, birth, arrives, label, tally, to)
+        elif trace is not None:
+            reached = seen_at(target, arrives, birth, owner, is_met, lanes, to)
+        # A frame that leaves a port leaves it once; copies are written down for who follows them.
+        if trace is not None and (
+            copy == position or trace.followed[owner] > 0 or fate != PASSED_ON
+        ):
+            times = (came, started, leaves, reached)
+            write_down(port, owner, times, birth, label, left_in, fate, trace)
         if target >= 0:
             label = (following << 16) | frame_bytes | doom | mark
+            turn = left_in + routes.shift[copy]
             hand_on(
                 target, arrives, birth, label, turn, lanes.sender, lanes.base, lanes.mask,
                 lanes.cells,
