@@ -101,13 +101,13 @@ def _prove_whole(
     check_claims(plan, [(one.stream, len(one.paths)) for one in reservations], findings)
 
     untouchable = unproven(topology, profile, stream_plans, findings)
-    touched = _touched_streams(topology, stream_plans, broken_streams, overfull)
+    touched = untouchable | _touched_streams(topology, stream_plans, broken_streams, overfull)
     certain = mappings_hold and plan.cycle_ps == topology.tcqf.cycle_ps
     found = {
         **{one.stream.name: bound(topology, one) for one in reservations if certain},
         **{one.stream.name: gated_bound(topology, one) for one in gated},
     }
-    bounds = {name: pair for name, pair in found.items() if name not in touched | untouchable}
+    bounds = {name: pair for name, pair in found.items() if name not in touched}
     for one in heeded.each(reservations):
         _check_promises(one.stream, bound(topology, one), findings)
         ports_of = [[hop.port for hop in path] for path in one.paths]

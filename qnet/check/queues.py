@@ -161,7 +161,8 @@ def queue_bounds(
         else:
             low_ps, high_ps = found.get(flow.name, (flow.low_ps, flow.high_ps))
             found[flow.name] = min(low_ps, flow.low_ps), max(high_ps, flow.high_ps)
-    return {name: pair for name, pair in found.items() if name in wanted - unproven}
+    wanted -= unproven
+    return {name: pair for name, pair in found.items() if name in wanted}
 
 
 def _is_covered(

@@ -1,10 +1,13 @@
 """How fast the three rooms are. Printed, never asserted: `make bench`.
 
 Everything is warmed first, so that neither compilation nor reading of files is timed.
+
+QNET_BENCH_JUDGED=1000000 python -m pytest tests/bench -k many_streams --benchmark-only
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from qnet.check.plan import prove
+from qnet.check.verdict import judge
 from qnet.files.read import load
 from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
@@ -19,6 +23,7 @@ from qnet.schedule import schedule
 from qnet.simulate.run import simulate
 
 DURATION_PS = 5 * 10**9
+JUDGED = int(os.environ.get("QNET_BENCH_JUDGED", "100000"))
 
 Benchmark = Any
 """The fixture of pytest-benchmark, which has no types of its own."""
@@ -94,3 +99,45 @@ def test_prove(benchmark: Benchmark, full: Scenario) -> None:
     rate = len(proof.streams) / benchmark.stats.stats.min
     benchmark.extra_info["streams_per_s"] = round(rate)
     say(f"prove: {rate:,.0f} streams a second ({len(proof.streams):,} streams)")
+
+
+def many(count: int, name: str) -> Scenario:
+    """Return as many streams of a class between all pairs of Qingyang's nodes."""
+    nodes = [node.name for node in load("qingyang").topology.nodes]
+    pairs = [(talker, listener) for talker in nodes for listener in nodes if talker != listener]
+    each = -(-count // len(pairs))
+    streams = [
+        {
+            "name": f"p{number}",
+            "from": talker,
+            "to": listener,
+            "class": name,
+            "count": min(each, count - number * each),
+            "interval": ("500us", "1ms", "2ms")[number % 3],
+            "max-payload-size": f"{46 + number % 200}B",
+            "max-latency": "60ms",
+        }
+        for number, (talker, listener) in enumerate(pairs)
+        if number * each < count
+    ]
+    return load({"title": "many streams", "topology": "qingyang", "streams": streams})
+
+
+@pytest.mark.parametrize("name", ["reserved", "best-effort"])
+def test_judges_of_many_streams(benchmark: Benchmark, name: str) -> None:
+    def judged(count: int) -> tuple[float, float]:
+        case = many(count, name)
+        plan = plan_of(case)
+        begun = time.process_time()
+        proof = prove(case.topology, case.profile, plan)
+        proven = time.process_time()
+        judge(case.topology, case.profile, plan, proof, [])
+        return proven - begun, time.process_time() - proven
+
+    judged(1000)
+    for count in (JUDGED // 10, JUDGED):
+        proof_s, verdict_s = judged(count)
+        said = f"prove {proof_s:.2f} s, judge {verdict_s:.2f} s of CPU time"
+        benchmark.extra_info[f"{count:,} streams"] = said
+        say(f"{count:,} {name} streams: {said}")
+    benchmark.pedantic(judged, args=(1000,), rounds=1)

@@ -17,6 +17,7 @@ import networkx
 import numpy as np
 import pytest
 
+import qnet
 from qnet.check.plan import prove
 from qnet.files.read import read_topology
 from qnet.graph.paths import shortest_paths
@@ -26,6 +27,7 @@ from qnet.schedule import schedule
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.online import Scheduler, audit
 from qnet.schedule.repair.search import Search
+from qnet.schedule.reservations import Reservations
 from tests.bench.fronts.csqf import CycleProblem, most_streams
 from tests.bench.fronts.csqf.plan import State, fill, prepare, ruin_and_recreate
 from tests.bench.fronts.slots import SlotProblem, most_slots_mbps
@@ -36,6 +38,7 @@ from tests.bench.judges import judge_cycles, judge_slots
 
 DATA = Path(__file__).parent / "data"
 STREAMS = int(os.environ.get("QNET_BENCH_STREAMS", "200000"))
+FAILURES = 10_000
 
 
 def random(seed: int, low: int, high: int, count: int) -> Int64s:
@@ -223,3 +226,33 @@ def test_failure_of_a_cable(benchmark: Any) -> None:
     report = benchmark.pedantic(scheduler.fail, args=("ix-xian",), rounds=1)
     benchmark.extra_info.update({"re-routed": len(report.moved), "lost": len(report.lost)})
     assert audit(scheduler) == []
+
+
+def test_ten_thousand_failures_of_a_book(benchmark: Any, tmp_path: Path) -> None:
+    """Break one or two cables at a time and repair them: how large is the process by then?"""
+    scenario = qnet.load("zheng-qing-ha")
+    topology = scenario.topology
+    cables = sorted({topology.cable(link) for link in topology.links})
+    pages = []
+    with Reservations.from_plan(scenario, qnet.plan(scenario), journal=tmp_path / "j") as book:
+        before = sorted(book.names)
+
+        def fail_and_repair() -> None:
+            for one, other in random(1, 0, len(cables), 2 * FAILURES).reshape(-1, 2).tolist():
+                down = {cables[one], cables[other]}
+                book.fail(*down)
+                book.repair(*down)
+                pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
+
+        benchmark.pedantic(fail_and_repair, rounds=1)
+        assert sorted(book.names) == before
+        assert audit(book._scheduler) == []
+    mib = np.array(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    parts = np.array_split(mib, 10)
+    benchmark.extra_info.update(
+        {
+            "largest MiB, tenth by tenth": [round(float(part.max()), 1) for part in parts],
+            "ms a failure and its repair": benchmark.stats.stats.min / FAILURES * 1e3,
+            "journal MiB": round((tmp_path / "j").stat().st_size / 2**20, 2),
+        }
+    )
