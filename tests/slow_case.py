@@ -17,7 +17,7 @@ from qnet.simulate.clocks import walks
 from qnet.simulate.draws import dice, log_table
 from qnet.simulate.kernels.sources import draw, exponential
 from qnet.simulate.ports.setup import chances
-from qnet.simulate.setup import Owner, owners
+from qnet.simulate.setup import FrameSource, sources_of
 from qnet.units import PPB
 from tests.slow_simulator import (
     SlowClock,
@@ -105,7 +105,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
     ]
     placed = {one.name: [part.rate_bps for part in one.parts] for one in plan.demands}
     sources = []
-    for i, owner in enumerate(owners(topology, profile, plan)):
+    for i, owner in enumerate(sources_of(topology, profile, plan)):
         stream = owner.stream
         recovery = None
         if owner.meeting is not None and stream is not None and stream.recovery is not None:
@@ -208,7 +208,7 @@ def _slow(
 
 
 def _births(
-    owner: Owner, clock: SlowClock, end_ps: int
+    owner: FrameSource, clock: SlowClock, end_ps: int
 ) -> tuple[int, tuple[tuple[int, int, int], ...]]:
     """How many frames are left out before the first, and the others."""
     law = owner.law
@@ -235,7 +235,7 @@ def _births(
 
 
 def _drawn_births(
-    number: int, owner: Owner, profile: Profile, rate_bps: int
+    number: int, owner: FrameSource, profile: Profile, rate_bps: int
 ) -> tuple[tuple[int, int, int], ...]:
     """When a part of a demand sends, by its words in the file; the draws are qnet's own."""
     (demand,) = (one for one in profile.demands if one.name == owner.name)
@@ -311,7 +311,7 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
     """Assert that both simulators counted the same; return the slow one."""
     topology, profile, plan = case
     slow = slow_run(*case)
-    found = owners(topology, profile, plan)
+    found = sources_of(topology, profile, plan)
     for traffic in (*fast.streams, *fast.demands):
         mine = [number for number, owner in enumerate(found) if owner.name == traffic.name]
         counts = [slow.counts[number] for number in mine]
@@ -353,7 +353,7 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
     return slow
 
 
-def _words(causes: tuple[str, ...], owner: Owner) -> str:
+def _words(causes: tuple[str, ...], owner: FrameSource) -> str:
     every = " and ".join(WORDS[cause] for cause in WORDS if cause in causes)
     return every.replace("class", "cycle") if owner.cycles else every
 

@@ -18,7 +18,7 @@ _Partial: TypeAlias = "tuple[int, _Partial] | None"
 """The last port of a partial route and the route before it."""
 
 
-class Candidates(NamedTuple):
+class CandidatesByHops(NamedTuple):
     """Routes as indices of ports, shortest first; `complete` when no other simple route exists."""
 
     routes: tuple[tuple[int, ...], ...]
@@ -48,21 +48,21 @@ class Router:
         self._holder = self._strip()
         self._stripped = sum(1 << node for node in self._holder)
         self._hops_to: dict[int, list[int]] = {}
-        self._known: dict[tuple[str, str], Candidates] = {}
+        self._known: dict[tuple[str, str], CandidatesByHops] = {}
         self._arcs = [Arc(port.source, port.target) for port in ports]
-        self._trees: dict[tuple[str, tuple[str, ...]], Candidates] = {}
+        self._trees: dict[tuple[str, tuple[str, ...]], CandidatesByHops] = {}
 
-    def candidates(self, source: str, target: str) -> Candidates:
+    def candidates(self, source: str, target: str) -> CandidatesByHops:
         """Return up to `count` routes, by number of hops."""
         key = (source, target)
         if key not in self._known:
             if source == target or source not in self._number or target not in self._number:
-                self._known[key] = Candidates((), True)
+                self._known[key] = CandidatesByHops((), True)
             else:
                 self._known[key] = self._search(self._number[source], self._number[target])
         return self._known[key]
 
-    def ways(self, source: str, targets: tuple[str, ...]) -> Candidates:
+    def ways(self, source: str, targets: tuple[str, ...]) -> CandidatesByHops:
         """Return up to `count` routes, or trees to several nodes, by hops to the furthest.
 
         No other tree exists where there is one route to each node.
@@ -76,7 +76,7 @@ class Router:
             trees.sort(key=lambda tree: (max(map(len, tree.paths)), len(tree.arcs), tree.arcs))
             sure = all(one.complete and len(one.routes) < 2 for one in found)
             routes = tuple(tree.arcs for tree in trees)[: self._count]
-            self._trees[key] = Candidates(routes, sure)
+            self._trees[key] = CandidatesByHops(routes, sure)
         return self._trees[key]
 
     def _strip(self) -> dict[int, int]:
@@ -119,7 +119,7 @@ class Router:
             self._hops_to[target] = [found.get(node, -1) for node in range(len(self._out))]
         return self._hops_to[target]
 
-    def _search(self, source: int, target: int) -> Candidates:
+    def _search(self, source: int, target: int) -> CandidatesByHops:
         """Go on with the partial route that may become the shortest, until enough are whole.
 
         An entry of the heap is (hops at least, order of finding, hops so far, node, nodes that are
@@ -127,7 +127,7 @@ class Router:
         """
         hops_to = self._distances(target)
         if hops_to[source] < 0:
-            return Candidates((), True)
+            return CandidatesByHops((), True)
         closed = self._stripped & ~self._chain(source) & ~self._chain(target)
         closed |= self._hosts & ~(1 << target) | 1 << source
         found: list[tuple[int, ...]] = []
@@ -137,12 +137,12 @@ class Router:
         ]
         for _ in range(EXPANSIONS_MAX):
             if not heap:
-                return Candidates(tuple(found), True)
+                return CandidatesByHops(tuple(found), True)
             _, _, hops, node, closed, route = heapq.heappop(heap)
             if node == target:
                 found.append(_unroll(route))
                 if len(found) == self._count:
-                    return Candidates(tuple(found), not heap)
+                    return CandidatesByHops(tuple(found), not heap)
                 continue
             hops += 1
             for index, following, bit in self._out[node]:
@@ -157,7 +157,7 @@ class Router:
                         (index, route),
                     )
                     heapq.heappush(heap, entry)
-        return Candidates(tuple(found), False)
+        return CandidatesByHops(tuple(found), False)
 
 
 def _unroll(route: _Partial) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from qnet.formats.pcapng import FCS_BYTES, Interface, Packet, capture
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import Owner, owners
+from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.world import REFUSED, TraceRow
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def write_trace(
     path: Path, topology: Topology, profile: Profile, plan: Plan, recording: Recording
 ) -> None:
     """Write Parquet when the name ends in .parquet, else pcapng."""
-    found = owners(topology, profile, plan)
+    found = sources_of(topology, profile, plan)
     if path.suffix == ".parquet":
         _write_table(path, topology, found, recording)
         return
@@ -40,7 +40,7 @@ def write_trace(
 
 
 def _packets(
-    topology: Topology, found: tuple[Owner, ...], recording: Recording
+    topology: Topology, found: tuple[FrameSource, ...], recording: Recording
 ) -> Iterator[Packet]:
     """Yield the frames that were on a wire, when their first bit left; the others never were."""
     node_number = {node.name: i for i, node in enumerate(topology.nodes, 1)}
@@ -70,7 +70,7 @@ def _address(node: int) -> bytes:
 
 
 def _write_table(
-    path: Path, topology: Topology, found: tuple[Owner, ...], recording: Recording
+    path: Path, topology: Topology, found: tuple[FrameSource, ...], recording: Recording
 ) -> None:
     from qnet.report.measurements import write_table  # noqa: PLC0415 (pyarrow, only when asked for)
 

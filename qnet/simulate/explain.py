@@ -32,7 +32,7 @@ from qnet.simulate.ports.account import why_gone
 from qnet.simulate.ports.kernels.timed import emit_next
 from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.run import Course
-from qnet.simulate.setup import Owner, owners
+from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.tracing import TraceRows, play
 from qnet.simulate.waiting import Waiting
 from qnet.simulate.world import (
@@ -107,7 +107,7 @@ def explain(
     the first that was lost: it was on both. Raises InputError when there is no such stream or
     demand, or no such frame.
     """
-    found = owners(*case)
+    found = sources_of(*case)
     numbers = [i for i, owner in enumerate(found) if owner.name == name]
     if not numbers:
         raise _unknown(case, found, name)
@@ -150,7 +150,7 @@ def _extreme(seen: Traffic, which: Literal["worst", "best"]) -> tuple[int | None
     return seen.best_birth_ps, seen.latency_ps_min
 
 
-def _unknown(case: TracedRun, found: Sequence[Owner], name: str) -> InputError:
+def _unknown(case: TracedRun, found: Sequence[FrameSource], name: str) -> InputError:
     refused = [one for one in case.plan.streams if one.name == name]
     if refused:
         return _no_frame(name, f"refused, so it sent nothing: {refused[0].reason}")
@@ -174,7 +174,7 @@ class _Replay:
     def __init__(
         self,
         case: TracedRun,
-        found: Sequence[Owner],
+        found: Sequence[FrameSource],
         progress: Progress | None,
     ) -> None:
         self.case, self.found, self.heeded = case, found, Heeded(progress, "replay")
@@ -421,7 +421,7 @@ class _Replay:
             loss=self._loss(owner, way),
         )
 
-    def _loss(self, owner: Owner, way: FrameTrace) -> Loss | None:
+    def _loss(self, owner: FrameSource, way: FrameTrace) -> Loss | None:
         """Say where and why a frame was lost or discarded."""
         if not way.is_gone:
             return None
@@ -444,7 +444,7 @@ class _Replay:
     def end_ps(self) -> int:
         return self.case.profile.simulation.duration_ps
 
-    def _hop(self, owner: Owner, place: int, step: Step, waits: tuple[Wait, ...]) -> Hop:
+    def _hop(self, owner: FrameSource, place: int, step: Step, waits: tuple[Wait, ...]) -> Hop:
         port = owner.ports[place]
         row = step.row
         is_last = place + 1 == len(owner.ports)
@@ -474,7 +474,7 @@ class _Replay:
             waits=waits,
         )
 
-    def _overlap(self, owner: Owner, row: Sequence[int]) -> int:
+    def _overlap(self, owner: FrameSource, row: Sequence[int]) -> int:
         """Return how long before its last bit the next port might send the frame on."""
         parts, world = self.begin.parts, self.begin.world
         if parts is None or owner.cycles or owner.traffic_class.preemptable:
@@ -518,7 +518,7 @@ class _Replay:
         return 0
 
     def _begin_cycles(
-        self, owner: Owner, sent: Sequence[Step], tallies: dict[int, Waiting]
+        self, owner: FrameSource, sent: Sequence[Step], tallies: dict[int, Waiting]
     ) -> None:
         """Tell when the cycle began in which the frame left each port."""
         network = Course(*self.case, threads=1).world.network

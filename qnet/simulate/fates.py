@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import zeros
-from qnet.simulate.setup import Owner
+from qnet.simulate.setup import FrameSource
 from qnet.simulate.world import (
     FOLLOWED,
     NODE_DOWN,
@@ -51,7 +51,7 @@ class Fates(NamedTuple):
 class Followed:
     """The streams that have two paths, and the numbers of their copies."""
 
-    def __init__(self, found: Sequence[Owner]) -> None:
+    def __init__(self, found: Sequence[FrameSource]) -> None:
         by_name: dict[str, list[int]] = defaultdict(list)
         for number, owner in enumerate(found):
             if owner.stream is not None:

@@ -44,7 +44,7 @@ from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
-from qnet.simulate.setup import Owner, build, owners
+from qnet.simulate.setup import FrameSource, build, sources_of
 from qnet.simulate.windows.shares import share_out, work_per_s
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
@@ -91,7 +91,7 @@ class Extent(NamedTuple):
     memory_bytes: int
 
 
-def extent(topology: Topology, profile: Profile, found: Sequence[Owner]) -> Extent:
+def extent(topology: Topology, profile: Profile, found: Sequence[FrameSource]) -> Extent:
     """Say how large a run is going to be, before anything of it is laid out."""
     seconds = profile.simulation.duration_ps / PS_PER_S
     hops = sum(one.law.frames_per_s * one.own_ports for one in found) * seconds
@@ -125,7 +125,7 @@ def simulate(
     """
     heeded = Heeded(progress, "simulate")
     if announce is not None:
-        announce(extent(topology, profile, owners(topology, profile, plan)))
+        announce(extent(topology, profile, sources_of(topology, profile, plan)))
     course = Course(topology, profile, plan, threads, heeded)
     keeper = None
     if recorder is not None:
@@ -155,7 +155,7 @@ class Course:
         threads: int | None = None,
         heeded: Heeded | None = None,
     ) -> None:
-        self.found = owners(topology, profile, plan)
+        self.found = sources_of(topology, profile, plan)
         world = build(topology, profile, plan, self.found, heeded)
         self.world, self.parts = add_parts(topology, profile, plan, self.found, world)
         self.followed = Followed(self.found)
@@ -277,7 +277,7 @@ def _regrow(
     return new_base, sizes - 1, new_cells
 
 
-def _riders(found: Sequence[Owner]) -> dict[tuple[int, int], list[int]]:
+def _riders(found: Sequence[FrameSource]) -> dict[tuple[int, int], list[int]]:
     """Return, by leading leg and port, the legs whose frames are its own there."""
     riders: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number, owner in enumerate(found):
@@ -373,7 +373,7 @@ def _event_uses(
 
 
 def _causes(
-    position: int, owner: Owner, world: World, parts: Parts | None
+    position: int, owner: FrameSource, world: World, parts: Parts | None
 ) -> Iterator[tuple[str, int]]:
     """Yield why frames were dropped at a position, and how many."""
     yield no_room(owner), int(world.routes.lost[position])
@@ -419,7 +419,7 @@ def _lost(count: Mapping[str, int]) -> tuple[Lost, ...]:
 class _Accounts:
     """Sums the rows of a stream's paths or of a demand's parts."""
 
-    def __init__(self, found: Sequence[Owner], world: World, course: Course) -> None:
+    def __init__(self, found: Sequence[FrameSource], world: World, course: Course) -> None:
         parts = course.parts
         self.found = found
         self.streams: dict[str, list[int]] = defaultdict(list)

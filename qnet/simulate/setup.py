@@ -48,7 +48,7 @@ from qnet.simulate.world import (
     Queues,
     Receiver,
     Ring,
-    Routes,
+    RouteTable,
     Sources,
     SourceState,
     Tally,
@@ -60,7 +60,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Law:
+class ArrivalLaw:
     """How one source sends; see `kernels.advance` for gap and shift."""
 
     kind: int
@@ -86,14 +86,14 @@ class Law:
 
 
 @dataclass(frozen=True)
-class Owner:
+class FrameSource:
     """One path of a stream or one part of a demand: a source, a route and a row of counts."""
 
     name: str
     rank: int
     ports: tuple[Port, ...]
     cycles: tuple[int, ...]
-    law: Law
+    law: ArrivalLaw
     traffic_class: TrafficClass
     hold_ps: int | None = None
     """When a damper hands a frame over, after its birth."""
@@ -124,14 +124,14 @@ class Owner:
         return numbers if self.meeting is None else (*numbers, self.meeting)
 
 
-def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...]:
+def sources_of(topology: Topology, profile: Profile, plan: Plan) -> tuple[FrameSource, ...]:
     """List what sends frames, in the order of the plan."""
     stream_by_name = {stream.name: stream for stream in profile.every_stream}
     demand_by_name = {demand.name: demand for demand in profile.demands}
     rank = {one.name: i + 1 for i, one in enumerate(profile.strict_classes)}
     port = topology.port_by_name
     walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
-    found: list[Owner] = []
+    found: list[FrameSource] = []
     meeting = len(topology.ports)
     for promise in plan.streams:
         stream = stream_by_name[promise.name]
@@ -143,7 +143,7 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
             else:
                 law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
             found.append(
-                Owner(
+                FrameSource(
                     stream.name,
                     rank.get(stream.traffic_class, 0),
                     ports,
@@ -163,11 +163,11 @@ def owners(topology: Topology, profile: Profile, plan: Plan) -> tuple[Owner, ...
             law = _demand_law(demand, part.rate_bps, i, profile.simulation.seed)
             ports = tuple(port[name] for name in part.ports)
             one = profile.class_by_name[demand.traffic_class]
-            found.append(Owner(demand.name, rank[demand.traffic_class], ports, (), law, one))
+            found.append(FrameSource(demand.name, rank[demand.traffic_class], ports, (), law, one))
     return tuple(_join_legs(found))
 
 
-def _join_legs(found: Sequence[Owner]) -> list[Owner]:
+def _join_legs(found: Sequence[FrameSource]) -> list[FrameSource]:
     """Say at which ports the legs of one tree have one frame, and which of them leads there.
 
     Of those that have come the same way it is the leg with the longest route, or of two of one
@@ -190,13 +190,13 @@ def _join_legs(found: Sequence[Owner]) -> list[Owner]:
 
 def _stream_law(
     stream: Stream, send_ps: int | None, cycles: Sequence[int], plan: Plan, profile: Profile
-) -> Law:
+) -> ArrivalLaw:
     packets = stream.max_packets + stream.excess_packets
     frames_per_s = packets * PS_PER_S / stream.interval_ps
     if send_ps is None:
         who = stream.service + stream.talker if stream.start == "together" else stream.tree
         (send_ps,) = integers(profile.simulation.seed, f"start {who}", 1, stream.interval_ps)
-    return Law(
+    return ArrivalLaw(
         kind=PERIODIC,
         gap=stream.interval_ps,
         shift=0,
@@ -209,7 +209,9 @@ def _stream_law(
     )
 
 
-def _timed_law(stream: Stream, path: PathPlan, topology: Topology, plan: Plan, errors: Ints) -> Law:
+def _timed_law(
+    stream: Stream, path: PathPlan, topology: Topology, plan: Plan, errors: Ints
+) -> ArrivalLaw:
     """Return the law of a gated stream: its first port has frame k when the plan starts it there.
 
     The times are those of the talker's clock. What would begin before time zero is left out with
@@ -230,7 +232,7 @@ def _timed_law(stream: Stream, path: PathPlan, topology: Topology, plan: Plan, e
     while min(due_ps(first_step + i) for i in range(stream.max_packets)) < 0:
         first_step += stream.max_packets
     packets = 1 + stream.excess_packets
-    return Law(
+    return ArrivalLaw(
         kind=TIMED,
         gap=cycle_ps,
         shift=0,
@@ -245,7 +247,7 @@ def _timed_law(stream: Stream, path: PathPlan, topology: Topology, plan: Plan, e
     )
 
 
-def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
+def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> ArrivalLaw:
     """Return the law of a demand's part; a part of random arrivals is random by itself."""
     if rate_bps <= 0:
         words = f"a part of {rate_bps} b/s; a part carries more"
@@ -261,7 +263,7 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
         # As fine as 62 bits allow: a gap is a draw below 2**25 (in units of 2**-20) times the mean.
         shift = 62 - 25 - mean_gap_ps.bit_length()
         mean_gap = Fraction(8 * PS_PER_S * wire_sum, rate_bps * weight) * Fraction(2) ** shift
-        return Law(
+        return ArrivalLaw(
             POISSON, int(mean_gap), shift + 20, 1, start_ps, 0, 0, demand.sizes, frames_per_s
         )
     common = gcd(8 * PS_PER_S, rate_bps)
@@ -271,7 +273,7 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> Law:
             f"demand {demand.name}: a burst of {demand.burst_packets} frames at {rate_bps} bps "
             "is longer than qnet can time; use a rounder rate or a shorter burst"
         )
-    return Law(
+    return ArrivalLaw(
         PACED,
         rate_bps // common,
         8 * PS_PER_S // common,
@@ -305,7 +307,7 @@ class Hops(NamedTuple):
     lane_target: Ints
 
 
-def hops_of(found: Sequence[Owner]) -> Hops:
+def hops_of(found: Sequence[FrameSource]) -> Hops:
     """Flatten the routes, and number the lanes that they use."""
     length = _ints(len(owner.stations) for owner in found)
     first = np.cumsum(length) - length
@@ -361,7 +363,7 @@ def build(
     topology: Topology,
     profile: Profile,
     plan: Plan,
-    found: Sequence[Owner],
+    found: Sequence[FrameSource],
     heeded: Heeded | None = None,
 ) -> World:
     """Lay out the world at time zero. Raises Cancelled."""
@@ -415,7 +417,9 @@ def number_by_node(topology: Topology) -> dict[str, int]:
     return {node.name: number for number, node in enumerate(topology.nodes)}
 
 
-def floors_ps(topology: Topology, found: Sequence[Owner], hops: Hops, network: Network) -> Ints:
+def floors_ps(
+    topology: Topology, found: Sequence[FrameSource], hops: Hops, network: Network
+) -> Ints:
     """Return the least latency that each route, or its damper, allows to the shortest frame."""
     shortest = _ints(min(size for size, _ in owner.law.sizes) for owner in found)
     is_port = hops.port < network.rate.size
@@ -442,7 +446,7 @@ def _network(
     topology: Topology,
     profile: Profile,
     plan: Plan,
-    found: Sequence[Owner],
+    found: Sequence[FrameSource],
     hops: Hops,
     heeded: Heeded,
 ) -> Network:
@@ -489,8 +493,8 @@ def _network(
 
 
 def _routes(
-    topology: Topology, found: Sequence[Owner], hops: Hops, order: Ints, position: Ints
-) -> Routes:
+    topology: Topology, found: Sequence[FrameSource], hops: Hops, order: Ints, position: Ints
+) -> RouteTable:
     """Lay out the hops by port: `order` lists them so, `position` says where each one is."""
     node_number = number_by_node(topology)
     hop = np.empty((hops.port.size, 2), dtype=np.int32)
@@ -502,7 +506,7 @@ def _routes(
         if owner.cycles:
             first = hops.first[number]
             shift[first : first + len(owner.cycles) - 1] = np.diff(owner.cycles)
-    return Routes(
+    return RouteTable(
         hop=hop[order],
         rank=rank[order].astype(np.int32),
         shift=shift[order],
@@ -531,7 +535,7 @@ def _least_ps(topology: Topology, profile: Profile, hops: Hops) -> Ints:
 def _lanes(
     topology: Topology,
     profile: Profile,
-    found: Sequence[Owner],
+    found: Sequence[FrameSource],
     hops: Hops,
     network: Network,
 ) -> Lanes:
@@ -564,7 +568,7 @@ def _lanes(
     )
 
 
-def _sources(profile: Profile, found: Sequence[Owner], ports: int, start: Ints) -> Sources:
+def _sources(profile: Profile, found: Sequence[FrameSource], ports: int, start: Ints) -> Sources:
     state = zeros((len(found), 16))
     law = zeros((len(found), 8))
     sizes: dict[tuple[tuple[int, int], ...], int] = {}

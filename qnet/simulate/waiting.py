@@ -22,7 +22,7 @@ from qnet.simulate.ports.kernels.gates import (
 from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST
 from qnet.simulate.ports.parts import GENERAL, HELD_GATE, PortLaw
 from qnet.simulate.run import Course
-from qnet.simulate.setup import Owner
+from qnet.simulate.setup import FrameSource
 from qnet.simulate.tracing import TraceRows
 from qnet.simulate.world import REFUSED, TraceRow
 from qnet.units import PREAMBLE_BYTES, PS_PER_S, WIRE_OVERHEAD_BYTES, ceil_div, serialisation_ps
@@ -208,14 +208,14 @@ class Waiting:
         # Check and gap follow the byte after which it was cut.
         return min(told + ceil_div(16 * 8 * PS_PER_S, self.port.rate_bps), time)
 
-    def _level(self, owner: Owner) -> tuple[bool, int, int]:
+    def _level(self, owner: FrameSource) -> tuple[bool, int, int]:
         """Return what frames are served by at this port, the lowest first."""
         queue = ABOVE_ALL
         if owner.queues:
             queue = owner.queues[owner.ports.index(self.port)]
         return owner.traffic_class.preemptable, owner.rank, -queue
 
-    def _cause(self, other: Owner, began: int) -> Cause:
+    def _cause(self, other: FrameSource, began: int) -> Cause:
         if began < self.begin:
             return "wire"
         here, there = self._level(self.owner), self._level(other)

@@ -308,7 +308,7 @@ class Network(NamedTuple):
     end: int
 
 
-class Routes(NamedTuple):
+class RouteTable(NamedTuple):
     """One entry per position, unless said otherwise."""
 
     hop: NDArray[np.int32]
@@ -421,7 +421,7 @@ class World(NamedTuple):
     """All of it."""
 
     network: Network
-    routes: Routes
+    routes: RouteTable
     lanes: Lanes
     queues: Queues
     sources: Sources

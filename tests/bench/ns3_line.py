@@ -23,7 +23,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.draws import integers
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from qnet.simulate.tracing import play
 from qnet.simulate.world import TraceRow
 from qnet.units import PREAMBLE_BYTES, wire_bytes
@@ -140,7 +140,7 @@ def for_ns3(line: Line, topology: Topology, profile: Profile, plan: Plan) -> str
     rows += [
         f"{flow.first} {flow.last} {flow.level} {flow.frame_bytes + PREAMBLE_BYTES} "
         f"{owner.law.first_ps} {owner.law.gap}"
-        for flow, owner in zip(line.flows, owners(topology, profile, plan), strict=True)
+        for flow, owner in zip(line.flows, sources_of(topology, profile, plan), strict=True)
     ]
     return "\n".join(rows) + "\n"
 
@@ -174,7 +174,7 @@ def in_ns3(binary: Path, text: str) -> tuple[dict[tuple[int, int], int], list[fl
 def in_qnet(case: tuple[Topology, Profile, Plan]) -> dict[tuple[int, int], int]:
     """Return the same from qnet, frame by frame."""
     profile = case[1]
-    found = owners(*case)
+    found = sources_of(*case)
     last = [owner.ports[-1].number for owner in found]
     latencies = {}
     for _, batches in play(*case, follow=range(len(found)), threads=1):

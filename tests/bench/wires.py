@@ -23,7 +23,7 @@ from qnet.emulate.wires.run import Emulator
 from qnet.model.histogram import quantile_ps
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from tests.builders import plan_for
 
 NODES = [{"name": name} for name in "abc"]
@@ -48,7 +48,7 @@ def emulator(frame_bytes: int, rate: str, duration: str) -> Emulator:
     )
     plan = plan_for(topology, profile)
     (stream,) = streams_of(topology, profile, plan)
-    (owner,) = owners(topology, profile, plan)
+    (owner,) = sources_of(topology, profile, plan)
     wiring = Wiring(topology)
     ends: list[WireEnd] = []
     cables: list[str] = []

@@ -21,7 +21,7 @@ from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
 from qnet.progress import Quiet
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from tests.builders import plan_for
 from tests.emulate.leftovers import command_of, descendants, end_early, folders, machine
 
@@ -144,7 +144,9 @@ def test_a_cut_is_seen_by_the_switches_and_replication_makes_up_for_it() -> None
     assert (run.void, run.findings) == ("", ())
     assert run.failover_s > 0
     assert run.wall_clock.cut > 0
-    sources = [n for n, one in enumerate(owners(topology, profile, plan)) if one.name == twice.name]
+    sources = [
+        n for n, one in enumerate(sources_of(topology, profile, plan)) if one.name == twice.name
+    ]
     came = {source: {n for s, n, _ in run.latency_ps if s == source} for source in sources}
     first, second = (came[source] for source in sources)
     assert len(first) < len(second)

@@ -13,7 +13,7 @@ from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
 from qnet.model.emulation import Emulation
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from tests.asking import Answer, ask
 from tests.emulate.leftovers import folders, machine
 from tests.emulate.networks import every_part, round_about
@@ -35,7 +35,7 @@ def emulate(
     """Make every frame real, or every one of some names; compare them with the simulator."""
     case = answer.scenario
     topology, profile, plan = case.topology, case.profile, answer.plan
-    found = enumerate(owners(topology, profile, plan))
+    found = enumerate(sources_of(topology, profile, plan))
     strides = {source: 1 for source, one in found if not names or one.name in names}
     options = Options(dilation=500, meddling=meddling, cuts=cuts)
     before = machine()

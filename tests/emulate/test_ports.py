@@ -13,7 +13,7 @@ from qnet.emulate.frames.kernels import TIME
 from qnet.emulate.frames.ports import RealFrames, VirtualPorts
 from qnet.model.observation import Observation
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from tests.asking import Answer, ask
 from tests.emulate.networks import every_part
 from tests.slow_case import Case
@@ -81,7 +81,7 @@ def _follow(stride: int, answer: Answer) -> None:
 
 def _follow_all(stride: int, case: Case, seen: Observation) -> None:
     topology, profile, plan = case
-    found = owners(topology, profile, plan)
+    found = sources_of(topology, profile, plan)
     want = [RealFrames(source, first=0, stride=stride) for source in range(len(found))]
     ports = VirtualPorts(topology, profile, plan, want=want)
     latencies = defaultdict(list)

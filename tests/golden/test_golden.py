@@ -13,7 +13,7 @@ from rich.console import Console
 
 from qnet.files.write import to_json
 from qnet.report.text import print_verdict
-from qnet.simulate.setup import build, owners
+from qnet.simulate.setup import build, sources_of
 from qnet.simulate.windows.shares import share_out, work_per_s
 from tests.asking import Answer, ask, command
 
@@ -97,7 +97,7 @@ def test_the_twin_without_the_compiler_gives_the_same_bytes(
 def test_the_busiest_case_is_worth_two_threads() -> None:
     answer = ask(HERE / "demands-over-lag" / "traffic.yaml")
     topology, profile = answer.scenario.topology, answer.scenario.profile
-    found = owners(topology, profile, answer.plan)
+    found = sources_of(topology, profile, answer.plan)
     world = build(topology, profile, answer.plan, found)
     shares = share_out(world, work_per_s(found, len(topology.ports)), 2)
     assert len(shares.order) == 2

@@ -22,7 +22,7 @@ from qnet.simulate import explain as explaining
 from qnet.simulate.clocks import walks
 from qnet.simulate.explain import explain
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import Owner, owners
+from qnet.simulate.setup import FrameSource, sources_of
 from tests.builders import plan_for
 from tests.random_sets import KINDS, random_set
 from tests.slow_case import WORDS, Case, compare
@@ -119,7 +119,7 @@ def test_books_balance_and_any_frame_is_explained(name: str) -> None:
             seen = simulate(*case, threads=1)
             balance(profile, seen)
             slow = compare(case, seen)
-            found = owners(topology, profile, plan)
+            found = sources_of(topology, profile, plan)
             sent = [one for one in (*seen.streams, *seen.demands) if one.sent]
             if not sent:
                 return
@@ -137,7 +137,7 @@ def judge(
     case: Case,
     seen: Observation,
     slow: SlowSimulator,
-    found: tuple[Owner, ...],
+    found: tuple[FrameSource, ...],
     one: Traffic,
     number: int,
 ) -> None:

@@ -30,7 +30,7 @@ from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.explain import TracedRun, explain
 from qnet.simulate.ports.parts import ON_THE_LINE
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from tests.slow_case import compare
 from tests.unit.test_simulate import events
 
@@ -86,7 +86,7 @@ def _case(happening: list[dict[str, Any]], ways: str = "abc", *, members: int = 
 
 def _born_ps(case: TracedRun) -> int:
     """When the fourth frame is born."""
-    return owners(*case)[0].law.first_ps + 300 * US
+    return sources_of(*case)[0].law.first_ps + 300 * US
 
 
 def _lost(case: TracedRun) -> dict[str, int]:

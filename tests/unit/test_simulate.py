@@ -28,7 +28,7 @@ from qnet.simulate.kernels.sources import advance, exponential
 from qnet.simulate.kernels.sources import draw as draw_bits
 from qnet.simulate.ports import setup as ports_setup
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from qnet.simulate.windows import shares
 from qnet.simulate.world import PortTally, Ring, SourceState, World
 from qnet.units import PS_PER_US
@@ -516,7 +516,7 @@ def test_random_gaps_have_their_mean_at_any_rate(rate_bps: int) -> None:
     part = plan.demands[0].parts[0].replace(rate_bps=rate_bps)
     one = plan.demands[0].replace(parts=(part,))
     plan = plan.replace(streams=(), demands=(one,))
-    world = setup.build(topology, profile, plan, owners(topology, profile, plan))
+    world = setup.build(topology, profile, plan, sources_of(topology, profile, plan))
     state, law, table = world.sources.state, world.sources.law, world.sources.log_table
     begin = int(state[0, SourceState.NEXT_TIME])
     for _ in range(4000):

@@ -18,7 +18,7 @@ from qnet.simulate.clocks.kernels import error_at, when_shown
 from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.ports.kernels.preemption import cut_after
 from qnet.simulate.ports.kernels.recovery import first_copy
-from qnet.simulate.ports.parts import Recovery
+from qnet.simulate.ports.parts import RecoveryState
 from qnet.simulate.ports.setup import chances
 from qnet.simulate.run import simulate
 from qnet.units import TIME, parse
@@ -152,7 +152,7 @@ def test_where_a_frame_is_cut(waited: int, rest: int, cut: int) -> None:
 def test_sequence_recovery_follows_the_standard() -> None:
     """Copies, a late first copy, one beyond the history, the end of the numbers, a reset."""
     state = np.zeros((1, 16), dtype=np.int64)
-    state[0, [Recovery.LENGTH, Recovery.PATIENCE, Recovery.TAKE_ANY]] = 4, 1000, 1
+    state[0, [RecoveryState.LENGTH, RecoveryState.PATIENCE, RecoveryState.TAKE_ANY]] = 4, 1000, 1
     remembered = np.zeros((1, 4), dtype=np.int64)
     steps = [
         (65534, True), (65534, False), (1, True), (0, True), (65535, True), (65535, False),
@@ -160,9 +160,9 @@ def test_sequence_recovery_follows_the_standard() -> None:
     ]  # fmt: skip
     for number, passed in steps:
         assert first_copy(0, number, 10, state, remembered) == passed
-    assert state[0, Recovery.ROGUE] == 2  # 5 is four ahead of 1, 0 four behind 4
+    assert state[0, RecoveryState.ROGUE] == 2  # 5 is four ahead of 1, 0 four behind 4
     assert first_copy(0, 300, 1010, state, remembered)
-    assert state[0, Recovery.RESETS] == 1
+    assert state[0, RecoveryState.RESETS] == 1
 
 
 def _gated(*begins_ns: int, fixed: bool = False, bytes_: int = 1500) -> Observation:

@@ -40,16 +40,16 @@ from qnet.simulate.ports.parts import (
     NOTHING,
     PLAIN,
     WHOLE,
+    MPacket,
     Parts,
     PortLaw,
     PositionLaw,
     SourceTable,
-    Wire,
 )
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.series import Series
-from qnet.simulate.setup import build, owners
+from qnet.simulate.setup import build, sources_of
 from qnet.simulate.windows.shares import Shares
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
@@ -127,7 +127,7 @@ class VirtualPorts:
     ) -> None:
         """Lay out the simulator's world and add the ends for real frames."""
         self.topology = topology
-        self.found = owners(topology, profile, plan)
+        self.found = sources_of(topology, profile, plan)
         simulated, parts = add_parts(
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )
@@ -393,7 +393,7 @@ class VirtualPorts:
         found: set[int] = set()
         if self.parts is not None:  # a frame that can be cut is on the wire until its last bit
             wire = self.parts.wire
-            born = wire[wire[:, Wire.IS] != NOTHING, Wire.BIRTH]
+            born = wire[wire[:, MPacket.IS] != NOTHING, MPacket.BIRTH]
             found.update((-1 - born[born < 0]).tolist())
         for rings, front, count, base, mask, cells in (
             (
@@ -431,10 +431,10 @@ class VirtualPorts:
             found.update(cells[mine, Frame.BIRTH].tolist())
         if self.parts is not None:
             wire = self.parts.wire
-            mine = (wire[:, Wire.IS] != NOTHING) & (
-                (wire[:, Wire.LABEL] >> 16) & POSITIONS == first
+            mine = (wire[:, MPacket.IS] != NOTHING) & (
+                (wire[:, MPacket.LABEL] >> 16) & POSITIONS == first
             )
-            found.update(wire[mine, Wire.BIRTH].tolist())
+            found.update(wire[mine, MPacket.BIRTH].tolist())
         return found
 
     def hand_over(self, source: int, birth: int, arrival_ps: int) -> int:

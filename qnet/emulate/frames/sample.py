@@ -14,7 +14,7 @@ from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import Owner, owners
+from qnet.simulate.setup import FrameSource, sources_of
 
 SAMPLE = 1000
 """Real frames of a run, unless another number is asked for."""
@@ -57,7 +57,7 @@ def sample(
     Every stream is in the sample while it has room for some frames of each; else streams at even
     distances are. Of each, frames at even distances in time are real.
     """
-    found = owners(topology, profile, plan)
+    found = sources_of(topology, profile, plan)
     streams = {one.name for one in plan.streams}
     by_name: dict[str, list[int]] = {}
     for source, owner in enumerate(found):
@@ -95,7 +95,7 @@ class Sample:
         """Choose the sample, or take the given stride of each source, and compute the rules."""
         self.topology, self.profile, self.plan = topology, profile, plan
         self.wiring = Wiring(topology)
-        found = owners(topology, profile, plan)
+        found = sources_of(topology, profile, plan)
         names: Collection[str] = {found[source].name for source in strides or ()}
         if strides is None:
             names, strides = sample(topology, profile, plan, frames)
@@ -106,7 +106,7 @@ class Sample:
         self.want = [RealFrames(one.source, one.first, one.stride) for one in self.members]
 
     def _members(
-        self, found: Sequence[Owner], names: set[str], strides: Mapping[int, int]
+        self, found: Sequence[FrameSource], names: set[str], strides: Mapping[int, int]
     ) -> tuple[SampledPath, ...]:
         sources = [source for source, owner in enumerate(found) if owner.name in names]
         paths = [(stream, path) for stream in self.streams for path in stream.paths]

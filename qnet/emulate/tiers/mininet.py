@@ -45,7 +45,7 @@ from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.progress import Heeded, Progress
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 from qnet.simulate.world import NEVER
 
 JOB = "job.pickle"
@@ -158,7 +158,7 @@ def choose_sample(
     Reserved streams and what is not reserved take turns. Of each, frames at even distances in
     time are real, about `frames_each` of them.
     """
-    found = owners(topology, profile, plan)
+    found = sources_of(topology, profile, plan)
     by_name: dict[str, list[int]] = {}
     for source, owner in enumerate(found):
         by_name.setdefault(owner.name, []).append(source)

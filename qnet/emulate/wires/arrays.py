@@ -13,7 +13,7 @@ from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
 from qnet.model.histogram import BIN_COUNT
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import Owner, hops_of, positions
+from qnet.simulate.setup import FrameSource, hops_of, positions
 from qnet.simulate.world import NEVER
 
 Ints = NDArray[np.int64]
@@ -63,7 +63,7 @@ def wires_of(
     edged: Edged,
     topology: Topology,
     profile: Profile,
-    found: Sequence[Owner],
+    found: Sequence[FrameSource],
     ends: Sequence[WireEnd],
     probes: Sequence[Probe],
 ) -> w.Wires:
@@ -137,7 +137,7 @@ def wires_of(
     )
 
 
-def _ways(found: Sequence[Owner], probes: Sequence[Probe]) -> Ints:
+def _ways(found: Sequence[FrameSource], probes: Sequence[Probe]) -> Ints:
     """Return label, port and position of every hop of the sources that have probes."""
     hops = hops_of(found)
     _, place = positions(hops)

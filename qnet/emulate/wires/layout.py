@@ -12,7 +12,7 @@ from qnet.emulate.frames.ports import stray_rings
 from qnet.model.topology import Topology
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.ports.parts import AT_LISTENER, Parts, PositionLaw
-from qnet.simulate.setup import Owner, hops_of
+from qnet.simulate.setup import FrameSource, hops_of
 from qnet.simulate.world import (
     BLOCK_BINS,
     NEVER,
@@ -20,7 +20,7 @@ from qnet.simulate.world import (
     NextHop,
     PortTally,
     Receiver,
-    Routes,
+    RouteTable,
     Tally,
     World,
 )
@@ -57,7 +57,7 @@ def with_edges(
     simulated: World,
     parts: Parts | None,
     topology: Topology,
-    found: Sequence[Owner],
+    found: Sequence[FrameSource],
     slots: int,
 ) -> Edged:
     """Add the lanes, positions and owners that real frames need.
@@ -112,7 +112,7 @@ def with_edges(
     )
 
 
-def with_room(edged: Edged, found: Sequence[Owner], ahead_ps: int) -> Edged:
+def with_room(edged: Edged, found: Sequence[FrameSource], ahead_ps: int) -> Edged:
     """Make room in the edge lanes for what the sources of a port send in `ahead_ps`."""
     rows = np.full(edged.edge_lane.size, RING, dtype=np.float64)
     for owner in found:
@@ -129,14 +129,14 @@ def with_room(edged: Edged, found: Sequence[Owner], ahead_ps: int) -> Edged:
     return edged._replace(world=edged.world._replace(lanes=lanes))
 
 
-def _routes(routes: Routes, moved: Ints, sources: int, slots: int) -> Routes:
+def _routes(routes: RouteTable, moved: Ints, sources: int, slots: int) -> RouteTable:
     hop = routes.hop.copy()
     onward = hop[:, NextHop.LANE] >= 0
     hop[onward, NextHop.LANE] = moved[hop[onward, NextHop.LANE]]
     owner = sources + np.arange(slots)
     # All that there is to know of the second positions: the frame is handed over there.
     meeting = np.column_stack((np.full(slots, -1), owner)).astype(hop.dtype)
-    return Routes(
+    return RouteTable(
         hop=np.concatenate((_longer(hop, slots), meeting)),
         rank=_longer(routes.rank, 2 * slots),
         shift=_longer(routes.shift, 2 * slots),

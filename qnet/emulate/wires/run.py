@@ -36,7 +36,7 @@ from qnet.model.traffic import Profile
 from qnet.simulate.ports.account import copies_at
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
-from qnet.simulate.setup import build, owners
+from qnet.simulate.setup import build, sources_of
 from qnet.simulate.world import DONE, NEVER, SourceHeap, World
 
 Ints = NDArray[np.int64]
@@ -80,7 +80,7 @@ class Emulator:
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
         self.topology = topology
-        self.found = owners(topology, profile, plan)
+        self.found = sources_of(topology, profile, plan)
         simulated, parts = add_parts(
             topology, profile, plan, self.found, build(topology, profile, plan, self.found)
         )

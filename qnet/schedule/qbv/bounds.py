@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-from qnet.graph.by_hops import Candidates, Router
+from qnet.graph.by_hops import CandidatesByHops, Router
 from qnet.model.gates import CYCLE_PS_MAX, GatePort, GateProblem, GateStream
 from qnet.units import TIME, format_quantity
 
@@ -152,7 +152,7 @@ def bound(problem: GateProblem, router: Router) -> Bounds:
         found = router.ways(stream.source, stream.targets)
         if stream.routes:
             named = tuple(tuple(number[name] for name in way) for way in stream.routes)
-            found = Candidates(named, complete=False)
+            found = CandidatesByHops(named, complete=False)
         timed = [(latency_ps(times, stream, route), route) for route in found.routes]
         good = [pair for pair in timed if pair[0] <= min(stream.deadline_ps, CYCLE_PS_MAX)]
         good = [pair for pair in good if _queues_drain(times, stream, pair[1])]

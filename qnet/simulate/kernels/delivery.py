@@ -20,7 +20,7 @@ from qnet.simulate.world import (
     OwnerTally,
     PortTally,
     Reached,
-    Routes,
+    RouteTable,
     Tally,
 )
 
@@ -57,7 +57,7 @@ class Listeners(NamedTuple):
 
 
 @inline_kernel
-def listeners_of(port: int, network: Network, routes: Routes, tally: Tally) -> Listeners:
+def listeners_of(port: int, network: Network, routes: RouteTable, tally: Tally) -> Listeners:
     """Bind what a port's deliveries are counted in."""
     return Listeners(
         port, network.steady_from, network.end, network.block, tally.reached, routes.late,

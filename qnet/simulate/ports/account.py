@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from qnet.model.observation import Copies
 from qnet.model.timeline import WORDS
-from qnet.simulate.ports.parts import GENERAL, Cause, Parts, PortLaw, Recovery
-from qnet.simulate.setup import Owner
+from qnet.simulate.ports.parts import GENERAL, Cause, Parts, PortLaw, RecoveryState
+from qnet.simulate.setup import FrameSource
 from qnet.simulate.world import (
     DUPLICATE,
     LINK_DOWN,
@@ -52,17 +52,17 @@ FATES = {
 """What becomes of a frame or copy that a full queue has no part in."""
 
 
-def no_room(owner: Owner) -> str:
+def no_room(owner: FrameSource) -> str:
     """Return the cause of a frame's being dropped that found its queue full."""
     return "cycle buffer full" if owner.cycles else "class buffer full"
 
 
-def why_gone(owner: Owner, fate: int) -> str:
+def why_gone(owner: FrameSource, fate: int) -> str:
     """Say what has become of a frame that did not arrive."""
     return no_room(owner) if fate == NO_ROOM else FATES[fate]
 
 
-def came_to(world: World, found: Sequence[Owner]) -> Ints:
+def came_to(world: World, found: Sequence[FrameSource]) -> Ints:
     """Return the frames that have come to each port, out of lanes and from sources."""
     lanes, ports = world.lanes, world.network.rate.size
     taken = np.concatenate(([0], np.cumsum(lanes.receiver[:, Receiver.HEAD])))
@@ -106,9 +106,9 @@ def copies_at(parts: Parts | None, meeting: int | None) -> Copies | None:
         return None
     row = parts.recovery[parts.port[meeting, PortLaw.FIRST]]
     return Copies(
-        passed=int(row[Recovery.PASSED]),
-        discarded=int(row[Recovery.DISCARDED]),
-        out_of_order=int(row[Recovery.DISORDERED]),
-        rogue=int(row[Recovery.ROGUE]),
-        resets=int(row[Recovery.RESETS]),
+        passed=int(row[RecoveryState.PASSED]),
+        discarded=int(row[RecoveryState.DISCARDED]),
+        out_of_order=int(row[RecoveryState.DISORDERED]),
+        rogue=int(row[RecoveryState.ROGUE]),
+        resets=int(row[RecoveryState.RESETS]),
     )

@@ -104,8 +104,8 @@ class RingState(IntEnum):
 
 
 @columns
-class Wire(IntEnum):
-    """Columns of `Parts.wire`: a preemptable frame that is being sent, or was cut."""
+class MPacket(IntEnum):
+    """Columns of `Parts.wire`: a preemptable frame that is sent in mPackets (802.3 clause 99)."""
 
     IS = 0
     BEGUN = 1
@@ -147,7 +147,7 @@ IN_OWN_NODE, ON_THE_LINE, IN_NEXT_NODE = 0, 1, 2
 
 
 @columns
-class Outage(IntEnum):
+class OutageState(IntEnum):
     """Columns of `Parts.outage`."""
 
     FROM = 0
@@ -157,7 +157,7 @@ class Outage(IntEnum):
 
 
 @columns
-class Meter(IntEnum):
+class MeterState(IntEnum):
     """Columns of `Parts.meter`; levels in 1e-12 bits."""
 
     RATE = 0
@@ -193,7 +193,7 @@ class SourceTable(IntEnum):
 
 
 @columns
-class Recovery(IntEnum):
+class RecoveryState(IntEnum):
     """Columns of `Parts.recovery`."""
 
     NEWEST = 0

@@ -29,12 +29,12 @@ from qnet.simulate.ports.parts import (
     Parts,
     PortLaw,
     PositionLaw,
-    Recovery,
+    RecoveryState,
     RingLaw,
     RingState,
     SourceTable,
 )
-from qnet.simulate.setup import Owner, heads_ps, hops_of, number_by_node, positions
+from qnet.simulate.setup import FrameSource, heads_ps, hops_of, number_by_node, positions
 from qnet.simulate.world import NEVER, Ring, World
 from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps
 
@@ -82,7 +82,7 @@ def _reserved_bps(stream: Stream, port: Port) -> int:
 
 
 def general_ports(
-    topology: Topology, plan: Plan, found: Sequence[Owner], happening: Epochs
+    topology: Topology, plan: Plan, found: Sequence[FrameSource], happening: Epochs
 ) -> set[int]:
     """Return the numbers of the ports that the plain server does not do justice to."""
     by_name = topology.port_by_name
@@ -104,7 +104,7 @@ def general_ports(
 
 
 def add_parts(
-    topology: Topology, profile: Profile, plan: Plan, found: Sequence[Owner], world: World
+    topology: Topology, profile: Profile, plan: Plan, found: Sequence[FrameSource], world: World
 ) -> tuple[World, Parts | None]:
     """Give general ports their rings and laws; None where all ports are plain.
 
@@ -133,7 +133,7 @@ class _Layout:
         topology: Topology,
         profile: Profile,
         plan: Plan,
-        found: Sequence[Owner],
+        found: Sequence[FrameSource],
         world: World,
     ) -> None:
         self.topology, self.profile, self.plan = topology, profile, plan
@@ -153,7 +153,7 @@ class _Layout:
         self.groups: dict[tuple[object, ...], int] = {}
         self.losses: dict[tuple[int, int], int] = {}
         self.outages: list[list[int]] = []
-        self.users: dict[int, list[tuple[Owner, int, int]]] = defaultdict(list)
+        self.users: dict[int, list[tuple[FrameSource, int, int]]] = defaultdict(list)
         """[port]: owners, their hop there, and its position."""
         self.hops = hops_of(found)
         _, position = positions(self.hops)
@@ -220,13 +220,13 @@ class _Layout:
                 self.outages.append([one.from_ps, one.until_ps, one.place, one.event])
             self.port[number, PortLaw.OUT_LAST] = len(self.outages)
 
-    def _queue(self, owner: Owner, hop: int) -> int:
+    def _queue(self, owner: FrameSource, hop: int) -> int:
         return owner.queues[hop] if owner.queues else self._class_queue(owner.traffic_class)
 
     def _class_queue(self, one: TrafficClass) -> int:
         return self.profile.queue_by_class[one.name]
 
-    def _queues(self, users: Sequence[tuple[Owner, int, int]]) -> list[_Queue]:
+    def _queues(self, users: Sequence[tuple[FrameSource, int, int]]) -> list[_Queue]:
         """Return the queues in use, in the order in which they are served."""
         used = {
             self._queue(owner, hop): owner.traffic_class
@@ -283,7 +283,7 @@ class _Layout:
         share = idle * FINE * cycle_ps // open_ps if open_ps else 0
         return min(max(share, 1), FINE), FINE
 
-    def _add_regulators(self, owner: Owner, hop: int, position: int, port: Port) -> None:
+    def _add_regulators(self, owner: FrameSource, hop: int, position: int, port: Port) -> None:
         stream, one = owner.stream, owner.traffic_class
         if stream is not None and stream.police and hop == 0:
             full = stream.burst_bytes * BYTE_PS
@@ -428,9 +428,9 @@ class _Layout:
             assert owner.stream is not None, "only streams have copies"
             assert owner.stream.recovery is not None, "copies meet where there is recovery"
             row = rows[meetings.index(owner.meeting)]
-            row[Recovery.LENGTH] = owner.stream.recovery.history
-            row[Recovery.PATIENCE] = owner.stream.recovery.reset_ps
-            row[Recovery.TAKE_ANY] = 1
+            row[RecoveryState.LENGTH] = owner.stream.recovery.history
+            row[RecoveryState.PATIENCE] = owner.stream.recovery.reset_ps
+            row[RecoveryState.TAKE_ANY] = 1
         return rows
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.simulate.setup import Owner
+from qnet.simulate.setup import FrameSource
 from qnet.simulate.windows.kernels import Agenda
 from qnet.simulate.world import NEVER, World
 from qnet.units import PS_PER_S
@@ -46,7 +46,7 @@ class Shares(NamedTuple):
     agenda: Agenda | None = None
 
 
-def work_per_s(found: Sequence[Owner], port_count: int) -> NDArray[np.float64]:
+def work_per_s(found: Sequence[FrameSource], port_count: int) -> NDArray[np.float64]:
     """Return what each port has to do in a second: frames to send on, or work as long as that."""
     pace = np.array([owner.law.frames_per_s for owner in found])
     ports = np.array([number for owner in found for number in owner.stations], dtype=np.int64)

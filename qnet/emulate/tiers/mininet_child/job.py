@@ -20,7 +20,7 @@ from qnet.emulate.wires.run import Emulator
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import owners
+from qnet.simulate.setup import sources_of
 
 
 class Job:
@@ -40,7 +40,7 @@ class Job:
         self.strides = strides
         self.guard = guard
         self.topology, self.profile, self.plan = topology, profile, plan
-        self.found = owners(topology, profile, plan)
+        self.found = sources_of(topology, profile, plan)
         names = {self.found[source].name for source in strides}
         self.streams = streams_of(topology, profile, plan, sample=names)
         self.wiring = Wiring(topology)

@@ -76,7 +76,7 @@ from qnet.emulate.wires.kernels.tables import (
 )
 from qnet.kernel import bare_kernel
 from qnet.simulate.kernels.delivery import bin_of
-from qnet.simulate.world import Frame, Lanes, Routes, Tally
+from qnet.simulate.world import Frame, Lanes, RouteTable, Tally
 
 
 @bare_kernel
@@ -116,7 +116,7 @@ def give_to_host(slot: int, now: int, wires: Wires, pool: Pool) -> None:
 @bare_kernel
 def came_out(
     end: int, at: int, length: int, now: int, wires: Wires, pool: Pool, messages: Messages,
-    routes: Routes, lanes: Lanes, tally: Tally,
+    routes: RouteTable, lanes: Lanes, tally: Tally,
 ) -> None:  # fmt: skip
     """Take in one frame that has come out of a switch or a host; its bytes begin at `ring[at]`."""
     data, count, one, law = messages.ring, pool.counts, pool.slot, wires.law
@@ -161,7 +161,7 @@ def came_out(
 @bare_kernel
 def came_out_planned(
     end: int, at: int, length: int, now: int, slot: int, wires: Wires, pool: Pool,
-    messages: Messages, routes: Routes, lanes: Lanes,
+    messages: Messages, routes: RouteTable, lanes: Lanes,
 ) -> None:  # fmt: skip
     """Confirm the row of a planned frame, or note where the frame has come out instead."""
     data, count, one, law = messages.ring, pool.counts, pool.slot, wires.law

@@ -36,7 +36,7 @@ from qnet.emulate.wires.kernels.tables import (
     Wires,
 )
 from qnet.kernel import bare_kernel, read_shared, write_shared
-from qnet.simulate.world import Lanes, Routes, Tally
+from qnet.simulate.world import Lanes, RouteTable, Tally
 
 # Words of a place in the ring, and bits of its status: struct tpacket2_hdr and struct sockaddr_ll.
 RING_STATUS, RING_LENGTH, RING_TAGS, RING_ADDRESS = 0, 1, 3, 4
@@ -48,7 +48,7 @@ ROUNDS = 8
 
 @bare_kernel
 def receive(
-    wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
+    wires: Wires, pool: Pool, messages: Messages, routes: RouteTable, lanes: Lanes,
     tally: Tally,
 ) -> int:  # fmt: skip
     """Take in the frames that the kernel has put into the ring; return how many."""
@@ -149,7 +149,7 @@ def release(now: int, wires: Wires, pool: Pool, messages: Messages) -> int:
 
 @bare_kernel
 def exchange(
-    now: int, wires: Wires, pool: Pool, messages: Messages, routes: Routes, lanes: Lanes,
+    now: int, wires: Wires, pool: Pool, messages: Messages, routes: RouteTable, lanes: Lanes,
     tally: Tally,
 ) -> None:  # fmt: skip
     """Take in what has come out of switches, and put in what is due by then, in turns.

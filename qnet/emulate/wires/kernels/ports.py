@@ -66,7 +66,7 @@ from qnet.simulate.world import (
     NextHop,
     OwnerTally,
     Receiver,
-    Routes,
+    RouteTable,
     Sender,
     Tally,
     World,
@@ -193,7 +193,7 @@ def let_meet(until: int, wires: Wires, world: World, parts: Parts | None) -> int
 
 @bare_kernel
 def follow(
-    wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally, network: Network
+    wires: Wires, pool: Pool, routes: RouteTable, lanes: Lanes, tally: Tally, network: Network
 ) -> None:
     """After a window: send on the frames that ports have sent, and note those they dropped."""
     for port in wires.order:
@@ -228,7 +228,7 @@ def follow(
 
 @bare_kernel
 def follow_on(
-    slot: int, port: int, lane: int, at: int, wires: Wires, pool: Pool, routes: Routes,
+    slot: int, port: int, lane: int, at: int, wires: Wires, pool: Pool, routes: RouteTable,
     lanes: Lanes, network: Network,
 ) -> None:  # fmt: skip
     """Put a frame that has left a port into the next switch when it is over the wire."""
@@ -260,7 +260,7 @@ def follow_on(
 
 
 @bare_kernel
-def count_late(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
+def count_late(slot: int, wires: Wires, pool: Pool, routes: RouteTable) -> None:
     """Add up, for its source, how often a real frame was late."""
     own, source = wires.law[BASE_POSITION] + slot, pool.slot[slot, OWNER]
     for position in (own, own + pool.slot.shape[0]):
@@ -307,7 +307,7 @@ def leave(slot: int, wires: Wires, pool: Pool, tally: Tally, network: Network) -
 
 
 @bare_kernel
-def note_drop(slot: int, wires: Wires, pool: Pool, routes: Routes) -> None:
+def note_drop(slot: int, wires: Wires, pool: Pool, routes: RouteTable) -> None:
     """Lose a frame that its port has dropped, or the link behind it lost, and say why."""
     own = wires.law[BASE_POSITION] + slot
     cause = -1

@@ -46,7 +46,7 @@ from qnet.simulate.world import (
     NextHop,
     OwnerTally,
     Receiver,
-    Routes,
+    RouteTable,
     Sender,
     Tally,
 )
@@ -60,7 +60,7 @@ def slot_of(label: int, wires: Wires, pool: Pool) -> int:
 
 
 @bare_kernel
-def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> None:
+def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: RouteTable) -> None:
     """Let the slot's own position do what a position of its source's route does."""
     own = wires.law[BASE_POSITION] + slot
     hop, ports = routes.hop, wires.into.size
@@ -82,7 +82,7 @@ def plan_hop(slot: int, base: int, wires: Wires, pool: Pool, routes: Routes) -> 
 
 @bare_kernel
 def insert_free(
-    slot: int, port: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes, tally: Tally
+    slot: int, port: int, wires: Wires, pool: Pool, routes: RouteTable, lanes: Lanes, tally: Tally
 ) -> int:
     """Put the row of a free frame into the edge lane of a port, in order of arrival."""
     lane = wires.edge_lane[port]
@@ -158,7 +158,7 @@ def insert(
 
 
 @bare_kernel
-def way_on(label: int, port: int, wires: Wires, routes: Routes) -> int:
+def way_on(label: int, port: int, wires: Wires, routes: RouteTable) -> int:
     """Return the position at a port on the path that a label names, or -1 where there is none.
 
     A path with cycles is none: where its cycles are full, another's frame has no place in them.
@@ -173,7 +173,7 @@ def way_on(label: int, port: int, wires: Wires, routes: Routes) -> int:
 
 @bare_kernel
 def put_aside(
-    slot: int, position: int, wires: Wires, pool: Pool, routes: Routes, lanes: Lanes
+    slot: int, position: int, wires: Wires, pool: Pool, routes: RouteTable, lanes: Lanes
 ) -> bool:
     """Queue a planned frame on another path than its own, at the time at which it is there."""
     lane = wires.edge_lane[wires.port_of[position]]

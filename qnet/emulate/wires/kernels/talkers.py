@@ -56,7 +56,7 @@ from qnet.simulate.world import (
     Network,
     OwnerTally,
     Receiver,
-    Routes,
+    RouteTable,
     Sender,
     SourceHeap,
     SourceLaw,
@@ -69,7 +69,7 @@ from qnet.simulate.world import (
 @bare_kernel
 def start_planned(
     slot: int, source: int, number: int, frame_bytes: int, wires: Wires, pool: Pool,
-    routes: Routes, sources: Sources, tally: Tally,
+    routes: RouteTable, sources: Sources, tally: Tally,
 ) -> None:  # fmt: skip
     """Fill the slot of a frame that a source makes, or will make, as its one of that number."""
     one, probe, own = pool.slot, wires.probe, wires.law[BASE_OWNER] + slot
@@ -108,7 +108,7 @@ def fill_bytes(slot: int, turn: int, wires: Wires, pool: Pool) -> None:
 @bare_kernel
 def enter(
     source: int, number: int, birth: int, frame_bytes: int, turn: int, wires: Wires, pool: Pool,
-    routes: Routes, sources: Sources, tally: Tally,
+    routes: RouteTable, sources: Sources, tally: Tally,
 ) -> int:  # fmt: skip
     """Return the slot of a real frame that a source has just made, or -1 without a free one.
 
@@ -148,7 +148,7 @@ def generate(
     wires: Wires,
     pool: Pool,
     network: Network,
-    routes: Routes,
+    routes: RouteTable,
     lanes: Lanes,
     sources: Sources,
     tally: Tally,

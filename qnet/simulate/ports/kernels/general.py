@@ -27,12 +27,12 @@ from qnet.simulate.ports.parts import (
     SENDING,
     Gates,
     Leaving,
+    MPacket,
     Parts,
     PortLaw,
     RingLaw,
     Rings,
     RingState,
-    Wire,
 )
 from qnet.simulate.world import (
     DONE,
@@ -108,7 +108,7 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
             if trace is not None and is_nearly_full(port, trace):
                 status = TRACE_FULL
                 break
-            is_busy = now > arrival or waiting > 0 or wire[port, Wire.IS] != NOTHING
+            is_busy = now > arrival or waiting > 0 or wire[port, MPacket.IS] != NOTHING
             status, more = take_in(port, lane, arrival, is_busy, world, gates, rings, trace, parts)
             if status != DONE:
                 break
@@ -120,13 +120,13 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
             break
 
         # Choose the next frame, before which no other may go.
-        sending, unfinished = wire[port, Wire.IS] == SENDING, wire[port, Wire.IS] != NOTHING
+        sending, unfinished = wire[port, MPacket.IS] == SENDING, wire[port, MPacket.IS] != NOTHING
         at, held, wake = look_at_clock(now, waiting > 0 or unfinished, gates)
         last, sure = preemptable if unfinished or held else law[PortLaw.LAST], 0
         chosen, wake = choose_next(at, wake, waiting, last, network, gates, rings)
         if sending:
             # A preemptable frame is on the wire: cut it, or send it on when nothing can cut it now.
-            started, frame_bytes = wire[port, Wire.BEGUN], wire[port, Wire.REST]
+            started, frame_bytes = wire[port, MPacket.BEGUN], wire[port, MPacket.REST]
             sure = started + whole_after(frame_bytes, law[PortLaw.RATE])
             sent = 0
             if chosen >= 0 or held:
@@ -138,12 +138,12 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
                 resume = min(sure, wake)
                 now = min(resume, arrival, until)
                 continue
-            came = wire[port, Wire.CAME]
-            frame = Arrived(came, wire[port, Wire.BIRTH], wire[port, Wire.LABEL], came)
-            chosen = wire[port, Wire.RING]
+            came = wire[port, MPacket.CAME]
+            frame = Arrived(came, wire[port, MPacket.BIRTH], wire[port, MPacket.LABEL], came)
+            chosen = wire[port, MPacket.RING]
         elif chosen < 0:
             if unfinished and not held:
-                wire[port, Wire.IS], wire[port, Wire.BEGUN] = SENDING, now
+                wire[port, MPacket.IS], wire[port, MPacket.BEGUN] = SENDING, now
             else:
                 resume = wake
                 now = min(arrival, wake, until)
@@ -180,6 +180,6 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
         cut_through = first_queue <= chosen < preemptable
         send_on(port, leaving, cut_through, taken, network, routes, lanes, tally, trace, parts)
     counts[port, PortTally.FREE_AT] = now
-    waiting += wire[port, Wire.IS] != NOTHING
+    waiting += wire[port, MPacket.IS] != NOTHING
     counts[port, PortTally.WAKE] = wake_at(now, resume, waiting, status)
     return status

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel
-from qnet.simulate.ports.parts import BYTE_PS, Meter, Shaper
+from qnet.simulate.ports.parts import BYTE_PS, MeterState, Shaper
 
 Ints = NDArray[np.int64]
 
@@ -18,18 +18,18 @@ def meter(row: int, arrival: int, frame_bytes: int, meters: Ints) -> bool:
     IEEE 802.1Q clause 8.6.5.5 with the token bucket of MEF 10.3, one rate, two colours. Bytes are
     those of the frame with preamble and gap.
     """
-    rate = meters[row, Meter.RATE]
-    room = meters[row, Meter.FULL] - meters[row, Meter.LEVEL]
-    waited = arrival - meters[row, Meter.TIME]
+    rate = meters[row, MeterState.RATE]
+    room = meters[row, MeterState.FULL] - meters[row, MeterState.LEVEL]
+    waited = arrival - meters[row, MeterState.TIME]
     if waited >= (room + rate - 1) // rate:
-        meters[row, Meter.LEVEL] = meters[row, Meter.FULL]
+        meters[row, MeterState.LEVEL] = meters[row, MeterState.FULL]
     else:
-        meters[row, Meter.LEVEL] += waited * rate
-    meters[row, Meter.TIME] = arrival
+        meters[row, MeterState.LEVEL] += waited * rate
+    meters[row, MeterState.TIME] = arrival
     cost = (frame_bytes + 20) * BYTE_PS
-    if cost > meters[row, Meter.LEVEL]:
+    if cost > meters[row, MeterState.LEVEL]:
         return False
-    meters[row, Meter.LEVEL] -= cost
+    meters[row, MeterState.LEVEL] -= cost
     return True
 
 

@@ -19,11 +19,11 @@ from qnet.simulate.ports.parts import (
     NOTHING,
     ON_THE_LINE,
     Cause,
-    Outage,
+    MPacket,
+    OutageState,
     Parts,
     PortLaw,
     RingState,
-    Wire,
 )
 from qnet.simulate.world import (
     DONE,
@@ -52,7 +52,7 @@ def broken_by(port: int, begun: int, ended: int, ports: Ints, outage: Ints) -> i
     Its first bit leaves the port at `begun`, its last one at `ended`.
     """
     for row in range(ports[port, PortLaw.OUT_FIRST], ports[port, PortLaw.OUT_LAST]):
-        if begun < outage[row, Outage.UNTIL] and ended >= outage[row, Outage.FROM]:
+        if begun < outage[row, OutageState.UNTIL] and ended >= outage[row, OutageState.FROM]:
             return row
     return -1
 
@@ -67,8 +67,8 @@ def stops_between(port: int, after: int, until: int, later: int, place: int, por
     """
     stops = NEVER
     for row in range(ports[port, PortLaw.OUT_FIRST], ports[port, PortLaw.OUT_LAST]):
-        if outage[row, Outage.PLACE] == place and outage[row, Outage.FROM] > after:
-            stops = min(stops, outage[row, Outage.FROM] + later)
+        if outage[row, OutageState.PLACE] == place and outage[row, OutageState.FROM] > after:
+            stops = min(stops, outage[row, OutageState.FROM] + later)
     return stops if stops <= until else NEVER
 
 
@@ -76,8 +76,8 @@ def stops_between(port: int, after: int, until: int, later: int, place: int, por
 def down_at(port: int, time: int, place: int, ports: Ints, outage: Ints) -> int:
     """Return the first outage of the node at an end of a port's line at a time, or -1."""
     for row in range(ports[port, PortLaw.OUT_FIRST], ports[port, PortLaw.OUT_LAST]):
-        is_now = outage[row, Outage.FROM] <= time < outage[row, Outage.UNTIL]
-        if is_now and outage[row, Outage.PLACE] == place:
+        is_now = outage[row, OutageState.FROM] <= time < outage[row, OutageState.UNTIL]
+        if is_now and outage[row, OutageState.PLACE] == place:
             return row
     return -1
 
@@ -102,10 +102,10 @@ def take_sent(port: int, position: int, row: int, tally: Tally, parts: Parts) ->
 
     Return what becomes of it.
     """
-    is_cut = parts.outage[row, Outage.PLACE] == ON_THE_LINE
+    is_cut = parts.outage[row, OutageState.PLACE] == ON_THE_LINE
     tally.port[port, PortTally.DROPPED] += 1
     parts.dropped[position, Cause.ON_CUT_LINK if is_cut else Cause.SENT_AND_DOWN] += 1
-    parts.broken[position, parts.outage[row, Outage.EVENT]] += 1
+    parts.broken[position, parts.outage[row, OutageState.EVENT]] += 1
     return LINK_DOWN if is_cut else NODE_DOWN
 
 
@@ -115,7 +115,7 @@ def take_held(port: int, frame: Arrived, held: int, row: int, owners: Ints, tall
     """Count a frame that is in a node which is down, or comes to it from its own sources."""
     position = (frame.label >> 16) & POSITIONS
     parts.dropped[position, Cause.IN_NODE_DOWN] += 1
-    parts.broken[position, parts.outage[row, Outage.EVENT]] += 1
+    parts.broken[position, parts.outage[row, OutageState.EVENT]] += 1
     refuse(port, frame, held, NODE_DOWN, owners, tally, trace)
 
 
@@ -145,11 +145,13 @@ def go_down(port: int, now: int, world: World, trace: Trace | None, parts: Parts
             ring[here, Ring.COUNT] -= 1
         parts.ring_state[here, RingState.DEFICIT] = 0
         parts.ring_state[here, RingState.GRANTED] = 0
-    if wire[port, Wire.IS] != NOTHING:
+    if wire[port, MPacket.IS] != NOTHING:
         if trace is not None and is_nearly_full(port, trace):
             return TRACE_FULL
-        frame = Arrived(wire[port, Wire.CAME], wire[port, Wire.BIRTH], wire[port, Wire.LABEL], 0)
+        frame = Arrived(
+            wire[port, MPacket.CAME], wire[port, MPacket.BIRTH], wire[port, MPacket.LABEL], 0
+        )
         take_held(port, frame, 0, row, owners, tally, trace, parts)
-        wire[port, Wire.IS], wire[port, Wire.OUTAGE] = NOTHING, 0
+        wire[port, MPacket.IS], wire[port, MPacket.OUTAGE] = NOTHING, 0
     tally.port[port, PortTally.WAKE] = NEVER
     return DONE

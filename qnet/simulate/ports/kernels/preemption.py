@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, inline_kernel
 from qnet.simulate.ports.kernels.outages import broken_by
-from qnet.simulate.ports.parts import BYTE_PS, CUT, NOTHING, SENDING, Parts, Wire
+from qnet.simulate.ports.parts import BYTE_PS, CUT, NOTHING, SENDING, MPacket, Parts
 from qnet.simulate.world import GAP_BYTES, Arrived, PortTally
 
 Ints = NDArray[np.int64]
@@ -43,13 +43,13 @@ def whole_after(rest: int, rate: int) -> int:
 @inline_kernel
 def put_on_wire(port: int, now: int, chosen: int, frame: Arrived, wire: Ints) -> None:
     """Begin a preemptable frame of a ring, which has not left before its last bit."""
-    wire[port, Wire.IS] = SENDING
-    wire[port, Wire.BEGUN] = now
-    wire[port, Wire.REST] = frame.label & 0xFFFF
-    wire[port, Wire.LABEL] = frame.label
-    wire[port, Wire.BIRTH] = frame.birth
-    wire[port, Wire.CAME] = frame.came
-    wire[port, Wire.RING] = chosen
+    wire[port, MPacket.IS] = SENDING
+    wire[port, MPacket.BEGUN] = now
+    wire[port, MPacket.REST] = frame.label & 0xFFFF
+    wire[port, MPacket.LABEL] = frame.label
+    wire[port, MPacket.BIRTH] = frame.birth
+    wire[port, MPacket.CAME] = frame.came
+    wire[port, MPacket.RING] = chosen
 
 
 @inline_kernel
@@ -57,22 +57,22 @@ def preempt(
     port: int, sent: int, line_time: Ints, steady_from: int, counts: Ints, parts: Parts
 ) -> int:
     """Cut the frame on the wire after so many bytes; return when the wire is free."""
-    wire, begun = parts.wire, parts.wire[port, Wire.BEGUN]
-    wire[port, Wire.IS] = CUT
-    wire[port, Wire.REST] -= sent
+    wire, begun = parts.wire, parts.wire[port, MPacket.BEGUN]
+    wire[port, MPacket.IS] = CUT
+    wire[port, MPacket.REST] -= sent
     counts[port, PortTally.WIRE_BYTES] += sent + 24
     if begun >= steady_from:
         counts[port, PortTally.STEADY] += sent + 24
-    if wire[port, Wire.OUTAGE] == 0:
+    if wire[port, MPacket.OUTAGE] == 0:
         ended = begun + line_time[sent + 4 - GAP_BYTES]
-        wire[port, Wire.OUTAGE] = 1 + broken_by(port, begun, ended, parts.port, parts.outage)
+        wire[port, MPacket.OUTAGE] = 1 + broken_by(port, begun, ended, parts.port, parts.outage)
     return int(begun + line_time[sent + 4])
 
 
 @inline_kernel
 def take_off_wire(port: int, wire: Ints) -> int:
     """Let go of the frame on the wire; return the outage that has taken a part of it, or -1."""
-    taken = wire[port, Wire.OUTAGE] - 1
-    wire[port, Wire.IS] = NOTHING
-    wire[port, Wire.OUTAGE] = 0
+    taken = wire[port, MPacket.OUTAGE] - 1
+    wire[port, MPacket.IS] = NOTHING
+    wire[port, MPacket.OUTAGE] = 0
     return int(taken)

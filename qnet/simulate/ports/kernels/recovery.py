@@ -11,7 +11,7 @@ from qnet.simulate.kernels.lanes import earliest, hand_on, next_arrival, room_ah
 from qnet.simulate.kernels.records import is_nearly_full, write_down
 from qnet.simulate.ports.kernels.outages import down_at, stops_in_damper, take_sent
 from qnet.simulate.ports.kernels.sending import hand_over
-from qnet.simulate.ports.parts import IN_OWN_NODE, Parts, PortLaw, Recovery
+from qnet.simulate.ports.parts import IN_OWN_NODE, Parts, PortLaw, RecoveryState
 from qnet.simulate.world import (
     DONE,
     DUPLICATE,
@@ -39,37 +39,37 @@ def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints)
     Numbers count modulo 2**16. A number beyond the history is a rogue's. After RESET without a
     frame passed on, any is taken (7.4.3.5).
     """
-    length = state[point, Recovery.LENGTH]
+    length = state[point, RecoveryState.LENGTH]
     if (
-        state[point, Recovery.TAKE_ANY] == 0
-        and now - state[point, Recovery.ACCEPTED_AT] >= state[point, Recovery.PATIENCE]
+        state[point, RecoveryState.TAKE_ANY] == 0
+        and now - state[point, RecoveryState.ACCEPTED_AT] >= state[point, RecoveryState.PATIENCE]
     ):
-        state[point, Recovery.TAKE_ANY] = 1
-        state[point, Recovery.RESETS] += 1
-    ahead = (number - state[point, Recovery.NEWEST] + NUMBERS // 2) % NUMBERS - NUMBERS // 2
-    counted = state[point, Recovery.NEWEST] + ahead
-    if state[point, Recovery.TAKE_ANY] > 0:
-        state[point, Recovery.TAKE_ANY] = 0
+        state[point, RecoveryState.TAKE_ANY] = 1
+        state[point, RecoveryState.RESETS] += 1
+    ahead = (number - state[point, RecoveryState.NEWEST] + NUMBERS // 2) % NUMBERS - NUMBERS // 2
+    counted = state[point, RecoveryState.NEWEST] + ahead
+    if state[point, RecoveryState.TAKE_ANY] > 0:
+        state[point, RecoveryState.TAKE_ANY] = 0
         remembered[point, :] = 0
-        state[point, Recovery.NEWEST] = counted
+        state[point, RecoveryState.NEWEST] = counted
     elif ahead >= length or ahead <= -length:
-        state[point, Recovery.ROGUE] += 1
-        state[point, Recovery.DISCARDED] += 1
+        state[point, RecoveryState.ROGUE] += 1
+        state[point, RecoveryState.DISCARDED] += 1
         return False
     elif ahead <= 0:
         if remembered[point, counted % length] > 0:
-            state[point, Recovery.DISCARDED] += 1
+            state[point, RecoveryState.DISCARDED] += 1
             return False
-        state[point, Recovery.DISORDERED] += 1
+        state[point, RecoveryState.DISORDERED] += 1
     else:
         if ahead > 1:
-            state[point, Recovery.DISORDERED] += 1
+            state[point, RecoveryState.DISORDERED] += 1
         for step in range(1, ahead):
-            remembered[point, (state[point, Recovery.NEWEST] + step) % length] = 0
-        state[point, Recovery.NEWEST] = counted
+            remembered[point, (state[point, RecoveryState.NEWEST] + step) % length] = 0
+        state[point, RecoveryState.NEWEST] = counted
     remembered[point, counted % length] = 1
-    state[point, Recovery.ACCEPTED_AT] = now
-    state[point, Recovery.PASSED] += 1
+    state[point, RecoveryState.ACCEPTED_AT] = now
+    state[point, RecoveryState.PASSED] += 1
     return True
 
 
@@ -102,9 +102,9 @@ def recover(station: int, until: int, world: World, trace: Trace | None, parts: 
         receiver[lane, Receiver.HEAD] += 1
         next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
         fate, came, owner = PASSED_ON, arrival, routes.owner[position]
-        rogue = parts.recovery[point, Recovery.ROGUE]
+        rogue = parts.recovery[point, RecoveryState.ROGUE]
         if not first_copy(point, (label >> 48) & 0xFFFF, arrival, parts.recovery, parts.remembered):
-            fate = ROGUE_NUMBER if parts.recovery[point, Recovery.ROGUE] > rogue else DUPLICATE
+            fate = ROGUE_NUMBER if parts.recovery[point, RecoveryState.ROGUE] > rogue else DUPLICATE
         elif target >= 0:
             hand_on(
                 target, arrival, birth, label, turn, lanes.sender, lanes.base, lanes.mask, cells

@@ -46,7 +46,7 @@ from qnet.simulate.world import (
     NextHop,
     OwnerTally,
     PortTally,
-    Routes,
+    RouteTable,
     Sender,
     Tally,
     Trace,
@@ -122,7 +122,7 @@ def seen_at(target: int, arrives: int, birth: int, owner: int, is_met: bool, lan
 
 @bare_kernel
 def send_on(
-    port: int, frame: Leaving, cut_through: bool, taken: int, network: Network, routes: Routes,
+    port: int, frame: Leaving, cut_through: bool, taken: int, network: Network, routes: RouteTable,
     lanes: Lanes, tally: Tally, trace: Trace | None, parts: Parts,
 ) -> None:  # fmt: skip
     """Send a frame over the link: to the next port, the point of recovery or the listener.
