@@ -108,7 +108,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
     for i, owner in enumerate(sources_of(topology, profile, plan)):
         stream = owner.stream
         recovery = None
-        if owner.meeting is not None and stream is not None and stream.recovery is not None:
+        if owner.elimination is not None and stream is not None and stream.recovery is not None:
             recovery = (stream.name, stream.recovery.history, stream.recovery.reset_ps)
         mine: tuple[int, ...] = ()
         if owner.queues:

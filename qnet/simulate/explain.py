@@ -188,7 +188,7 @@ class _Replay:
 
     def has_arrived(self, way: FrameTrace) -> bool:
         """Tell whether the frame came to the end of its way."""
-        return len(way.steps) == len(self.found[way.owner].stations) and not way.is_gone
+        return len(way.steps) == len(self.found[way.owner].servers) and not way.is_gone
 
     def _clocks(self) -> tuple[Ints, Ints, Ints, int]:
         """Return what timed sources go by: their tables, afresh, and the clocks' errors."""
@@ -356,13 +356,13 @@ class _Replay:
         Frames of one birth are in the queue of their first port one behind the other. Of those of
         one size the first are sent, the last find no room; others are in it still.
         """
-        stations = self.found[owner].stations
+        servers = self.found[owner].servers
         ways = []
         if owner in self.followed:
             for one in born:
                 number = (self.followed[owner] + one.index) & 0xFFFF
                 chain: list[Step] = []
-                for port in stations:
+                for port in servers:
                     chain += (
                         step
                         for step in steps[owner, port]
@@ -370,8 +370,8 @@ class _Replay:
                     )
                 ways.append(FrameTrace(owner, one, tuple(chain)))
             return ways
-        chains = dict(_first_steps(born, steps[owner, stations[0]]))
-        for hop, port in enumerate(stations[1:], 1):
+        chains = dict(_first_steps(born, steps[owner, servers[0]]))
+        for hop, port in enumerate(servers[1:], 1):
             arriving: dict[int, list[Step]] = defaultdict(list)
             for step in steps[owner, port]:
                 arriving[step.row[TraceRow.QUEUED]].append(step)
@@ -452,7 +452,7 @@ class _Replay:
         overlap = 0 if lost else self._overlap(owner, row)
         propagation = 0 if lost else port.propagation_ps
         rest = row[TraceRow.REACHED] - row[TraceRow.ENDED] - propagation + overlap
-        if is_last and owner.meeting is not None:
+        if is_last and owner.elimination is not None:
             rest = 0
         interval = 0
         if owner.cycles:

@@ -82,7 +82,7 @@ class Followed:
                 world.sources.law[number, SourceLaw.START] |= FOLLOWED >> 16
                 world.sources.state[number, SourceState.NEXT_NUMBER] = self.first[number]
                 world.tally.followed[number, FateRing.LOW] = min(self.first[one] for one in pair)
-                only_rank[list(self.found[number].stations)] = 0
+                only_rank[list(self.found[number].servers)] = 0
         room = np.minimum(self._born_in(world.network.end), MOST_ROOM)
         tally = world.tally._replace(settled=np.zeros((0, 3), dtype=np.int64))
         network = world.network._replace(only_rank=only_rank)

@@ -428,9 +428,9 @@ class _Accounts:
             rows = self.demands if owner.stream is None else self.streams
             rows[owner.name].append(number)
         routes, tally = world.routes, world.tally
-        stations = [owner.stations for owner in found]
+        servers = [owner.servers for owner in found]
         # Positions are in the order of ports.
-        self.port_of = np.sort(np.array(list(chain.from_iterable(stations)), dtype=np.int64))
+        self.port_of = np.sort(np.array(list(chain.from_iterable(servers)), dtype=np.int64))
         self.fates = dict(course.followed.fates(world))
         self.riders = _riders(found)
         self.lost_by: dict[int, Counter[str]] = defaultdict(Counter)
@@ -446,7 +446,7 @@ class _Accounts:
         """As `port_of`; what is lost where copies meet has come by the last port."""
         for position in np.flatnonzero(self.port_of >= world.network.rate.size).tolist():
             self.sent_from[position] = found[routes.owner[position]].ports[-1].number
-        self.copies = [copies_at(parts, owner.meeting) for owner in found]
+        self.copies = [copies_at(parts, owner.elimination) for owner in found]
         self.late = np.bincount(routes.owner, routes.late, len(found)).astype(np.int64).tolist()
         if self.riders:
             for position in np.flatnonzero(routes.late).tolist():
@@ -458,7 +458,7 @@ class _Accounts:
         self.counts = tally.owner.tolist()
         self.births = tally.birth.tolist()
         # All bins that hold frames, in the order of owners.
-        last_port = np.array([one[-1] for one in stations], dtype=np.int64)
+        last_port = np.array([one[-1] for one in servers], dtype=np.int64)
         who, octave = np.nonzero(tally.block)
         base = tally.port[last_port[who], PortTally.BLOCK_BASE]
         blocks = tally.bins[base + tally.block[who, octave] - 1]

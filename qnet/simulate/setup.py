@@ -100,7 +100,7 @@ class FrameSource:
     queues: tuple[int, ...] = ()
     """Of a gated stream: its queue at each port."""
     stream: Stream | None = None
-    meeting: int | None = None
+    elimination: int | None = None
     """Number, counting on from the last port, of the point where copies of the stream meet."""
     leads: tuple[int, ...] = ()
     """Of a leg of a stream with several listeners, for the ports from the first on that it *rides*
@@ -118,10 +118,10 @@ class FrameSource:
         return len(self.ports) - len(self.leads)
 
     @property
-    def stations(self) -> tuple[int, ...]:
+    def servers(self) -> tuple[int, ...]:
         """Numbers of the ports on the way, and of the point where copies meet."""
         numbers = tuple(port.number for port in self.ports)
-        return numbers if self.meeting is None else (*numbers, self.meeting)
+        return numbers if self.elimination is None else (*numbers, self.elimination)
 
 
 def sources_of(topology: Topology, profile: Profile, plan: Plan) -> tuple[FrameSource, ...]:
@@ -132,7 +132,7 @@ def sources_of(topology: Topology, profile: Profile, plan: Plan) -> tuple[FrameS
     port = topology.port_by_name
     walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
     found: list[FrameSource] = []
-    meeting = len(topology.ports)
+    elimination = len(topology.ports)
     for promise in plan.streams:
         stream = stream_by_name[promise.name]
         meets = stream.recovery is not None and len(promise.paths) > 1
@@ -153,10 +153,10 @@ def sources_of(topology: Topology, profile: Profile, plan: Plan) -> tuple[FrameS
                     promise.hold_ps,
                     path.queues,
                     stream,
-                    meeting if meets else None,
+                    elimination if meets else None,
                 )
             )
-        meeting += meets
+        elimination += meets
     for placed in plan.demands:
         demand = demand_by_name[placed.name]
         for i, part in enumerate(placed.parts):
@@ -181,7 +181,7 @@ def _join_legs(found: Sequence[FrameSource]) -> list[FrameSource]:
     for legs in trees.values():
         lead_of: dict[tuple[int, ...], int] = {}
         for number in sorted(legs, key=lambda one: (-len(found[one].ports), one)):
-            way = found[number].stations
+            way = found[number].servers
             leads = [lead_of.setdefault(way[: hop + 1], number) for hop in range(len(way))]
             riding = sum(lead != number for lead in leads)
             joined[number] = replace(found[number], leads=tuple(leads[:riding]))
@@ -309,9 +309,9 @@ class Hops(NamedTuple):
 
 def hops_of(found: Sequence[FrameSource]) -> Hops:
     """Flatten the routes, and number the lanes that they use."""
-    length = _ints(len(owner.stations) for owner in found)
+    length = _ints(len(owner.servers) for owner in found)
     first = np.cumsum(length) - length
-    port = _ints(chain.from_iterable(owner.stations for owner in found))
+    port = _ints(chain.from_iterable(owner.servers for owner in found))
     last = np.zeros(port.size, dtype=np.bool_)
     last[first + length - 1] = True
     lead = np.arange(port.size)
@@ -383,10 +383,10 @@ def build(
     counts[:, OwnerTally.MOST] = -1
     counts[:, OwnerTally.FLOOR] = floor
     counts[:, OwnerTally.HOLD] = _ints(-1 if one.hold_ps is None else one.hold_ps for one in found)
-    stations = max(ports, int(hops.port.max(initial=0)) + 1)
-    tally = zeros((stations, 16))
+    servers = max(ports, int(hops.port.max(initial=0)) + 1)
+    tally = zeros((servers, 16))
     # Four octaves for each owner to begin with; more are made when they are needed.
-    room = 4 * np.bincount(hops.port[hops.last], minlength=stations) + 8
+    room = 4 * np.bincount(hops.port[hops.last], minlength=servers) + 8
     tally[:, PortTally.BLOCK_ROOM] = room
     tally[:, PortTally.WAKE] = NEVER
     tally[:, PortTally.BLOCK_BASE] = np.cumsum(room) - room
@@ -459,10 +459,10 @@ def _network(
     after = [topology.node_by_name[port.target] for port in ports]
     before = [topology.node_by_name[port.source] for port in ports]
     node_number = number_by_node(topology)
-    stations = max(len(ports), int(hops.port.max(initial=0)) + 1)
-    lane_first = np.searchsorted(hops.lane_target, np.arange(stations + 1))
+    servers = max(len(ports), int(hops.port.max(initial=0)) + 1)
+    lane_first = np.searchsorted(hops.lane_target, np.arange(servers + 1))
     rank = _ints(owner.rank for owner in found)[hops.owner]
-    lowest, highest = np.full(stations, len(profile.classes)), np.zeros(stations, np.int64)
+    lowest, highest = np.full(servers, len(profile.classes)), np.zeros(servers, np.int64)
     np.minimum.at(lowest, hops.port, rank)
     np.maximum.at(highest, hops.port, rank)
     return Network(

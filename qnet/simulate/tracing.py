@@ -138,7 +138,7 @@ def _trace(
     until = np.zeros(ports, dtype=np.int64)
     for port, (begin, end) in watch.items():
         since[port], until[port] = begin, end
-    wanted = {number for one in follow for number in course.found[one].stations} | set(watch)
+    wanted = {number for one in follow for number in course.found[one].servers} | set(watch)
     slot = np.full(ports, -1, dtype=np.int64)
     slot[sorted(wanted)] = np.arange(len(wanted))
     rows = np.zeros((len(wanted), room, 8), dtype=np.int64)

@@ -46,14 +46,14 @@ def _three(planned: tuple[Scenario, Plan], *events: qnet.Event) -> _Seen:
     slow = compare((topology, profile, plan), seen)
     case = Sample(topology, profile, plan, frames=1500)
     walks: list[tuple[Walk, VirtualPorts]] = []
-    walk = follow_frames.follow
+    follow = follow_frames.follow
 
     def kept(*arguments: Any) -> tuple[Walk, VirtualPorts]:
-        walks.append(walk(*arguments))
+        walks.append(follow(*arguments))
         return walks[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lockstep, "walk", kept)
+        patch.setattr(lockstep, "follow", kept)
         result, _ = lockstep.run_case(case, qnet.prove(happened, plan), seen)
     return _Seen(result, *walks[-1], case, slow)
 

@@ -80,9 +80,9 @@ def nothing_fits(scheduler: Scheduler, row: tuple[Any, ...]) -> bool:
                 for port in hop.ports:
                     rate = scheduler.topology.ports[port].rate_bps
                     line_ps = -(-(frame + 8) * 8 * 10**12 // rate)
-                    steady = hop.sooner_ps < 0 or variation < 0
-                    varies_ps = hop.sooner_ps + hop.open_ps - line_ps
-                    if line_ps + hop.margin_ps >= 0 and (steady or varies_ps <= variation):
+                    steady = hop.skew_ps < 0 or variation < 0
+                    varies_ps = hop.skew_ps + hop.window_ps - line_ps
+                    if line_ps + hop.slack_ps >= 0 and (steady or varies_ps <= variation):
                         wires.append(min(scheduler.grid.free[port, c] for c in cycles) >= need)
                 good = good and any(wires)
             if good:

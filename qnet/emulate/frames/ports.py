@@ -5,11 +5,11 @@
 a node that cuts through; `recover` is the point at a listener where the copies of a stream meet.
 Rate, priority, cycles, buffers and recovery are their arithmetic, and there is no second one. This
 module adds to the simulator's world what an emulator needs to hand frames in and to see them leave.
-A *station* is a port or such a point, numbered on from the ports:
+A *server* is a port or such a point, numbered on from the ports:
 
-- an *input lane* into every station, for frames that a switch or a host hands to it, in order of
+- an *input lane* into every server, for frames that a switch or a host hands to it, in order of
   arrival (after all other lanes when times are equal);
-- an *output lane* out of every station: what leaves a port is there with the time of its last bit
+- an *output lane* out of every server: what leaves a port is there with the time of its last bit
   at the far end of its wire, without the processing of the node it comes to; what a point of
   recovery passes on is there at once;
 - a *position* for every port and rank, for frames that no planned route brought there: they leave
@@ -86,7 +86,7 @@ class Passage(NamedTuple):
 
     `lane` and `place` say where it is kept, `time_ps` when it will be queued at the port of that
     lane or, in an output lane, when its last bit reaches the end of the wire. A node that cuts
-    through queues a frame before its last bit is there. `port` is the station before the lane, and
+    through queues a frame before its last bit is there. `port` is the server before the lane, and
     `turn` the cycle for which the frame is meant after it.
     """
 
@@ -135,21 +135,21 @@ class VirtualPorts:
             simulated.sources.heap[:, SourceHeap.TIME] = NEVER
         self.frames, self.span = _births(simulated, parts, want, len(self.found))
         """[frame]: birth, bytes and cycle of each real frame; [source]: first and last + 1."""
-        stations = simulated.network.lane_first.size - 1
+        servers = simulated.network.lane_first.size - 1
         self.ranks = simulated.network.classes + 1
         self.planned_positions = len(simulated.routes.hop)
         self.stray_positions = 2 * self.planned_positions
         self.world, kept = _with_ends(simulated, self.ranks)
         self.parts = parts if parts is None else _with_strays(parts, self.world, self.ranks, kept)
         self.inputs = self.world.network.lane_first[1:] - 1
-        """[station]: its input lane."""
-        self.outputs = self.inputs[-1] + 1 + np.arange(stations)
-        """[station]: its output lane."""
+        """[server]: its input lane."""
+        self.outputs = self.inputs[-1] + 1 + np.arange(servers)
+        """[server]: its output lane."""
         self._into = np.append(
-            np.repeat(np.arange(stations), np.diff(self.world.network.lane_first)),
-            np.full(stations, -1),
+            np.repeat(np.arange(servers), np.diff(self.world.network.lane_first)),
+            np.full(servers, -1),
         )
-        """[lane]: the station after it, or -1."""
+        """[lane]: the server after it, or -1."""
         self._numbered, self._first_number = _numbers(parts, len(self.found))
         """[source]: whether its frames have sequence numbers, and that of the first one."""
         for one in want:
@@ -164,12 +164,12 @@ class VirtualPorts:
         self._changes = ports_going_down(topology, profile)
         """When epochs end, with the ports of nodes that go down then; a change ends a window."""
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
-        order = np.array([[*range(stations), -1]], dtype=np.int64)
-        alone, none = np.zeros(stations, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
+        order = np.array([[*range(servers), -1]], dtype=np.int64)
+        alone, none = np.zeros(servers, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
         self._shares = Shares(self.end_ps, order, alone, none)
         self._counts = Series(self.world, self.parts, samples=1).counts
         self._awaited = sorted((time_ps, True) for time_ps in self.frames[:, own.TIME].tolist())
-        """When real frames will be at a station, and whether it has queues; a heap."""
+        """When real frames will be at a server, and whether it has queues; a heap."""
         self._queued = 0
         """Real frames that are in a queue, or were and have been dropped."""
         self._seen = np.zeros(self.world.lanes.base.size, dtype=np.int64)
@@ -186,8 +186,8 @@ class VirtualPorts:
         for source, (first, last) in enumerate(self.span.tolist()):
             if first == last:
                 continue
-            way = self.stations(source)
-            output = int(self.outputs[self.found[source].stations[-1]])
+            way = self.servers(source)
+            output = int(self.outputs[self.found[source].servers[-1]])
             hop[planned + way[-1]] = output, planned + way[-1]
             if len(way) > 1:
                 source_after[way[1]] = source
@@ -199,13 +199,13 @@ class VirtualPorts:
 
     def positions(self, source: int) -> list[int]:
         """Return the planned positions of a source; its real frames have them further on."""
-        return self.stations(source)[: len(self.found[source].ports)]
+        return self.servers(source)[: len(self.found[source].ports)]
 
-    def stations(self, source: int) -> list[int]:
+    def servers(self, source: int) -> list[int]:
         """Return the positions of a source and, where its copies meet others, that after them."""
         hop = self.world.routes.hop
         way = [int(self.world.sources.law[source, SourceLaw.START])]
-        while len(way) < len(self.found[source].stations):
+        while len(way) < len(self.found[source].servers):
             way.append(int(hop[way[-1], NextHop.NEXT]))
         return way
 
@@ -353,11 +353,11 @@ class VirtualPorts:
 
     def meet(self, source: int, time_ps: int, frame: int, frame_bytes: int, number: int) -> bool:
         """Hand a frame that came off its route to where copies of its stream meet, if they do."""
-        meeting = self.found[source].meeting
-        if meeting is None:
+        elimination = self.found[source].elimination
+        if elimination is None:
             return False
-        position = self.planned_positions + self.stations(source)[-1]
-        self.put(meeting, time_ps, frame, _numbered(position << 16 | frame_bytes, number))
+        position = self.planned_positions + self.servers(source)[-1]
+        self.put(elimination, time_ps, frame, _numbered(position << 16 | frame_bytes, number))
         return True
 
     def whole_ps(self, passage: Passage, source: int, hop: int) -> int:
@@ -444,7 +444,7 @@ class VirtualPorts:
         """
         due_ps = self.due_ps(source, birth)
         if 0 <= due_ps < arrival_ps:
-            last = self.planned_positions + self.stations(source)[-1]
+            last = self.planned_positions + self.servers(source)[-1]
             self.world.routes.late[last] += 1
         return max(arrival_ps, due_ps)
 
@@ -575,23 +575,23 @@ def _with_strays(parts: Parts, world: World, ranks: int, kept: Ints) -> Parts:
 
 
 def _with_ends(world: World, ranks: int) -> tuple[World, Ints]:
-    """Add an input lane to every station, an output lane after it, and positions for real frames.
+    """Add an input lane to every server, an output lane after it, and positions for real frames.
 
     Returns with them the new numbers of the lanes that were there.
     """
     network, routes, lanes = world.network, world.routes, world.lanes
-    ports, stations = network.rate.size, network.lane_first.size - 1
-    lane_first = network.lane_first + np.arange(stations + 1)
-    into = np.repeat(np.arange(stations), np.diff(network.lane_first))
+    ports, servers = network.rate.size, network.lane_first.size - 1
+    lane_first = network.lane_first + np.arange(servers + 1)
+    into = np.repeat(np.arange(servers), np.diff(network.lane_first))
     kept = np.arange(into.size) + into
-    total = int(lane_first[-1]) + stations
-    inputs, outputs = lane_first[1:] - 1, int(lane_first[-1]) + np.arange(stations)
+    total = int(lane_first[-1]) + servers
+    inputs, outputs = lane_first[1:] - 1, int(lane_first[-1]) + np.arange(servers)
 
     mask = np.full(total, 63, dtype=np.int64)
     mask[kept] = lanes.mask
     feeder = np.empty(total, dtype=np.int64)
     feeder[kept] = lanes.feeder
-    feeder[inputs] = feeder[outputs] = np.arange(stations)
+    feeder[inputs] = feeder[outputs] = np.arange(servers)
     reach = np.full(total, network.block, dtype=np.int64)
     reach[kept] = lanes.reach
     receiver = np.zeros((total, 8), dtype=np.int64)

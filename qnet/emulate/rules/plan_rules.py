@@ -73,9 +73,9 @@ def rules_of(
     """
     makers = {node.name: _Maker(generation) for node in topology.nodes}
     wiring = Wiring(topology)
-    beside = alternatives(streams)
+    alternates = alternatives(streams)
     for stream in streams:
-        _enter(makers[stream.talker], wiring, stream, beside, policing)
+        _enter(makers[stream.talker], wiring, stream, alternates, policing)
         for path in stream.paths:
             for hop in range(1, len(path.ports)):
                 _pass(makers, wiring, stream, path, hop)
@@ -125,7 +125,7 @@ def _enter(
     maker: _Maker,
     wiring: Wiring,
     stream: SwitchedStream,
-    beside: Mapping[str, SwitchedStream],
+    alternates: Mapping[str, SwitchedStream],
     policing: Policing | None,
 ) -> None:
     """Label the talker's frames: the DSCP says in which cycle they are to leave the first port."""
@@ -136,7 +136,7 @@ def _enter(
         if tag is not None:
             fields["ip_dscp"] = dscp_of(tag)
         branches = [_label(wiring, stream, path, interval) for path in stream.paths]
-        other = beside.get(stream.name)
+        other = alternates.get(stream.name)
         if len(branches) > 1:
             actions: tuple[Action, ...] = (
                 maker.group("all", (Bucket(one) for one in branches), f"{why}, sent twice"),

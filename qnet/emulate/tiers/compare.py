@@ -122,7 +122,7 @@ def _latencies(members: Sequence[SampledPath], walk: Walk, ports: VirtualPorts) 
 
     Where copies meet, the first one that was passed on is the frame's, whichever way it came.
     """
-    meets = ports.found[members[0].source].meeting is not None
+    meets = ports.found[members[0].source].elimination is not None
     found: dict[int, tuple[int, int]] = {}
     for member in members:
         numbers = _numbers(member, ports)
@@ -153,7 +153,7 @@ def _account(
     """
     copies = members[0].stream.demand is None
     once = max if copies else sum
-    recovery = copies_at(ports.parts, ports.found[members[0].source].meeting)
+    recovery = copies_at(ports.parts, ports.found[members[0].source].elimination)
     service = {one.name: one.service for one in profile.every_stream}
     service |= {one.name: one.service for one in profile.demands}
     sent, received, late, sent_bytes, received_bytes, steady = [], [], 0, [], [], 0
@@ -236,5 +236,5 @@ def _birth_of(most: Callable[..., int], trips: Sequence[Sequence[tuple[int, int]
 def _late(member: SampledPath, ports: VirtualPorts) -> int:
     """Count late events of real frames; at the first port those of the whole source."""
     late = ports.world.routes.late
-    way = ports.stations(member.source)
+    way = ports.servers(member.source)
     return int(late[way[0]] + sum(late[ports.planned_positions + one] for one in way))

@@ -124,9 +124,12 @@ class _Run:
                 self.real.append(
                     _Real(number, member, int(row[TIME]), int(row[FRAME_BYTES]), int(row[TURN]))
                 )
-        self.twins = self._twins()
+        self.replicas = self._replicas()
         self.born = sorted(
-            ((min(one.birth for one in twins), number) for number, twins in self.twins.items()),
+            (
+                (min(one.birth for one in replicas), number)
+                for number, replicas in self.replicas.items()
+            ),
             reverse=True,
         )
         """When the talker's host hands over a frame, and the number of its first copy."""
@@ -140,7 +143,7 @@ class _Run:
         self.waiting: dict[int, set[int]] = {}
         """Births of frames that are at a source's first port at the end of the run."""
 
-    def _twins(self) -> dict[int, list[_Real]]:
+    def _replicas(self) -> dict[int, list[_Real]]:
         """Frames that the talker's switch makes of one: a copy for each path of its stream.
 
         Where gates give each copy a start of its own, the frame comes for the first one, and a
@@ -225,9 +228,9 @@ class _Run:
         while self.born and self.born[-1][0] < until:
             time_ps, number = self.born.pop()
             if self.ports.is_down(self.real[number].member.stream.talker, time_ps):
-                for twin in self.twins[number]:
-                    twin.gone = True
-                    self.walk.lost.add(twin.number)
+                for replica in self.replicas[number]:
+                    replica.gone = True
+                    self.walk.lost.add(replica.number)
                 continue
             times.append(time_ps)
             entering.append(self.real[number])
@@ -258,8 +261,8 @@ class _Run:
             times += [one.time_ps for one in crossed]
             for real, time_ps, entry, outs in zip(asked, times, entries, outs_of, strict=True):
                 self._see(real, time_ps, entry, outs)
-        for leader, outs in zip(entering, outs_of, strict=False):
-            self._entered(leader, outs)
+        for original, outs in zip(entering, outs_of, strict=False):
+            self._entered(original, outs)
         for one, outs in zip(crossed, outs_of[len(entering) :], strict=True):
             self._crossed(one, outs)
 
@@ -321,13 +324,13 @@ class _Run:
         if key not in self.bodies:
             self.bodies[key] = host_frame(self.wiring, stream, one.frame_bytes, dscp)
         body = self.bodies[key]
-        return body[:42] + self.twins_leader(one).to_bytes(8, "big") + body[50:]
+        return body[:42] + self.number_in_stream(one).to_bytes(8, "big") + body[50:]
 
-    def _entered(self, leader: _Real, outs: Sequence[Out]) -> None:
+    def _entered(self, original: _Real, outs: Sequence[Out]) -> None:
         """Compare what the talker's switch made of a frame with the plan, path by path."""
         left = list(outs)
-        stream = leader.member.stream
-        for one in self.twins[leader.number]:
+        stream = original.member.stream
+        for one in self.replicas[original.number]:
             port = one.member.ports[0]
             number = self.wiring.openflow_port[port.name]
             found = next((out for out in left if out.port == number), None)
@@ -343,15 +346,15 @@ class _Run:
                     self._finding(one, stream.talker, f"not sent to {port.name}")
                 one.gone = one.astray = True
                 self.walk.lost.add(one.number)
-        started = {one.member.path.label for one in self.twins[leader.number]}
+        started = {one.member.path.label for one in self.replicas[original.number]}
         absent = {path.ports[0] for path in stream.paths if path.label not in started}
         for out in left:
             if self._port_name(stream.talker, out.port) in absent:
                 continue
             if not self.cut_at:
                 to = self._port_name(stream.talker, out.port)
-                self._finding(leader, stream.talker, f"sent to {to}, which is not on its path")
-            lost = next((one for one in self.twins[leader.number] if one.gone), None)
+                self._finding(original, stream.talker, f"sent to {to}, which is not on its path")
+            lost = next((one for one in self.replicas[original.number] if one.gone), None)
             other = self.wiring.port_at.get((stream.talker, out.port))
             if lost is not None and other is not None:
                 lost.gone, lost.data = False, out.data
@@ -477,15 +480,15 @@ class _Run:
         frame = read_frame(out.data)
         stream = real.member.stream
         number = int.from_bytes(out.data[42:50], "big")
-        leader = self.twins_leader(real)
+        expected = self.number_in_stream(real)
         if frame.labels or frame.tags:
             self._finding(real, node, f"the host gets the frame as it was on the wire ({frame})")
         elif frame.eth_dst != self.wiring.host_mac(stream.listener):
             self._finding(real, node, f"the host gets a frame {frame}")
-        elif number != leader or not is_whole(stream, out.data):
+        elif number != expected or not is_whole(stream, out.data):
             self._finding(real, node, "the host gets another payload than was sent")
 
-    def twins_leader(self, real: _Real) -> int:
+    def number_in_stream(self, real: _Real) -> int:
         """Return the number in the payload of a frame: that of the copy on the first path."""
         if real.member.path is real.member.stream.paths[0]:
             return real.number
@@ -500,7 +503,7 @@ class _Run:
 
     def _sequence(self, real: _Real, data: bytes) -> int:
         """Return the sequence number of a frame that came to its host, by what it carries."""
-        if self.ports.found[real.member.source].meeting is None:
+        if self.ports.found[real.member.source].elimination is None:
             return 0
         first = next(one for one in self.case.members if one.stream is real.member.stream)
         place = int.from_bytes(data[42:50], "big") - int(self.ports.span[first.source, 0])

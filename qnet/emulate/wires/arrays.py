@@ -82,7 +82,7 @@ def wires_of(
     if law[w.FREE_RUN]:
         order = sorted(end_of_port)
     probe = np.zeros((len(found), 16), dtype=np.int64)
-    probe[:, [w.TWIN, w.BESIDE]] = -1
+    probe[:, [w.REPLICA, w.ALTERNATE]] = -1
     probe[:, w.MADE] = [one.law.first_number for one in found]
     patterns: list[tuple[int, int, int]] = []
     templates: list[bytes] = []
@@ -90,10 +90,10 @@ def wires_of(
         row = probe[one.source]
         row[w.EVERY], row[w.ENTRY], row[w.EXIT] = one.every, one.entry, one.exit
         row[w.TEMPLATE], row[w.TEMPLATES] = len(templates), len(one.templates)
-        row[w.TWIN], row[w.PATH] = one.twin, one.label
+        row[w.REPLICA], row[w.PATH] = one.replica, one.label
         row[w.TAGGED], row[w.TAG_AHEAD] = int(one.tagged), one.tag_ahead
-        row[w.LEADER] = one.leader if one.leader >= 0 else one.source
-        row[w.BESIDE] = one.beside
+        row[w.MEMBER_STREAM] = one.member_stream if one.member_stream >= 0 else one.source
+        row[w.ALTERNATE] = one.alternate
         patterns += [(len(data), size, tag) for size, tag, data in one.templates]
         templates += [data for _, _, data in one.templates]
     template = np.zeros((max(len(templates), 1), int(law[w.STRIDE])), dtype=np.uint8)
@@ -109,7 +109,7 @@ def wires_of(
     ]
     parts = edged.parts
     none = np.zeros((0, 0), dtype=np.int64)
-    stations = {owner.meeting for owner in found if owner.meeting is not None}
+    servers = {owner.elimination for owner in found if owner.elimination is not None}
     return w.Wires(
         law=law,
         end=np.array([(one.kind, one.port, one.peer, 0) for one in ends], dtype=np.int64).reshape(
@@ -122,7 +122,7 @@ def wires_of(
         edge_lane=edged.edge_lane,
         port_of=np.sort(hops_of(found).port),
         order=np.array(order, dtype=np.int64),
-        meetings=np.array(sorted(stations), dtype=np.int64),
+        eliminations=np.array(sorted(servers), dtype=np.int64),
         probe=probe,
         ways=_ways(found, probes),
         pattern=np.array(patterns or [(0, 0, 0)], dtype=np.int64),

@@ -135,9 +135,9 @@ def _routes(routes: RouteTable, moved: Ints, sources: int, slots: int) -> RouteT
     hop[onward, NextHop.LANE] = moved[hop[onward, NextHop.LANE]]
     owner = sources + np.arange(slots)
     # All that there is to know of the second positions: the frame is handed over there.
-    meeting = np.column_stack((np.full(slots, -1), owner)).astype(hop.dtype)
+    elimination = np.column_stack((np.full(slots, -1), owner)).astype(hop.dtype)
     return RouteTable(
-        hop=np.concatenate((_longer(hop, slots), meeting)),
+        hop=np.concatenate((_longer(hop, slots), elimination)),
         rank=_longer(routes.rank, 2 * slots),
         shift=_longer(routes.shift, 2 * slots),
         owner=np.concatenate((routes.owner, owner, owner)),

@@ -45,12 +45,12 @@ class Probe(NamedTuple):
     """A source of which every `every`-th frame is real.
 
     `entry` and `exit` are the places of the edge ends at the talker's and the listener's switch.
-    `templates` are (frame bytes, cycle tag or -1, the host's frame without check sequence). `twin`
-    is the source whose frames are copies of this one's, or -1; the host sends one for both. `label`
-    is that of its frames between switches, or -1. Frames that are `tagged` carry their cycle; the
-    talker's host says that of the first path, by so much `tag_ahead` of this one's. `leader` is the
-    source that frames are marked with, this one where it is -1. `beside` is the port by which the
-    talker's switch sends them when their own is down, or -1.
+    `templates` are (frame bytes, cycle tag or -1, the host's frame without check sequence).
+    `replica` is the source whose frames are copies of this one's, or -1; the host sends one for
+    both. `label` is that of its frames between switches, or -1. Frames that are `tagged` carry
+    their cycle; the talker's host says that of the first path, by so much `tag_ahead` of this
+    one's. `member_stream` is the source that frames are marked with, this one where it is -1.
+    `alternate` is the port by which the talker's switch sends them when their own is down, or -1.
     """
 
     source: int
@@ -58,12 +58,12 @@ class Probe(NamedTuple):
     entry: int
     exit: int
     templates: Sequence[tuple[int, int, bytes]]
-    twin: int = -1
+    replica: int = -1
     label: int = -1
     tagged: bool = False
     tag_ahead: int = 0
-    leader: int = -1
-    beside: int = -1
+    member_stream: int = -1
+    alternate: int = -1
 
 
 class Arrival(NamedTuple):

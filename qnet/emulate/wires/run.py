@@ -277,7 +277,7 @@ class Emulator:
 
     def _let_meet(self, until_ps: int) -> None:
         """Pass on the first of the copies that have come to their listeners before a time."""
-        if self.wires.meetings.size == 0:
+        if self.wires.eliminations.size == 0:
             return
         world = self.world
         while let_meet(until_ps, self.wires, world, self.parts) != DONE:
@@ -327,7 +327,7 @@ class Emulator:
 
     def recovery(self, source: int) -> Copies | None:
         """Return the counters of the point where a source's copies meet others, if they do."""
-        return copies_at(self.parts, self.found[source].meeting)
+        return copies_at(self.parts, self.found[source].elimination)
 
     def faults(self) -> list[FrameFault]:
         """Return what went wrong, the first few thousand of it."""

@@ -57,15 +57,15 @@ def pair_of(stream: Stream) -> Pair:
 class CandidateHop(NamedTuple):
     """One hop of a way: its cycle for start cycle 0, and the wires to choose from.
 
-    At the last hop of a path `sooner_ps` is by how much it is quicker than the way, `open_ps` what
-    of its latency is open; elsewhere both are -1. `margin_ps` is the time from the end of the last
+    At the last hop of a path `skew_ps` is by how much it is quicker than the way, `window_ps` what
+    of its latency is open; elsewhere both are -1. `slack_ps` is the time from the end of the last
     turn of its buffer at the next hop to when a frame of no length could come there.
     """
 
     shift: int
-    sooner_ps: int
-    open_ps: int
-    margin_ps: int
+    skew_ps: int
+    window_ps: int
+    slack_ps: int
     ports: tuple[int, ...]
 
 
@@ -90,7 +90,7 @@ class CandidatePath(NamedTuple):
         paths: list[list[int]] = [[]]
         for place, hop in enumerate(self.hops):
             paths[-1].append(place)
-            if hop.sooner_ps >= 0 and place + 1 < len(self.hops):
+            if hop.skew_ps >= 0 and place + 1 < len(self.hops):
                 paths.append([])
         return paths
 
@@ -116,7 +116,7 @@ class CandidateTable:
         self._topology = topology
         self._down: frozenset[int] = frozenset()
         self._routes = {self._down: Routes(topology)}
-        self._margin: dict[tuple[int, int], int] = {}
+        self._slack: dict[tuple[int, int], int] = {}
         self._number: dict[CandidatePath, int] = {}
         self._range: dict[tuple[frozenset[int], int], tuple[int, int]] = {}
         self._stretch: dict[tuple[CandidatePath, ...], tuple[int, int]] = {}
@@ -269,24 +269,24 @@ class CandidateTable:
             for place, cycle in zip(path, one.cycles, strict=True):
                 hops[place] = hops[place]._replace(shift=cycle)
             for place, following in pairwise(path):
-                margin_ps = self._margin_ps(edges[place], edges[following])
-                hops[place] = hops[place]._replace(margin_ps=margin_ps)
+                slack_ps = self._slack_ps(edges[place], edges[following])
+                hops[place] = hops[place]._replace(slack_ps=slack_ps)
                 before[following] = place
-            sooner_ps = max(late_ps) - late
-            open_ps = one.window_ps - (sooner_ps if pair.others else 0)
+            skew_ps = max(late_ps) - late
+            window_ps = one.window_ps - (skew_ps if pair.others else 0)
             end = path[-1]
-            hops[end] = hops[end]._replace(sooner_ps=sooner_ps, open_ps=open_ps)
+            hops[end] = hops[end]._replace(skew_ps=skew_ps, window_ps=window_ps)
         way = CandidatePath(number, max(late_ps), tuple(hops))
         if not pair.others:
             return way
         return way._replace(before=tuple(before), ends=tuple(path[-1] for path in branches.paths))
 
-    def _margin_ps(self, edge: Edge, following: Edge) -> int:
+    def _slack_ps(self, edge: Edge, following: Edge) -> int:
         ends = (edge.ports[0].number, following.ports[0].number)
-        if ends not in self._margin:
+        if ends not in self._slack:
             buffers_ps = self._topology.tcqf.buffers * self._topology.tcqf.cycle_ps
-            self._margin[ends] = buffers_ps - buffer_turn_ps(self._topology, edge, following)
-        return self._margin[ends]
+            self._slack[ends] = buffers_ps - buffer_turn_ps(self._topology, edge, following)
+        return self._slack[ends]
 
 
 def damped_variation_ps(topology: Topology, listener: str) -> int:
@@ -321,9 +321,9 @@ def _to_arrays(ways: list[CandidatePath], cycle_ps: int) -> Candidates:
         hop=offsets(len(way.hops) for way in ways),
         latency_ps_max=latency_ps_max,
         shift=flat(hop.shift for hop in hops),
-        sooner_ps=flat(hop.sooner_ps for hop in hops),
-        open_ps=flat(hop.open_ps for hop in hops),
-        margin_ps=flat(hop.margin_ps for hop in hops),
+        skew_ps=flat(hop.skew_ps for hop in hops),
+        window_ps=flat(hop.window_ps for hop in hops),
+        slack_ps=flat(hop.slack_ps for hop in hops),
         before=flat(place for way in ways for place in way.before or (NO_TREE,) * len(way.hops)),
         wire=offsets(len(hop.ports) for hop in hops),
         port=flat(port for hop in hops for port in hop.ports),

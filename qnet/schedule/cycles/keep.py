@@ -51,7 +51,7 @@ def planned_way(topology: Topology, pair: int, legs: Sequence[StreamPlan]) -> Ca
     place_of: dict[str, int] = {}
     ends: list[int] = []
     latest_ps: list[int] = []
-    open_ps: list[int] = []
+    window_ps: list[int] = []
     for entry in legs:
         for path in entry.paths:
             place = -1
@@ -67,9 +67,9 @@ def planned_way(topology: Topology, pair: int, legs: Sequence[StreamPlan]) -> Ca
             end_ps = clock.phase_ps + (path.cycles[-1] + 1) * cycle_ps + clock.error_ps
             assert entry.send_ps is not None, "a plan that is kept was proven"
             latest_ps.append(end_ps + ports[-1].propagation_ps - entry.send_ps)
-            open_ps.append(cycle_ps + 2 * clock.error_ps)
-    for end, late, window in zip(ends, latest_ps, open_ps, strict=True):
-        hops[end] = hops[end]._replace(sooner_ps=max(latest_ps) - late, open_ps=window)
+            window_ps.append(cycle_ps + 2 * clock.error_ps)
+    for end, late, window in zip(ends, latest_ps, window_ps, strict=True):
+        hops[end] = hops[end]._replace(skew_ps=max(latest_ps) - late, window_ps=window)
     way = CandidatePath(pair, max(latest_ps), tuple(hops))
     if len(legs) == 1:
         return way

@@ -242,7 +242,7 @@ def place_of(
     cycles = [phase + hop.shift + wait for hop, wait in zip(way.hops, waited, strict=False)]
     latency_ps_max = way.latency_ps_max
     for path in way.paths:
-        latest_ps = way.latency_ps_max - way.hops[path[-1]].sooner_ps
+        latest_ps = way.latency_ps_max - way.hops[path[-1]].skew_ps
         latency_ps_max = max(latency_ps_max, latest_ps + waited[path[-1]] * cycle_ps)
     return Place(
         pair,

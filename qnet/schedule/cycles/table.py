@@ -216,10 +216,8 @@ class ReservationTable:
         use(grid, ways, book, row, -1)
         start, end = whole[0]
         hops = way.hops[start:end]
-        latency_ps_max = way.latency_ps_max - hops[-1].sooner_ps
-        alone = CandidatePath(
-            way.pair, latency_ps_max, (*hops[:-1], hops[-1]._replace(sooner_ps=0))
-        )
+        latency_ps_max = way.latency_ps_max - hops[-1].skew_ps
+        alone = CandidatePath(way.pair, latency_ps_max, (*hops[:-1], hops[-1]._replace(skew_ps=0)))
         held = book.wires[row, start:end].copy(), book.waits[row, start:end].copy()
         phase = int(book.phase[row])
         clear_place(book, row)

@@ -96,9 +96,9 @@ def latency_of(ways: Candidates, book: ReservationRows, row: int) -> int:
     latency = ways.latency_ps_max[way]
     if book.waits.shape[1] > 0:
         for hop in range(ways.hop[way], ways.hop[way + 1]):
-            if ways.sooner_ps[hop] >= 0:
+            if ways.skew_ps[hop] >= 0:
                 waited = np.int64(book.waits[row, hop - ways.hop[way]]) * ways.cycle_ps
-                latency = max(latency, ways.latency_ps_max[way] - ways.sooner_ps[hop] + waited)
+                latency = max(latency, ways.latency_ps_max[way] - ways.skew_ps[hop] + waited)
     return latency
 
 

@@ -221,7 +221,7 @@ def _way_faults(saved: Saved, topology: Topology) -> Iterator[str]:
             yield "has a way without hops or ends"
         if len(way.hops) > saved.book.wires.shape[1]:
             yield "has a way with more hops than its columns"
-        if not way.hops or way.hops[-1].sooner_ps < 0:
+        if not way.hops or way.hops[-1].skew_ps < 0:
             yield "has a way without an end"
         if way.before and not _is_tree(way):
             yield "has a tree that is none"

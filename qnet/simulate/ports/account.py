@@ -90,9 +90,9 @@ def causes_at(position: int, parts: Parts | None) -> Iterator[tuple[str, int]]:
 def rings_of(world: World, parts: Parts | None) -> tuple[Ints, Ints]:
     """Return the first ring of each port, and the one after its last; none where copies meet."""
     each = world.network.cycle_buffers + world.network.classes
-    stations, ports = len(world.tally.port), world.network.rate.size
-    first = np.minimum(np.arange(stations), ports) * each
-    last = np.minimum(np.arange(stations) + 1, ports) * each
+    servers, ports = len(world.tally.port), world.network.rate.size
+    first = np.minimum(np.arange(servers), ports) * each
+    last = np.minimum(np.arange(servers) + 1, ports) * each
     if parts is not None:
         general = parts.port[:, PortLaw.WHAT] == GENERAL
         first[general] = parts.port[general, PortLaw.FIRST]
@@ -100,11 +100,11 @@ def rings_of(world: World, parts: Parts | None) -> tuple[Ints, Ints]:
     return first, last
 
 
-def copies_at(parts: Parts | None, meeting: int | None) -> Copies | None:
+def copies_at(parts: Parts | None, elimination: int | None) -> Copies | None:
     """Return the counters of the point where a stream's copies meet, if there is one."""
-    if parts is None or meeting is None:
+    if parts is None or elimination is None:
         return None
-    row = parts.recovery[parts.port[meeting, PortLaw.FIRST]]
+    row = parts.recovery[parts.port[elimination, PortLaw.FIRST]]
     return Copies(
         passed=int(row[RecoveryState.PASSED]),
         discarded=int(row[RecoveryState.DISCARDED]),

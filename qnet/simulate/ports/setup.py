@@ -89,7 +89,7 @@ def general_ports(
     general = {by_name[one.port].number for one in plan.gates} | set(happening.shadows)
     for owner in found:
         one, stream = owner.traffic_class, owner.stream
-        everywhere = owner.queues or owner.meeting is not None
+        everywhere = owner.queues or owner.elimination is not None
         if everywhere or not one.is_plain or one.mechanism == "cqf":
             general |= {port.number for port in owner.ports}
         if stream is not None and stream.police:
@@ -112,17 +112,19 @@ def add_parts(
     """
     happening = epochs(topology, profile)
     general = general_ports(topology, plan, found, happening)
-    meetings = sorted({owner.meeting for owner in found if owner.meeting is not None})
-    if not general and not meetings:
+    eliminations = sorted({owner.elimination for owner in found if owner.elimination is not None})
+    if not general and not eliminations:
         return world, None
     layout = _Layout(topology, profile, plan, found, world)
     for number in sorted(general):
         layout.add_port(topology.ports[number])
-    for point, station in enumerate(meetings):
-        layout.port[station, [PortLaw.WHAT, PortLaw.FIRST]] = RECOVERY, point
-    listeners = {one.meeting: one.ports[-1].target for one in found if one.meeting is not None}
+    for point, server in enumerate(eliminations):
+        layout.port[server, [PortLaw.WHAT, PortLaw.FIRST]] = RECOVERY, point
+    listeners = {
+        one.elimination: one.ports[-1].target for one in found if one.elimination is not None
+    }
     layout.add_outages(happening, listeners)
-    return layout.world(), layout.parts(meetings)
+    return layout.world(), layout.parts(eliminations)
 
 
 class _Layout:
@@ -159,7 +161,7 @@ class _Layout:
         _, position = positions(self.hops)
         self.fork = np.full(position.size, -1, dtype=np.int64)
         for first, owner in zip(self.hops.first, found, strict=True):
-            for hop, number in enumerate(owner.stations):
+            for hop, number in enumerate(owner.servers):
                 if hop >= len(owner.leads):
                     self.users[number].append((owner, hop, int(position[first + hop])))
             if owner.leads:
@@ -167,7 +169,7 @@ class _Layout:
                 parting = first + len(owner.leads) - 1
                 leading, parted = position[self.hops.lead[parting]], position[parting]
                 self.fork[parted], self.fork[leading] = self.fork[leading], parted
-            if owner.meeting is not None:
+            if owner.elimination is not None:
                 self.position[position[first + len(owner.ports)], PositionLaw.RING] = AT_LISTENER
 
     def add_port(self, port: Port) -> None:
@@ -209,8 +211,8 @@ class _Layout:
     def add_outages(self, happening: Epochs, listeners: Mapping[int, str]) -> None:
         """Lay out what takes frames from each port, and from dampers where copies meet."""
         shadows = dict(happening.shadows)
-        for station, name in listeners.items():
-            shadows[station] = [
+        for server, name in listeners.items():
+            shadows[server] = [
                 Shadow(IN_OWN_NODE, 0, one.event, one.from_ps, one.until_ps)
                 for one in happening.nodes.get(name, ())
             ]
@@ -335,15 +337,15 @@ class _Layout:
         )
         return self.plain._replace(queues=queues)
 
-    def parts(self, meetings: Sequence[int]) -> Parts:
+    def parts(self, eliminations: Sequence[int]) -> Parts:
         """Return all of it as arrays."""
-        stations = self.port.shape[0]
+        servers = self.port.shape[0]
         seed = self.profile.simulation.seed
         ring = np.zeros((self.rings + len(self.ring_law), 8), dtype=np.int64)
         if self.ring_law:
             ring[self.rings :, :6] = self.ring_law
         names = [one.name for one in self.topology.ports]
-        names += [f"meeting {number}" for number in range(len(names), stations)]
+        names += [f"elimination {number}" for number in range(len(names), servers)]
         parts = Parts(
             port=self.port,
             ring=ring,
@@ -353,7 +355,7 @@ class _Layout:
             dropped=np.zeros((self.position.shape[0], 8), dtype=np.int64),
             outage=_table(self.outages, 4),
             broken=np.zeros((self.position.shape[0], len(self.profile.events)), dtype=np.int64),
-            wire=np.zeros((stations, 8), dtype=np.int64),
+            wire=np.zeros((servers, 8), dtype=np.int64),
             gate_end=_ints(self.gate_end),
             gate_change=_table(self.gate_change, 2 * GATES),
             gate_open=_table(self.gate_open, GATES),
@@ -365,8 +367,8 @@ class _Layout:
             head=heads_ps(self.topology, self.hops),
             source_state=self._sources(),
             timetable=_ints(time for owner in self.found for time in owner.law.timetable),
-            recovery=self._recovery(meetings),
-            remembered=np.zeros((len(meetings), self._history), dtype=np.int64),
+            recovery=self._recovery(eliminations),
+            remembered=np.zeros((len(eliminations), self._history), dtype=np.int64),
         )
         self._begin_credit(parts)
         return parts
@@ -420,14 +422,14 @@ class _Layout:
             default=1,
         )
 
-    def _recovery(self, meetings: Sequence[int]) -> Ints:
-        rows = np.zeros((len(meetings), 16), dtype=np.int64)
+    def _recovery(self, eliminations: Sequence[int]) -> Ints:
+        rows = np.zeros((len(eliminations), 16), dtype=np.int64)
         for owner in self.found:
-            if owner.meeting is None:
+            if owner.elimination is None:
                 continue
             assert owner.stream is not None, "only streams have copies"
             assert owner.stream.recovery is not None, "copies meet where there is recovery"
-            row = rows[meetings.index(owner.meeting)]
+            row = rows[eliminations.index(owner.elimination)]
             row[RecoveryState.LENGTH] = owner.stream.recovery.history
             row[RecoveryState.PATIENCE] = owner.stream.recovery.reset_ps
             row[RecoveryState.TAKE_ANY] = 1

@@ -49,8 +49,8 @@ class Shares(NamedTuple):
 def work_per_s(found: Sequence[FrameSource], port_count: int) -> NDArray[np.float64]:
     """Return what each port has to do in a second: frames to send on, or work as long as that."""
     pace = np.array([owner.law.frames_per_s for owner in found])
-    ports = np.array([number for owner in found for number in owner.stations], dtype=np.int64)
-    hops = np.array([len(owner.stations) for owner in found], dtype=np.int64)
+    ports = np.array([number for owner in found for number in owner.servers], dtype=np.int64)
+    hops = np.array([len(owner.servers) for owner in found], dtype=np.int64)
     work = np.ones(ports.size)
     last = np.cumsum(hops) - 1
     work[last - hops + 1] += SOURCE_WORK

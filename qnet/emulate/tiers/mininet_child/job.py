@@ -65,7 +65,7 @@ class Job:
         new.write_text(f"{title}\t{done}\t{total}")
         new.replace(self.folder / PROGRESS)
 
-    def leader(self, source: int) -> int:
+    def member_stream(self, source: int) -> int:
         """Return the source in the payload of a frame: that of the first path."""
         return min(self._copies(source))
 

@@ -23,7 +23,7 @@ def probes_of(job: Job, laid: Laid) -> list[Probe]:
             for size, _ in owner.law.sizes
             for tag in tags
         ]
-        twins = [
+        replicas = [
             other
             for other, (one, _) in job.stream_of.items()
             if one.number == stream.number and other != source
@@ -35,18 +35,18 @@ def probes_of(job: Job, laid: Laid) -> list[Probe]:
                 net.edge[stream.talker],
                 net.edge[stream.listener],
                 templates,
-                twins[0] if twins else -1,
+                replicas[0] if replicas else -1,
                 path.label,
                 bool(path.cycles),
                 first.cycles[0] - path.cycles[0] if path.cycles else 0,
-                job.leader(source),
-                _beside(job, laid, stream),
+                job.member_stream(source),
+                _alternate(job, laid, stream),
             )
         )
     return probes
 
 
-def _beside(job: Job, laid: Laid, stream: SwitchedStream) -> int:
+def _alternate(job: Job, laid: Laid, stream: SwitchedStream) -> int:
     """Return the port by which a stream's frames leave their talker when their own is down."""
     other = alternatives(job.streams).get(stream.name)
     if other is None or stream.talker not in laid.change_over:

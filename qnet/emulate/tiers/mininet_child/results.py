@@ -46,7 +46,7 @@ def result_of(
         one
         for one in arrivals
         if not is_whole(job.stream_of[one.owner][0], one.frame)
-        or int.from_bytes(one.frame[42:46], "big") != job.leader(one.owner)
+        or int.from_bytes(one.frame[42:46], "big") != job.member_stream(one.owner)
         or int.from_bytes(one.frame[46:50], "big") != one.sequence
     ]
     captures: list[Path] = []
@@ -143,7 +143,7 @@ def _sent(job: Job, until_ps: int) -> Iterator[Sight]:
             continue
         dscp = dscp_of(turn % stream.buffers) if member.path.cycles else 0
         body = host_frame(job.wiring, stream, size, dscp)
-        stamp = job.leader(member.source).to_bytes(4, "big") + number.to_bytes(4, "big")
+        stamp = job.member_stream(member.source).to_bytes(4, "big") + number.to_bytes(4, "big")
         data = body[:HEADER_BYTES] + stamp + body[HEADER_BYTES + 8 :]
         words = f"{stream.name}: frame {number}, sent at {time_ps} ps"
         yield Sight(time_ps, stream.talker, HOST, OUTBOUND, data, words)

@@ -48,6 +48,7 @@ from qnet.emulate.wires.kernels.tables import (
     PORT,
     QUEUED,
     RELEASED,
+    REPLICA_SLOT,
     REROUTED,
     SEQUENCE,
     STALE,
@@ -61,7 +62,6 @@ from qnet.emulate.wires.kernels.tables import (
     TO_HOSTS,
     TRAILER_BYTES,
     TURN,
-    TWIN_SLOT,
     VIRTUAL,
     WAITING,
     WRONG_LABEL,
@@ -167,11 +167,11 @@ def came_out_planned(
     data, count, one, law = messages.ring, pool.counts, pool.slot, wires.law
     port = wires.end[end, PORT]
     released = one[slot, RELEASED]
-    twin = one[slot, TWIN_SLOT]
-    if twin >= 0 and one[slot, EXPECTED] != port and port >= 0:
-        same = one[twin, TWIN_SLOT] == slot and one[twin, SEQUENCE] == one[slot, SEQUENCE]
-        if same and one[twin, EXPECTED] == port and one[twin, HOP] == 0:
-            slot = twin
+    replica = one[slot, REPLICA_SLOT]
+    if replica >= 0 and one[slot, EXPECTED] != port and port >= 0:
+        same = one[replica, REPLICA_SLOT] == slot and one[replica, SEQUENCE] == one[slot, SEQUENCE]
+        if same and one[replica, EXPECTED] == port and one[replica, HOP] == 0:
+            slot = replica
     if one[slot, STATE] != AWAY and one[slot, STATE] != LEAVING:
         count[STALE] += 1
         return

@@ -184,8 +184,8 @@ def let_meet(until: int, wires: Wires, world: World, parts: Parts | None) -> int
     """
     status = DONE
     if parts is not None:
-        for station in wires.meetings:
-            found = recover(station, until, world, None, parts)
+        for server in wires.eliminations:
+            found = recover(server, until, world, None, parts)
             if found != DONE:
                 status = found
     return status

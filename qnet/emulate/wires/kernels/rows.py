@@ -9,10 +9,10 @@ import numpy as np
 from qnet.emulate.wires.kernels.frames import read
 from qnet.emulate.wires.kernels.slots import drop_slot
 from qnet.emulate.wires.kernels.tables import (
+    ALTERNATE,
     BASE,
     BASE_OWNER,
     BASE_POSITION,
-    BESIDE,
     BORN,
     BYTES_HELD,
     COUNTER,
@@ -220,7 +220,7 @@ def is_hopeless(slot: int, wires: Wires, pool: Pool) -> bool:
     if not is_cut(slot, wires, pool):
         return False
     one, down = pool.slot, wires.down
-    beside = wires.probe[one[slot, OWNER], BESIDE]
-    if beside < 0 or one[slot, HOP] > 0:
+    alternate = wires.probe[one[slot, OWNER], ALTERNATE]
+    if alternate < 0 or one[slot, HOP] > 0:
         return True
-    return down[beside, 0] <= one[slot, VIRTUAL] < down[beside, 1]
+    return down[alternate, 0] <= one[slot, VIRTUAL] < down[alternate, 1]

@@ -36,11 +36,11 @@ from qnet.emulate.wires.kernels.tables import (
     RECORD_SEQUENCE,
     RECORD_TIME,
     RECORD_WALL,
+    REPLICA_SLOT,
     SEQUENCE,
     STATE,
     STRIDE,
     TURN,
-    TWIN_SLOT,
     UNUSED,
     VIRTUAL,
     Pool,
@@ -64,7 +64,7 @@ def take_slot(pool: Pool) -> int:
     count[LIVE_COUNT] += 1
     row = pool.slot
     row[slot, TURN] = (row[slot, TURN] + 1) & 0x7FFFFFFF
-    row[slot, TWIN_SLOT] = -1
+    row[slot, REPLICA_SLOT] = -1
     row[slot, EXPECTED] = -1
     row[slot, OWNER] = -1
     row[slot, IN_LANE] = -1

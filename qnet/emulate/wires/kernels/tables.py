@@ -23,8 +23,8 @@ SWITCH_END, EDGE_END, HOST_END = 0, 1, 2
 """Ends at a switch's side of a link, at its side of a host's wire, and at the host's side."""
 
 # Columns of `Wires.probe`, one row per source.
-EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, TWIN, LEADER, MADE = range(8)
-PATH, TAGGED, TAG_AHEAD, LATE, BESIDE = range(8, 13)
+EVERY, ENTRY, EXIT, TEMPLATE, TEMPLATES, REPLICA, MEMBER_STREAM, MADE = range(8)
+PATH, TAGGED, TAG_AHEAD, LATE, ALTERNATE = range(8, 13)
 
 # Columns of `Wires.ways`.
 WAY_LABEL, WAY_PORT, WAY_POSITION = range(3)
@@ -36,7 +36,7 @@ STAMP = 42
 
 # Columns of `Pool.slot`.
 STATE, BYTES_HELD, VIRTUAL, OWNER, HOP, TURN, BORN, FRAME, TARGET, IN_LANE, COUNTER = range(11)
-EXPECTED, SEQUENCE, TWIN_SLOT, RELEASED, BASE = range(11, 16)
+EXPECTED, SEQUENCE, REPLICA_SLOT, RELEASED, BASE = range(11, 16)
 UNUSED, WAITING, AWAY, QUEUED, LEAVING = 0, 1, 2, 3, 4
 """Not in use; to be put into a switch; in a switch; in the kernel; on the way to its listener."""
 
@@ -93,7 +93,7 @@ class Wires(NamedTuple):
     """[position]: the port of the position."""
     order: Ints
     """Ports to serve."""
-    meetings: Ints
+    eliminations: Ints
     """Points of recovery, in the numbers that follow those of the ports."""
     probe: Ints
     ways: Ints

@@ -19,14 +19,16 @@ from qnet.emulate.wires.kernels.tables import (
     FRAME,
     HOP,
     IN_LANE,
-    LEADER,
     MADE,
     MADE_REAL,
+    MEMBER_STREAM,
     OWNER,
     PATTERN_BYTES,
     PATTERN_FRAME,
     PATTERN_TAG,
     RELEASED,
+    REPLICA,
+    REPLICA_SLOT,
     SEQUENCE,
     STAMP,
     STATE,
@@ -35,8 +37,6 @@ from qnet.emulate.wires.kernels.tables import (
     TARGET,
     TEMPLATE,
     TEMPLATES,
-    TWIN,
-    TWIN_SLOT,
     VIRTUAL,
     WAITING,
     Pool,
@@ -101,7 +101,7 @@ def fill_bytes(slot: int, turn: int, wires: Wires, pool: Pool) -> None:
     one[slot, BYTES_HELD] = length
     stride = wires.law[STRIDE]
     copy(pool.frames.ctypes.data + slot * stride, wires.template.ctypes.data + row * stride, length)
-    write(pool.frames, slot * stride + STAMP, 4, probe[source, LEADER])
+    write(pool.frames, slot * stride + STAMP, 4, probe[source, MEMBER_STREAM])
     write(pool.frames, slot * stride + STAMP + 4, 4, one[slot, SEQUENCE])
 
 
@@ -116,7 +116,7 @@ def enter(
     its port; the switch makes the second. That one may come out long before it is due: it has a
     slot from the beginning.
     """
-    one, twin = pool.slot, wires.probe[source, TWIN]
+    one, replica = pool.slot, wires.probe[source, REPLICA]
     slot = pool.sequences[source, number & 1023]
     known = slot >= 0 and one[slot, OWNER] == source and one[slot, SEQUENCE] == number
     if not known or one[slot, VIRTUAL] != NEVER:
@@ -129,14 +129,16 @@ def enter(
         pool.counts[MADE_REAL] += 1
         enters = wall_of(birth, wires.law)
         heap_push(enters, slot, pool)
-        if twin >= 0 and wires.probe[twin, MADE] <= number:
+        if replica >= 0 and wires.probe[replica, MADE] <= number:
             other = take_slot(pool)
             if other >= 0:
-                start_planned(other, twin, number, frame_bytes, wires, pool, routes, sources, tally)
+                start_planned(
+                    other, replica, number, frame_bytes, wires, pool, routes, sources, tally
+                )
                 one[other, STATE] = AWAY
                 one[other, RELEASED] = enters
-                one[other, TWIN_SLOT] = slot
-                one[slot, TWIN_SLOT] = other
+                one[other, REPLICA_SLOT] = slot
+                one[slot, REPLICA_SLOT] = other
     one[slot, BORN] = birth
     one[slot, VIRTUAL] = birth
     return slot

@@ -49,11 +49,11 @@ class Candidates(NamedTuple):
     latency_ps_max: Int64s
     shift: Int64s
     """Cycle of a hop for start cycle 0."""
-    sooner_ps: Int64s
+    skew_ps: Int64s
     """At the last hop of a path: by how much it is quicker than the way. Elsewhere -1."""
-    open_ps: Int64s
-    """There: how much its latency varies for a frame of no length, in a tree less `sooner_ps`."""
-    margin_ps: Int64s
+    window_ps: Int64s
+    """There: how much its latency varies for a frame of no length, in a tree less `skew_ps`."""
+    slack_ps: Int64s
     """From the last turn of a hop's buffer at the next hop to when a frame of no length could come
     there at the earliest."""
     before: Int64s

@@ -30,8 +30,8 @@ def reach_of_tree(
     scratch.reach[:count] = UNSEEN
     for place in range(count - 1, -1, -1):
         hop = first + place
-        if ways.sooner_ps[hop] >= 0 and want.latency_ps_most < UNSEEN:
-            left_ps = want.latency_ps_most - ways.latency_ps_max[way] + ways.sooner_ps[hop]
+        if ways.skew_ps[hop] >= 0 and want.latency_ps_most < UNSEEN:
+            left_ps = want.latency_ps_most - ways.latency_ps_max[way] + ways.skew_ps[hop]
             scratch.reach[place] = min(scratch.reach[place], left_ps // ways.cycle_ps)
         before = ways.before[hop]
         if before >= 0:

@@ -22,7 +22,7 @@ from qnet.schedule.kernels import UNSEEN
 @bare_kernel
 def path_end(ways: Candidates, hop: int) -> int:
     """Return the last hop of the path that a hop belongs to."""
-    while ways.sooner_ps[hop] < 0:
+    while ways.skew_ps[hop] < 0:
         hop += 1
     return hop
 
@@ -50,7 +50,7 @@ def longest_wait(
     if two and want.variation_ps_most < UNSEEN:
         most_ps = min(most_ps, ways.latency_ps_max[way])
     if most_ps < UNSEEN:
-        left_ps = most_ps - ways.latency_ps_max[way] + ways.sooner_ps[last]
+        left_ps = most_ps - ways.latency_ps_max[way] + ways.skew_ps[last]
         total = min(total, left_ps // ways.cycle_ps)
     return total
 

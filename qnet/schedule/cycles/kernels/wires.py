@@ -20,14 +20,14 @@ def may_use(grid: FreeBytes, ways: Candidates, want: StreamRequest, hop: int, it
     return (
         grid.up[port] == 1
         and (
-            ways.margin_ps[hop] >= 0
-            or ways.margin_ps[hop] + last_bit_ps(want.frame_bytes, grid.rate_bps[port]) >= 0
+            ways.slack_ps[hop] >= 0
+            or ways.slack_ps[hop] + last_bit_ps(want.frame_bytes, grid.rate_bps[port]) >= 0
         )
         and (
             want.variation_ps_most == UNSEEN
-            or ways.sooner_ps[hop] < 0
-            or ways.sooner_ps[hop]
-            + ways.open_ps[hop]
+            or ways.skew_ps[hop] < 0
+            or ways.skew_ps[hop]
+            + ways.window_ps[hop]
             - last_bit_ps(want.frame_bytes, grid.rate_bps[port])
             <= want.variation_ps_most
         )
@@ -44,7 +44,7 @@ def wait_behind(grid: FreeBytes, ways: Candidates, want: StreamRequest, hop: int
     for item in range(ways.wire[hop], ways.wire[hop + 1]):
         if may_use(grid, ways, want, hop, item):
             sent = last_bit_ps(want.frame_bytes, grid.rate_bps[ways.port[item]])
-            most = min(most, (ways.margin_ps[hop] + sent) // ways.cycle_ps)
+            most = min(most, (ways.slack_ps[hop] + sent) // ways.cycle_ps)
     return most
 
 

@@ -74,16 +74,16 @@ def first_copy(point: int, number: int, now: int, state: Ints, remembered: Ints)
 
 
 @bare_kernel
-def recover(station: int, until: int, world: World, trace: Trace | None, parts: Parts) -> int:
+def recover(server: int, until: int, world: World, trace: Trace | None, parts: Parts) -> int:
     """Merge the copies of a stream's frames at its listener; pass on the first of each.
 
     What is passed on is handed over, or goes into the lane of its position where that has one.
     """
     network, routes, lanes, _, _, tally = world
-    to = listeners_of(station, network, routes, tally)
+    to = listeners_of(server, network, routes, tally)
     receiver, cells, counts = lanes.receiver, lanes.cells, tally.port
-    first_lane, last_lane = network.lane_first[station], network.lane_first[station + 1]
-    point = parts.port[station, PortLaw.FIRST]
+    first_lane, last_lane = network.lane_first[server], network.lane_first[server + 1]
+    point = parts.port[server, PortLaw.FIRST]
     for lane in range(first_lane, last_lane):
         next_arrival(lane, lanes.base, lanes.mask, receiver, cells)
     lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
@@ -94,8 +94,8 @@ def recover(station: int, until: int, world: World, trace: Trace | None, parts: 
         turn = cells[place, Frame.CYCLE]
         position = (label >> 16) & POSITIONS
         target = int(routes.hop[position, NextHop.LANE])
-        status = room_ahead(station, target, lanes.sender, lanes.mask, counts)
-        if status == DONE and trace is not None and is_nearly_full(station, trace):
+        status = room_ahead(server, target, lanes.sender, lanes.mask, counts)
+        if status == DONE and trace is not None and is_nearly_full(server, trace):
             status = TRACE_FULL
         if status != DONE:
             break
@@ -114,14 +114,14 @@ def recover(station: int, until: int, world: World, trace: Trace | None, parts: 
                 arrival, 0, birth, owner, IN_OWN_NODE, to, parts.port, parts.outage
             )
             if stops < NEVER:
-                row = down_at(station, stops, IN_OWN_NODE, parts.port, parts.outage)
-                fate = take_sent(station, position, row, tally, parts)
+                row = down_at(server, stops, IN_OWN_NODE, parts.port, parts.outage)
+                fate = take_sent(server, position, row, tally, parts)
             else:
                 arrival = hand_over(position, owner, birth, arrival, label, tally, to)
         if fate != PASSED_ON:
             end_if_followed(owner, birth, label, fate, tally)
         if trace is not None:
             times = (came, came, came, arrival)
-            write_down(station, owner, times, birth, label, turn, fate, trace)
+            write_down(server, owner, times, birth, label, turn, fate, trace)
         lane, arrival = earliest(first_lane, last_lane, receiver, NEVER)
     return status
