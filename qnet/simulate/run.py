@@ -30,6 +30,7 @@ from qnet.simulate.checkpoint import Checkpoint, Keeper
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.fates import Followed
 from qnet.simulate.kernels.delivery import bin_of
+from qnet.simulate.layout import lay_out
 from qnet.simulate.outages import ports_going_down
 from qnet.simulate.ports.account import (
     AFTER_SENDING,
@@ -42,9 +43,8 @@ from qnet.simulate.ports.account import (
 )
 from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import Parts
-from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.series import Series
-from qnet.simulate.setup import FrameSource, build, sources_of
+from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.windows.shares import share_out, work_per_s
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
@@ -155,11 +155,9 @@ class Course:
         threads: int | None = None,
         heeded: Heeded | None = None,
     ) -> None:
-        self.found = sources_of(topology, profile, plan)
-        world = build(topology, profile, plan, self.found, heeded)
-        self.world, self.parts = add_parts(topology, profile, plan, self.found, world)
+        self.found, world, self.parts = lay_out(topology, profile, plan, heeded)
         self.followed = Followed(self.found)
-        self.world = self.followed.begin(self.world)
+        self.world = self.followed.begin(world)
         self.queue_by_class = profile.queue_by_class
         self.changes = ports_going_down(topology, profile)
         """When epochs end, and the general ports of nodes that go down then."""

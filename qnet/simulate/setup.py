@@ -555,14 +555,19 @@ def _lanes(
     stay = reach + network.processing_span[feeder] + ahead
     held = (frames_per_s * stay / PS_PER_S * 1.25).astype(np.int64) + 64
     sizes = np.array([1 << int(one).bit_length() for one in held], dtype=np.int64)
-    receiver = zeros((feeder.size, 8))
+    return empty_lanes(sizes - 1, feeder, reach)
+
+
+def empty_lanes(mask: Ints, feeder: Ints, reach: Ints) -> Lanes:
+    """Return lanes with so many rows, less one, that nothing is under way in."""
+    receiver = zeros((mask.size, 8))
     receiver[:, Receiver.NEXT_ARRIVAL] = NEVER
     return Lanes(
-        base=np.cumsum(sizes) - sizes,
-        mask=sizes - 1,
-        sender=zeros((feeder.size, 8)),
+        base=np.cumsum(mask + 1) - (mask + 1),
+        mask=mask,
+        sender=zeros((mask.size, 8)),
         receiver=receiver,
-        cells=zeros((int(sizes.sum()), 4)),
+        cells=zeros((int((mask + 1).sum()), 4)),
         feeder=feeder,
         reach=reach,
     )

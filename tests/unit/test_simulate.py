@@ -19,7 +19,7 @@ from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.timeline import Event, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import run, setup
+from qnet.simulate import layout, run, setup
 from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.draws import dice, integers, log_table
@@ -362,7 +362,7 @@ def test_same_bytes_at_one_thread_and_two_and_with_little_room(
         world.tally.port[:, PortTally.BLOCK_ROOM] = 1
         return world._replace(tally=world.tally._replace(reached=zeros((2, 4))))
 
-    monkeypatch.setattr(run, "build", tight)
+    monkeypatch.setattr(layout, "build", tight)
     assert one == simulate(*case, threads=2).model_dump_json()
 
 

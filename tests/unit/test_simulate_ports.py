@@ -14,7 +14,7 @@ from qnet.model.gates import GateEntry, GateList
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate import run
+from qnet.simulate import layout
 from qnet.simulate.clocks import walks
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import simulate
@@ -369,7 +369,7 @@ def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
             one = simulate(*case, threads=1).model_dump_json()
-            patch.setattr(run, "add_parts", tight)
+            patch.setattr(layout, "add_parts", tight)
             patch.setattr(shares, "HOPS_PER_TASK", 1)
             for threads in (2, 3):
                 assert simulate(*case, threads=threads).model_dump_json() == one

@@ -32,6 +32,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.kernels.delivery import damper_due, deliver, listeners_of
+from qnet.simulate.layout import Ends, Extended, lay_out, with_ends
 from qnet.simulate.outages import epochs, ports_going_down
 from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import (
@@ -46,10 +47,8 @@ from qnet.simulate.ports.parts import (
     PositionLaw,
     SourceTable,
 )
-from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
 from qnet.simulate.series import Series
-from qnet.simulate.setup import build, sources_of
 from qnet.simulate.windows.shares import Shares
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
@@ -57,7 +56,6 @@ from qnet.simulate.world import (
     NEVER,
     POSITIONS,
     Frame,
-    Lanes,
     NextHop,
     OwnerTally,
     PortTally,
@@ -127,10 +125,7 @@ class VirtualPorts:
     ) -> None:
         """Lay out the simulator's world and add the ends for real frames."""
         self.topology = topology
-        self.found = sources_of(topology, profile, plan)
-        simulated, parts = add_parts(
-            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
-        )
+        self.found, simulated, parts = lay_out(topology, profile, plan)
         if not loaded:
             simulated.sources.heap[:, SourceHeap.TIME] = NEVER
         self.frames, self.span = _births(simulated, parts, want, len(self.found))
@@ -139,12 +134,12 @@ class VirtualPorts:
         self.ranks = simulated.network.classes + 1
         self.planned_positions = len(simulated.routes.hop)
         self.stray_positions = 2 * self.planned_positions
-        self.world, kept = _with_ends(simulated, self.ranks)
-        self.parts = parts if parts is None else _with_strays(parts, self.world, self.ranks, kept)
-        self.inputs = self.world.network.lane_first[1:] - 1
-        """[server]: its input lane."""
-        self.outputs = self.inputs[-1] + 1 + np.arange(servers)
-        """[server]: its output lane."""
+        made = _with_ends(simulated, self.ranks)
+        self.world, self.inputs, self.outputs = made.world, made.inputs, made.outputs
+        """[server]: its input lane and its output lane."""
+        self.parts = parts
+        if parts is not None:
+            self.parts = _with_strays(parts, self.world, self.ranks, made.kept)
         self._into = np.append(
             np.repeat(np.arange(servers), np.diff(self.world.network.lane_first)),
             np.full(servers, -1),
@@ -574,60 +569,28 @@ def _with_strays(parts: Parts, world: World, ranks: int, kept: Ints) -> Parts:
     )
 
 
-def _with_ends(world: World, ranks: int) -> tuple[World, Ints]:
-    """Add an input lane to every server, an output lane after it, and positions for real frames.
-
-    Returns with them the new numbers of the lanes that were there.
-    """
-    network, routes, lanes = world.network, world.routes, world.lanes
-    ports, servers = network.rate.size, network.lane_first.size - 1
-    lane_first = network.lane_first + np.arange(servers + 1)
-    into = np.repeat(np.arange(servers), np.diff(network.lane_first))
-    kept = np.arange(into.size) + into
-    total = int(lane_first[-1]) + servers
-    inputs, outputs = lane_first[1:] - 1, int(lane_first[-1]) + np.arange(servers)
-
-    mask = np.full(total, 63, dtype=np.int64)
-    mask[kept] = lanes.mask
-    feeder = np.empty(total, dtype=np.int64)
-    feeder[kept] = lanes.feeder
-    feeder[inputs] = feeder[outputs] = np.arange(servers)
-    reach = np.full(total, network.block, dtype=np.int64)
-    reach[kept] = lanes.reach
-    receiver = np.zeros((total, 8), dtype=np.int64)
-    receiver[:, Receiver.NEXT_ARRIVAL] = NEVER
-
-    planned = routes.hop.copy()
-    on = planned[:, NextHop.LANE] >= 0
-    planned[on, NextHop.LANE] = kept[planned[on, NextHop.LANE]]
-    real = planned.copy()
-    real[on, NextHop.NEXT] += len(planned)
-    stray = np.zeros((ports * ranks, 2), dtype=routes.hop.dtype)
-    stray[:, NextHop.LANE] = np.repeat(outputs[:ports], ranks)
+def _with_ends(world: World, ranks: int) -> Extended:
+    """Add a lane into every server, one out of it, and positions for real frames and strays."""
+    ports, servers = world.network.rate.size, world.network.lane_first.size - 1
+    ends = Ends(servers, servers, behind=True, reach_ps=world.network.block)
+    made = with_ends(world, ends)
+    network, routes = made.world.network, made.world.routes
+    planned, real = routes.hop, routes.hop.copy()
+    real[real[:, NextHop.LANE] >= 0, NextHop.NEXT] += len(planned)
+    stray = np.zeros((ports * ranks, 2), dtype=planned.dtype)
+    stray[:, NextHop.LANE] = np.repeat(made.outputs[:ports], ranks)
     stray[:, NextHop.NEXT] = 2 * len(planned) + np.arange(ports * ranks)
     # Where nothing reserves cycles there are no cycle buffers: strays go with the first class.
     lowest = 0 if network.cycle_buffers else min(1, network.classes)
     rank = np.tile(np.maximum(np.arange(ranks, dtype=routes.rank.dtype), lowest), ports)
     nothing = np.zeros_like(rank)
     hop = np.concatenate((planned, real, stray))
-    made = world._replace(
-        network=network._replace(lane_first=lane_first, only_rank=np.zeros_like(network.only_rank)),
-        routes=routes._replace(
-            hop=hop,
-            rank=np.concatenate((routes.rank, routes.rank, rank)),
-            shift=np.concatenate((routes.shift, routes.shift, nothing.astype(routes.shift.dtype))),
-            owner=np.concatenate((routes.owner, routes.owner, nothing.astype(np.int64))),
-            lost=np.zeros(len(hop), dtype=np.int64),
-            late=np.zeros(len(hop), dtype=np.int64),
-        ),
-        lanes=Lanes(
-            base=np.cumsum(mask + 1) - (mask + 1),
-            mask=mask,
-            sender=np.zeros((total, 8), dtype=np.int64),
-            receiver=receiver,
-            cells=np.empty((int((mask + 1).sum()), 4), dtype=np.int64),
-            feeder=feeder,
-            reach=reach,
-        ),
+    routes = routes._replace(
+        hop=hop,
+        rank=np.concatenate((routes.rank, routes.rank, rank)),
+        shift=np.concatenate((routes.shift, routes.shift, nothing.astype(routes.shift.dtype))),
+        owner=np.concatenate((routes.owner, routes.owner, nothing.astype(np.int64))),
+        lost=np.zeros(len(hop), dtype=np.int64),
+        late=np.zeros(len(hop), dtype=np.int64),
     )
-    return made, kept
+    return made._replace(world=made.world._replace(routes=routes))

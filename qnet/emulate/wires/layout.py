@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from qnet.emulate.frames.ports import stray_rings
 from qnet.model.topology import Topology
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
+from qnet.simulate.layout import RING, Ends, with_ends
 from qnet.simulate.ports.parts import AT_LISTENER, Parts, PositionLaw
-from qnet.simulate.setup import FrameSource, hops_of
+from qnet.simulate.setup import FrameSource, empty_lanes, hops_of
 from qnet.simulate.world import (
     BLOCK_BINS,
-    NEVER,
-    Lanes,
-    NextHop,
     PortTally,
-    Receiver,
     RouteTable,
     Tally,
     World,
@@ -28,9 +25,6 @@ from qnet.units import PS_PER_S
 
 Ints = NDArray[np.int64]
 Number = TypeVar("Number", np.int32, np.int64)
-
-RING = 64
-"""Rows of an edge lane at first; a power of two."""
 
 
 class Edged(NamedTuple):
@@ -67,46 +61,23 @@ def with_edges(
     """
     ports = len(topology.ports)
     hops = hops_of(found)
-    network, lanes = simulated.network, simulated.lanes
-    moved = np.arange(hops.lane_target.size) + np.minimum(hops.lane_target + 1, ports)
-    edge_lane = network.lane_first[:ports] + np.arange(ports)
-    count = moved.size + ports
-    mask = np.full(count, RING - 1, dtype=np.int64)
-    mask[moved] = lanes.mask
-    feeder, reach = np.empty(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    feeder[edge_lane] = np.arange(ports)
-    feeder[moved], reach[moved] = lanes.feeder, lanes.reach
-    receiver = np.zeros((count, lanes.receiver.shape[1]), dtype=np.int64)
-    receiver[:, Receiver.NEXT_ARRIVAL] = NEVER
+    made = with_ends(simulated, Ends(ports))
     by_feeder = np.argsort(hops.lane_feeder, kind="stable")
-    between = lanes.reach[hops.lane_target < ports]
-    world = simulated._replace(
-        network=network._replace(
-            lane_first=network.lane_first + np.minimum(np.arange(network.lane_first.size), ports),
-            only_rank=np.zeros_like(network.only_rank),
-        ),
-        routes=_routes(simulated.routes, moved, len(found), slots),
-        lanes=Lanes(
-            base=np.cumsum(mask + 1) - (mask + 1),
-            mask=mask,
-            sender=np.zeros((count, lanes.sender.shape[1]), dtype=np.int64),
-            receiver=receiver,
-            cells=np.empty((int(mask.sum()) + count, 4), dtype=np.int64),
-            feeder=feeder,
-            reach=reach,
-        ),
+    between = simulated.lanes.reach[hops.lane_target < ports]
+    world = made.world._replace(
+        routes=_routes(made.world.routes, len(found), slots),
         tally=_tally(simulated.tally, slots),
     )
     ring_of = np.zeros((0, 0), dtype=np.int64)
     if parts is not None:
-        parts, ring_of = stray_rings(parts, network.classes + 1)
-        parts = _parts(parts, moved, count, slots)
+        parts, ring_of = stray_rings(parts, world.network.classes + 1)
+        parts = _parts(parts, made.kept, world.lanes.base.size, slots)
     return Edged(
         world,
         parts,
-        edge_lane,
+        made.inputs,
         np.searchsorted(hops.lane_feeder[by_feeder], np.arange(ports + 1)),
-        moved[by_feeder],
+        made.kept[by_feeder],
         ring_of,
         min(int(between.min(initial=CLOCK_BLOCK_PS)), CLOCK_BLOCK_PS),
     )
@@ -121,23 +92,16 @@ def with_room(edged: Edged, found: Sequence[FrameSource], ahead_ps: int) -> Edge
     lanes = edged.world.lanes
     mask = lanes.mask.copy()
     mask[edged.edge_lane] = [(1 << int(one).bit_length()) - 1 for one in rows]
-    lanes = lanes._replace(
-        base=np.cumsum(mask + 1) - (mask + 1),
-        mask=mask,
-        cells=np.empty((int(mask.sum()) + mask.size, 4), dtype=np.int64),
-    )
+    lanes = empty_lanes(mask, lanes.feeder, lanes.reach)
     return edged._replace(world=edged.world._replace(lanes=lanes))
 
 
-def _routes(routes: RouteTable, moved: Ints, sources: int, slots: int) -> RouteTable:
-    hop = routes.hop.copy()
-    onward = hop[:, NextHop.LANE] >= 0
-    hop[onward, NextHop.LANE] = moved[hop[onward, NextHop.LANE]]
+def _routes(routes: RouteTable, sources: int, slots: int) -> RouteTable:
     owner = sources + np.arange(slots)
     # All that there is to know of the second positions: the frame is handed over there.
-    elimination = np.column_stack((np.full(slots, -1), owner)).astype(hop.dtype)
+    elimination = np.column_stack((np.full(slots, -1), owner)).astype(routes.hop.dtype)
     return RouteTable(
-        hop=np.concatenate((_longer(hop, slots), elimination)),
+        hop=np.concatenate((_longer(routes.hop, slots), elimination)),
         rank=_longer(routes.rank, 2 * slots),
         shift=_longer(routes.shift, 2 * slots),
         owner=np.concatenate((routes.owner, owner, owner)),

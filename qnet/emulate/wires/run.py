@@ -33,10 +33,9 @@ from qnet.model.observation import Copies
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate.layout import lay_out
 from qnet.simulate.ports.account import copies_at
-from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.run import make_room
-from qnet.simulate.setup import build, sources_of
 from qnet.simulate.world import DONE, NEVER, SourceHeap, World
 
 Ints = NDArray[np.int64]
@@ -80,10 +79,7 @@ class Emulator:
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
         self.topology = topology
-        self.found = sources_of(topology, profile, plan)
-        simulated, parts = add_parts(
-            topology, profile, plan, self.found, build(topology, profile, plan, self.found)
-        )
+        self.found, simulated, parts = lay_out(topology, profile, plan)
         if options.free_run:
             simulated = _still(simulated)
         self.ends = tuple(ends)
