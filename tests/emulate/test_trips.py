@@ -331,7 +331,7 @@ def test_a_controller_that_drops_arp_is_told_so_once_for_each_pair() -> None:
     )
     assert len(judgement.findings) == judgement.pairs == 12
     assert judgement.lost == 36
-    known = imagine(LINE, without, patience_s=0.03, arp=True)
+    known = imagine(LINE, without, patience_s=2.0, arp=True)
     assert judge_reach(known, settle_s=0).findings == ()
 
 
