@@ -67,8 +67,11 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def _group(item: pytest.Item) -> str | None:
     """Name the tests that one process runs, one after the other; None for one that any may run.
 
-    What a module has made once serves its other tests. Situations from outside share nothing.
+    What a module has made once serves its other tests. Situations from outside share nothing, nor
+    do properties, of which some take a minute.
     """
+    if item.path.parent.name == "property":
+        return None
     if item.path.parent.name != "cases":
         return str(item.path.relative_to(item.config.rootpath))
     assert isinstance(item, pytest.Function)
@@ -84,7 +87,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = item.get_closest_marker("xdist_group")
         if mark is None and (group := _group(item)) is not None:
             item.add_marker(pytest.mark.xdist_group(group))
-        return 0 if mark is not None else 2 if item.path.parent.name == "cases" else 1
+        order = {"property": 1, "cases": 3}
+        return 0 if mark is not None else order.get(item.path.parent.name, 2)
 
     items.sort(key=place)
 
