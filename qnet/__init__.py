@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         InputError,
         QnetError,
     )
-    from qnet.files.scenario import Scenario
+    from qnet.model.scenario import Scenario
     from qnet.model.timeline import Event, cut, down, event, repair, up
     from qnet.progress import Progress, Quiet
     from qnet.result import Result
@@ -62,7 +62,7 @@ _MODULES = {
     "Quiet": "qnet.progress",
     "Reservations": "qnet.schedule.reservations",
     "Result": "qnet.result",
-    "Scenario": "qnet.files.scenario",
+    "Scenario": "qnet.model.scenario",
     **dict.fromkeys(("Event", "cut", "down", "event", "repair", "up"), "qnet.model.timeline"),
     **dict.fromkeys(
         (

@@ -25,12 +25,12 @@ from qnet.units import PS_PER_S, TIME, UnitError, ceil_div, parse, show_size
 if TYPE_CHECKING:
     from qnet.emulate.tiers.tier import Cut
     from qnet.files.read import Given
-    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Emulation, Tier
     from qnet.model.journey import Journey
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
+    from qnet.model.scenario import Scenario
     from qnet.model.timeline import Event, Timeline
     from qnet.model.topology import Topology
     from qnet.model.traffic import Profile
@@ -272,7 +272,7 @@ def run(
     made again. Nothing is written anywhere: `Result.save` does that. Arguments are those of the
     stages.
     """
-    from qnet.files.scenario import Scenario
+    from qnet.model.scenario import Scenario
 
     if not isinstance(scenario, Scenario):
         scenario = load(scenario, topology=topology, settings=settings)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from qnet.errors import Infeasible, InputError, Problem
 
 if TYPE_CHECKING:
-    from qnet.files.scenario import Scenario
     from qnet.formats.bridges import GateTable
     from qnet.model.gates import GatePlan, GateProblem, GateProof
     from qnet.model.plan import Plan
+    from qnet.model.scenario import Scenario
     from qnet.model.verdict import Outcome
 
 Texts = Mapping[str, str]

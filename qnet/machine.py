@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from qnet.emulate.tiers.doctor import MachineFinding
     from qnet.emulate.tiers.mininet import Emulated
     from qnet.emulate.tiers.tier import HostCommand
-    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Tier
     from qnet.model.plan import Plan
+    from qnet.model.scenario import Scenario
 
 
 def address(texts: Sequence[str]) -> str | None:

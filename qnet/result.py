@@ -29,11 +29,11 @@ from qnet.report.text import OUTCOME_WORD, answer, headline, subject
 from qnet.report.text import reason as reason_of
 
 if TYPE_CHECKING:
-    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation, Traffic
     from qnet.model.plan import Plan, StreamPlan
     from qnet.model.proof import Proof, StreamProof
+    from qnet.model.scenario import Scenario
 
 _COLOURS = {"pass": "#1a7f37", "fail": "#c62828", "unknown": "#8a6d00"}
 

@@ -21,8 +21,8 @@ from qnet.errors import InputError, Problem
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
-    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Tier
+    from qnet.model.scenario import Scenario
 
 
 def _target(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:

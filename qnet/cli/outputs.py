@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from qnet.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from qnet.files.scenario import Scenario
     from qnet.model.plan import Plan
+    from qnet.model.scenario import Scenario
 
 Place = tuple[str, Path | None]
 """An option, and a file that it has written, replaced or taken away."""

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
     from qnet.api import Checkpoint
-    from qnet.files.scenario import Scenario
     from qnet.model.emulation import Emulation
     from qnet.model.observation import Observation
     from qnet.model.plan import Plan
     from qnet.model.proof import Proof
+    from qnet.model.scenario import Scenario
     from qnet.progress import Progress
 
 

@@ -15,10 +15,13 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
+from qnet.errors import InputError
 from qnet.files.event_faults import PlacedEvent, check_events
 from qnet.files.tree import Source
+from qnet.files.words import file_data
 from qnet.layers import hooks
 from qnet.model.fields import Noun
+from qnet.model.scenario import Scenario
 from qnet.model.timeline import Event, Timeline
 from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
 from qnet.model.traffic import (
@@ -117,6 +120,21 @@ def _refuse_shared(source: Source, streams: Mapping[int, str], demands: Mapping[
                 "are told apart by name"
             )
             source.fault(("demands", index, "name"), message)
+
+
+def check_scenario(scenario: Scenario) -> None:
+    """Check nouns as files are checked; raises InputError with all that does not fit together."""
+    origins = scenario.topology_origin, scenario.profile_origin
+    network, traffic = (
+        Source(name if origin is None else origin.file)
+        for name, origin in zip(("topology", "traffic"), origins, strict=True)
+    )
+    topology = Draft(network, file_data(scenario.topology), scenario.topology)
+    check_topology(topology)
+    check_profile(Draft(traffic, file_data(scenario.profile), scenario.profile), topology)
+    problems = [*network.problems, *traffic.problems]
+    if problems:
+        raise InputError(problems, network.unlisted + traffic.unlisted)
 
 
 def check_topology(draft: Draft[Topology]) -> None:

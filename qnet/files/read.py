@@ -6,7 +6,7 @@ import json
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -16,10 +16,16 @@ import yaml
 from pydantic import ValidationError
 
 from qnet.errors import ArgumentError, InputError, Problem
-from qnet.files.consistency import Draft, File, check_profile, check_topology, refuse_twins
+from qnet.files.consistency import (
+    Draft,
+    File,
+    check_profile,
+    check_scenario,
+    check_topology,
+    refuse_twins,
+)
 from qnet.files.faults import file_keys, translate
 from qnet.files.fill import fill_defaults, fill_parameters
-from qnet.files.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.files.tree import Source, compose, guess, printable
 from qnet.files.words import dump_yaml, file_data
 from qnet.layers import FileKind, extended, keys, models
@@ -27,6 +33,7 @@ from qnet.model.gates import GatePlan, GateProblem
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
+from qnet.model.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.model.timeline import Timeline
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
@@ -100,7 +107,7 @@ def load(
     whole = profile.whole
     if happening is not None and happening.whole is not None:
         whole = whole.replace(events=(*whole.events, *happening.whole.events))
-    return Scenario(network.draft.whole, whole, network.origin, origin, timeline)
+    return Scenario(network.draft.whole, whole, check_scenario, network.origin, origin, timeline)
 
 
 def _open_timeline(given: Given | Timeline) -> tuple[Draft[Timeline], Origin | None]:
@@ -136,7 +143,7 @@ def _with_events(
         raise InputError(happening.source.problems, happening.source.unlisted)
     events = (*scenario.profile.events, *happening.whole.events)
     profile = scenario.profile.replace(events=events)
-    return Scenario(scenario.topology, profile, scenario.topology_origin, None, origin)
+    return replace(scenario, profile=profile, profile_origin=None, events_origin=origin)
 
 
 def _of_profile(
@@ -149,7 +156,7 @@ def _of_profile(
     network = _network_of(profile.topology if topology is None else topology)
     if network.problems or network.draft is None or network.draft.whole is None:
         raise InputError(network.problems, network.unlisted)
-    made = Scenario(network.draft.whole, profile, network.origin)
+    made = Scenario(network.draft.whole, profile, check_scenario, network.origin)
     made.check()
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +18,13 @@ from qnet.files.read import (
     read_record,
     read_timeline,
 )
-from qnet.files.scenario import Origin, Scenario, hash_of
 from qnet.files.words import to_yaml
 from qnet.files.write import to_json, write_bytes, write_text
 from qnet.model.fields import Noun
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
+from qnet.model.scenario import Origin, Scenario, hash_of
 from qnet.model.timeline import Timeline
 
 TOPOLOGY, TRAFFIC = "inputs/topology.yaml", "inputs/traffic.yaml"
@@ -143,11 +144,11 @@ def read_run(folder: Path) -> Run:
     profile = scenario.profile.replace(simulation=simulation)
     if record.events_sha256 is not None:
         profile = profile.replace(events=read_timeline(str(folder / EVENTS)).events)
-    scenario = Scenario(
-        scenario.topology,
-        profile,
-        scenario.topology_origin if record.topology_file else None,
-        scenario.profile_origin if record.traffic_file else None,
+    scenario = replace(
+        scenario,
+        profile=profile,
+        topology_origin=scenario.topology_origin if record.topology_file else None,
+        profile_origin=scenario.profile_origin if record.traffic_file else None,
     )
     if (scenario.topology_sha256, scenario.traffic_sha256) != hashes:
         what = "inputs changed since the run; it cannot be played again"

@@ -17,8 +17,8 @@ import pytest
 from qnet.check.plan import prove
 from qnet.check.verdict import judge
 from qnet.files.read import load
-from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
+from qnet.model.scenario import Scenario
 from qnet.schedule import schedule
 from qnet.simulate.run import simulate
 

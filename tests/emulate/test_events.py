@@ -13,9 +13,9 @@ from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.switches.ovs import missing_switch
 from qnet.emulate.tiers import follow_frames, lockstep
 from qnet.emulate.tiers.follow_frames import Walk
-from qnet.files.scenario import Scenario
 from qnet.model.emulation import Emulation
 from qnet.model.plan import Plan
+from qnet.model.scenario import Scenario
 from tests.slow_case import compare
 from tests.slow_simulator import SlowSimulator
 

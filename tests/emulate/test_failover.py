@@ -19,7 +19,7 @@ from qnet.emulate.tiers.follow_frames import follow
 from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.emulate.tiers.tier import Cut, Options
 from qnet.files.read import load
-from qnet.files.scenario import Scenario
+from qnet.model.scenario import Scenario
 from qnet.simulate.run import simulate
 from tests.builders import plan_for
 

@@ -17,8 +17,8 @@ from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
 from qnet.errors import Cancelled
 from qnet.files.read import load
-from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan
+from qnet.model.scenario import Scenario
 from qnet.progress import Quiet
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import sources_of

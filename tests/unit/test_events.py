@@ -18,10 +18,10 @@ from qnet.check.verdict import judge
 from qnet.cli import main
 from qnet.errors import InputError, Interrupted
 from qnet.files.read import load
-from qnet.files.scenario import Scenario
 from qnet.files.words import to_yaml
 from qnet.model.observation import Observation
 from qnet.model.plan import PathPlan, Plan, StreamPlan
+from qnet.model.scenario import Scenario
 from qnet.model.timeline import COMMON, KINDS, Change, Event, Timeline, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile

@@ -13,9 +13,9 @@ import yaml
 from qnet.errors import EnvironmentMissing, InputError
 from qnet.files import tree
 from qnet.files.read import bundled_names, kind_of, load, read_plan, read_topology
-from qnet.files.scenario import Scenario
 from qnet.files.write import to_json, write_text
 from qnet.model.plan import Plan
+from qnet.model.scenario import Scenario
 
 NET = """\
 title: Three nodes in a row

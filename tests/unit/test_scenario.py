@@ -10,8 +10,8 @@ import yaml
 
 from qnet.errors import InputError
 from qnet.files.read import bundled_names, load
-from qnet.files.scenario import Scenario
 from qnet.files.words import to_yaml
+from qnet.model.scenario import Scenario
 
 NET: dict[str, Any] = {
     "title": "Two switches",

@@ -23,8 +23,8 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from qnet.errors import ArgumentError, EnvironmentMissing, Infeasible, Problem
-from qnet.files.scenario import Scenario
 from qnet.model.plan import Plan, StreamPlan
+from qnet.model.scenario import Scenario
 from qnet.model.topology import Topology
 from qnet.model.traffic import LEG, RESERVED, Profile, Stream, TrafficClass
 from qnet.schedule.cycles.keep import kept_legs

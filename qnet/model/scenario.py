@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -12,10 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from qnet.errors import ArgumentError, InputError, Problem
-from qnet.files.consistency import Draft, check_profile, check_topology
-from qnet.files.tree import Source
-from qnet.files.words import file_data
+from qnet.errors import ArgumentError, Problem
 from qnet.model.scale import mean_rate_bps, read_scale, scaled
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
@@ -39,7 +36,7 @@ class Origin:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
-    def sha256(self) -> str:
+    def file_sha256(self) -> str:
         """Hash of the bytes, followed by the settings if any; a NUL keeps the two apart."""
         return hash_of(self.content, self.settings)
 
@@ -61,6 +58,8 @@ class Scenario:
 
     topology: Topology
     profile: Profile
+    checked_by: Callable[[Scenario], None] = field(compare=False)
+    """Raises InputError with all that does not fit together: whoever reads files knows how."""
     topology_origin: Origin | None = None
     profile_origin: Origin | None = None
     events_origin: Origin | None = None
@@ -113,6 +112,7 @@ class Scenario:
         made = Scenario(
             self.topology if topology is None else topology,
             traffic,
+            self.checked_by,
             self.topology_origin if topology in (None, self.topology) else None,
             self.profile_origin if same_traffic else None,
             self.events_origin if events is None and same_traffic else None,
@@ -123,14 +123,7 @@ class Scenario:
 
     def check(self) -> None:
         """Raise InputError with all that does not fit together, as reading files does."""
-        network = Source("topology" if self.topology_origin is None else self.topology_origin.file)
-        traffic = Source("traffic" if self.profile_origin is None else self.profile_origin.file)
-        topology = Draft(network, file_data(self.topology), self.topology)
-        check_topology(topology)
-        check_profile(Draft(traffic, file_data(self.profile), self.profile), topology)
-        problems = [*network.problems, *traffic.problems]
-        if problems:
-            raise InputError(problems, network.unlisted + traffic.unlisted)
+        self.checked_by(self)
 
     @cached_property
     def identity(self) -> str:
@@ -153,7 +146,7 @@ class Scenario:
     def topology_sha256(self) -> str:
         """Hash of the topology's file; without one, of what the topology means."""
         if self.topology_origin is not None:
-            return self.topology_origin.sha256
+            return self.topology_origin.file_sha256
         return _hash({"format": FORMAT, "topology": _meaning_of_topology(self.topology)})
 
     @property
@@ -163,7 +156,7 @@ class Scenario:
         Duration, seed and events given beside the file are not in either: a plan is for any.
         """
         if self.profile_origin is not None:
-            return self.profile_origin.sha256
+            return self.profile_origin.file_sha256
         asked = {**_meaning_of_profile(self.profile)}
         asked.pop("events", None)
         return _hash({"format": FORMAT, "traffic": asked})
