@@ -74,6 +74,26 @@ SIZE = Dimension(
 )
 LENGTH = Dimension("length", "mm", powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
 RATIO = Dimension("ratio", "ppb", powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
+YEAR_S = 8760 * 3600
+"""A year of failures and repairs: 365 days."""
+
+DURATION = Dimension(
+    "duration",
+    "s",
+    {unit: Fraction(s) for unit, s in (("s", 1), ("min", 60), ("h", 3600), ("d", 86_400))}
+    | {"y": Fraction(YEAR_S)},
+    "3h",
+    10**12,
+)
+"""Of repairs and between failures: far longer than what picoseconds in 64 bits can hold."""
+
+FAILURE_RATE = Dimension(
+    "failure rate",
+    "/1e9km/y",
+    powers(("/1e9km/y", 0), ("/1000km/y", 6), ("/km/y", 9)),
+    "3/1000km/y",
+    10**15,
+)
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*(\S*)")
 

@@ -37,7 +37,7 @@ from qnet.model.traffic import (
     Stream,
     TrafficClass,
 )
-from qnet.units import PS_PER_NS, PS_PER_S, TIME, describe, format_quantity
+from qnet.units import DURATION, PS_PER_NS, PS_PER_S, TIME, describe, format_quantity
 
 STREAMS_HIGHEST = 1_000_000
 HYPERCYCLE_HIGHEST = 1_000_000
@@ -158,6 +158,39 @@ def check_topology(draft: Draft[Topology]) -> None:
         hint = source.guess(master.grandmaster, known)
         message = f"no node {describe(master.grandmaster)}{hint}"
         source.fault(("sync", "grandmaster"), message)
+    _refuse_two_rates(source, links)
+    if draft.whole is not None and not source.problems:
+        _check_failures(source, draft.whole)
+
+
+def _refuse_two_rates(source: Source, links: Mapping[int, Link]) -> None:
+    """Refuse links of one cable that break at rates of their own: they are cut together."""
+    first: dict[str, int] = {}
+    for index, link in links.items():
+        if link.cable is None:
+            continue
+        before = first.setdefault(link.cable, index)
+        if links[before].failures != link.failures:
+            place = _place(source, ("links", before, "between"))
+            what = f"'{link.cable}' fails otherwise than {place} says, which is of it too"
+            source.fault(("links", index), f"{what}; give both the same 'failures'")
+
+
+def _check_failures(source: Source, topology: Topology) -> None:
+    """See that nothing is broken all of the time."""
+    at: dict[str, tuple[str | int, ...]] = {}
+    for index, link in enumerate(topology.links):
+        own = link.failures is not None
+        at.setdefault(topology.cable(link), ("links", index, "failures") if own else ("failures",))
+    for index, node in enumerate(topology.nodes):
+        own = node.failures is not None
+        at[f"node {node.name}"] = ("nodes", index, "failures") if own else ("failures",)
+    nodes = {f"node {name}": one for name, one in topology.node_failures.items()}
+    for name, one in {**topology.cable_failures, **nodes}.items():
+        if one.broken_share >= 1:
+            years = f"{format_quantity(DURATION, one.repair_s)} of repair"
+            what = f"{float(one.per_year):,.0f} failures a year with {years} each"
+            source.fault(at[name], f"{what}: '{name}' would never work")
 
 
 def _check_length(source: Source, index: int, link: Link, by_name: Mapping[str, Node]) -> None:

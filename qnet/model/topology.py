@@ -7,12 +7,21 @@ direction.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import cached_property
 from math import asin, cos, radians, sin, sqrt
 from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from qnet.model.failures import (
+    CableFailures,
+    Failing,
+    NetworkFailures,
+    NodeFailures,
+    of_cable,
+    of_node,
+)
 from qnet.model.fields import (
     BothWays,
     ErrorRatioWays,
@@ -140,6 +149,12 @@ class Node(Noun):
         "rate; default all of it (store and forward)",
     )
 
+    failures: NodeFailures | None = Field(
+        None,
+        description="how often it fails, in place of what the network's nodes do",
+        exclude_if=lambda failures: failures is None,
+    )
+
     @property
     def is_host(self) -> bool:
         """Say whether the node is a plain host."""
@@ -179,7 +194,11 @@ class Link(Noun):
     cable: Name | None = Field(
         None, description="shared-risk group: links of one cable are cut together"
     )
-
+    failures: CableFailures | None = Field(
+        None,
+        description="how often its cable breaks, in place of what the network's cables do",
+        exclude_if=lambda failures: failures is None,
+    )
     asymmetry_ps: TimeOrZero = Field(
         0,
         alias="asymmetry",
@@ -282,6 +301,12 @@ class Topology(Noun):
     sync: Sync | None = Field(
         None, description="where clocks have their time from; default each has its own error"
     )
+    failures: NetworkFailures | None = Field(
+        None,
+        description="how often cables and nodes break; where it is given, or a stream is promised "
+        "an availability, the report says which each stream has",
+        exclude_if=lambda failures: failures is None,
+    )
     nodes: tuple[Node, ...] = Field(min_length=1, description="switches, routers and hosts")
     links: tuple[Link, ...] = Field(min_length=1, description="links between them")
 
@@ -380,6 +405,39 @@ class Topology(Noun):
     def cable(self, link: Link) -> str:
         """Return the shared-risk group of a link; a link without one is its own."""
         return link.cable or self.link_name(link)
+
+    @cached_property
+    def cable_failures(self) -> Mapping[str, Failing]:
+        """How often each cable breaks, and for how long; it is as long as its longest link."""
+        general = (self.failures or NetworkFailures()).cables
+        found: dict[str, Failing] = {}
+        for link in self.links:
+            name, km = self.cable(link), length_km(link, self.node_by_name)
+            one = of_cable(km, link.failures, general)
+            found[name] = max(found.get(name, one), one)
+        return found
+
+    @cached_property
+    def node_failures(self) -> Mapping[str, Failing]:
+        """How often each node fails that does, and for how long."""
+        general = (self.failures or NetworkFailures()).nodes
+        found = {node.name: of_node(node.failures, general) for node in self.nodes}
+        return {name: one for name, one in found.items() if one is not None}
+
+
+def length_km(link: Link, node_by_name: Mapping[str, Node]) -> Fraction:
+    """Return how long a link is, the mean of both directions, from what its file says of it.
+
+    One with a delay only is as long as fibre of that delay.
+    """
+    if link.length_mm is not None:
+        return Fraction(sum(link.length_mm), 2 * 10**6)
+    if link.delay_ps is not None:
+        return Fraction(sum(link.delay_ps), 2 * FIBRE_PS_PER_KM)
+    near, far = (node_by_name[name].position for name in link.between)
+    assert near is not None, "read.py refuses links of unknown length"
+    assert far is not None, "read.py refuses links of unknown length"
+    return Fraction(fibre_length_mm(near, far), 10**6)
 
 
 def propagation_ps(link: Link, node_by_name: Mapping[str, Node]) -> BothWays:

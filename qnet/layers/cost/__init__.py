@@ -12,13 +12,13 @@ from math import ceil
 from types import MappingProxyType
 
 from qnet.layers import Faults, FileKind, Layer, Section
-from qnet.layers.cost.bill import Bill, Wire, Yearly, delivered, length_km, planned, yearly
+from qnet.layers.cost.bill import Bill, Wire, Yearly, delivered, planned, yearly
 from qnet.layers.cost.nouns import Cost
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.proof import Finding, Proof
 from qnet.model.requirement import Figure, Requirement, Unit, Witness
-from qnet.model.topology import Topology
+from qnet.model.topology import Topology, length_km
 from qnet.model.traffic import Profile
 from qnet.model.verdict import Row
 from qnet.units import describe
@@ -146,7 +146,7 @@ def _lines(topology: Topology, wires: Mapping[Wire, Yearly], bill: Bill) -> list
     names = ("wires", "fibre", "ports", "energy")
     sums = zip(names, zip(*wires.values(), strict=True), strict=True)
     parts = ", ".join(f"{name} {_money(sum(some, Fraction(0)))}" for name, some in sums)
-    km = sum(length_km(topology, link) * link.members for link in topology.links)
+    km = sum(length_km(link, topology.node_by_name) * link.members for link in topology.links)
     unused = _money(bill.unused_ucny)
     return [
         f"A year of {len(wires):,} wires, {float(km):,.0f} km: {parts}. Prices are those of the "

@@ -21,7 +21,7 @@ from qnet.layers.cost.nouns import Cost
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.scale import mean_rate_bps
-from qnet.model.topology import FIBRE_PS_PER_KM, Link, Topology, fibre_length_mm
+from qnet.model.topology import Topology, length_km
 from qnet.model.traffic import LEG, Profile
 from qnet.units import PS_PER_S
 
@@ -74,25 +74,13 @@ def yearly(cost: Cost, topology: Topology) -> dict[Wire, Yearly]:
     return {
         (index, member): Yearly(
             Fraction(cost.wire_ucny or 0),
-            (cost.km_ucny or 0) * length_km(topology, link),
+            (cost.km_ucny or 0) * length_km(link, topology.node_by_name),
             Fraction(2 * (cost.port_ucny or 0)),
             (cost.kwh_ucny or 0) * kwh,
         )
         for index, link in enumerate(topology.links)
         for member in range(link.members)
     }
-
-
-def length_km(topology: Topology, link: Link) -> Fraction:
-    """Return how long a link is; one with a delay only is as long as fibre of that delay."""
-    if link.length_mm is not None:
-        return Fraction(sum(link.length_mm), 2 * 10**6)
-    if link.delay_ps is not None:
-        return Fraction(sum(link.delay_ps), 2 * FIBRE_PS_PER_KM)
-    near, far = (topology.node_by_name[name].position for name in link.between)
-    assert near is not None, "the reader refuses links of unknown length"
-    assert far is not None, "the reader refuses links of unknown length"
-    return Fraction(fibre_length_mm(near, far), 10**6)
 
 
 def planned(topology: Topology, profile: Profile, plan: Plan) -> dict[str, Carried]:
