@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from qnet.model.fields import Noun
 from qnet.model.gates import GateList
@@ -98,6 +98,48 @@ class DemandPlan(Noun):
     placed_bps: int
     parts: tuple[DemandPart, ...] = ()
     reason: str | None = None
+
+
+class Move(Noun):
+    """A stream or a demand that is sent by another entry from an instant of the run on.
+
+    An interval of a stream is sent whole by one entry: the one in force when its first frame is
+    born by that entry's own times. What is under way goes on where it was sent. The acts on the way
+    are none where nobody had to see, decide or install anything.
+    """
+
+    at_ps: int = Field(ge=0)
+    stream: StreamPlan | None = None
+    demand: DemandPlan | None = None
+    """One of the two."""
+    cause: str = ""
+    """What made it necessary: the words of an event."""
+    detected_ps: int | None = None
+    decided_ps: int | None = None
+    installed_ps: int | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Move:
+        if (self.stream is None) == (self.demand is None):
+            raise ValueError("a move is of one stream or of one demand")
+        return self
+
+    @property
+    def entry(self) -> StreamPlan | DemandPlan:
+        """What is in force from then on."""
+        entry = self.stream or self.demand
+        assert entry is not None, "one of the two is there"
+        return entry
+
+
+class Unmoved(Noun):
+    """A stream or demand that something broke and for which no other way was found."""
+
+    name: str
+    at_ps: int
+    """When it was given up, for the time being."""
+    cause: str
+    reason: str
 
 
 class EgressPlan(Noun):
@@ -228,6 +270,13 @@ class Plan(Noun):
     streams: tuple[StreamPlan, ...]
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
+    standby: tuple[StreamPlan, ...] = Field((), exclude_if=lambda entries: not entries)
+    """Second ways of streams that switch to them when something breaks, reserved beside the first.
+    """
+    moves: tuple[Move, ...] = Field((), exclude_if=lambda moves: not moves)
+    """What is sent another way in the course of the run, in order of time: a sequence of plans."""
+    unmoved: tuple[Unmoved, ...] = Field((), exclude_if=lambda unmoved: not unmoved)
+    """For what no other way was found, in order of time."""
     layers: Mapping[str, JsonValue] = Field({}, exclude_if=lambda layers: not layers)
     """What layers add, by their names."""
 

@@ -24,6 +24,7 @@ from qnet.model.fields import (
     Time,
     TimeOrZero,
 )
+from qnet.model.reaction import Reaction
 from qnet.model.timeline import EVENTS_HIGHEST, Event
 from qnet.units import (
     PPB,
@@ -185,6 +186,11 @@ class TrafficClass(Noun):
         description="its frames can be cut by those of classes that are not "
         "(IEEE 802.3 clause 99, IEEE 802.1Q clause 6.7.2); windows of gates hold them",
     )
+    reaction: Reaction | None = Field(
+        None,
+        exclude_if=lambda reaction: reaction is None,
+        description="what is done when something breaks that its streams or demands are sent over",
+    )
 
     @model_validator(mode="after")
     def _check_selection(self) -> TrafficClass:
@@ -232,6 +238,11 @@ class TrafficClass(Noun):
         extra = sorted(self.model_fields_set & {"isolation", "waiting", "guard"})
         if extra and not self.gated:
             raise ValueError(f"'{extra[0]}' goes with 'mechanism: qbv' only")
+        policy = "none" if self.reaction is None else self.reaction.policy
+        if policy == "failover" and self.mechanism not in ("tcqf", "csqf"):
+            raise ValueError("'policy: failover' goes with 'tcqf' and 'csqf' only; take 'local'")
+        if policy != "none" and self.mechanism in ("cqf", "qbv"):
+            raise ValueError(f"streams of '{self.mechanism}' cannot be moved; use 'policy: none'")
         return self
 
 

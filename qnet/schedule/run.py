@@ -32,6 +32,7 @@ from qnet.schedule.guards import (
     guards_of,
 )
 from qnet.schedule.qbv.network import Gated, schedule_gated
+from qnet.schedule.reaction.reactor import with_reactions
 from qnet.schedule.repair.search import Search
 from qnet.schedule.reserve import reserve
 from qnet.schedule.routed import route_streams
@@ -73,7 +74,7 @@ def schedule(
         if _admitted(again) < _admitted(made):
             break
         made, guards = again, narrowed
-    return made
+    return with_reactions(topology, profile, made)
 
 
 def _by_part(heeded: Heeded) -> Tell:

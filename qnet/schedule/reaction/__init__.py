@@ -1,0 +1,1 @@
+"""What is done when something breaks: a plan becomes a sequence of plans."""

@@ -1,0 +1,350 @@
+"""Plan what is done about every fault: who is moved, where to, and from when on.
+
+Acts are worked through in order of time: somebody hears of a fault, looks for new ways around all
+that is known to be broken, and sends by them when they are installed. A new place is reserved
+beside the old one, for frames of the old way are still under way when those of the new one set out;
+the old place is given up when the last of them must have come, and what found no room tries again.
+Low rank comes first.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import count
+from typing import NamedTuple
+
+from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan, Unmoved
+from qnet.model.reaction import Reaction
+from qnet.model.timeline import Thing
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import Demand, Profile, Stream
+from qnet.schedule.reaction.faults import (
+    Fault,
+    crosses,
+    faults_of,
+    first_miss_ps,
+    heard,
+    ports_down,
+)
+from qnet.schedule.reaction.rooms import RoomLeft
+from qnet.units import PS_PER_S, ceil_div
+
+Entry = StreamPlan | DemandPlan
+
+NOT_READY = "no second way is kept ready"
+
+
+def with_reactions(topology: Topology, profile: Profile, plan: Plan) -> Plan:
+    """Return a plan with second ways kept ready, and what is moved when something breaks.
+
+    Classes without a declared reaction, and those with the policy 'none', are left as they are.
+    """
+    policies = {
+        one.name: one.reaction
+        for one in profile.classes
+        if one.reaction is not None and one.reaction.policy != "none"
+    }
+    if not policies:
+        return plan
+    reactor = _Reactor(topology, profile, plan, policies)
+    standby = reactor.keep_ready()
+    reactor.run()
+    return plan.replace(
+        standby=tuple(standby.values()),
+        moves=tuple(sorted(reactor.moves, key=lambda one: one.at_ps)),
+        unmoved=tuple(sorted(reactor.unmoved, key=lambda one: one.at_ps)),
+    )
+
+
+class _Wanted(NamedTuple):
+    """A stream or demand that needs another way, and why."""
+
+    name: str
+    cause: str
+    detected_ps: int
+
+
+class _Reactor:
+    """The acts of a run, worked through in order of time."""
+
+    def __init__(
+        self, topology: Topology, profile: Profile, plan: Plan, policies: Mapping[str, Reaction]
+    ) -> None:
+        self._topology, self._profile = topology, profile
+        self._rooms = RoomLeft(topology, profile, plan)
+        self.moves: list[Move] = []
+        self.unmoved: list[Unmoved] = []
+        asked: list[Stream | Demand] = [*profile.every_tree, *profile.demands]
+        self._asked = {one.name: one for one in asked if one.traffic_class in policies}
+        self._policy = {name: policies[one.traffic_class] for name, one in self._asked.items()}
+        entries: list[Entry] = [*plan.streams, *plan.demands]
+        self._entries = {one.name: one for one in entries if _ways(one)}
+        """What is in force when all moves that are decided are done."""
+        self._first = dict(self._entries)
+        self._ready: dict[str, StreamPlan] = {}
+        """To what a stream would switch now."""
+        self._faults = faults_of(topology, profile.events)
+        self._acts: list[tuple[int, int, Callable[[int], None]]] = []
+        self._numbers = count()
+
+    # Before anything breaks
+
+    def keep_ready(self) -> Mapping[str, StreamPlan]:
+        """Reserve a second way for every stream that is to switch to one; return them by name."""
+        apart: dict[frozenset[int], list[Stream]] = defaultdict(list)
+        for name, one in self._asked.items():
+            entry = self._entries.get(name)
+            if self._policy[name].policy != "failover" or not isinstance(entry, StreamPlan):
+                continue
+            assert isinstance(one, Stream)
+            if len(entry.paths) == 1:
+                apart[self._beside(entry.paths[0].ports)].append(one)
+        groups = (
+            (one.rank, one.name, one, ports) for ports, every in apart.items() for one in every
+        )
+        for _, name, stream, ports in sorted(groups, key=lambda group: group[:2]):
+            self._rooms.set_down(ports)
+            made = self._rooms.place(stream)
+            if isinstance(made, StreamPlan):
+                self._ready[name] = made
+            else:
+                self.unmoved.append(Unmoved(name=name, at_ps=0, cause=NOT_READY, reason=made))
+        return dict(self._ready)
+
+    def _beside(self, names: Sequence[str]) -> frozenset[int]:
+        """Return the ports of all that shares a cable, or a node between the ends, with a way."""
+        topology = self._topology
+        way = self._ports(names)
+        cables = {topology.cable(topology.links[port.link]) for port in way}
+        inner = {port.target for port in way[:-1]}
+        return frozenset(
+            port.number
+            for port in topology.ports
+            if topology.cable(topology.links[port.link]) in cables
+            or not inner.isdisjoint((port.source, port.target))
+        )
+
+    # When something breaks
+
+    def run(self) -> None:
+        """Work through all acts that begin before the run's end."""
+        end_ps = self._profile.simulation.duration_ps
+        for fault in self._faults:
+            self._at(fault.from_ps, partial(self._hear_of, fault))
+            self._at(fault.until_ps, partial(self._hear_of_repair, fault))
+        while self._acts and self._acts[0][0] < end_ps:
+            now_ps, _, act = heapq.heappop(self._acts)
+            act(now_ps)
+
+    def _at(self, time_ps: int, act: Callable[[int], None]) -> None:
+        heapq.heappush(self._acts, (time_ps, next(self._numbers), act))
+
+    def _hear_of(self, fault: Fault, now_ps: int) -> None:
+        """Tell those who are to act on a fault when they are to, all of one instant together."""
+        event = self._profile.events[fault.event]
+        told: dict[tuple[str, int], list[_Wanted]] = defaultdict(list)
+        for name, one in self._asked.items():
+            entry, policy = self._entries.get(name), self._policy[name]
+            if entry is None or not self._is_broken(entry, fault.things):
+                continue
+            if fault.until_ps - now_ps < policy.missed_ps:
+                continue  # it is over before anybody misses it
+            news = [heard(self._topology, event, way, fault.things) for way in self._routes(entry)]
+            known = [one for one in news if one is not None]
+            if not known:
+                continue  # the talker itself is down
+            detected_ps = now_ps + known[0].light_ps + policy.missed_ps
+            told_ps = detected_ps + known[0].back_ps
+            if policy.policy == "central":
+                first_ps = first_miss_ps(self._topology, event, fault.things)
+                detected_ps = now_ps + first_ps + policy.missed_ps
+                told_ps = detected_ps + policy.telemetry_ps
+            told[one.traffic_class, told_ps].append(_Wanted(name, event.words, detected_ps))
+        for (_, told_ps), every in told.items():
+            policy = self._policy[every[0].name]
+            if policy.policy == "failover":
+                self._at(told_ps + policy.switching_ps, partial(self._switch, every, policy))
+            else:
+                self._at(told_ps + policy.thinking_ps, partial(self._plan_anew, every, policy))
+
+    def _known(self, now_ps: int, policy: Reaction) -> frozenset[Thing]:
+        """Return what is known to be broken: what has been dark for long enough, and is yet."""
+        late_ps = policy.missed_ps
+        return frozenset(
+            thing
+            for one in self._faults
+            if one.from_ps + late_ps <= now_ps < one.until_ps + late_ps
+            and one.until_ps - one.from_ps >= late_ps
+            for thing in one.things
+        )
+
+    def _switch(self, every: Sequence[_Wanted], policy: Reaction, now_ps: int) -> None:
+        """Send streams by their second ways, where these are whole as far as is known."""
+        broken = self._known(now_ps, policy)
+        for wanted in every:
+            name = wanted.name
+            entry, spare = self._entries[name], self._ready.get(name)
+            if not self._is_broken(entry, broken):
+                continue
+            if spare is None or self._is_broken(spare, broken):
+                why = NOT_READY if spare is None else "its second way is broken too"
+                self._give_up(now_ps, wanted, why)
+                continue
+            assert isinstance(entry, StreamPlan)
+            self._ready[name] = entry
+            self._move(now_ps, wanted, spare, now_ps - policy.switching_ps)
+
+    def _plan_anew(self, every: Sequence[_Wanted], policy: Reaction, now_ps: int) -> None:
+        """Find other ways for what is broken, low rank first, and say when they are in force."""
+        broken = self._known(now_ps, policy)
+        self._rooms.set_down(ports_down(self._topology, broken))
+        cut = [one for one in every if self._is_broken(self._entries[one.name], broken)]
+        waiting: list[tuple[_Wanted, str]] = []
+        clock = _Installing(policy, now_ps)
+        releases: list[int] = []
+        for wanted, made in self._find(cut):
+            old = self._entries[wanted.name]
+            if isinstance(made, str):
+                waiting.append((wanted, made))
+                continue
+            self._move(clock.installed_ps(made), wanted, made, now_ps)
+            if policy.wait_to_restore_ps is None and isinstance(old, StreamPlan):
+                releases.append(self._give_back(old, clock.now_ps))
+        if releases and waiting:
+            again = partial(self._plan_anew, [one for one, _ in waiting], policy)
+            self._at(max(releases), again)
+        else:
+            for wanted, reason in waiting:
+                self._give_up(now_ps, wanted, reason)
+
+    def _find(self, cut: Sequence[_Wanted]) -> Iterable[tuple[_Wanted, Entry | str]]:
+        """Yield another entry for everything that is cut, or why there is none."""
+        profile = self._profile
+        others = []
+        for wanted in sorted(cut, key=lambda one: (self._rank(one.name), one.name)):
+            one = self._asked[wanted.name]
+            if isinstance(one, Demand) or not profile.takes_cycles(one):
+                others.append(wanted)
+                continue
+            made = self._rooms.place(one)
+            if isinstance(made, str) and one.paths > 1:
+                made = self._rooms.place(one.replace(paths=1, recovery=None))
+            yield wanted, made
+        if others:
+            names = {one.name for one in others}
+            found = self._rooms.route(names, self._entries.values())
+            for wanted in others:
+                entry = found[wanted.name]
+                yield wanted, entry if _ways(entry) else entry.reason or "there is no other way"
+
+    def _rank(self, name: str) -> int:
+        one = self._asked[name]
+        return one.rank if isinstance(one, Stream) else 0
+
+    def _give_back(self, old: StreamPlan, at_ps: int) -> int:
+        """Give an old place back when the last frame that was sent by it must have come."""
+        if old.status != "admitted":
+            return at_ps
+        release_ps = at_ps + self._rooms.latency_ps(old) + self._topology.tcqf.cycle_ps
+        self._at(release_ps, lambda _: self._rooms.give_back(old))
+        return release_ps
+
+    # When it is repaired
+
+    def _hear_of_repair(self, fault: Fault, now_ps: int) -> None:
+        """Have what was moved away go back where it was, a while after the repair."""
+        event = self._profile.events[fault.event]
+        back: dict[tuple[str, int], list[_Wanted]] = defaultdict(list)
+        for name, one in self._asked.items():
+            policy, first = self._policy[name], self._first.get(name)
+            if policy.wait_to_restore_ps is None or first is None:
+                continue
+            if self._entries[name] is first or not self._is_broken(first, fault.things):
+                continue
+            news = [heard(self._topology, event, way, fault.things) for way in self._routes(first)]
+            known = [one for one in news if one is not None]
+            if not known:
+                continue
+            seen_ps = now_ps + known[0].light_ps + policy.missed_ps
+            told_ps = known[0].back_ps if policy.policy != "central" else policy.telemetry_ps
+            at_ps = seen_ps + told_ps + policy.wait_to_restore_ps
+            wanted = _Wanted(name, f"{event.words} is over", seen_ps)
+            back[one.traffic_class, at_ps].append(wanted)
+        for (_, at_ps), every in back.items():
+            self._at(at_ps, partial(self._restore, every, self._policy[every[0].name]))
+
+    def _restore(self, every: Sequence[_Wanted], policy: Reaction, now_ps: int) -> None:
+        broken = self._known(now_ps, policy)
+        clock = _Installing(policy, now_ps)
+        for wanted in every:
+            name = wanted.name
+            first, entry = self._first[name], self._entries[name]
+            if entry is first or self._is_broken(first, broken):
+                continue
+            self._move(clock.installed_ps(first), wanted, first, now_ps)
+            if policy.policy == "failover":
+                assert isinstance(entry, StreamPlan)
+                self._ready[name] = entry
+            elif isinstance(entry, StreamPlan):
+                self._give_back(entry, clock.now_ps)
+
+    # What comes of it
+
+    def _move(self, at_ps: int, wanted: _Wanted, entry: Entry, decided_ps: int) -> None:
+        is_stream = isinstance(entry, StreamPlan)
+        self._entries[wanted.name] = entry
+        self.moves.append(
+            Move(
+                at_ps=at_ps,
+                stream=entry if is_stream else None,
+                demand=None if is_stream else entry,
+                cause=wanted.cause,
+                detected_ps=wanted.detected_ps,
+                decided_ps=decided_ps,
+                installed_ps=at_ps,
+            )
+        )
+
+    def _give_up(self, at_ps: int, wanted: _Wanted, reason: str) -> None:
+        self.unmoved.append(
+            Unmoved(name=wanted.name, at_ps=at_ps, cause=wanted.cause, reason=reason)
+        )
+
+    def _ports(self, names: Sequence[str]) -> list[Port]:
+        return [self._topology.port_by_name[name] for name in names]
+
+    def _routes(self, entry: Entry) -> list[list[Port]]:
+        return [self._ports(way) for way in _ways(entry)]
+
+    def _is_broken(self, entry: Entry, things: frozenset[Thing]) -> bool:
+        """Say whether a stream has no whole path left, or any part of a demand none."""
+        if not things:
+            return False
+        cut = [any(crosses(port, things) for port in way) for way in self._routes(entry)]
+        return all(cut) if isinstance(entry, StreamPlan) else any(cut)
+
+
+class _Installing:
+    """When what is decided at an instant is in force: a controller installs flow by flow."""
+
+    def __init__(self, policy: Reaction, now_ps: int) -> None:
+        self._policy = policy
+        self._begin_ps = self.now_ps = now_ps
+        self._flows = 0
+
+    def installed_ps(self, entry: Entry) -> int:
+        """Return when the flows of an entry are there, after those of all before it."""
+        if self._policy.policy == "central":
+            self._flows += sum(len(way) for way in _ways(entry))
+            needed_ps = ceil_div(self._flows * PS_PER_S, self._policy.flows_per_s)
+            self.now_ps = self._begin_ps + needed_ps
+        return self.now_ps
+
+
+def _ways(entry: Entry) -> list[tuple[str, ...]]:
+    """Return the ports of every path of a stream, or of every part of a demand."""
+    ways = entry.paths if isinstance(entry, StreamPlan) else entry.parts
+    return [one.ports for one in ways]

@@ -1,0 +1,146 @@
+"""What is left of a network while its plan changes: for reserved streams, and for all others.
+
+What a stream leaves stays taken until it is given back: its frames are still under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+
+from qnet.graph.routes import Routes
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile, Stream
+from qnet.schedule.capacity import mean_rate_bps
+from qnet.schedule.cycles.keep import kept_legs
+from qnet.schedule.cycles.kernels.admit import place_rows
+from qnet.schedule.cycles.kernels.book import clear_row
+from qnet.schedule.cycles.kernels.tables import Request
+from qnet.schedule.cycles.table import ReservationTable
+from qnet.schedule.demands import place_demands
+from qnet.schedule.guards import LongestFrame, OpenWays, guards_anywhere
+from qnet.schedule.repair.kernels import remove_rows
+from qnet.schedule.routed import route_streams
+from qnet.units import PS_PER_S, ceil_div
+
+ROWS_MORE = 256
+
+
+class RoomLeft:
+    """The reservations of a plan, and the rates of what reserves nothing.
+
+    Every port keeps room for the longest frame that reserves nothing wherever it may be sent, as
+    far as the plan leaves that.
+    """
+
+    def __init__(self, topology: Topology, profile: Profile, plan: Plan) -> None:
+        self._topology, self._profile = topology, profile
+        guards = guards_anywhere(topology, profile).every_longest
+        self._table = ReservationTable(topology, plan.hypercycle, guards)
+        self._closed = {topology.port_by_name[one.port].number for one in plan.gates}
+        streams = [one for one in profile.every_tree if profile.takes_cycles(one)]
+        kept = kept_legs(topology, profile, plan, streams)
+        self._row: dict[StreamPlan, int] = {}
+        self._table.lengthen(len(kept) + ROWS_MORE)
+        rows = np.arange(len(kept))
+        chosen = [streams[place] for place in kept]
+        self._table.streams = dict(enumerate(chosen))
+        self._table.write(rows, self._table.room.requests(chosen, profile.may_wait))
+        self._table.keep(rows.tolist(), list(kept.values()))
+        for row, legs in zip(rows.tolist(), kept.values(), strict=True):
+            self._row[legs[0]] = row
+        sizes = {size for one in profile.demands for size, _ in one.sizes}
+        self._table.room.narrow_guards({*guards, *sizes})
+        self._down: frozenset[int] | None = None
+        self._routes: dict[frozenset[int], Routes] = {}
+        self.set_down(frozenset())
+
+    def set_down(self, ports: Collection[int]) -> None:
+        """Say which ports nothing new may use."""
+        wanted = frozenset(ports)
+        if wanted != self._down:
+            self._down = wanted
+            self._table.room.set_down(wanted | self._closed)
+
+    # Reserved streams
+
+    def place(self, stream: Stream) -> StreamPlan | str:
+        """Reserve a place beside all that is reserved; return its entry, or why there is none."""
+        table = self._table
+        vacant = np.flatnonzero(table.book.asked[:, Request.PERIOD] == 0)
+        if not vacant.size:
+            vacant = np.arange(len(table.book.way), len(table.book.way) + ROWS_MORE)
+            table.lengthen(len(table.book.way) + ROWS_MORE)
+        row = int(vacant[0])
+        table.write(vacant[:1], table.room.requests([stream], self._profile.may_wait))
+        field = table.field(table.book.asked[vacant[:1], Request.PAIR])
+        place_rows(*field[:4], vacant[:1], field.scratch)
+        if table.book.way[row] < 0:
+            reason = table.room.why_not(table.book.asked, row) or "there is no room for it"
+            clear_row(table.book, row)
+            return reason
+        table.streams[row] = stream
+        (entry,) = table.plans(row)
+        self._row[entry] = row
+        return entry
+
+    def give_back(self, entry: StreamPlan) -> None:
+        """Give the place of an entry back."""
+        row = self._row.pop(entry, None)
+        if row is not None:
+            grid, ways, _, book, _ = self._table.field()
+            remove_rows(grid, ways, book, np.array([row]))
+            clear_row(book, row)
+
+    def latency_ps(self, entry: StreamPlan) -> int:
+        """Return how long frames of an entry are under way at most."""
+        return self._table.place(self._row[entry]).latency_ps_max
+
+    # All others
+
+    def route(
+        self, wanted: Collection[str], in_force: Iterable[StreamPlan | DemandPlan]
+    ) -> Mapping[str, StreamPlan | DemandPlan]:
+        """Return other ways for what reserves nothing, beside all else that is in force."""
+        topology, profile = self._topology, self._profile
+        assert self._down is not None
+        if self._down not in self._routes:
+            self._routes[self._down] = Routes(topology, self._down)
+        ways = OpenWays(topology, self._routes[self._down], self._down, self._bears)
+        streams = tuple(one for one in profile.every_tree if one.name in wanted)
+        demands = tuple(one for one in profile.demands if one.name in wanted)
+        asked = profile.replace(streams=streams, demands=demands, gates=())
+        free_bps = self._free_bps(one for one in in_force if one.name not in wanted)
+        routed = route_streams(topology, asked, ways, free_bps)
+        found: dict[str, StreamPlan | DemandPlan] = {
+            name: entry for name, entry in routed.plans.items() if name in wanted
+        }
+        return found | {one.name: one for one in place_demands(topology, asked, ways, free_bps)}
+
+    def _bears(self, frame: LongestFrame, port: int) -> bool:
+        return frame.size <= self._table.room.guards[port] and port not in self._closed
+
+    def _free_bps(self, in_force: Iterable[StreamPlan | DemandPlan]) -> list[int]:
+        """Return what every port has left beside reservations and these entries."""
+        topology, table = self._topology, self._table
+        window_ps = table.hypercycle * topology.tcqf.cycle_ps
+        taken = table.room.capacity * table.hypercycle - table.grid.spare
+        free_bps = [
+            port.reservable_bps - ceil_div(int(size) * 8 * PS_PER_S, window_ps)
+            for port, size in zip(topology.ports, taken, strict=True)
+        ]
+        streams = {one.name: one for one in self._profile.every_stream}
+        for entry in in_force:
+            if isinstance(entry, DemandPlan):
+                uses = [(part.ports, part.rate_bps) for part in entry.parts]
+            elif entry.status == "routed":
+                rate_bps = mean_rate_bps(streams[entry.name])
+                uses = [(path.ports, rate_bps) for path in entry.paths]
+            else:
+                continue
+            for names, rate_bps in uses:
+                for name in names:
+                    free_bps[topology.port_by_name[name].number] -= rate_bps
+        return [max(one, 0) for one in free_bps]
