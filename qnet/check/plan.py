@@ -45,6 +45,7 @@ from qnet.check.load import (
 from qnet.check.overload import overloads, words
 from qnet.check.queues import queue_bounds
 from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, route_fault
+from qnet.check.survival import survivable_egress
 from qnet.check.trees import check_trees, ridden
 from qnet.check.windows import check_given
 from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
@@ -64,6 +65,7 @@ def prove(
     proven by itself. Raises Cancelled.
     """
     proof = _prove_whole(topology, profile, plan, progress)
+    proof = proof.replace(survivable=survivable_egress(topology, profile))
     return with_epochs(topology, profile, plan, proof, _prove_whole) if profile.events else proof
 
 

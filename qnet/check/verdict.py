@@ -43,6 +43,9 @@ FINDINGS_LISTED = 50
 
 REASONS_LISTED = 3
 
+WORST_LISTED = 5
+"""Of cables or nodes whose failures cost the same."""
+
 _Member = TypeVar("_Member", Stream, Demand)
 
 
@@ -80,7 +83,7 @@ def judge(
     rows = (
         *_stream_rows(judged, heeded),
         *_demand_rows(judged),
-        *(_egress_row(judged, plan, one) for one in profile.egress),
+        *(row for one in profile.egress for row in _egress_rows(judged, plan, one)),
         *weigh(asked, [*proof.figures, *(one for run in observations for one in run.figures)]),
     )
     return Verdict(
@@ -411,6 +414,45 @@ def _egress_row(judged: Judged, plan: Plan, required: Egress) -> Row:
         basis=None if reasons else "proven",
         broken=int(bool(reasons)),
         reason="; ".join([*reasons, *bound]),
+    )
+
+
+def _egress_rows(judged: Judged, plan: Plan, required: Egress) -> Iterable[Row]:
+    """Give the egress, and what is left of it at most after the worst single failure."""
+    yield _egress_row(judged, plan, required)
+    for one in judged.proof.survivable:
+        if one.site != required.site:
+            continue
+        if one.cable_bps is not None:
+            asked = required.rate_bps if "cable" in required.survives else None
+            yield _survival_row("cable", required.site, asked, one.cable_bps, one.cables)
+        if one.node_bps is not None:
+            asked = required.rate_bps if "node" in required.survives else None
+            yield _survival_row("node", required.site, asked, one.node_bps, one.nodes)
+
+
+def _survival_row(
+    what: Literal["cable", "node"],
+    site: str,
+    asked: int | None,
+    left_bps: int,
+    worst: Sequence[str],
+) -> Row:
+    broken = asked is not None and left_bps < asked
+    reason = f"at most {show_rate(left_bps)} without {worst[0]}"
+    if len(worst) > 1:
+        others = ", ".join(_first(worst[1:], WORST_LISTED, "alike"))
+        reason += f"; as much without each of {others}"
+    if asked is not None and broken:
+        reason = f"{show_rate(asked - left_bps)} short of the requirement; {reason}"
+    return row_of(
+        ask("cable-egress" if what == "cable" else "node-egress", site, asked),
+        {"proven": left_bps},
+        "fail" if broken else "pass",
+        basis=None if broken or asked is None else "proven",
+        broken=int(broken),
+        worst=worst[0],
+        reason=reason,
     )
 
 

@@ -526,13 +526,22 @@ def _reached_from(start: str, links: Mapping[int, Link]) -> set[str]:
 def _check_sites(source: Source, egress: Mapping[int, Egress], topology: Draft[Topology]) -> None:
     listed = topology.data.get("nodes")
     nodes = listed if isinstance(listed, list) else []
-    sites = [node.get("site") for node in nodes if isinstance(node, dict)]
-    known = {site for site in sites if isinstance(site, str)}
+    rows = [node for node in nodes if isinstance(node, dict)]
+    known = {site for row in rows if isinstance(site := row.get("site"), str)}
+    names = [name for row in rows if isinstance(name := row.get("name"), str)]
+    site_of = {row.get("name"): row.get("site") for row in rows}
     for index, one in egress.items():
         if one.site not in known:
             hint = source.guess(one.site, known)
             message = f"no site {describe(one.site)} in {topology.source.display}{hint}"
             source.fault(("egress", index, "site"), message)
+        inside = {name for name in names if site_of.get(name) == one.site}
+        for group, members in enumerate(one.together):
+            for place, name in enumerate(members):
+                if name not in inside:
+                    what = f"no node {describe(name)} of site {describe(one.site)}"
+                    message = f"{what}{source.guess(name, inside)}"
+                    source.fault(("egress", index, "together", group, place), message)
 
 
 def _check_intervals(source: Source, reserved: Mapping[int, Stream], cycle_ps: int) -> None:

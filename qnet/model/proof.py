@@ -132,6 +132,22 @@ class DemandEventLoss(Noun):
     events: tuple[str, ...]
 
 
+class SurvivableEgress(Noun):
+    """What wires let out of a site at most: of all of them, and after the worst single failure.
+
+    `cables` and `nodes` are all that leave so little when they fail, in the order of the files;
+    nodes that fail together are joined by '+'. None where nothing of the kind can fail: a node that
+    is the only source does not count.
+    """
+
+    site: str
+    whole_bps: int
+    cable_bps: int | None
+    cables: tuple[str, ...]
+    node_bps: int | None
+    nodes: tuple[str, ...]
+
+
 class Proof(Noun):
     """The checker's answer; the plan holds when there are no findings."""
 
@@ -139,6 +155,8 @@ class Proof(Noun):
     ports: tuple[PortProof, ...]
     findings: tuple[Finding, ...]
     overloads: tuple[Overload, ...] = ()
+    survivable: tuple[SurvivableEgress, ...] = Field((), exclude_if=lambda found: not found)
+    """Where an egress is required."""
     epochs: tuple[EpochProof, ...] = Field((), exclude_if=lambda epochs: not epochs)
     """Where there are events: from the start of the run to its end."""
     event_losses: tuple[EventLoss, ...] = Field((), exclude_if=lambda losses: not losses)

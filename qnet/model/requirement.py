@@ -74,6 +74,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "variation": Kind(PS, of_each=True),
         "loss": Kind(PPB, of_each=True),
         "egress": Kind(BPS, "at least"),
+        "cable-egress": Kind(BPS, "at least", title="egress, a cable cut"),
+        "node-egress": Kind(BPS, "at least", title="egress, a node down"),
         "placed": Kind(BPS, "at least"),
         "admitted": Kind(COUNT, "at least"),
         # One frame can be late at several ports: events, not frames.

@@ -541,6 +541,18 @@ class Egress(Noun):
 
     site: Name = Field(description="site of the nodes, as in the topology")
     rate_bps: Rate = Field(alias="rate", description="on the wire, summed over all leaving ports")
+    survives: tuple[Literal["cable", "node"], ...] = Field(
+        (),
+        description="the wires must let out as much after any one cable is cut, or any one node of "
+        "the site is down",
+        exclude_if=lambda kinds: not kinds,
+    )
+    together: tuple[Annotated[tuple[Name, ...], Field(min_length=1)], ...] = Field(
+        (),
+        description="nodes of the site that count as one node, too, such as both switches of an "
+        "exchange centre",
+        exclude_if=lambda groups: not groups,
+    )
 
 
 class GateControlEntry(Noun):

@@ -33,6 +33,8 @@ WITNESSES_SHOWN = 128
 COLUMNS = ("promised", "proven", "simulated", "emulated")
 OUTCOME_STYLE: dict[Outcome, str] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 
+SURVIVAL = {"cable-egress": "a cable cut", "node-egress": "a node down"}
+
 LOSS_WORDS = ("proven none", "none seen", "not promised and not seen")
 
 OUTCOME_WORD: dict[Outcome, str] = {"pass": "PASS", "fail": "FAIL", "unknown": "NOT KNOWN"}
@@ -351,9 +353,13 @@ def is_emulated(verdict: Verdict) -> bool:
 
 
 def _is_plain(row: Row) -> bool:
-    """Tell whether a row only says that all of a service was admitted, or that none was lost."""
+    """Tell whether a row only says that all was admitted, that none was lost, or what would be left
+    of an egress that nobody asked to last.
+    """
     if row.kind == "admitted":
         return row.outcome == "pass"
+    if row.kind in SURVIVAL:
+        return row.promised is None
     figures = row.proven, row.simulated, row.emulated
     return row.kind == "loss" and row.outcome == "pass" and not any(figures)
 
@@ -397,6 +403,8 @@ def _sums(verdict: Verdict) -> list[str]:
             ]
             said = [", ".join(figures), *([row.reason] if row.reason else [])]
             lines.append(f"egress of {row.subject}: {'; '.join(said)}")
+        if row.kind in SURVIVAL and row.outcome != "fail":
+            lines.append(f"egress of {row.subject}, {SURVIVAL[row.kind]}: {row.reason}")
     return lines
 
 

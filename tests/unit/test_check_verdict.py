@@ -199,6 +199,7 @@ def test_all_is_well() -> None:
         ("bulk", "placed"),
         ("bulk", "loss"),
         ("west", "egress"),
+        ("west", "cable-egress"),
     ]
     assert figures(row(verdict, "control", "admitted")) == (2, 2, None, "pass")
     assert figures(row(verdict, "free", "latency")) == (None, 35_000_000, 34_000_000, "pass")
