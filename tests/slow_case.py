@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import accumulate, pairwise
 
 from qnet.model.observation import Observation
-from qnet.model.plan import Plan
+from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import Profile, TrafficClass
+from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
 from qnet.simulate.clocks import walks
-from qnet.simulate.draws import dice, log_table
+from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.kernels.sources import draw, exponential
 from qnet.simulate.ports.setup import chances
-from qnet.simulate.setup import FrameSource, sources_of
 from qnet.units import PPB
 from tests.slow_simulator import (
     SlowClock,
@@ -53,6 +52,93 @@ WORDS = {
 """All of what the fast simulator calls the end of a frame, in the order in which it names them."""
 
 Case = tuple[Topology, Profile, Plan]
+
+
+@dataclass
+class Way:
+    """One path of an entry of a stream, or one part of an entry of a demand: one source."""
+
+    name: str
+    traffic_class: str
+    ports: tuple[Port, ...]
+    path: PathPlan
+    entry: StreamPlan | DemandPlan
+    stream: Stream | None = None
+    demand: Demand | None = None
+    part: int = 0
+    rate_bps: int = 0
+    meets: bool = False
+    """Whether its frames pass the point where the copies of a stream meet."""
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    """From when to before when its frames are born."""
+
+    @property
+    def hold_ps(self) -> int | None:
+        return self.entry.hold_ps if isinstance(self.entry, StreamPlan) else None
+
+    def is_in_force(self, time: int) -> bool:
+        return any(begin <= time < end for begin, end in self.spans)
+
+
+def ways_of(topology: Topology, profile: Profile, plan: Plan) -> list[Way]:
+    """All that sends: the plan's own entries in its order, then what moves put in their place."""
+    made: list[Way] = []
+    known: dict[str, list[tuple[StreamPlan | DemandPlan, list[Way]]]] = defaultdict(list)
+    for entry, spans in _entries(plan):
+        same = [ways for other, ways in known[entry.name] if other == entry]
+        if not same:
+            same = [list(_ways(topology, profile, entry))]
+            known[entry.name].append((entry, same[0]))
+            made += same[0]
+        for way in same[0]:
+            way.spans += spans
+    for versions in known.values():
+        copied = any(len(one.paths) > 1 for one, _ in versions if isinstance(one, StreamPlan))
+        for _, ways in versions:
+            for way in ways:
+                recovers = way.stream is not None and way.stream.recovery is not None
+                way.meets = copied and recovers
+    return made
+
+
+def _entries(plan: Plan) -> Iterator[tuple[StreamPlan | DemandPlan, list[tuple[int, int]]]]:
+    """Entries with the time in which each is in force."""
+    own: list[StreamPlan | DemandPlan] = [*plan.streams, *plan.demands]
+    place = {(type(one), one.name): i for i, one in enumerate(own)}
+    later: dict[int, list[tuple[int, StreamPlan | DemandPlan]]] = defaultdict(list)
+    for move in plan.moves:
+        put = move.stream or move.demand
+        assert put is not None
+        later[place[type(put), put.name]].append((move.at_ps, put))
+    after = []
+    for i, entry in enumerate(own):
+        begins = [at for at, _ in later[i]] + [EVER]
+        yield entry, [(0, begins[0])]
+        for j, (at, put) in enumerate(later[i]):
+            after.append((at, i, put, begins[j + 1]))
+    for at, _, put, until in sorted(after, key=lambda one: one[:2]):
+        if at < until:
+            yield put, [(at, until)]
+
+
+EVER = 10**18
+
+
+def _ways(topology: Topology, profile: Profile, entry: StreamPlan | DemandPlan) -> Iterator[Way]:
+    if isinstance(entry, StreamPlan):
+        (stream,) = (one for one in profile.every_stream if one.name == entry.name)
+        for path in entry.paths:
+            ports = tuple(topology.port_by_name[name] for name in path.ports)
+            yield Way(entry.name, stream.traffic_class, ports, path, entry, stream)
+        return
+    (demand,) = (one for one in profile.demands if one.name == entry.name)
+    for number, part in enumerate(entry.parts):
+        ports = tuple(topology.port_by_name[name] for name in part.ports)
+        path = PathPlan(ports=part.ports)
+        yield Way(
+            entry.name, demand.traffic_class, ports, path, entry, None, demand, number,
+            part.rate_bps,
+        )  # fmt: skip
 
 
 def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
@@ -103,35 +189,32 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
         )
         for port in topology.ports
     ]
-    placed = {one.name: [part.rate_bps for part in one.parts] for one in plan.demands}
+    ways = ways_of(topology, profile, plan)
+    births = _all_births(ways, topology, plan, profile, clocks)
     sources = []
-    for i, owner in enumerate(sources_of(topology, profile, plan)):
-        stream = owner.stream
+    for way, (first, born, numbers) in zip(ways, births, strict=True):
+        stream = way.stream
         recovery = None
-        if owner.elimination is not None and stream is not None and stream.recovery is not None:
+        if way.meets and stream is not None and stream.recovery is not None:
             recovery = (stream.name, stream.recovery.history, stream.recovery.reset_ps)
         mine: tuple[int, ...] = ()
-        if owner.queues:
-            mine = tuple(len(plain) + q for q in owner.queues)
-        elif not owner.cycles:
-            mine = (number[owner.traffic_class.name],) * len(owner.ports)
-        left_out = 0
-        if stream is not None:
-            left_out, births = _births(owner, clocks[owner.ports[0].source], end_ps)
-        else:
-            births = _drawn_births(i, owner, profile, placed[owner.name].pop(0))
+        if way.path.queues:
+            mine = tuple(len(plain) + q for q in way.path.queues)
+        elif not way.path.cycles:
+            mine = (number[way.traffic_class],) * len(way.ports)
         sources.append(
             SlowSource(
-                tuple(port.number for port in owner.ports),
-                births,
+                tuple(port.number for port in way.ports),
+                born,
                 mine,
-                tuple(b - a for a, b in pairwise(owner.cycles)),
-                owner.hold_ps,
-                clocks[owner.ports[-1].target],
+                tuple(b - a for a, b in pairwise(way.path.cycles)),
+                way.hold_ps,
+                clocks[way.ports[-1].target],
                 (stream.rate_bps, stream.burst_bytes) if stream and stream.police else None,
                 (stream.rate_bps, stream.burst_bytes) if stream else None,
                 recovery,
-                left_out,
+                first,
+                numbers,
                 stream.tree if stream is not None and stream.tree != stream.name else "",
             )
         )
@@ -197,59 +280,132 @@ def _slow(
 ) -> list[SlowCut | SlowDown]:
     if isinstance(thing, str):
         return [SlowDown(thing, begins, ends)]
-    made: list[SlowCut | SlowDown] = []
-    for port in topology.ports:
-        if (port.link, port.member) == thing:
-            forward = topology.links[port.link].between == (port.source, port.target)
-            share = int(port.propagation_ps * Fraction(event.where_ppb, PPB))
-            far_ps = share if forward else port.propagation_ps - share
-            made.append(SlowCut(port.number, far_ps, begins, ends))
+    where = Fraction(event.where_ppb, PPB)
+    return [
+        SlowCut(
+            port.number,
+            where,
+            topology.links[port.link].between == (port.source, port.target),
+            begins,
+            ends,
+        )
+        for port in topology.ports
+        if (port.link, port.member) == thing
+    ]
+
+
+Births = tuple[tuple[int, int, int], ...]
+
+
+def _all_births(
+    ways: Sequence[Way],
+    topology: Topology,
+    plan: Plan,
+    profile: Profile,
+    clocks: dict[str, SlowClock],
+) -> list[tuple[int, Births, tuple[int, ...]]]:
+    """Of each source the number of its first frame, its births, and their numbers if given."""
+    end_ps = profile.simulation.duration_ps
+    made: list[tuple[int, Births, tuple[int, ...]]] = []
+    intervals: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    due: list[list[tuple[tuple[int, int], Births]]] = []
+    for number, way in enumerate(ways):
+        if way.stream is None:
+            born = _drawn_births(number, way, profile)
+            made.append((0, tuple(one for one in born if way.is_in_force(one[0])), ()))
+            due.append([])
+            continue
+        phase_ps = topology.node_by_name[way.ports[0].source].clock.phase_ps
+        clock = clocks[way.ports[0].source]
+        every = _intervals(way, way.stream, plan, profile, (phase_ps, clock), end_ps)
+        if way.path.starts_ps:
+            left_out = sum(len(one) for one in every if min(one)[0] < 0)
+            kept = [one for one in every if min(one)[0] >= 0]
+            made.append((left_out, tuple(one for each in kept for one in each), ()))
+            due.append([])
+            continue
+        mine = [(one[0][0], one) for one in every if way.is_in_force(one[0][0])]
+        # Copies of one entry are born together and have the same numbers.
+        keyed = [((time, number - _copy(ways, number)), one) for time, one in mine]
+        intervals[way.name] |= {key for key, _ in keyed}
+        due.append(keyed)
+        made.append((0, tuple(one for _, each in keyed for one in each), ()))
+    for number, way in enumerate(ways):
+        if way.stream is None or way.path.starts_ps or way.spans == [(0, EVER)]:
+            continue
+        order = {key: place for place, key in enumerate(sorted(intervals[way.name]))}
+        each = way.stream.max_packets + way.stream.excess_packets
+        numbers = tuple(order[key] * each + i for key, _ in due[number] for i in range(each))
+        made[number] = (0, made[number][1], numbers)
     return made
 
 
-def _births(
-    owner: FrameSource, clock: SlowClock, end_ps: int
-) -> tuple[int, tuple[tuple[int, int, int], ...]]:
-    """How many frames are left out before the first, and the others."""
-    law = owner.law
-    ((size, _),) = law.sizes
-    if not law.timetable:
-        return 0, tuple(
-            (law.first_ps + i * law.gap, size, law.first_cycle + i * law.period_cycles)
-            for i in range(end_ps // law.gap + 1)
-            for _ in range(law.packets)
-        )
-    # Of an interval all frames are sent, or none.
-    assert owner.stream is not None
-    together = owner.stream.max_packets
-    births: list[tuple[int, int, int]] = []
-    left_out = 0
-    shown = [one + i * law.gap for i in range(end_ps // law.gap + 2) for one in law.timetable]
-    for first in range(0, len(shown), together):
-        due = [clock.when(one) for one in shown[first : first + together]]
-        if min(due) >= 0:
-            births += [(one, size, 0) for one in due for _ in range(law.packets)]
-        else:
-            left_out += len(due) * law.packets
-    return left_out, tuple(births)
+def _copy(ways: Sequence[Way], number: int) -> int:
+    """Which path of its entry a source is."""
+    before = [one for one in ways[:number] if one.entry is ways[number].entry]
+    return len(before)
 
 
-def _drawn_births(
-    number: int, owner: FrameSource, profile: Profile, rate_bps: int
-) -> tuple[tuple[int, int, int], ...]:
+def _intervals(
+    way: Way,
+    stream: Stream,
+    plan: Plan,
+    profile: Profile,
+    talker: tuple[int, SlowClock],
+    end_ps: int,
+) -> list[Births]:
+    """The frames of each interval, by the words of the plan: of cycles, of gates, or neither."""
+    size = stream.frame_bytes
+    if way.path.starts_ps:
+        # Of an interval all frames are sent, or none.
+        phase_ps, clock = talker
+        gap = plan.gate_cycle_ps
+        assert gap is not None
+        table = [phase_ps + starts[0] for starts in way.path.starts_ps]
+        shown = [one + i * gap for i in range(end_ps // gap + 2) for one in table]
+        return [
+            tuple(
+                (clock.when(one), size, 0)
+                for one in shown[first : first + stream.max_packets]
+                for _ in range(1 + stream.excess_packets)
+            )
+            for first in range(0, len(shown), stream.max_packets)
+        ]
+    assert isinstance(way.entry, StreamPlan)
+    first_ps = way.entry.send_ps
+    if first_ps is None:
+        who = stream.service + stream.talker if stream.start == "together" else stream.tree
+        seed = profile.simulation.seed
+        (first_ps,) = integers(seed, f"start {who}", 1, stream.interval_ps)
+    cycle = way.path.cycles[0] if way.path.cycles else 0
+    turn = stream.interval_ps // plan.cycle_ps
+    packets = stream.max_packets + stream.excess_packets
+    return [
+        ((first_ps + i * stream.interval_ps, size, cycle + i * turn),) * packets
+        for i in range(end_ps // stream.interval_ps + 1)
+    ]
+
+
+def _drawn_births(number: int, way: Way, profile: Profile) -> Births:
     """When a part of a demand sends, by its words in the file; the draws are qnet's own."""
-    (demand,) = (one for one in profile.demands if one.name == owner.name)
+    demand, rate_bps = way.demand, way.rate_bps
+    assert demand is not None
     simulation = profile.simulation
-    state = dice(simulation.seed, f"source {number} {owner.name}").reshape(1, 4)
+    state = dice(simulation.seed, f"source {number} {way.name}").reshape(1, 4)
     table = log_table()
     total = sum(weight for _, weight in demand.sizes)
     sums = accumulate(Fraction(weight, total) for _, weight in demand.sizes)
     below = list(zip(sums, (size for size, _ in demand.sizes), strict=True))
+    mean = sum(Fraction((size + 20) * 8 * 10**12 * weight, total) for size, weight in demand.sizes)
+    mean_gap = mean / rate_bps
+    span = -int(-mean_gap // 1) * demand.burst_packets
+    (first_ps,) = integers(simulation.seed, f"start {demand.name} {way.part}", 1, span)
     poisson = demand.arrival == "poisson"
+    shift = 62 - 25 - (-int(-mean_gap // 1)).bit_length()
     births: list[tuple[int, int, int]] = []
     passed = Fraction(0)
-    while owner.law.first_ps + passed < simulation.duration_ps:
-        due = owner.law.first_ps + int(passed)
+    while first_ps + passed < simulation.duration_ps:
+        due = first_ps + int(passed)
         for _ in range(1 if poisson else demand.burst_packets):
             drawn = int(draw(state, 0, 0)) if len(below) > 1 else 0
             size = next(size for part, size in below if Fraction(drawn, 2**32) < part)
@@ -258,7 +414,7 @@ def _drawn_births(
                 passed += Fraction((size + 20) * 8 * 10**12, rate_bps)
         if poisson:
             gap = int(exponential(draw(state, 0, 0), table)) >> 12
-            passed += Fraction(gap * owner.law.gap, 2**owner.law.shift)
+            passed += Fraction(gap * int(mean_gap * 2**shift), 2 ** (shift + 20))
     return tuple(births)
 
 
@@ -294,13 +450,13 @@ def _idle_slope(c: TrafficClass, port: Port, profile: Profile, plan: Plan) -> Fr
     return min(Fraction(total, port.rate_bps), Fraction(1))
 
 
-def _losses(port: Port, seed: int) -> Callable[[int], bool] | None:
+def _losses(port: Port, seed: int) -> Callable[[int, int], bool] | None:
     if not port.is_lossy:
         return None
     state = dice(seed, f"loss {port.name}").reshape(1, 4)
     below = chances(port.loss_ppb, port.bit_errors)
 
-    def loses(size: int) -> bool:
+    def loses(size: int, _: int) -> bool:
         high = int(draw(state, 0, 0)) // 2
         return high * 2**32 + int(draw(state, 0, 0)) < below[size]
 
@@ -311,16 +467,13 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
     """Assert that both simulators counted the same; return the slow one."""
     topology, profile, plan = case
     slow = slow_run(*case)
-    found = sources_of(topology, profile, plan)
+    found = ways_of(topology, profile, plan)
     for traffic in (*fast.streams, *fast.demands):
         mine = [number for number, owner in enumerate(found) if owner.name == traffic.name]
         counts = [slow.counts[number] for number in mine]
         latencies = [one for count in counts for one in count.latencies]
-        ends = frames_of(
-            counts,
-            [slow.sources[number].first for number in mine],
-            copies=traffic in fast.streams,
-        )
+        born = [slow.sources[number] for number in mine]
+        ends = frames_of(counts, born, copies=traffic in fast.streams)
         assert traffic.sent == ends.total()
         assert traffic.received == ends.pop(("received",), 0)
         assert traffic.in_flight == ends.pop(("in flight",), 0)
@@ -353,13 +506,13 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
     return slow
 
 
-def _words(causes: tuple[str, ...], owner: FrameSource) -> str:
+def _words(causes: tuple[str, ...], owner: Way) -> str:
     every = " and ".join(WORDS[cause] for cause in WORDS if cause in causes)
-    return every.replace("class", "cycle") if owner.cycles else every
+    return every.replace("class", "cycle") if owner.path.cycles else every
 
 
 def frames_of(
-    counts: Sequence[SlowCount], first: Sequence[int], *, copies: bool
+    counts: Sequence[SlowCount], sources: Sequence[SlowSource], *, copies: bool
 ) -> Counter[tuple[str, ...]]:
     """What became of each frame, in words; of one that was lost, what became of its copies."""
     if not copies:
@@ -369,8 +522,8 @@ def frames_of(
         # A copy that is not born yet is still to come.
         fates = {
             count.fates.get(number, "in flight")
-            for count, begin in zip(counts, first, strict=True)
-            if number >= begin
+            for count, source in zip(counts, sources, strict=True)
+            if source.sends(number)
         }
         for still in ("received", "in flight"):
             if still in fates:

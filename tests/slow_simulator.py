@@ -76,24 +76,48 @@ class SlowPort:
     fixed_guard: bool = False
     by_arrival: bool = False
     """CQF: a frame's cycle is the one after that in which it comes."""
-    loses: Callable[[int], bool] | None = None
-    """Asked with the frame's bytes for each frame that leaves."""
+    loses: Callable[[int, int], bool] | None = None
+    """Asked with the bytes of each frame that leaves, and when the last of it began to."""
     cut_through_bytes: int | None = None
     """Of the node that owns the port."""
     processes: Callable[[], int] | None = None
     """Asked for each frame that goes on to another port: what it stays longer in the node."""
     ends: tuple[str, str] = ("", "")
     """The node that owns the port, and the one after it."""
+    rates: tuple[tuple[int, int], ...] = ()
+    """From when on it has which other rate, in order; what has begun to leave goes on."""
+    delays: tuple[tuple[int, int], ...] = ()
+    """From when on what begins to leave takes another fibre, and its propagation."""
+
+    def rate(self, time: int) -> int:
+        return in_force(self.rates, time, self.rate_bps)
+
+    def delay(self, time: int) -> int:
+        return in_force(self.delays, time, self.propagation_ps)
+
+
+def in_force(changes: Sequence[tuple[int, int]], time: int, before: int) -> int:
+    for since, value in changes:
+        if since <= time:
+            before = value
+    return before
 
 
 @dataclass(frozen=True)
 class SlowCut:
-    """A line that is cut, so far down from its port, from when to before when."""
+    """A line that is cut, at a share of the way from the link's first node, from when to before
+    when; a port is at that node or at the other.
+    """
 
     port: int
-    far_ps: int
+    where: Fraction
+    is_there: bool
     begins: int
     ends: int
+
+    def far_ps(self, propagation_ps: int) -> int:
+        share = int(propagation_ps * self.where)
+        return share if self.is_there else propagation_ps - share
 
 
 @dataclass(frozen=True)
@@ -124,9 +148,15 @@ class SlowSource:
     """Name of the stream, history and time to reset."""
     first: int = 0
     """Number of the first birth: frames before it were left out."""
+    numbers: tuple[int, ...] = ()
+    """Of each birth, where they do not count on from the first one's."""
     tree: str = ""
     """Sources of one tree send the same frames: one is there for all that have come the same way.
     """
+
+    def sends(self, number: int) -> bool:
+        """Whether it has a frame of a number, born or to be born."""
+        return number in self.numbers if self.numbers else number >= self.first
 
 
 @dataclass
@@ -290,19 +320,15 @@ class SlowSimulator:
         """Those among the events: a port that asks for several later times asks for each once."""
 
     def run(self) -> None:
-        for number, source in enumerate(self.sources):
-            legs = self.same_way(number, 0)
-            if number != legs[0]:
-                continue
-            self.bear(number, source, legs)
-        for place, one in enumerate(self.broken):
-            if isinstance(one, SlowDown):
-                self.push(one.begins, -1, place, 0, 0, None)
+        self.lay_out()
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
             if time >= self.end_ps:
                 continue
-            if kind == -1:
+            if kind == -2:
+                self.settle(time, port)
+                self.push(time, 1, port, 0, 0, None)
+            elif kind == -1:
                 stops = self.broken[port]
                 assert isinstance(stops, SlowDown)
                 self.stop(time, stops.node)
@@ -317,10 +343,24 @@ class SlowSimulator:
                 self.wakes.discard((time, port))
                 self.wake(time, port)
 
+    def lay_out(self) -> None:
+        """Put all that is known beforehand among the events."""
+        for number, source in enumerate(self.sources):
+            legs = self.same_way(number, 0)
+            if number == legs[0]:
+                self.bear(number, source, legs)
+        for place, one in enumerate(self.broken):
+            if isinstance(one, SlowDown):
+                self.push(one.begins, -1, place, 0, 0, None)
+        for number, port in enumerate(self.ports):
+            for since, _ in port.rates:
+                self.push(since, -2, number, 0, 0, None)
+
     def bear(self, number: int, source: SlowSource, legs: tuple[int, ...]) -> None:
         for i, (time, size, cycle) in enumerate(source.births):
             if time < self.end_ps:
-                born = _Frame(number, 0, time, size, cycle, source.first + i, legs)
+                own = source.numbers[i] if source.numbers else source.first + i
+                born = _Frame(number, 0, time, size, cycle, own, legs)
                 for leg in legs:
                     self.counts[leg].fates[born.number] = "in flight"
                 self.push(time, 0, source.ports[0], 0, number, born)
@@ -358,18 +398,19 @@ class SlowSimulator:
     def cycle_at(self, time: int, port: int) -> int:
         return self.shown(time, port) // self.cycle_ps
 
-    def line_time(self, port: int, size: int) -> int:
-        return -int(-Fraction((size + 20) * 8 * 10**12, self.ports[port].rate_bps) // 1)
+    def line_time(self, port: int, size: int, begun: int) -> int:
+        return -int(-Fraction((size + 20) * 8 * 10**12, self.ports[port].rate(begun)) // 1)
 
-    def to_last_bit(self, port: int, size: int) -> int:
+    def to_last_bit(self, port: int, size: int, begun: int) -> int:
         """From a frame's begin to its last bit: the gap, 12 bytes, follows that."""
-        return -int(-Fraction((size + 8) * 8 * 10**12, self.ports[port].rate_bps) // 1)
+        return -int(-Fraction((size + 8) * 8 * 10**12, self.ports[port].rate(begun)) // 1)
 
-    def to_whole(self, port: int, rest: int) -> int:
+    def to_whole(self, port: int, rest: int, begun: int) -> int:
         """From a fragment's begin to when fewer than 64 bytes would be left: it goes on whole."""
         if rest < 60 + 64:
             return 0
-        return int(Fraction((rest - 64 + 8) * 8 * 10**12, self.ports[port].rate_bps) // 1) + 1
+        rate = self.ports[port].rate(begun)
+        return int(Fraction((rest - 64 + 8) * 8 * 10**12, rate) // 1) + 1
 
     # Coming in
 
@@ -495,15 +536,23 @@ class SlowSimulator:
         Some of it is at a place while that is broken. The first such place on its way counts.
         """
         port = self.ports[number]
+        delay = port.delay(begun)
         met = []
+        for since, other in port.delays:
+            # Another fibre: what is being sent is torn, and what comes after its first light is
+            # not listened to any more.
+            if begun < since <= left:
+                met.append((0, 0, "cut"))
+            elif begun < since and left + delay >= since + other:
+                met.append((0, delay, "cut"))
         for one in self.broken:
             # A node is at the end of the line, before and behind all that is on it.
             places = []
             if isinstance(one, SlowCut):
-                places += [(0, one.far_ps, "cut")] * (one.port == number)
+                places += [(0, one.far_ps(delay), "cut")] * (one.port == number)
             else:
                 places += [(-1, 0, "down")] * (one.node == port.ends[0])
-                places += [(1, port.propagation_ps, "down")] * (one.node == port.ends[1])
+                places += [(1, delay, "down")] * (one.node == port.ends[1])
             for order, far_ps, what in places:
                 if begun + far_ps < one.ends and left + far_ps >= one.begins:
                     met.append((order, far_ps, what))
@@ -584,7 +633,7 @@ class SlowSimulator:
         closes = [begin for begin, _, states in following if not states >> gate & 1]
         if self.ports[number].fixed_guard or not closes:
             return True, later
-        ends = time + self.line_time(number, frame.size)
+        ends = time + self.line_time(number, frame.size, time)
         return ends <= self.when(closes[0], number), later
 
     def held(self, time: int, number: int) -> tuple[bool, int]:
@@ -595,7 +644,7 @@ class SlowSimulator:
         """
         if not any(states >> HOLD & 1 for _, states in self.ports[number].gates):
             return False, -1
-        advance = self.line_time(number, 123)
+        advance = self.line_time(number, 123, time)
         following = list(self.entries(self.shown(time, number), number))
         for begin, end, states in following:
             if states >> HOLD & 1:
@@ -609,7 +658,6 @@ class SlowSimulator:
         """Credit in bits: it grows while the gate is open, by the node's clock."""
         state, port = self.states[number], self.ports[number]
         law = port.queues[queue]
-        assert law.idle_slope is not None
         since = state.credit_at[queue]
         waited = max(time - since, 0)
         if port.gates and waited:
@@ -620,7 +668,22 @@ class SlowSimulator:
                 if states >> law.gate & 1:
                     waited += min(end, until) - since
                 since = min(end, until)
-        return state.credit[queue] + waited * self.slope(number, queue) * port.rate_bps / 10**12
+        # At a change of rate all is settled by the rate before it.
+        slope = self.slope_bps(number, queue, state.credit_at[queue])
+        return state.credit[queue] + waited * slope / 10**12
+
+    def settle(self, time: int, number: int) -> None:
+        """Count credit until a change of rate."""
+        state = self.states[number]
+        for queue, law in enumerate(self.ports[number].queues):
+            if law.idle_slope is not None and time > state.credit_at[queue]:
+                state.credit[queue] = self.credit(number, queue, time)
+                state.credit_at[queue] = time
+
+    def slope_bps(self, number: int, queue: int, time: int) -> Fraction:
+        """In bits a second: as it was laid out, and no more than the port has."""
+        port = self.ports[number]
+        return min(self.slope(number, queue) * port.rate_bps, Fraction(port.rate(time)))
 
     def slope(self, number: int, queue: int) -> Fraction:
         """Of the rate: larger behind a gate, in the ratio of the cycle to the time it is open."""
@@ -645,7 +708,7 @@ class SlowSimulator:
             if time > state.credit_at[queue]:
                 state.credit[queue], state.credit_at[queue] = credit, time
             if credit < 0:
-                slope = self.slope(number, queue) * self.ports[number].rate_bps
+                slope = self.slope_bps(number, queue, time)
                 wait = -int(credit * 10**12 / slope // 1)
                 if not self.ports[number].gates:
                     return False, [time + wait]
@@ -669,7 +732,7 @@ class SlowSimulator:
         if mine:
             fits, later = self.may_go(time, number, mine[0], self.cycle_gate)
             again.append(later)
-            if fits and time + self.line_time(number, mine[0].size) <= cycle_end:
+            if fits and time + self.line_time(number, mine[0].size, time) <= cycle_end:
                 return -1, []
         laws = self.ports[number].queues
         for priority in sorted({law.priority for law in laws}, reverse=True):
@@ -713,10 +776,10 @@ class SlowSimulator:
         state = self.states[number]
         if state.wire is not None:
             frame, begun, rest = state.wire
-            if time >= begun + self.to_whole(number, rest):
-                last_bit = begun + self.to_last_bit(number, rest)
+            if time >= begun + self.to_whole(number, rest, begun):
+                last_bit = begun + self.to_last_bit(number, rest, begun)
                 state.wire = None
-                state.free_at = begun + self.line_time(number, rest)
+                state.free_at = begun + self.line_time(number, rest, begun)
                 self.push(state.free_at, 1, number, 0, 0, None)
                 self.uses[number].wire_bytes += rest + 20
                 self.leave(last_bit, begun, number, frame, cut_through=False)
@@ -741,7 +804,7 @@ class SlowSimulator:
 
     def begin_preemptable(self, time: int, number: int, frame: _Frame, rest: int) -> None:
         self.states[number].wire = (frame, time, rest)
-        self.push(time + self.to_whole(number, rest), 1, number, 0, 0, None)
+        self.push(time + self.to_whole(number, rest, time), 1, number, 0, 0, None)
         self.try_to_cut(time, number)
 
     def try_to_cut(self, time: int, number: int) -> None:
@@ -756,14 +819,14 @@ class SlowSimulator:
                 self.push(later, 1, number, 0, 0, None)
             return
         sent = 60
-        while (8 + sent) * 8 * 10**12 < (time - begun) * self.ports[number].rate_bps:
+        while (8 + sent) * 8 * 10**12 < (time - begun) * self.ports[number].rate(begun):
             sent += 1
         if rest - sent < 64:
             return
         state.wire, state.cut = None, (frame, rest - sent)
         self.uses[number].wire_bytes += sent + 4 + 20
-        frame.parts.append((begun, begun + self.to_last_bit(number, sent + 4)))
-        state.free_at = begun + self.line_time(number, sent + 4)
+        frame.parts.append((begun, begun + self.to_last_bit(number, sent + 4, begun)))
+        state.free_at = begun + self.line_time(number, sent + 4, begun)
         self.push(state.free_at, 1, number, 0, 0, None)
 
     def send(self, time: int, number: int, chosen: int) -> None:
@@ -772,11 +835,11 @@ class SlowSimulator:
             frame = self.reserved[number, self.cycle_at(time, number) % self.buffers].popleft()
         else:
             frame = self.queues[number, chosen].pop(0)
-        line = self.line_time(number, frame.size)
+        line = self.line_time(number, frame.size, time)
         if chosen >= 0:
             law = port.queues[chosen]
             if law.idle_slope is not None:
-                slope = (self.slope(number, chosen) - 1) * port.rate_bps
+                slope = self.slope_bps(number, chosen, time) - port.rate(time)
                 credit = self.credit(number, chosen, time)
                 state.credit[chosen] = credit + line * slope / 10**12
                 state.credit_at[chosen] = time + line
@@ -798,13 +861,14 @@ class SlowSimulator:
         state.free_at = time + line
         self.push(state.free_at, 1, number, 0, 0, None)
         self.uses[number].wire_bytes += frame.size + 20
-        last_bit = time + self.to_last_bit(number, frame.size)
+        last_bit = time + self.to_last_bit(number, frame.size, time)
         self.leave(last_bit, time, number, frame, cut_through=True)
 
     def leave(
         self, left: int, begun: int, number: int, frame: _Frame, *, cut_through: bool
     ) -> None:
         port = self.ports[number]
+        delay = port.delay(begun)
         self.uses[number].frames += 1
         self.log[number].append(
             SlowHop(
@@ -825,7 +889,7 @@ class SlowSimulator:
         if taken:
             self.drop(number, frame, taken, sent=True)
             return
-        if port.loses is not None and port.loses(frame.size):
+        if port.loses is not None and port.loses(frame.size, begun):
             self.drop(number, frame, "link", sent=True)
             return
         ways: dict[int, list[int]] = defaultdict(list)
@@ -834,13 +898,13 @@ class SlowSimulator:
             ways[following[0] if following else -1].append(leg)
         at_listener = ways.pop(-1, [])
         for leg in at_listener:
-            self.hand_over(left + port.propagation_ps, number, frame, leg)
-        arrival = left + port.propagation_ps + port.processing_ps
+            self.hand_over(left + delay, number, frame, leg)
+        arrival = left + delay + port.processing_ps
         if ways and port.processes is not None:
             arrival += port.processes()
         for after, legs in ways.items():
             copy = replace(frame, source=legs[0], legs=tuple(legs))
-            copy.entered = left + port.propagation_ps
+            copy.entered = left + delay
             copy.parts = []
             self.go_on(arrival, left, begun, number, after, copy, cut_through=cut_through)
 
@@ -870,9 +934,9 @@ class SlowSimulator:
             cut_through
             and source.queues
             and head is not None
-            and self.ports[after].rate_bps == port.rate_bps
+            and self.ports[after].rate(begun) == port.rate(begun)
         ):
-            needed = -int(-Fraction((head + 8) * 8 * 10**12, port.rate_bps) // 1)
+            needed = -int(-Fraction((head + 8) * 8 * 10**12, port.rate(begun)) // 1)
             if begun + needed < left:
                 arrival -= left - begun - needed
             frame.stored_after = max(left - begun - needed, 0)
