@@ -39,7 +39,7 @@ Span = tuple[int, int]
 
 EVER = 1 << 61
 
-OF_WIRES, MENDS = {"cut", "repair"}, {"repair", "up"}
+OF_WIRES, MENDS = {"cut", "repair", "flap", "partition", "capacity"}, {"repair", "up"}
 """Kinds of events that are of wires, not nodes; and that mend what others broke."""
 
 SERVICES_LISTED, EVENTS_LISTED = 6, 3
@@ -63,11 +63,14 @@ def with_epochs(
     placed = [(streams[one.name], one) for one in plan.streams if one.name in streams and one.paths]
     bounds = {one.name: one for one in whole.streams}
     demands = {one.name: one for one in profile.demands}
+    by_thing: dict[Thing, list[_Broken]] = defaultdict(list)
+    for outage in broken:
+        by_thing[outage.thing].append(outage)
     lost = [
-        _loss(topology, profile, pair, bounds.get(pair[0].name), broken, plan) for pair in placed
+        _loss(topology, profile, pair, bounds.get(pair[0].name), by_thing, plan) for pair in placed
     ]
     parts = [
-        _demand_loss(topology, profile, demands[one.name], one, broken)
+        _demand_loss(topology, profile, demands[one.name], one, by_thing)
         for one in plan.demands
         if one.name in demands
     ]
@@ -89,6 +92,9 @@ def _walk(topology: Topology, profile: Profile) -> list[_Broken]:
         for begin_ps, end_ps in _spans(event):
             acts += [(begin_ps, 1, number), (end_ps, 0, number)]
     since: dict[tuple[int, Thing], int] = {}
+    things_of: dict[int, set[Thing]] = {}
+    begun: dict[int, None] = {}
+    healed: dict[int, set[Thing]] = defaultdict(set)
     found: list[_Broken] = []
 
     def mend(keys: Iterable[tuple[int, Thing]], now_ps: int) -> None:
@@ -99,12 +105,17 @@ def _walk(topology: Topology, profile: Profile) -> list[_Broken]:
 
     for now_ps, is_act, number in sorted(acts):
         event = profile.events[number]
-        things = names[event.change in OF_WIRES].get(event.target, set())
+        if number not in things_of:
+            things_of[number] = _things(topology, event, names)
+        things = things_of[number] - healed[number]
         if not is_act:
             mend([key for key in since if key[0] == number], now_ps)
         elif event.change in MENDS:
             mend([key for key in since if key[1] in things], now_ps)
+            for other in begun:
+                healed[other] |= things & things_of[other]
         else:
+            begun[number] = None
             since |= {(number, thing): now_ps for thing in things}
     mend(list(since), EVER)
     return found
@@ -114,7 +125,39 @@ def _spans(event: Event) -> Sequence[Span]:
     """Return from when to before when an event does what it does, if nothing mends it before."""
     if event.duration_ps is None:
         return [(event.at_ps, EVER)]
-    return [(event.at_ps, event.at_ps + event.duration_ps)]
+    end_ps = event.at_ps + event.duration_ps
+    if event.every_ps is None:
+        return [(event.at_ps, end_ps)]
+    share_ppb = PPB // 2 if event.duty_ppb is None else event.duty_ppb
+    spans: list[Span] = []
+    begin_ps = event.at_ps
+    while begin_ps < end_ps:
+        until_ps = min(begin_ps + event.every_ps * share_ppb // PPB, end_ps)
+        if begin_ps < until_ps:
+            spans.append((begin_ps, until_ps))
+        begin_ps += event.every_ps
+    return spans
+
+
+def _things(
+    topology: Topology, event: Event, names: Mapping[bool, Mapping[str, set[Thing]]]
+) -> set[Thing]:
+    """Return the wires or nodes that an event is of."""
+    if event.groups is not None:
+        sides: list[set[Thing]] = [
+            set().union(*(names[False].get(one, set()) for one in group)) for group in event.groups
+        ]
+        return {
+            (port.link, port.member)
+            for port in topology.ports
+            for near, side in enumerate(sides)
+            if port.source in side
+            and any(port.target in far for place, far in enumerate(sides) if place != near)
+        }
+    things = set(names[event.change in OF_WIRES].get(event.target or "", set()))
+    if event.members is not None:
+        return {one for one in things if isinstance(one, tuple) and one[1] >= event.members}
+    return things
 
 
 def _things_by_name(topology: Topology) -> Mapping[bool, Mapping[str, set[Thing]]]:
@@ -149,19 +192,27 @@ def _epochs(
     end_ps = profile.simulation.duration_ps
     changes = {0, end_ps} | {one.from_ps for one in broken} | {one.until_ps for one in broken}
     times = sorted(time_ps for time_ps in changes if time_ps <= end_ps)
-    known: dict[frozenset[Thing], tuple[tuple[StreamProof, ...], Proof]] = {}
+    known: dict[frozenset[Thing], tuple[tuple[str, ...], tuple[StreamProof, ...], Proof]] = {}
+    coming = sorted(range(len(broken)), key=lambda one: -broken[one].from_ps)
+    present: set[int] = set()
     for from_ps, until_ps in pairwise(times):
-        now = [one for one in broken if one.from_ps <= from_ps < one.until_ps]
+        present = {one for one in present if broken[one].until_ps > from_ps}
+        while coming and broken[coming[-1]].from_ps <= from_ps:
+            if broken[coming[-1]].until_ps > from_ps:
+                present.add(coming[-1])
+            coming.pop()
+        now = [broken[one] for one in sorted(present)]
         things = frozenset(one.thing for one in now)
-        left = {stream.name: _paths_left(topology, entry, things) for stream, entry in placed}
         if things not in known:
-            known[things] = _reduced(topology, profile, plan, placed, left, prove)
-        reduced, proof = known[things]
+            left = {stream.name: _paths_left(topology, entry, things) for stream, entry in placed}
+            cut = tuple(name for name, paths in left.items() if not paths)
+            known[things] = cut, *_reduced(topology, profile, plan, placed, left, prove)
+        cut, reduced, proof = known[things]
         yield EpochProof(
             from_ps=from_ps,
             until_ps=until_ps,
             broken=tuple(dict.fromkeys(_named(one.event) for one in now)),
-            cut=tuple(name for name, paths in left.items() if not paths),
+            cut=cut,
             reduced=reduced,
             findings=tuple(
                 one
@@ -172,6 +223,10 @@ def _epochs(
 
 
 def _named(event: Event) -> str:
+    if event.groups is not None:
+        return f"{' from '.join(', '.join(group) for group in event.groups)} cut"
+    if event.members is not None:
+        return f"{event.target} cut to {event.members} of its wires"
     return f"{event.target} {'cut' if event.change in OF_WIRES else 'down'}"
 
 
@@ -249,7 +304,7 @@ def _loss(
     profile: Profile,
     pair: tuple[Stream, StreamPlan],
     bounds: StreamProof | None,
-    broken: Sequence[_Broken],
+    broken: Mapping[Thing, Sequence[_Broken]],
     plan: Plan,
 ) -> EventLoss | None:
     """Return how many frames events take of a stream; None where they touch none of its paths."""
@@ -257,9 +312,10 @@ def _loss(
     ports = topology.port_by_name
     ways = [[ports[name] for name in path.ports if name in ports] for path in entry.paths]
     met = [
-        [one for one in broken if any(_touches(port, frozenset([one.thing])) for port in way)]
+        [one for thing in dict.fromkeys(chain.from_iterable(map(_things_at, way)))
+         for one in broken.get(thing, ())]
         for way in ways
-    ]
+    ]  # fmt: skip
     if not any(met):
         return None
     end_ps = profile.simulation.duration_ps
@@ -285,8 +341,19 @@ def _loss(
         frames_most=most * each if is_known else None,
         sent_least=sent[0] * each,
         sent_most=sent[1] * (each + stream.excess_packets),
-        events=tuple(dict.fromkeys(one.event.words for one in chain.from_iterable(met))),
+        events=_words(chain.from_iterable(met)),
     )
+
+
+def _things_at(port: Port) -> tuple[Thing, ...]:
+    return port.source, (port.link, port.member), port.target
+
+
+def _words(outages: Iterable[_Broken]) -> tuple[str, ...]:
+    """Name the events of some outages, each once, in order of time."""
+    events = {id(one.event): one.event for one in outages}
+    ordered = sorted(events.values(), key=lambda one: one.at_ps)
+    return tuple(dict.fromkeys(one.words for one in ordered))
 
 
 def _counted(stream: Stream, first_ps: int | None, spans: Sequence[Span]) -> Span:
@@ -316,8 +383,13 @@ def _windows(
     is_stored = one.reserves or one.preemptable
     sure: list[Span] = []
     maybe: list[Span] = []
+    places: dict[tuple[Thing, int], list[tuple[_Place, bool]]] = {}
     for outage in outages:
-        for place, is_node in _places(topology, stream, way, outage, high_ps, is_stored=is_stored):
+        at = outage.thing, outage.event.where_ppb
+        if at not in places:
+            found = _places(topology, stream, way, outage, high_ps, is_stored=is_stored)
+            places[at] = list(found)
+        for place, is_node in places[at]:
             begin_ps, until_ps = outage.from_ps, min(outage.until_ps, EVER)
             begin = begin_ps - (EVER if place.last_high_ps is None else place.last_high_ps)
             maybe.append((begin, min(until_ps, end_ps + place.far_ps) - place.low_ps))
@@ -389,8 +461,13 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
 
 
 def _common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
-    """Return what is in a span of both."""
-    both = [(max(a, c), min(b, d)) for a, b in first for c, d in second]
+    """Return what is in a span of both; each has its own in order, apart from each other."""
+    both: list[Span] = []
+    one = other = 0
+    while one < len(first) and other < len(second):
+        (a, b), (c, d) = first[one], second[other]
+        both.append((max(a, c), min(b, d)))
+        one, other = (one + 1, other) if b < d else (one, other + 1)
     return _joined(both)
 
 
@@ -399,7 +476,7 @@ def _demand_loss(
     profile: Profile,
     demand: Demand,
     entry: DemandPlan,
-    broken: Sequence[_Broken],
+    broken: Mapping[Thing, Sequence[_Broken]],
 ) -> DemandEventLoss | None:
     """Return the share of a demand that is sent, on average, while its ways are broken.
 
@@ -408,26 +485,25 @@ def _demand_loss(
     end_ps = profile.simulation.duration_ps
     ports = topology.port_by_name
     lost = sent = 0
-    events: dict[str, None] = {}
+    met: list[_Broken] = []
     for part in entry.parts:
         way = [ports[name] for name in part.ports if name in ports]
         spans = []
         before_ps = 0
         for port in way:
-            for one in broken:
-                if _touches(port, frozenset([one.thing])):
-                    there_ps = before_ps + port.propagation_ps
-                    until_ps = min(one.until_ps, end_ps) - there_ps
-                    spans.append((max(one.from_ps - there_ps, 0), until_ps))
-                    events[one.event.words] = None
+            there_ps = before_ps + port.propagation_ps
+            for one in (one for thing in _things_at(port) for one in broken.get(thing, ())):
+                until_ps = min(one.until_ps, end_ps) - there_ps
+                spans.append((max(one.from_ps - there_ps, 0), until_ps))
+                met.append(one)
             before_ps += port.propagation_ps
         rate_bps = max(part.rate_bps, 0)
         sent += rate_bps * end_ps
         lost += rate_bps * sum(max(b - a, 0) for a, b in _joined(spans))
-    if not events:
+    if not met:
         return None
     return DemandEventLoss(
-        name=demand.name, share_ppb=lost * PPB // sent if sent else 0, events=tuple(events)
+        name=demand.name, share_ppb=lost * PPB // sent if sent else 0, events=_words(met)
     )
 
 

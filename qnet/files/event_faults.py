@@ -38,8 +38,10 @@ def check_events(placed: Sequence[PlacedEvent], topology: Topology, network: str
     _, misfits = outages_of(topology, [one.event for one in placed])
     for misfit in misfits:
         event, source, at = placed[misfit.event]
-        message = misfit.message or unknown(topology, event.target, event.change, network, source)
-        source.fault((*at, misfit.key), message)
+        message = misfit.message
+        if misfit.unknown is not None:
+            message = unknown(topology, misfit.unknown, event.change, network, source)
+        source.fault((*at, *misfit.where), message)
 
 
 def unknown(topology: Topology, target: str, change: str, network: str, source: Source) -> str:

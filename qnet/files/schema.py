@@ -210,6 +210,8 @@ def _whole_kind(low: int | None, high: int | None) -> str:
 def _list_kind(choice: Mapping[str, Any]) -> str:
     if "prefixItems" in choice:
         return "two names"
+    if choice["items"].get("type") == "array":
+        return "list of lists"
     return "list" if "$ref" in choice["items"] else "list of texts"
 
 

@@ -6,14 +6,15 @@ any frame is served. Between two changes lies an *epoch*, a network that stays a
 
 What is broken by several events is broken once, for as long as any of them lasts: a cable that is
 cut again is no more cut than before. A repair mends all that is broken of what it names, whatever
-broke it.
+broke it; a flap of it is over then.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,14 +26,27 @@ from qnet.units import PPB, TIME, format_quantity
 EVENTS_HIGHEST = 1000
 """Of one run: losses are counted event by event, wherever they happen."""
 
+OUTAGES_HIGHEST = 200_000
+"""Of one run: a flap breaks each of its wires as often as it flaps."""
+
+MEMBERS_HIGHEST = 1023
+
 FOREVER_PS = 1 << 61
 """Until when what is never repaired is broken: later than any run."""
 
-Change = Literal["cut", "repair", "down", "up"]
+Change = Literal["cut", "repair", "down", "up", "flap", "partition", "capacity"]
 """What a file can call a kind of event; `KINDS` has what each is."""
 
 WORDS: Mapping[str, str] = {"cut": "link down", "down": "node down"}
 """Why frames are lost, by what broke: the same words in all witnesses."""
+
+
+Group = Annotated[tuple[Text, ...], Field(min_length=1)]
+"""Nodes and sites on one side of a partition."""
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Event(Noun):
@@ -41,10 +55,13 @@ class Event(Noun):
     at_ps: TimeOrZero = Field(alias="at", description="when, from the start of the run")
     change: Change = Field(
         description="cut breaks a link, a wire of it or a cable, and repair mends it; down stops a "
-        "node or all nodes of a site, and up starts them again"
+        "node or all nodes of a site, and up starts them again; flap breaks and mends again and "
+        "again, partition cuts all between groups of nodes, capacity takes wires of a link away"
     )
-    target: Text = Field(
-        description="what: a link, one wire of it ('a--b/2') or a cable; a node or a site"
+    target: Text | None = Field(
+        None,
+        description="what: a link, one wire of it ('a--b/2') or a cable; a node or a site. All "
+        "have one but a partition",
     )
     duration_ps: Time | None = Field(
         None, alias="for", description="how long, after which it is undone; default it stays"
@@ -54,26 +71,75 @@ class Event(Noun):
         alias="where",
         description="where on its way a link is cut, from its first node on",
     )
+    every_ps: Time | None = Field(
+        None,
+        alias="every",
+        description="from one break of a flap to the next",
+        exclude_if=_is_none,
+    )
+    duty_ppb: Ratio | None = Field(
+        None,
+        alias="duty",
+        description="share of that time for which it is broken; default 50%",
+        exclude_if=_is_none,
+    )
+    groups: tuple[Group, ...] | None = Field(
+        None,
+        description="nodes and sites on each side of a partition: two lists of them, or more",
+        exclude_if=_is_none,
+    )
+    members: int | None = Field(
+        None,
+        strict=True,
+        ge=0,
+        le=MEMBERS_HIGHEST,
+        description="how many wires are left of a link, the first ones",
+        exclude_if=_is_none,
+    )
     name: Text | None = Field(None, description="what the report calls it")
     note: Text | None = Field(None, description="what there is to say of it")
     source: Text | None = Field(None, description="where it is known from")
 
     @model_validator(mode="after")
     def _check(self) -> Event:
-        for field in self.model_fields_set - COMMON:
-            if getattr(self, field) is None or field in KINDS[self.change].fields:
-                continue
-            key = Event.model_fields[field].alias or field
-            raise ValueError(f"'{key}' does not go with {self.change}; leave it out")
+        kind = KINDS[self.change]
+        for field in Event.model_fields:
+            is_given = field in self.model_fields_set and getattr(self, field) is not None
+            if is_given and field not in COMMON | kind.needs | kind.fields:
+                raise ValueError(f"'{_key(field)}' does not go with {self.change}; leave it out")
+            if not is_given and field in kind.needs:
+                what = (Event.model_fields[field].description or "").partition(";")[0]
+                raise ValueError(f"{self.change} has no '{_key(field)}', {what}")
+        if self.groups is not None:
+            if len(self.groups) < 2:
+                raise ValueError("'groups' of a partition are two at least, each a list of names")
+            _refuse_twins(self.groups)
         return self
 
     @property
     def words(self) -> str:
         """What happens, in words: "cut of ix-xian at 9ms"; its name, where it has one."""
-        what = f"{self.change} of {self.target} at {format_quantity(TIME, self.at_ps)}"
+        of = self.target
+        if self.groups is not None:
+            of = " from ".join(", ".join(one) for one in self.groups)
+        left = "" if self.members is None else f" to {self.members} of its wires"
+        what = f"{self.change} of {of}{left} at {format_quantity(TIME, self.at_ps)}"
         if self.duration_ps is not None:
             what += f" for {format_quantity(TIME, self.duration_ps)}"
         return f"{self.name}: {what}" if self.name else what
+
+
+def _key(field: str) -> str:
+    return Event.model_fields[field].alias or field
+
+
+def _refuse_twins(groups: Sequence[Sequence[str]]) -> None:
+    """Refuse a name that is on two sides of a partition, or twice on one."""
+    seen: set[str] = set()
+    for name in (name for group in groups for name in group):
+        if name in seen:
+            raise ValueError(f"'{name}' twice in 'groups'; it is on one side only")
+        seen.add(name)
 
 
 class EventKind(NamedTuple):
@@ -86,15 +152,30 @@ class EventKind(NamedTuple):
     mends all that is broken of it.
     """
     fields: frozenset[str] = frozenset()
-    """What it has beside the fields of all events."""
+    """What it may have beside the fields of all events."""
+    needs: frozenset[str] = frozenset({"target"})
+    """What it must have."""
 
 
 def _lasting(event: Event) -> Iterator[tuple[int, int]]:
     """Yield the one time for which something is broken."""
-    yield event.at_ps, FOREVER_PS if event.duration_ps is None else event.at_ps + event.duration_ps
+    yield event.at_ps, _end_ps(event)
 
 
-COMMON = frozenset({"at_ps", "change", "target", "name", "note", "source"})
+def _end_ps(event: Event) -> int:
+    return FOREVER_PS if event.duration_ps is None else event.at_ps + event.duration_ps
+
+
+def _flapping(event: Event) -> Iterator[tuple[int, int]]:
+    """Yield the first part of each period, to its end or that of the flap."""
+    assert event.every_ps is not None, "a flap has it"
+    duty_ppb = PPB // 2 if event.duty_ppb is None else event.duty_ppb
+    broken_ps, end_ps = event.every_ps * duty_ppb // PPB, _end_ps(event)
+    for begin_ps in range(event.at_ps, end_ps, event.every_ps):
+        yield begin_ps, min(begin_ps + broken_ps, end_ps)
+
+
+COMMON = frozenset({"at_ps", "change", "name", "note", "source"})
 """Fields that every event has."""
 
 KINDS: Mapping[str, EventKind] = {
@@ -102,6 +183,16 @@ KINDS: Mapping[str, EventKind] = {
     "repair": EventKind("wires", None),
     "down": EventKind("nodes", _lasting, frozenset({"duration_ps"})),
     "up": EventKind("nodes", None),
+    "flap": EventKind(
+        "wires",
+        _flapping,
+        frozenset({"duty_ppb"}),
+        frozenset({"target", "every_ps", "duration_ps"}),
+    ),
+    "partition": EventKind("nodes", _lasting, frozenset({"duration_ps"}), frozenset({"groups"})),
+    "capacity": EventKind(
+        "wires", _lasting, frozenset({"duration_ps"}), frozenset({"target", "members"})
+    ),
 }
 
 
@@ -136,11 +227,15 @@ class Outage(NamedTuple):
 
 
 class Misfit(NamedTuple):
-    """What is wrong with an event: its number, the key, and why."""
+    """What is wrong with an event."""
 
     event: int
-    key: str
+    """Its number."""
+    where: tuple[str | int, ...]
+    """The keys, and places in lists, of what is wrong."""
     message: str
+    unknown: str | None = None
+    """A name that the network does not have; there is no message then."""
 
 
 def wires_by_name(topology: Topology) -> Mapping[str, tuple[Wire, ...]]:
@@ -195,36 +290,119 @@ def outages_of(topology: Topology, events: Sequence[Event]) -> tuple[list[Outage
 
     Outages are in the order of the events. One that is over when it begins is left out.
     """
-    wires = cache(lambda: wires_by_name(topology))
-    nodes = cache(lambda: nodes_by_name(topology))
-    found: list[Outage] = []
-    misfits: list[Misfit] = []
+    breaking = _Breaking(topology)
     # What `for` undoes at an instant is over before an event of that instant.
     for number in sorted(range(len(events)), key=lambda one: events[one].at_ps):
-        event = events[number]
+        breaking.apply(number, events[number])
+    kept = [one for one in breaking.found if one.until_ps > one.from_ps]
+    return sorted(kept, key=lambda one: one.event), breaking.misfits
+
+
+class _Breaking:
+    """What is broken while events are applied one by one, in order of time."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.found: list[Outage] = []
+        self.misfits: list[Misfit] = []
+        self._open: dict[Thing, list[int]] = defaultdict(list)
+        """Outages of a thing that no repair has met."""
+        self._until_ps: dict[Thing, int] = {}
+        """Until when what happened to a thing lasts: a flap between two breaks, too."""
+
+    @cached_property
+    def _wires(self) -> Mapping[str, tuple[Wire, ...]]:
+        return wires_by_name(self.topology)
+
+    @cached_property
+    def _nodes(self) -> Mapping[str, tuple[str, ...]]:
+        return nodes_by_name(self.topology)
+
+    def apply(self, number: int, event: Event) -> None:
+        """Break or mend what an event names; where it does not fit nothing is changed."""
         kind = KINDS[event.change]
-        things: Sequence[Thing] | None = (wires if kind.of == "wires" else nodes)().get(
-            event.target
+        misfits = len(self.misfits)
+        things = self._things(number, event, kind)
+        if len(self.misfits) > misfits:
+            return
+        if kind.spans is None:
+            self._mend(number, event, kind, things)
+            return
+        room = OUTAGES_HIGHEST - len(self.found)
+        for span in kind.spans(event) if things else ():
+            if room < len(things):
+                self._misfit(number, _FIRST[event.change], _TOO_MANY)
+                return
+            room -= len(things)
+            for one in things:
+                self._open[one].append(len(self.found))
+                self.found.append(Outage(number, one, *span))
+        for one in things:
+            self._until_ps[one] = max(self._until_ps.get(one, 0), _end_ps(event))
+
+    def _misfit(self, number: int, key: str, message: str, unknown: str | None = None) -> None:
+        self.misfits.append(Misfit(number, (key,), message, unknown))
+
+    def _things(self, number: int, event: Event, kind: EventKind) -> Sequence[Thing]:
+        """Return what an event is of, and note what there is not."""
+        if event.groups is not None:
+            return self._between(number, event.groups)
+        assert event.target is not None, "other kinds have a target"
+        if kind.of == "nodes":
+            nodes = self._nodes.get(event.target)
+            if nodes is None:
+                self._misfit(number, "target", "", event.target)
+            return nodes or ()
+        wires = self._wires.get(event.target)
+        if wires is None:
+            self._misfit(number, "target", "", event.target)
+        elif event.members is not None:
+            wires = tuple(one for one in wires if one.member >= event.members)
+            if not wires:
+                message = f"'{event.target}' has no wire beyond the first {event.members}"
+                self._misfit(number, "members", message)
+        return wires or ()
+
+    def _between(self, number: int, groups: Sequence[Sequence[str]]) -> Sequence[Wire]:
+        """Return the wires from one group to another, in the order of the ports."""
+        side: dict[str, int] = {}
+        for place, group in enumerate(groups):
+            for index, name in enumerate(group):
+                where = ("groups", place, index)
+                if name not in self._nodes:
+                    self.misfits.append(Misfit(number, where, "", name))
+                for node in self._nodes.get(name, ()):
+                    if node in side:
+                        message = f"'{node}' of '{name}' is in 'groups' already"
+                        self.misfits.append(Misfit(number, where, message))
+                        break
+                    side[node] = place
+        ends = ((side.get(one.source), side.get(one.target), one) for one in self.topology.ports)
+        return tuple(
+            dict.fromkeys(
+                Wire(port.link, port.member)
+                for here, there, port in ends
+                if here is not None and there is not None and here != there
+            )
         )
-        if things is None:
-            misfits.append(Misfit(number, "target", ""))
-            continue
-        if kind.spans is not None:
-            found += [Outage(number, one, *span) for span in kind.spans(event) for one in things]
-            continue
-        broken = [
-            place
-            for place, one in enumerate(found)
-            if one.thing in things and one.until_ps > event.at_ps
-        ]
-        if not broken:
+
+    def _mend(self, number: int, event: Event, kind: EventKind, things: Sequence[Thing]) -> None:
+        """End all that is broken of some things, and whatever would still break of a flap."""
+        if all(self._until_ps.get(one, 0) <= event.at_ps for one in things):
             what = "is not cut" if kind.of == "wires" else "is not down"
             when = format_quantity(TIME, event.at_ps)
-            misfits.append(Misfit(number, "target", f"'{event.target}' {what} at {when}"))
-        for place in broken:
-            found[place] = found[place]._replace(until_ps=event.at_ps)
-    kept = [one for one in found if one.until_ps > one.from_ps]
-    return sorted(kept, key=lambda one: one.event), misfits
+            self._misfit(number, "target", f"'{event.target}' {what} at {when}")
+        for one in things:
+            for place in self._open.pop(one, ()):
+                until_ps = min(self.found[place].until_ps, event.at_ps)
+                self.found[place] = self.found[place]._replace(until_ps=until_ps)
+            self._until_ps[one] = event.at_ps
+
+
+_FIRST: Mapping[str, str] = defaultdict(lambda: "target", flap="every", partition="groups")
+"""Key of what makes an event so large."""
+
+_TOO_MANY = f"what events break breaks more than {OUTAGES_HIGHEST:,} times in all"
 
 
 def cut(
@@ -266,14 +444,15 @@ def up(target: str, *, at: str, name: str | None = None, note: str | None = None
     return event("up", target, at=at, name=name, note=note)
 
 
-def event(change: str, target: str, **keys: str | None) -> Event:
+def event(change: str, target: str | None = None, **keys: Any) -> Event:
     """Return an event of any kind, with the keys that a file would have; `for_` is 'for'.
 
     Raises InputError.
     """
-    given = {key.rstrip("_").replace("_", "-"): one for key, one in keys.items() if one is not None}
+    given = {"target": target, **{key.rstrip("_").replace("_", "-"): keys[key] for key in keys}}
+    given = {key: one for key, one in given.items() if one is not None}
     try:
-        return Event.model_validate({"change": change, "target": target, **given})
+        return Event.model_validate({"change": change, **given})
     except ValidationError as error:
         raise InputError(
             Problem(change, 0, 0, ".".join(map(str, one["loc"])), _complaint(one["msg"]))

@@ -37,8 +37,6 @@ class Epochs(NamedTuple):
     """By port number, nearest to the port first."""
     nodes: Mapping[str, Sequence[Outage]]
     """When nodes are down."""
-    changes_ps: tuple[int, ...]
-    """When anything breaks or is mended, before the run's end."""
 
 
 def epochs(topology: Topology, profile: Profile) -> Epochs:
@@ -64,18 +62,26 @@ def epochs(topology: Topology, profile: Profile) -> Epochs:
         ]
         if mine:
             shadows[port.number] = sorted(mine)
-    times = {one.from_ps for one in outages} | {one.until_ps for one in outages}
-    return Epochs(shadows, nodes, tuple(sorted(one for one in times if one < end_ps)))
+    return Epochs(shadows, nodes)
 
 
 def ports_going_down(topology: Topology, profile: Profile) -> Mapping[int, Sequence[int]]:
-    """Return when epochs end, in order, with the ports of the nodes that go down then."""
-    happening = epochs(topology, profile)
-    downs = {(one.from_ps, name) for name, every in happening.nodes.items() for one in every}
-    return {
-        time_ps: [one.number for one in topology.ports if (time_ps, one.source) in downs]
-        for time_ps in happening.changes_ps
+    """Return when nodes go down, in order of time, with the ports of those nodes.
+
+    A run stops there: what is cut takes frames from lines by itself, but queues are emptied.
+    """
+    ports: dict[str, list[int]] = defaultdict(list)
+    for port in topology.ports:
+        ports[port.source].append(port.number)
+    downs = {
+        (one.from_ps, name)
+        for name, every in epochs(topology, profile).nodes.items()
+        for one in every
     }
+    going: dict[int, list[int]] = defaultdict(list)
+    for time_ps, name in sorted(downs):
+        going[time_ps] += ports[name]
+    return {time_ps: sorted(numbers) for time_ps, numbers in going.items()}
 
 
 def _shadow(place: int, far_ps: int, one: Outage) -> Shadow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -160,7 +161,8 @@ class Course:
         self.world = self.followed.begin(world)
         self.queue_by_class = profile.queue_by_class
         self.changes = ports_going_down(topology, profile)
-        """When epochs end, and the general ports of nodes that go down then."""
+        """When nodes go down, and their general ports."""
+        self.stops_ps = [*self.changes]
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
         work = work_per_s(self.found, len(self.world.tally.port))
@@ -190,7 +192,7 @@ class Course:
         # What is written down is held in memory until the step is over.
         step_ps = self.step_ps if trace is None else min(self.step_ps, self.traced_step_ps)
         self._apply(trace, written)
-        following = (time_ps for time_ps in self.changes if time_ps > self.now_ps)
+        following = self.stops_ps[bisect_right(self.stops_ps, self.now_ps) :][:1]
         goal_ps = min(self.now_ps + step_ps, until_ps, self.end_ps, *following)
         self.world = self.followed.make_room(self.world, goal_ps - self.now_ps)
         while self.now_ps < goal_ps:

@@ -305,11 +305,21 @@ def test_a_file_of_events_follows_those_of_the_traffic_file(tmp_path: Path) -> N
     assert (problem.file, problem.line, problem.where) == (str(more), 5, "events[0].target")
 
 
+NEEDED: dict[str, Any] = {
+    "target": "a--b",
+    "every_ps": "1us",
+    "duration_ps": "1us",
+    "groups": [["a"], ["b"]],
+    "members": 0,
+}
+
+
 def test_a_kind_of_event_is_a_word_of_files_and_a_line_of_the_table() -> None:
     assert set(get_args(Change)) == set(KINDS)
     for name, kind in KINDS.items():
-        assert kind.fields <= set(Event.model_fields) - COMMON
-        asked = qnet.event(name, "a--b", at="1us", note="by any name")
+        assert kind.fields | kind.needs <= set(Event.model_fields) - COMMON
+        keys = {Event.model_fields[one].alias or one: NEEDED[one] for one in kind.needs}
+        asked = qnet.event(name, at="1us", note="by any name", **keys)
         assert (asked.change, asked.at_ps, asked.note) == (name, 1_000_000, "by any name")
     assert qnet.event("cut", "a--b", at="1us", for_="2us") == qnet.cut("a--b", at="1us", for_="2us")
     with pytest.raises(InputError, match="'for' does not go with up; leave it out"):

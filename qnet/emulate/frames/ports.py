@@ -21,6 +21,7 @@ A real frame carries -1 minus its number in place of its birth.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -157,7 +158,8 @@ class VirtualPorts:
         self.end_ps = int(self.world.network.end)
         self._outages = epochs(topology, profile).nodes
         self._changes = ports_going_down(topology, profile)
-        """When epochs end, with the ports of nodes that go down then; a change ends a window."""
+        """When nodes go down, with their ports; that ends a window."""
+        self._stops_ps = [*self._changes]
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
         order = np.array([[*range(servers), -1]], dtype=np.int64)
         alone, none = np.zeros(servers, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
@@ -216,7 +218,8 @@ class VirtualPorts:
         return min(until_ps, self._change_after(self.now_ps), self.end_ps)
 
     def _change_after(self, time_ps: int) -> int:
-        return next((one for one in self._changes if one > time_ps), NEVER)
+        place = bisect_right(self._stops_ps, time_ps)
+        return self._stops_ps[place] if place < len(self._stops_ps) else NEVER
 
     def is_down(self, node: str, time_ps: int) -> bool:
         """Tell whether an event has a node down at a time."""

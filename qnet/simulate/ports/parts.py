@@ -154,6 +154,9 @@ class OutageState(IntEnum):
     UNTIL = 1
     PLACE = 2
     EVENT = 3
+    NEXT = 4
+    """Row after those of this event at this place; they do not overlap, and are in order of
+    time."""
 
 
 @columns

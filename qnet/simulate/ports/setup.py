@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -218,8 +218,12 @@ class _Layout:
             ]
         for number, mine in shadows.items():
             self.port[number, PortLaw.OUT_FIRST] = len(self.outages)
-            for one in mine:
-                self.outages.append([one.from_ps, one.until_ps, one.place, one.event])
+            for _, of_one in groupby(mine, lambda one: (one.place, one.far_ps, one.event)):
+                rows = [*of_one]
+                following = len(self.outages) + len(rows)
+                self.outages += [
+                    [one.from_ps, one.until_ps, one.place, one.event, following] for one in rows
+                ]
             self.port[number, PortLaw.OUT_LAST] = len(self.outages)
 
     def _queue(self, owner: FrameSource, hop: int) -> int:
@@ -353,7 +357,7 @@ class _Layout:
             position=self.position,
             fork=self.fork,
             dropped=np.zeros((self.position.shape[0], 8), dtype=np.int64),
-            outage=_table(self.outages, 4),
+            outage=_table(self.outages, 5),
             broken=np.zeros((self.position.shape[0], len(self.profile.events)), dtype=np.int64),
             wire=np.zeros((servers, 8), dtype=np.int64),
             gate_end=_ints(self.gate_end),

@@ -49,11 +49,22 @@ Ints = NDArray[np.int64]
 def broken_by(port: int, begun: int, ended: int, ports: Ints, outage: Ints) -> int:
     """Return the first outage on its way that takes a frame, or a part of one, or -1.
 
-    Its first bit leaves the port at `begun`, its last one at `ended`.
+    Its first bit leaves the port at `begun`, its last one at `ended`. Of the rows of one event,
+    which may be many, only the first one that is over later than that can.
     """
-    for row in range(ports[port, PortLaw.OUT_FIRST], ports[port, PortLaw.OUT_LAST]):
-        if begun < outage[row, OutageState.UNTIL] and ended >= outage[row, OutageState.FROM]:
-            return row
+    row = int(ports[port, PortLaw.OUT_FIRST])
+    while row < ports[port, PortLaw.OUT_LAST]:
+        following = int(outage[row, OutageState.NEXT])
+        low, high = row, following - 1
+        while low < high:
+            middle = (low + high) // 2
+            if outage[middle, OutageState.UNTIL] > begun:
+                high = middle
+            else:
+                low = middle + 1
+        if begun < outage[low, OutageState.UNTIL] and ended >= outage[low, OutageState.FROM]:
+            return low
+        row = following
     return -1
 
 
@@ -65,20 +76,28 @@ def stops_between(port: int, after: int, until: int, later: int, place: int, por
     Later than what leaves the port at `after` is there, which is so much `later`, and not after
     `until`.
     """
-    stops = NEVER
-    for row in range(ports[port, PortLaw.OUT_FIRST], ports[port, PortLaw.OUT_LAST]):
-        if outage[row, OutageState.PLACE] == place and outage[row, OutageState.FROM] > after:
+    stops, row = NEVER, int(ports[port, PortLaw.OUT_FIRST])
+    while row < ports[port, PortLaw.OUT_LAST]:
+        if outage[row, OutageState.PLACE] != place:
+            row = int(outage[row, OutageState.NEXT])
+            continue
+        if outage[row, OutageState.FROM] > after:
             stops = min(stops, outage[row, OutageState.FROM] + later)
+        row += 1
     return stops if stops <= until else NEVER
 
 
 @bare_kernel
 def down_at(port: int, time: int, place: int, ports: Ints, outage: Ints) -> int:
     """Return the first outage of the node at an end of a port's line at a time, or -1."""
-    for row in range(ports[port, PortLaw.OUT_FIRST], ports[port, PortLaw.OUT_LAST]):
-        is_now = outage[row, OutageState.FROM] <= time < outage[row, OutageState.UNTIL]
-        if is_now and outage[row, OutageState.PLACE] == place:
+    row = int(ports[port, PortLaw.OUT_FIRST])
+    while row < ports[port, PortLaw.OUT_LAST]:
+        if outage[row, OutageState.PLACE] != place:
+            row = int(outage[row, OutageState.NEXT])
+            continue
+        if outage[row, OutageState.FROM] <= time < outage[row, OutageState.UNTIL]:
             return row
+        row += 1
     return -1
 
 
