@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qnet.model.scenario import Scenario
     from qnet.model.timeline import Event, cut, down, event, repair, up
     from qnet.progress import Progress, Quiet
+    from qnet.replays.run import replay
     from qnet.result import Result
     from qnet.schedule.reservations import Reservations
 
@@ -53,6 +54,7 @@ __all__ = [
     "play",
     "prove",
     "repair",
+    "replay",
     "run",
     "up",
 ]
@@ -63,6 +65,7 @@ _MODULES = {
     "Reservations": "qnet.schedule.reservations",
     "Result": "qnet.result",
     "Scenario": "qnet.model.scenario",
+    "replay": "qnet.replays.run",
     **dict.fromkeys(("Event", "cut", "down", "event", "repair", "up"), "qnet.model.timeline"),
     **dict.fromkeys(
         (

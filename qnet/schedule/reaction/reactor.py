@@ -37,11 +37,15 @@ Entry = StreamPlan | DemandPlan
 NOT_READY = "no second way is kept ready"
 
 
-def with_reactions(topology: Topology, profile: Profile, plan: Plan) -> Plan:
+def with_reactions(
+    topology: Topology, profile: Profile, plan: Plan, until_ps: int | None = None
+) -> Plan:
     """Return a plan with second ways kept ready, and what is moved when something breaks.
 
-    Classes without a declared reaction, and those with the policy 'none', are left as they are.
+    That is until `until_ps`, or the end of a run. Classes without a declared reaction, and those
+    with the policy 'none', are left as they are; what a plan has of reactions is planned anew.
     """
+    plan = plan.replace(standby=(), moves=(), unmoved=())
     policies = {
         one.name: one.reaction
         for one in profile.classes
@@ -51,7 +55,7 @@ def with_reactions(topology: Topology, profile: Profile, plan: Plan) -> Plan:
         return plan
     reactor = _Reactor(topology, profile, plan, policies)
     standby = reactor.keep_ready()
-    reactor.run()
+    reactor.run(profile.simulation.duration_ps if until_ps is None else until_ps)
     return plan.replace(
         standby=tuple(standby.values()),
         moves=tuple(sorted(reactor.moves, key=lambda one: one.at_ps)),
@@ -129,9 +133,8 @@ class _Reactor:
 
     # When something breaks
 
-    def run(self) -> None:
-        """Work through all acts that begin before the run's end."""
-        end_ps = self._profile.simulation.duration_ps
+    def run(self, end_ps: int) -> None:
+        """Work through all acts that begin before an end."""
         for fault in self._faults:
             self._at(fault.from_ps, partial(self._hear_of, fault))
             self._at(fault.until_ps, partial(self._hear_of_repair, fault))

@@ -1,0 +1,70 @@
+"""The verb replay: a long timeline, watched wherever something changes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qnet.cli.command import NOT_KNOWN, main
+from qnet.cli.options import events_option, scenario_options
+from qnet.cli.output import say, say_json_text
+from qnet.cli.stages import check_out, load_scenario, progress_bar
+from qnet.errors import InputError, Problem
+from qnet.units import WHOLE_HIGHEST
+
+
+@main.command()
+@scenario_options
+@events_option
+@click.option("--until", metavar="TIME", help="The end; default a little after the last change.")
+@click.option("--before", metavar="TIME", help="How long before a change frames are watched.")
+@click.option("--after", metavar="TIME", help="How long after a change frames are watched.")
+@click.option("--seed", type=click.IntRange(0, WHOLE_HIGHEST), help="Another seed.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="Threads; default all cores.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Leave replay.json, plan.json and the windows that are done there.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the windows that are done in DIR.")
+def replay(
+    profile: str,
+    topology: str | None,
+    settings: dict[str, str],
+    as_json: bool,
+    out: Path | None,
+    resume: bool,
+    **how: Any,
+) -> None:
+    """Replay the events of a timeline, however far apart, and say which promises held how long.
+
+    Every frame is simulated wherever something changes; in between frames are counted by when they
+    are due. Exit code 1 when a promise was broken for some time.
+    """
+    from qnet.files.write import to_json, write_text
+    from qnet.replays.run import replay as play
+    from qnet.report.replay import replay_lines
+
+    if resume and out is None:
+        raise InputError([Problem("--resume", 0, 0, "", "needs '--out DIR'")])
+    scenario = load_scenario(
+        profile, topology, settings, seed=how.pop("seed"), events=how.pop("events")
+    )
+    check_out(out)
+    with progress_bar() as progress:
+        played = play(scenario, folder=out, resume=resume, progress=progress, **how)
+    made = played.replay
+    if out is not None:
+        write_text(out / "plan.json", to_json(played.plan))
+        write_text(out / "replay.json", to_json(made))
+    if as_json:
+        say_json_text(to_json(made))
+    else:
+        for line in replay_lines(made):
+            say(line)
+    if made.outcome != "pass":
+        sys.exit(1 if made.outcome == "fail" else NOT_KNOWN)

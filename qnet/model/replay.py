@@ -1,0 +1,116 @@
+"""What came of a replay: every event of a long timeline, and what it did to whom for how long."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from qnet.model.fields import Noun
+from qnet.model.verdict import Outcome
+
+
+class Span(Noun):
+    """From an instant to before another."""
+
+    from_ps: int
+    until_ps: int
+
+
+class ReplayWindow(Noun):
+    """A part of the timeline in which every frame was watched.
+
+    `findings` are those of its verdict: witnesses that disagree, broken rules of the plan.
+    `frames` were sent in it, `frame_hops` is how often one was sent on by a port.
+    """
+
+    from_ps: int
+    until_ps: int
+    seed: int
+    frames: int
+    frame_hops: int
+    findings: tuple[str, ...] = ()
+
+
+class ServiceLoss(Noun):
+    """What an event took of a service; of frames over several paths each copy counts."""
+
+    service: str
+    frames: int
+
+
+class ReplayEvent(Noun):
+    """One event, what it took, and what was done about it.
+
+    The acts are the first and last of the moves that it made necessary: `detected_ps` when it was
+    missed, `decided_ps` when the way was known, `installed_ps` when it was in force (RFC 6413 calls
+    the time from the event to the last of these the convergence time). `blocked_ps` is the largest
+    effective blocked time of a stream: frames lost over frames a second that it sends.
+    """
+
+    event: str
+    at_ps: int
+    until_ps: int | None
+    """None for what is not undone before the end."""
+    lost: tuple[ServiceLoss, ...]
+    cut: int
+    """Streams and demands that had no whole way left."""
+    moved: int
+    unmoved: int
+    reasons: tuple[str, ...] = ()
+    """Why some were not moved, the most frequent first."""
+    detected_ps: int | None = None
+    decided_ps: int | None = None
+    installed_first_ps: int | None = None
+    installed_last_ps: int | None = None
+    blocked_ps: int = 0
+    blocked: str | None = None
+    """Whose blocked time that is."""
+
+
+class ReplayStream(Noun):
+    """One stream or demand over the whole timeline.
+
+    Of the `sent` frames `watched` were followed one by one; the others were sent where nothing
+    changes, and are counted by when they are due: of them those are lost that were sent while
+    there was no whole way (`dark`). Counts of what is sent at drawn times are means, rounded.
+    """
+
+    name: str
+    service: str
+    sent: int
+    watched: int
+    lost: int
+    late: int
+    latency_ps_max: int | None
+    dark: tuple[Span, ...] = ()
+    blocked_ps: int = 0
+    moved: int = 0
+
+
+class ReplayPromise(Noun):
+    """A promise of a service, kept, or broken from when to when."""
+
+    service: str
+    kind: str
+    members: int
+    broken: int
+    outcome: Outcome
+    spans: tuple[Span, ...] = ()
+    worst: str | None = None
+    reason: str | None = None
+
+
+class Replay(Noun):
+    """The whole answer."""
+
+    title: str
+    outcome: Outcome
+    until_ps: int
+    watched_ps: int
+    """How much of that was simulated frame by frame."""
+    findings: tuple[str, ...]
+    events: tuple[ReplayEvent, ...]
+    promises: tuple[ReplayPromise, ...]
+    streams: tuple[ReplayStream, ...]
+    demands: tuple[ReplayStream, ...]
+    windows: tuple[ReplayWindow, ...]
+    assumptions: tuple[str, ...] = Field(())

@@ -1,0 +1,1 @@
+"""Replay: a long timeline, of which frames are watched wherever something changes."""

@@ -1,0 +1,113 @@
+"""What a window leaves: the account of every stream and demand, small enough to be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qnet.model.fields import Noun
+from qnet.model.observation import EventUse, Observation, Traffic
+from qnet.model.verdict import Outcome, Verdict
+from qnet.replays.windows import Case, Window
+
+
+class Count(Noun):
+    """What became of one stream or demand in a window."""
+
+    name: str
+    sent: int
+    lost: int
+    late: int
+    in_flight: int
+    latency_ps_max: int | None
+
+
+class Share(Noun):
+    """What an event of the timeline took of one stream or demand."""
+
+    event: int
+    name: str
+    frames: int
+
+
+class WindowRow(Noun):
+    """A line of a window's verdict that is not known to be kept."""
+
+    subject: str
+    kind: str
+    outcome: Outcome
+    broken: int
+    worst: str | None
+    reason: str | None
+
+
+class WindowAccount(Noun):
+    """All that is kept of a window."""
+
+    key: str
+    """Hash of what was run: another one is another run."""
+    number: int
+    from_ps: int
+    until_ps: int
+    seed: int
+    frames: int
+    frame_hops: int
+    findings: tuple[str, ...]
+    rows: tuple[WindowRow, ...]
+    streams: tuple[Count, ...]
+    demands: tuple[Count, ...]
+    taken: tuple[Share, ...]
+
+
+def account_of(
+    key: str, window: Window, case: Case, seen: Observation, verdict: Verdict
+) -> WindowAccount:
+    """Return what is kept of a window that was run and judged."""
+    return WindowAccount(
+        key=key,
+        number=window.number,
+        from_ps=window.from_ps,
+        until_ps=window.until_ps,
+        seed=seen.seed,
+        frames=seen.frames,
+        frame_hops=seen.frame_hops,
+        findings=verdict.findings,
+        rows=tuple(
+            WindowRow(
+                subject=row.subject,
+                kind=row.kind,
+                outcome=row.outcome,
+                broken=row.broken,
+                worst=row.worst,
+                reason=row.reason,
+            )
+            for row in verdict.rows
+            if row.outcome != "pass"
+        ),
+        streams=tuple(map(_count, seen.streams)),
+        demands=tuple(map(_count, seen.demands)),
+        taken=tuple(_shares(case, seen.events)),
+    )
+
+
+def _count(one: Traffic) -> Count:
+    return Count(
+        name=one.name,
+        sent=one.sent,
+        lost=one.lost,
+        late=one.late,
+        in_flight=one.in_flight,
+        latency_ps_max=one.latency_ps_max,
+    )
+
+
+def _shares(case: Case, uses: Sequence[EventUse]) -> list[Share]:
+    """Add up what the parts of each event of the timeline took."""
+    frames: dict[tuple[int, str], int] = {}
+    for number, use in zip(case.events, uses, strict=True):
+        for taken in use.lost:
+            key = number, taken.name
+            frames[key] = frames.get(key, 0) + taken.frames
+    return [
+        Share(event=event, name=name, frames=count)
+        for (event, name), count in sorted(frames.items())
+    ]

@@ -1,0 +1,125 @@
+"""The course of a timeline: what is broken when, which entry each stream is sent by, who is cut.
+
+Everything here is arithmetic over the plan and the events, in integers that know no largest one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.timeline import FOREVER_PS, Outage, Thing, Wire, outages_of
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+
+Entry = StreamPlan | DemandPlan
+
+
+class Stretch(NamedTuple):
+    """A time in which one thing is sent by one entry, with the outages that are on its way."""
+
+    from_ps: int
+    until_ps: int
+    entry: Entry
+    cut_by: Outage | None
+    """The first outage that leaves it no whole way, or takes some part of a demand."""
+    cut_share: Fraction
+    """Of what is sent, that which has no whole way."""
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A network, its traffic with events, a plan with moves, and the end of what is told of it."""
+
+    topology: Topology
+    profile: Profile
+    plan: Plan
+    until_ps: int
+
+    @cached_property
+    def outages(self) -> tuple[Outage, ...]:
+        """What is broken before the end, in order of time."""
+        found, _ = outages_of(self.topology, self.profile.events)
+        before = (one for one in found if one.from_ps < self.until_ps)
+        return tuple(sorted(before, key=lambda one: (one.from_ps, one.event)))
+
+    @cached_property
+    def changes_ps(self) -> tuple[int, ...]:
+        """When anything changes: the network, or what is sent where."""
+        times = {one.at_ps for one in self.plan.moves}
+        times |= {one.from_ps for one in self.outages}
+        times |= {one.until_ps for one in self.outages if one.until_ps < FOREVER_PS}
+        times |= {one.at_ps for one in self.profile.events}
+        return tuple(sorted(time for time in times if 0 <= time < self.until_ps))
+
+    @cached_property
+    def entries(self) -> Mapping[str, list[tuple[int, Entry]]]:
+        """Return by name the entries of everything that is sent, each with from when on."""
+        every: dict[str, list[tuple[int, Entry]]] = {}
+        for entry in (*self.plan.streams, *self.plan.demands):
+            assert isinstance(entry, StreamPlan | DemandPlan)
+            every[entry.name] = [(0, entry)]
+        for move in self.plan.moves:
+            every[move.entry.name].append((move.at_ps, move.entry))
+        return every
+
+    def entry_at(self, name: str, time_ps: int) -> Entry:
+        """Return by which entry something is sent at an instant."""
+        known = self.entries[name]
+        return known[bisect_right(known, time_ps, key=lambda pair: pair[0]) - 1][1]
+
+    @cached_property
+    def _by_thing(self) -> Mapping[Thing, list[Outage]]:
+        found: dict[Thing, list[Outage]] = defaultdict(list)
+        for one in self.outages:
+            found[one.thing].append(one)
+        return found
+
+    def stretches(self, name: str) -> Iterator[Stretch]:
+        """Yield the times from 0 to the end in which nothing changes for one stream or demand."""
+        known = self.entries[name]
+        for (from_ps, entry), (until_ps, _) in pairwise([*known, (self.until_ps, known[-1][1])]):
+            ways = [self._outages_on(names) for names in ways_of(entry)]
+            times = {from_ps, until_ps}
+            for outages in ways:
+                for one in outages:
+                    times |= {one.from_ps, one.until_ps}
+            order = sorted(time for time in times if from_ps <= time <= until_ps)
+            for begin_ps, end_ps in pairwise(order):
+                first = [
+                    next((one for one in outages if one.from_ps <= begin_ps < one.until_ps), None)
+                    for outages in ways
+                ]
+                share = _cut_share(entry, [one is not None for one in first])
+                by = next((one for one in first if one), None) if share else None
+                yield Stretch(begin_ps, end_ps, entry, by, share)
+
+    def _outages_on(self, names: Sequence[str]) -> list[Outage]:
+        """Return what is broken on a way at some time, in order of time."""
+        ports = [self.topology.port_by_name[name] for name in names]
+        things: dict[Thing, None] = {}
+        for port in ports:
+            for thing in (port.source, Wire(port.link, port.member), port.target):
+                things[thing] = None
+        found = [one for thing in things for one in self._by_thing.get(thing, ())]
+        return sorted(found, key=lambda one: (one.from_ps, one.event))
+
+
+def _cut_share(entry: Entry, cut: Sequence[bool]) -> Fraction:
+    if isinstance(entry, StreamPlan):
+        return Fraction(bool(cut) and all(cut))
+    whole = sum(part.rate_bps for part in entry.parts)
+    lost = sum(part.rate_bps for part, is_cut in zip(entry.parts, cut, strict=True) if is_cut)
+    return Fraction(lost, whole) if whole else Fraction(0)
+
+
+def ways_of(entry: Entry) -> list[tuple[str, ...]]:
+    """Return the ports of every path of a stream, or of every part of a demand."""
+    return [one.ports for one in (entry.paths if isinstance(entry, StreamPlan) else entry.parts)]

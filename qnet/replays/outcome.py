@@ -1,0 +1,323 @@
+"""From windows to the answer: what each event did to whom, and which promises held how long.
+
+Between windows nothing changes, so nothing has to be watched: what is sent there is counted by when
+it is due, and all of it is lost that has no whole way, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from qnet.model.plan import StreamPlan
+from qnet.model.replay import (
+    Replay,
+    ReplayEvent,
+    ReplayPromise,
+    ReplayStream,
+    ReplayWindow,
+    ServiceLoss,
+    Span,
+)
+from qnet.model.timeline import FOREVER_PS
+from qnet.model.traffic import Demand, Stream
+from qnet.model.verdict import Outcome
+from qnet.replays.account import Count, WindowAccount, WindowRow
+from qnet.replays.course import Entry, Stretch, Timetable
+from qnet.units import PPB, PS_PER_S, ceil_div, wire_bytes
+
+REASONS_LISTED = 3
+
+LOSS = "loss"
+"""The kind of promise that is weighed over the whole timeline, not window by window."""
+
+
+@dataclass
+class _Sum:
+    """One stream or demand so far."""
+
+    asked: Stream | Demand
+    sent: Fraction = Fraction(0)
+    watched: int = 0
+    lost: Fraction = Fraction(0)
+    late: int = 0
+    latency_ps_max: int | None = None
+    dark: list[tuple[int, int]] = field(default_factory=list)
+    by_event: Counter[int] = field(default_factory=Counter)
+
+
+def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
+    """Put the accounts of all windows together, with what is between them."""
+    asked: list[Stream | Demand] = [*table.profile.every_stream, *table.profile.demands]
+    sums = {one.name: _Sum(one) for one in asked if one.name in table.entries}
+    outside = _outside(accounts, table.until_ps)
+    for account in accounts:
+        for count in (*account.streams, *account.demands):
+            _add_watched(sums[count.name], count)
+        for share in account.taken:
+            sums[share.name].by_event[share.event] += share.frames
+    for name, one in sums.items():
+        _add_between(one, list(table.stretches(name)), outside, accounts)
+    promises = _promises(table, sums, accounts)
+    findings = tuple(dict.fromkeys(finding for account in accounts for finding in account.findings))
+    outcomes = {one.outcome for one in promises} | ({"fail"} if findings else set())
+    streams = {one.name for one in table.profile.every_stream}
+    told = [(name, _stream(table, one)) for name, one in sums.items()]
+    return Replay(
+        title=table.profile.title,
+        outcome="fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes else "pass",
+        until_ps=table.until_ps,
+        watched_ps=sum(one.until_ps - one.from_ps for one in accounts),
+        findings=findings,
+        events=tuple(_event(table, number, sums) for number in range(len(table.profile.events))),
+        promises=promises,
+        streams=tuple(one for name, one in told if name in streams),
+        demands=tuple(one for name, one in told if name not in streams),
+        windows=tuple(_window(one) for one in accounts),
+        assumptions=(*table.topology.assumptions, *table.profile.assumptions),
+    )
+
+
+def _outside(accounts: Sequence[WindowAccount], until_ps: int) -> list[tuple[int, int]]:
+    """Return the times in which nothing was watched."""
+    ends = [0, *(one.until_ps for one in accounts)]
+    begins = [*(one.from_ps for one in accounts), until_ps]
+    return [(a, b) for a, b in zip(ends, begins, strict=True) if a < b]
+
+
+def _add_watched(one: _Sum, count: Count) -> None:
+    one.watched += count.sent
+    one.lost += count.lost
+    one.late += count.late
+    if count.latency_ps_max is not None:
+        one.latency_ps_max = max(one.latency_ps_max or 0, count.latency_ps_max)
+
+
+def _add_between(
+    one: _Sum,
+    stretches: Sequence[Stretch],
+    outside: Sequence[tuple[int, int]],
+    accounts: Sequence[WindowAccount],
+) -> None:
+    """Count what is sent while nobody watches, and of it what has no whole way.
+
+    The frames of a window that are under way at its end have their fate from what comes after it;
+    and what a window leaves out at its begin, while cycles fill up, was sent nevertheless.
+    """
+    is_exact = _is_exact(one.asked, stretches)
+    one.sent = Fraction(one.watched)
+    for stretch in stretches:
+        if stretch.cut_by is not None:
+            one.dark.append((stretch.from_ps, stretch.until_ps))
+        for begin_ps, end_ps in outside:
+            a, b = max(begin_ps, stretch.from_ps), min(end_ps, stretch.until_ps)
+            if a < b:
+                _add(one, stretch, frames_due(one.asked, stretch.entry, a, b))
+    for account in accounts:
+        count = next(
+            each for each in (*account.streams, *account.demands) if each.name == one.asked.name
+        )
+        inside = [each for each in stretches if each.from_ps < account.until_ps]
+        last = [each for each in inside if each.until_ps > account.from_ps]
+        if not last:
+            continue
+        if last[-1].cut_by is not None and last[-1].until_ps > account.until_ps:
+            _lose(one, last[-1], count.in_flight * last[-1].cut_share)
+        if is_exact:
+            due = sum(
+                (frames_due(one.asked, each.entry, max(each.from_ps, account.from_ps),
+                           min(each.until_ps, account.until_ps))
+                for each in last), Fraction(0)
+            )  # fmt: skip
+            _add(one, last[0], due - count.sent)
+
+
+def _add(one: _Sum, stretch: Stretch, frames: Fraction) -> None:
+    one.sent += frames
+    if stretch.cut_by is not None:
+        _lose(one, stretch, frames * stretch.cut_share)
+
+
+def _lose(one: _Sum, stretch: Stretch, frames: Fraction) -> None:
+    assert stretch.cut_by is not None
+    one.lost += frames
+    one.by_event[stretch.cut_by.event] += round(frames)
+
+
+def _is_exact(asked: Stream | Demand, stretches: Sequence[Stretch]) -> bool:
+    entries = (each.entry for each in stretches)
+    return isinstance(asked, Stream) and all(
+        isinstance(entry, StreamPlan) and entry.send_ps is not None for entry in entries
+    )
+
+
+def frames_due(asked: Stream | Demand, entry: Entry, from_ps: int, until_ps: int) -> Fraction:
+    """Return how many frames are due by an entry in a time; where they are drawn, on average."""
+    if isinstance(entry, StreamPlan):
+        assert isinstance(asked, Stream)
+        if not entry.paths:
+            return Fraction(0)
+        each, every_ps = asked.max_packets, asked.interval_ps
+        if entry.send_ps is None:
+            return Fraction((until_ps - from_ps) * each, every_ps)
+        first, last = (
+            max(ceil_div(time - entry.send_ps, every_ps), 0) for time in (from_ps, until_ps)
+        )
+        return Fraction((last - first) * each)
+    assert isinstance(asked, Demand)
+    rate_bps = sum(part.rate_bps for part in entry.parts)
+    return Fraction((until_ps - from_ps) * rate_bps, PS_PER_S) / _mean_bits(asked)
+
+
+def _mean_bits(asked: Demand) -> Fraction:
+    """Return the bits of line time of a frame, on average."""
+    weights = sum(weight for _, weight in asked.sizes)
+    return Fraction(sum(8 * wire_bytes(size) * weight for size, weight in asked.sizes), weights)
+
+
+# What is said of it
+
+
+def _blocked_ps(one: _Sum, lost: Fraction) -> int:
+    """Return the effective blocked time: frames lost over frames a second (RFC 6413)."""
+    asked = one.asked
+    if isinstance(asked, Stream):
+        return round(lost * asked.interval_ps / asked.max_packets)
+    return round(lost * _mean_bits(asked) * PS_PER_S / asked.rate_bps)
+
+
+def _stream(table: Timetable, one: _Sum) -> ReplayStream:
+    name = one.asked.name
+    return ReplayStream(
+        name=name,
+        service=one.asked.service,
+        sent=round(one.sent),
+        watched=one.watched,
+        lost=round(one.lost),
+        late=one.late,
+        latency_ps_max=one.latency_ps_max,
+        dark=_spans(one.dark),
+        blocked_ps=_blocked_ps(one, one.lost),
+        moved=len(table.entries[name]) - 1,
+    )
+
+
+def _spans(spans: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
+    """Return spans of time in order, those that meet as one."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], end)
+        else:
+            joined.append((begin, end))
+    return tuple(Span(from_ps=begin, until_ps=end) for begin, end in joined)
+
+
+def _window(one: WindowAccount) -> ReplayWindow:
+    return ReplayWindow(
+        from_ps=one.from_ps,
+        until_ps=one.until_ps,
+        seed=one.seed,
+        frames=one.frames,
+        frame_hops=one.frame_hops,
+        findings=one.findings,
+    )
+
+
+def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEvent:
+    """Return what one event of the timeline took, and what was done about it."""
+    event = table.profile.events[number]
+    outages = [one for one in table.outages if one.event == number]
+    ends = [one.until_ps for one in outages]
+    until_ps = None if not ends or max(ends) >= FOREVER_PS else max(ends)
+    lost: Counter[str] = Counter()
+    worst: tuple[int, str | None] = (0, None)
+    cut = 0
+    for name, one in sums.items():
+        frames = one.by_event.get(number, 0)
+        lost[one.asked.service] += frames
+        if any(each.cut_by in outages for each in table.stretches(name) if each.cut_by):
+            cut += 1
+            worst = max(worst, (_blocked_ps(one, Fraction(frames)), name), key=lambda pair: pair[0])
+    moves = [one for one in table.plan.moves if one.cause == event.words]
+    unmoved = [one for one in table.plan.unmoved if one.cause == event.words]
+    reasons = Counter(one.reason for one in unmoved)
+    return ReplayEvent(
+        event=event.words,
+        at_ps=event.at_ps,
+        until_ps=until_ps,
+        lost=tuple(
+            ServiceLoss(service=service, frames=frames)
+            for service, frames in lost.most_common()
+            if frames
+        ),
+        cut=cut,
+        moved=len({one.entry.name for one in moves}),
+        unmoved=len({one.name for one in unmoved}),
+        reasons=tuple(why for why, _ in reasons.most_common(REASONS_LISTED)),
+        detected_ps=min((one.detected_ps for one in moves if one.detected_ps), default=None),
+        decided_ps=min((one.decided_ps for one in moves if one.decided_ps), default=None),
+        installed_first_ps=min((one.at_ps for one in moves), default=None),
+        installed_last_ps=max((one.at_ps for one in moves), default=None),
+        blocked_ps=worst[0],
+        blocked=worst[1],
+    )
+
+
+def _promises(
+    table: Timetable, sums: Mapping[str, _Sum], accounts: Sequence[WindowAccount]
+) -> tuple[ReplayPromise, ...]:
+    """Weigh losses over the whole timeline, and everything else window by window."""
+    found = list(_losses(sums))
+    rows: dict[tuple[str, str], list[tuple[WindowAccount, WindowRow]]] = defaultdict(list)
+    for account in accounts:
+        for row in account.rows:
+            if row.kind != LOSS:
+                rows[row.subject, row.kind].append((account, row))
+    for (subject, kind), every in rows.items():
+        fails = [(account, row) for account, row in every if row.outcome == "fail"]
+        shown = fails or every
+        outcome: Outcome = "fail" if fails else "unknown"
+        members = [one for one in sums.values() if one.asked.service == subject]
+        found.append(
+            ReplayPromise(
+                service=subject,
+                kind=kind,
+                members=len(members),
+                broken=max(row.broken for _, row in shown),
+                outcome=outcome,
+                spans=_spans((account.from_ps, account.until_ps) for account, _ in shown),
+                worst=shown[0][1].worst,
+                reason=shown[0][1].reason,
+            )
+        )
+    return tuple(found)
+
+
+def _losses(sums: Mapping[str, _Sum]) -> Iterable[ReplayPromise]:
+    """Yield for each service with a promise of loss whether it is kept over the whole timeline."""
+    services: dict[str, list[_Sum]] = defaultdict(list)
+    for one in sums.values():
+        if one.asked.max_loss_ppb is not None:
+            services[one.asked.service].append(one)
+    for service, members in services.items():
+        broken = [one for one in members if _loss_ratio(one) * PPB > (one.asked.max_loss_ppb or 0)]
+        worst = max(members, key=_loss_ratio)
+        yield ReplayPromise(
+            service=service,
+            kind=LOSS,
+            members=len(members),
+            broken=len(broken),
+            outcome="fail" if broken else "pass",
+            spans=_spans(span for one in broken for span in one.dark),
+            worst=worst.asked.name if worst.lost else None,
+            reason=None
+            if not broken
+            else f"{worst.asked.name} lost {round(worst.lost):,} of {round(worst.sent):,} frames",
+        )
+
+
+def _loss_ratio(one: _Sum) -> Fraction:
+    return one.lost / one.sent if one.sent else Fraction(0)

@@ -1,0 +1,232 @@
+"""Replay a timeline: plan what is done about every event, and watch frames wherever it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from qnet import __version__, api
+from qnet.errors import ArgumentError, EnvironmentMissing, Problem
+from qnet.files.write import to_json
+from qnet.model.plan import Plan
+from qnet.model.proof import Proof
+from qnet.model.replay import Replay
+from qnet.model.scenario import Scenario
+from qnet.model.timeline import FOREVER_PS, outages_of
+from qnet.progress import Progress
+from qnet.replays.account import WindowAccount, account_of
+from qnet.replays.course import Entry, Timetable, ways_of
+from qnet.replays.outcome import outcome_of
+from qnet.replays.windows import Case, Window, case_of, cut_time, period_ps
+from qnet.schedule.reaction.reactor import with_reactions
+from qnet.units import PS_PER_MS, TIME, UnitError, parse, show_time
+
+KEPT = "windows.jsonl"
+"""In the folder of a replay: the accounts of the windows that are done, a line each."""
+
+LEAD_PS, TAIL_PS = PS_PER_MS, 5 * PS_PER_MS
+"""How much longer than the longest latency is watched before a change, and after it."""
+
+WINDOWS_HIGHEST = 100_000
+
+
+class Played(NamedTuple):
+    """A replay with what it stands on."""
+
+    scenario: Scenario
+    plan: Plan
+    proof: Proof
+    """Of the plan before anything happens."""
+    replay: Replay
+
+
+def replay(
+    scenario: Scenario,
+    *,
+    until: str | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    folder: Path | str | None = None,
+    resume: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    say: api.Say | None = None,
+) -> Played:
+    """Replay the events of a scenario, however far apart, and say which promises held how long.
+
+    Before the first event the network must keep its promises, over the scenario's own duration.
+    Around every change all frames are simulated, from `before` it to `after` it: by default 1 ms
+    and 5 ms more than the longest latency. In between nothing changes, and what is sent is counted.
+    `until` is the end, by default that of the last window. With a `folder` each window is kept
+    there when it is done, and `resume` goes on with those that are: the answer is the same to the
+    byte. Raises ArgumentError, InputError, Infeasible and Cancelled.
+    """
+    times = _times(until=until, before=before, after=after)
+    events = scenario.profile.events
+    if not events:
+        words = "nothing happens in this scenario; 'events:' or '--events FILE' say what does"
+        raise ArgumentError([Problem("events", 0, 0, "", words)])
+    still = _still(scenario)
+    calm = api.run(still, threads=threads, progress=progress, say=say)
+    if calm.outcome == "fail":
+        why = "; ".join(calm.reasons[:3])
+        words = f"the network breaks its promises before anything happens: {why}"
+        raise ArgumentError([Problem("events", 0, 0, "", words)])
+    ends = [one.at_ps for one in events]
+    ends += [
+        one.until_ps
+        for one in outages_of(scenario.topology, events)[0]
+        if one.until_ps < FOREVER_PS
+    ]
+    settle_ps = _settle_ps(scenario, calm.plan, calm.proof)
+    before_ps = settle_ps + LEAD_PS if times["before"] is None else times["before"]
+    after_ps = settle_ps + TAIL_PS if times["after"] is None else times["after"]
+    until_ps = times["until"]
+    horizon_ps = max(ends) + after_ps if until_ps is None else until_ps
+    plan = with_reactions(scenario.topology, scenario.profile, calm.plan, horizon_ps)
+    if until_ps is None and plan.moves:
+        horizon_ps = max(horizon_ps, plan.moves[-1].at_ps + after_ps)
+    table = Timetable(scenario.topology, scenario.profile, plan, horizon_ps)
+    period = period_ps(scenario.profile, plan)
+    windows = cut_time(_watched(table), before_ps, after_ps, period, horizon_ps)
+    accounts = list(
+        _play(scenario, table, windows, _Keeper(folder, resume), threads, progress, say)
+    )
+    return Played(scenario, plan, calm.proof, outcome_of(table, accounts))
+
+
+def _times(**given: str | None) -> Mapping[str, int | None]:
+    """Read times; raises ArgumentError with all that are none."""
+    times: dict[str, int | None] = {}
+    problems = []
+    for name, text in given.items():
+        try:
+            times[name] = None if text is None else parse(TIME, text)
+        except UnitError as error:
+            problems.append(Problem(name, 0, 0, "", str(error)))
+    if problems:
+        raise ArgumentError(problems)
+    return times
+
+
+def _still(scenario: Scenario) -> Scenario:
+    """Return the scenario before anything happens."""
+    return replace(scenario, profile=scenario.profile.replace(events=()), events_origin=None)
+
+
+def _settle_ps(scenario: Scenario, plan: Plan, proof: Proof) -> int:
+    """Return how long frames are under way at most, as far as is known."""
+    port = scenario.topology.port_by_name
+    known = [one.latency_ps_max for one in proof.streams if one.latency_ps_max is not None]
+    entries: list[Entry] = [*plan.streams, *plan.standby, *plan.demands]
+    fibre = [
+        sum(port[name].propagation_ps for name in way) for one in entries for way in ways_of(one)
+    ]
+    return max([*known, *fibre, 0])
+
+
+def _watched(table: Timetable) -> Sequence[int]:
+    """Return the changes around which frames are watched.
+
+    Of the moves that one event makes necessary the first and the last: what is in between changes
+    one stream after the other in the same way.
+    """
+    moves: dict[str, list[int]] = {}
+    for move in table.plan.moves:
+        moves.setdefault(move.cause, []).append(move.at_ps)
+    at = {time for times in moves.values() for time in (min(times), max(times))}
+    at |= set(table.changes_ps) - {one.at_ps for one in table.plan.moves}
+    if len(at) > WINDOWS_HIGHEST:
+        words = f"{len(at):,} changes; at most {WINDOWS_HIGHEST:,} are watched"
+        raise ArgumentError([Problem("events", 0, 0, "", words)])
+    return sorted(at)
+
+
+def _play(
+    scenario: Scenario,
+    table: Timetable,
+    windows: Sequence[Window],
+    keeper: _Keeper,
+    threads: int | None,
+    progress: Progress | None,
+    say: api.Say | None,
+) -> Iterable[WindowAccount]:
+    """Run every window that is not done yet, in order."""
+    for window in windows:
+        case = case_of(table, window)
+        local = replace(scenario, profile=case.profile, profile_origin=None, events_origin=None)
+        key = _key(local, case)
+        done = keeper.done.get(key)
+        if done is None:
+            if say is not None:
+                span = f"{show_time(window.from_ps)} to {show_time(window.until_ps)}"
+                say(f"window {window.number + 1} of {len(windows)}: {span}")
+            proof = api.prove(local, case.plan, progress=progress)
+            seen = api.observe(local, case.plan, threads=threads, progress=progress)
+            verdict = api.judge(local, case.plan, proof, seen, progress=progress)
+            done = account_of(key, window, case, seen, verdict)
+            keeper.keep(done)
+        yield done
+
+
+def _key(local: Scenario, case: Case) -> str:
+    """Return the hash of all that a window's account follows from."""
+    parts = [__version__, local.identity, to_json(case.plan), json.dumps(case.events)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+class _Keeper:
+    """The windows that are done, in a file that grows by a line each."""
+
+    def __init__(self, folder: Path | str | None, resume: bool) -> None:
+        self.done: dict[str, WindowAccount] = {}
+        self._path = None if folder is None else Path(folder) / KEPT
+        if self._path is None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if resume and self._path.exists():
+                self._read(self._path)
+            else:
+                self._path.write_bytes(b"")
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+
+    def _read(self, path: Path) -> None:
+        """Read what is whole; a line that was being written when the process was killed is not."""
+        whole = b""
+        for line in path.read_bytes().splitlines(keepends=True):
+            try:
+                account = WindowAccount.model_validate_json(line)
+            except ValidationError:
+                break
+            if not line.endswith(b"\n"):
+                break
+            self.done[account.key] = account
+            whole += line
+        path.write_bytes(whole)
+
+    def keep(self, account: WindowAccount) -> None:
+        """Write an account down before the next window begins."""
+        self.done[account.key] = account
+        if self._path is None:
+            return
+        try:
+            with self._path.open("ab") as file:
+                file.write(account.model_dump_json().encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> EnvironmentMissing:
+    reason = (error.strerror or str(error)).lower()
+    return EnvironmentMissing(f"{path} cannot be written: {reason}")

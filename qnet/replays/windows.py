@@ -1,0 +1,137 @@
+"""Windows: which parts of a timeline are watched frame by frame, and each as a run of its own.
+
+What repeats is the same in a run that begins a whole number of periods later: cycles, gates, and
+streams whose intervals divide the period. So a window begins at a multiple of it, long enough
+before what happens that the network has filled up, and ends when what was on its way has come. What
+is drawn (arrivals of demands, clocks) is drawn anew for each window, from the seed and its number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from math import lcm
+from typing import NamedTuple
+
+from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
+from qnet.model.timeline import Event, Outage, Wire
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.replays.course import Timetable
+from qnet.units import PS_PER_S, WHOLE_HIGHEST
+
+PERIOD_PS_HIGHEST = PS_PER_S
+"""Streams without reservation whose intervals make the period longer than this are left out of it:
+they begin somewhere else in each window."""
+
+
+class Window(NamedTuple):
+    """A part of the timeline."""
+
+    number: int
+    from_ps: int
+    until_ps: int
+
+
+class Case(NamedTuple):
+    """A window as a run of its own."""
+
+    profile: Profile
+    plan: Plan
+    events: tuple[int, ...]
+    """By event of the run: the number of the event of the timeline that it is a part of."""
+
+
+def period_ps(profile: Profile, plan: Plan) -> int:
+    """Return after what time everything that repeats is as it was."""
+    period = plan.hypercycle * plan.cycle_ps
+    if plan.gate_cycle_ps is not None:
+        period = lcm(period, plan.gate_cycle_ps)
+    for interval_ps in sorted({one.interval_ps for one in profile.streams}):
+        longer = lcm(period, interval_ps)
+        if longer <= max(PERIOD_PS_HIGHEST, period):
+            period = longer
+    return period
+
+
+def cut_time(
+    changes_ps: Sequence[int], before_ps: int, after_ps: int, period: int, end_ps: int
+) -> list[Window]:
+    """Return windows around all changes, in order; those that meet are one.
+
+    Before the first of its changes a window has `before_ps` at least, from a multiple of the period
+    on, after the last one `after_ps`. Without any change there is one at the beginning.
+    """
+    spans: list[list[int]] = []
+    for time_ps in changes_ps or [0]:
+        begin_ps = max(time_ps - before_ps, 0) // period * period
+        until_ps = min(time_ps + after_ps, end_ps)
+        if spans and begin_ps <= spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], until_ps)
+        else:
+            spans.append([begin_ps, until_ps])
+    return [Window(number, *span) for number, span in enumerate(spans)]
+
+
+def case_of(table: Timetable, window: Window) -> Case:
+    """Return a window as a run: events and moves by its own time, and what is broken already."""
+    topology, profile = table.topology, table.profile
+    from_ps, until_ps = window.from_ps, window.until_ps
+    events: list[tuple[int, int, Event]] = []
+    for one in table.outages:
+        begin_ps, end_ps = max(one.from_ps, from_ps), min(one.until_ps, until_ps)
+        if begin_ps < end_ps:
+            made = _broken(topology, profile.events[one.event], one, begin_ps - from_ps)
+            if one.until_ps < until_ps:
+                made = made.replace(duration_ps=end_ps - begin_ps)
+            events.append((begin_ps, one.event, made))
+    events.sort(key=lambda item: item[:2])
+    local = profile.replace(
+        events=tuple(made for _, _, made in events),
+        simulation=profile.simulation.replace(
+            duration_ps=until_ps - from_ps, seed=seed_of(profile.simulation.seed, window.number)
+        ),
+    )
+    return Case(local, _plan_at(table, window), tuple(number for _, number, _ in events))
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Return the seed of a window: the first has the timeline's own."""
+    if number == 0:
+        return seed
+    digest = hashlib.sha256(f"{seed} window {number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % (WHOLE_HIGHEST + 1)
+
+
+def _broken(topology: Topology, event: Event, one: Outage, at_ps: int) -> Event:
+    """Return the event of one thing that is broken for as long as the run lasts."""
+    if isinstance(one.thing, Wire):
+        port = next(
+            port
+            for port in topology.ports
+            if (port.link, port.member) == one.thing
+            and port.source == topology.links[port.link].between[0]
+        )
+        return event.replace(
+            change="cut", target=port.name, at_ps=at_ps, duration_ps=None,
+        )  # fmt: skip
+    return event.replace(change="down", target=one.thing, at_ps=at_ps, duration_ps=None)
+
+
+def _plan_at(table: Timetable, window: Window) -> Plan:
+    """Return the plan that is in force when a window begins, with the moves within it."""
+    plan = table.plan
+    streams = [table.entry_at(one.name, window.from_ps) for one in plan.streams]
+    demands = [table.entry_at(one.name, window.from_ps) for one in plan.demands]
+    moves = [
+        Move.replace(one, at_ps=one.at_ps - window.from_ps, detected_ps=None, decided_ps=None,
+                     installed_ps=None)
+        for one in plan.moves
+        if window.from_ps < one.at_ps < window.until_ps
+    ]  # fmt: skip
+    return plan.replace(
+        streams=tuple(one for one in streams if isinstance(one, StreamPlan)),
+        demands=tuple(one for one in demands if isinstance(one, DemandPlan)),
+        moves=tuple(moves),
+        unmoved=(),
+    )

@@ -1,0 +1,103 @@
+"""A replay in lines of text: the answer, each event with what it did, each promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qnet.model.replay import Replay, ReplayEvent, ReplayPromise, Span
+from qnet.report.text import OUTCOME_WORD, printable
+from qnet.units import show_time
+
+SERVICES_LISTED = 4
+SPANS_LISTED = 3
+FINDINGS_LISTED = 20
+
+
+def replay_headline(replay: Replay) -> str:
+    """Say in a line how many promises were broken, and how much of the time was watched."""
+    broken = sum(one.outcome == "fail" for one in replay.promises)
+    unknown = sum(one.outcome == "unknown" for one in replay.promises)
+    words = [f"{broken} promises broken for some time"] if broken else []
+    words += [f"{unknown} not known to be kept"] if unknown else []
+    words += [f"{len(replay.findings)} findings"] if replay.findings else []
+    return ", ".join(words) or "every promise was kept"
+
+
+def replay_lines(replay: Replay) -> Iterator[str]:
+    """Yield the whole answer, a line of text at a time."""
+    yield f"{OUTCOME_WORD[replay.outcome]}  {printable(replay.title)}: {replay_headline(replay)}"
+    hops = sum(one.frame_hops for one in replay.windows)
+    watched, count = show_time(replay.watched_ps), len(replay.windows)
+    yield (
+        f"{show_time(replay.until_ps)}, of which {watched} were simulated frame by frame, in "
+        f"{count} windows with {hops:,} frame-hops; in between nothing changes"
+    )
+    for finding in replay.findings[:FINDINGS_LISTED]:
+        yield f"finding: {printable(finding)}"
+    yield ""
+    yield "Events"
+    for event in replay.events:
+        yield from (f"- {line}" if not number else f"  {line}"
+                    for number, line in enumerate(event_lines(event)))  # fmt: skip
+    yield ""
+    yield "Promises"
+    for promise in sorted(replay.promises, key=lambda one: one.outcome == "pass"):
+        yield f"- {promise_line(promise)}"
+
+
+def event_lines(event: ReplayEvent) -> list[str]:
+    """Say what an event was, what it took, and what was done about it."""
+    lines = [f"{show_time(event.at_ps)}: {printable(event.event)}"]
+    if event.cut:
+        lines.append(f"{event.cut} streams and demands had no whole way; {_acts(event)}")
+    if event.lost:
+        listed = [f"{printable(one.service)} {one.frames:,}" for one in event.lost]
+        more = len(listed) - SERVICES_LISTED
+        words = ", ".join(listed[:SERVICES_LISTED]) + (f", {more} more" if more > 0 else "")
+        lines.append(f"frames lost: {words}")
+    else:
+        lines.append("no frame was lost")
+    if event.blocked is not None and event.blocked_ps:
+        blocked = show_time(event.blocked_ps)
+        lines.append(f"blocked for {blocked} at most ({printable(event.blocked)})")
+    return lines
+
+
+def _acts(event: ReplayEvent) -> str:
+    """Say who was moved, from when to when."""
+    at = event.at_ps
+    words = "nobody was moved"
+    if event.moved and event.installed_first_ps is not None and event.installed_last_ps is not None:
+        steps = [
+            f"{name} after {show_time(time - at)}"
+            for name, time in (
+                ("detected", event.detected_ps),
+                ("decided", event.decided_ps),
+                ("first in force", event.installed_first_ps),
+                ("last", event.installed_last_ps),
+            )
+            if time is not None
+        ]
+        words = f"{event.moved} moved ({', '.join(steps)})"
+    if event.unmoved:
+        words += f", {event.unmoved} found no other way"
+        words += f": {printable(event.reasons[0])}" if event.reasons else ""
+    return words
+
+
+def promise_line(promise: ReplayPromise) -> str:
+    """Say whether a promise was kept, or from when to when it was broken and why."""
+    name = f"{printable(promise.service)}: {promise.kind}"
+    if promise.outcome == "pass":
+        return f"{name}: kept"
+    how = "broken" if promise.outcome == "fail" else "not known to be kept"
+    count = f" by {promise.broken} of {promise.members}" if promise.members > 1 else ""
+    why = f"; {printable(promise.reason)}" if promise.reason else ""
+    return f"{name}: {how}{count}, {span_words(promise.spans)}{why}"
+
+
+def span_words(spans: Sequence[Span]) -> str:
+    """Say from when to when, the first few."""
+    listed = [f"{show_time(one.from_ps)} to {show_time(one.until_ps)}" for one in spans]
+    more = len(listed) - SPANS_LISTED
+    return ", ".join(listed[:SPANS_LISTED]) + (f" and {more} times more" if more > 0 else "")

@@ -1,0 +1,233 @@
+"""Replay: windows and what is between them come to what one long run counts, frame for frame."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import qnet
+from qnet.cli import main
+from qnet.errors import ArgumentError
+from qnet.files.write import to_json
+from qnet.model.replay import Replay
+from qnet.model.scenario import Scenario
+from qnet.replays.windows import cut_time
+
+MS = 10**9
+
+
+def _case(happening: list[dict[str, Any]], **stream: Any) -> Scenario:
+    """Send reserved streams over a diamond of 10 km and 20 km ways, one over both."""
+    return qnet.load(
+        {
+            "title": "diamond",
+            "topology": "net",
+            "classes": [
+                {"name": "r", "priority": 6, "mechanism": "tcqf"},
+                {"name": "e", "priority": 0, "mechanism": "strict-priority"},
+            ],
+            "defaults": {"stream": {"class": "r", "max-payload-size": "500B"}},
+            "streams": [
+                {"name": "one", "from": "a", "to": "d", "interval": "100us", "max-loss": "0.1%"},
+                {"name": "two", "from": "a", "to": "d", "interval": "200us", "paths": 2,
+                 "max-loss": "0%", "recovery": {"history": 100, "reset": "10ms"}},
+                {"name": "back", "from": "d", "to": "a", "interval": "400us",
+                 "max-pkts-per-interval": 2, **stream},
+            ],
+            "demands": [{"name": "rest", "from": "b", "to": "c", "rate": "10Mbps", "class": "e"}],
+            "events": happening,
+            "simulation": {"duration": "20ms"},
+        },
+        topology={
+            "title": "net",
+            "tcqf": {"cycle": "20us", "buffers": 4},
+            "defaults": {"node": {"processing": "2us"}, "link": {"rate": "1Gbps"}},
+            "nodes": [{"name": name} for name in "abcd"],
+            "links": [
+                {"between": ["a", "b"], "length": "10km"},
+                {"between": ["b", "d"], "length": "10km"},
+                {"between": ["a", "c"], "length": "20km"},
+                {"between": ["c", "d"], "length": "20km"},
+            ],
+        },
+    )  # fmt: skip
+
+
+CUT = {"at": "100ms", "change": "cut", "target": "a--b", "for": "200ms"}
+
+
+def _replay(scenario: Scenario, **how: Any) -> Replay:
+    made: Replay = qnet.replay(scenario, **how).replay
+    return made
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 380),
+            st.sampled_from([("cut", "a--b"), ("cut", "c--d"), ("down", "b"), ("down", "d")]),
+            st.integers(1, 150),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_windows_and_what_is_between_them_come_to_one_long_run(
+    drawn: list[tuple[int, tuple[str, str], int]],
+) -> None:
+    """Every frame of a reserved stream is counted once, and lost if it is."""
+    happening = [
+        {"at": f"{at}ms", "change": change, "target": target, "for": f"{lasts}ms"}
+        for at, (change, target), lasts in drawn
+    ]
+    scenario = _case(happening)
+    made = _replay(scenario, until="400ms")
+    assert made.watched_ps < 400 * MS
+    whole = scenario.with_(duration="400ms")
+    seen = qnet.observe(whole, qnet.plan(scenario.with_(events=[])))
+    for told, counted in zip(made.streams, seen.streams, strict=True):
+        assert told.name == counted.name
+        assert (told.sent, told.lost) == (counted.sent, counted.lost)
+
+
+def test_an_outage_blocks_a_stream_for_as_long_as_it_lasts() -> None:
+    """The effective blocked time is the outage, give or take an interval."""
+    made = _replay(_case([CUT]))
+    one, two, back = made.streams
+    for stream in (one, back):
+        interval_ps = stream.blocked_ps // max(stream.lost, 1)
+        assert abs(stream.blocked_ps - 200 * MS) <= 2 * interval_ps
+    assert (two.lost, two.dark) == (0, ())
+    assert [(span.from_ps, span.until_ps) for span in one.dark] == [(100 * MS, 300 * MS)]
+    (event,) = made.events
+    assert (event.at_ps, event.until_ps, event.cut) == (100 * MS, 300 * MS, 2)
+    assert {each.service for each in event.lost} == {"one", "two", "back"}
+    assert made.outcome == "fail"
+    kept = {each.service: each.outcome for each in made.promises if each.kind == "loss"}
+    assert kept == {"one": "fail", "two": "pass"}
+
+
+def test_what_is_sent_at_drawn_times_is_counted_on_average() -> None:
+    """A demand is watched in the windows, and has its mean rate in between."""
+    made = _replay(_case([CUT]), until="4000ms")
+    (rest,) = made.demands
+    mean_bits = Fraction(8 * (7 * 84 + 4 * 614 + 1538), 12)
+    due = 4 * 10**7 / mean_bits
+    assert rest.watched < rest.sent
+    assert abs(rest.sent - due) < 6 * due**0.5
+
+
+def test_windows_begin_with_a_period_and_meet() -> None:
+    """Each has what was asked before its first change and after its last."""
+    found = cut_time([50, 57, 200, 1000], 10, 5, 8, 1002)
+    assert [(one.from_ps, one.until_ps) for one in found] == [(40, 62), (184, 205), (984, 1002)]
+    assert [one.number for one in found] == [0, 1, 2]
+    assert [(one.from_ps, one.until_ps) for one in cut_time([], 10, 5, 8, 100)] == [(0, 5)]
+
+
+def test_it_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    """Windows that are done are not run again, whatever is left of the one that was not."""
+    happening = [
+        {"at": f"{at}ms", "change": "cut", "target": "a--b", "for": "30ms"} for at in (50, 150, 250)
+    ]
+    scenario = _case(happening)
+    whole = _replay(scenario, folder=tmp_path / "whole")
+    lines = (tmp_path / "whole" / "windows.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(lines) == len(whole.windows) > 3
+    for kept in (b"", lines[0], lines[0] + lines[1][:100], b"".join(lines[:3]), b"junk\n"):
+        folder = tmp_path / "part"
+        folder.mkdir(exist_ok=True)
+        (folder / "windows.jsonl").write_bytes(kept)
+        assert to_json(_replay(scenario, folder=folder, resume=True)) == to_json(whole)
+        assert (folder / "windows.jsonl").read_bytes() == b"".join(lines)
+
+
+def test_windows_of_another_run_are_not_taken(tmp_path: Path) -> None:
+    """What is kept is known by what it follows from."""
+    scenario = _case([CUT])
+    _replay(scenario, folder=tmp_path)
+    other = _case([CUT | {"where": "10%"}])
+    assert to_json(_replay(other, folder=tmp_path, resume=True)) == to_json(_replay(other))
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL, and then resume, until it is done."""
+    events = tmp_path / "events.yaml"
+    lines = [f"  - {{at: {at}ms, change: cut, target: xian-qingyang, for: 40ms}}"
+             for at in (100, 300, 500)]  # fmt: skip
+    events.write_text("\n".join(["title: t", "events:", *lines]) + "\n")
+    command = [
+        str(Path(sys.executable).parent / "qnet"),
+        "replay",
+        "zheng-qing-ha",
+        "--events",
+        str(events),
+    ]
+    out, nowhere = tmp_path / "out", subprocess.DEVNULL
+    for _ in range(2):
+        process = subprocess.Popen([*command, "--out", str(out), "--resume"], stderr=nowhere)
+        kept = out / "windows.jsonl"
+        before = kept.read_bytes() if kept.exists() else b""
+        while process.poll() is None and (not kept.exists() or kept.read_bytes() == before):
+            pass
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (out / "replay.json").exists()
+    done = subprocess.run([*command, "--out", str(out), "--resume"], check=False,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    fresh = tmp_path / "fresh"
+    subprocess.run([*command, "--out", str(fresh)], check=False, capture_output=True)
+    for name in ("replay.json", "plan.json", "windows.jsonl"):
+        assert (out / name).read_bytes() == (fresh / name).read_bytes()
+
+
+def test_a_network_that_is_broken_already_is_no_test_of_failures() -> None:
+    """The hypothesis is looked at before the first event."""
+    scenario = _case([CUT], **{"max-latency": "50us"})
+    with pytest.raises(ArgumentError, match="before anything happens"):
+        _replay(scenario)
+
+
+def test_without_events_there_is_nothing_to_replay() -> None:
+    """It says what is missing, and where times are wrong, all at once."""
+    with pytest.raises(ArgumentError, match="nothing happens"):
+        _replay(_case([]))
+    with pytest.raises(ArgumentError) as caught:
+        _replay(_case([CUT]), until="soon", after="5")
+    assert {one.file for one in caught.value.problems} == {"until", "after"}
+
+
+def test_the_command_answers_in_words_and_json(tmp_path: Path) -> None:
+    """Exit code 1 where a promise was broken for some time."""
+    events = tmp_path / "events.yaml"
+    events.write_text(
+        "title: t\nevents:\n  - {at: 10s, change: cut, target: xian-qingyang, for: 600s}\n"
+    )
+    arguments = ["replay", "zheng-qing-ha", "--events", str(events)]
+    answer = CliRunner().invoke(main, arguments)
+    assert answer.exit_code == 1, answer.output
+    assert "FAIL" in answer.stdout
+    words = (
+        r"industrial-control: loss: broken by 100 of 100, 10.000 s to 610.000 s; .* lost 600,000 of"
+    )
+    assert re.search(words, answer.stdout)
+    assert "relay-protection: loss: kept" in answer.stdout
+    answer = CliRunner().invoke(main, [*arguments, "--json"])
+    assert json.loads(answer.stdout)["outcome"] == "fail"
+    answer = CliRunner().invoke(main, [*arguments, "--resume"])
+    assert answer.exit_code == 2
