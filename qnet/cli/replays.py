@@ -28,7 +28,7 @@ from qnet.units import WHOLE_HIGHEST
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Leave replay.json, plan.json and the windows that are done there.",
+    help="Leave replay.json, replay.html, plan.json and the windows that are done there.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the windows that are done in DIR.")
 def replay(
@@ -48,6 +48,7 @@ def replay(
     from qnet.files.write import to_json, write_text
     from qnet.replays.run import replay as play
     from qnet.report.replay import replay_lines
+    from qnet.report.replay_page import replay_page
 
     if resume and out is None:
         raise InputError([Problem("--resume", 0, 0, "", "needs '--out DIR'")])
@@ -61,10 +62,13 @@ def replay(
     if out is not None:
         write_text(out / "plan.json", to_json(played.plan))
         write_text(out / "replay.json", to_json(made))
+        write_text(out / "replay.html", replay_page(made, played.calm.case))
     if as_json:
         say_json_text(to_json(made))
     else:
         for line in replay_lines(made):
             say(line)
+        if out is not None:
+            say(f"page: {out / 'replay.html'}")
     if made.outcome != "pass":
         sys.exit(1 if made.outcome == "fail" else NOT_KNOWN)

@@ -28,6 +28,27 @@ class ReplayWindow(Noun):
     frames: int
     frame_hops: int
     findings: tuple[str, ...] = ()
+    end_ps: tuple[int, ...] = ()
+    """Ends of intervals of the window, by its own time, each from the one before."""
+    sent_bytes: tuple[int, ...] = ()
+    """What all ports sent in each, in bytes of the line."""
+    lost_frames: tuple[int, ...] = ()
+    """What was lost at all ports and on all lines in each."""
+
+
+class ReplayEpoch(Noun):
+    """A time in which the network stays as it is."""
+
+    from_ps: int
+    until_ps: int
+    broken: tuple[str, ...]
+    """What events broke, as they call it."""
+    links: tuple[int, ...]
+    """Numbers of links that are cut in part or whole, or end at a node that is down."""
+    nodes: tuple[str, ...]
+    """Nodes that are down."""
+    cut: int
+    """Streams and demands that had no whole way at some time of it."""
 
 
 class ServiceLoss(Noun):
@@ -113,4 +134,5 @@ class Replay(Noun):
     streams: tuple[ReplayStream, ...]
     demands: tuple[ReplayStream, ...]
     windows: tuple[ReplayWindow, ...]
+    epochs: tuple[ReplayEpoch, ...]
     assumptions: tuple[str, ...] = Field(())

@@ -56,6 +56,9 @@ class WindowAccount(Noun):
     streams: tuple[Count, ...]
     demands: tuple[Count, ...]
     taken: tuple[Share, ...]
+    end_ps: tuple[int, ...]
+    sent_bytes: tuple[int, ...]
+    lost_frames: tuple[int, ...]
 
 
 def account_of(
@@ -86,7 +89,15 @@ def account_of(
         streams=tuple(map(_count, seen.streams)),
         demands=tuple(map(_count, seen.demands)),
         taken=tuple(_shares(case, seen.events)),
+        end_ps=seen.series_end_ps,
+        sent_bytes=_sums([one.sent_bytes for one in seen.series]),
+        lost_frames=_sums([one.dropped for one in seen.series]),
     )
+
+
+def _sums(series: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Add up the series of all ports."""
+    return tuple(map(sum, zip(*series, strict=True)))
 
 
 def _count(one: Traffic) -> Count:

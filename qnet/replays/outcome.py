@@ -10,10 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from qnet.model.plan import StreamPlan
 from qnet.model.replay import (
     Replay,
+    ReplayEpoch,
     ReplayEvent,
     ReplayPromise,
     ReplayStream,
@@ -21,7 +23,7 @@ from qnet.model.replay import (
     ServiceLoss,
     Span,
 )
-from qnet.model.timeline import FOREVER_PS
+from qnet.model.timeline import FOREVER_PS, Wire
 from qnet.model.traffic import Demand, Stream
 from qnet.model.verdict import Outcome
 from qnet.replays.account import Count, WindowAccount, WindowRow
@@ -76,6 +78,7 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
         streams=tuple(one for name, one in told if name in streams),
         demands=tuple(one for name, one in told if name not in streams),
         windows=tuple(_window(one) for one in accounts),
+        epochs=tuple(_epochs(table, sums)),
         assumptions=(*table.topology.assumptions, *table.profile.assumptions),
     )
 
@@ -223,7 +226,32 @@ def _window(one: WindowAccount) -> ReplayWindow:
         frames=one.frames,
         frame_hops=one.frame_hops,
         findings=one.findings,
+        end_ps=one.end_ps,
+        sent_bytes=one.sent_bytes,
+        lost_frames=one.lost_frames,
     )
+
+
+def _epochs(table: Timetable, sums: Mapping[str, _Sum]) -> Iterable[ReplayEpoch]:
+    """Yield the times between changes of the network."""
+    times = {0, table.until_ps}
+    times |= {time for one in table.outages for time in (one.from_ps, one.until_ps)}
+    order = sorted(time for time in times if time <= table.until_ps)
+    for from_ps, until_ps in pairwise(order):
+        now = [one for one in table.outages if one.from_ps <= from_ps < one.until_ps]
+        nodes = {one.thing for one in now if isinstance(one.thing, str)}
+        links = {one.thing.link for one in now if isinstance(one.thing, Wire)}
+        ends = {port.link for port in table.topology.ports if {port.source, port.target} & nodes}
+        yield ReplayEpoch(
+            from_ps=from_ps,
+            until_ps=until_ps,
+            broken=tuple(dict.fromkeys(table.profile.events[one.event].words for one in now)),
+            links=tuple(sorted(links | ends)),
+            nodes=tuple(sorted(nodes)),
+            cut=sum(
+                any(a < until_ps and b > from_ps for a, b in one.dark) for one in sums.values()
+            ),
+        )
 
 
 def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEvent:

@@ -25,6 +25,7 @@ from qnet.replays.account import WindowAccount, account_of
 from qnet.replays.course import Entry, Timetable, ways_of
 from qnet.replays.outcome import outcome_of
 from qnet.replays.windows import Case, Window, case_of, cut_time, period_ps
+from qnet.result import Result
 from qnet.schedule.reaction.reactor import with_reactions
 from qnet.units import PS_PER_MS, TIME, UnitError, parse, show_time
 
@@ -42,8 +43,8 @@ class Played(NamedTuple):
 
     scenario: Scenario
     plan: Plan
-    proof: Proof
-    """Of the plan before anything happens."""
+    calm: Result
+    """The network before anything happens."""
     replay: Replay
 
 
@@ -99,7 +100,7 @@ def replay(
     accounts = list(
         _play(scenario, table, windows, _Keeper(folder, resume), threads, progress, say)
     )
-    return Played(scenario, plan, calm.proof, outcome_of(table, accounts))
+    return Played(scenario, plan, calm, outcome_of(table, accounts))
 
 
 def _times(**given: str | None) -> Mapping[str, int | None]:

@@ -32,6 +32,8 @@ class DrawnEdge(NamedTuple):
     level: int
     width: float
     tip: str
+    links: tuple[int, ...]
+    """Their numbers in the topology."""
 
 
 class Curve(NamedTuple):
@@ -99,7 +101,8 @@ def draw(
         fullest = max(case.loads[port.name].level for port in ports)
         capacity_bps = sum(port.rate_bps for port in ports) // 2
         width = min(max(1.5 + log10(max(capacity_bps, 1) / 10**10), 1.5), 5.0)
-        edges.append(DrawnEdge(curves[-1].path, fullest, width, _bundle_tip(case, ports)))
+        links = tuple(dict.fromkeys(port.link for port in ports))
+        edges.append(DrawnEdge(curves[-1].path, fullest, width, _bundle_tip(case, ports), links))
     return edges, curves
 
 

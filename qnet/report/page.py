@@ -54,8 +54,9 @@ def page(case: ReportInput, port: str | None = None) -> str:
         case = replace(case, plan=drawable(case.topology, case.profile, case.plan))
     chosen = _chosen_port(case, port)
     map_, panels = network(case)
-    return _template().render(
+    return template("page.html.j2").render(
         rows_shown=ROWS_SHOWN,
+        outcome=case.verdict.outcome,
         case=case,
         word=OUTCOME_WORD[case.verdict.outcome],
         headline=headline(case.verdict),
@@ -84,8 +85,12 @@ def page(case: ReportInput, port: str | None = None) -> str:
     )
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Return a page of this room, with the filters and the style that all of them have."""
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(
+            lambda name: files("qnet.report").joinpath(name).read_text("utf-8")
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -96,7 +101,7 @@ def _template() -> jinja2.Template:
     environment.filters.update(
         time=show_time, rate=show_rate, load=show_load, size=show_size, px=px
     )
-    return environment.from_string(files("qnet.report").joinpath("page.html.j2").read_text("utf-8"))
+    return environment.get_template(name)
 
 
 def _gated_port(case: ReportInput, wanted: str | None) -> str | None:

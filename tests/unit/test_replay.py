@@ -227,6 +227,13 @@ def test_the_command_answers_in_words_and_json(tmp_path: Path) -> None:
     )
     assert re.search(words, answer.stdout)
     assert "relay-protection: loss: kept" in answer.stdout
+    answer = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "replay.html").read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    assert 'class="dark"' in page
+    epochs = json.loads(page.split('id="epochs">')[1].split("</script>")[0])
+    assert [one["cut"] for one in epochs] == [0, 134, 0]
+    assert [bool(one["links"]) for one in epochs] == [False, True, False]
     answer = CliRunner().invoke(main, [*arguments, "--json"])
     assert json.loads(answer.stdout)["outcome"] == "fail"
     answer = CliRunner().invoke(main, [*arguments, "--resume"])

@@ -1,0 +1,172 @@
+"""A replay as one HTML page that opens offline: time line, map by epochs, events, promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from qnet.model.replay import Replay, ReplayWindow, Span
+from qnet.report.charts import time_ticks
+from qnet.report.drawing import px
+from qnet.report.inputs import ReportInput
+from qnet.report.map import network
+from qnet.report.page import template
+from qnet.report.replay import event_lines, promise_line, replay_headline, span_words
+from qnet.report.text import OUTCOME_WORD
+from qnet.units import PS_PER_S, show_rate, show_time
+
+WIDTH = 1000.0
+"""Of the time line and the charts, in its own units."""
+
+LEAST_PX = 1.5
+"""What is too short to be seen is drawn so wide."""
+
+HEIGHT = 60.0
+WINDOWS_CHARTED = 60
+
+
+class LaneBar(NamedTuple):
+    """Something that lasts, on the time line."""
+
+    x: float
+    width: float
+    tip: str
+
+
+class Lane(NamedTuple):
+    """A line of the time line."""
+
+    name: str
+    kind: str
+    bars: Sequence[LaneBar]
+
+
+class WindowChart(NamedTuple):
+    """A window: what all ports sent, and what was lost."""
+
+    title: str
+    load_path: str
+    load_label: str
+    lost_path: str
+    lost_label: str
+    marks: Sequence[tuple[float, str]]
+    ticks: Sequence[tuple[str, float]]
+
+
+def replay_page(replay: Replay, calm: ReportInput) -> str:
+    """Write the page of a replay; `calm` is the network before anything happens."""
+    map_, _ = network(calm)
+    return template("replay.html.j2").render(
+        outcome=replay.outcome,
+        word=OUTCOME_WORD[replay.outcome],
+        headline=replay_headline(replay),
+        replay=replay,
+        tiles=_tiles(replay),
+        lanes=list(_lanes(replay)),
+        ticks=time_ticks(replay.until_ps, WIDTH),
+        map=map_,
+        epochs=[
+            {
+                "when": f"{show_time(one.from_ps)} to {show_time(one.until_ps)}",
+                "what": "; ".join(one.broken) or "nothing is broken",
+                "cut": one.cut,
+                "links": one.links,
+            }
+            for one in replay.epochs
+        ],
+        events=[event_lines(one) for one in replay.events],
+        promises=[
+            (one.outcome, promise_line(one))
+            for one in sorted(replay.promises, key=lambda one: one.outcome == "pass")
+        ],
+        charts=[_chart(replay, one) for one in replay.windows[:WINDOWS_CHARTED]],
+        streams=sorted(
+            (*replay.streams, *replay.demands), key=lambda one: (-one.blocked_ps, one.name)
+        )[:100],
+        spans=span_words,
+    )
+
+
+def _tiles(replay: Replay) -> list[tuple[str, str, str]]:
+    frames = sum(one.frames for one in replay.windows)
+    lost = sum(one.lost for one in (*replay.streams, *replay.demands))
+    sent = sum(one.sent for one in (*replay.streams, *replay.demands))
+    moved = sum(one.moved for one in replay.events)
+    return [
+        ("Time", show_time(replay.until_ps), f"{len(replay.epochs)} epochs"),
+        ("Events", f"{len(replay.events):,}", f"{moved:,} streams and demands moved"),
+        ("Frames sent", f"{sent:,}", f"{lost:,} lost"),
+        ("Watched", show_time(replay.watched_ps), f"{frames:,} frames, one by one"),
+    ]
+
+
+def _lanes(replay: Replay) -> Iterable[Lane]:
+    """Yield the events, the windows, then each service with the times when a part of it was cut."""
+    end_ps = replay.until_ps
+    bars = [
+        _bar(one.at_ps, end_ps if one.until_ps is None else one.until_ps, end_ps, one.event)
+        for one in replay.events
+    ]
+    yield Lane("events", "event", bars)
+    words = "every frame is simulated"
+    windows = [_bar(one.from_ps, one.until_ps, end_ps, words) for one in replay.windows]
+    yield Lane("watched", "window", windows)
+    services: dict[str, dict[tuple[int, int], int]] = {}
+    for one in (*replay.streams, *replay.demands):
+        dark = services.setdefault(one.service, {})
+        for span in one.dark:
+            key = span.from_ps, span.until_ps
+            dark[key] = dark.get(key, 0) + 1
+    for service, spans in services.items():
+        yield Lane(
+            service,
+            "dark",
+            [
+                _bar(a, b, end_ps, f"{count} of {service} had no whole way, {_when(a, b)}")
+                for (a, b), count in sorted(spans.items())
+            ],
+        )
+
+
+def _when(from_ps: int, until_ps: int) -> str:
+    return span_words([Span(from_ps=from_ps, until_ps=until_ps)])
+
+
+def _bar(from_ps: int, until_ps: int, end_ps: int, tip: str) -> LaneBar:
+    x = from_ps * WIDTH / end_ps
+    return LaneBar(x, max((min(until_ps, end_ps) - from_ps) * WIDTH / end_ps, LEAST_PX), tip)
+
+
+def _chart(replay: Replay, window: ReplayWindow) -> WindowChart:
+    length_ps = window.until_ps - window.from_ps
+    begins = (0, *window.end_ps[:-1])
+    spans = [end - begin for begin, end in zip(begins, window.end_ps, strict=True)]
+    rates = [
+        sent * 8 * PS_PER_S // max(span, 1)
+        for sent, span in zip(window.sent_bytes, spans, strict=False)
+    ]
+    most, worst = max(rates, default=0), max(window.lost_frames, default=0)
+    edges = [end * WIDTH / length_ps for end in window.end_ps]
+    events = [
+        ((time - window.from_ps) * WIDTH / length_ps, one.event)
+        for one in replay.events
+        for time in (one.at_ps, one.until_ps)
+        if time is not None and window.from_ps <= time < window.until_ps
+    ]
+    return WindowChart(
+        title=_when(window.from_ps, window.until_ps),
+        load_path=_steps(edges, [rate / max(most, 1) for rate in rates]),
+        load_label=f"all ports together, {show_rate(most)} at most",
+        lost_path=_steps(edges, [lost / max(worst, 1) for lost in window.lost_frames]),
+        lost_label=f"frames lost, {worst:,} in an interval of {show_time(max(spans, default=0))}",
+        marks=events,
+        ticks=time_ticks(length_ps, WIDTH),
+    )
+
+
+def _steps(edges: Sequence[float], heights: Sequence[float]) -> str:
+    """Draw the outline of a filled step function; heights are from 0 to 1."""
+    parts = [f"M0 {px(HEIGHT)}"]
+    for edge, height in zip(edges, heights, strict=False):
+        parts.append(f"V{px(HEIGHT * (1 - height))}H{px(edge)}")
+    return "".join([*parts, f"V{px(HEIGHT)}z"])
