@@ -25,6 +25,17 @@ from qnet.units import WHOLE_HIGHEST
 @click.option("--seed", type=click.IntRange(0, WHOLE_HIGHEST), help="Another seed.")
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads; default all cores.")
 @click.option(
+    "--emulate",
+    type=click.Choice(["lockstep"]),
+    help="Send frames of every window through real switches too.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 10**9),
+    metavar="N",
+    help="About as many frames of each window through real switches; default 1000.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from qnet.model.emulation import Tier
 from qnet.model.fields import Noun
 from qnet.model.verdict import Outcome
 
@@ -13,6 +14,21 @@ class Span(Noun):
 
     from_ps: int
     until_ps: int
+
+
+class EmulatedWindow(Noun):
+    """The frames of a window that went through real switches.
+
+    `difference_ps` is the largest difference between emulated and simulated latency of a frame.
+    """
+
+    tier: Tier
+    frames: int
+    hops: int
+    delivered: int
+    lost: int
+    difference_ps: int
+    void: str = ""
 
 
 class ReplayWindow(Noun):
@@ -34,6 +50,7 @@ class ReplayWindow(Noun):
     """What all ports sent in each, in bytes of the line."""
     lost_frames: tuple[int, ...] = ()
     """What was lost at all ports and on all lines in each."""
+    emulated: EmulatedWindow | None = Field(None, exclude_if=lambda one: one is None)
 
 
 class ReplayEpoch(Noun):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qnet.model.emulation import Emulation
 from qnet.model.fields import Noun
 from qnet.model.observation import EventUse, Observation, Traffic
+from qnet.model.replay import EmulatedWindow
 from qnet.model.verdict import Outcome, Verdict
 from qnet.replays.windows import Case, Window
 
@@ -59,10 +61,16 @@ class WindowAccount(Noun):
     end_ps: tuple[int, ...]
     sent_bytes: tuple[int, ...]
     lost_frames: tuple[int, ...]
+    emulated: EmulatedWindow | None = None
 
 
 def account_of(
-    key: str, window: Window, case: Case, seen: Observation, verdict: Verdict
+    key: str,
+    window: Window,
+    case: Case,
+    seen: Observation,
+    verdict: Verdict,
+    real: Emulation | None = None,
 ) -> WindowAccount:
     """Return what is kept of a window that was run and judged."""
     return WindowAccount(
@@ -92,6 +100,19 @@ def account_of(
         end_ps=seen.series_end_ps,
         sent_bytes=_sums([one.sent_bytes for one in seen.series]),
         lost_frames=_sums([one.dropped for one in seen.series]),
+        emulated=None if real is None else _emulated(real),
+    )
+
+
+def _emulated(real: Emulation) -> EmulatedWindow:
+    return EmulatedWindow(
+        tier=real.tier,
+        frames=real.frames,
+        hops=real.hops,
+        delivered=sum(one.delivered for one in real.streams),
+        lost=sum(one.lost for one in real.streams),
+        difference_ps=max((one.difference_ps or 0 for one in real.streams), default=0),
+        void=real.void,
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from qnet import __version__, api
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 from qnet.files.write import to_json
+from qnet.model.emulation import Tier
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.replay import Replay
@@ -54,6 +55,8 @@ def replay(
     until: str | None = None,
     before: str | None = None,
     after: str | None = None,
+    emulate: Tier | None = None,
+    sample: int | None = None,
     folder: Path | str | None = None,
     resume: bool = False,
     threads: int | None = None,
@@ -65,11 +68,13 @@ def replay(
     Before the first event the network must keep its promises, over the scenario's own duration.
     Around every change all frames are simulated, from `before` it to `after` it: by default 1 ms
     and 5 ms more than the longest latency. In between nothing changes, and what is sent is counted.
-    `until` is the end, by default that of the last window. With a `folder` each window is kept
+    `until` is the end, by default that of the last window. With `emulate` a `sample` of the frames
+    of each window goes through real switches as well. With a `folder` each window is kept
     there when it is done, and `resume` goes on with those that are: the answer is the same to the
     byte. Raises ArgumentError, InputError, Infeasible and Cancelled.
     """
     times = _times(until=until, before=before, after=after)
+    api.check_emulated(scenario, emulate)
     events = scenario.profile.events
     if not events:
         words = "nothing happens in this scenario; 'events:' or '--events FILE' say what does"
@@ -97,9 +102,8 @@ def replay(
     table = Timetable(scenario.topology, scenario.profile, plan, horizon_ps)
     period = period_ps(scenario.profile, plan)
     windows = cut_time(_watched(table), before_ps, after_ps, period, horizon_ps)
-    accounts = list(
-        _play(scenario, table, windows, _Keeper(folder, resume), threads, progress, say)
-    )
+    how = _How(emulate, sample, threads, progress, say)
+    accounts = list(_play(scenario, table, windows, _Keeper(folder, resume), how))
     return Played(scenario, plan, calm, outcome_of(table, accounts))
 
 
@@ -150,36 +154,56 @@ def _watched(table: Timetable) -> Sequence[int]:
     return sorted(at)
 
 
+class _How(NamedTuple):
+    """How windows are run."""
+
+    emulate: Tier | None
+    sample: int | None
+    threads: int | None
+    progress: Progress | None
+    say: api.Say | None
+
+
 def _play(
     scenario: Scenario,
     table: Timetable,
     windows: Sequence[Window],
     keeper: _Keeper,
-    threads: int | None,
-    progress: Progress | None,
-    say: api.Say | None,
+    how: _How,
 ) -> Iterable[WindowAccount]:
     """Run every window that is not done yet, in order."""
     for window in windows:
         case = case_of(table, window)
         local = replace(scenario, profile=case.profile, profile_origin=None, events_origin=None)
-        key = _key(local, case)
+        key = _key(local, case, how)
         done = keeper.done.get(key)
         if done is None:
-            if say is not None:
+            if how.say is not None:
                 span = f"{show_time(window.from_ps)} to {show_time(window.until_ps)}"
-                say(f"window {window.number + 1} of {len(windows)}: {span}")
-            proof = api.prove(local, case.plan, progress=progress)
-            seen = api.observe(local, case.plan, threads=threads, progress=progress)
-            verdict = api.judge(local, case.plan, proof, seen, progress=progress)
-            done = account_of(key, window, case, seen, verdict)
+                how.say(f"window {window.number + 1} of {len(windows)}: {span}")
+            done = _run(key, window, case, local, how)
             keeper.keep(done)
         yield done
 
 
-def _key(local: Scenario, case: Case) -> str:
+def _run(key: str, window: Window, case: Case, local: Scenario, how: _How) -> WindowAccount:
+    """Prove, simulate, emulate if asked, and judge a window."""
+    proof = api.prove(local, case.plan, progress=how.progress)
+    seen = api.observe(local, case.plan, threads=how.threads, progress=how.progress)
+    real = None
+    if how.emulate is not None:
+        real = api.play(
+            local, case.plan, proof, seen, tier=how.emulate, sample=how.sample,
+            progress=how.progress, say=how.say,
+        )  # fmt: skip
+    verdict = api.judge(local, case.plan, proof, seen, real, progress=how.progress)
+    return account_of(key, window, case, seen, verdict, real)
+
+
+def _key(local: Scenario, case: Case, how: _How) -> str:
     """Return the hash of all that a window's account follows from."""
-    parts = [__version__, local.identity, to_json(case.plan), json.dumps(case.events)]
+    asked = json.dumps([case.events, how.emulate, how.sample])
+    parts = [__version__, local.identity, to_json(case.plan), asked]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -32,6 +32,16 @@ def replay_lines(replay: Replay) -> Iterator[str]:
         f"{show_time(replay.until_ps)}, of which {watched} were simulated frame by frame, in "
         f"{count} windows with {hops:,} frame-hops; in between nothing changes"
     )
+    real = [one.emulated for one in replay.windows if one.emulated is not None]
+    if real:
+        sent, got, lost = (
+            sum(getattr(one, name) for one in real) for name in ("frames", "delivered", "lost")
+        )
+        worst = show_time(max(one.difference_ps for one in real))
+        yield (
+            f"{sent:,} of the frames went through real switches ({real[0].tier}): {got:,} arrived, "
+            f"{lost:,} were lost; their latencies differ from the simulated ones by {worst} at most"
+        )
     for finding in replay.findings[:FINDINGS_LISTED]:
         yield f"finding: {printable(finding)}"
     yield ""
