@@ -53,6 +53,22 @@ TIME = Dimension(
     "10us",
     10**17,
 )
+YEAR_S = 8760 * 3600
+"""A year of failures and repairs: 365 days."""
+
+INSTANT = Dimension(
+    "time",
+    "ps",
+    {
+        **TIME.units,
+        **{unit: Fraction(s * PS_PER_S) for unit, s in (("min", 60), ("h", 3600), ("d", 86_400))},
+        "y": Fraction(YEAR_S * PS_PER_S),
+    },
+    "10us",
+    10**24,
+)
+"""Of events: up to thirty thousand years, far beyond what picoseconds in 64 bits can hold."""
+
 RATE = Dimension(
     "rate",
     "bps",
@@ -74,9 +90,6 @@ SIZE = Dimension(
 )
 LENGTH = Dimension("length", "mm", powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
 RATIO = Dimension("ratio", "ppb", powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
-YEAR_S = 8760 * 3600
-"""A year of failures and repairs: 365 days."""
-
 DURATION = Dimension(
     "duration",
     "s",

@@ -138,6 +138,34 @@ MEMBERS = {
     ],
 }
 
+EVENTS = """\
+title: all kinds
+epoch: 2001-06-15T08:00+08:00
+events:
+  - {at: 20us, change: cut, target: a--b, for: 50us, where: 25%, name: dig-up, note: n}
+  - {at: 30us, change: repair, target: a--b}
+  - {at: 40us, change: down, target: b, for: 9us}
+  - {at: 60us, change: down, target: c}
+  - {at: 70us, change: up, target: c}
+  - {at: 80us, change: flap, target: b--c, every: 3us, duty: 30%, for: 40us}
+  - {at: 150us, change: partition, groups: [[a], [b, c]], for: 10us}
+  - {at: 160us, change: capacity, target: a--b, members: 0, for: 10us}
+  - {at: 2001-06-15T08:40+08:00, change: cut, target: b--c, for: 8h, source: s}
+  - {at: 3y, change: cut, target: b--c, process: old}
+processes:
+  - {change: cut, rate: 1000000/km/y, repair: {law: lognormal, mean: 1s, deviation: 2s},
+     season: china, from: 0s, until: 2001-06-16T08:40+08:00}
+  - {name: power, change: down, mtbf: 1s, targets: [a, b], repair: {law: exponential, mean: 1s},
+     season: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0]}
+"""
+
+FAILURES = """\
+start,end,target,name
+10us,20us,a--b,first
+30us,,b--c,
+1h,2h,b,"a node"
+"""
+
 JUNK: list[Any] = [
     None, True, False, 0, 1, -1, 2, 3, 7, 8, 100, 65536, 2**31, 2**32, 2**53, 10**12, 10**15,
     10**17, 10**18 - 1, -(10**17), 2**63, 10**30, 1.5, "", "a", "s", "m", "x", "0", "-1", "1e9",
@@ -252,6 +280,8 @@ class Seeds:
         self.folder = Path(tempfile.mkdtemp())
         with contextlib.chdir(self.folder):
             Path("net.yaml").write_text(NET)
+            Path("events.yaml").write_text(EVENTS)
+            Path("failures.csv").write_text(FAILURES)
             Path("task.csv").write_text(TASK)
             Path("topo.csv").write_text(TOPO)
             Path("members.json").write_text(json.dumps(MEMBERS))
@@ -296,6 +326,20 @@ def traffic(draws: Draws) -> list[list[str]]:
     profile = draws.choose(list(TRAFFICS))
     _edit(f"{profile}.yaml", change_yaml, draws)
     return [["validate", f"{profile}.yaml"], ["plan", f"{profile}.yaml", "-o", "out"]]
+
+
+def events(draws: Draws) -> list[list[str]]:
+    """Events of all kinds, random processes, wall-clock times, and tables of failures."""
+    name = draws.choose(list(TRAFFICS))
+    check = ["check", f"{name}.yaml", f"{name}.json"]
+    if draws.below(4) == 0:
+        _edit("failures.csv", change_csv, draws)
+        return [[*check, "--events", "failures.csv"]]
+    _edit("events.yaml", change_yaml, draws)
+    if draws.below(3):
+        return [[*check, "--events", "events.yaml"]]
+    words = ["--events", "events.yaml", "--threads", "1", "--duration", "300us"]
+    return [["simulate", f"{name}.yaml", f"{name}.json", *words]]
 
 
 def plan(draws: Draws) -> list[list[str]]:
@@ -419,8 +463,8 @@ def state(draws: Draws) -> list[list[str]]:
 KINDS: dict[str, Callable[[Draws], list[list[str]]]] = {
     one.__name__: one
     for one in (
-        topology, traffic, plan, problem, gates, tsnkit, schedule, run_folder, checkpoint, options,
-        members, state,
+        topology, traffic, events, plan, problem, gates, tsnkit, schedule, run_folder, checkpoint,
+        options, members, state,
     )
 }  # fmt: skip
 

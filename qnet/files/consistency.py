@@ -16,11 +16,17 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from qnet.errors import InputError
-from qnet.files.event_faults import PlacedEvent, check_events
+from qnet.files.event_faults import (
+    PlacedEvent,
+    PlacedProcess,
+    check_events,
+    check_processes,
+)
 from qnet.files.tree import Source
 from qnet.files.words import file_data
 from qnet.layers import hooks
 from qnet.model.fields import Noun
+from qnet.model.processes import Process
 from qnet.model.scenario import Scenario
 from qnet.model.timeline import Event, Timeline
 from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
@@ -294,7 +300,8 @@ def check_profile(
     _check_gate_classes(source, gates, classes, known)
     if topology is not None:
         _check_gate_places(source, gates, topology)
-        _check_events([draft] if timeline is None else [draft, timeline], topology)
+        end_ps = None if simulation is None else simulation.duration_ps
+        _check_events([draft] if timeline is None else [draft, timeline], topology, end_ps)
     gated = {one.name for one in classes.values() if one.gated}
     _check_gate_cycle(
         source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
@@ -304,9 +311,20 @@ def check_profile(
 
 
 def _check_events(
-    drafts: Sequence[Draft[Profile] | Draft[Timeline]], topology: Draft[Topology]
+    drafts: Sequence[Draft[Profile] | Draft[Timeline]],
+    topology: Draft[Topology],
+    end_ps: int | None,
 ) -> None:
     """See that events are of things that there are; not while some are not understood."""
+    if topology.whole is None or topology.source.problems:
+        return
+    network = topology.source.display
+    processes = [
+        PlacedProcess(one, draft.source, ("processes", index))
+        for draft in drafts
+        for index, one in sorted(draft.elements("processes", Process).items())
+    ]
+    check_processes(processes, topology.whole, network)
     placed = []
     for draft in drafts:
         events = draft.elements("events", Event)
@@ -316,8 +334,8 @@ def _check_events(
             PlacedEvent(one, draft.source, ("events", index))
             for index, one in sorted(events.items())
         ]
-    if placed and topology.whole is not None and not topology.source.problems:
-        check_events(placed, topology.whole, topology.source.display)
+    if placed:
+        check_events(placed, topology.whole, network, end_ps)
 
 
 def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qnet.files.tree import Location, Source
+from qnet.model.expand import untold
+from qnet.model.processes import Process
 from qnet.model.timeline import (
     EVENTS_HIGHEST,
     KINDS,
@@ -26,14 +28,42 @@ class PlacedEvent(NamedTuple):
     at: Location
 
 
-def check_events(placed: Sequence[PlacedEvent], topology: Topology, network: str) -> None:
+class PlacedProcess(NamedTuple):
+    """A random process and where it stands in a file."""
+
+    process: Process
+    source: Source
+    at: Location
+
+
+def check_processes(placed: Sequence[PlacedProcess], topology: Topology, network: str) -> None:
+    """Report random processes of what is not there or has no rate, and two of one name."""
+    for one in untold(topology, [each.process for each in placed]):
+        process, source, at = placed[one.process]
+        name = process.targets[one.target]
+        message = one.message or unknown(topology, name, process.change, network, source)
+        source.fault((*at, "targets", one.target), message)
+    first: dict[str, int] = {}
+    for number, (process, source, at) in enumerate(placed):
+        if process.called in first:
+            message = f"a second process called '{process.called}'; give it a name of its own"
+            source.fault((*at, "name"), message)
+        first.setdefault(process.called, number)
+
+
+def check_events(
+    placed: Sequence[PlacedEvent], topology: Topology, network: str, end_ps: int | None
+) -> None:
     """Report events that do not fit the network, called `network`, or each other.
 
-    Those of several files are one timeline: a file may repair what another has cut.
+    Those of several files are one timeline: a file may repair what another has cut. Of those before
+    the end of the run, if that is known, there can only be so many.
     """
-    if len(placed) > EVENTS_HIGHEST:
-        one = placed[EVENTS_HIGHEST]
-        one.source.fault(one.at, f"{len(placed)} events in all; at most {EVENTS_HIGHEST}")
+    within = [one for one in placed if end_ps is not None and one.event.at_ps < end_ps]
+    if len(within) > EVENTS_HIGHEST:
+        one = within[EVENTS_HIGHEST]
+        words = f"{len(within)} events before the end of the run; at most {EVENTS_HIGHEST}"
+        one.source.fault(one.at, words)
         return
     _, misfits = outages_of(topology, [one.event for one in placed])
     for misfit in misfits:

@@ -24,8 +24,10 @@ from qnet.files.consistency import (
     check_topology,
     refuse_twins,
 )
+from qnet.files.failure_data import compose_failures
 from qnet.files.faults import file_keys, translate
 from qnet.files.fill import fill_defaults, fill_parameters
+from qnet.files.instants import fill_instants
 from qnet.files.tree import Source, compose, guess, printable
 from qnet.files.words import dump_yaml, file_data
 from qnet.layers import FileKind, extended, keys, models
@@ -37,7 +39,7 @@ from qnet.model.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.model.timeline import Timeline
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
-from qnet.units import RATE, TIME, WHOLE_HIGHEST, describe
+from qnet.units import INSTANT, RATE, TIME, WHOLE_HIGHEST, describe
 
 Kind = FileKind
 Written = TypeVar("Written", Plan, GateProblem, GatePlan, Observation, Record)
@@ -79,9 +81,11 @@ def load(
     `events` is a file of events, which follow those of the traffic file. Raises InputError with
     all faults of all of them.
     """
-    happening, timeline = (None, None) if events is None else _open_timeline(events)
     if isinstance(traffic, Profile):
-        return _with_events(_of_profile(traffic, topology, settings), happening, timeline)
+        made = _of_profile(traffic, topology, settings)
+        if events is None:
+            return made
+        return _with_events(made, *_open_timeline(events, traffic.epoch, made.topology))
     path, source, raw = _open_traffic(traffic)
     if _is_topology(source):
         source.fault((), _NO_TRAFFIC)
@@ -90,6 +94,10 @@ def load(
         raise InputError(problems, unlisted)
     profile = _draft_profile(source, settings)
     network = _network_for(profile, path, topology)
+    happening, timeline = None, None
+    if events is not None:
+        known = network.draft.whole if network.draft is not None else None
+        happening, timeline = _open_timeline(events, profile.data.get("epoch"), known)
     check_profile(profile, network.draft, happening)
     problems = [*source.problems, *network.problems]
     unlisted = source.unlisted + network.unlisted
@@ -106,18 +114,36 @@ def load(
     origin = None if raw is None else Origin(source.display, raw, settings)
     whole = profile.whole
     if happening is not None and happening.whole is not None:
-        whole = whole.replace(events=(*whole.events, *happening.whole.events))
-    return Scenario(network.draft.whole, whole, check_scenario, network.origin, origin, timeline)
+        whole = _joined(whole, happening.whole)
+    made = Scenario(network.draft.whole, whole, check_scenario, network.origin, origin, timeline)
+    if whole.processes:  # what is drawn is to fit, too
+        made.check()
+    return made
 
 
-def _open_timeline(given: Given | Timeline) -> tuple[Draft[Timeline], Origin | None]:
-    """Read a file of events; what they are events of is looked at later."""
+def _open_timeline(
+    given: Given | Timeline, epoch: object = None, topology: Topology | None = None
+) -> tuple[Draft[Timeline], Origin | None]:
+    """Read a file of events, or a table of failures; what they are of is looked at later.
+
+    `epoch` is that of the traffic file, for a file that has none of its own.
+    """
     if isinstance(given, Timeline):
         return Draft(Source("events"), file_data(given), given), None
     if isinstance(given, Mapping):
-        return _draft(_tree_of("events", given), Timeline), None
-    source, raw = _open_yaml(Path(given))
-    return _draft(source, Timeline), Origin(source.display, raw)
+        source, raw = _tree_of("events", given), None
+    elif Path(given).suffix.lower() == ".csv":
+        source = Source(_display(Path(given)))
+        raw = _read_bytes(source, Path(given), FILE_BYTES_HIGHEST)
+        if raw is not None:
+            compose_failures(source, raw, epoch, topology)
+    else:
+        source, raw = _open_yaml(Path(given))
+    fill_instants(source, epoch)
+    origin = None if raw is None else Origin(source.display, raw)
+    if source.root is None:
+        raise InputError(source.problems, source.unlisted)
+    return _draft(source, Timeline), origin
 
 
 def read_timeline(path: str) -> Timeline:
@@ -128,12 +154,8 @@ def read_timeline(path: str) -> Timeline:
     return draft.whole
 
 
-def _with_events(
-    scenario: Scenario, happening: Draft[Timeline] | None, origin: Origin | None
-) -> Scenario:
+def _with_events(scenario: Scenario, happening: Draft[Timeline], origin: Origin | None) -> Scenario:
     """Add the events of a file to a profile that was read before."""
-    if happening is None:
-        return scenario
     check_profile(
         Draft(Source("traffic"), file_data(scenario.profile), scenario.profile),
         Draft(Source("topology"), file_data(scenario.topology), scenario.topology),
@@ -141,9 +163,20 @@ def _with_events(
     )
     if happening.source.problems or happening.whole is None:
         raise InputError(happening.source.problems, happening.source.unlisted)
-    events = (*scenario.profile.events, *happening.whole.events)
-    profile = scenario.profile.replace(events=events)
-    return replace(scenario, profile=profile, profile_origin=None, events_origin=origin)
+    profile = _joined(scenario.profile, happening.whole)
+    made = replace(scenario, profile=profile, profile_origin=None, events_origin=origin)
+    if profile.processes:
+        made.check()
+    return made
+
+
+def _joined(profile: Profile, happening: Timeline) -> Profile:
+    """Add what happens by a file of events to what happens by a traffic file."""
+    return profile.replace(
+        epoch=profile.epoch or happening.epoch,
+        events=(*profile.events, *happening.events),
+        processes=(*profile.processes, *happening.processes),
+    )
 
 
 def _of_profile(
@@ -356,6 +389,8 @@ def _check_json(source: Source, raw: bytes) -> str | None:
 
 def _highest(key: str) -> int | None:
     """Return how large a value can be in files of any kind, by what ends its key."""
+    if key == "at_ps":
+        return INSTANT.highest
     if key.endswith("_ps"):
         return TIME.highest
     return RATE.highest if key.endswith("_bps") else None
@@ -400,6 +435,7 @@ def _draft_topology(source: Source, origin: Origin | None) -> _Network:
 def _draft_profile(source: Source, settings: Mapping[str, str]) -> Draft[Profile]:
     fill_parameters(source, settings)
     _fill(source, "traffic")
+    fill_instants(source)
     return _draft(source, Profile, "traffic")
 
 

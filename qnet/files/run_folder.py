@@ -93,10 +93,18 @@ def _events(scenario: Scenario) -> bytes | None:
 
     An empty one says that a run goes without those that its traffic file may have.
     """
-    events, origin = scenario.profile.events, scenario.profile_origin
-    if not events and (origin is None or b"events" not in origin.content):
+    profile, origin = scenario.profile, scenario.profile_origin
+    content = b"" if origin is None else origin.content
+    is_given = b"events" in content or b"processes" in content
+    if not (profile.events or profile.processes or is_given):
         return None
-    return to_yaml(Timeline(title="events of this run", events=events)).encode()
+    timeline = Timeline(
+        title="events of this run",
+        epoch=profile.epoch,
+        events=profile.events,
+        processes=profile.processes,
+    )
+    return to_yaml(timeline).encode()
 
 
 def _content(origin: Origin | None, noun: Noun) -> bytes:
@@ -143,7 +151,10 @@ def read_run(folder: Path) -> Run:
     simulation = scenario.profile.simulation.replace(**changes)
     profile = scenario.profile.replace(simulation=simulation)
     if record.events_sha256 is not None:
-        profile = profile.replace(events=read_timeline(str(folder / EVENTS)).events)
+        played = read_timeline(str(folder / EVENTS))
+        profile = profile.replace(
+            epoch=played.epoch, events=played.events, processes=played.processes
+        )
     scenario = replace(
         scenario,
         profile=profile,

@@ -22,7 +22,18 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from qnet.units import LENGTH, RATE, RATIO, SIZE, TIME, Dimension, UnitError, describe, parse
+from qnet.units import (
+    INSTANT,
+    LENGTH,
+    RATE,
+    RATIO,
+    SIZE,
+    TIME,
+    Dimension,
+    UnitError,
+    describe,
+    parse,
+)
 
 
 class Noun(BaseModel):
@@ -112,6 +123,8 @@ def shown(dimension: Dimension) -> WithJsonSchema:
 # The dimension itself is carried along for the key tables and for messages.
 Time = Annotated[int, reads(TIME), shown(TIME), TIME]
 TimeOrZero = Annotated[int, reads(TIME, positive=False), shown(TIME), TIME]
+Instant = Annotated[int, reads(INSTANT), shown(INSTANT), INSTANT]
+InstantOrZero = Annotated[int, reads(INSTANT, positive=False), shown(INSTANT), INSTANT]
 Rate = Annotated[int, reads(RATE), shown(RATE), RATE]
 Size = Annotated[int, reads(SIZE), shown(SIZE), SIZE]
 Ratio = Annotated[int, reads(RATIO, positive=False), shown(RATIO), RATIO]

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from qnet.errors import ArgumentError, Problem
+from qnet.model.expand import with_drawn
 from qnet.model.scale import mean_rate_bps, read_scale, scaled
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
@@ -65,6 +66,10 @@ class Scenario:
     events_origin: Origin | None = None
     """Of the file of events whose events follow those of the traffic file, if there is one."""
 
+    def __post_init__(self) -> None:
+        """Draw the events of random processes for this network, seed and duration."""
+        object.__setattr__(self, "profile", with_drawn(self.topology, self.profile))
+
     def with_(
         self,
         *,
@@ -79,7 +84,8 @@ class Scenario:
 
         `duration` is text with a unit, such as '5ms'. `scale` is what the offered load is
         multiplied by, 1.2 or '6/5': rates of demands and numbers of streams, see
-        `qnet.model.scale`. `events` take the place of all that there are. The copy is checked as
+        `qnet.model.scale`. `events` take the place of all that there are, and of random processes.
+        The copy is checked as
         files are, and keeps nothing that was worked out for the original. Raises ArgumentError
         where an argument is wrong, InputError with all that does not fit together.
         """
@@ -108,7 +114,7 @@ class Scenario:
         if changes:
             traffic = traffic.replace(simulation=traffic.simulation.replace(**changes))
         if events is not None:
-            traffic = traffic.replace(events=tuple(events))
+            traffic = traffic.replace(events=tuple(events), processes=())
         made = Scenario(
             self.topology if topology is None else topology,
             traffic,
@@ -158,7 +164,8 @@ class Scenario:
         if self.profile_origin is not None:
             return self.profile_origin.file_sha256
         asked = {**_meaning_of_profile(self.profile)}
-        asked.pop("events", None)
+        for happening in ("events", "epoch", "processes"):
+            asked.pop(happening, None)
         return _hash({"format": FORMAT, "traffic": asked})
 
     @property
@@ -210,6 +217,10 @@ def _meaning_of_profile(profile: Profile) -> dict[str, Any]:
     for event in data.get("events", ()):
         for prose in ("name", "note", "source"):
             del event[prose]
+        event.pop("process", None)
+    for process in data.get("processes", ()):
+        for prose in ("note", "source"):
+            del process[prose]
     return data
 
 

@@ -19,20 +19,27 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from qnet.errors import InputError, Problem
-from qnet.model.fields import Noun, Ratio, Text, Time, TimeOrZero
+from qnet.model.calendar import Moment
+from qnet.model.fields import Instant, InstantOrZero, Noun, Ratio, Text, Time
+from qnet.model.processes import Process
 from qnet.model.topology import Topology
-from qnet.units import PPB, TIME, format_quantity
+from qnet.units import INSTANT, PPB, format_quantity
 
 EVENTS_HIGHEST = 1000
-"""Of one run: losses are counted event by event, wherever they happen."""
+"""That begin before the end of one run: losses are counted event by event, wherever they happen."""
+
+LISTED_HIGHEST = 100_000
+"""Events in one file, most of which may be after the end of a run."""
+
+PROCESSES_HIGHEST = 100
 
 OUTAGES_HIGHEST = 200_000
 """Of one run: a flap breaks each of its wires as often as it flaps."""
 
 MEMBERS_HIGHEST = 1023
 
-FOREVER_PS = 1 << 61
-"""Until when what is never repaired is broken: later than any run."""
+FOREVER_PS = 1 << 100
+"""Until when what is never repaired is broken: later than any event."""
 
 Change = Literal["cut", "repair", "down", "up", "flap", "partition", "capacity"]
 """What a file can call a kind of event; `KINDS` has what each is."""
@@ -52,7 +59,11 @@ def _is_none(value: object) -> bool:
 class Event(Noun):
     """One change of one thing at one instant."""
 
-    at_ps: TimeOrZero = Field(alias="at", description="when, from the start of the run")
+    at_ps: InstantOrZero = Field(
+        alias="at",
+        description="when, from the start of the run; or by the clock on the wall, like "
+        "'2001-06-15T08:40+08:00', where the file has an 'epoch'",
+    )
     change: Change = Field(
         description="cut breaks a link, a wire of it or a cable, and repair mends it; down stops a "
         "node or all nodes of a site, and up starts them again; flap breaks and mends again and "
@@ -63,7 +74,7 @@ class Event(Noun):
         description="what: a link, one wire of it ('a--b/2') or a cable; a node or a site. All "
         "have one but a partition",
     )
-    duration_ps: Time | None = Field(
+    duration_ps: Instant | None = Field(
         None, alias="for", description="how long, after which it is undone; default it stays"
     )
     where_ppb: Ratio = Field(
@@ -96,6 +107,12 @@ class Event(Noun):
         description="how many wires are left of a link, the first ones",
         exclude_if=_is_none,
     )
+    process: Text | None = Field(
+        None,
+        description="the random process that it was drawn from; where that is in the file it is "
+        "drawn anew",
+        exclude_if=_is_none,
+    )
     name: Text | None = Field(None, description="what the report calls it")
     note: Text | None = Field(None, description="what there is to say of it")
     source: Text | None = Field(None, description="where it is known from")
@@ -123,9 +140,9 @@ class Event(Noun):
         if self.groups is not None:
             of = " from ".join(", ".join(one) for one in self.groups)
         left = "" if self.members is None else f" to {self.members} of its wires"
-        what = f"{self.change} of {of}{left} at {format_quantity(TIME, self.at_ps)}"
+        what = f"{self.change} of {of}{left} at {format_quantity(INSTANT, self.at_ps)}"
         if self.duration_ps is not None:
-            what += f" for {format_quantity(TIME, self.duration_ps)}"
+            what += f" for {format_quantity(INSTANT, self.duration_ps)}"
         return f"{self.name}: {what}" if self.name else what
 
 
@@ -179,9 +196,9 @@ COMMON = frozenset({"at_ps", "change", "name", "note", "source"})
 """Fields that every event has."""
 
 KINDS: Mapping[str, EventKind] = {
-    "cut": EventKind("wires", _lasting, frozenset({"duration_ps", "where_ppb"})),
+    "cut": EventKind("wires", _lasting, frozenset({"duration_ps", "where_ppb", "process"})),
     "repair": EventKind("wires", None),
-    "down": EventKind("nodes", _lasting, frozenset({"duration_ps"})),
+    "down": EventKind("nodes", _lasting, frozenset({"duration_ps", "process"})),
     "up": EventKind("nodes", None),
     "flap": EventKind(
         "wires",
@@ -201,8 +218,19 @@ class Timeline(Noun):
 
     title: Text = Field(description="one line that says what happens")
     description: Text | None = Field(None, description="what it shows, for the reader")
+    epoch: Moment | None = Field(
+        None,
+        description="when the run starts by the clock on the wall, with a time zone",
+        exclude_if=_is_none,
+    )
     events: tuple[Event, ...] = Field(
-        max_length=EVENTS_HIGHEST, description="what happens, and when"
+        (), max_length=LISTED_HIGHEST, description="what happens, and when"
+    )
+    processes: tuple[Process, ...] = Field(
+        (),
+        max_length=PROCESSES_HIGHEST,
+        description="what happens at random, drawn by the seed",
+        exclude_if=lambda processes: not processes,
     )
 
 
@@ -390,7 +418,7 @@ class _Breaking:
         """End all that is broken of some things, and whatever would still break of a flap."""
         if all(self._until_ps.get(one, 0) <= event.at_ps for one in things):
             what = "is not cut" if kind.of == "wires" else "is not down"
-            when = format_quantity(TIME, event.at_ps)
+            when = format_quantity(INSTANT, event.at_ps)
             self._misfit(number, "target", f"'{event.target}' {what} at {when}")
         for one in things:
             for place in self._open.pop(one, ()):

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from qnet.model.calendar import Moment
 from qnet.model.fields import (
     NAME_SCHEMA,
     Name,
@@ -24,8 +25,9 @@ from qnet.model.fields import (
     Time,
     TimeOrZero,
 )
+from qnet.model.processes import Process
 from qnet.model.reaction import Reaction
-from qnet.model.timeline import EVENTS_HIGHEST, Event
+from qnet.model.timeline import LISTED_HIGHEST, PROCESSES_HIGHEST, Event
 from qnet.units import (
     PPB,
     PS_PER_MS,
@@ -622,9 +624,20 @@ class Profile(Noun):
     )
     events: tuple[Event, ...] = Field(
         (),
-        max_length=EVENTS_HIGHEST,
+        max_length=LISTED_HIGHEST,
         description="what happens meanwhile: what breaks, and is mended",
         exclude_if=lambda events: not events,
+    )
+    epoch: Moment | None = Field(
+        None,
+        description="when the run starts by the clock on the wall, with a time zone",
+        exclude_if=lambda epoch: epoch is None,
+    )
+    processes: tuple[Process, ...] = Field(
+        (),
+        max_length=PROCESSES_HIGHEST,
+        description="what happens at random meanwhile, drawn by the seed",
+        exclude_if=lambda processes: not processes,
     )
     simulation: Simulation = Field(Simulation(), description="duration and seed")
 

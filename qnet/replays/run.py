@@ -16,6 +16,7 @@ from qnet import __version__, api
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 from qnet.files.write import to_json
 from qnet.model.emulation import Tier
+from qnet.model.expand import expand
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
 from qnet.model.replay import Replay
@@ -28,7 +29,7 @@ from qnet.replays.outcome import outcome_of
 from qnet.replays.windows import Case, Window, case_of, cut_time, period_ps
 from qnet.result import Result
 from qnet.schedule.reaction.reactor import with_reactions
-from qnet.units import PS_PER_MS, TIME, UnitError, parse, show_time
+from qnet.units import INSTANT, PS_PER_MS, UnitError, parse, show_time
 
 KEPT = "windows.jsonl"
 """In the folder of a replay: the accounts of the windows that are done, a line each."""
@@ -75,6 +76,7 @@ def replay(
     """
     times = _times(until=until, before=before, after=after)
     api.check_emulated(scenario, emulate)
+    scenario = _drawn(scenario, times["until"])
     events = scenario.profile.events
     if not events:
         words = "nothing happens in this scenario; 'events:' or '--events FILE' say what does"
@@ -113,12 +115,28 @@ def _times(**given: str | None) -> Mapping[str, int | None]:
     problems = []
     for name, text in given.items():
         try:
-            times[name] = None if text is None else parse(TIME, text)
+            times[name] = None if text is None else parse(INSTANT, text)
         except UnitError as error:
             problems.append(Problem(name, 0, 0, "", str(error)))
     if problems:
         raise ArgumentError(problems)
     return times
+
+
+def _drawn(scenario: Scenario, until_ps: int | None) -> Scenario:
+    """Return the scenario with the events of random processes to the end of the replay as plain."""
+    profile = scenario.profile
+    if not profile.processes:
+        return scenario
+    if until_ps is None:
+        words = "random processes have no last event; give 'until'"
+        raise ArgumentError([Problem("until", 0, 0, "", words)])
+    names = {one.called for one in profile.processes}
+    given = [one for one in profile.events if one.process not in names]
+    drawn = expand(
+        scenario.topology, profile.processes, profile.simulation.seed, until_ps, profile.epoch
+    )
+    return replace(scenario, profile=profile.replace(events=(*given, *drawn), processes=()))
 
 
 def _still(scenario: Scenario) -> Scenario:

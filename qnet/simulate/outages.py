@@ -13,11 +13,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from qnet.model.timeline import FOREVER_PS, Outage, Wire, outages_of
+from qnet.model.timeline import Outage, Wire, outages_of
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.ports.parts import IN_NEXT_NODE, IN_OWN_NODE, ON_THE_LINE
 from qnet.units import PPB
+
+LATEST_PS = 1 << 61
+"""Later than any run, and no more than its arrays hold."""
 
 
 class Shadow(NamedTuple):
@@ -43,7 +46,9 @@ def epochs(topology: Topology, profile: Profile) -> Epochs:
     """Lay out what events do; what is broken after the end does nothing."""
     end_ps = profile.simulation.duration_ps
     found, _ = outages_of(topology, profile.events)
-    outages = [one for one in found if one.from_ps < end_ps]
+    outages = [
+        one._replace(until_ps=min(one.until_ps, LATEST_PS)) for one in found if one.from_ps < end_ps
+    ]
     wires: dict[Wire, list[Outage]] = defaultdict(list)
     nodes: dict[str, list[Outage]] = defaultdict(list)
     for one in outages:
@@ -63,6 +68,12 @@ def epochs(topology: Topology, profile: Profile) -> Epochs:
         if mine:
             shadows[port.number] = sorted(mine)
     return Epochs(shadows, nodes)
+
+
+def events_within(profile: Profile) -> Sequence[int]:
+    """Return the numbers of the events that begin before the run's end; none else does anything."""
+    end_ps = profile.simulation.duration_ps
+    return [number for number, one in enumerate(profile.events) if one.at_ps < end_ps]
 
 
 def ports_going_down(topology: Topology, profile: Profile) -> Mapping[int, Sequence[int]]:
@@ -85,7 +96,7 @@ def ports_going_down(topology: Topology, profile: Profile) -> Mapping[int, Seque
 
 
 def _shadow(place: int, far_ps: int, one: Outage) -> Shadow:
-    until_ps = FOREVER_PS if one.until_ps == FOREVER_PS else one.until_ps - far_ps
+    until_ps = LATEST_PS if one.until_ps == LATEST_PS else one.until_ps - far_ps
     return Shadow(place, far_ps, one.event, one.from_ps - far_ps, until_ps)
 
 

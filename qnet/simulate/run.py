@@ -32,7 +32,7 @@ from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.fates import Followed
 from qnet.simulate.kernels.delivery import bin_of
 from qnet.simulate.layout import lay_out
-from qnet.simulate.outages import ports_going_down
+from qnet.simulate.outages import events_within, ports_going_down
 from qnet.simulate.ports.account import (
     AFTER_SENDING,
     came_to,
@@ -361,10 +361,12 @@ def _event_uses(
 ) -> tuple[EventUse, ...]:
     """List what each event took of whom, in the order of the names."""
     uses = []
+    column = {number: place for place, number in enumerate(events_within(profile))}
     for number, event in enumerate(profile.events):
         count: Counter[str] = Counter()
-        for position in np.flatnonzero(parts.broken[:, number]).tolist() if parts else ():
-            frames = int(parts.broken[position, number]) if parts else 0
+        broken = parts.broken[:, column[number]] if parts and number in column else np.zeros(0)
+        for position in np.flatnonzero(broken).tolist():
+            frames = int(broken[position])
             for one in account.all_at(position, int(world.routes.owner[position])):
                 count[account.found[one].name] += frames
         lost = tuple(Taken(name=name, frames=count[name]) for name in sorted(count))

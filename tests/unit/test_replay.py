@@ -238,3 +238,19 @@ def test_the_command_answers_in_words_and_json(tmp_path: Path) -> None:
     assert json.loads(answer.stdout)["outcome"] == "fail"
     answer = CliRunner().invoke(main, [*arguments, "--resume"])
     assert answer.exit_code == 2
+
+
+def test_random_processes_are_drawn_to_the_end_of_a_replay() -> None:
+    process = {"change": "cut", "targets": ["a--b"], "mtbf": "100d", "repair": {"mean": "2h"}}
+    plain = _case([])
+    case = qnet.load(
+        plain.profile, topology=plain.topology, events={"title": "t", "processes": [process]}
+    )
+    with pytest.raises(ArgumentError, match="random processes have no last event"):
+        qnet.replay(case)
+    played = qnet.replay(case, until="400d")
+    cuts = played.scenario.profile.events
+    assert 1 <= len(cuts) <= 9
+    assert {(one.process, one.target) for one in cuts} == {("cut", "a--b")}
+    assert len(played.replay.events) == len(cuts)
+    assert played.replay.until_ps == 400 * 86_400 * 10**12

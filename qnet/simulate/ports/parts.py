@@ -276,7 +276,7 @@ class Parts(NamedTuple):
     the times of leaving the port; of which event. Those of one port are in the order in which a
     frame comes to them."""
     broken: Ints
-    """[position, event]: frames that it took there."""
+    """[position, event]: frames that it took there, of the events before the run's end."""
     wire: Ints
     gate_end: Ints
     """[entry]: when it ends, from the start of the gate cycle; the last one ends the cycle."""

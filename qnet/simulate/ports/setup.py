@@ -17,7 +17,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, Stream, TrafficClass
 from qnet.simulate.draws import dice
-from qnet.simulate.outages import Epochs, Shadow, epochs
+from qnet.simulate.outages import Epochs, Shadow, epochs, events_within
 from qnet.simulate.ports.kernels.gates import open_by
 from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST, REST_LEAST
 from qnet.simulate.ports.parts import (
@@ -155,6 +155,8 @@ class _Layout:
         self.groups: dict[tuple[object, ...], int] = {}
         self.losses: dict[tuple[int, int], int] = {}
         self.outages: list[list[int]] = []
+        self.events = {number: place for place, number in enumerate(events_within(profile))}
+        """Columns of `Parts.broken`, by the events' numbers."""
         self.users: dict[int, list[tuple[FrameSource, int, int]]] = defaultdict(list)
         """[port]: owners, their hop there, and its position."""
         self.hops = hops_of(found)
@@ -222,7 +224,8 @@ class _Layout:
                 rows = [*of_one]
                 following = len(self.outages) + len(rows)
                 self.outages += [
-                    [one.from_ps, one.until_ps, one.place, one.event, following] for one in rows
+                    [one.from_ps, one.until_ps, one.place, self.events[one.event], following]
+                    for one in rows
                 ]
             self.port[number, PortLaw.OUT_LAST] = len(self.outages)
 
@@ -358,7 +361,7 @@ class _Layout:
             fork=self.fork,
             dropped=np.zeros((self.position.shape[0], 8), dtype=np.int64),
             outage=_table(self.outages, 5),
-            broken=np.zeros((self.position.shape[0], len(self.profile.events)), dtype=np.int64),
+            broken=np.zeros((self.position.shape[0], len(self.events)), dtype=np.int64),
             wire=np.zeros((servers, 8), dtype=np.int64),
             gate_end=_ints(self.gate_end),
             gate_change=_table(self.gate_change, 2 * GATES),
