@@ -90,6 +90,9 @@ SIZE = Dimension(
 )
 LENGTH = Dimension("length", "mm", powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
 RATIO = Dimension("ratio", "ppb", powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
+AVAILABILITY = Dimension("availability", "1e-13 %", powers(("%", 13)), "99.999%", 10**15)
+"""Whole numbers of 1e-15: a ratio's parts per billion are nine nines and no more."""
+
 DURATION = Dimension(
     "duration",
     "s",
@@ -220,6 +223,36 @@ def show_share(share_ppb: int) -> str:
     digits = 3 if share_ppb >= PPB // 100 else 7
     text = f"{share_ppb * 100 / PPB:.{digits}f}"
     return f"{text.rstrip('0').rstrip('.')} %"
+
+
+def show_availability(share: int) -> str:
+    """Write a share of time, in steps of 1e-15, with three digits of what is left of it.
+
+    Rounded down, since it is what can be relied on: 997_458_219_178_082 is '99.7458 %' and
+    999_992_165_503_847 is '99.999216 %'; all of the time is '100 %'.
+    """
+    left = 10**15 - share
+    digits = min(max(4, 16 - len(str(left))), 13) if left else 0
+    return f"{_cut_off(share, digits)} %"
+
+
+def show_availabilities(share: int, asked: int) -> tuple[str, str]:
+    """Write a share of time and what was asked for, with as many digits as tell them apart.
+
+    At least four and those of what was asked for: 999_992_165_503_847 and 999_999_000_000_000 are
+    '99.9992 %' and '99.9999 %'.
+    """
+    own = len(f"{asked * 100:018d}"[-15:].rstrip("0"))
+    digits = max(own, 4)
+    while digits < 13 and share != asked and _cut_off(share, digits) == _cut_off(asked, digits):
+        digits += 1
+    return f"{_cut_off(share, digits)} %", f"{_cut_off(asked, digits)} %"
+
+
+def _cut_off(share: int, digits: int) -> str:
+    """Write a share in per cent with so many decimals, at most 13; what is behind them is lost."""
+    whole, rest = divmod(share, 10**13)
+    return f"{whole}.{rest:013d}"[: len(str(whole)) + 1 + digits].rstrip(".")
 
 
 def show_size(size_bytes: int) -> str:

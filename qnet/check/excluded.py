@@ -24,6 +24,7 @@ from qnet.check.least import burst_ps, quickest_ps, taken_at_once, too_late
 from qnet.check.load import mean_bps
 from qnet.check.overload import certain_overloads, overloads, words
 from qnet.check.promises import Seen
+from qnet.check.routes import most_paths
 from qnet.model.plan import Plan
 from qnet.model.proof import Overload, Proof
 from qnet.model.topology import Topology
@@ -95,7 +96,7 @@ def excluded_always(topology: Topology, profile: Profile) -> list[str]:
             said += [] if why is None else [f"{leg.name}: max-latency: {why}"]
         promised = 0 if one.reserves and stream.max_loss_ppb is None else stream.max_loss_ppb
         if promised is not None and promised < PPB:
-            why = must_lose(topology, stream, one, [()] * stream.paths, promised)
+            why = must_lose(topology, stream, one, [()] * most_paths(stream), promised)
             said += [] if why is None else [f"{stream.name}: max-loss: {why}"]
     ways = {(one.source, one.target) for one in profile.demands}
     cut = {ends for ends in ways if quickest_ps(topology, ends, None) is None}
@@ -116,7 +117,7 @@ def _too_little_egress(topology: Topology, profile: Profile) -> Iterator[str]:
     for stream in profile.streams:
         # However many listen outside, a frame leaves once.
         if any(site[one] != site[stream.talker] for one in stream.listeners):
-            offered_bps[site[stream.talker]] += mean_bps(stream) * stream.count * stream.paths
+            offered_bps[site[stream.talker]] += mean_bps(stream) * stream.count * most_paths(stream)
     for demand in profile.demands:
         if site[demand.source] != site[demand.target]:
             offered_bps[site[demand.source]] += demand.rate_bps

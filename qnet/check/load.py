@@ -18,7 +18,7 @@ from qnet.check.findings import (
 )
 from qnet.check.hashing import check_hashing
 from qnet.check.line import wire_bytes
-from qnet.check.routes import route_fault
+from qnet.check.routes import most_paths, route_fault
 from qnet.model.plan import DemandPlan, EgressPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
@@ -201,7 +201,7 @@ def check_egress(
         if outside and route.status != "refused" and stream.tree not in counted:
             if stream.tree != stream.name:
                 counted.add(stream.tree)
-            copies = min(len(route.paths), stream.paths)
+            copies = min(len(route.paths), most_paths(stream))
             out_bps[site.get(stream.talker)] += round_up(mean_bps(stream)) * copies
     for demand, part in placed[1]:
         if site.get(demand.source) != site.get(demand.target):

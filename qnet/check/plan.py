@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import lcm
 
+from qnet.check.availability import with_availability
 from qnet.check.conditions import check_recovery, unproven
 from qnet.check.cycles import (
     CQF_BUFFERS,
@@ -44,7 +45,7 @@ from qnet.check.load import (
 )
 from qnet.check.overload import overloads, words
 from qnet.check.queues import queue_bounds
-from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, route_fault
+from qnet.check.routes import ONE_PATH_LEFT, check_disjoint, most_paths, route_fault
 from qnet.check.survival import survivable_egress
 from qnet.check.trees import check_trees, ridden
 from qnet.check.windows import check_given
@@ -66,6 +67,7 @@ def prove(
     """
     proof = _prove_whole(topology, profile, plan, progress)
     proof = proof.replace(survivable=survivable_egress(topology, profile))
+    proof = with_availability(topology, profile, plan, proof)
     return with_epochs(topology, profile, plan, proof, _prove_whole) if profile.events else proof
 
 
@@ -294,12 +296,13 @@ def _check_routes(
 ) -> list[tuple[Port, ...]] | None:
     """Return the ports of each path, or None when there is a fault in any of them."""
     before = findings.total
-    if not 1 <= len(entry.paths) <= stream.paths:
+    most = most_paths(stream)
+    if not 1 <= len(entry.paths) <= most:
         findings.add(
-            "route", stream.name, f"asked for {stream.paths} paths, the plan has {len(entry.paths)}"
+            "route", stream.name, f"asked for {most} paths, the plan has {len(entry.paths)}"
         )
     routes = []
-    for path in entry.paths[: stream.paths]:
+    for path in entry.paths[:most]:
         ports = [topology.port_by_name.get(name) for name in path.ports]
         fault = route_fault(topology, path.ports, ports, (stream.talker, stream.listener))
         fault = fault or _cycles_fault(entry, path, gated=gated)

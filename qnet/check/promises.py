@@ -39,6 +39,13 @@ class Seen:
         self.runs: Mapping[str, Observation] = {run.witness: run for run in observations}
         self.streams = {run.witness: {one.name: one for one in run.streams} for run in observations}
         self.demands = {run.witness: {one.name: one for one in run.demands} for run in observations}
+        self.drawn: Mapping[str, int] = {
+            one.subject: one.value
+            for run in observations
+            for one in run.figures
+            if one.kind == "availability"
+        }
+        """Shares of the time with a way, by stream, of failures that were drawn."""
         self.longest = max(self.runs.values(), key=lambda run: run.duration_ps, default=None)
 
     def of(self, member: Member) -> Mapping[str, Traffic]:

@@ -36,6 +36,13 @@ def route_fault(
     return None if at == ends[1] else f"the path ends at {at}, not at {ends[1]}"
 
 
+def most_paths(stream: Stream) -> int:
+    """Return over how many paths a plan may send a stream: a promised availability may need two."""
+    if stream.availability is not None and len(stream.listeners) == 1:
+        return 2
+    return stream.paths
+
+
 def check_disjoint(
     topology: Topology, stream: Stream, paths: Sequence[Sequence[Port]], findings: Findings
 ) -> None:

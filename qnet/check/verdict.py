@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Literal, TypeVar
 
 from qnet.check.epochs import epoch_lines
@@ -37,11 +38,13 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Egress, Profile, Stream
 from qnet.model.verdict import Outcome, Row, Verdict, row_of
 from qnet.progress import Heeded, Progress
-from qnet.units import PPB, PS_PER_S, show_rate, show_time
+from qnet.units import PPB, PS_PER_S, YEAR_S, show_availabilities, show_rate, show_time
 
 FINDINGS_LISTED = 50
 
 REASONS_LISTED = 3
+
+SHARE_STEPS = 10**15
 
 WORST_LISTED = 5
 """Of cables or nodes whose failures cost the same."""
@@ -214,6 +217,7 @@ def _stream_rows(judged: Judged, heeded: Heeded) -> Iterable[Row]:
                 yield _bound_row(judged, service, "latency", admitted)
                 yield _bound_row(judged, service, "variation", admitted)
                 yield _loss_row(judged, service, admitted)
+                yield from _availability_row(judged, service, admitted)
             if reserved:
                 yield from _late_row(service, admitted, judged.seen)
             done += len(members)
@@ -294,6 +298,46 @@ def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
         return MemberFigures(one, "loss", promised, proven, figures, speaking, False, why)
 
     return _worst_row(service, "loss", [case(one) for one in members], judged.seen)
+
+
+def _availability_row(judged: Judged, service: str, members: Sequence[Stream]) -> Iterable[Row]:
+    """Judge for what share of the time streams have a way, where the files ask for it.
+
+    It is all arithmetic: what was drawn of failures is shown beside it and decides nothing.
+    """
+    shares = {one.name: judged.proofs[one.name].availability for one in members}
+    promised = {one.name: one.availability for one in members}
+    if not any(promised.values()) and all(one is None for one in shares.values()):
+        return
+
+    def beyond(name: str) -> int:
+        """Return by how much one is better than its promise, or than nothing promised."""
+        return (shares[name] or 0) - (promised[name] or 0)
+
+    short = [name for name in shares if promised[name] is not None and beyond(name) < 0]
+    asked = [name for name in shares if promised[name] is not None]
+    worst = min(short or asked or shares, key=beyond)
+    drawn = judged.seen.drawn.get(worst)
+    yield row_of(
+        ask("availability", service, promised[worst], len(members)),
+        {"proven": shares[worst], "simulated": drawn},
+        "fail" if short else "pass",
+        basis="proven" if asked and not short else None,
+        worst=worst,
+        broken=len(short),
+        reason=_availability_words(judged.stream_plans[worst], shares[worst], promised[worst]),
+    )
+
+
+def _availability_words(entry: StreamPlan, share: int | None, promised: int | None) -> str:
+    if share is None:
+        return "nothing is proven of its way"
+    paths = "one path gives" if len(entry.paths) == 1 else "two paths give"
+    if promised is not None and share < promised:
+        given, asked = show_availabilities(share, promised)
+        return f"{paths} {given}, {asked} asked"
+    seconds = round(Fraction((SHARE_STEPS - share) * YEAR_S, SHARE_STEPS))
+    return f"{paths} it; without a way for {seconds:,} s a year on average"
 
 
 def _proven_loss_ppb(judged: Judged, stream: Stream) -> int | None:

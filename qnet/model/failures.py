@@ -14,10 +14,13 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, model_validator
 
 from qnet.model.fields import Noun, reads, shown
-from qnet.units import DURATION, FAILURE_RATE, YEAR_S
+from qnet.units import AVAILABILITY, DURATION, FAILURE_RATE, YEAR_S
 
 Duration = Annotated[int, reads(DURATION), shown(DURATION), DURATION]
 FailureRate = Annotated[int, reads(FAILURE_RATE), shown(FAILURE_RATE), FAILURE_RATE]
+Availability = Annotated[int, reads(AVAILABILITY), shown(AVAILABILITY), AVAILABILITY]
+"""A share of time in steps of 1e-15."""
+
 RATE_DEFAULT = 3_000_000
 """Of trunk cables in China: 3 per 1,000 km and year (docs/sources.md)."""
 

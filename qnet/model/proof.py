@@ -55,6 +55,8 @@ class StreamProof(Noun):
     name: str
     latency_ps_min: int | None
     latency_ps_max: int | None
+    availability: int | None = Field(None, exclude_if=lambda share: share is None)
+    """Share of the time, in steps of 1e-15 and rounded down, for which one of its ways works."""
 
     @property
     def variation_ps(self) -> int | None:

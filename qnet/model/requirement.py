@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from qnet.model.fields import Noun
-from qnet.units import show_rate, show_share, show_time
+from qnet.units import show_availability, show_rate, show_share, show_time
 
 Witness = Literal["proven", "simulated", "emulated"]
 """Where a figure is from: arithmetic over the plan, the simulator, real switches."""
@@ -23,7 +23,7 @@ Keeps = Literal["at most", "at least"]
 """On which side of the promise a figure keeps it."""
 
 _SHOWN: Mapping[str, Callable[[int], str]] = MappingProxyType(
-    {"ps": show_time, "bps": show_rate, "ppb": show_share}
+    {"ps": show_time, "bps": show_rate, "ppb": show_share, "of the time": show_availability}
 )
 """Units with a way of their own to be read; all others are decimals."""
 
@@ -57,6 +57,9 @@ class Unit(Noun):
 PS, BPS, PPB, COUNT = (Unit(name=name) for name in ("ps", "bps", "ppb", ""))
 
 
+OF_TIME = Unit(name="of the time", decimals=15)
+
+
 class Kind(NamedTuple):
     """What rows of a kind have in common."""
 
@@ -73,6 +76,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "latency": Kind(PS, of_each=True),
         "variation": Kind(PS, of_each=True),
         "loss": Kind(PPB, of_each=True),
+        "availability": Kind(OF_TIME, "at least", of_each=True),
         "egress": Kind(BPS, "at least"),
         "cable-egress": Kind(BPS, "at least", title="egress, a cable cut"),
         "node-egress": Kind(BPS, "at least", title="egress, a node down"),

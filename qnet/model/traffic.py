@@ -13,6 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from qnet.model.calendar import Moment
+from qnet.model.failures import Availability
 from qnet.model.fields import (
     NAME_SCHEMA,
     Name,
@@ -358,6 +359,12 @@ class Stream(Noun):
     max_loss_ppb: Ratio | None = Field(
         None, alias="max-loss", description="RFC 9016 MaxLoss, of the frames sent"
     )
+    availability: Availability | None = Field(
+        None,
+        description="least share of the time for which a way of it works, by 'failures' of the "
+        "topology; where one path is not enough two are planned",
+        exclude_if=lambda share: share is None,
+    )
     paths: int = Field(
         strict=True,
         ge=1,
@@ -468,8 +475,8 @@ class Stream(Noun):
             raise ValueError(
                 "'paths: 2' goes with one listener; with several, one path leads to each"
             )
-        if self.recovery is not None and self.paths == 1:
-            raise ValueError("'recovery' goes with 'paths: 2' only")
+        if self.recovery is not None and self.paths == 1 and self.availability is None:
+            raise ValueError("'recovery' goes with 'paths: 2', or with 'availability', only")
         if self.burst_bytes > BURST_BYTES_HIGHEST and self.police:
             raise ValueError(f"a policed burst of {self.burst_bytes}B is too large; at most 1MB")
         if self.burst_bytes < self.frame_bytes:

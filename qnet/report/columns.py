@@ -1,7 +1,8 @@
 """What a run gave, as tables of plain columns: for pandas, Arrow and whatever reads them.
 
 Values are those of the nouns: whole numbers in the unit that the column's name ends with or has in
-it (`_ps`, `_bps`, `_bytes`, `_ppb`), texts, and None where there is nothing to say.
+it (`_ps`, `_bps`, `_bytes`, `_ppb`), texts, and None where there is nothing to say. Availabilities
+are shares of the time in steps of 1e-15.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ STREAM_COLUMNS = (
     "name", "service", "traffic_class", "talker", "listener", "status", "reason", "paths",
     "interval_ps", "frame_bytes", "latency_ps_promised", "latency_ps_proven",
     "latency_ps_simulated", "latency_ps_emulated", "variation_ps_promised", "variation_ps_proven",
-    "variation_ps_simulated", "variation_ps_emulated", "sent", "received", "lost", "late",
+    "variation_ps_simulated", "variation_ps_emulated", "availability_promised",
+    "availability_proven", "availability_simulated", "sent", "received", "lost", "late",
 )  # fmt: skip
 
 
@@ -96,6 +98,8 @@ def stream_table(case: ReportInput) -> Table:
     """Return a row for each stream, one for each listener where it has several."""
     plans = {one.name: one for one in case.plan.streams}
     real = {} if case.emulation is None else {one.name: one for one in case.emulation.streams}
+    figures = () if case.observation is None else case.observation.figures
+    drawn = {one.subject: one.value for one in figures if one.kind == "availability"}
 
     def row(stream: Stream) -> dict[str, Any]:
         planned: StreamPlan | None = plans.get(stream.name)
@@ -120,6 +124,9 @@ def stream_table(case: ReportInput) -> Table:
             "variation_ps_proven": proof.variation_ps if proof else None,
             "variation_ps_simulated": seen.variation_ps if seen else None,
             "variation_ps_emulated": emulated.emulated_variation_ps if emulated else None,
+            "availability_promised": stream.availability,
+            "availability_proven": proof.availability if proof else None,
+            "availability_simulated": drawn.get(stream.name),
             **_counts(seen),
             "late": seen.late if seen else None,
         }

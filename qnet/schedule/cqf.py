@@ -23,6 +23,7 @@ from qnet.graph.routes import Branches, Route, Routes
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
+from qnet.schedule.availability import Availabilities, too_low
 from qnet.schedule.capacity import cycle_capacity, hypercycle, need_bytes
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.reserve import placing_order
@@ -137,6 +138,7 @@ class _State:
     ) -> None:
         self._topology = topology
         self._routes = routes
+        self._available = Availabilities(topology)
         self.length = hypercycle(topology, profile)
         capacity = [
             cqf_capacity(topology, *pair) for pair in zip(topology.ports, guards, strict=True)
@@ -160,7 +162,7 @@ class _State:
             found = self._routes.branches(stream.talker, stream.listeners, stream.paths, index)
             if found is None:
                 break
-            fault = self._fault(stream, found)
+            fault = self._fault(stream, found) or self._too_low(stream, found)
             if fault is None:
                 start = self._start(stream, found)
                 fault = self._full(stream, found, start)
@@ -173,6 +175,15 @@ class _State:
             noun = "routes" if len(stream.listeners) == 1 else "trees"
             reason += f"; {index} {noun} tried, this is the first"
         return [StreamPlan(name=leg.name, status="refused", reason=reason) for leg in stream.legs]
+
+    def _too_low(self, stream: Stream, found: Branches) -> str | None:
+        """Say that these routes do not work for as much of the time as is promised."""
+        if stream.availability is None:
+            return None
+        share = self._available.of(found, clocked=True, tree=len(stream.listeners) > 1)
+        if share >= stream.availability:
+            return None
+        return too_low(share, stream.availability, stream.paths)
 
     def _fault(self, stream: Stream, found: Branches) -> str | None:
         """Say why these routes cannot serve a stream even in an empty network, or None."""

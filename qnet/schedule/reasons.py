@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from itertools import count, pairwise
 from typing import NamedTuple
 
-from qnet.graph.routes import Route, Routes
+from qnet.graph.routes import Branches, Route, Routes
 from qnet.model.topology import Port, Topology
+from qnet.schedule.availability import Availabilities, too_low
 from qnet.schedule.capacity import cycle_capacity
 from qnet.schedule.cycles.candidates import Pair, damped_variation_ps
 from qnet.schedule.kernels import Int64s
@@ -69,19 +70,39 @@ class Reasons:
                 return f"no route from {pair.talker} to {listener}"
             if most_ps is not None and least_ps > most_ps:
                 return f"propagation alone is {show_time(least_ps)} of {show_time(most_ps)}"
-        self._timed = self._candidates()
-        if not self._timed:
+        found = self._candidates()
+        if not found:
             return self._routes.why_none(pair.talker, pair.listeners, pair.paths)
+        if pair.availability:
+            available = Availabilities(self._topology)
+            shares = [available.of(o, clocked=True, tree=bool(pair.others)) for o in found]
+            if max(shares) < pair.availability:
+                return self._too_low(max(shares))
+            ranked = zip(found, shares, strict=True)
+            found = [way for way, share in ranked if share >= pair.availability]
+        self._timed = [
+            tuple(time_route(self._topology, route) for route in way.routes) for way in found
+        ]
         return self._timing_reason() or self._wire_reason()
 
-    def _candidates(self) -> list[tuple[TimedRoute, ...]]:
+    def _too_low(self, share: int) -> str:
+        """Say that the best way is not available enough, and why there are not two."""
         pair = self._kind.pair
-        found: list[tuple[TimedRoute, ...]] = []
+        why = too_low(share, pair.availability, pair.paths)
+        if pair.others:
+            return f"{why}; with several listeners one path leads to each"
+        if pair.paths == 1:
+            return f"{why}; {self._routes.why_no_pair(pair.talker, pair.listener)}"
+        return why
+
+    def _candidates(self) -> list[Branches]:
+        pair = self._kind.pair
+        found: list[Branches] = []
         for rank in count():
             branches = self._routes.branches(pair.talker, pair.listeners, pair.paths, rank)
             if branches is None:
                 break
-            found.append(tuple(time_route(self._topology, route) for route in branches.routes))
+            found.append(branches)
         return found
 
     def _damped_ps(self, route: TimedRoute) -> int:

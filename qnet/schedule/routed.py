@@ -7,15 +7,15 @@ which all are stays on the shortest: it is sent whether a plan likes it or not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from itertools import count
 from typing import NamedTuple
 
-from qnet.graph.routes import Branches, Edge, Routes
+from qnet.graph.routes import Branches, Edge
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
+from qnet.schedule.availability import Availabilities, ways_of
 from qnet.schedule.capacity import mean_rate_bps
 from qnet.schedule.guards import OpenWays, frame_of
 from qnet.units import PPB, last_bit_ps
@@ -44,6 +44,7 @@ def route_streams(
     plans: dict[str, StreamPlan] = {}
     fitting = set()
     streams = [stream for stream in profile.every_tree if not profile.is_reserved(stream)]
+    available = Availabilities(topology)
     for stream in sorted(streams, key=lambda one: (one.rank, -mean_rate_bps(one), one.name)):
         frame = frame_of(profile, stream)
         routes = ways.routes(frame)
@@ -51,7 +52,7 @@ def route_streams(
         traffic_class = profile.class_by_name[stream.traffic_class]
         taken: list[int] = []
         paths: tuple[tuple[int, ...], ...] = ()
-        for found in _ways(routes, stream):
+        for found in ways_of(routes, stream, stream.paths):
             way = [_emptiest(edge, load_bps, rate_bps) for edge in found.edges]
             if not taken:
                 taken, paths = way, found.paths
@@ -59,7 +60,8 @@ def route_streams(
             is_good = all(
                 _is_in_time(topology, stream, [ports[place] for place in path])
                 for path in found.paths
-            ) and all(
+            ) and _is_available(available, stream, found)
+            is_good = is_good and all(
                 load_bps[port.number] + rate_bps <= port.rate_bps
                 and class_bps[traffic_class.name, port.number] + rate_bps
                 <= _most_bps(traffic_class, port)
@@ -90,13 +92,12 @@ def route_streams(
     return Routed(plans, frozenset(fitting), class_bps)
 
 
-def _ways(routes: Routes, stream: Stream) -> Iterator[Branches]:
-    """Yield the candidate ways of a stream, the shortest first."""
-    for rank in count():
-        found = routes.branches(stream.talker, stream.listeners, stream.paths, rank)
-        if found is None:
-            return
-        yield found
+def _is_available(available: Availabilities, stream: Stream, way: Branches) -> bool:
+    """Say whether a way works for as much of the time as is promised."""
+    if stream.availability is None:
+        return True
+    is_tree = len(stream.listeners) > 1
+    return available.of(way, clocked=stream.damper, tree=is_tree) >= stream.availability
 
 
 def _is_in_time(topology: Topology, stream: Stream, path: Sequence[Port]) -> bool:

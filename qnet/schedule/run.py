@@ -20,6 +20,7 @@ from qnet.model.plan import (
 from qnet.model.topology import Topology
 from qnet.model.traffic import Egress, Profile, Stream
 from qnet.progress import Heeded, Progress
+from qnet.schedule.availability import with_paths
 from qnet.schedule.capacity import cycle_capacity, mean_rate_bps
 from qnet.schedule.cqf import CQF_BUFFERS, cqf_capacity, reserve_cqf
 from qnet.schedule.demands import place_demands
@@ -60,9 +61,11 @@ def schedule(
 
     A `search`
     looks for room for more reserved streams; those of the plan `keep` stay where they are. Nothing
-    uses the ports of what is `down`. Raises Infeasible when the reserved intervals have no common
+    uses the ports of what is `down`. A stream whose promised availability one path does not keep is
+    planned over two. Raises Infeasible when the reserved intervals have no common
     multiple that can be counted out, and Cancelled.
     """
+    profile = with_paths(topology, profile)
     asked = _Asked(topology, profile, search, keep, down, _by_part(Heeded(progress)))
     hashes = (topology_sha256, traffic_sha256)
     made, guards = _plan(asked, guards_anywhere(topology, profile), hashes)

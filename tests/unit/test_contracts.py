@@ -50,6 +50,8 @@ LOOK_UPS = {
     "takes_cycles",
     # What the words of a file mean, said in docs/files.md: sizes, rates, ways, lengths.
     "asymmetry_ps",
+    "cable_failures",
+    "node_failures",
     "burst_bytes",
     "frame_bytes",
     "held_queues",
@@ -114,7 +116,16 @@ def test_the_checker_borrows_no_arithmetic_from_the_nouns() -> None:
     assert list(_borrowed(planted, methods, methods)) == ["window_ps"]
 
 
-WORDS = {"ask", "describe", "format_quantity", "row_of", "show_rate", "show_share", "show_time"}
+WORDS = {
+    "ask",
+    "describe",
+    "format_quantity",
+    "row_of",
+    "show_availabilities",
+    "show_rate",
+    "show_share",
+    "show_time",
+}
 """Functions outside of the checker that it may use: how a number is written, how a row is made of
 a requirement."""
 

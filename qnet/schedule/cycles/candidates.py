@@ -8,6 +8,7 @@ are given other ways, and streams that keep their way still find it under its nu
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import count, pairwise
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from qnet.graph.routes import Branches, Edge, Routes
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
+from qnet.schedule.availability import Availabilities
 from qnet.schedule.cycles.kernels.tables import NO_TREE, Candidates, Pairs
 from qnet.schedule.kernels import Int64s
 from qnet.schedule.timing import buffer_turn_ps, ingress_reason, time_route
@@ -32,7 +34,7 @@ class Pair(NamedTuple):
     """Two nodes, and how many disjoint paths are wanted between them.
 
     Or a talker and several listeners, `others` behind the first; then ways also depend on whether
-    those are `damped`.
+    those are `damped`. Only ways of at least that `availability` are any good, in steps of 1e-15.
     """
 
     talker: str
@@ -40,6 +42,7 @@ class Pair(NamedTuple):
     paths: int = 1
     others: tuple[str, ...] = ()
     damped: bool = False
+    availability: int = 0
 
     @property
     def listeners(self) -> tuple[str, ...]:
@@ -51,7 +54,8 @@ def pair_of(stream: Stream) -> Pair:
     """Return what a stream's ways depend on."""
     listener, *others = stream.listeners
     damped = stream.damper and bool(others)
-    return Pair(stream.talker, listener, stream.paths, tuple(others), damped)
+    available = stream.availability or 0
+    return Pair(stream.talker, listener, stream.paths, tuple(others), damped, available)
 
 
 class CandidateHop(NamedTuple):
@@ -251,7 +255,15 @@ class CandidateTable:
             found = routes.branches(pair.talker, pair.listeners, pair.paths, rank)
             if found is None:
                 return
-            yield self._way(number, found)
+            if not pair.availability or self._share_of(pair, found) >= pair.availability:
+                yield self._way(number, found)
+
+    def _share_of(self, pair: Pair, way: Branches) -> int:
+        return self._available.of(way, clocked=True, tree=bool(pair.others))
+
+    @cached_property
+    def _available(self) -> Availabilities:
+        return Availabilities(self._topology)
 
     def _way(self, number: int, branches: Branches) -> CandidatePath:
         pair, edges = self.pairs[number], branches.edges

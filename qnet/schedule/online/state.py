@@ -256,7 +256,9 @@ def _head_faults(saved: Saved, topology: Topology) -> Iterator[str]:
         yield "has something out of use that the network does not have"
     names = topology.node_by_name
     if any(
-        not {pair.talker, *pair.listeners} <= names.keys() or pair.paths not in (1, 2)
+        not {pair.talker, *pair.listeners} <= names.keys()
+        or pair.paths not in (1, 2)
+        or type(pair.availability) is not int
         for pair in saved.pairs
     ):
         yield "has a pair of nodes that the network does not have"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import islice
 from typing import NamedTuple
 
 from qnet.errors import Infeasible
@@ -29,6 +30,7 @@ from qnet.model.gates import (
 from qnet.model.plan import PathPlan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
+from qnet.schedule.availability import Availabilities, best, too_low, ways_of
 from qnet.schedule.guards import Guards
 from qnet.schedule.qbv.bounds import Times, ends, followed, latency_ps
 from qnet.schedule.qbv.lists import gate_lists
@@ -137,6 +139,7 @@ class _Case:
         self._topology = topology
         self._profile = profile
         self._routes = routes
+        self._available = Availabilities(topology)
         self._class = next(one for one in profile.classes if one.gated)
         self._others = len(profile.queue_by_class)
         self.numbers = {port.name: port.number for port in topology.ports}
@@ -203,7 +206,22 @@ class _Case:
     def hopeless(self, stream: Stream) -> str | None:
         """Say why no gate list can serve a stream, or None."""
         unsteady = (self._unsteady(leg) for leg in stream.legs)
-        return self._unreachable(stream) or next(filter(None, unsteady), None)
+        why = self._unreachable(stream) or next(filter(None, unsteady), None)
+        return why or self._unavailable(stream)
+
+    def _unavailable(self, stream: Stream) -> str | None:
+        """Say that no way works for as much of the time as is promised."""
+        asked = stream.availability
+        if asked is None:
+            return None
+        share = best(self._available, self._routes, stream, stream.paths, clocked=True)
+        return None if share is None or share >= asked else too_low(share, asked, stream.paths)
+
+    def _is_available(self, stream: Stream, way: Branches) -> bool:
+        if stream.availability is None:
+            return True
+        is_tree = len(stream.listeners) > 1
+        return self._available.of(way, clocked=True, tree=is_tree) >= stream.availability
 
     def _unreachable(self, stream: Stream) -> str | None:
         for listener in stream.listeners:
@@ -296,13 +314,11 @@ class _Case:
 
     def _wires(self, stream: Stream, turn: int) -> tuple[tuple[str, ...], ...]:
         """Name the routes to try where there are groups of wires; none stands for all."""
-        if not self._grouped:
+        if not self._grouped and stream.availability is None:
             return ()
-        found = [
-            self._routes.branches(stream.talker, stream.listeners, 1, index)
-            for index in range(ROUTE_COUNT)
-        ]
-        return self._ways([branches for branches in found if branches is not None], turn)
+        found = ways_of(self._routes, stream, 1)
+        good = (way for way in found if self._is_available(stream, way))
+        return self._ways(islice(good, ROUTE_COUNT), turn)
 
     def _ways(self, found: Iterable[Route | Branches], turn: int) -> tuple[tuple[str, ...], ...]:
         """Take some wires of each hop, other streams others first."""
@@ -325,6 +341,8 @@ class _Case:
         index = 0
         while (pair := self._routes.pair(stream.talker, stream.listener, index)) is not None:
             index += 1
+            if not self._is_available(stream, Branches.side_by_side(pair)):
+                continue
             ways = [self._ways([route], 0) for route in pair]
             if all(
                 way

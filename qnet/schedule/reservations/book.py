@@ -27,6 +27,7 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.scenario import Scenario
 from qnet.model.topology import Topology
 from qnet.model.traffic import LEG, RESERVED, Profile, Stream, TrafficClass
+from qnet.schedule.availability import PathsNeeded
 from qnet.schedule.cycles.keep import kept_legs
 from qnet.schedule.cycles.state import Place
 from qnet.schedule.guards import guards_of
@@ -150,6 +151,7 @@ class Reservations:
 
     def _adopt(self, streams: Sequence[Stream], planned: Sequence[Sequence[StreamPlan]]) -> None:
         self._check(streams)
+        streams = self._with_paths(streams)
         with self._changing() as commit:
             may_wait = self._view.terms.profile.may_wait
             rows = self._scheduler.adopt(self._scheduler.room.requests(streams, may_wait), planned)
@@ -227,6 +229,7 @@ class Reservations:
         streams = list(streams)
         with self._changing() as commit:
             self._check(streams)
+            streams = self._with_paths(streams)
             room, may_wait = self._scheduler.room, self._view.terms.profile.may_wait
             asked = room.requests(streams, may_wait)
             ids = self._scheduler.admit(asked).tolist()
@@ -244,8 +247,17 @@ class Reservations:
         """Say why a stream would be refused now, or None when it would be admitted."""
         with self._changing():
             self._check([stream])
+            (stream,) = self._with_paths([stream])
             room, may_wait = self._scheduler.room, self._view.terms.profile.may_wait
             return room.why_not(room.requests([stream], may_wait), 0)
+
+    def _with_paths(self, streams: Iterable[Stream]) -> list[Stream]:
+        """Return streams with two paths where one does not keep the availability promised."""
+        every = list(streams)
+        if all(one.availability is None for one in every):
+            return every
+        needed = PathsNeeded(self._view.topology, self._view.terms.profile)
+        return [needed.of(one) for one in every]
 
     def release(self, names: Iterable[str]) -> None:
         """Release streams. Raises ArgumentError, and releases none, when there is no such one."""
@@ -262,6 +274,7 @@ class Reservations:
         with self._changing() as commit:
             (row,) = self._rows([stream.name]).tolist()
             _refuse("stream", [(stream.name, why) for why in self._faults(stream)])
+            (stream,) = self._with_paths([stream])
             room, may_wait = self._scheduler.room, self._view.terms.profile.may_wait
             asked = room.requests([stream], may_wait)
             if self._scheduler.modify(row, asked) is not None:
