@@ -141,6 +141,7 @@ def observe(
     from qnet.report.trace import write_trace
     from qnet.simulate.run import simulate
     from qnet.simulate.tracing import Recorder
+    from qnet.simulate.years import drawn_availability
 
     topology, profile = scenario.topology, scenario.profile
     recorder = None if trace is None else Recorder(trace_frames)
@@ -156,7 +157,9 @@ def observe(
     )
     if trace is not None and recorder is not None:
         write_trace(trace, topology, profile, plan, recorder.recording())
-    return hooks.observe(topology, profile, plan, observation)
+    seen = hooks.observe(topology, profile, plan, observation)
+    drawn = drawn_availability(topology, profile, plan, progress)
+    return seen.replace(figures=(*seen.figures, *drawn)) if drawn else seen
 
 
 def checkpoint(

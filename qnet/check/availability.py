@@ -13,7 +13,7 @@ for 0.254 and 0.308 % of the time: 99.99922 %.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 
@@ -22,9 +22,12 @@ from qnet.model.plan import Plan, StreamPlan
 from qnet.model.proof import Proof
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.units import YEAR_S
+from qnet.units import YEAR_S, show_availability
 
 STEPS = 10**15
+
+SIGMAS = 6
+"""Standard deviations that a drawn figure may be from the proven one."""
 
 Part = tuple[str, str]
 """'cable' or 'node', and its name."""
@@ -62,6 +65,32 @@ class _Working:
         for part in parts:
             share *= 1 - self._broken.get(part, 0)
         return share
+
+
+def drawn_otherwise(
+    topology: Topology, profile: Profile, proof: Proof, drawn: Mapping[str, int]
+) -> Iterator[str]:
+    """Say where failures that were drawn leave a stream a way for more or less than is proven.
+
+    Time without a way comes in pieces that no repair outlasts, at random: the share U of it in T
+    years varies by U x longest repair / T at most (its variance). What is six standard deviations
+    from it is no chance.
+    """
+    every = [*topology.cable_failures.values(), *topology.node_failures.values()]
+    longest_s = max((one.repair_s for one in every), default=0)
+    years = profile.simulation.years or 1
+    for one in proof.streams:
+        seen, share = drawn.get(one.name), one.availability
+        if seen is None or share is None:
+            continue
+        # All of it in steps squared; rounding down takes one of each.
+        most = SIGMAS**2 * (STEPS - share + 1) * STEPS * longest_s
+        if max(abs(seen - share) - 2, 0) ** 2 * years * YEAR_S > most:
+            given, due = show_availability(seen), show_availability(share)
+            yield (
+                f"{one.name}: failures of {years:,} years leave it a way for {given} of them, "
+                f"proven {due}"
+            )
 
 
 def _share(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, TypeVar
 
+from qnet.check.availability import drawn_otherwise
 from qnet.check.epochs import epoch_lines
 from qnet.check.findings import exact_time
 from qnet.check.judged import (
@@ -145,7 +146,8 @@ def _disagreements(judged: Judged) -> list[str]:
                         *(_lost_otherwise(taken, account, lossy) if taken and is_whole else ()),
                     )
                 ]
-    return found
+    drawn = drawn_otherwise(judged.topology, judged.profile, judged.proof, judged.seen.drawn)
+    return [*found, *(f"witnesses disagree: {words}" for words in drawn)]
 
 
 def _lost_otherwise(taken: EventLoss, account: Traffic, lossy: bool) -> Iterable[str]:

@@ -59,6 +59,9 @@ LISTENERS_HIGHEST = 1000
 DURATION_PS_HIGHEST = 1000 * PS_PER_S
 """The longest run."""
 
+YEARS_HIGHEST = 10**7
+"""Of failures and repairs drawn at random, in whole milliseconds."""
+
 FRAME_BYTES_LOWEST = 64
 FRAME_BYTES_HIGHEST = 16_000
 
@@ -605,6 +608,15 @@ class Simulation(Noun):
     duration_ps: Time = Field(40 * 10**9, alias="duration", description="network time to simulate")
     seed: int = Field(
         strict=True, ge=0, le=WHOLE_HIGHEST, default=1, description="seed of every random draw"
+    )
+    years: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=YEARS_HIGHEST,
+        description="so many years of failures and repairs are drawn beside, to see for how much "
+        "of them streams have a way",
+        exclude_if=lambda years: years is None,
     )
 
 

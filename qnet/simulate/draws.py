@@ -31,6 +31,25 @@ def integers(seed: int, name: str, count: int, span: int) -> list[int]:
     return [int(word) * span >> 64 for word in words]
 
 
+def words_of(seed: int, name: str) -> np.random.PCG64:
+    """Return the raw words that a name draws."""
+    return np.random.PCG64(_sequence(seed, name))
+
+
+def exponentials(words: np.random.PCG64, count: int) -> NDArray[np.float64]:
+    """Draw from the exponential law of mean 1, from 32 bits each, to two millionths.
+
+    The logarithm is a straight line between the points of a table, as in the kernels.
+    """
+    bits = (words.random_raw(count) >> np.uint64(32)).astype(np.float64) + 0.5
+    mantissa, exponent = np.frexp(bits)
+    place = (mantissa - 0.5) * 512
+    below = place.astype(np.int64)
+    table = log_table() / 2**32
+    line = table[below] + (table[below + 1] - table[below]) * (place - below)
+    return line + (32 - exponent) * math.log(2)
+
+
 def log_table() -> NDArray[np.int64]:
     """Return -ln((256 + i) / 512) for i = 0 to 256, in units of 2**-32."""
     return np.array([round(-math.log((256 + i) / 512) * 2**32) for i in range(257)], dtype=np.int64)

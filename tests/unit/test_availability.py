@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qnet import api
@@ -18,6 +19,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.result import Result
 from qnet.schedule.reservations.book import Reservations
+from qnet.simulate.years import _covered_ms
 from qnet.units import show_availabilities, show_availability
 from tests.builders import network, plan_for, profile
 
@@ -311,3 +313,83 @@ def test_nines_are_shown_as_many_as_there_are_and_never_rounded_up() -> None:
     # What is asked for has eleven digits here; the difference is in the last.
     odd = asked + 10**4
     assert show_availabilities(odd - 10**4, odd) == ("99.999900000 %", "99.999900001 %")
+
+
+# Failures drawn
+
+
+def drawn(paths: int, seed: int, *, years: int = 10**6) -> tuple[int, int, Result]:
+    simulation = {"years": years, "seed": seed, "duration": "30ms"}
+    traffic = profile([{"paths": paths}], stream=STREAM, simulation=simulation)
+    result = api.run(api.load(traffic, topology=two_cables(2474, 3000)))
+    row = result.row("s0", "availability")
+    assert row.proven is not None
+    assert row.simulated is not None
+    return row.proven, row.simulated, result
+
+
+@pytest.mark.parametrize(("paths", "piece"), [(1, Fraction(1)), (2, Fraction(2, 3))])
+def test_a_million_years_come_to_the_formula_within_three_sigma(
+    paths: int, piece: Fraction
+) -> None:
+    """Repairs of 3 h: E[L^2] / E[L] is 3 h of single outages, and 2 h of pieces that two share."""
+    exact, seen, result = drawn(paths, 1)
+    variance = (1 - Fraction(exact, STEPS)) * piece * 3 / (10**6 * 8760)
+    assert Fraction(seen - exact, STEPS) ** 2 <= 9 * variance
+    assert seen != exact
+    assert result.verdict.findings == ()
+    assert result.streams["availability_proven"] == [exact]
+    assert result.streams["availability_simulated"] == [seen]
+
+
+def test_the_same_seed_gives_the_same_years_and_another_others() -> None:
+    _, first, _ = drawn(1, 1, years=1000)
+    assert drawn(1, 1, years=1000)[1] == first
+    assert drawn(1, 2, years=1000)[1] != first
+
+
+def test_years_are_the_same_however_many_are_drawn_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, whole, _ = drawn(2, 3, years=4000)
+    monkeypatch.setattr("qnet.simulate.years.BLOCK_YEARS", 7)
+    assert drawn(2, 3, years=4000)[1] == whole
+
+
+def test_outages_are_united_piece_by_piece() -> None:
+    def of(*spans: tuple[int, int]) -> tuple[Any, Any]:
+        starts, ends = zip(*spans, strict=True)
+        return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
+
+    spans = {
+        ("cable", "x"): of((0, 10), (20, 30), (50, 51)),
+        ("cable", "y"): of((5, 12), (21, 22), (30, 31)),
+    }
+    assert _covered_ms(spans, [("cable", "x")]) == 21
+    assert _covered_ms(spans, [("cable", "x"), ("cable", "y"), ("node", "never")]) == 24
+
+
+def test_a_grandmaster_that_fails_takes_both_paths_along() -> None:
+    net, _ = around(failures={}, sync={"grandmaster": "g"})
+    simulation = {"years": 50_000, "duration": "30ms"}
+    traffic = profile([{"paths": 2}], stream=STREAM, simulation=simulation)
+    result = api.run(api.load(traffic, topology=net))
+    row = result.row("s0", "availability")
+    assert result.verdict.findings == ()
+    assert row.simulated is not None
+    # 20 min of every 30 days, and what a and b take.
+    assert 1 - row.simulated / STEPS > 20 / (30 * 24 * 60)
+
+
+def test_years_that_do_not_fit_the_proof_are_a_finding() -> None:
+    exact, seen, result = drawn(2, 1)
+    assert result.simulated is not None
+    for off, is_finding in ((seen - exact, False), (exact - STEPS, True), (10**9, True)):
+        figures = tuple(one.replace(value=exact + off) for one in result.simulated.figures)
+        told = result.simulated.replace(figures=figures)
+        topology, traffic = result.scenario.topology, result.scenario.profile
+        verdict = judge(topology, traffic, result.plan, result.proof, [told])
+        assert bool(verdict.findings) == is_finding, off
+    assert verdict.findings[0].startswith(
+        "witnesses disagree: s0: failures of 1,000,000 years leave it a way for 99.99"
+    )

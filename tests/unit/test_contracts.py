@@ -122,6 +122,7 @@ WORDS = {
     "format_quantity",
     "row_of",
     "show_availabilities",
+    "show_availability",
     "show_rate",
     "show_share",
     "show_time",
