@@ -84,7 +84,7 @@ def ways_of(topology: Topology, profile: Profile, plan: Plan) -> list[Way]:
     """All that sends: the plan's own entries in its order, then what moves put in their place."""
     made: list[Way] = []
     known: dict[str, list[tuple[StreamPlan | DemandPlan, list[Way]]]] = defaultdict(list)
-    for entry, spans in _entries(plan):
+    for entry, spans in _entries(profile, plan):
         same = [ways for other, ways in known[entry.name] if other == entry]
         if not same:
             same = [list(_ways(topology, profile, entry))]
@@ -101,7 +101,9 @@ def ways_of(topology: Topology, profile: Profile, plan: Plan) -> list[Way]:
     return made
 
 
-def _entries(plan: Plan) -> Iterator[tuple[StreamPlan | DemandPlan, list[tuple[int, int]]]]:
+def _entries(
+    profile: Profile, plan: Plan
+) -> Iterator[tuple[StreamPlan | DemandPlan, list[tuple[int, int]]]]:
     """Entries with the time in which each is in force."""
     own: list[StreamPlan | DemandPlan] = [*plan.streams, *plan.demands]
     place = {(type(one), one.name): i for i, one in enumerate(own)}
@@ -109,6 +111,8 @@ def _entries(plan: Plan) -> Iterator[tuple[StreamPlan | DemandPlan, list[tuple[i
     for move in plan.moves:
         put = move.stream or move.demand
         assert put is not None
+        if move.at_ps >= profile.simulation.duration_ps:
+            continue
         later[place[type(put), put.name]].append((move.at_ps, put))
     after = []
     for i, entry in enumerate(own):
@@ -166,6 +170,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
         )
         for c in plain
     ] + [SlowQueue(10 + q, q) for q in range(8)]
+    ways = ways_of(topology, profile, plan)
     ports = [
         SlowPort(
             port.rate_bps,
@@ -175,7 +180,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             topology.node_by_name[port.source].clock.phase_ps,
             clocks[port.source],
             tuple(
-                replace(queue, idle_slope=_idle_slope(c, port, profile, plan))
+                replace(queue, idle_slope=_idle_slope(c, port, profile, ways))
                 for c, queue in zip(plain, queues, strict=False)
             )
             + tuple(queues[len(plain) :]),
@@ -189,7 +194,6 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
         )
         for port in topology.ports
     ]
-    ways = ways_of(topology, profile, plan)
     births = _all_births(ways, topology, plan, profile, clocks)
     sources = []
     for way, (first, born, numbers) in zip(ways, births, strict=True):
@@ -215,6 +219,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
                 recovery,
                 first,
                 numbers,
+                way.name,
                 stream.tree if stream is not None and stream.tree != stream.name else "",
             )
         )
@@ -303,16 +308,16 @@ def _all_births(
     plan: Plan,
     profile: Profile,
     clocks: dict[str, SlowClock],
-) -> list[tuple[int, Births, tuple[int, ...]]]:
+) -> list[tuple[int, Births, tuple[int, ...] | None]]:
     """Of each source the number of its first frame, its births, and their numbers if given."""
     end_ps = profile.simulation.duration_ps
-    made: list[tuple[int, Births, tuple[int, ...]]] = []
+    made: list[tuple[int, Births, tuple[int, ...] | None]] = []
     intervals: dict[str, set[tuple[int, int]]] = defaultdict(set)
     due: list[list[tuple[tuple[int, int], Births]]] = []
     for number, way in enumerate(ways):
         if way.stream is None:
             born = _drawn_births(number, way, profile)
-            made.append((0, tuple(one for one in born if way.is_in_force(one[0])), ()))
+            made.append((0, tuple(one for one in born if way.is_in_force(one[0])), None))
             due.append([])
             continue
         phase_ps = topology.node_by_name[way.ports[0].source].clock.phase_ps
@@ -321,7 +326,7 @@ def _all_births(
         if way.path.starts_ps:
             left_out = sum(len(one) for one in every if min(one)[0] < 0)
             kept = [one for one in every if min(one)[0] >= 0]
-            made.append((left_out, tuple(one for each in kept for one in each), ()))
+            made.append((left_out, tuple(one for each in kept for one in each), None))
             due.append([])
             continue
         mine = [(one[0][0], one) for one in every if way.is_in_force(one[0][0])]
@@ -329,7 +334,7 @@ def _all_births(
         keyed = [((time, number - _copy(ways, number)), one) for time, one in mine]
         intervals[way.name] |= {key for key, _ in keyed}
         due.append(keyed)
-        made.append((0, tuple(one for _, each in keyed for one in each), ()))
+        made.append((0, tuple(one for _, each in keyed for one in each), None))
     for number, way in enumerate(ways):
         if way.stream is None or way.path.starts_ps or way.spans == [(0, EVER)]:
             continue
@@ -427,7 +432,9 @@ def _processing(topology: Topology, port: Port, seed: int) -> Callable[[], int] 
     return lambda: int(draw(state, 0, 0)) * span // 2**32
 
 
-def _idle_slope(c: TrafficClass, port: Port, profile: Profile, plan: Plan) -> Fraction | None:
+def _idle_slope(
+    c: TrafficClass, port: Port, profile: Profile, ways: Sequence[Way]
+) -> Fraction | None:
     """Of the port's rate: as given, or what the streams of the class take of its time."""
     if c.idle_slope is None:
         return None
@@ -438,9 +445,9 @@ def _idle_slope(c: TrafficClass, port: Port, profile: Profile, plan: Plan) -> Fr
         total = 0
         streams = {one.name: one for one in profile.every_stream if one.traffic_class == c.name}
         counted = set()
-        for entry in plan.streams:
-            if entry.name in streams and any(port.name in path.ports for path in entry.paths):
-                one = streams[entry.name]
+        for way in ways:
+            if way.name in streams and port in way.ports:
+                one = streams[way.name]
                 if one.tree in counted:
                     continue
                 counted.add(one.tree)

@@ -148,15 +148,17 @@ class SlowSource:
     """Name of the stream, history and time to reset."""
     first: int = 0
     """Number of the first birth: frames before it were left out."""
-    numbers: tuple[int, ...] = ()
+    numbers: tuple[int, ...] | None = None
     """Of each birth, where they do not count on from the first one's."""
+    name: str = ""
+    """Of its stream or demand, whose meters and shapers are one for all that sends it."""
     tree: str = ""
     """Sources of one tree send the same frames: one is there for all that have come the same way.
     """
 
     def sends(self, number: int) -> bool:
         """Whether it has a frame of a number, born or to be born."""
-        return number in self.numbers if self.numbers else number >= self.first
+        return number in self.numbers if self.numbers is not None else number >= self.first
 
 
 @dataclass
@@ -280,7 +282,7 @@ class _State:
     """In bits."""
     credit_at: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     """Until when credit is counted."""
-    group: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
+    group: dict[tuple[int | str, int], int] = field(default_factory=lambda: defaultdict(int))
     wire: tuple[_Frame, int, int] | None = None
     """A preemptable frame being sent: begin of this fragment, bytes left."""
     cut: tuple[_Frame, int] | None = None
@@ -310,8 +312,8 @@ class SlowSimulator:
         self.reserved: dict[tuple[int, int], deque[_Frame]] = defaultdict(deque)
         self.queues: dict[tuple[int, int], list[_Frame]] = defaultdict(list)
         self.last_arrival: dict[tuple[int, int], int] = defaultdict(int)
-        self.meters: dict[int, tuple[Fraction, int]] = {}
-        self.buckets: dict[tuple[int, int], Fraction] = {}
+        self.meters: dict[tuple[str, int], tuple[Fraction, int]] = {}
+        self.buckets: dict[tuple[str, int], Fraction] = {}
         self.recoveries: dict[str, SlowRecovery] = {}
         # Events: time, nodes that go down, arrivals, wake-ups; sources before lanes, by number.
         self.events: list[tuple[int, int, int, int, int, int, _Frame | None]] = []
@@ -359,7 +361,7 @@ class SlowSimulator:
     def bear(self, number: int, source: SlowSource, legs: tuple[int, ...]) -> None:
         for i, (time, size, cycle) in enumerate(source.births):
             if time < self.end_ps:
-                own = source.numbers[i] if source.numbers else source.first + i
+                own = source.numbers[i] if source.numbers is not None else source.first + i
                 born = _Frame(number, 0, time, size, cycle, own, legs)
                 for leg in legs:
                     self.counts[leg].fates[born.number] = "in flight"
@@ -568,13 +570,14 @@ class SlowSimulator:
 
     def conforms(self, time: int, frame: _Frame) -> bool:
         """A bucket of tokens, in bits."""
-        meter = self.sources[frame.source].meter
-        assert meter is not None
-        rate_bps, burst_bytes = meter
-        tokens, at = self.meters.get(frame.source, (Fraction(8 * burst_bytes), 0))
+        source = self.sources[frame.source]
+        assert source.meter is not None
+        rate_bps, burst_bytes = source.meter
+        key = source.name, source.ports[0]
+        tokens, at = self.meters.get(key, (Fraction(8 * burst_bytes), 0))
         tokens = min(tokens + Fraction((time - at) * rate_bps, 10**12), Fraction(8 * burst_bytes))
         need = 8 * (frame.size + 20)
-        self.meters[frame.source] = (tokens - need if need <= tokens else tokens, time)
+        self.meters[key] = (tokens - need if need <= tokens else tokens, time)
         return need <= tokens
 
     def shape(self, time: int, number: int, frame: _Frame) -> bool:
@@ -584,7 +587,7 @@ class SlowSimulator:
         if law.residence_ps is None or source.shaper is None:
             return True
         rate_bps, burst_bytes = source.shaper
-        before = source.ports[frame.hop - 1] if frame.hop else -1 - frame.source
+        before = source.ports[frame.hop - 1] if frame.hop else source.name
         group = self.states[number].group
         key = (before, source.queues[frame.hop])
 
@@ -593,7 +596,7 @@ class SlowSimulator:
 
         length_recovery = up(8 * (frame.size + 20))
         empty_to_full = up(8 * burst_bytes)
-        bucket_empty = int(self.buckets.get((frame.source, number), Fraction(-empty_to_full)))
+        bucket_empty = int(self.buckets.get((source.name, number), Fraction(-empty_to_full)))
         scheduler_eligibility = bucket_empty + length_recovery
         bucket_full = bucket_empty + empty_to_full
         eligibility = max(time, group[key], scheduler_eligibility)
@@ -602,7 +605,7 @@ class SlowSimulator:
         group[key] = eligibility
         if eligibility >= bucket_full:
             scheduler_eligibility += eligibility - bucket_full
-        self.buckets[frame.source, number] = Fraction(scheduler_eligibility)
+        self.buckets[source.name, number] = Fraction(scheduler_eligibility)
         frame.eligible = eligibility
         return True
 

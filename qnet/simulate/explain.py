@@ -34,6 +34,7 @@ from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.run import Course
 from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.tracing import TraceRows, play
+from qnet.simulate.turns import begin_turn
 from qnet.simulate.waiting import Waiting
 from qnet.simulate.world import (
     LINK_DOWN,
@@ -74,11 +75,15 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Born:
-    """One frame of a path or part: its place in the order of its source, from 0, and its birth."""
+    """One frame of a path or part: its place in the order of its source, from 0, and its birth.
+
+    `number` is that of a stream of two paths.
+    """
 
     index: int
     birth: int
     size: int
+    number: int
 
 
 class FrameTrace(NamedTuple):
@@ -180,8 +185,12 @@ class _Replay:
         self.case, self.found, self.heeded = case, found, Heeded(progress, "replay")
         self.begin = Course(*case, threads=1)
         self.sources = self.begin.world.sources
-        self.followed = self.begin.followed.first
-        """Number of the first frame of each path of two."""
+        self.followed = {
+            one: self.begin.followed.first[pair[0]]
+            for pair in self.begin.followed.streams
+            for one in pair
+        }
+        """Number of the first frame of its stream, by each path of two."""
 
     def show(self, course: Course) -> None:
         self.heeded.step(course.now_ps, course.end_ps)
@@ -200,19 +209,24 @@ class _Replay:
 
     def births(self, number: int) -> Iterator[Born]:
         """Yield the frames that a path or part is handed, in order: its source, all by itself."""
-        sources = self.sources
-        state = sources.state.copy()
-        clocks = self._clocks()
-        for index in count():
-            birth = int(state[number, SourceState.NEXT_TIME])
-            if birth >= self.end_ps:
-                return
-            size = draw_size(number, state, sources.law, sources.size_bytes, sources.size_limit)
-            yield Born(index, birth, int(size))
-            if sources.law[number, SourceLaw.KIND] == TIMED:
-                emit_next(number, size, state, sources.law, *clocks)
-            else:
-                advance(number, size, state, sources.law, sources.log_table)
+        sources = self.sources._replace(state=self.sources.state.copy())
+        state, clocks = sources.state, self._clocks()
+        index = 0
+        for turn in self.found[number].turns:
+            if turn.from_ps > 0:
+                begin_turn(number, turn, sources)
+            in_turn = count(turn.number)
+            while True:
+                birth = int(state[number, SourceState.NEXT_TIME])
+                if birth >= min(turn.until_ps, self.end_ps):
+                    break
+                size = draw_size(number, state, sources.law, sources.size_bytes, sources.size_limit)
+                yield Born(index, birth, int(size), next(in_turn))
+                index += 1
+                if sources.law[number, SourceLaw.KIND] == TIMED:
+                    emit_next(number, size, state, sources.law, *clocks)
+                else:
+                    advance(number, size, state, sources.law, sources.log_table)
 
     def _in_order(self, numbers: Sequence[int]) -> Iterator[tuple[int, int, Born]]:
         """Yield birth, path or part, and frame of all frames of these, in the order of birth."""
@@ -230,21 +244,19 @@ class _Replay:
         if numbers[0] not in self.followed:
             nth = next(islice(self._in_order(numbers), number - 1, None), None)
             return [] if nth is None else [(nth[1], nth[2])]
-        lowest = min(self.followed[one] for one in numbers)
+        wanted = self.followed[numbers[0]] + number - 1
         frames = []
         for one in numbers:
-            index = lowest + number - 1 - self.followed[one]
-            nth_copy = next(islice(self.births(one), index, None), None) if index >= 0 else None
-            if nth_copy is not None:
-                frames.append((one, nth_copy))
+            copy = next((born for born in self.births(one) if born.number >= wanted), None)
+            if copy is not None and copy.number == wanted:
+                frames.append((one, copy))
         return frames
 
     def number_of(self, owner: int, born: Born) -> int:
         """Return the number of a frame, from 1; see `frames`."""
-        numbers = self._same_name(owner)
         if owner in self.followed:
-            lowest = min(int(self.followed[one]) for one in numbers)
-            return born.index + 1 + self.followed[owner] - lowest
+            return born.number + 1 - self.followed[owner]
+        numbers = self._same_name(owner)
         before = takewhile(
             lambda one: one[:2] < (born.birth, owner),
             self._in_order([one for one in numbers if one != owner]),
@@ -360,7 +372,7 @@ class _Replay:
         ways = []
         if owner in self.followed:
             for one in born:
-                number = (self.followed[owner] + one.index) & 0xFFFF
+                number = one.number & 0xFFFF
                 chain: list[Step] = []
                 for port in servers:
                     chain += (
@@ -390,7 +402,9 @@ class _Replay:
         demand = {one.name: one for one in profile.demands}.get(owner.name)
         what = stream or demand
         assert what is not None, "a plan names streams and demands of the profile only"
-        rows = self._same_name(way.owner)
+        rows = [
+            one for one in self._same_name(way.owner) if self.found[one].version == owner.version
+        ]
         at_ports = way.steps[: len(owner.ports)]
         sent = [step for step in at_ports if step.row[TraceRow.STARTED] != REFUSED]
         met = way.steps[-1] if len(way.steps) > len(owner.ports) else None
@@ -535,8 +549,8 @@ class _Copies:
     """Which copies of frames are gone, until all of one are."""
 
     def __init__(self, replay: _Replay, numbers: Sequence[int]) -> None:
-        self.first = {one: replay.followed[one] for one in numbers if one in replay.followed}
-        self.sources = {one: replay.births(one) for one in self.first}
+        self.turns = {one: replay.found[one].turns for one in numbers if one in replay.followed}
+        self.sources = {one: replay.births(one) for one in self.turns}
         self.born: dict[int, list[Born]] = defaultdict(list)
         self.gone: dict[int, dict[int, Born]] = defaultdict(dict)
 
@@ -550,11 +564,15 @@ class _Copies:
                 break
             born.append(more)
         place = bisect_left(born, birth, key=lambda one: one.birth)
-        while (self.first[owner] + born[place].index - (label >> 48)) & 0xFFFF:
+        while (born[place].number - (label >> 48)) & 0xFFFF:
             place += 1
-        number = self.first[owner] + place
+        number = born[place].number
         self.gone[number][owner] = born[place]
-        sent = {one for one, first in self.first.items() if number >= first}
+        sent = {
+            one
+            for one, turns in self.turns.items()
+            if any(turn.number <= number < turn.over for turn in turns)
+        }
         return sorted(self.gone[number].items()) if sent <= self.gone[number].keys() else None
 
 

@@ -37,7 +37,7 @@ LEAST_ROOM, MOST_ROOM = 64, 1 << 14
 STREAM, FATES, FRAMES = 0, 1, 2
 
 _NEVER_SENT = -1 - 63
-"""In place of the fate of a copy before the first of its path."""
+"""In place of the fate of a copy that its path never has: born in none of its turns."""
 
 
 class Fates(NamedTuple):
@@ -54,10 +54,10 @@ class Followed:
     def __init__(self, found: Sequence[FrameSource]) -> None:
         by_name: dict[str, list[int]] = defaultdict(list)
         for number, owner in enumerate(found):
-            if owner.stream is not None:
+            if owner.has_copies:
                 by_name[owner.name].append(number)
         self.found = found
-        self.streams = [pair for pair in by_name.values() if len(pair) > 1]
+        self.streams = list(by_name.values())
         self.members = np.array([one for pair in self.streams for one in pair], dtype=np.int64)
         self.stream_of = np.repeat(
             np.arange(len(self.streams)), [len(pair) for pair in self.streams]
@@ -68,8 +68,10 @@ class Followed:
             [law.packets * max(len(law.timetable), 1) for law in laws], dtype=np.int64
         )
         self.first: dict[int, int] = {
-            number: found[number].law.first_number for number in self.members.tolist()
+            pair[0]: min((turn.number for one in pair for turn in found[one].turns), default=0)
+            for pair in self.streams
         }
+        """Number of the first frame of each stream, by its first source."""
 
     def begin(self, world: World) -> World:
         """Mark the sources of these streams, and lay out the rings."""
@@ -80,8 +82,10 @@ class Followed:
         for pair in self.streams:
             for number in pair:
                 world.sources.law[number, SourceLaw.START] |= FOLLOWED >> 16
-                world.sources.state[number, SourceState.NEXT_NUMBER] = self.first[number]
-                world.tally.followed[number, FateRing.LOW] = min(self.first[one] for one in pair)
+                turns = self.found[number].turns
+                first = turns[0].number if turns and turns[0].from_ps == 0 else self.first[pair[0]]
+                world.sources.state[number, SourceState.NEXT_NUMBER] = first
+                world.tally.followed[number, FateRing.LOW] = self.first[pair[0]]
                 only_rank[list(self.found[number].servers)] = 0
         room = np.minimum(self._born_in(world.network.end), MOST_ROOM)
         tally = world.tally._replace(settled=np.zeros((0, 3), dtype=np.int64))
@@ -114,8 +118,11 @@ class Followed:
             _, count = self._settle(world, stream, whole=True)
             count += settled[stream]
             ranges = [
-                range(self.first[one], int(world.sources.state[one, SourceState.NEXT_NUMBER]))
+                range(turn.number, min(turn.over, born))
                 for one in pair
+                for born in [int(world.sources.state[one, SourceState.NEXT_NUMBER])]
+                for turn in self.found[one].turns
+                if turn.number < born
             ]
             lost = {
                 tuple(fate for fate in range(NODE_DOWN + 1) if fates >> fate & 1): frames
@@ -123,6 +130,13 @@ class Followed:
                 if fates
             }
             yield self.found[pair[0]].name, Fates(_union(ranges), count[0], lost)
+
+    def _sends(self, number: int, numbers: Ints) -> NDArray[np.bool_]:
+        """Tell of which numbers a path sends a copy, by when its turns are."""
+        sends = np.zeros(numbers.size, dtype=np.bool_)
+        for turn in self.found[number].turns:
+            sends |= (numbers >= turn.number) & (numbers < turn.over)
+        return sends
 
     def _born_in(self, span_ps: int) -> Ints:
         """Return the most copies of each path that are born in a time; clocks may be wrong."""
@@ -165,15 +179,15 @@ class Followed:
         pair, tally = self.streams[stream], world.tally
         low = int(tally.followed[pair[0], FateRing.LOW])
         born = world.sources.state[pair, SourceState.NEXT_NUMBER]
-        numbers = np.arange(low, born.max() if whole else born.min())
+        numbers = np.arange(low, born.max())
         ended = np.ones(numbers.size, dtype=np.bool_)
         received = np.zeros(numbers.size, dtype=np.bool_)
         fates = np.zeros(numbers.size, dtype=np.int64)
         for number, end in zip(pair, born.tolist(), strict=True):
             base, mask = tally.followed[number, [FateRing.BASE, FateRing.MASK]]
             found = tally.fates[base + (numbers & mask)]
-            found[numbers < self.first[number]] = _NEVER_SENT
             found[numbers >= end] = 0
+            found[~self._sends(number, numbers)] = _NEVER_SENT
             ended &= found < 0
             received |= found == -1 - PASSED_ON
             known = (found < 0) & (found != _NEVER_SENT)
@@ -195,7 +209,7 @@ def _summed(rows: Sequence[Ints]) -> Ints:
 
 def _union(ranges: Sequence[range]) -> int:
     """Return how many numbers lie in any of the ranges."""
-    total, reached = 0, min(one.start for one in ranges)
+    total, reached = 0, min((one.start for one in ranges), default=0)
     for one in sorted(ranges, key=lambda one: one.start):
         total += max(one.stop - max(one.start, reached), 0)
         reached = max(reached, one.stop)

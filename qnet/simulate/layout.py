@@ -6,6 +6,7 @@ the plan has: from outside into a server, and out of it again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from qnet.progress import Heeded
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.setup import FrameSource, build, empty_lanes, sources_of
+from qnet.simulate.turns import Change, apply_turns, turns_by_time
 from qnet.simulate.world import NextHop, World
 
 Ints = NDArray[np.int64]
@@ -33,6 +35,8 @@ class Layout(NamedTuple):
     world: World
     parts: Parts | None
     """None where all ports are plain."""
+    changes: Mapping[int, Sequence[Change]]
+    """When sources begin to send, or end; those of time zero are in the world already."""
 
 
 class Ends(NamedTuple):
@@ -65,11 +69,15 @@ def lay_out(
 ) -> Layout:
     """Lay out the world at time zero.
 
-    Raises Cancelled, and Infeasible where parts meet that are not simulated together.
+    Raises Cancelled, InputError for a move that cannot be, and Infeasible where parts meet that are
+    not simulated together.
     """
     found = sources_of(topology, profile, plan)
     world = build(topology, profile, plan, found, heeded)
-    return Layout(found, *add_parts(topology, profile, plan, found, world))
+    world, parts = add_parts(topology, profile, plan, found, world)
+    changes = turns_by_time(found, profile.simulation.duration_ps)
+    apply_turns(changes.get(0, ()), found, world, parts)
+    return Layout(found, world, parts, changes)
 
 
 def with_ends(world: World, ends: Ends) -> Extended:

@@ -46,6 +46,7 @@ from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.series import Series
 from qnet.simulate.setup import FrameSource, sources_of
+from qnet.simulate.turns import apply_turns
 from qnet.simulate.windows.shares import share_out, work_per_s
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
@@ -156,13 +157,13 @@ class Course:
         threads: int | None = None,
         heeded: Heeded | None = None,
     ) -> None:
-        self.found, world, self.parts = lay_out(topology, profile, plan, heeded)
+        self.found, world, self.parts, self.turns = lay_out(topology, profile, plan, heeded)
         self.followed = Followed(self.found)
         self.world = self.followed.begin(world)
         self.queue_by_class = profile.queue_by_class
-        self.changes = ports_going_down(topology, profile)
+        self.downs = ports_going_down(topology, profile)
         """When nodes go down, and their general ports."""
-        self.stops_ps = [*self.changes]
+        self.stops_ps = sorted({*self.downs, *self.turns})
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
         work = work_per_s(self.found, len(self.world.tally.port))
@@ -207,9 +208,13 @@ class Course:
     def _apply(self, trace: Trace | None, written: Callable[[Trace], None] | None) -> None:
         """Apply what changes now, between two windows: nodes that go down lose what is in them.
 
-        What is cut takes frames from lines by itself. To do it again changes nothing.
+        Sources begin to send, or end. What is cut takes frames from lines by itself. To do it again
+        changes nothing.
         """
-        for port in self.changes.get(self.now_ps, ()):
+        if self.now_ps > 0:
+            changes = self.turns.get(self.now_ps, ())
+            apply_turns(changes, self.found, self.world, self.parts)
+        for port in self.downs.get(self.now_ps, ()):
             assert self.parts is not None, "ports of nodes that go down are general"
             while go_down(port, self.now_ps, self.world, trace, self.parts) != DONE:
                 assert trace is not None, "only a trace can be full"
@@ -518,7 +523,7 @@ class _Accounts:
         copies_lost = lost = sum(by_copy.values())
         lost_by = by_copy
         stream = self.found[rows[0]].stream
-        if stream is not None and len(rows) > 1:
+        if stream is not None and name in self.fates:
             fates = self.fates[name]
             sent, received = fates.sent, fates.received
             sent_bytes, received_bytes = (n * stream.frame_bytes for n in (sent, received))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qnet.errors import Infeasible, InputError, Problem
 from qnet.kernel import aligned, zeros
 from qnet.model.histogram import BIN_COUNT
-from qnet.model.plan import PathPlan, Plan
+from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import (
     FRAME_BYTES_HIGHEST,
@@ -32,6 +32,7 @@ from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports.parts import TIMED
+from qnet.simulate.versions import ALWAYS, Version, versions_of
 from qnet.simulate.world import (
     BLOCK_BINS,
     GAP_BYTES,
@@ -84,6 +85,22 @@ class ArrivalLaw:
         """Return the number of the first frame that is sent, from 0."""
         return self.first_step * self.packets
 
+    def born_before(self, time_ps: int) -> int:
+        """Return how many frames of a stream without gates are born before a time."""
+        return max(-(-(time_ps - self.first_ps) // self.gap), 0) * self.packets
+
+
+class Turn(NamedTuple):
+    """A time in which what is born of a source is sent, and the numbers of its frames then.
+
+    Numbers are those of a stream of two paths; the second is one more than the last.
+    """
+
+    from_ps: int
+    until_ps: int
+    number: int = 0
+    over: int = NEVER
+
 
 @dataclass(frozen=True)
 class FrameSource:
@@ -106,6 +123,16 @@ class FrameSource:
     """Of a leg of a stream with several listeners, for the ports from the first on that it *rides*
     at: numbers of the legs whose frames are there for it too. Behind them its frames are its own.
     """
+    version: int = 0
+    """Which entry of its stream or demand it is of; see `qnet.simulate.versions`."""
+    turns: tuple[Turn, ...] = (Turn(0, NEVER),)
+    has_copies: bool = False
+    """Whether its stream has two paths, by any of its versions: its frames have numbers then."""
+
+    @property
+    def is_always_on(self) -> bool:
+        """Tell whether all that is born of it is sent."""
+        return len(self.turns) == 1 and self.turns[0][:2] == (0, NEVER)
 
     @property
     def called(self) -> str:
@@ -125,46 +152,122 @@ class FrameSource:
 
 
 def sources_of(topology: Topology, profile: Profile, plan: Plan) -> tuple[FrameSource, ...]:
-    """List what sends frames, in the order of the plan."""
-    stream_by_name = {stream.name: stream for stream in profile.every_stream}
-    demand_by_name = {demand.name: demand for demand in profile.demands}
-    rank = {one.name: i + 1 for i, one in enumerate(profile.strict_classes)}
-    port = topology.port_by_name
-    walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
-    found: list[FrameSource] = []
-    elimination = len(topology.ports)
-    for promise in plan.streams:
-        stream = stream_by_name[promise.name]
-        meets = stream.recovery is not None and len(promise.paths) > 1
+    """List what sends frames: of each version of a stream the paths, of a demand the parts.
+
+    Raises InputError for a move that cannot be.
+    """
+    versions = versions_of(profile, plan)
+    maker = _SourceMaker(topology, profile, plan, versions)
+    found = [
+        one
+        for version in versions
+        for one in (
+            maker.of_stream(version, version.entry)
+            if isinstance(version.entry, StreamPlan)
+            else maker.of_demand(version, version.entry)
+        )
+    ]
+    return tuple(_join_legs(_number_turns(found)))
+
+
+class _SourceMaker:
+    """Makes the sources of versions."""
+
+    def __init__(
+        self, topology: Topology, profile: Profile, plan: Plan, versions: Sequence[Version]
+    ) -> None:
+        self.topology, self.profile, self.plan = topology, profile, plan
+        self.stream_by_name = {stream.name: stream for stream in profile.every_stream}
+        self.demand_by_name = {demand.name: demand for demand in profile.demands}
+        self.rank = {one.name: i + 1 for i, one in enumerate(profile.strict_classes)}
+        self.walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
+        twofold = {
+            one.entry.name
+            for one in versions
+            if isinstance(one.entry, StreamPlan) and len(one.entry.paths) > 1
+        }
+        self.twofold = twofold
+        meeting = (
+            one.name
+            for one in plan.streams
+            if one.name in twofold and self.stream_by_name[one.name].recovery is not None
+        )
+        self.elimination = {name: len(topology.ports) + i for i, name in enumerate(meeting)}
+
+    def of_stream(self, version: Version, promise: StreamPlan) -> Iterator[FrameSource]:
+        """Yield the paths of one entry of a stream."""
+        profile, stream = self.profile, self.stream_by_name[promise.name]
         for path in promise.paths:
-            ports = tuple(port[name] for name in path.ports)
+            ports = tuple(self.topology.port_by_name[name] for name in path.ports)
             if path.starts_ps:
-                law = _timed_law(stream, path, topology, plan, _ints(walk_of(ports[0].source)))
+                errors = _ints(self.walk_of(ports[0].source))
+                law = _timed_law(stream, path, self.topology, self.plan, errors)
             else:
-                law = _stream_law(stream, promise.send_ps, path.cycles, plan, profile)
-            found.append(
-                FrameSource(
-                    stream.name,
-                    rank.get(stream.traffic_class, 0),
-                    ports,
-                    path.cycles,
-                    law,
-                    profile.class_by_name[stream.traffic_class],
-                    promise.hold_ps,
-                    path.queues,
-                    stream,
-                    elimination if meets else None,
-                )
+                law = _stream_law(stream, promise.send_ps, path.cycles, self.plan, profile)
+            yield FrameSource(
+                stream.name,
+                self.rank.get(stream.traffic_class, 0),
+                ports,
+                path.cycles,
+                self._in_its_time(law, version),
+                profile.class_by_name[stream.traffic_class],
+                promise.hold_ps,
+                path.queues,
+                stream,
+                self.elimination.get(stream.name),
+                version=version.number,
+                turns=tuple(Turn(*span) for span in version.spans),
+                has_copies=stream.name in self.twofold,
             )
-        elimination += meets
-    for placed in plan.demands:
-        demand = demand_by_name[placed.name]
+
+    def of_demand(self, version: Version, placed: DemandPlan) -> Iterator[FrameSource]:
+        """Yield the parts of one entry of a demand."""
+        demand = self.demand_by_name[placed.name]
         for i, part in enumerate(placed.parts):
-            law = _demand_law(demand, part.rate_bps, i, profile.simulation.seed)
-            ports = tuple(port[name] for name in part.ports)
-            one = profile.class_by_name[demand.traffic_class]
-            found.append(FrameSource(demand.name, rank[demand.traffic_class], ports, (), law, one))
-    return tuple(_join_legs(found))
+            law = _demand_law(demand, part.rate_bps, i, self.profile.simulation.seed)
+            yield FrameSource(
+                demand.name,
+                self.rank[demand.traffic_class],
+                tuple(self.topology.port_by_name[name] for name in part.ports),
+                (),
+                self._in_its_time(law, version),
+                self.profile.class_by_name[demand.traffic_class],
+                version=version.number,
+                turns=tuple(Turn(*span) for span in version.spans),
+            )
+
+    def _in_its_time(self, law: ArrivalLaw, version: Version) -> ArrivalLaw:
+        """Have a source that sends at some times only count as much less, where work is shared."""
+        if version.spans == ALWAYS:
+            return law
+        end_ps = self.profile.simulation.duration_ps
+        sends_ps = sum(min(until_ps, end_ps) - from_ps for from_ps, until_ps in version.spans)
+        return replace(law, frames_per_s=law.frames_per_s * sends_ps / end_ps)
+
+
+def _number_turns(found: list[FrameSource]) -> list[FrameSource]:
+    """Count the frames of streams with copies, on and on over the turns of all versions."""
+    streams: dict[str, list[int]] = defaultdict(list)
+    for number, owner in enumerate(found):
+        if owner.has_copies:
+            streams[owner.name].append(number)
+    for rows in streams.values():
+        if all(found[row].is_always_on for row in rows):
+            for row in rows:
+                turn = Turn(0, NEVER, found[row].law.first_number)
+                found[row] = replace(found[row], turns=(turn,))
+            continue
+        every = {turn[:2]: found[row].law for row in rows for turn in found[row].turns}
+        numbered: dict[tuple[int, int], Turn] = {}
+        number = 0
+        for (from_ps, until_ps), law in sorted(every.items(), key=lambda one: one[0]):
+            born = law.born_before(until_ps) - law.born_before(from_ps)
+            numbered[from_ps, until_ps] = Turn(from_ps, until_ps, number, number + born)
+            number += born
+        for row in rows:
+            turns = tuple(numbered[turn[:2]] for turn in found[row].turns)
+            found[row] = replace(found[row], turns=turns)
+    return found
 
 
 def _join_legs(found: Sequence[FrameSource]) -> list[FrameSource]:

@@ -126,7 +126,7 @@ class VirtualPorts:
     ) -> None:
         """Lay out the simulator's world and add the ends for real frames."""
         self.topology = topology
-        self.found, simulated, parts = lay_out(topology, profile, plan)
+        self.found, simulated, parts, self._turns = lay_out(topology, profile, plan)
         if not loaded:
             simulated.sources.heap[:, SourceHeap.TIME] = NEVER
         self.frames, self.span = _births(simulated, parts, want, len(self.found))

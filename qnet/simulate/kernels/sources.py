@@ -121,6 +121,17 @@ def draw_size(source: int, state: Ints, law: Ints, size_bytes: Ints, size_limit:
     return size_bytes[size]
 
 
+@bare_kernel
+def pass_over(source: int, until: int, state: Ints, law: Ints, size_bytes: Ints, size_limit: Ints,
+              log_table: Ints) -> None:  # fmt: skip
+    """Bring a source to its first frame at `until` or later; those before it are not sent."""
+    sent, sent_bytes = state[source, SourceState.SENT], state[source, SourceState.SENT_BYTES]
+    while state[source, SourceState.NEXT_TIME] < until:
+        frame_bytes = draw_size(source, state, law, size_bytes, size_limit)
+        advance(source, frame_bytes, state, law, log_table)
+    state[source, SourceState.SENT], state[source, SourceState.SENT_BYTES] = sent, sent_bytes
+
+
 @inline_kernel
 def prefetch_sources(
     top: int, heap_size: int, heap: Ints, state: Ints, law: Ints, hop: NDArray[np.int32]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate, groupby
@@ -152,6 +152,9 @@ class _Layout:
         self.gate_open: list[list[int]] = []
         self.meters: list[list[int]] = []
         self.shapers: list[list[int]] = []
+        self.meter_of: dict[tuple[str, int], int] = {}
+        self.shaper_of: dict[tuple[str, int], int] = {}
+        """By stream and port: a stream that is moved keeps its own."""
         self.groups: dict[tuple[object, ...], int] = {}
         self.losses: dict[tuple[int, int], int] = {}
         self.outages: list[list[int]] = []
@@ -267,11 +270,13 @@ class _Layout:
         if share_ppb is not None:
             return Fraction(share_ppb, PPB)
         if rate_bps is None:
-            rate_bps = sum(
-                _reserved_bps(owner.stream, port)
+            # A stream that is moved is one stream, by whichever of its entries it comes.
+            streams = {
+                owner.name: owner.stream
                 for owner, _, _ in self.users[port.number]
                 if owner.traffic_class is one and owner.stream is not None
-            )
+            }
+            rate_bps = sum(_reserved_bps(stream, port) for stream in streams.values())
         return min(Fraction(rate_bps, port.rate_bps), Fraction(1))
 
     def _slopes(self, idle: Fraction, gate: int, port: Port) -> tuple[int, int]:
@@ -296,18 +301,22 @@ class _Layout:
         stream, one = owner.stream, owner.traffic_class
         if stream is not None and stream.police and hop == 0:
             full = stream.burst_bytes * BYTE_PS
-            self.position[position, PositionLaw.METER] = len(self.meters)
-            self.meters.append([stream.rate_bps, full, full, 0])
+            row = self.meter_of.setdefault((owner.name, port.number), len(self.meters))
+            self.position[position, PositionLaw.METER] = row
+            if row == len(self.meters):
+                self.meters.append([stream.rate_bps, full, full, 0])
         if stream is not None and one.residence_ps is not None:
             rate_bps = stream.rate_bps
             filling = ceil_div(stream.burst_bytes * BYTE_PS, rate_bps)
             came = (owner.ports[hop - 1].number,) if hop else (-1, owner.name)
             group = (port.number, one.name, *came)
-            self.position[position, PositionLaw.SHAPER] = len(self.shapers)
+            row = self.shaper_of.setdefault((owner.name, port.number), len(self.shapers))
+            self.position[position, PositionLaw.SHAPER] = row
             self.position[position, PositionLaw.GROUP] = self.groups.setdefault(
                 group, len(self.groups)
             )
-            self.shapers.append([rate_bps, filling, one.residence_ps, -filling])
+            if row == len(self.shapers):
+                self.shapers.append([rate_bps, filling, one.residence_ps, -filling])
 
     def _add_gates(self, one: GateList) -> None:
         lengths = [entry.interval_ps for entry in one.entries]
@@ -400,15 +409,14 @@ class _Layout:
 
         A general port writes the numbers, so that it is known which frame of a burst it drops.
         """
-        paths = Counter(owner.name for owner in self.found if owner.stream is not None)
         state = np.zeros((len(self.found), 8), dtype=np.int64)
         nodes = number_by_node(self.topology)
         first = 0
         for row, owner in zip(state, self.found, strict=True):
-            row[SourceTable.NUMBERED] = owner.stream is not None and paths[owner.name] > 1
+            row[SourceTable.NUMBERED] = owner.has_copies
             if self.port[owner.ports[0].number, PortLaw.WHAT] != GENERAL:
                 row[SourceTable.NUMBERED] = 0
-            row[SourceTable.NUMBER] = owner.law.first_number
+            row[SourceTable.NUMBER] = owner.turns[0].number if owner.turns else 0
             table = owner.law.timetable
             if not table:
                 continue
