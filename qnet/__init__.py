@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qnet.replays.run import replay
     from qnet.result import Result
     from qnet.schedule.reservations import Reservations
+    from qnet.sweeps.run import merge, sweep
 
 __all__ = [
     "ArgumentError",
@@ -49,6 +50,7 @@ __all__ = [
     "explain",
     "judge",
     "load",
+    "merge",
     "observe",
     "plan",
     "play",
@@ -56,6 +58,7 @@ __all__ = [
     "repair",
     "replay",
     "run",
+    "sweep",
     "up",
 ]
 
@@ -66,6 +69,8 @@ _MODULES = {
     "Result": "qnet.result",
     "Scenario": "qnet.model.scenario",
     "replay": "qnet.replays.run",
+    "merge": "qnet.sweeps.run",
+    "sweep": "qnet.sweeps.run",
     **dict.fromkeys(("Event", "cut", "down", "event", "repair", "up"), "qnet.model.timeline"),
     **dict.fromkeys(
         (

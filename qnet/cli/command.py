@@ -28,7 +28,7 @@ nobody read the answer of a verb that has no verdict (128 + SIGPIPE).
 NOT_KNOWN = 4
 """Exit code: no promise is broken, and at least one is not known to be kept."""
 
-JUDGES = {"run", "plan", "check", "simulate", "gates", "emulate", "replay"}
+JUDGES = {"run", "plan", "check", "simulate", "gates", "emulate", "replay", "sweep", "merge"}
 """Verbs whose exit code is a verdict."""
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -150,7 +150,7 @@ def _tell(error: BaseException, stopped: int) -> int:
     """Say what ended a command, and return its exit code."""
     words, code = _words(error, stopped)
     with contextlib.suppress(OSError):
-        if code == OURS:
+        if code == OURS and words:
             trace = "".join(traceback.format_exception(error))
             say(f"{trace}\n{words}", err=True)
         elif words:

@@ -37,6 +37,7 @@ from qnet.model.plan import Plan
 from qnet.model.record import Record
 from qnet.model.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.model.timeline import Timeline
+from qnet.model.sweep import Sweep
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.units import INSTANT, RATE, TIME, WHOLE_HIGHEST, describe
@@ -305,6 +306,11 @@ def read_gate_problem(path: str) -> GateProblem:
 def read_gate_plan(path: str) -> GatePlan:
     """Read a plan for an 802.1Qbv problem, as `read_plan` reads a plan."""
     return _read_json(path, GatePlan)
+
+
+def read_sweep(path: str) -> Sweep:
+    """Read a sweep, or a shard of one, as `read_plan` reads a plan."""
+    return _read_json(path, Sweep)
 
 
 def read_observation(path: str) -> Observation:

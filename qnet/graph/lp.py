@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import highspy
@@ -45,6 +45,7 @@ class Program:
         entries: Entries,
     ) -> None:
         self.columns = flows + len(worth)
+        self.rows = balanced + len(room)
         lp = highspy.HighsLp()
         lp.num_col_ = self.columns
         lp.num_row_ = balanced + len(room)
@@ -58,6 +59,7 @@ class Program:
         lp.a_matrix_.index_ = np.array(entries.row, dtype=np.int32)
         lp.a_matrix_.value_ = np.array(entries.value)
         self._flows = flows
+        self._room = dict(enumerate(room, balanced))
         self._solver = _solver(lp)
 
     def solve(self) -> Optimum:
@@ -68,6 +70,20 @@ class Program:
         found = self._solver.getSolution()
         values: Floats = np.maximum(np.array(found.col_value), 0.0)
         return Optimum(values, np.array(found.row_dual))
+
+    def keep_basis(self) -> None:
+        """Have every later `solve_within` begin where this answer ends, in whatever order they come."""
+        self._basis = self._solver.getBasis()
+
+    def solve_within(self, room: Mapping[int, float]) -> Optimum:
+        """Solve with other limits of some rows, and put the old ones back; needs `keep_basis`."""
+        for row, limit in room.items():
+            self._solver.changeRowBounds(row, -highspy.kHighsInf, limit)
+        self._solver.setBasis(self._basis)
+        found = self.solve()
+        for row in room:
+            self._solver.changeRowBounds(row, -highspy.kHighsInf, self._room[row])
+        return found
 
     def cheapen(self, costs: Sequence[float], served: float) -> None:
         """Change the goal to the least sum of flows times `costs`, while `served` is kept."""

@@ -9,6 +9,7 @@ everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -147,14 +148,8 @@ def _choices(field: Placing, row: int) -> _Stream | None:
                     int(ways.port[int(ways.wire[hop]) + wire])
                     for hop, wire in zip(hops, taken, strict=True)
                 ]
-                for phase in range(want.period):
-                    cells = tuple(
-                        sorted(
-                            port * length + (phase + int(ways.shift[hop]) + wait + turn) % length
-                            for hop, port, wait in zip(hops, ports, waits, strict=True)
-                            for turn in range(0, length, want.period)
-                        )
-                    )
+                begins = [int(ways.shift[hop]) + wait for hop, wait in zip(hops, waits, strict=True)]
+                for phase, cells in enumerate(_cells(ports, begins, want.period, length)):
                     found.setdefault(cells, PlaceChoice(way, phase, taken, waits))
                     if len(found) > WAYS_MAX:
                         return None
@@ -172,6 +167,16 @@ def _choices(field: Placing, row: int) -> _Stream | None:
     )
     table = np.array(padded, dtype=np.int64).reshape(len(found), width)
     return _Stream(row, want.need, list(found.values()), table, kind)
+
+
+def _cells(
+    ports: Sequence[int], begins: Sequence[int], period: int, length: int
+) -> Iterator[tuple[int, ...]]:
+    """Yield for each phase the cells of the ports that a place takes, in order."""
+    turns = np.arange(0, length, period)[None, None, :]
+    begin = np.arange(period)[:, None, None] + np.array(begins)[None, :, None]
+    cells = np.array(ports)[None, :, None] * length + (begin + turns) % length
+    yield from map(tuple, np.sort(cells.reshape(period, -1), axis=1).tolist())
 
 
 def _waits(field: Placing, want: StreamRequest, way: int) -> list[tuple[int, ...]] | None:
@@ -234,7 +239,11 @@ class _Search:
         self._work = WORK_MAX
         self._taken: dict[int, int] = {}
         """Of placed streams, by index: the number of the place."""
-        self._uses = [[np.unique(cells) for cells in stream.cells] for stream in streams]
+        # Cells are in order, and what fills a row up is the first one again.
+        self._uses = [
+            [cells[np.append(True, cells[1:] > cells[:-1])] for cells in stream.cells]
+            for stream in streams
+        ]
         ports = free.reshape(-1, length)
         self._even = bool((ports == ports[:, :1]).all())
         """Whether a plan that is shifted by some cycles is a plan as well."""
