@@ -24,9 +24,7 @@ RANGE_MOST = 100_000
 """Seeds of one option."""
 
 
-def _grid(
-    context: click.Context, _: click.Parameter, pairs: Sequence[str]
-) -> dict[str, list[str]]:
+def _grid(context: click.Context, _: click.Parameter, pairs: Sequence[str]) -> dict[str, list[str]]:
     """Read '--set name=a,b,c' options; all wrong ones are reported at once."""
     del context
     problems = [

@@ -36,14 +36,14 @@ from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
 from qnet.model.scenario import NO_SETTINGS, Origin, Scenario
-from qnet.model.timeline import Timeline
 from qnet.model.sweep import Sweep
+from qnet.model.timeline import Timeline
 from qnet.model.topology import Link, Node, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.units import INSTANT, RATE, TIME, WHOLE_HIGHEST, describe
 
 Kind = FileKind
-Written = TypeVar("Written", Plan, GateProblem, GatePlan, Observation, Record)
+Written = TypeVar("Written", Plan, GateProblem, GatePlan, Observation, Record, Sweep)
 
 FILE_BYTES_HIGHEST = 32 * 2**20
 PLAN_BYTES_HIGHEST = 512 * 2**20

@@ -55,7 +55,7 @@ def most_placed_bps(graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pa
     return min(_to_bps(float(served.sum())), sum(wants.values()))
 
 
-class Carried(NamedTuple):
+class FlowAnswer(NamedTuple):
     """The most of what is wanted that a network carries: over which edges, and where more would go.
 
     By the numbers of edges: `flow_bps`, and `price_ppb`, how much more were carried for each bit
@@ -67,14 +67,16 @@ class Carried(NamedTuple):
     price_ppb: Mapping[int, int]
 
 
-class Carrier:
+class FlowProgram:
     """Answers how much a network carries with other capacities, each time from the same start.
 
     So an answer does not depend on those before it, and it takes a few steps of the dual simplex
     from the network as it is.
     """
 
-    def __init__(self, graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pair, int]) -> None:
+    def __init__(
+        self, graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pair, int]
+    ) -> None:
         self._most_bps = sum(wants.values())
         self._program, self._columns = _program(graph, capacity_bps, wants)
         edges = [edge for edge in graph.edges if capacity_bps[edge.number] > 0]
@@ -83,7 +85,7 @@ class Carrier:
         self.intact = self._read(self._program.solve())
         self._program.keep_basis()
 
-    def carry(self, capacity_bps: Mapping[int, int]) -> Carried:
+    def carry(self, capacity_bps: Mapping[int, int]) -> FlowAnswer:
         """Return the answer with other capacities of some edges that had one."""
         room = {
             self._row_of[number]: rate_bps / BPS_PER_UNIT
@@ -92,7 +94,7 @@ class Carrier:
         }
         return self._read(self._program.solve_within(room)) if room else self.intact
 
-    def _read(self, found: Optimum) -> Carried:
+    def _read(self, found: Optimum) -> FlowAnswer:
         flows = self._columns.flows
         flow: dict[int, float] = {}
         for (_, edge), amount in zip(flows, found.values.tolist(), strict=False):
@@ -100,7 +102,7 @@ class Carrier:
                 flow[edge.number] = flow.get(edge.number, 0.0) + amount
         served = min(_to_bps(sum(found.values[len(flows) :].tolist())), self._most_bps)
         price = {number: round(-found.duals[row] * PPB) for number, row in self._row_of.items()}
-        return Carried(
+        return FlowAnswer(
             served,
             {number: _to_bps(amount) for number, amount in flow.items()},
             {number: one for number, one in price.items() if one > 0},

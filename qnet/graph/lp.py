@@ -72,7 +72,7 @@ class Program:
         return Optimum(values, np.array(found.row_dual))
 
     def keep_basis(self) -> None:
-        """Have every later `solve_within` begin where this answer ends, in whatever order they come."""
+        """Have every later `solve_within` begin where this answer ends, whatever their order."""
         self._basis = self._solver.getBasis()
 
     def solve_within(self, room: Mapping[int, float]) -> Optimum:

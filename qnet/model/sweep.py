@@ -42,7 +42,7 @@ class Failure(Noun):
         return " + ".join(f"{kind} {name}" for kind, name in self.targets) or "nothing fails"
 
 
-class Case(Noun):
+class SweepCase(Noun):
     """One question of a sweep: settings of the traffic file, a seed, and what fails."""
 
     number: int
@@ -72,7 +72,7 @@ class CaseState(Noun):
 
     Streams count once, whatever listeners they have. `promises_broken` are streams without a whole
     path, or of which the checker says that they can be late, demands that have not all of their
-    rate, and sites below their egress; `lost_bps` is the mean rate of all of them that has no place.
+    rate, and sites below their egress; `lost_bps` is the mean rate of theirs that has no place.
     """
 
     streams_cut: int
@@ -86,7 +86,7 @@ class CaseState(Noun):
     services: tuple[tuple[str, int], ...] = ()
     """Services with a broken promise, and how many of their streams and demands that is."""
     findings: tuple[str, ...] = ()
-    """Of the checker: the first of what it finds wrong with the plan, but for paths that are missing."""
+    """The first of what the checker finds wrong with the plan, but for paths that are missing."""
 
 
 class CaseLoss(Noun):
@@ -120,7 +120,7 @@ class CaseResult(Noun):
     """The answer of one case; `key` is the hash of all that it follows from."""
 
     key: str
-    case: Case
+    case: SweepCase
     outcome: CaseOutcome
     kept: CaseState | None = None
     """With the plan as it was, until anybody reacts."""

@@ -98,7 +98,8 @@ def _headline(sweep: Sweep) -> str:
     part = "" if sweep.shard is None else f" (shard {sweep.shard}: {len(sweep.results)})"
     left = ""
     if sweep.unlisted_ppt is not None:
-        left = f"; two or more of what no case is about: {sweep.unlisted_ppt / 10**10:.2g} % of the time"
+        share = f"{sweep.unlisted_ppt / 10**10:.2g} % of the time"
+        left = f"; {share} two or more things are broken that no case is about"
     return f"{sweep.title}: {sweep.cases} cases{part}, {DEPTH_WORDS[sweep.depth]}{failures}{left}"
 
 

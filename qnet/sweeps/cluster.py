@@ -12,17 +12,15 @@ import ipaddress
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from importlib import import_module
 from pickle import dumps, loads
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from qnet import __version__
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 from qnet.progress import Heeded
 from qnet.sweeps.pool import Died
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 LOOK_S = 0.2
 CONNECT_S = 10
@@ -68,7 +66,9 @@ def _check_address(address: str, security: Security | None) -> None:
     elif (scheme == "tls") != (security is not None):
         words = "'tls://' goes with files for TLS, and they with it"
     elif security is None and not _is_loopback(host):
-        words = f"{host} is another machine: whoever reaches a scheduler runs code; give files for TLS"
+        words = (
+            f"{host} is another machine: whoever reaches a scheduler runs code; give files for TLS"
+        )
     if words is not None:
         raise ArgumentError([Problem("cluster", 0, 0, "", words)])
 
@@ -80,28 +80,32 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _client(address: str, security: Security | None) -> Client:
+def _dask() -> Any:
+    """Return Dask distributed, which has no types."""
     try:
-        from distributed import Client  # noqa: PLC0415 (an extra)
-        from distributed.security import Security as Files  # noqa: PLC0415
+        return import_module("distributed")
     except ImportError:
         words = "a cluster needs Dask: pip install 'qnet-emulator[cluster]'"
         raise EnvironmentMissing(words) from None
+
+
+def _client(address: str, security: Security | None) -> Any:
+    dask = _dask()
     files = None
     if security is not None:
-        files = Files(
+        files = dask.Security(
             require_encryption=True,
             tls_ca_file=security.ca,
             tls_client_cert=security.certificate,
             tls_client_key=security.key,
         )
     try:
-        return Client(address, security=files, timeout=CONNECT_S, set_as_default=False)
+        return dask.Client(address, security=files, timeout=CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise EnvironmentMissing(f"no scheduler at {address}: {error}") from None
 
 
-def _check_workers(client: Client, address: str) -> int:
+def _check_workers(client: Any, address: str) -> int:
     """Count the workers; refuse versions that would answer otherwise."""
     versions = client.run(version)
     if not versions:
@@ -123,7 +127,7 @@ def version() -> str:
 
 
 def _answers(
-    client: Client,
+    client: Any,
     function: Callable[[Any, Any], object],
     work: bytes,
     items: Sequence[object],
@@ -131,14 +135,13 @@ def _answers(
     heeded: Heeded,
 ) -> Iterator[tuple[int, object]]:
     """Keep every worker at one case; then try alone what died with its worker."""
-    from distributed import KilledWorker, as_completed  # noqa: PLC0415 (an extra)
-
+    dask = _dask()
     name = sha256(work).hexdigest()[:16]
     whole = client.submit(_whole, work, key=f"qnet-work-{name}")
     waiting, alone = deque(range(len(items))), deque[int]()
     flying: dict[Any, int] = {}
     tried: set[int] = set()
-    done = as_completed(loop=client.loop)
+    done = dask.as_completed(loop=client.loop)
     while waiting or alone or flying:
         source, most = (waiting, workers) if waiting or flying else (alone, 1)
         while source and len(flying) < most:
@@ -152,7 +155,7 @@ def _answers(
         place = flying.pop(future)
         if future.status == "finished":
             yield place, future.result()
-        elif isinstance(future.exception(), KilledWorker):
+        elif isinstance(future.exception(), dask.KilledWorker):
             if place in tried:
                 yield place, Died("kills its process: every worker that tried died")
             else:
@@ -181,9 +184,7 @@ _known: dict[str, Any] = {}
 _lock = Lock()
 
 
-def _answer(
-    function: Callable[[Any, Any], object], name: str, work: bytes, item: object
-) -> object:
+def _answer(function: Callable[[Any, Any], object], name: str, work: bytes, item: object) -> object:
     """Answer in a worker: the work is taken apart once, and one case is looked at at a time."""
     with _lock:
         if name not in _known:

@@ -24,7 +24,7 @@ DOUBLES_MOST = 100_000
 """Cases that a promise may ask for; a smaller share left out takes very many."""
 
 
-class Listed(NamedTuple):
+class FailureList(NamedTuple):
     """Failures, how many names they have, and what of the time no case is about."""
 
     failures: tuple[Failure, ...]
@@ -32,7 +32,7 @@ class Listed(NamedTuple):
     unlisted_ppt: int | None = None
 
 
-def single_failures(topology: Topology, kinds: Collection[FailureOf]) -> Listed:
+def single_failures(topology: Topology, kinds: Collection[FailureOf]) -> FailureList:
     """Return what fails alone, of some kinds; what takes along the same wires is one failure.
 
     The order is that of the kinds, and of the file.
@@ -57,10 +57,10 @@ def single_failures(topology: Topology, kinds: Collection[FailureOf]) -> Listed:
                 broken_us_per_year=_us(1 - _none_broken(known)) if known else None,
             )
         )
-    return Listed(tuple(failures), count)
+    return FailureList(tuple(failures), count)
 
 
-def double_failures(topology: Topology, left_out: float) -> Listed:
+def double_failures(topology: Topology, left_out: float) -> FailureList:
     """Return pairs of cables and nodes that fail by themselves, the most likely first.
 
     What is left out is broken for less than a share `left_out` of the time, three and more at once
@@ -100,7 +100,7 @@ def double_failures(topology: Topology, left_out: float) -> Listed:
             "time; give a larger share"
         )
         raise ArgumentError([Problem("doubles", 0, 0, "", words)])
-    return Listed(tuple(failures), len(failures), int(unlisted * PPT))
+    return FailureList(tuple(failures), len(failures), int(unlisted * PPT))
 
 
 def _named(topology: Topology, kind: FailureOf) -> Mapping[str, tuple[int, ...]]:

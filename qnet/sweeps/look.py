@@ -16,7 +16,7 @@ from qnet.layers import hooks
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.scenario import Scenario
-from qnet.model.sweep import Case, CaseLoss, CaseResult, Depth, FailureOf
+from qnet.model.sweep import CaseLoss, CaseResult, Depth, FailureOf, SweepCase
 from qnet.model.timeline import WORDS, Event
 from qnet.schedule.run import schedule
 from qnet.sweeps.reach import Reach
@@ -36,7 +36,7 @@ class Work(NamedTuple):
     plans: tuple[Plan | None, ...]
 
 
-def key_of(identity: str, case: Case) -> str:
+def key_of(identity: str, case: SweepCase) -> str:
     """Return the hash of what was asked and of the case."""
     return sha256(f"{identity}\0{case.model_dump_json()}".encode()).hexdigest()
 
@@ -64,7 +64,7 @@ class Variant:
     def _services(self) -> Services:
         return Services(self._scenario.topology, self._scenario.profile)
 
-    def look(self, case: Case) -> CaseResult:
+    def look(self, case: SweepCase) -> CaseResult:
         """Answer a case; what qnet itself does wrong becomes the answer, too."""
         key = key_of(self._work.identity, case)
         try:
@@ -74,7 +74,7 @@ class Variant:
             reason = f"{type(error).__name__}: {error} ({trace.name})"
             return CaseResult(key=key, case=case, outcome="error", reason=reason)
 
-    def _answer(self, key: str, case: Case) -> CaseResult:
+    def _answer(self, key: str, case: SweepCase) -> CaseResult:
         down = frozenset(case.failure.ports)
         wires = self._reach.wires(down)
         if self._plan is None:
@@ -95,7 +95,7 @@ class Variant:
             wires=wires,
         )
 
-    def _replan(self, case: Case) -> Plan:
+    def _replan(self, case: SweepCase) -> Plan:
         """Plan around what fails; streams that it does not touch stay where they are.
 
         The plan that is kept was proven before the first case.
@@ -115,7 +115,7 @@ class Variant:
         )
         return hooks.plan(scenario.topology, scenario.profile, made)
 
-    def _seen(self, case: Case) -> CaseLoss:
+    def _seen(self, case: SweepCase) -> CaseLoss:
         """Send every frame over the plan as it was, and have it fail at half of the time."""
         assert self._plan is not None, "the depth has plans"
         duration_ps = self._work.duration_ps
@@ -164,13 +164,10 @@ _variant: list[Variant] = []
 """The last one that was asked for in this process."""
 
 
-def look(work: Work, case: Case) -> CaseResult:
+def look(work: Work, case: SweepCase) -> CaseResult:
     """Answer a case of some work."""
     known = _variant[0] if _variant else None
     if known is None or known.number != case.variant or known.identity != work.identity:
         known = Variant(work, case.variant)
         _variant[:] = [known]
     return known.look(case)
-
-
-

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from qnet.graph.distances import distances
-from qnet.graph.flows import Carrier, Pair, RouteRate, place_flows
+from qnet.graph.flows import FlowProgram, Pair, RouteRate, place_flows
 from qnet.graph.routes import Routes
 from qnet.model.sweep import CaseState, SiteEgress, WireValue
 from qnet.model.topology import Topology
@@ -47,16 +47,16 @@ class Reach:
         ]
         self._wishes = [*_streams(profile), *_demands(profile)]
         self._required = {one.site: one.rate_bps for one in profile.egress}
-        self._all = self._carrier(self._wishes)
+        self._all = self._program(self._wishes)
         self._sites = {
-            site: self._carrier([one for one in self._wishes if _leaves(topology, one, site)])
+            site: self._program([one for one in self._wishes if _leaves(topology, one, site)])
             for site in self._required
         }
         self._routes: dict[Pair, list[RouteRate]] | None = None
         self._least_ps = self._distances({one.counted[0] for one in self._wishes}, frozenset())
 
-    def _carrier(self, wishes: Iterable[_Wish]) -> Carrier:
-        return Carrier(self._graph, self._capacity_bps, _wants(wishes))
+    def _program(self, wishes: Iterable[_Wish]) -> FlowProgram:
+        return FlowProgram(self._graph, self._capacity_bps, _wants(wishes))
 
     def _left_bps(self, down: Collection[int]) -> dict[int, int]:
         """Return by number what is left of the capacity of each edge that loses a wire."""
@@ -190,7 +190,9 @@ def _leaves(topology: Topology, wish: _Wish, site: str) -> bool:
     )
 
 
-def _is_reached(wish: _Wish, least_ps: Mapping[str, Mapping[str, int]], end: Callable[[str], str]) -> bool:
+def _is_reached(
+    wish: _Wish, least_ps: Mapping[str, Mapping[str, int]], end: Callable[[str], str]
+) -> bool:
     """Say whether light alone comes to every listener, and in time."""
     most_ps = wish.most_ps
     for source, target in wish.pairs:

@@ -21,18 +21,18 @@ from qnet.model.scenario import Scenario, read_duration
 from qnet.model.sweep import (
     KINDS_OF_FAILURE,
     SHARD,
-    Case,
     CaseResult,
     Depth,
     Failure,
     FailureOf,
     Shard,
     Sweep,
+    SweepCase,
 )
 from qnet.model.topology import Topology
 from qnet.progress import Heeded, Progress
 from qnet.sweeps.cluster import Security, in_cluster
-from qnet.sweeps.failures import Listed, double_failures, single_failures
+from qnet.sweeps.failures import FailureList, double_failures, single_failures
 from qnet.sweeps.look import Work, key_of, look, plan_variant
 from qnet.sweeps.pool import Died, in_processes
 from qnet.sweeps.sums import summed
@@ -112,7 +112,9 @@ def sweep(
     part = None if shard is None else _shard(shard)
     identity = _identity(variants, failures, depth, duration_ps, plan)
     cases = [
-        Case(number=number, variant=of, settings=one.settings, seed=_seed(one), failure=failure)
+        SweepCase(
+            number=number, variant=of, settings=one.settings, seed=_seed(one), failure=failure
+        )
         for number, ((of, one), failure) in enumerate(product(enumerate(variants), failures))
     ]
     mine = [one for one in cases if part is None or one.number % part.count == part.index - 1]
@@ -231,7 +233,7 @@ def _seed(variant: _Variant) -> int:
 
 def _failures(
     topology: Topology, fail: Sequence[FailureOf], doubles: str | float | None
-) -> tuple[Listed, Listed]:
+) -> tuple[FailureList, FailureList]:
     unknown = [kind for kind in fail if kind not in KINDS_OF_FAILURE]
     if unknown:
         known = ", ".join(KINDS_OF_FAILURE)
@@ -241,7 +243,7 @@ def _failures(
         )
     singles = single_failures(topology, fail)
     if doubles is None:
-        return singles, Listed((), 0)
+        return singles, FailureList((), 0)
     return singles, double_failures(topology, _share(doubles))
 
 
@@ -312,12 +314,11 @@ def _planned(work: Work, numbers: Sequence[int], hands: _Hands, heeded: Heeded) 
                 raise EnvironmentMissing(f"the plan of variant {numbers[place]} {found.reason}")
             assert isinstance(found, Plan)
             plans[numbers[place]] = found
-    planned = work._replace(plans=tuple(plans))
-    return planned
+    return work._replace(plans=tuple(plans))
 
 
 def _check_plan(work: Work) -> None:
-    """Refuse a plan that is not one of the scenario; what else is wrong with it is told by cases."""
+    """Refuse a plan that the streams of the scenario cannot keep."""
     for scenario, plan in zip(work.scenarios, work.plans, strict=True):
         assert plan is not None, "it was given"
         api.check_fits(api.prove(scenario, plan), "plan")
@@ -327,7 +328,7 @@ def _check_plan(work: Work) -> None:
 
 
 def _looked_at(
-    work: Work, cases: Sequence[Case], hands: _Hands, heeded: Heeded
+    work: Work, cases: Sequence[SweepCase], hands: _Hands, heeded: Heeded
 ) -> Iterator[CaseResult]:
     """Yield the answers of cases, as they come."""
     heeded.stage("sweep: cases")
@@ -377,7 +378,7 @@ class _Journal:
                 raise InputError([Problem(str(path), number, 1, "", words)]) from None
             self.found[one.key] = one
 
-    def of(self, cases: Sequence[Case]) -> Iterator[CaseResult]:
+    def of(self, cases: Sequence[SweepCase]) -> Iterator[CaseResult]:
         """Yield what it has of some cases."""
         keys = {one.key: one for one in self.found.values()}
         numbers = {one.number for one in cases}

@@ -137,9 +137,7 @@ class Services:
         low = sum(leaving[one.site] < one.rate_bps for one in self._profile.egress)
         return CaseState(
             streams_cut=len(cut),
-            streams_reduced=sum(
-                0 < paths.get(one.name, 0) < one.copies for one in self._streams
-            ),
+            streams_reduced=sum(0 < paths.get(one.name, 0) < one.copies for one in self._streams),
             demands_short=len(short),
             promises_broken=sum(broken.values()) + low,
             lost_bps=sum(one.rate_bps for one in cut)

@@ -60,11 +60,11 @@ def _survivable(sweep: Sweep) -> Iterable[Survivable]:
         if not one.case.failure.ports:
             continue
         for what, state in (("kept", one.kept), ("replanned", one.replanned)):
-            for site in () if state is None else state.egress:
-                if f"site {site.site}" in one.case.failure.names:
+            for left in () if state is None else state.egress:
+                if f"site {left.site}" in one.case.failure.names:
                     continue  # nobody is left there to send
-                found = (site.placed_bps, one.case.number)
-                known = least[one.case.variant, site.site]
+                found = (left.placed_bps, one.case.number)
+                known = least[one.case.variant, left.site]
                 known[what] = min(found, known.get(what, found))
     required = dict(sweep.required)
     for (variant, site), known in sorted(least.items()):

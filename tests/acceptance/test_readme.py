@@ -19,7 +19,7 @@ READMES = ("README.md", "README.zh-CN.md")
 LONG = {"run", "simulate", "explain", "emulate"}
 """Verbs that other tests run; here their options are read, and no more."""
 
-ENDS = {"--fail": 1, "check": 4}
+ENDS = {"sweep": 1, "--fail": 1, "check": 4}
 """Not all fits when a cable is cut; what needs a run is not known without one."""
 
 STANDS_FOR = {"TASK.csv": "001_task.csv", "TOPO.csv": "001_topo.csv"}

@@ -148,7 +148,9 @@ def _choices(field: Placing, row: int) -> _Stream | None:
                     int(ways.port[int(ways.wire[hop]) + wire])
                     for hop, wire in zip(hops, taken, strict=True)
                 ]
-                begins = [int(ways.shift[hop]) + wait for hop, wait in zip(hops, waits, strict=True)]
+                begins = [
+                    int(ways.shift[hop]) + wait for hop, wait in zip(hops, waits, strict=True)
+                ]
                 for phase, cells in enumerate(_cells(ports, begins, want.period, length)):
                     found.setdefault(cells, PlaceChoice(way, phase, taken, waits))
                     if len(found) > WAYS_MAX:
