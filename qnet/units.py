@@ -90,7 +90,7 @@ SIZE = Dimension(
 )
 LENGTH = Dimension("length", "mm", powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
 RATIO = Dimension("ratio", "ppb", powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
-AVAILABILITY = Dimension("availability", "1e-13 %", powers(("%", 13)), "99.999%", 10**15)
+AVAILABILITY = Dimension("share of time", "1e-13 %", powers(("%", 13)), "99.999%", 10**15)
 """Whole numbers of 1e-15: a ratio's parts per billion are nine nines and no more."""
 
 DURATION = Dimension(
@@ -233,7 +233,7 @@ def show_availability(share: int) -> str:
     """
     left = 10**15 - share
     digits = min(max(4, 16 - len(str(left))), 13) if left else 0
-    return f"{_cut_off(share, digits)} %"
+    return f"{_bare(_cut_off(share, digits))} %"
 
 
 def show_availabilities(share: int, asked: int) -> tuple[str, str]:
@@ -246,7 +246,12 @@ def show_availabilities(share: int, asked: int) -> tuple[str, str]:
     digits = max(own, 4)
     while digits < 13 and share != asked and _cut_off(share, digits) == _cut_off(asked, digits):
         digits += 1
-    return f"{_cut_off(share, digits)} %", f"{_cut_off(asked, digits)} %"
+    return f"{_cut_off(share, digits)} %", f"{_bare(_cut_off(asked, digits))} %"
+
+
+def _bare(decimal: str) -> str:
+    """Leave out the noughts at the end of a decimal."""
+    return decimal.rstrip("0").rstrip(".") if "." in decimal else decimal
 
 
 def _cut_off(share: int, digits: int) -> str:

@@ -16,7 +16,7 @@ from qnet.report.charts import ServiceSummary
 from qnet.report.inputs import ReportInput, by_load
 from qnet.report.tables import StreamLine, in_order, refused, show_load, streams
 from qnet.report.text import printable
-from qnet.units import show_rate, show_size, show_time
+from qnet.units import show_availability, show_rate, show_size, show_time
 
 ROWS_KEPT = 10_000
 """Rows of one sheet that go into the page: a megabyte of text, which a browser sorts at once."""
@@ -58,21 +58,25 @@ def _count(value: int | None) -> str:
 
 def stream_sheet(case: ReportInput) -> Sheet:
     """List all streams that have a route, those nearest to their promise first."""
+    available = any(one.availability is not None for one in case.proof.streams)
     columns = [
         *(Column(title, "text") for title in ("stream", "service", "from, to")),
         *(Column(f"latency {who}") for who in ("promised", "proven", "seen")),
         *(Column(f"variation {who}") for who in ("promised", "proven", "seen")),
+        *(Column(f"availability {who}") for who in ("promised", "proven") if available),
         Column("frames"),
         Column("received"),
         Column("lost", "fault"),
         Column("in flight"),
         Column("late events", "fault"),
     ]
-    return _sheet("streams", columns, map(_stream_row, streams(case)))
+    rows = (_stream_row(line, available=available) for line in streams(case))
+    return _sheet("streams", columns, rows)
 
 
-def _stream_row(line: StreamLine) -> Sequence[str]:
+def _stream_row(line: StreamLine, *, available: bool) -> Sequence[str]:
     stream, proof, seen = line.stream, line.proof, line.seen
+    shares = (stream.availability, proof.availability if proof else None) if available else ()
     return (
         stream.name,
         stream.service,
@@ -83,6 +87,7 @@ def _stream_row(line: StreamLine) -> Sequence[str]:
         show_time(stream.max_latency_variation_ps),
         show_time(proof.variation_ps if proof else None),
         show_time(seen.variation_ps if seen else None),
+        *("-" if one is None else show_availability(one) for one in shares),
         _count(seen.sent if seen else None),
         _count(seen.received if seen else None),
         _count(seen.lost if seen else None),

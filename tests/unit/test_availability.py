@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_why_one_path_is_all_there_is() -> None:
     )
     (entry,) = answered(line, {"availability": "99.99%"}).plan.streams
     assert entry.reason == (
-        "one path gives 99.8972 %, 99.9900 % asked; no disjoint second path: every route uses "
+        "one path gives 99.8972 %, 99.99 % asked; no disjoint second path: every route uses "
         "cable a--b"
     )
     (first, _) = answered(line, {"to": ["b", "c"], "availability": "99.99%"}).plan.streams
@@ -150,7 +151,7 @@ def test_what_reserves_nothing_keeps_its_way_and_fails_with_the_figure() -> None
     result = answered(two_cables(2474, 3000), {"availability": "99.9%", "class": "best-effort"})
     row = result.row("s0", "availability")
     assert (row.outcome, row.broken, row.reason) == (
-        "fail", 1, "one path gives 99.7458 %, 99.9000 % asked"
+        "fail", 1, "one path gives 99.7458 %, 99.9 % asked"
     )  # fmt: skip
 
 
@@ -171,7 +172,7 @@ def test_a_service_shows_its_worst_member_beside_its_promise() -> None:
     moved = plan.replace(streams=tuple(longer))
     row = next(one for one in _judged(net, traffic, moved) if one.kind == "availability")
     assert (row.outcome, row.worst, row.broken, row.members) == ("fail", "far", 1, 3)
-    assert row.reason == "one path gives 99.6917 %, 99.8000 % asked"
+    assert row.reason == "one path gives 99.6917 %, 99.8 % asked"
 
 
 def _judged(net: Topology, traffic: Profile, plan: Plan) -> Sequence[Any]:
@@ -183,6 +184,15 @@ def test_nothing_is_said_where_nobody_asks() -> None:
     result = answered(net, {})
     assert [one.kind for one in result.verdict.rows if one.kind == "availability"] == []
     assert "availability" not in result.proof.streams[0].model_dump()
+
+
+def test_the_page_has_it_beside_latency_and_only_where_it_is_known(tmp_path: Path) -> None:
+    asked = answered(two_cables(2474, 3000), {"availability": "99.99%"})
+    page = asked.save(tmp_path / "asked").read_text()
+    assert "availability proven" in page
+    assert page.count("99.999216 %") >= 2  # of the service, and of the stream
+    net = network([{"between": ["a", "b"], "length": "100km"}], link={"rate": "1Gbps"})
+    assert "availability" not in answered(net, {}).save(tmp_path / "plain").read_text()
 
 
 # All states of all parts, one by one

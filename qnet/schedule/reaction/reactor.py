@@ -21,6 +21,7 @@ from qnet.model.reaction import Reaction
 from qnet.model.timeline import Thing
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
+from qnet.schedule.availability import with_paths
 from qnet.schedule.reaction.faults import (
     Fault,
     crosses,
@@ -53,7 +54,7 @@ def with_reactions(
     }
     if not policies:
         return plan
-    reactor = _Reactor(topology, profile, plan, policies)
+    reactor = _Reactor(topology, with_paths(topology, profile), plan, policies)
     standby = reactor.keep_ready()
     reactor.run(profile.simulation.duration_ps if until_ps is None else until_ps)
     return plan.replace(
