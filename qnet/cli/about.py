@@ -57,12 +57,19 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def list_bundled(as_json: bool) -> None:
-    """List the topologies and traffic profiles that come with qnet."""
-    from qnet.files.read import bundled_names, load, read_topology
+    """List the topologies, traffic profiles and timelines that come with qnet."""
+    from qnet.files.read import (
+        bundled_names,
+        bundled_timelines,
+        load,
+        read_timeline,
+        read_topology,
+    )
 
     titles = {
         "traffic": {name: load(name).profile.title for name in bundled_names("traffic")},
         "topologies": {name: read_topology(name).title for name in bundled_names("topology")},
+        "timelines": {name: read_timeline(name).title for name in bundled_timelines()},
     }
     if as_json:
         say_json(titles)

@@ -61,9 +61,8 @@ def events_option(command: Command) -> Command:
     """Add what says which file of events there is."""
     return click.option(
         "--events",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="A file of what breaks and is mended meanwhile; see docs/events.md.",
+        metavar="NAME|FILE",
+        help="What breaks and is mended meanwhile, a bundled timeline or a file; docs/events.md.",
     )(command)
 
 

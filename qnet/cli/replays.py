@@ -56,6 +56,7 @@ def replay(
     Every frame is simulated wherever something changes; in between frames are counted by when they
     are due. Exit code 1 when a promise was broken for some time.
     """
+    from qnet.files.read import title_of
     from qnet.files.write import to_json, write_text
     from qnet.replays.run import replay as play
     from qnet.report.replay import replay_lines
@@ -63,12 +64,13 @@ def replay(
 
     if resume and out is None:
         raise InputError([Problem("--resume", 0, 0, "", "needs '--out DIR'")])
+    title = title_of(profile, how["events"])
     scenario = load_scenario(
         profile, topology, settings, seed=how.pop("seed"), events=how.pop("events")
     )
     check_out(out)
     with progress_bar() as progress:
-        played = play(scenario, folder=out, resume=resume, progress=progress, **how)
+        played = play(scenario, title=title, folder=out, resume=resume, progress=progress, **how)
     made = played.replay
     if out is not None:
         write_text(out / "plan.json", to_json(played.plan))

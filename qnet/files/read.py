@@ -51,6 +51,9 @@ INTEGER_DIGITS_HIGHEST = len(str(WHOLE_HIGHEST))
 
 FOLDERS: Mapping[Kind, str] = MappingProxyType({"topology": "topologies", "traffic": "traffic"})
 
+TIMELINES = "timelines"
+"""Beside the traffic files: what happened, with its sources."""
+
 DEFAULTS: Mapping[Kind, Mapping[str, type[Node | Link | Stream | Demand]]] = MappingProxyType(
     {
         "topology": {"node": Node, "link": Link},
@@ -79,9 +82,12 @@ def load(
 
     `traffic` and `topology` are bundled names ('qingyang') or paths of YAML files; or what such
     files would say, as mappings; or nouns. `settings` replace parameters of the traffic file.
-    `events` is a file of events, which follow those of the traffic file. Raises InputError with
-    all faults of all of them.
+    `events` is a file of events, or the name of a bundled timeline, which follow those of the
+    traffic file; the name of a timeline in place of `traffic` is the traffic that it goes with and
+    its events. Raises InputError with all faults of all of them.
     """
+    if events is None and isinstance(traffic, str) and traffic in bundled_timelines():
+        events, traffic = traffic, read_timeline(traffic).traffic or traffic
     if isinstance(traffic, Profile):
         made = _of_profile(traffic, topology, settings)
         if events is None:
@@ -131,6 +137,8 @@ def _open_timeline(
     """
     if isinstance(given, Timeline):
         return Draft(Source("events"), file_data(given), given), None
+    if isinstance(given, str) and not _is_path(given) and not given.endswith(".csv"):
+        given = _timeline_path(given)
     if isinstance(given, Mapping):
         source, raw = _tree_of("events", given), None
     elif Path(given).suffix.lower() == ".csv":
@@ -285,6 +293,28 @@ def _is_topology(source: Source) -> bool:
 def bundled_names(kind: Kind) -> list[str]:
     """Return the names of the topologies or traffic files that come with qnet, sorted."""
     return sorted(path.stem for path in _bundled_folder(kind).glob("*.yaml"))
+
+
+def bundled_timelines() -> list[str]:
+    """Return the names of the timelines that come with qnet, sorted."""
+    return sorted(path.stem for path in (_bundled_folder("traffic") / TIMELINES).glob("*.yaml"))
+
+
+def title_of(traffic: str, events: str | None) -> str | None:
+    """Return the title of the timeline that a command names, by itself or beside its traffic."""
+    name = traffic if events is None and traffic in bundled_timelines() else events
+    if name is None or name.lower().endswith(".csv"):
+        return None
+    return read_timeline(name).title
+
+
+def _timeline_path(name: str) -> Path:
+    names = bundled_timelines()
+    if name not in names:
+        hint = guess(name, names) or f"; bundled are {', '.join(names)}"
+        words = f"no timeline of that name{hint}; a path ends in '.yaml' or '.csv'"
+        raise InputError([Problem(printable(name) or "''", 0, 0, "", printable(words))])
+    return _bundled_folder("traffic") / TIMELINES / f"{name}.yaml"
 
 
 def read_plan(path: str) -> Plan:

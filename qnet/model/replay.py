@@ -141,6 +141,8 @@ class Replay(Noun):
     """The whole answer."""
 
     title: str
+    epoch: str | None
+    """When it begins by the clock on the wall."""
     outcome: Outcome
     until_ps: int
     watched_ps: int

@@ -218,6 +218,11 @@ class Timeline(Noun):
 
     title: Text = Field(description="one line that says what happens")
     description: Text | None = Field(None, description="what it shows, for the reader")
+    traffic: Text | None = Field(
+        None,
+        description="traffic that it goes with unless another one is given, by its bundled name",
+        exclude_if=_is_none,
+    )
     epoch: Moment | None = Field(
         None,
         description="when the run starts by the clock on the wall, with a time zone",

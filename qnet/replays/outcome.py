@@ -69,6 +69,7 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
     told = [(name, _stream(table, one)) for name, one in sums.items()]
     return Replay(
         title=table.profile.title,
+        epoch=table.profile.epoch,
         outcome="fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes else "pass",
         until_ps=table.until_ps,
         watched_ps=sum(one.until_ps - one.from_ps for one in accounts),

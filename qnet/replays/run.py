@@ -53,6 +53,7 @@ class Played(NamedTuple):
 def replay(
     scenario: Scenario,
     *,
+    title: str | None = None,
     until: str | None = None,
     before: str | None = None,
     after: str | None = None,
@@ -65,6 +66,8 @@ def replay(
     say: api.Say | None = None,
 ) -> Played:
     """Replay the events of a scenario, however far apart, and say which promises held how long.
+
+    `title` says what is replayed, by default the title of the traffic.
 
     Before the first event the network must keep its promises, over the scenario's own duration.
     Around every change all frames are simulated, from `before` it to `after` it: by default 1 ms
@@ -106,7 +109,8 @@ def replay(
     windows = cut_time(_watched(table), before_ps, after_ps, period, horizon_ps)
     how = _How(emulate, sample, threads, progress, say)
     accounts = list(_play(scenario, table, windows, _Keeper(folder, resume), how))
-    return Played(scenario, plan, calm, outcome_of(table, accounts))
+    made = outcome_of(table, accounts)
+    return Played(scenario, plan, calm, made if title is None else made.replace(title=title))
 
 
 def _times(**given: str | None) -> Mapping[str, int | None]:

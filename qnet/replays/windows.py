@@ -14,11 +14,11 @@ from math import lcm
 from typing import NamedTuple
 
 from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
-from qnet.model.timeline import Event, Outage, Wire
+from qnet.model.timeline import Event, Outage, Wire, event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.replays.course import Timetable
-from qnet.units import PS_PER_S, WHOLE_HIGHEST
+from qnet.units import PS_PER_S, RATIO, WHOLE_HIGHEST, format_quantity
 
 PERIOD_PS_HIGHEST = PS_PER_S
 """Streams without reservation whose intervals make the period longer than this are left out of it:
@@ -103,7 +103,7 @@ def seed_of(seed: int, number: int) -> int:
     return int.from_bytes(digest[:8], "big") % (WHOLE_HIGHEST + 1)
 
 
-def _broken(topology: Topology, event: Event, one: Outage, at_ps: int) -> Event:
+def _broken(topology: Topology, happened: Event, one: Outage, at_ps: int) -> Event:
     """Return the event of one thing that is broken for as long as the run lasts."""
     if isinstance(one.thing, Wire):
         port = next(
@@ -112,10 +112,9 @@ def _broken(topology: Topology, event: Event, one: Outage, at_ps: int) -> Event:
             if (port.link, port.member) == one.thing
             and port.source == topology.links[port.link].between[0]
         )
-        return event.replace(
-            change="cut", target=port.name, at_ps=at_ps, duration_ps=None,
-        )  # fmt: skip
-    return event.replace(change="down", target=one.thing, at_ps=at_ps, duration_ps=None)
+        where = format_quantity(RATIO, happened.where_ppb)
+        return event("cut", port.name, at=f"{at_ps}ps", where=where)
+    return event("down", one.thing, at=f"{at_ps}ps")
 
 
 def _plan_at(table: Timetable, window: Window) -> Plan:

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
+from qnet.model.calendar import read_moment
 from qnet.model.replay import Replay, ReplayEvent, ReplayPromise, Span
 from qnet.report.text import OUTCOME_WORD, printable
-from qnet.units import show_time
+from qnet.units import PS_PER_MS, PS_PER_S, show_time
 
 SERVICES_LISTED = 4
 SPANS_LISTED = 3
 FINDINGS_LISTED = 20
+
+
+LONG_PS = 600 * PS_PER_S
+"""From here on times are told in days, hours, minutes."""
+
+
+def show_long(time_ps: int) -> str:
+    """Show a time for a reader: 9.000 ms, 8:10:00 or 7 d 12:00:00.023."""
+    if time_ps < LONG_PS:
+        return show_time(time_ps)
+    whole, rest = divmod(time_ps // PS_PER_MS, 1000)
+    days, seconds = divmod(whole, 86_400)
+    words = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    words += f".{rest:03}" if rest else ""
+    return f"{days} d {words}" if days else words
+
+
+def show_at(epoch: str | None, time_ps: int) -> str:
+    """Show an instant: by the clock on the wall where there is an epoch."""
+    if epoch is None:
+        return show_long(time_ps)
+    moment = read_moment(epoch) + timedelta(milliseconds=time_ps // PS_PER_MS)
+    return moment.isoformat(sep=" ", timespec="milliseconds" if moment.microsecond else "seconds")
 
 
 def replay_headline(replay: Replay) -> str:
@@ -29,7 +54,7 @@ def replay_lines(replay: Replay) -> Iterator[str]:
     hops = sum(one.frame_hops for one in replay.windows)
     watched, count = show_time(replay.watched_ps), len(replay.windows)
     yield (
-        f"{show_time(replay.until_ps)}, of which {watched} were simulated frame by frame, in "
+        f"{show_long(replay.until_ps)}, of which {watched} were simulated frame by frame, in "
         f"{count} windows with {hops:,} frame-hops; in between nothing changes"
     )
     real = [one.emulated for one in replay.windows if one.emulated is not None]
@@ -48,16 +73,16 @@ def replay_lines(replay: Replay) -> Iterator[str]:
     yield "Events"
     for event in replay.events:
         yield from (f"- {line}" if not number else f"  {line}"
-                    for number, line in enumerate(event_lines(event)))  # fmt: skip
+                    for number, line in enumerate(event_lines(event, replay.epoch)))  # fmt: skip
     yield ""
     yield "Promises"
     for promise in sorted(replay.promises, key=lambda one: one.outcome == "pass"):
-        yield f"- {promise_line(promise)}"
+        yield f"- {promise_line(promise, replay.epoch)}"
 
 
-def event_lines(event: ReplayEvent) -> list[str]:
+def event_lines(event: ReplayEvent, epoch: str | None) -> list[str]:
     """Say what an event was, what it took, and what was done about it."""
-    lines = [f"{show_time(event.at_ps)}: {printable(event.event)}"]
+    lines = [f"{show_at(epoch, event.at_ps)}: {printable(event.event)}"]
     if event.cut:
         lines.append(f"{event.cut} streams and demands had no whole way; {_acts(event)}")
     if event.lost:
@@ -68,7 +93,7 @@ def event_lines(event: ReplayEvent) -> list[str]:
     else:
         lines.append("no frame was lost")
     if event.blocked is not None and event.blocked_ps:
-        blocked = show_time(event.blocked_ps)
+        blocked = show_long(event.blocked_ps)
         lines.append(f"blocked for {blocked} at most ({printable(event.blocked)})")
     return lines
 
@@ -95,7 +120,7 @@ def _acts(event: ReplayEvent) -> str:
     return words
 
 
-def promise_line(promise: ReplayPromise) -> str:
+def promise_line(promise: ReplayPromise, epoch: str | None) -> str:
     """Say whether a promise was kept, or from when to when it was broken and why."""
     name = f"{printable(promise.service)}: {promise.kind}"
     if promise.outcome == "pass":
@@ -103,11 +128,11 @@ def promise_line(promise: ReplayPromise) -> str:
     how = "broken" if promise.outcome == "fail" else "not known to be kept"
     count = f" by {promise.broken} of {promise.members}" if promise.members > 1 else ""
     why = f"; {printable(promise.reason)}" if promise.reason else ""
-    return f"{name}: {how}{count}, {span_words(promise.spans)}{why}"
+    return f"{name}: {how}{count}, {span_words(promise.spans, epoch)}{why}"
 
 
-def span_words(spans: Sequence[Span]) -> str:
+def span_words(spans: Sequence[Span], epoch: str | None) -> str:
     """Say from when to when, the first few."""
-    listed = [f"{show_time(one.from_ps)} to {show_time(one.until_ps)}" for one in spans]
+    listed = [f"{show_at(epoch, one.from_ps)} to {show_at(epoch, one.until_ps)}" for one in spans]
     more = len(listed) - SPANS_LISTED
     return ", ".join(listed[:SPANS_LISTED]) + (f" and {more} times more" if more > 0 else "")

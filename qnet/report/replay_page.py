@@ -11,7 +11,7 @@ from qnet.report.drawing import px
 from qnet.report.inputs import ReportInput
 from qnet.report.map import network
 from qnet.report.page import template
-from qnet.report.replay import event_lines, promise_line, replay_headline, span_words
+from qnet.report.replay import event_lines, promise_line, replay_headline, show_long, span_words
 from qnet.report.text import OUTCOME_WORD
 from qnet.units import PS_PER_S, show_rate, show_time
 
@@ -67,23 +67,24 @@ def replay_page(replay: Replay, calm: ReportInput) -> str:
         map=map_,
         epochs=[
             {
-                "when": f"{show_time(one.from_ps)} to {show_time(one.until_ps)}",
+                "when": _when(replay, one.from_ps, one.until_ps),
                 "what": "; ".join(one.broken) or "nothing is broken",
                 "cut": one.cut,
                 "links": one.links,
             }
             for one in replay.epochs
         ],
-        events=[event_lines(one) for one in replay.events],
+        events=[event_lines(one, replay.epoch) for one in replay.events],
         promises=[
-            (one.outcome, promise_line(one))
+            (one.outcome, promise_line(one, replay.epoch))
             for one in sorted(replay.promises, key=lambda one: one.outcome == "pass")
         ],
         charts=[_chart(replay, one) for one in replay.windows[:WINDOWS_CHARTED]],
         streams=sorted(
             (*replay.streams, *replay.demands), key=lambda one: (-one.blocked_ps, one.name)
         )[:100],
-        spans=span_words,
+        long=show_long,
+        spans=lambda spans: span_words(spans, replay.epoch),
     )
 
 
@@ -93,7 +94,7 @@ def _tiles(replay: Replay) -> list[tuple[str, str, str]]:
     sent = sum(one.sent for one in (*replay.streams, *replay.demands))
     moved = sum(one.moved for one in replay.events)
     return [
-        ("Time", show_time(replay.until_ps), f"{len(replay.epochs)} epochs"),
+        ("Time", show_long(replay.until_ps), f"{len(replay.epochs)} epochs"),
         ("Events", f"{len(replay.events):,}", f"{moved:,} streams and demands moved"),
         ("Frames sent", f"{sent:,}", f"{lost:,} lost"),
         ("Watched", show_time(replay.watched_ps), f"{frames:,} frames, one by one"),
@@ -122,14 +123,14 @@ def _lanes(replay: Replay) -> Iterable[Lane]:
             service,
             "dark",
             [
-                _bar(a, b, end_ps, f"{count} of {service} had no whole way, {_when(a, b)}")
+                _bar(a, b, end_ps, f"{count} of {service} had no whole way, {_when(replay, a, b)}")
                 for (a, b), count in sorted(spans.items())
             ],
         )
 
 
-def _when(from_ps: int, until_ps: int) -> str:
-    return span_words([Span(from_ps=from_ps, until_ps=until_ps)])
+def _when(replay: Replay, from_ps: int, until_ps: int) -> str:
+    return span_words([Span(from_ps=from_ps, until_ps=until_ps)], replay.epoch)
 
 
 def _bar(from_ps: int, until_ps: int, end_ps: int, tip: str) -> LaneBar:
@@ -154,7 +155,7 @@ def _chart(replay: Replay, window: ReplayWindow) -> WindowChart:
         if time is not None and window.from_ps <= time < window.until_ps
     ]
     return WindowChart(
-        title=_when(window.from_ps, window.until_ps),
+        title=_when(replay, window.from_ps, window.until_ps),
         load_path=_steps(edges, [rate / max(most, 1) for rate in rates]),
         load_label=f"all ports together, {show_rate(most)} at most",
         lost_path=_steps(edges, [lost / max(worst, 1) for lost in window.lost_frames]),

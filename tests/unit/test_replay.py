@@ -20,12 +20,15 @@ from hypothesis import strategies as st
 import qnet
 from qnet.cli import main
 from qnet.errors import ArgumentError
+from qnet.files.read import bundled_timelines, read_timeline
 from qnet.files.write import to_json
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
 from qnet.replays.windows import cut_time
+from qnet.report.replay import show_at, show_long
 
 MS = 10**9
+ROOT = Path(__file__).parents[2]
 
 
 def _case(happening: list[dict[str, Any]], **stream: Any) -> Scenario:
@@ -223,7 +226,7 @@ def test_the_command_answers_in_words_and_json(tmp_path: Path) -> None:
     assert answer.exit_code == 1, answer.output
     assert "FAIL" in answer.stdout
     words = (
-        r"industrial-control: loss: broken by 100 of 100, 10.000 s to 610.000 s; .* lost 600,000 of"
+        r"industrial-control: loss: broken by 100 of 100, 10.000 s to 0:10:10; .* lost 600,000 of"
     )
     assert re.search(words, answer.stdout)
     assert "relay-protection: loss: kept" in answer.stdout
@@ -254,3 +257,46 @@ def test_random_processes_are_drawn_to_the_end_of_a_replay() -> None:
     assert {(one.process, one.target) for one in cuts} == {("cut", "a--b")}
     assert len(played.replay.events) == len(cuts)
     assert played.replay.until_ps == 400 * 86_400 * 10**12
+
+
+@pytest.mark.parametrize("name", bundled_timelines())
+def test_bundled_timelines_fit_their_traffic(name: str) -> None:
+    """Each says where it is known from, and when it was."""
+    case = qnet.load(name)
+    timeline = read_timeline(name)
+    assert timeline.epoch
+    assert timeline.description
+    assert case.profile.epoch == timeline.epoch
+    assert len(case.profile.events) == len(timeline.events)
+    text = (ROOT / "traffic" / "timelines" / f"{name}.yaml").read_text()
+    assert "# Source" in text
+    assert "# Assumption" in text
+
+
+def test_a_trunk_is_cut_at_0840_and_spliced_at_1650() -> None:
+    """Streams over both routes lose nothing; what is lost is what is due in 8 h 10 min."""
+    answer = CliRunner().invoke(main, ["replay", "zhengzhou-2001-06"])
+    assert answer.exit_code == 1, answer.output
+    assert answer.stdout.startswith("FAIL  Zhengzhou, 15 June 2001: road works cut the trunk")
+    assert "2001-06-15 08:40:00+08:00: road works at Huayuankou: cut of zh" in answer.stdout
+    assert "blocked for 8:10:00 at most" in answer.stdout
+    assert "relay-protection: loss: kept" in answer.stdout
+    again = CliRunner().invoke(main, ["replay", "zheng-qing-ha", "--events", "zhengzhou-2001-06"])
+    assert again.stdout == answer.stdout
+
+
+def test_a_timeline_that_is_not_there_is_named() -> None:
+    """With what is alike."""
+    answer = CliRunner().invoke(main, ["replay", "qingyang", "--events", "zhengzhou-2001-6"])
+    assert answer.exit_code == 2
+    assert "zhengzhou-2001-06" in answer.stderr
+
+
+def test_long_times_are_told_in_days_and_by_the_clock() -> None:
+    """Short ones as everywhere."""
+    second = 10**12
+    assert show_long(9 * MS) == "9.000 ms"
+    assert show_long(29_400 * second) == "8:10:00"
+    assert show_long(648_000 * second + 23 * MS) == "7 d 12:00:00.023"
+    assert show_at("2001-06-15T08:00+08:00", 2400 * second) == "2001-06-15 08:40:00+08:00"
+    assert show_at(None, 2 * second) == show_long(2 * second)
