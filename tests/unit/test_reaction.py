@@ -17,6 +17,8 @@ from qnet.files.read import load
 from qnet.model.plan import Move, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate.explain import TracedRun, explain
+from qnet.simulate.run import simulate
 from tests.builders import network, plan_for, profile
 
 MS = 10**9
@@ -248,3 +250,66 @@ classes:
     words = str(caught.value)
     assert "'switching' does not go with the policy local" in words
     assert "take 'local'" in words
+
+
+@pytest.mark.parametrize("policy", ["failover", "local"])
+@pytest.mark.parametrize("where", ["10%", "50%"])
+def test_the_gap_at_the_listener_is_told_beforehand_to_the_picosecond(
+    policy: str, where: str
+) -> None:
+    """Detection, switching and the difference of the ways, between the births that are due.
+
+    Clocks run true, so that every frame of one way takes as long as any other of it.
+    """
+    reaction = {"policy": policy, "detection-time": "1ms"}
+    reaction |= {"switching": "2ms"} if policy == "failover" else {"planning": "2ms"}
+    topology = _diamond()
+    asked = _asked(reaction, [CUT | {"where": where}])
+    made = plan_for(topology, asked)
+    (move,) = made.moves
+    assert move.stream is not None
+    light_ps = 49 * US * int(where[:-1]) // 100
+    assert move.at_ps == 5 * MS + light_ps + 3 * MS
+    case = TracedRun(topology, asked, made)
+    seen = simulate(*case)
+    (traffic,) = seen.streams
+    first, second = made.streams[0], move.stream
+    assert first.send_ps is not None
+    assert second.send_ps is not None
+    line_ps = (500 + 18 + 8) * 8 * 1000  # of 518 bytes and the preamble at 1 Gb/s
+    (lost,) = explain(case, seen, "s0", "lost")
+    before = 100 * US
+    assert lost.hops[0].ended_ps + light_ps >= 5 * MS
+    (last,) = explain(case, seen, "s0", lost.number - 1)
+    assert last.birth_ps == lost.birth_ps - before
+    assert last.hops[0].started_ps + line_ps + light_ps < 5 * MS
+    (again,) = explain(case, seen, "s0", lost.number + traffic.lost)
+    turn = -((second.send_ps - move.at_ps) // before)
+    assert again.birth_ps == second.send_ps + turn * before
+    assert move.at_ps <= again.birth_ps < move.at_ps + before
+    assert [hop.port for hop in again.hops] == list(LONG)
+    assert last.latency_ps is not None
+    assert again.latency_ps is not None
+    gap_ps = again.birth_ps + again.latency_ps - last.birth_ps - last.latency_ps
+    sent_ps = 5 * MS - light_ps - last.birth_ps
+    """How long before what is lost for certain the last frame was sent that came through."""
+    reacted_ps = 2 * light_ps + 3 * MS
+    waited_ps = again.birth_ps - move.at_ps
+    ways_ps = again.latency_ps - last.latency_ps
+    assert gap_ps == sent_ps + reacted_ps + waited_ps + ways_ps
+    whole = simulate(topology, asked.replace(events=()), made.replace(moves=()))
+    (calm,) = whole.streams
+    assert last.latency_ps == calm.latency_ps_min == calm.latency_ps_max
+
+
+def test_replicas_keep_what_a_damper_promises_through_a_cut() -> None:
+    """Copies on two ways, handed over at one time: nothing is lost, and nothing varies more."""
+    both = {"paths": 2, "damper": True, "recovery": {"history": 100, "reset": "10ms"}}
+    topology, asked = _diamond(), _asked(None, [CUT | {"for": "20ms"}], **both)
+    made = plan_for(topology, asked)
+    (cut,) = simulate(topology, asked, made).streams
+    (calm,) = simulate(topology, asked.replace(events=()), made).streams
+    assert cut.copies_lost > 100
+    assert (cut.lost, cut.sent) == (0, calm.sent)
+    assert cut.variation_ps == calm.variation_ps
+    assert cut.latency_ps_max == calm.latency_ps_max

@@ -31,14 +31,17 @@ MS = 10**9
 ROOT = Path(__file__).parents[2]
 
 
-def _case(happening: list[dict[str, Any]], **stream: Any) -> Scenario:
+def _case(
+    happening: list[dict[str, Any]], reaction: dict[str, Any] | None = None, **stream: Any
+) -> Scenario:
     """Send reserved streams over a diamond of 10 km and 20 km ways, one over both."""
+    does = {} if reaction is None else {"reaction": reaction}
     return qnet.load(
         {
             "title": "diamond",
             "topology": "net",
             "classes": [
-                {"name": "r", "priority": 6, "mechanism": "tcqf"},
+                {"name": "r", "priority": 6, "mechanism": "tcqf", **does},
                 {"name": "e", "priority": 0, "mechanism": "strict-priority"},
             ],
             "defaults": {"stream": {"class": "r", "max-payload-size": "500B"}},
@@ -68,6 +71,13 @@ def _case(happening: list[dict[str, Any]], **stream: Any) -> Scenario:
     )  # fmt: skip
 
 
+REACTIONS: list[dict[str, Any]] = [
+    {"policy": "failover", "detection-time": "1ms", "switching": "2ms", "wait-to-restore": "9ms"},
+    {"policy": "local", "detection-time": "1ms", "planning": "2ms"},
+    {"policy": "central", "detection-time": "1ms", "telemetry": "9ms", "planning": "5ms",
+     "flows-per-second": 100, "wait-to-restore": "20ms"},
+]  # fmt: skip
+
 CUT = {"at": "100ms", "change": "cut", "target": "a--b", "for": "200ms"}
 
 
@@ -86,21 +96,23 @@ def _replay(scenario: Scenario, **how: Any) -> Replay:
         ),
         min_size=1,
         max_size=3,
-    )
+    ),
+    st.sampled_from([None, *REACTIONS]),
 )
 def test_windows_and_what_is_between_them_come_to_one_long_run(
-    drawn: list[tuple[int, tuple[str, str], int]],
+    drawn: list[tuple[int, tuple[str, str], int]], reaction: dict[str, Any] | None
 ) -> None:
     """Every frame of a reserved stream is counted once, and lost if it is."""
     happening = [
         {"at": f"{at}ms", "change": change, "target": target, "for": f"{lasts}ms"}
         for at, (change, target), lasts in drawn
     ]
-    scenario = _case(happening)
+    scenario = _case(happening, reaction)
     made = _replay(scenario, until="400ms")
     assert made.watched_ps < 400 * MS
+    # assert not made.findings
     whole = scenario.with_(duration="400ms")
-    seen = qnet.observe(whole, qnet.plan(scenario.with_(events=[])))
+    seen = qnet.observe(whole, qnet.plan(whole))
     for told, counted in zip(made.streams, seen.streams, strict=True):
         assert told.name == counted.name
         assert (told.sent, told.lost) == (counted.sent, counted.lost)
@@ -201,7 +213,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
 
 def test_a_network_that_is_broken_already_is_no_test_of_failures() -> None:
     """The hypothesis is looked at before the first event."""
-    scenario = _case([CUT], **{"max-latency": "50us"})
+    asked: dict[str, Any] = {"max-latency": "50us"}
+    scenario = _case([CUT], **asked)
     with pytest.raises(ArgumentError, match="before anything happens"):
         _replay(scenario)
 
