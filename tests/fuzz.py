@@ -44,16 +44,17 @@ PATIENCE_S = 240
 NET = """\
 title: Four nodes
 tcqf: {cycle: 10us, buffers: 4}
+failures: {cables: {rate: 3/1000km/y, repair: 3h}, nodes: {mtbf: 20y}}
 nodes:
   - {name: a, site: west, processing: 1us..2us, clock: {phase: 1us, error: 100ns, wander: 1ns}}
   - {name: b, position: 35.71N 107.64E, processing: 1us}
-  - {name: c, queues: 8}
+  - {name: c, queues: 8, failures: {mtbf: 90d, repair: 20min}}
   - {name: d}
 links:
   - {between: [a, b], rate: 1Gbps, length: 1km, members: 2, cable: north}
   - {between: [b, c], rate: 1Gbps, delay: 3us, bit-error-ratio: 1e-12}
   - {between: [c, d], rate: 100Mbps, length: 100m, reservable: 80Mbps}
-  - {name: round, between: [a, d], rate: 1Gbps, length: 2km}
+  - {name: round, between: [a, d], rate: 1Gbps, length: 2km, failures: {mtbf: 1y}}
 """
 
 TRAFFICS = {
@@ -62,14 +63,15 @@ title: Cycles
 topology: net
 parameters: {size: 200B}
 defaults: {stream: {max-payload-size: 100B}}
-egress: [{site: west, rate: 100Mbps}]
+egress: [{site: west, rate: 100Mbps, survives: [cable, node], together: [[a]]}]
 streams:
-  - {name: s, from: a, to: c, interval: 100us, max-payload-size: "${size}", max-latency: 1ms}
+  - {name: s, from: a, to: c, interval: 100us, max-payload-size: "${size}", max-latency: 1ms,
+     availability: 99.9%}
   - {name: t, from: b, to: d, interval: 50us, paths: 2, damper: true, max-loss: 0%, rank: 7}
 demands:
   - {name: m, from: a, to: c, rate: 10Mbps, sizes: imix, group: g}
   - {name: n, from: c, to: a, rate: 20Mbps, sizes: 1518B, arrival: bursts, burst: 4}
-simulation: {duration: 1ms, seed: 3}
+simulation: {duration: 1ms, seed: 3, years: 20}
 """,
     "qbv": """\
 title: Gates

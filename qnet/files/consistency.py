@@ -546,14 +546,13 @@ def _check_sites(source: Source, egress: Mapping[int, Egress], topology: Draft[T
     nodes = listed if isinstance(listed, list) else []
     rows = [node for node in nodes if isinstance(node, dict)]
     known = {site for row in rows if isinstance(site := row.get("site"), str)}
-    names = [name for row in rows if isinstance(name := row.get("name"), str)]
-    site_of = {row.get("name"): row.get("site") for row in rows}
+    named = [(row, name) for row in rows if isinstance(name := row.get("name"), str)]
     for index, one in egress.items():
         if one.site not in known:
             hint = source.guess(one.site, known)
             message = f"no site {describe(one.site)} in {topology.source.display}{hint}"
             source.fault(("egress", index, "site"), message)
-        inside = {name for name in names if site_of.get(name) == one.site}
+        inside = {name for row, name in named if row.get("site") == one.site}
         for group, members in enumerate(one.together):
             for place, name in enumerate(members):
                 if name not in inside:

@@ -234,3 +234,19 @@ def test_nodes_of_elsewhere_cannot_fail_together_with_the_site() -> None:
         "egress[0].together[0][1]",
         "egress[0].together[0][2]",
     ]
+
+
+def test_a_node_whose_name_is_no_name_is_the_only_fault() -> None:
+    net = {
+        "title": "t",
+        "nodes": [{"name": ["a"], "site": "here"}, {"name": "b", "site": "here"}],
+        "links": [{"between": ["b", "c"], "rate": "1Gbps", "length": "1km"}],
+    }
+    traffic = {
+        "title": "t",
+        "topology": "t",
+        "egress": [{"site": "here", "rate": "1Gbps", "together": [["b"]]}],
+    }
+    with pytest.raises(InputError) as raised:
+        api.load(traffic, topology=net)
+    assert {one.where for one in raised.value.problems} == {"nodes[0].name", "links[0].between[1]"}
