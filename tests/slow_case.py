@@ -187,10 +187,12 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             gates.get(port.name, ()),
             fixed,
             any(c.mechanism == "cqf" for c in profile.classes),
-            _losses(port, seed),
+            _losses(port, seed, _chances(topology, profile, port)),
             topology.node_by_name[port.source].cut_through_bytes,
             _processing(topology, port, seed),
             (port.source, port.target),
+            tuple(_values(topology, profile, port, ("capacity",), _rate)),
+            tuple(_values(topology, profile, port, ("delay",), _delay)),
         )
         for port in topology.ports
     ]
@@ -457,15 +459,76 @@ def _idle_slope(
     return min(Fraction(total, port.rate_bps), Fraction(1))
 
 
-def _losses(port: Port, seed: int) -> Callable[[int, int], bool] | None:
-    if not port.is_lossy:
+def _values(
+    topology: Topology,
+    profile: Profile,
+    port: Port,
+    changes: tuple[str, ...],
+    value: Callable[[Event | None, Port], int],
+) -> Iterator[tuple[int, int]]:
+    """From when on what an event of some kind makes of a port is in force, where it changes."""
+    mine = [
+        (one.at_ps, number, one)
+        for number, one in enumerate(profile.events)
+        if one.change in changes and (port.link, port.member) in _things(topology, one)
+    ]
+    mine = [(at, number, one) for at, number, one in mine if one.members is None]
+    times = {at for at, _, _ in mine}
+    times |= {at + one.duration_ps for at, _, one in mine if one.duration_ps is not None}
+    before = value(None, port)
+    for now in sorted(times):
+        lasting = [
+            (at, number, one)
+            for at, number, one in mine
+            if at <= now and (one.duration_ps is None or now < at + one.duration_ps)
+        ]
+        after = value(max(lasting, key=lambda one: one[:2])[2] if lasting else None, port)
+        if after != before:
+            yield now, after
+        before = after
+
+
+def _rate(event: Event | None, port: Port) -> int:
+    return port.rate_bps if event is None or event.rate_bps is None else event.rate_bps
+
+
+def _delay(event: Event | None, port: Port) -> int:
+    if event is None:
+        return port.propagation_ps
+    if event.delay_ps is not None:
+        return event.delay_ps
+    assert event.length_mm is not None
+    return -(-event.length_mm * 49 // 10)  # 4.9 us a kilometre
+
+
+def _chances(topology: Topology, profile: Profile, port: Port) -> list[tuple[int, list[int]]]:
+    """From when on which draws lose a frame, by its bytes."""
+
+    def number(event: Event | None, _: Port) -> int:
+        return -1 if event is None else profile.events.index(event)
+
+    found = [(0, chances(port.loss_ppb, port.bit_errors))]
+    for since, one in _values(topology, profile, port, ("loss",), number):
+        event = profile.events[one]
+        if one < 0:
+            found.append((since, found[0][1]))
+        else:
+            found.append((since, chances(event.ratio_ppb or 0, event.bit_errors or 0)))
+    end_ps = profile.simulation.duration_ps
+    return [one for one in found if one[0] < end_ps]
+
+
+def _losses(
+    port: Port, seed: int, below: list[tuple[int, list[int]]]
+) -> Callable[[int, int], bool] | None:
+    if not any(map(any, (table for _, table in below))):
         return None
     state = dice(seed, f"loss {port.name}").reshape(1, 4)
-    below = chances(port.loss_ppb, port.bit_errors)
 
-    def loses(size: int, _: int) -> bool:
+    def loses(size: int, begun: int) -> bool:
         high = int(draw(state, 0, 0)) // 2
-        return high * 2**32 + int(draw(state, 0, 0)) < below[size]
+        drawn = high * 2**32 + int(draw(state, 0, 0))
+        return drawn < [table for since, table in below if since <= begun][-1][size]
 
     return loses
 

@@ -122,7 +122,9 @@ def _walk(topology: Topology, profile: Profile) -> list[_Broken]:
 
 
 def _spans(event: Event) -> Sequence[Span]:
-    """Return from when to before when an event does what it does, if nothing mends it before."""
+    """Return from when to before when an event breaks what it does, if nothing mends it before."""
+    if event.change in ("delay", "loss") or event.rate_bps is not None:
+        return []
     if event.duration_ps is None:
         return [(event.at_ps, EVER)]
     end_ps = event.at_ps + event.duration_ps

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import lcm
 
 from qnet.check.availability import with_availability
+from qnet.check.changed import without_bounds
 from qnet.check.conditions import check_recovery, unproven
 from qnet.check.cycles import (
     CQF_BUFFERS,
@@ -68,7 +69,10 @@ def prove(
     proof = _prove_whole(topology, profile, plan, progress)
     proof = proof.replace(survivable=survivable_egress(topology, profile))
     proof = with_availability(topology, profile, plan, proof)
-    return with_epochs(topology, profile, plan, proof, _prove_whole) if profile.events else proof
+    if not profile.events:
+        return proof
+    proof = with_epochs(topology, profile, plan, proof, _prove_whole)
+    return without_bounds(topology, profile, plan, proof)
 
 
 def _prove_whole(

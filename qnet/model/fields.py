@@ -196,6 +196,16 @@ ErrorRatioWays = Annotated[
 ]
 
 
+Length = Annotated[int, reads(LENGTH, positive=False), shown(LENGTH), LENGTH]
+ErrorRatio = Annotated[
+    int,
+    BeforeValidator(_read_error_ratio),
+    WithJsonSchema(
+        {"type": "string", "description": "a ratio without unit", "examples": ["1e-12"]}
+    ),
+]
+
+
 class TimeRange(NamedTuple):
     """A time that lies between two bounds, both included."""
 

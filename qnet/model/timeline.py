@@ -14,16 +14,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
 from qnet.errors import InputError, Problem
 from qnet.model.calendar import Moment
-from qnet.model.fields import Instant, InstantOrZero, Noun, Ratio, Text, Time
+from qnet.model.fields import (
+    ErrorRatio,
+    Instant,
+    InstantOrZero,
+    Length,
+    Noun,
+    Rate,
+    Ratio,
+    Text,
+    Time,
+    TimeOrZero,
+)
 from qnet.model.processes import Process
 from qnet.model.topology import Topology
-from qnet.units import INSTANT, PPB, format_quantity
+from qnet.units import INSTANT, LENGTH, PPB, RATE, RATIO, TIME, format_quantity
 
 EVENTS_HIGHEST = 1000
 """That begin before the end of one run: losses are counted event by event, wherever they happen."""
@@ -41,7 +53,7 @@ MEMBERS_HIGHEST = 1023
 FOREVER_PS = 1 << 100
 """Until when what is never repaired is broken: later than any event."""
 
-Change = Literal["cut", "repair", "down", "up", "flap", "partition", "capacity"]
+Change = Literal["cut", "repair", "down", "up", "flap", "partition", "capacity", "delay", "loss"]
 """What a file can call a kind of event; `KINDS` has what each is."""
 
 WORDS: Mapping[str, str] = {"cut": "link down", "down": "node down"}
@@ -67,7 +79,8 @@ class Event(Noun):
     change: Change = Field(
         description="cut breaks a link, a wire of it or a cable, and repair mends it; down stops a "
         "node or all nodes of a site, and up starts them again; flap breaks and mends again and "
-        "again, partition cuts all between groups of nodes, capacity takes wires of a link away"
+        "again, partition cuts all between groups of nodes; capacity takes wires of a link away or "
+        "lowers their rate, delay leads them over another fibre, loss damages frames"
     )
     target: Text | None = Field(
         None,
@@ -107,6 +120,33 @@ class Event(Noun):
         description="how many wires are left of a link, the first ones",
         exclude_if=_is_none,
     )
+    rate_bps: Rate | None = Field(
+        None,
+        alias="rate",
+        description="rate of each wire from then on, in both directions",
+        exclude_if=_is_none,
+    )
+    length_mm: Length | None = Field(
+        None, alias="length", description="length of another fibre", exclude_if=_is_none
+    )
+    delay_ps: TimeOrZero | None = Field(
+        None,
+        alias="delay",
+        description="propagation delay of another fibre, in place of a length",
+        exclude_if=_is_none,
+    )
+    ratio_ppb: Ratio | None = Field(
+        None,
+        alias="ratio",
+        description="share of frames that are lost, in place of the link's own losses",
+        exclude_if=_is_none,
+    )
+    bit_errors: ErrorRatio | None = Field(
+        None,
+        alias="bit-error-ratio",
+        description="share of bits received wrong, in place of a ratio of frames",
+        exclude_if=_is_none,
+    )
     process: Text | None = Field(
         None,
         description="the random process that it was drawn from; where that is in the file it is "
@@ -122,11 +162,15 @@ class Event(Noun):
         kind = KINDS[self.change]
         for field in Event.model_fields:
             is_given = field in self.model_fields_set and getattr(self, field) is not None
-            if is_given and field not in COMMON | kind.needs | kind.fields:
+            if is_given and field not in kind.known:
                 raise ValueError(f"'{_key(field)}' does not go with {self.change}; leave it out")
             if not is_given and field in kind.needs:
                 what = (Event.model_fields[field].description or "").partition(";")[0]
                 raise ValueError(f"{self.change} has no '{_key(field)}', {what}")
+        given = [field for field in kind.one_of if getattr(self, field) is not None]
+        if kind.one_of and len(given) != 1:
+            keys = " or ".join(f"'{_key(field)}'" for field in kind.one_of)
+            raise ValueError(f"{self.change} has {'both, keep one of' if given else 'no'} {keys}")
         if self.groups is not None:
             if len(self.groups) < 2:
                 raise ValueError("'groups' of a partition are two at least, each a list of names")
@@ -140,10 +184,18 @@ class Event(Noun):
         if self.groups is not None:
             of = " from ".join(", ".join(one) for one in self.groups)
         left = "" if self.members is None else f" to {self.members} of its wires"
+        for field, dimension in _MEASURES.items():
+            if getattr(self, field) is not None:
+                left = f" to {format_quantity(dimension, getattr(self, field))}"
+        if self.bit_errors is not None:
+            left = f" to {self.bit_errors} wrong of 1e18 bits"
         what = f"{self.change} of {of}{left} at {format_quantity(INSTANT, self.at_ps)}"
         if self.duration_ps is not None:
             what += f" for {format_quantity(INSTANT, self.duration_ps)}"
         return f"{self.name}: {what}" if self.name else what
+
+
+_MEASURES = {"rate_bps": RATE, "length_mm": LENGTH, "delay_ps": TIME, "ratio_ppb": RATIO}
 
 
 def _key(field: str) -> str:
@@ -172,6 +224,13 @@ class EventKind(NamedTuple):
     """What it may have beside the fields of all events."""
     needs: frozenset[str] = frozenset({"target"})
     """What it must have."""
+    one_of: tuple[str, ...] = ()
+    """Of what it must have one."""
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Fields that it can have."""
+        return COMMON | self.needs | self.fields | {*self.one_of}
 
 
 def _lasting(event: Event) -> Iterator[tuple[int, int]]:
@@ -192,6 +251,15 @@ def _flapping(event: Event) -> Iterator[tuple[int, int]]:
         yield begin_ps, min(begin_ps + broken_ps, end_ps)
 
 
+def _without_wires(event: Event) -> Iterator[tuple[int, int]]:
+    """Yield the time for which wires are gone; one of another rate is there."""
+    return iter(()) if event.members is None else _lasting(event)
+
+
+def _breaking_nothing(_: Event) -> Iterator[tuple[int, int]]:
+    return iter(())
+
+
 COMMON = frozenset({"at_ps", "change", "name", "note", "source"})
 """Fields that every event has."""
 
@@ -208,7 +276,16 @@ KINDS: Mapping[str, EventKind] = {
     ),
     "partition": EventKind("nodes", _lasting, frozenset({"duration_ps"}), frozenset({"groups"})),
     "capacity": EventKind(
-        "wires", _lasting, frozenset({"duration_ps"}), frozenset({"target", "members"})
+        "wires",
+        _without_wires,
+        frozenset({"duration_ps"}),
+        one_of=("rate_bps", "members"),
+    ),
+    "delay": EventKind(
+        "wires", _breaking_nothing, frozenset({"duration_ps"}), one_of=("length_mm", "delay_ps")
+    ),
+    "loss": EventKind(
+        "wires", _breaking_nothing, frozenset({"duration_ps"}), one_of=("ratio_ppb", "bit_errors")
     ),
 }
 
@@ -370,6 +447,8 @@ class _Breaking:
             for one in things:
                 self._open[one].append(len(self.found))
                 self.found.append(Outage(number, one, *span))
+        if _setting(event):
+            return
         for one in things:
             self._until_ps[one] = max(self._until_ps.get(one, 0), _end_ps(event))
 
@@ -430,6 +509,50 @@ class _Breaking:
                 until_ps = min(self.found[place].until_ps, event.at_ps)
                 self.found[place] = self.found[place]._replace(until_ps=until_ps)
             self._until_ps[one] = event.at_ps
+
+
+class Setting(NamedTuple):
+    """What an event makes of a wire, from when to before when another counts, or its own again."""
+
+    event: int
+    from_ps: int
+    until_ps: int
+
+
+def settings_of(
+    topology: Topology, events: Sequence[Event]
+) -> dict[tuple[Wire, str], list[Setting]]:
+    """Return, by wire and what is changed of it, which event counts from when to before when.
+
+    Of several the one that began last and is not over, of one instant the later in the file; those
+    of one wire are in order of time. What the network does not have is left out.
+    """
+    wires = wires_by_name(topology)
+    begun: dict[tuple[Wire, str], list[int]] = defaultdict(list)
+    for number in sorted(range(len(events)), key=lambda one: events[one].at_ps):
+        what = _setting(events[number])
+        for wire in wires.get(events[number].target or "", ()) if what else ():
+            begun[wire, what].append(number)
+    found = {}
+    for key, numbers in begun.items():
+        ends = {number: _end_ps(events[number]) for number in numbers}
+        times = sorted({*ends.values(), *(events[number].at_ps for number in numbers)})
+        spans: list[Setting] = []
+        for from_ps, until_ps in pairwise([*times, FOREVER_PS]):
+            now = [one for one in numbers if events[one].at_ps <= from_ps < ends[one]]
+            if now and spans and spans[-1][0::2] == (now[-1], from_ps):
+                spans[-1] = spans[-1]._replace(until_ps=until_ps)
+            elif now and from_ps < until_ps:
+                spans.append(Setting(now[-1], from_ps, until_ps))
+        found[key] = spans
+    return found
+
+
+def _setting(event: Event) -> str:
+    """Return what of a wire an event changes without breaking it, or nothing."""
+    if event.change == "capacity":
+        return "rate" if event.rate_bps is not None else ""
+    return {"delay": "fibre", "loss": "loss"}.get(event.change, "")
 
 
 _FIRST: Mapping[str, str] = defaultdict(lambda: "target", flap="every", partition="groups")

@@ -18,6 +18,7 @@ from qnet.model.traffic import Profile
 from qnet.progress import Heeded
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.ports.setup import add_parts
+from qnet.simulate.settings import PortChange
 from qnet.simulate.setup import FrameSource, build, empty_lanes, sources_of
 from qnet.simulate.turns import Change, apply_turns, turns_by_time
 from qnet.simulate.world import NextHop, World
@@ -35,8 +36,10 @@ class Layout(NamedTuple):
     world: World
     parts: Parts | None
     """None where all ports are plain."""
-    changes: Mapping[int, Sequence[Change]]
+    turns: Mapping[int, Sequence[Change]]
     """When sources begin to send, or end; those of time zero are in the world already."""
+    changes: Sequence[PortChange]
+    """What events make of ports while a run goes on."""
 
 
 class Ends(NamedTuple):
@@ -74,10 +77,10 @@ def lay_out(
     """
     found = sources_of(topology, profile, plan)
     world = build(topology, profile, plan, found, heeded)
-    world, parts = add_parts(topology, profile, plan, found, world)
-    changes = turns_by_time(found, profile.simulation.duration_ps)
-    apply_turns(changes.get(0, ()), found, world, parts)
-    return Layout(found, world, parts, changes)
+    world, parts, changes = add_parts(topology, profile, plan, found, world)
+    turns = turns_by_time(found, profile.simulation.duration_ps)
+    apply_turns(turns.get(0, ()), found, world, parts)
+    return Layout(found, world, parts, turns, changes)
 
 
 def with_ends(world: World, ends: Ends) -> Extended:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.model.timeline import Outage, Wire, outages_of
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.ports.parts import IN_NEXT_NODE, IN_OWN_NODE, ON_THE_LINE
+from qnet.simulate.settings import PortState, port_states
 from qnet.units import PPB
 
 LATEST_PS = 1 << 61
@@ -33,11 +35,19 @@ class Shadow(NamedTuple):
     until_ps: int
 
 
+Met = tuple[int, Outage]
+"""Where a frame meets what is broken, seen from its port."""
+
+
 class Epochs(NamedTuple):
     """What the events of a profile do to a run."""
 
     shadows: Mapping[int, Sequence[Shadow]]
     """By port number, nearest to the port first."""
+    states: Mapping[int, Sequence[PortState]]
+    """By port number, where events change what it is."""
+    later: Mapping[int, Sequence[Sequence[Shadow]]]
+    """By port number: what takes frames that leave it in each of its states."""
     nodes: Mapping[str, Sequence[Outage]]
     """When nodes are down."""
 
@@ -56,18 +66,50 @@ def epochs(topology: Topology, profile: Profile) -> Epochs:
             nodes[one.thing].append(one)
         else:
             wires[one.thing].append(one)
+    states = port_states(topology, profile)
     shadows: dict[int, Sequence[Shadow]] = {}
-    for port in topology.ports if outages else ():
-        mine = [_shadow(IN_OWN_NODE, 0, one) for one in nodes.get(port.source, ())]
-        far_ps = port.propagation_ps
-        mine += [_shadow(IN_NEXT_NODE, far_ps, one) for one in nodes.get(port.target, ())]
-        mine += [
-            _shadow(ON_THE_LINE, _far_ps(topology, profile, port, one), one)
-            for one in wires.get(Wire(port.link, port.member), ())
+    later: dict[int, Sequence[Sequence[Shadow]]] = {}
+    for port in topology.ports if outages or states else ():
+        met = [
+            *((IN_OWN_NODE, one) for one in nodes.get(port.source, ())),
+            *((IN_NEXT_NODE, one) for one in nodes.get(port.target, ())),
+            *((ON_THE_LINE, one) for one in wires.get(Wire(port.link, port.member), ())),
         ]
-        if mine:
-            shadows[port.number] = sorted(mine)
-    return Epochs(shadows, nodes)
+
+        def cast(propagation_ps: int, port: Port = port, met: Sequence[Met] = met) -> list[Shadow]:
+            return sorted(
+                _shadow(place, _far_ps(topology, profile, port, place, one, propagation_ps), one)
+                for place, one in met
+            )
+
+        if met:
+            shadows[port.number] = cast(port.propagation_ps)
+        if port.number in states:
+            mine = states[port.number]
+            later[port.number] = [
+                sorted([*cast(one.propagation_ps), *_torn(mine, number)])
+                for number, one in enumerate(mine)
+            ]
+    return Epochs(shadows, states, later, nodes)
+
+
+def _torn(states: Sequence[PortState], number: int) -> list[Shadow]:
+    """Return what the next changes of fibre take of what begins to leave in a state.
+
+    What is being sent when the fibre is changed; and what comes by it when the far end listens to a
+    later one, which it does from that one's delay after its change on. Counted for the next change.
+    """
+    delay_ps = states[number].propagation_ps
+    changes = [
+        one
+        for before, one in pairwise(states[number:])
+        if one.propagation_ps != before.propagation_ps
+    ]
+    if not changes:
+        return []
+    heard_ps = min(one.at_ps + one.propagation_ps - delay_ps for one in changes)
+    from_ps = min(changes[0].at_ps, heard_ps)
+    return [Shadow(ON_THE_LINE, 0, changes[0].event, from_ps, LATEST_PS)]
 
 
 def events_within(profile: Profile) -> Sequence[int]:
@@ -100,11 +142,15 @@ def _shadow(place: int, far_ps: int, one: Outage) -> Shadow:
     return Shadow(place, far_ps, one.event, one.from_ps - far_ps, until_ps)
 
 
-def _far_ps(topology: Topology, profile: Profile, port: Port, one: Outage) -> int:
-    """Return how far down the line of a port a link is cut: 2.5 us of 10 us for 25 %.
+def _far_ps(
+    topology: Topology, profile: Profile, port: Port, place: int, one: Outage, propagation_ps: int
+) -> int:
+    """Return how far down the line of a port a thing is that is broken.
 
-    Counted from the link's first node, rounded down there.
+    A link that is cut at 25 % of 10 us: 2.5 us, from the link's first node on, rounded down there.
     """
-    share_ps = port.propagation_ps * profile.events[one.event].where_ppb // PPB
+    if place != ON_THE_LINE:
+        return propagation_ps if place == IN_NEXT_NODE else 0
+    share_ps = propagation_ps * profile.events[one.event].where_ppb // PPB
     is_there = port.source == topology.links[port.link].between[0]
-    return share_ps if is_there else port.propagation_ps - share_ps
+    return share_ps if is_there else propagation_ps - share_ps

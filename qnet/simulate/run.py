@@ -45,6 +45,7 @@ from qnet.simulate.ports.account import (
 from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.series import Series
+from qnet.simulate.settings import PortChanges
 from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.turns import apply_turns
 from qnet.simulate.windows.shares import share_out, work_per_s
@@ -157,13 +158,15 @@ class Course:
         threads: int | None = None,
         heeded: Heeded | None = None,
     ) -> None:
-        self.found, world, self.parts, self.turns = lay_out(topology, profile, plan, heeded)
+        laid = lay_out(topology, profile, plan, heeded)
+        self.found, world, self.parts, self.turns, changes = laid
         self.followed = Followed(self.found)
         self.world = self.followed.begin(world)
         self.queue_by_class = profile.queue_by_class
         self.downs = ports_going_down(topology, profile)
         """When nodes go down, and their general ports."""
-        self.stops_ps = sorted({*self.downs, *self.turns})
+        self.settings = PortChanges(changes)
+        self.stops_ps = sorted({*self.downs, *self.turns} | self.settings.times_ps)
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
         work = work_per_s(self.found, len(self.world.tally.port))
@@ -206,11 +209,13 @@ class Course:
                 self.world = make_room(self.world)
 
     def _apply(self, trace: Trace | None, written: Callable[[Trace], None] | None) -> None:
-        """Apply what changes now, between two windows: nodes that go down lose what is in them.
+        """Apply what changes now, between two windows: rates, fibres and losses of ports are
+        others, and nodes that go down lose what is in them.
 
         Sources begin to send, or end. What is cut takes frames from lines by itself. To do it again
         changes nothing.
         """
+        self.settings.apply(self.now_ps, self.world, self.parts)
         if self.now_ps > 0:
             changes = self.turns.get(self.now_ps, ())
             apply_turns(changes, self.found, self.world, self.parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -32,6 +32,7 @@ from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports.parts import TIMED
+from qnet.simulate.settings import PortState, port_states
 from qnet.simulate.versions import ALWAYS, Version, versions_of
 from qnet.simulate.world import (
     BLOCK_BINS,
@@ -471,7 +472,10 @@ def build(
 ) -> World:
     """Lay out the world at time zero. Raises Cancelled."""
     hops = hops_of(found)
-    network = _network(topology, profile, plan, found, hops, heeded or Heeded(None))
+    states = port_states(topology, profile)
+    rates = rates_of(topology, states)
+    network = _network(topology, profile, plan, found, hops, heeded or Heeded(None), rates)
+    best = _at_best(network, states, rates)
     ports = len(topology.ports)
     rings = ports * (network.cycle_buffers + network.classes)
     ring = zeros((rings, 8))
@@ -479,7 +483,7 @@ def build(
     ring[:, Ring.MASK] = 63
     stash = np.full((ports, 5), -1, dtype=np.int64)
     port_dice = np.array([dice(profile.simulation.seed, f"port {p.name}") for p in topology.ports])
-    floor = floors_ps(topology, found, hops, network)
+    floor = floors_ps(topology, found, hops, best)
     network = network._replace(steady_from=int(floor.max(initial=0)) * 21 // 20)
     counts = zeros((len(found), 8))
     counts[:, OwnerTally.LEAST] = NEVER
@@ -497,7 +501,7 @@ def build(
     return World(
         network=network,
         routes=_routes(topology, found, hops, order, position),
-        lanes=_lanes(topology, profile, found, hops, network),
+        lanes=_lanes(topology, profile, found, hops, best, rates),
         queues=Queues(ring, zeros((rings * 64, 4)), stash),
         sources=_sources(profile, found, ports, position[hops.first]),
         tally=Tally(
@@ -545,6 +549,22 @@ def floors_ps(
     return floor
 
 
+def rates_of(topology: Topology, states: Mapping[int, Sequence[PortState]]) -> list[int]:
+    """Return all rates that ports have at some time, the lowest first: the rows of `line_time`."""
+    changed = {one.rate_bps for every in states.values() for one in every}
+    return sorted({port.rate_bps for port in topology.ports} | changed)
+
+
+def _at_best(network: Network, states: Mapping[int, Sequence[PortState]], rates: Sequence[int],
+             ) -> Network:  # fmt: skip
+    """Return a network in which each port is as quick, and its fibre as short, as they ever are."""
+    rate, propagation = network.rate.copy(), network.propagation.copy()
+    for number, every in states.items():
+        rate[number] = rates.index(max(one.rate_bps for one in every))
+        propagation[number] = min(one.propagation_ps for one in every)
+    return network._replace(rate=rate, propagation=propagation)
+
+
 def _network(
     topology: Topology,
     profile: Profile,
@@ -552,9 +572,9 @@ def _network(
     found: Sequence[FrameSource],
     hops: Hops,
     heeded: Heeded,
+    rates: Sequence[int],
 ) -> Network:
     ports = topology.ports
-    rates = sorted({port.rate_bps for port in ports})
     line_time = np.zeros((len(rates), FRAME_BYTES_HIGHEST + 1), dtype=np.int64)
     for row, rate_bps in enumerate(rates):
         # Exact where a byte's time is a whole number; otherwise each size is rounded up.
@@ -620,7 +640,7 @@ def _routes(
     )
 
 
-def _least_ps(topology: Topology, profile: Profile, hops: Hops) -> Ints:
+def _least_ps(topology: Topology, profile: Profile, hops: Hops, rates_bps: Sequence[int]) -> Ints:
     """Return, lane by lane, the least time from when a port decides on a frame to its last bit.
 
     Emulators bring frames of any length. One that can be cut is decided on when it no longer can:
@@ -628,9 +648,9 @@ def _least_ps(topology: Topology, profile: Profile, hops: Hops) -> Ints:
     does not wait for the last bit.
     """
     if any(one.preemptable for one in profile.classes):
-        least = _ints(ceil_div(64 * 8 * PS_PER_S, port.rate_bps) - 1 for port in topology.ports)
+        least = _ints(ceil_div(64 * 8 * PS_PER_S, rate_bps) - 1 for rate_bps in rates_bps)
     else:
-        least = _ints(last_bit_ps(FRAME_BYTES_LOWEST, port.rate_bps) for port in topology.ports)
+        least = _ints(last_bit_ps(FRAME_BYTES_LOWEST, rate_bps) for rate_bps in rates_bps)
     head, least = heads_ps(topology, hops), least[hops.lane_feeder]
     return np.where(head > 0, np.minimum(head, least), least)
 
@@ -641,6 +661,7 @@ def _lanes(
     found: Sequence[FrameSource],
     hops: Hops,
     network: Network,
+    rates: Sequence[int],
 ) -> Lanes:
     """Make room in each lane for the frames that are under way in it on average, and some more."""
     pace = np.array([owner.law.frames_per_s for owner in found])[hops.owner]
@@ -651,7 +672,7 @@ def _lanes(
     feeder = hops.lane_feeder
     at_listener = hops.lane_target >= network.rate.size
     reach = network.propagation[feeder] + np.where(at_listener, 0, network.processing_low[feeder])
-    reach += _least_ps(topology, profile, hops)
+    reach += _least_ps(topology, profile, hops, [rates[one] for one in network.rate])
     # A port may be a window ahead of the next one, but seldom by more than half of the longest.
     # A ring is gone through from end to end: one that is too long fills the caches.
     ahead = 9 * reach.min(initial=network.block)

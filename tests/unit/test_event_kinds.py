@@ -178,7 +178,7 @@ def test_a_flap_of_ten_thousand_edges_takes_what_is_due(
         ({"change": "partition", "groups": [["a"], ["b", "a"]]}, "",
          "'a' twice in 'groups'; it is on one side only"),
         ({"change": "capacity", "target": "a--b"}, "",
-         "capacity has no 'members', how many wires are left of a link, the first ones"),
+         "capacity has no 'rate' or 'members'"),
         ({"change": "capacity", "target": "a--b", "members": 4}, ".members",
          "'a--b' has no wire beyond the first 4"),
     ],

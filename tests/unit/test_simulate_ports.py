@@ -358,10 +358,10 @@ def test_same_bytes_at_more_threads_and_with_other_rings(name: str) -> None:
     made = add_parts
 
     def tight(*arguments: Any) -> Any:
-        world, parts = made(*arguments)
+        world, parts, changes = made(*arguments)
         world.lanes.mask[:] = 1
         world.queues.ring[:, Ring.MASK] = 1
-        return world, parts
+        return world, parts, changes
 
     @settings(max_examples=6)
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())

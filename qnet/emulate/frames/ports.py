@@ -50,6 +50,7 @@ from qnet.simulate.ports.parts import (
 )
 from qnet.simulate.run import make_room
 from qnet.simulate.series import Series
+from qnet.simulate.settings import PortChanges
 from qnet.simulate.windows.shares import Shares
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
@@ -126,7 +127,8 @@ class VirtualPorts:
     ) -> None:
         """Lay out the simulator's world and add the ends for real frames."""
         self.topology = topology
-        self.found, simulated, parts, self._turns = lay_out(topology, profile, plan)
+        laid = lay_out(topology, profile, plan)
+        self.found, simulated, parts, self._turns, changes = laid
         if not loaded:
             simulated.sources.heap[:, SourceHeap.TIME] = NEVER
         self.frames, self.span = _births(simulated, parts, want, len(self.found))
@@ -159,7 +161,8 @@ class VirtualPorts:
         self._outages = epochs(topology, profile).nodes
         self._changes = ports_going_down(topology, profile)
         """When nodes go down, with their ports; that ends a window."""
-        self._stops_ps = [*self._changes]
+        self._settings = PortChanges(changes)
+        self._stops_ps = sorted({*self._changes} | self._settings.times_ps)
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
         order = np.array([[*range(servers), -1]], dtype=np.int64)
         alone, none = np.zeros(servers, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
@@ -276,6 +279,7 @@ class VirtualPorts:
 
     def _serve(self, until: int) -> None:
         while self.now_ps < until:
+            self._settings.apply(self.now_ps, self.world, self.parts)
             for port in self._changes.get(self.now_ps, ()):
                 assert self.parts is not None, "ports of nodes that go down are general"
                 go_down(port, self.now_ps, self.world, None, self.parts)

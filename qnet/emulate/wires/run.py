@@ -79,7 +79,7 @@ class Emulator:
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
         self.topology = topology
-        self.found, simulated, parts, _ = lay_out(topology, profile, plan)
+        self.found, simulated, parts, *_ = lay_out(topology, profile, plan)
         if options.free_run:
             simulated = _still(simulated)
         self.ends = tuple(ends)

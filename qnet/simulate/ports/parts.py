@@ -116,6 +116,11 @@ class MPacket(IntEnum):
     RING = 6
     OUTAGE = 7
     """One more than the outage that has taken an earlier part of the frame, or 0."""
+    RATE = 8
+    LINE = 9
+    """Row of `Network.line_time` of that rate, with which the part on the wire was begun."""
+    LOSS = 10
+    """Row of `Parts.loss` then, or -1."""
 
 
 @columns
@@ -223,6 +228,8 @@ class Leaving(NamedTuple):
     label: int
     left_in: int
     """The cycle in which it does."""
+    loss_row: int
+    """Row of `Parts.loss` when its last part was begun, or -1."""
 
 
 class Moment(NamedTuple):

@@ -17,7 +17,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, Stream, TrafficClass
 from qnet.simulate.draws import dice
-from qnet.simulate.outages import Epochs, Shadow, epochs, events_within
+from qnet.simulate.outages import LATEST_PS, Epochs, Shadow, epochs, events_within
 from qnet.simulate.ports.kernels.gates import open_by
 from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST, REST_LEAST
 from qnet.simulate.ports.parts import (
@@ -25,6 +25,7 @@ from qnet.simulate.ports.parts import (
     BYTE_PS,
     GENERAL,
     IN_OWN_NODE,
+    ON_THE_LINE,
     RECOVERY,
     Parts,
     PortLaw,
@@ -34,7 +35,15 @@ from qnet.simulate.ports.parts import (
     RingState,
     SourceTable,
 )
-from qnet.simulate.setup import FrameSource, heads_ps, hops_of, number_by_node, positions
+from qnet.simulate.settings import PortChange, PortState
+from qnet.simulate.setup import (
+    FrameSource,
+    heads_ps,
+    hops_of,
+    number_by_node,
+    positions,
+    rates_of,
+)
 from qnet.simulate.world import NEVER, Ring, World
 from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps
 
@@ -87,6 +96,7 @@ def general_ports(
     """Return the numbers of the ports that the plain server does not do justice to."""
     by_name = topology.port_by_name
     general = {by_name[one.port].number for one in plan.gates} | set(happening.shadows)
+    general |= set(happening.states)
     for owner in found:
         one, stream = owner.traffic_class, owner.stream
         everywhere = owner.queues or owner.elimination is not None
@@ -105,8 +115,10 @@ def general_ports(
 
 def add_parts(
     topology: Topology, profile: Profile, plan: Plan, found: Sequence[FrameSource], world: World
-) -> tuple[World, Parts | None]:
+) -> tuple[World, Parts | None, Sequence[PortChange]]:
     """Give general ports their rings and laws; None where all ports are plain.
+
+    With what is written into their tables while the run goes on.
 
     Raises Infeasible where parts meet that are not simulated together.
     """
@@ -114,7 +126,7 @@ def add_parts(
     general = general_ports(topology, plan, found, happening)
     eliminations = sorted({owner.elimination for owner in found if owner.elimination is not None})
     if not general and not eliminations:
-        return world, None
+        return world, None, ()
     layout = _Layout(topology, profile, plan, found, world)
     for number in sorted(general):
         layout.add_port(topology.ports[number])
@@ -124,7 +136,8 @@ def add_parts(
         one.elimination: one.ports[-1].target for one in found if one.elimination is not None
     }
     layout.add_outages(happening, listeners)
-    return layout.world(), layout.parts(eliminations)
+    changes = layout.changes(happening)
+    return layout.world(), layout.parts(eliminations), changes
 
 
 class _Layout:
@@ -222,15 +235,61 @@ class _Layout:
                 for one in happening.nodes.get(name, ())
             ]
         for number, mine in shadows.items():
-            self.port[number, PortLaw.OUT_FIRST] = len(self.outages)
-            for _, of_one in groupby(mine, lambda one: (one.place, one.far_ps, one.event)):
-                rows = [*of_one]
-                following = len(self.outages) + len(rows)
-                self.outages += [
-                    [one.from_ps, one.until_ps, one.place, self.events[one.event], following]
-                    for one in rows
-                ]
-            self.port[number, PortLaw.OUT_LAST] = len(self.outages)
+            self.port[number, [PortLaw.OUT_FIRST, PortLaw.OUT_LAST]] = self._add_shadows(mine)
+
+    def changes(self, happening: Epochs) -> list[PortChange]:
+        """Lay out what ports become that events change."""
+        made = []
+        rates = rates_of(self.topology, happening.states)
+        for number, states in happening.states.items():
+            if len({one.rate_bps for one in states}) > 1:
+                self._refuse_rates(self.topology.ports[number])
+            is_lossy = any(any(one.losses) for one in states)
+            before, torn_row, rows = states[0], -1, (0, 0)
+            for state, mine in zip(states, happening.later[number], strict=True):
+                if state.propagation_ps != before.propagation_ps:
+                    torn_row = self._torn_row(rows, state)
+                rows, before = self._add_shadows(mine), state
+                row = rates.index(state.rate_bps)
+                loss_row = self._loss_row(state.losses) if is_lossy else -1
+                made.append(PortChange(state.at_ps, number, row, state, loss_row, rows, torn_row))
+                torn_row = -1
+        return made
+
+    def _torn_row(self, rows: tuple[int, int], state: PortState) -> int:
+        """Return which of some rows takes what is being sent when a state begins."""
+        column = self.events[state.event]
+        return next(
+            row
+            for row in range(*rows)
+            if self.outages[row][1:4] == [LATEST_PS, ON_THE_LINE, column]
+        )
+
+    def _refuse_rates(self, port: Port) -> None:
+        """Refuse another rate where more than times on the line would follow from it."""
+        ends = (self.topology.node_by_name[name] for name in (port.source, port.target))
+        law = self.port[port.number]
+        shaped = any(self.ring_law[ring - self.rings][3]
+                     for ring in range(law[PortLaw.FIRST], law[PortLaw.LAST]))  # fmt: skip
+        what = "cuts frames through" if any(one.cut_through_bytes for one in ends) else ""
+        what = "has credit-based shaping" if shaped else what
+        what = "holds frames before its gates" if law[PortLaw.HOLD_ADVANCE] else what
+        if what:
+            raise Infeasible(
+                f"port {port.name} {what}, and changes its rate: the two are not simulated together"
+            )
+
+    def _add_shadows(self, mine: Sequence[Shadow]) -> tuple[int, int]:
+        """Add rows of outages that are in order; return the first, and the one after the last."""
+        first = len(self.outages)
+        for _, of_one in groupby(mine, lambda one: (one.place, one.far_ps, one.event)):
+            rows = [*of_one]
+            following = len(self.outages) + len(rows)
+            self.outages += [
+                [one.from_ps, one.until_ps, one.place, self.events[one.event], following]
+                for one in rows
+            ]
+        return first, len(self.outages)
 
     def _queue(self, owner: FrameSource, hop: int) -> int:
         return owner.queues[hop] if owner.queues else self._class_queue(owner.traffic_class)
@@ -336,9 +395,10 @@ class _Layout:
             self.gate_open.append(open_ps)
 
     def _loss(self, port: Port) -> int:
-        if not port.is_lossy:
-            return -1
-        return self.losses.setdefault((port.loss_ppb, port.bit_errors), len(self.losses))
+        return self._loss_row((port.loss_ppb, port.bit_errors)) if port.is_lossy else -1
+
+    def _loss_row(self, losses: tuple[int, int]) -> int:
+        return self.losses.setdefault(losses, len(self.losses))
 
     def world(self) -> World:
         """Return the plain world with the rings of the general ports after its own."""
@@ -371,7 +431,7 @@ class _Layout:
             dropped=np.zeros((self.position.shape[0], 8), dtype=np.int64),
             outage=_table(self.outages, 5),
             broken=np.zeros((self.position.shape[0], len(self.events)), dtype=np.int64),
-            wire=np.zeros((servers, 8), dtype=np.int64),
+            wire=np.zeros((servers, 16), dtype=np.int64),
             gate_end=_ints(self.gate_end),
             gate_change=_table(self.gate_change, 2 * GATES),
             gate_open=_table(self.gate_open, GATES),

@@ -93,7 +93,7 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
     network, routes, lanes, _, sources, tally = world
     counts, wire, steady_from = tally.port, parts.wire, network.steady_from
     gates, rings = bind(port, world, parts)
-    law, line_time = gates.law, rings.line_time
+    law, line = gates.law, rings.line_time
     first_queue, preemptable = law[PortLaw.QUEUES], law[PortLaw.PREEMPTABLE]
     for lane in range(network.lane_first[port], network.lane_first[port + 1]):
         next_arrival(lane, lanes.base, lanes.mask, lanes.receiver, lanes.cells)
@@ -127,12 +127,13 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
         if sending:
             # A preemptable frame is on the wire: cut it, or send it on when nothing can cut it now.
             started, frame_bytes = wire[port, MPacket.BEGUN], wire[port, MPacket.REST]
-            sure = started + whole_after(frame_bytes, law[PortLaw.RATE])
+            line, loss_row = network.line_time[wire[port, MPacket.LINE]], wire[port, MPacket.LOSS]
+            sure = started + whole_after(frame_bytes, wire[port, MPacket.RATE])
             sent = 0
             if chosen >= 0 or held:
-                sent = cut_after(now - started, frame_bytes, law[PortLaw.RATE])
+                sent = cut_after(now - started, frame_bytes, wire[port, MPacket.RATE])
             if sent > 0:
-                now = resume = preempt(port, sent, line_time, steady_from, counts, parts)
+                now = resume = preempt(port, sent, line, steady_from, counts, parts)
                 continue
             if now < sure:
                 resume = min(sure, wake)
@@ -144,12 +145,16 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
         elif chosen < 0:
             if unfinished and not held:
                 wire[port, MPacket.IS], wire[port, MPacket.BEGUN] = SENDING, now
+                wire[port, MPacket.RATE] = law[PortLaw.RATE]
+                wire[port, MPacket.LINE] = network.rate[port]
+                wire[port, MPacket.LOSS] = law[PortLaw.LOSS]
             else:
                 resume = wake
                 now = min(arrival, wake, until)
             continue
         else:
-            frame = first_of(chosen, rings.ring, rings.cells)
+            frame, line = first_of(chosen, rings.ring, rings.cells), rings.line_time
+            loss_row = law[PortLaw.LOSS]
             started, frame_bytes = now, frame.label & 0xFFFF
 
         # Send it.
@@ -166,6 +171,9 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
             waiting -= 1
             if chosen >= preemptable:
                 put_on_wire(port, now, chosen, frame, wire)
+                wire[port, MPacket.RATE] = law[PortLaw.RATE]
+                wire[port, MPacket.LINE] = network.rate[port]
+                wire[port, MPacket.LOSS] = law[PortLaw.LOSS]
                 continue
         if chosen < first_queue:
             cycle = at.shown // network.cycle
@@ -173,10 +181,10 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
                 routes.late[position] += 1
             turn = cycle + routes.shift[position]
         count_sent(port, started, frame_bytes, steady_from, counts)
-        leaves = started + line_time[frame_bytes - GAP_BYTES]
-        now = resume = started + line_time[frame_bytes]
+        leaves = started + line[frame_bytes - GAP_BYTES]
+        now = resume = started + line[frame_bytes]
         left_in = turn - routes.shift[position]
-        leaving = Leaving(frame.came, started, leaves, frame.birth, frame.label, left_in)
+        leaving = Leaving(frame.came, started, leaves, frame.birth, frame.label, left_in, loss_row)
         cut_through = first_queue <= chosen < preemptable
         send_on(port, leaving, cut_through, taken, network, routes, lanes, tally, trace, parts)
     counts[port, PortTally.FREE_AT] = now

@@ -31,7 +31,6 @@ from qnet.simulate.ports.parts import (
     Cause,
     Leaving,
     Parts,
-    PortLaw,
     PositionLaw,
 )
 from qnet.simulate.world import (
@@ -100,7 +99,7 @@ def fate_on_line(port: int, position: int, frame: Leaving, taken: int, tally: Ta
         taken = broken_by(port, frame.started, frame.leaves, parts.port, parts.outage)
     if taken >= 0:
         return take_sent(port, position, taken, tally, parts)
-    row = parts.port[port, PortLaw.LOSS]
+    row = frame.loss_row
     if row >= 0 and is_lost(port, row, frame.label & 0xFFFF, parts.loss, parts.loss_dice):
         tally.port[port, PortTally.DROPPED] += 1
         parts.dropped[position, Cause.LINK] += 1
@@ -131,7 +130,7 @@ def send_on(
     processed once, and what it was lost for on the way is lost for all. `taken` is the outage that
     has taken an earlier part of it, or -1.
     """
-    came, started, leaves, birth, label, left_in = frame
+    came, started, leaves, birth, label, left_in, _ = frame
     position = (label >> 16) & POSITIONS
     frame_bytes, mark = label & 0xFFFF, label >> 47 << 47
     owner = routes.owner[position]

@@ -1,0 +1,71 @@
+"""What is not known where events change the rate, the fibre or the losses of a link.
+
+No epoch of such a change is bounded yet: with another rate or another fibre anywhere no latency of
+the run is, for what comes late is in the way of others. Losses of streams that cross such a link
+have no most. Nothing is claimed that does not hold; what is seen still counts.
+"""
+
+from __future__ import annotations
+
+from qnet.check.line import ceil_div
+from qnet.model.plan import Plan
+from qnet.model.proof import EventLoss, Proof
+from qnet.model.timeline import Event
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import Profile
+
+
+def without_bounds(topology: Topology, profile: Profile, plan: Plan, proof: Proof) -> Proof:
+    """Return a proof without the bounds that changes of links take away."""
+    end_ps = profile.simulation.duration_ps
+    events = [one for one in profile.events if one.at_ps < end_ps and _changes(one)]
+    if not events:
+        return proof
+    streams = proof.streams
+    if any(one.change != "loss" for one in events):
+        streams = tuple(one.replace(latency_ps_min=None, latency_ps_max=None) for one in streams)
+    told = {one.name: one for one in proof.event_losses}
+    by_name = {one.name: one for one in profile.every_stream}
+    for entry in plan.streams:
+        stream = by_name.get(entry.name)
+        ports = {name for path in entry.paths for name in path.ports}
+        met = [
+            event.words
+            for event in events
+            if any(
+                port.name in ports and _is_of(topology, port, event.target)
+                for port in topology.ports
+            )
+        ]
+        if stream is None or not met:
+            continue
+        each = stream.max_packets + stream.excess_packets
+        before = told.get(entry.name) or EventLoss(
+            name=entry.name,
+            frames_least=0,
+            frames_most=None,
+            sent_least=0,
+            sent_most=(ceil_div(end_ps, stream.interval_ps) + 1) * each,
+            events=(),
+        )
+        told[entry.name] = before.replace(
+            frames_most=None, events=tuple(dict.fromkeys((*before.events, *met)))
+        )
+    return proof.replace(streams=streams, event_losses=tuple(told.values()))
+
+
+def _changes(event: Event) -> bool:
+    return event.change in ("delay", "loss") or event.rate_bps is not None
+
+
+def _is_of(topology: Topology, port: Port, target: str | None) -> bool:
+    """Tell whether a target is the port's wire, its link or its cable."""
+    link = topology.links[port.link]
+    wire = port.link, port.member
+    named = {
+        name
+        for one in topology.ports
+        if (one.link, one.member) == wire
+        for name in (one.name, topology.link_name(link), topology.cable(link))
+    }
+    return target in named | {f"{topology.link_name(link)}/{port.member + 1}"}

@@ -1,0 +1,131 @@
+"""Events that change what a port is: rate, fibre, losses; held against the slow twin."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from qnet.errors import InputError
+from qnet.files.read import load
+from qnet.model.timeline import Event, Setting, Wire, settings_of
+from qnet.model.topology import Topology
+from qnet.simulate.explain import TracedRun
+from qnet.simulate.run import simulate
+from tests.slow_case import compare
+from tests.unit.test_events import LAST_BIT_PS, ONE_WAY_PS, US, _born_ps, _busy, _case, _net
+
+
+def _lost(case: TracedRun) -> dict[str, int]:
+    seen = simulate(*case, threads=1)
+    compare(case, seen)
+    (stream,) = seen.streams
+    return {one.cause: one.frames for one in stream.lost_by}
+
+
+def test_of_several_settings_the_last_begun_that_is_not_over_counts() -> None:
+    at = {"change": "capacity", "target": "a--b", "rate": "1Mbps"}
+    read = [
+        Event.model_validate(one | at)
+        for one in (
+            {"at": "10us"},
+            {"at": "20us", "for": "30us"},
+            {"at": "20us", "for": "10us"},
+            {"at": "40us", "for": "5us"},
+        )
+    ]
+    found = settings_of(Topology.model_validate(_net()), read)
+    times = [(one.event, one.from_ps // US, one.until_ps // US) for one in
+             found[Wire(0, 0), "rate"]]  # fmt: skip
+    assert [one[:2] for one in times] == [(0, 10), (2, 20), (1, 30), (3, 40), (1, 45), (0, 50)]
+    assert all(before[2] == after[1] for before, after in pairwise(times))
+    assert isinstance(found[Wire(0, 0), "rate"][0], Setting)
+
+
+@pytest.mark.parametrize(
+    ("at", "delay", "lost"),
+    [
+        # A longer fibre: what is being sent is torn, what is on the way arrives in time.
+        (0, "50us", {"link down": 1}),
+        (LAST_BIT_PS // 2, "50us", {"link down": 1}),
+        (LAST_BIT_PS - 1, "50us", {"link down": 1}),
+        (LAST_BIT_PS, "50us", {"link down": 1}),
+        (LAST_BIT_PS + 1, "50us", {}),
+        # A shorter one: the far end listens to it 4 us after the change.
+        (LAST_BIT_PS + ONE_WAY_PS - 4 * US, "4us", {"link down": 1}),
+        (LAST_BIT_PS + ONE_WAY_PS - 4 * US + 1, "4us", {}),
+        (LAST_BIT_PS + 1, "4us", {"link down": 1}),
+        # A longer one.
+        (LAST_BIT_PS + 1, "300us", {}),
+    ],
+)
+def test_another_fibre_takes_what_is_torn_and_what_comes_too_late(
+    at: int, delay: str, lost: dict[str, int]
+) -> None:
+    at_ps = _born_ps(_case([])) + at
+    if at == 0:
+        at_ps += 1
+    one = {"at": f"{at_ps}ps", "change": "delay", "target": "a--b", "delay": delay}
+    assert _lost(_case([one], "ab")) == lost
+    _lost(_case([one | {"for": "9us"}]))
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("how", [{"delay": "20us"}, {"length": "40km"}, {"delay": "0us"}])
+@pytest.mark.parametrize("cut", ["0%", "30%", "100%"])
+def test_fibres_change_and_are_cut_and_nodes_stop_as_in_the_twin(
+    how: dict[str, str], cut: str
+) -> None:
+    happening = [
+        {"at": "210us", "change": "delay", "target": "a--b", "for": "333us"} | how,
+        {"at": "300us", "change": "delay", "target": "b--c", "delay": "7us"},
+        {"at": "350us", "change": "cut", "target": "a--b", "for": "9us", "where": cut},
+        {"at": "400us", "change": "delay", "target": "a--b", "delay": "1us", "for": "90us"},
+        {"at": "520us", "change": "down", "target": "b", "for": "17us"},
+        {"at": "700us", "change": "delay", "target": "b--c", "length": "1km"},
+    ]
+    _lost(_case(happening))
+    assert _lost(_busy(happening))["link down"] > 0
+
+
+@pytest.mark.parametrize("rate", ["10Gbps", "300Mbps", "7Mbps"])
+def test_rates_change_as_in_the_twin(rate: str) -> None:
+    happening = [
+        {"at": "210us", "change": "capacity", "target": "a--b", "rate": rate, "for": "333us"},
+        {"at": "300us", "change": "capacity", "target": "b--c", "rate": "2Gbps"},
+        {"at": "400us", "change": "capacity", "target": "a--b", "rate": "50Mbps", "for": "33us"},
+    ]
+    _lost(_case(happening))
+    seen = simulate(*_busy(happening), threads=1)
+    compare(_busy(happening), seen)
+    assert seen.ports != simulate(*_busy([]), threads=1).ports
+
+
+@pytest.mark.parametrize("how", [{"ratio": "30%"}, {"bit-error-ratio": "1e-4"}])
+def test_losses_change_as_in_the_twin(how: dict[str, str]) -> None:
+    happening: list[dict[str, Any]] = [
+        {"at": "210us", "change": "loss", "target": "a--b", "for": "500us"} | how,
+        {"at": "300us", "change": "loss", "target": "b--c", "ratio": "0%"},
+        {"at": "800us", "change": "loss", "target": "b--c", "ratio": "100%"},
+    ]
+    lost = _lost(_busy(happening))
+    assert lost["lost or damaged on the link"] > 20
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        ({"change": "capacity", "target": "a--b", "rate": "1Gbps", "members": 1},
+         "capacity has both, keep one of 'rate' or 'members'"),
+        ({"change": "delay", "target": "a--b"}, "delay has no 'length' or 'delay'"),
+        ({"change": "loss", "target": "a--b", "for": "1us"},
+         "loss has no 'ratio' or 'bit-error-ratio'"),
+        ({"change": "loss", "target": "a", "ratio": "1%"},
+         "'a' is a node or a site, which goes 'down'"),
+    ],
+)  # fmt: skip
+def test_changes_that_cannot_be_are_refused(one: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load({"title": "p", "topology": "t", "events": [{"at": "1us", **one}]}, topology=_net())
+    assert [problem.message for problem in caught.value.problems] == [message]
