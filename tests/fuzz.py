@@ -152,6 +152,11 @@ events:
   - {at: 80us, change: flap, target: b--c, every: 3us, duty: 30%, for: 40us}
   - {at: 150us, change: partition, groups: [[a], [b, c]], for: 10us}
   - {at: 160us, change: capacity, target: a--b, members: 0, for: 10us}
+  - {at: 170us, change: capacity, target: a--b, rate: 300Mbps, for: 30us}
+  - {at: 180us, change: delay, target: b--c, length: 2km, for: 30us}
+  - {at: 190us, change: delay, target: a--b, delay: 7us}
+  - {at: 200us, change: loss, target: b--c, ratio: 5%, for: 30us}
+  - {at: 210us, change: loss, target: a--b, bit-error-ratio: 1e-6}
   - {at: 2001-06-15T08:40+08:00, change: cut, target: b--c, for: 8h, source: s}
   - {at: 3y, change: cut, target: b--c, process: old}
 processes:
