@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qnet.errors import InputError
+from qnet.errors import InputError, Interrupted
 from qnet.files.read import load
 from qnet.model.timeline import Event, Setting, Wire, settings_of
 from qnet.model.topology import Topology
+from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.explain import TracedRun
 from qnet.simulate.run import simulate
 from tests.slow_case import compare
@@ -129,3 +132,24 @@ def test_changes_that_cannot_be_are_refused(one: dict[str, Any], message: str) -
     with pytest.raises(InputError) as caught:
         load({"title": "p", "topology": "t", "events": [{"at": "1us", **one}]}, topology=_net())
     assert [problem.message for problem in caught.value.problems] == [message]
+
+
+def test_a_run_whose_ports_change_in_pieces_is_the_run_in_one(tmp_path: Path) -> None:
+    case = _busy(
+        [
+            {"at": "210us", "change": "delay", "target": "a--b", "delay": "7us", "for": "333us"},
+            {"at": "300us", "change": "capacity", "target": "a--b", "rate": "300Mbps"},
+            {"at": "400us", "change": "loss", "target": "b--c", "ratio": "30%"},
+        ]
+    )
+    whole = simulate(*case, threads=1)
+    path, pieces, seen = tmp_path / "kept", 1, None
+    while seen is None:
+        counter = itertools.count(1)
+        kept = Checkpoint(path, 7 * US, resume=True, asked=lambda c=counter: next(c) >= 9)  # type: ignore[misc]
+        try:
+            seen = simulate(*case, threads=1 + pieces % 2, checkpoint=kept)
+        except Interrupted:
+            pieces += 1
+    assert seen == whole
+    assert pieces > 3
