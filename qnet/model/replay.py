@@ -148,6 +148,9 @@ class Replay(Noun):
     watched_ps: int
     """How much of that was simulated frame by frame."""
     findings: tuple[str, ...]
+    unwatched: tuple[str, ...]
+    """Events that change what is lost, in force while nobody watched: losses there are not known.
+    """
     events: tuple[ReplayEvent, ...]
     promises: tuple[ReplayPromise, ...]
     streams: tuple[ReplayStream, ...]

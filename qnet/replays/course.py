@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
-from qnet.model.timeline import FOREVER_PS, Outage, Thing, Wire, outages_of
+from qnet.model.timeline import FOREVER_PS, KINDS, Event, Outage, Thing, Wire, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 
@@ -57,6 +57,7 @@ class Timetable:
         times |= {one.from_ps for one in self.outages}
         times |= {one.until_ps for one in self.outages if one.until_ps < FOREVER_PS}
         times |= {one.at_ps for one in self.profile.events}
+        times |= {end_of(one) for one in self.profile.events if changes_what_lasts(one)}
         return tuple(sorted(time for time in times if 0 <= time < self.until_ps))
 
     @cached_property
@@ -118,6 +119,17 @@ def _cut_share(entry: Entry, cut: Sequence[bool]) -> Fraction:
     whole = sum(part.rate_bps for part in entry.parts)
     lost = sum(part.rate_bps for part, is_cut in zip(entry.parts, cut, strict=True) if is_cut)
     return Fraction(lost, whole) if whole else Fraction(0)
+
+
+def changes_what_lasts(event: Event) -> bool:
+    """Tell an event that breaks and mends nothing: what it changes lasts, as a rate or a delay."""
+    spans = KINDS[event.change].spans
+    return spans is not None and next(spans(event), None) is None
+
+
+def end_of(event: Event) -> int:
+    """Return before when an event is in force, if nothing ends it before."""
+    return FOREVER_PS if event.duration_ps is None else event.at_ps + event.duration_ps
 
 
 def ways_of(entry: Entry) -> list[tuple[str, ...]]:

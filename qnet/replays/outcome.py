@@ -27,7 +27,7 @@ from qnet.model.timeline import FOREVER_PS, Wire
 from qnet.model.traffic import Demand, Stream
 from qnet.model.verdict import Outcome
 from qnet.replays.account import Count, WindowAccount, WindowRow
-from qnet.replays.course import Entry, Stretch, Timetable
+from qnet.replays.course import Entry, Stretch, Timetable, changes_what_lasts, end_of
 from qnet.units import PPB, PS_PER_S, ceil_div, wire_bytes
 
 REASONS_LISTED = 3
@@ -64,7 +64,9 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
         _add_between(one, list(table.stretches(name)), outside, accounts)
     promises = _promises(table, sums, accounts)
     findings = tuple(dict.fromkeys(finding for account in accounts for finding in account.findings))
+    unwatched = tuple(_unwatched(table, outside))
     outcomes = {one.outcome for one in promises} | ({"fail"} if findings else set())
+    outcomes |= {"unknown"} if unwatched else set()
     streams = {one.name for one in table.profile.every_stream}
     told = [(name, _stream(table, one)) for name, one in sums.items()]
     return Replay(
@@ -74,6 +76,7 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
         until_ps=table.until_ps,
         watched_ps=sum(one.until_ps - one.from_ps for one in accounts),
         findings=findings,
+        unwatched=unwatched,
         events=tuple(_event(table, number, sums) for number in range(len(table.profile.events))),
         promises=promises,
         streams=tuple(one for name, one in told if name in streams),
@@ -89,6 +92,22 @@ def _outside(accounts: Sequence[WindowAccount], until_ps: int) -> list[tuple[int
     ends = [0, *(one.until_ps for one in accounts)]
     begins = [*(one.from_ps for one in accounts), until_ps]
     return [(a, b) for a, b in zip(ends, begins, strict=True) if a < b]
+
+
+LOSSLESS = {"delay"}
+"""What changes while nobody watches, and costs no frame once the change is over."""
+
+
+def _unwatched(table: Timetable, outside: Sequence[tuple[int, int]]) -> Iterable[str]:
+    """Yield what is in force outside of windows and may cost frames that are not counted."""
+    for event in table.profile.events:
+        spans = [(max(a, event.at_ps), min(b, end_of(event))) for a, b in outside]
+        if (
+            changes_what_lasts(event)
+            and event.change not in LOSSLESS
+            and any(a < b for a, b in spans)
+        ):
+            yield event.words
 
 
 def _add_watched(one: _Sum, count: Count) -> None:

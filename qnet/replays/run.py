@@ -24,7 +24,7 @@ from qnet.model.scenario import Scenario
 from qnet.model.timeline import FOREVER_PS, outages_of
 from qnet.progress import Progress
 from qnet.replays.account import WindowAccount, account_of
-from qnet.replays.course import Entry, Timetable, ways_of
+from qnet.replays.course import Entry, Timetable, changes_what_lasts, end_of, ways_of
 from qnet.replays.outcome import outcome_of
 from qnet.replays.windows import Case, Window, case_of, cut_time, period_ps
 from qnet.result import Result
@@ -91,16 +91,14 @@ def replay(
         words = f"the network breaks its promises before anything happens: {why}"
         raise ArgumentError([Problem("events", 0, 0, "", words)])
     ends = [one.at_ps for one in events]
-    ends += [
-        one.until_ps
-        for one in outages_of(scenario.topology, events)[0]
-        if one.until_ps < FOREVER_PS
-    ]
+    ends += [one.until_ps for one in outages_of(scenario.topology, events)[0]]
+    ends += [end_of(one) for one in events if changes_what_lasts(one)]
     settle_ps = _settle_ps(scenario, calm.plan, calm.proof)
     before_ps = settle_ps + LEAD_PS if times["before"] is None else times["before"]
     after_ps = settle_ps + TAIL_PS if times["after"] is None else times["after"]
     until_ps = times["until"]
-    horizon_ps = max(ends) + after_ps if until_ps is None else until_ps
+    last_ps = max(one for one in ends if one < FOREVER_PS)
+    horizon_ps = last_ps + after_ps if until_ps is None else until_ps
     plan = with_reactions(scenario.topology, scenario.profile, calm.plan, horizon_ps)
     if until_ps is None and plan.moves:
         horizon_ps = max(horizon_ps, plan.moves[-1].at_ps + after_ps)

@@ -67,6 +67,9 @@ def replay_lines(replay: Replay) -> Iterator[str]:
             f"{sent:,} of the frames went through real switches ({real[0].tier}): {got:,} arrived, "
             f"{lost:,} were lost; their latencies differ from the simulated ones by {worst} at most"
         )
+    for words in replay.unwatched:
+        hint = "'--after TIME' watches longer"
+        yield f"not known: what {printable(words)} cost between windows; {hint}"
     for finding in replay.findings[:FINDINGS_LISTED]:
         yield f"finding: {printable(finding)}"
     yield ""

@@ -313,3 +313,25 @@ def test_long_times_are_told_in_days_and_by_the_clock() -> None:
     assert show_long(648_000 * second + 23 * MS) == "7 d 12:00:00.023"
     assert show_at("2001-06-15T08:00+08:00", 2400 * second) == "2001-06-15 08:40:00+08:00"
     assert show_at(None, 2 * second) == show_long(2 * second)
+
+
+def test_what_lasts_is_carried_into_every_window() -> None:
+    """A link that is longer, or loses, for a while: in force where frames are watched."""
+    longer = {"at": "100ms", "change": "delay", "target": "a--b", "delay": "1ms", "for": "250ms"}
+    scenario = _case([longer, {"at": "200ms", "change": "cut", "target": "c--d", "for": "10ms"}])
+    made = _replay(scenario, until="400ms")
+    whole = scenario.with_(duration="400ms")
+    seen = qnet.observe(whole, qnet.plan(scenario.with_(events=[])))
+    assert made.unwatched == ()
+    for told, counted in zip(made.streams, seen.streams, strict=True):
+        assert (told.sent, told.lost) == (counted.sent, counted.lost)
+        assert told.latency_ps_max is not None
+        assert counted.latency_ps_max is not None
+        assert abs(told.latency_ps_max - counted.latency_ps_max) < MS // 10
+    lossy = {"at": "100ms", "change": "loss", "target": "a--b", "ratio": "1%", "for": "100ms"}
+    short = _replay(_case([lossy]))
+    assert len(short.unwatched) == 1
+    assert short.outcome != "pass"
+    watched = _replay(_case([lossy]), after="150ms")
+    assert watched.unwatched == ()
+    assert watched.streams[0].lost > 0
