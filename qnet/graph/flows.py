@@ -92,7 +92,10 @@ class FlowProgram:
             for number, rate_bps in capacity_bps.items()
             if number in self._row_of
         }
-        return self._read(self._program.solve_within(room)) if room else self.intact
+        flow_bps = self.intact.flow_bps
+        if all(flow_bps.get(number, 0) <= capacity_bps[number] for number in capacity_bps):
+            return self.intact  # the best flow still fits
+        return self._read(self._program.solve_within(room))
 
     def _read(self, found: Optimum) -> FlowAnswer:
         flows = self._columns.flows

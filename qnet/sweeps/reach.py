@@ -53,7 +53,12 @@ class Reach:
             for site in self._required
         }
         self._routes: dict[Pair, list[RouteRate]] | None = None
-        self._least_ps = self._distances({one.counted[0] for one in self._wishes}, frozenset())
+        self._leaving: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+        for edge in self._graph.edges:
+            self._leaving[edge.source].append((edge.number, edge.propagation_ps, edge.enters))
+        self._least_ps = self._distances(
+            sorted({one.counted[0] for one in self._wishes}), frozenset()
+        )
 
     def _program(self, wishes: Iterable[_Wish]) -> FlowProgram:
         return FlowProgram(self._graph, self._capacity_bps, _wants(wishes))
@@ -97,8 +102,9 @@ class Reach:
         left_bps = self._left_bps(down)
         dead = frozenset(number for number, rate_bps in left_bps.items() if not rate_bps)
         least_ps = self._least_ps
-        if dead:
-            least_ps = self._distances({one.counted[0] for one in self._wishes}, dead)
+        touched = [one for one in least_ps if self._is_on_a_way(one, dead)]
+        if touched:
+            least_ps = {**least_ps, **self._distances(touched, dead)}
         far = [one for one in self._wishes if not _is_reached(one, least_ps, self._graph.end)]
         served_bps = self._all.carry(left_bps).served_bps
         egress = {site: one.carry(left_bps).served_bps for site, one in self._sites.items()}
@@ -109,11 +115,24 @@ class Reach:
         self, sources: Collection[str], dead: frozenset[int]
     ) -> Mapping[str, Mapping[str, int]]:
         """Return the least propagation from each source to every vertex, around dead edges."""
-        leaving: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for edge in self._graph.edges:
-            if edge.number not in dead:
-                leaving[edge.source].append((edge.propagation_ps, edge.enters))
-        return {one: distances(one, lambda node: leaving.get(node, ())) for one in sorted(sources)}
+        edges = self._leaving
+
+        def steps(node: str) -> list[tuple[int, str]]:
+            return [
+                (ps, enters) for number, ps, enters in edges.get(node, ()) if number not in dead
+            ]
+
+        return {one: distances(one, steps) for one in sources}
+
+    def _is_on_a_way(self, source: str, dead: Collection[int]) -> bool:
+        """Say whether some shortest way from a source takes one of some edges."""
+        found_ps = self._least_ps[source]
+        edges = self._graph.edges
+        return any(
+            found_ps.get(edges[number].source, -1) + edges[number].propagation_ps
+            == found_ps.get(edges[number].enters)
+            for number in dead
+        )
 
     # Kept
 
