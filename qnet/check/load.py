@@ -79,6 +79,13 @@ def check_demands(
     return placed_bps
 
 
+class Beside(NamedTuple):
+    """What reserves nothing and may be in the way, beside what a plan sends."""
+
+    streams: Sequence[tuple[Stream, StreamPlan]] = ()
+    demands: Sequence[tuple[Demand, DemandPlan]] = ()
+
+
 class Others(NamedTuple):
     """The longest frames that reserve nothing, by port number; 0 where a plan sends none."""
 

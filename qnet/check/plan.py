@@ -36,6 +36,7 @@ from qnet.check.gated import (
     gated_stream,
 )
 from qnet.check.load import (
+    Beside,
     check_claims,
     check_demands,
     check_egress,
@@ -56,6 +57,8 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.progress import Heeded, Progress
 
+NOTHING_BESIDE = Beside()
+
 
 def prove(
     topology: Topology, profile: Profile, plan: Plan, progress: Progress | None = None
@@ -69,14 +72,19 @@ def prove(
     proof = _prove_whole(topology, profile, plan, progress)
     proof = proof.replace(survivable=survivable_egress(topology, profile))
     proof = with_availability(topology, profile, plan, proof)
-    if not profile.events:
+    if not profile.events and not plan.moves and not plan.standby:
         return proof
     proof = with_epochs(topology, profile, plan, proof, _prove_whole)
     return without_bounds(topology, profile, plan, proof)
 
 
 def _prove_whole(
-    topology: Topology, profile: Profile, plan: Plan, progress: Progress | None = None
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    progress: Progress | None = None,
+    *,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Proof:
     """Prove a plan for a network that stays as it is."""
     heeded = Heeded(progress, "prove")
@@ -90,7 +98,8 @@ def _prove_whole(
     reservations, gated, broken_streams = _check_streams(
         topology, profile, plan, stream_plans, findings, heeded
     )
-    others = longest_others(topology, profile, stream_plans, demand_plans)
+    in_the_way = ([*stream_plans, *beside.streams], [*demand_plans, *beside.demands])
+    others = longest_others(topology, profile, *in_the_way)
     before = findings.total
     check_mappings([one for one in reservations if not profile.may_wait(one.stream)], findings)
     mappings_hold = findings.total == before

@@ -120,10 +120,12 @@ def queue_bounds(
     plan: Plan,
     streams: Sequence[tuple[Stream, StreamPlan]],
     demands: Sequence[tuple[Demand, DemandPlan]],
+    slopes_bps: Mapping[tuple[int, str], int] | None = None,
 ) -> dict[str, tuple[int, int]]:
     """Return least and largest latency of each stream that reserves nothing, where there is one.
 
-    The plan must have no faults.
+    The plan must have no faults. Idle slopes as reserved, by port and class, are those of the
+    streams unless they are given.
     """
     flows = list(_flows(topology, profile, streams, demands))
     lists = given(topology, profile)
@@ -141,7 +143,7 @@ def queue_bounds(
         is_covered = _is_covered(topology, profile, port, at[port.number], holds=holds)
         is_known = is_covered and port.name not in gated
         above[port.number] = _Above(is_known, gates=made if is_covered else None)
-    reserved = reserved_bps(topology, streams)
+    reserved = reserved_bps(topology, streams) if slopes_bps is None else slopes_bps
     done = set()
     for number, rank in _in_order(flows, at):
         done.add((number, rank))

@@ -30,6 +30,7 @@ Rule = Literal[
     "recovery",
     "overload",
     "tree",
+    "move",
     "layer",
 ]
 
@@ -109,6 +110,10 @@ class EpochProof(Noun):
     cut: tuple[str, ...]
     reduced: tuple[StreamProof, ...]
     findings: tuple[Finding, ...] = ()
+    moved: tuple[StreamProof, ...] = Field((), exclude_if=lambda moved: not moved)
+    """Streams that another entry than the plan's own sends meanwhile. What is sent before and
+    received in it keeps within the bounds of both.
+    """
 
 
 class EventLoss(Noun):

@@ -26,6 +26,7 @@ LOOK_UPS = {
     # Where to find what a file says, under a name or in an order.
     "cable",
     "class_by_name",
+    "entry",
     "every_stream",
     "legs",
     "link_name",

@@ -1,0 +1,289 @@
+"""What events take of every stream and demand, told by when its frames are sent.
+
+A frame sent at t is at a broken point at t + e at the soonest and at t + l at the latest: those
+sent so that this is within an outage are lost for certain, those sent so that it is at no time
+within are not lost by it. The outage of a cable from 9 ms on, 1.7 ms down the way with 20 us of
+variation, takes for certain what is sent from 7.3 ms on, and nothing that is sent before 7.28 ms.
+What is sent by another entry of the plan from some time on counts by that entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from qnet.check.broken import EVER, Broken, Span, Thing
+from qnet.check.line import ceil_div, last_bit_ps
+from qnet.check.sequence import Version
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.proof import DemandEventLoss, EventLoss
+from qnet.model.timeline import Event
+from qnet.model.topology import Port, Topology
+from qnet.model.traffic import Demand, Profile, Stream
+from qnet.units import PPB
+
+
+class _Place(NamedTuple):
+    """Where a broken thing is on a way, in times from when a frame is sent.
+
+    The first bit is there `low_ps` later at the soonest and `high_ps` at the latest, the last bit
+    `last_low_ps` and `last_high_ps`; what is not known is None. It is `far_ps` down the line of the
+    port before it: witnesses count what is lost there when it leaves that port.
+    """
+
+    low_ps: int
+    high_ps: int | None
+    last_low_ps: int
+    last_high_ps: int | None
+    far_ps: int = 0
+
+    def down_the_line(self, far_ps: int) -> _Place:
+        """Return the place that is so far down the line of a port."""
+        high, last = self.high_ps, self.last_high_ps
+        return _Place(
+            self.low_ps + far_ps,
+            None if high is None else high + far_ps,
+            self.last_low_ps + far_ps,
+            None if last is None else last + far_ps,
+            far_ps,
+        )
+
+
+Happening = tuple[Topology, Profile, Plan, Mapping[Thing, Sequence[Broken]]]
+"""A network, its traffic, a plan, and when each thing is broken."""
+
+
+class _Count(NamedTuple):
+    """Intervals of a stream: lost at least and at most, sent at least and at most."""
+
+    least: int
+    most: int
+    sent_least: int
+    sent_most: int
+
+
+def stream_loss(
+    happening: Happening,
+    stream: Stream,
+    versions: Sequence[Version[StreamPlan]],
+    bounds: Mapping[str, tuple[int, int] | None],
+) -> EventLoss | None:
+    """Return how many frames events take of a stream; None where they touch none of its paths."""
+    _, profile, _, _ = happening
+    met: list[Broken] = []
+    counts: list[_Count] = []
+    is_known = not stream.excess_packets
+    for one in versions:
+        pair = bounds.get(one.called)
+        high_ps = None if pair is None else pair[1]
+        count, outages = _version_loss(happening, stream, one, high_ps)
+        counts.append(count)
+        met += outages
+        is_known &= high_ps is not None or not outages
+    if not met:
+        return None
+    total = _Count(*(sum(column) for column in zip(*counts, strict=True)))
+    if profile.is_gated(stream):
+        # What would begin before the run is left out.
+        total = total._replace(sent_least=max(total.sent_least - 1, 0))
+    each = stream.max_packets
+    return EventLoss(
+        name=stream.name,
+        frames_least=total.least * each,
+        frames_most=total.most * each if is_known else None,
+        sent_least=total.sent_least * each,
+        sent_most=total.sent_most * (each + stream.excess_packets),
+        events=_words(met),
+    )
+
+
+def _version_loss(
+    happening: Happening, stream: Stream, one: Version[StreamPlan], high_ps: int | None
+) -> tuple[_Count, list[Broken]]:
+    """Count what events take of what is sent by one entry while it is in force."""
+    topology, profile, plan, broken = happening
+    ports, entry = topology.port_by_name, one.entry
+    ways = [[ports[name] for name in path.ports if name in ports] for path in entry.paths]
+    met = [
+        [
+            outage
+            for thing in dict.fromkeys(chain.from_iterable(map(_things_at, way)))
+            for outage in broken.get(thing, ())
+        ]
+        for way in ways
+    ]
+    end_ps = profile.simulation.duration_ps
+    span = [(one.from_ps, min(one.until_ps, end_ps))] if ways else []
+    slack_ps = stream.interval_ps if profile.is_gated(stream) and len(ways) > 1 else 0
+    certain, possible = _joined(span), _joined(span)
+    for way, outages in zip(ways, met, strict=True):
+        sure, maybe = _windows(topology, profile, stream, way, outages, high_ps, end_ps)
+        certain = _common(certain, [(a + slack_ps, b - slack_ps) for a, b in sure])
+        possible = _common(possible, _joined([(a - slack_ps, b + slack_ps) for a, b in maybe]))
+    first_ps = entry.send_ps
+    if plan.cycle_ps <= 0 or profile.is_gated(stream):
+        first_ps = None
+    least, most = _counted(stream, first_ps, certain)[0], _counted(stream, first_ps, possible)[1]
+    return _Count(least, most, *_counted(stream, first_ps, span)), list(chain.from_iterable(met))
+
+
+def _things_at(port: Port) -> tuple[Thing, ...]:
+    return port.source, (port.link, port.member), port.target
+
+
+def _words(outages: Iterable[Broken]) -> tuple[str, ...]:
+    """Name the events of some outages, each once, in order of time."""
+    events = {id(one.event): one.event for one in outages}
+    ordered = sorted(events.values(), key=lambda one: one.at_ps)
+    return tuple(dict.fromkeys(one.words for one in ordered))
+
+
+def _counted(stream: Stream, first_ps: int | None, spans: Sequence[Span]) -> Span:
+    """Return how many intervals begin in some spans of time, at least and at most."""
+    every_ps = stream.interval_ps
+    if first_ps is None:
+        least = sum(max(b - a, 0) // every_ps for a, b in spans)
+        return least, sum(ceil_div(max(b - a, 0), every_ps) for a, b in spans)
+    count = 0
+    for a, b in spans:
+        begin, end = (max(ceil_div(t - first_ps, every_ps), 0) for t in (a, b))
+        count += max(end - begin, 0)
+    return count, count
+
+
+def _windows(
+    topology: Topology,
+    profile: Profile,
+    stream: Stream,
+    way: Sequence[Port],
+    outages: Sequence[Broken],
+    high_ps: int | None,
+    end_ps: int,
+) -> tuple[list[Span], list[Span]]:
+    """Return when what is sent is lost for certain on a way, and when it may be."""
+    one = profile.class_by_name[stream.traffic_class]
+    is_stored = one.reserves or one.preemptable
+    sure: list[Span] = []
+    maybe: list[Span] = []
+    places: dict[tuple[Thing, int], list[tuple[_Place, bool]]] = {}
+    for outage in outages:
+        at = outage.thing, outage.event.where_ppb
+        if at not in places:
+            found = _places(topology, stream, way, outage, high_ps, is_stored=is_stored)
+            places[at] = list(found)
+        for place, is_node in places[at]:
+            begin_ps, until_ps = outage.from_ps, min(outage.until_ps, EVER)
+            begin = begin_ps - (EVER if place.last_high_ps is None else place.last_high_ps)
+            maybe.append((begin, min(until_ps, end_ps + place.far_ps) - place.low_ps))
+            if is_node and place.low_ps == 0 and place.last_low_ps == 0:
+                sure.append((begin_ps, until_ps))  # what is born there
+            elif place.high_ps is not None:
+                last = min(until_ps, end_ps + place.far_ps) - place.high_ps
+                sure.append((begin_ps - place.last_low_ps, last))
+    return _joined(sure), _joined(maybe)
+
+
+def _places(
+    topology: Topology,
+    stream: Stream,
+    way: Sequence[Port],
+    outage: Broken,
+    high_ps: int | None,
+    *,
+    is_stored: bool,
+) -> Iterable[tuple[_Place, bool]]:
+    """Yield where on a way a broken thing is met, and whether it is a node."""
+    line = [last_bit_ps(stream.frame_bytes, port.rate_bps) for port in way]
+    begins_ps = 0
+    for number, port in enumerate(way):
+        stays_ps = topology.node_by_name[port.target].processing.low_ps
+        rest_ps = port.propagation_ps + sum(line[number + 1 :])
+        rest_ps += sum(one.propagation_ps for one in way[number + 1 :])
+        rest_ps += sum(
+            topology.node_by_name[one.source].processing.low_ps for one in way[number + 1 :]
+        )
+        leaves = None if high_ps is None else high_ps - rest_ps
+        starts = None if leaves is None else leaves - line[number]
+        ends_ps = begins_ps + line[number]
+        if outage.thing == (port.link, port.member):
+            far_ps = _far_ps(topology, port, outage.event)
+            yield _Place(begins_ps, starts, ends_ps, leaves).down_the_line(far_ps), False
+        if outage.thing == port.source and number == 0:
+            yield _Place(0, 0, 0, leaves), True
+        if outage.thing == port.target:
+            there = _Place(begins_ps, starts, ends_ps, leaves).down_the_line(port.propagation_ps)
+            # It stays in the node until its last bit has left it, or a damper hands it over.
+            is_last = number == len(way) - 1
+            gone = high_ps
+            if high_ps is not None and not is_last:
+                after = way[number + 1 :]
+                gone = high_ps - sum(one.propagation_ps for one in after) - sum(line[number + 2 :])
+            yield there._replace(last_high_ps=gone), True
+        begins_ps = ends_ps + port.propagation_ps + stays_ps
+        if not is_stored:
+            begins_ps = max(begins_ps - line[number], 0)  # it may be sent on before all is in
+
+
+def _far_ps(topology: Topology, port: Port, event: Event) -> int:
+    """Return how far down the line of a port a link is cut, from its first node on."""
+    share = port.propagation_ps * event.where_ppb // PPB
+    is_there = port.source == topology.links[port.link].between[0]
+    return share if is_there else port.propagation_ps - share
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Join spans of time that touch; empty ones are none."""
+    found: list[Span] = []
+    for begin, end in sorted(one for one in spans if one[0] < one[1]):
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((begin, end))
+    return found
+
+
+def _common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
+    """Return what is in a span of both; each has its own in order, apart from each other."""
+    both: list[Span] = []
+    one = other = 0
+    while one < len(first) and other < len(second):
+        (a, b), (c, d) = first[one], second[other]
+        both.append((max(a, c), min(b, d)))
+        one, other = (one + 1, other) if b < d else (one, other + 1)
+    return _joined(both)
+
+
+def demand_loss(
+    happening: Happening, demand: Demand, versions: Sequence[Version[DemandPlan]]
+) -> DemandEventLoss | None:
+    """Return the share of a demand that is sent, on average, while its ways are broken.
+
+    Parts by their rates; of each the time counts from when what is sent can be at what breaks.
+    """
+    topology, profile, _, broken = happening
+    end_ps = profile.simulation.duration_ps
+    ports = topology.port_by_name
+    lost = sent = 0
+    met: list[Broken] = []
+    for version in versions:
+        in_force = [(version.from_ps, min(version.until_ps, end_ps))]
+        for part in version.entry.parts:
+            spans = []
+            before_ps = 0
+            for port in (ports[name] for name in part.ports if name in ports):
+                there_ps = before_ps + port.propagation_ps
+                for one in (one for thing in _things_at(port) for one in broken.get(thing, ())):
+                    until_ps = min(one.until_ps, end_ps) - there_ps
+                    spans.append((max(one.from_ps - there_ps, 0), until_ps))
+                    met.append(one)
+                before_ps += port.propagation_ps
+            rate_bps = max(part.rate_bps, 0)
+            sent += rate_bps * sum(max(b - a, 0) for a, b in in_force)
+            both = _common(_joined(in_force), _joined(spans))
+            lost += rate_bps * sum(b - a for a, b in both)
+    if not met:
+        return None
+    return DemandEventLoss(
+        name=demand.name, share_ppb=lost * PPB // sent if sent else 0, events=_words(met)
+    )
