@@ -242,44 +242,84 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
 
 def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
     """What the events of a profile break, each wire and node by itself, by walking through time."""
-    if not profile.events:
-        return []
-    acts = []
-    for number, event in enumerate(profile.events):
-        acts.append((event.at_ps, 1, number))
-        if event.duration_ps is not None:
-            acts.append((event.at_ps + event.duration_ps, 0, number))
     open_now: dict[tuple[int, object], int] = {}
+    mended: set[tuple[int, object]] = set()
+    begun: set[int] = set()
     made: list[SlowCut | SlowDown] = []
+    acts = [act for number, event in enumerate(profile.events) for act in _acts(number, event)]
     for now, is_begin, number in [*sorted(acts), (10**18, -1, -1)]:
-        event = profile.events[number]
-        things = _things(topology, event)
-        if is_begin > 0 and event.change in ("cut", "down"):
-            open_now |= {(number, thing): now for thing in things}
-            continue
-        for by, thing in list(open_now):
-            if is_begin < 0 or (thing in things if is_begin else by == number):
-                begins = open_now.pop((by, thing))
-                if begins < now:
-                    made += _slow(topology, profile.events[by], thing, begins, now)
+        if number < 0:
+            over = list(open_now)
+        else:
+            event = profile.events[number]
+            things = _things(topology, event)
+            if is_begin and event.change not in ("repair", "up"):
+                begun.add(number)
+                due = {(number, thing) for thing in things} - mended
+                open_now |= dict.fromkeys(due - open_now.keys(), now)
+                continue
+            over = [one for one in open_now if (one[1] in things if is_begin else one[0] == number)]
+            if is_begin:
+                # A flap that is mended is over.
+                mended |= {(other, thing) for other in begun for thing in things}
+        for by, thing in over:
+            begins = open_now.pop((by, thing))
+            if begins < now:
+                made += _slow(topology, profile.events[by], thing, begins, now)
     return made
+
+
+def _acts(number: int, event: Event) -> Iterator[tuple[int, int, int]]:
+    """When an event breaks or mends something (1), and when that is over (0)."""
+    if event.change != "flap":
+        yield event.at_ps, 1, number
+        if event.duration_ps is not None:
+            yield event.at_ps + event.duration_ps, 0, number
+        return
+    assert event.every_ps is not None
+    assert event.duration_ps is not None
+    duty = Fraction(1, 2) if event.duty_ppb is None else Fraction(event.duty_ppb, PPB)
+    turn = 0
+    while turn * event.every_ps < event.duration_ps:
+        begin = event.at_ps + turn * event.every_ps
+        end = min(begin + int(duty * event.every_ps), event.at_ps + event.duration_ps)
+        if begin < end:
+            yield begin, 1, number
+            yield end, 0, number
+        turn += 1
 
 
 def _things(topology: Topology, event: Event) -> set[object]:
     """Wires, as link and member, or nodes that an event names."""
     if event.change in ("down", "up"):
-        if event.target in topology.node_by_name:
-            return {event.target}
-        return {one.name for one in topology.nodes if event.target == one.site}
+        assert event.target is not None
+        return _nodes(topology, event.target)
+    if event.groups is not None:
+        sides = [set().union(*(_nodes(topology, one) for one in each)) for each in event.groups]
+        return {
+            (port.link, port.member)
+            for port in topology.ports
+            for one in sides
+            for other in sides
+            if one is not other and port.source in one and port.target in other
+        }
     found: set[object] = set()
     for port in topology.ports:
         link = topology.links[port.link]
         between = "--".join(link.between)
         plain = link.name or between
         names = {plain, f"{between}[{link.name}]", link.cable or plain, port.name}
-        if event.target in names | {f"{plain}/{port.member + 1}"}:
+        if event.target in names | {f"{plain}/{port.member + 1}"} and (
+            event.members is None or port.member >= event.members
+        ):
             found.add((port.link, port.member))
     return found
+
+
+def _nodes(topology: Topology, name: str) -> set[object]:
+    if name in topology.node_by_name:
+        return {name}
+    return {one.name for one in topology.nodes if name == one.site}
 
 
 def _slow(

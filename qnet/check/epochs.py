@@ -130,7 +130,7 @@ def _epochs(
             reduced=reduced,
             findings=tuple(dict.fromkeys((*proven.findings.get(from_ps, ()), *faults))),
             moved=tuple(
-                _stream_proof(one.entry.name, proven.bounds.get(one.called))
+                _stream_proof(one.entry.name, proven.bounds.get(one.known_as))
                 for one in sent
                 if one.number and one.entry.paths
             ),

@@ -75,7 +75,7 @@ def stream_loss(
     counts: list[_Count] = []
     is_known = not stream.excess_packets
     for one in versions:
-        pair = bounds.get(one.called)
+        pair = bounds.get(one.known_as)
         high_ps = None if pair is None else pair[1]
         count, outages = _version_loss(happening, stream, one, high_ps)
         counts.append(count)

@@ -58,7 +58,7 @@ class Version(NamedTuple, Generic[_Entry]):
     until_ps: int
 
     @property
-    def called(self) -> str:
+    def known_as(self) -> str:
         """What findings call it, and it alone."""
         name = self.entry.name
         if self.number == STANDBY:
@@ -213,7 +213,7 @@ class SequenceProof(NamedTuple):
     """What is proven of all entries of a plan, and the rules that moves and standby break."""
 
     bounds: Mapping[str, Bounds]
-    """By what an entry is called."""
+    """By what an entry is known as."""
     findings: Mapping[int, tuple[Finding, ...]]
     """By the begin of the epoch in which a rule is broken."""
     standby: tuple[Finding, ...]
@@ -248,13 +248,13 @@ class _Judge:
         for one in chosen:
             first.setdefault((one.entry.name, one.entry.model_dump_json()), one)
         more = [one for one in first.values() if one.number and one.entry.status != "refused"]
-        streams = [self.streams[one.entry.name].replace(name=one.called) for one in more]
+        streams = [self.streams[one.entry.name].replace(name=one.known_as) for one in more]
         profile = self.profile.replace(streams=(*self.profile.streams, *streams), events=())
         entries = [
             one if one.name in own or not self._moves(one.name) else _gone(one)
             for one in self.plan.streams
         ]
-        entries += [one.entry.replace(name=one.called) for one in more]
+        entries += [one.entry.replace(name=one.known_as) for one in more]
         plan = self.plan.replace(
             streams=tuple(entries),
             moves=(),
@@ -273,7 +273,7 @@ class _Judge:
         bounds = {one.name: _pair(one) for one in proof.streams}
         # What comes back to a way where it was before is there once.
         again = {
-            one.called: bounds.get(first[one.entry.name, one.entry.model_dump_json()].called)
+            one.known_as: bounds.get(first[one.entry.name, one.entry.model_dump_json()].known_as)
             for one in chosen
         }
         return bounds | again, tuple(found)
@@ -340,7 +340,7 @@ class _Judge:
     def queues(self) -> Mapping[str, Bounds]:
         """Bound what reserves nothing, with all that is sent at any time of the run at once."""
         streams = [
-            (self.streams[name].replace(name=one.called), one.entry)
+            (self.streams[name].replace(name=one.known_as), one.entry)
             for name, versions in self.sequence.streams.items()
             for one in versions
         ]
@@ -351,7 +351,22 @@ class _Judge:
         ]
         more = [one for one, _ in streams if one.name not in self.streams]
         profile = self.profile.replace(streams=(*self.profile.streams, *more), events=())
-        return queue_bounds(self.topology, profile, self.plan, streams, demands, self._slopes_bps())
+        found = queue_bounds(
+            self.topology, profile, self.plan, streams, demands, self._slopes_bps()
+        )
+        # Frames that come to a shaper of a stream over its old way and its new one wait for each
+        # other, and all of the class behind them.
+        shaped = {
+            self.streams[one.entry.name].traffic_class
+            for versions in self.sequence.streams.values()
+            for one in versions
+            if one.number and self._residence_ps(one.entry.name) is not None
+        }
+        kept = {one.name for one, _ in streams if one.traffic_class not in shaped}
+        return {name: pair for name, pair in found.items() if name in kept}
+
+    def _residence_ps(self, name: str) -> int | None:
+        return self.profile.class_by_name[self.streams[name].traffic_class].residence_ps
 
     def _slopes_bps(self) -> Mapping[tuple[int, str], int]:
         """Return what idle slopes are as reserved: by all streams that any of their entries sends
@@ -423,7 +438,7 @@ def prove_sequence(
     queued = judge.queues() if clean else {}
     for name, versions in sequence.streams.items():
         if not profile.is_reserved(judge.streams[name]):
-            bounds |= {one.called: queued.get(one.called) for one in versions}
+            bounds |= {one.known_as: queued.get(one.known_as) for one in versions}
     by_epoch = {begin_ps: tuple(each) for begin_ps, each in findings.items()}
     return SequenceProof(bounds, by_epoch, standby)
 
@@ -433,7 +448,7 @@ def _is_there(one: Version[StreamPlan], proven: Mapping[str, Bounds], epoch: Spa
     begin_ps, end_ps = epoch
     if one.from_ps >= end_ps:
         return False
-    pair = proven.get(one.called)
+    pair = proven.get(one.known_as)
     return one.until_ps > begin_ps or pair is None or one.until_ps + pair[1] >= begin_ps
 
 
@@ -447,7 +462,7 @@ def _hull(pairs: Sequence[Bounds]) -> Bounds:
 def over_the_run(sequence: Entries, proof: SequenceProof, name: str) -> Bounds:
     """Return the bounds of a stream over all of its entries."""
     sent = [one for one in sequence.streams.get(name, ()) if one.entry.paths]
-    return _hull([proof.bounds.get(one.called) for one in sent])
+    return _hull([proof.bounds.get(one.known_as) for one in sent])
 
 
 def _recover(
@@ -464,7 +479,7 @@ def _recover(
         if stream.recovery is None or not copied:
             continue
         for old, new in pairwise(one for one in versions if one.entry.paths):
-            pair = _hull([bounds.get(old.called), bounds.get(new.called)])
+            pair = _hull([bounds.get(old.known_as), bounds.get(new.known_as)])
             begin_ps = max(one for one in findings if one <= new.from_ps)
             if pair is None:
                 continue
@@ -477,5 +492,5 @@ def _recover(
                     f"{stream.recovery.history}"
                 )
                 findings[begin_ps].append(
-                    Finding(rule="recovery", subject=new.called, message=words)
+                    Finding(rule="recovery", subject=new.known_as, message=words)
                 )

@@ -1,0 +1,213 @@
+"""Drawn timelines: networks of all mechanisms in which things break and streams are moved.
+
+What the slow twin sees of every frame must lie within what is proven of it: `python -m
+tests.timelines 1000` judges so many of every mechanism, other than those that CI looks at.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from qnet.check.plan import prove
+from qnet.model.plan import Move, PathPlan, Plan, StreamPlan
+from qnet.model.proof import Proof
+from qnet.model.timeline import Event
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile, Stream
+from tests.builders import plan_for
+from tests.random_sets import KINDS, Dice, random_set
+from tests.slow_case import Case, frames_of, slow_run, ways_of
+from tests.slow_simulator import SlowSimulator
+
+
+class Judged(NamedTuple):
+    """What one timeline came to."""
+
+    moves: int
+    epochs: int
+    bounded: int
+    """Frames that were held to a bound."""
+    lost: int
+    broken: tuple[str, ...]
+
+
+def drawn_case(mechanism: str, number: int) -> Case:
+    """Draw a set, a plan with moves that all fit, and what breaks meanwhile."""
+    topology, profile = random_set(mechanism, number)
+    dice = Dice(f"{mechanism} timeline", number)
+    profile = profile.replace(events=tuple(_events(dice, topology, profile)))
+    twice = profile.replace(events=(), streams=(*profile.streams, *_seconds(dice, profile)))
+    both = plan_for(topology, twice)
+    names = {one.name for one in profile.every_stream}
+    plan = both.replace(
+        streams=tuple(one for one in both.streams if one.name in names), reserved=None
+    )
+    moves = sorted(_moves(dice, topology, profile, both), key=lambda one: one.at_ps)
+    return topology, profile, plan.replace(moves=tuple(moves))
+
+
+SECOND = "-second"
+
+
+def _seconds(dice: Dice, profile: Profile) -> Iterator[Stream]:
+    """Ask for a second place for some streams: what is reserved for both fits at once."""
+    for one in profile.streams:
+        if len(one.listeners) == 1 and profile.takes_cycles(one) and dice.below(2):
+            yield one.replace(name=f"{one.name}{SECOND}", paths=1 + dice.below(2), recovery=None)
+
+
+def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]:
+    end_ps = profile.simulation.duration_ps
+    for _ in range(dice.below(4)):
+        link = topology.links[dice.below(len(topology.links))]
+        node = topology.nodes[dice.below(len(topology.nodes))].name
+        common = {"at": f"{dice.below(end_ps)}ps", "for": f"{1 + dice.below(end_ps // 4)}ps"}
+        name = topology.link_name(link)
+        every = f"{10**6 + dice.below(end_ps // 8)}ps"
+        kinds: list[dict[str, object]] = [
+            {"change": "cut", "target": name, "where": f"{dice.below(101)}%"},
+            {"change": "down", "target": node},
+            {"change": "flap", "target": name, "every": every, "duty": f"{dice.below(101)}%"},
+            {"change": "partition", "groups": [list(link.between[:1]), list(link.between[1:])]},
+        ]
+        yield Event.model_validate({**common, **kinds[dice.below(len(kinds))]})
+
+
+def _moves(dice: Dice, topology: Topology, profile: Profile, both: Plan) -> Iterator[Move]:
+    """Move streams to their second place, and back; and what reserves nothing anywhere."""
+    end_ps = profile.simulation.duration_ps
+    entries = {one.name: one for one in both.streams}
+    for stream in profile.every_stream:
+        own = entries[stream.name]
+        if stream.tree != stream.name or not own.paths or dice.below(3) == 0:
+            continue
+        found: list[StreamPlan] = []
+        second = entries.get(f"{stream.name}{SECOND}")
+        if second is not None and second.paths:
+            path = second.paths[dice.below(len(second.paths))]
+            found = [second.replace(name=stream.name, paths=(path,)), own]
+        elif not profile.is_reserved(stream):
+            ways = list(_ways(topology, stream.talker, stream.listener))
+            drawn = PathPlan(ports=ways[dice.below(len(ways))])
+            found = [own.replace(paths=(drawn,)), own]
+        times = sorted(dice.below(end_ps) for _ in found)
+        for at_ps, entry in zip(times[: 1 + dice.below(2)], found, strict=False):
+            yield Move(at_ps=at_ps, stream=entry, cause="drawn")
+    for placed in both.demands:
+        demand = next(one for one in profile.demands if one.name == placed.name)
+        if placed.parts and dice.below(2):
+            ways = list(_ways(topology, demand.source, demand.target))
+            part = placed.parts[0].replace(ports=ways[dice.below(len(ways))], hashed=None)
+            alone = placed.replace(placed_bps=part.rate_bps, parts=(part,))
+            yield Move(at_ps=dice.below(end_ps), demand=alone, cause="drawn")
+
+
+def _ways(
+    topology: Topology, at: str, end: str, before: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Yield all ways from one node to another."""
+    seen = {topology.port_by_name[name].source for name in before}
+    for port in topology.ports:
+        if port.source != at or port.target in seen:
+            continue
+        if port.target == end:
+            yield (*before, port.name)
+        else:
+            yield from _ways(topology, port.target, end, (*before, port.name))
+
+
+def judge(mechanism: str, number: int) -> Judged:
+    """Prove one timeline, run it in the slow twin, and compare."""
+    case = drawn_case(mechanism, number)
+    return judge_case(case, prove(*case), slow_run(*case))
+
+
+def judge_case(case: Case, proof: Proof, slow: SlowSimulator) -> Judged:
+    """Hold every frame that was received to the bounds of the epochs that it lived in."""
+    _, profile, plan = case
+    broken = _faults(case, proof)
+    ways = ways_of(*case)
+    streams = {one.name: one for one in profile.every_stream}
+    spans = [
+        (one.from_ps, one.until_ps, {each.name: each for each in one.moved}) for one in proof.epochs
+    ]
+    whole = {one.name: one for one in proof.streams}
+    bounded = lost = 0
+    for number, way in enumerate(ways):
+        source = slow.sources[number]
+        for place, (birth, _, _) in enumerate(source.births):
+            own = source.first + place if source.numbers is None else source.numbers[place]
+            latency = slow.latency.get((number, own))
+            if way.name not in streams or latency is None:
+                continue
+            lived = [
+                moved.get(way.name, whole[way.name])
+                for begin, end, moved in spans
+                if begin <= birth + latency and birth < end
+            ] or [whole[way.name]]
+            lows = [one.latency_ps_min for one in lived if one.latency_ps_min is not None]
+            highs = [one.latency_ps_max for one in lived if one.latency_ps_max is not None]
+            if min(len(lows), len(highs)) < len(lived):
+                continue
+            bounded += 1
+            least, most = min(lows), max(highs)
+            if not least <= latency <= most:
+                broken.append(
+                    f"{way.name}: born at {birth}: {latency} ps, proven {least} to {most}"
+                )
+    for taken in proof.event_losses:
+        mine = [i for i, way in enumerate(ways) if way.name == taken.name]
+        ends = frames_of(
+            [slow.counts[i] for i in mine], [slow.sources[i] for i in mine], copies=True
+        )
+        gone = sum(n for fates, n in ends.items() if fates not in (("received",), ("in flight",)))
+        lost += gone
+        sent = ends.total()
+        if gone < taken.frames_least:
+            broken.append(f"{taken.name}: {gone} lost, proven at least {taken.frames_least}")
+        reserved = profile.is_reserved(streams[taken.name])
+        if reserved and taken.frames_most is not None and gone > taken.frames_most:
+            broken.append(f"{taken.name}: {gone} lost, proven at most {taken.frames_most}")
+        if not taken.sent_least <= sent <= taken.sent_most:
+            broken.append(f"{taken.name}: {sent} sent, proven {taken.sent_least} to "
+                          f"{taken.sent_most}")  # fmt: skip
+    return Judged(len(plan.moves), len(proof.epochs), bounded, lost, tuple(broken))
+
+
+def _faults(case: Case, proof: Proof) -> list[str]:
+    """Findings that a timeline must not have, whose reservations all fit.
+
+    Demands are moved wherever there is a way, also where a guard has no room for their frames.
+    """
+    _, profile, plan = case
+    spared = {"rate", "overload", "disjoint", "latency", "variation"}
+    spared |= {"capacity"} if any(one.demand for one in plan.moves) else set()
+    every = [*proof.findings, *(one for epoch in proof.epochs for one in epoch.findings)]
+    if not any(one.reserves for one in profile.classes):
+        return []
+    return [f"{one.rule}: {one.subject}: {one.message}" for one in every if one.rule not in spared]
+
+
+def main(count: int) -> int:
+    """Judge so many timelines of every mechanism; return how many are broken."""
+    faults = 0
+    for mechanism in KINDS:
+        outcomes = [judge(mechanism, number) for number in range(1000, 1000 + count)]
+        faults += sum(bool(one.broken) for one in outcomes)
+        words = [f"{mechanism} {1000 + i}: {one}" for i, each in enumerate(outcomes)
+                 for one in each.broken]  # fmt: skip
+        words.append(
+            f"{mechanism}: {count} timelines, {sum(one.moves for one in outcomes)} moves, "
+            f"{sum(one.epochs for one in outcomes)} epochs, "
+            f"{sum(one.bounded for one in outcomes)} frames held to a bound, "
+            f"{sum(one.lost for one in outcomes)} lost"
+        )
+        sys.stdout.write("\n".join([*words, ""]))
+        sys.stdout.flush()
+    return faults
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])) > 0)
