@@ -33,7 +33,7 @@ class Broken(NamedTuple):
     until_ps: int
 
 
-def walk(topology: Topology, profile: Profile) -> list[Broken]:
+def broken_things(topology: Topology, profile: Profile) -> list[Broken]:
     """Walk through the changes in order of time, and note what is broken from when to when.
 
     What lasts for a time is over before what else happens at that instant.

@@ -11,12 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from qnet.check.broken import Broken, Thing, named, touches, walk
+from qnet.check.broken import Broken, Thing, broken_things, named, touches
 from qnet.check.event_losses import demand_loss, stream_loss
 from qnet.check.findings import Findings, exact_time
 from qnet.check.sequence import (
     Bounds,
-    Entries,
+    PlanSequence,
     Prove,
     SequenceProof,
     over_the_run,
@@ -38,7 +38,7 @@ def with_epochs(
     """Add to the proof of a plan what holds in each epoch, and what events take of whom."""
     findings = Findings()
     sequence = sequence_of(topology, profile, plan, findings)
-    broken = walk(topology, profile)
+    broken = broken_things(topology, profile)
     end_ps = profile.simulation.duration_ps
     changes = {0, end_ps} | {one.from_ps for one in broken} | {one.until_ps for one in broken}
     times = sorted(one for one in changes | sequence.changes_ps if one <= end_ps)
@@ -83,7 +83,7 @@ def _stream_proof(name: str, pair: Bounds) -> StreamProof:
 def _epochs(
     case: tuple[Topology, Profile, Plan],
     whole: Proof,
-    entries: tuple[Entries, SequenceProof],
+    entries: tuple[PlanSequence, SequenceProof],
     happening: tuple[Sequence[Broken], Sequence[int]],
     prove: Prove,
 ) -> Iterable[EpochProof]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from qnet.check.broken import EVER, Broken, Span, Thing
 from qnet.check.line import ceil_div, last_bit_ps
-from qnet.check.sequence import Version
+from qnet.check.sequence import EntryInForce
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import DemandEventLoss, EventLoss
 from qnet.model.timeline import Event
@@ -66,7 +66,7 @@ class _Count(NamedTuple):
 def stream_loss(
     happening: Happening,
     stream: Stream,
-    versions: Sequence[Version[StreamPlan]],
+    versions: Sequence[EntryInForce[StreamPlan]],
     bounds: Mapping[str, tuple[int, int] | None],
 ) -> EventLoss | None:
     """Return how many frames events take of a stream; None where they touch none of its paths."""
@@ -99,7 +99,7 @@ def stream_loss(
 
 
 def _version_loss(
-    happening: Happening, stream: Stream, one: Version[StreamPlan], high_ps: int | None
+    happening: Happening, stream: Stream, one: EntryInForce[StreamPlan], high_ps: int | None
 ) -> tuple[_Count, list[Broken]]:
     """Count what events take of what is sent by one entry while it is in force."""
     topology, profile, plan, broken = happening
@@ -255,7 +255,7 @@ def _common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
 
 
 def demand_loss(
-    happening: Happening, demand: Demand, versions: Sequence[Version[DemandPlan]]
+    happening: Happening, demand: Demand, versions: Sequence[EntryInForce[DemandPlan]]
 ) -> DemandEventLoss | None:
     """Return the share of a demand that is sent, on average, while its ways are broken.
 

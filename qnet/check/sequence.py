@@ -48,7 +48,7 @@ _Entry = TypeVar("_Entry", StreamPlan, DemandPlan)
 STANDBY = -1
 
 
-class Version(NamedTuple, Generic[_Entry]):
+class EntryInForce(NamedTuple, Generic[_Entry]):
     """One entry of a stream or demand, and from when to before when it is in force."""
 
     number: int
@@ -66,14 +66,14 @@ class Version(NamedTuple, Generic[_Entry]):
         return f"{name} (from {exact_time(self.from_ps)} on)" if self.number else name
 
 
-Versions = Mapping[str, Sequence[Version[_Entry]]]
+EntriesByName = Mapping[str, Sequence[EntryInForce[_Entry]]]
 
 
-class Entries(NamedTuple):
+class PlanSequence(NamedTuple):
     """All entries of a plan by name, in order of time, without those that are never in force."""
 
-    streams: Versions[StreamPlan]
-    demands: Versions[DemandPlan]
+    streams: EntriesByName[StreamPlan]
+    demands: EntriesByName[DemandPlan]
 
     @property
     def changes_ps(self) -> set[int]:
@@ -83,18 +83,22 @@ class Entries(NamedTuple):
             one.from_ps for each in self.demands.values() for one in each if one.number
         }
 
-    def at(self, time_ps: int) -> tuple[list[Version[StreamPlan]], list[Version[DemandPlan]]]:
+    def at(
+        self, time_ps: int
+    ) -> tuple[list[EntryInForce[StreamPlan]], list[EntryInForce[DemandPlan]]]:
         """Return what is in force at a time."""
         return _at(self.streams, time_ps), _at(self.demands, time_ps)
 
 
-def _at(versions: Versions[_Entry], time_ps: int) -> list[Version[_Entry]]:
+def _at(versions: EntriesByName[_Entry], time_ps: int) -> list[EntryInForce[_Entry]]:
     return [
         one for each in versions.values() for one in each if one.from_ps <= time_ps < one.until_ps
     ]
 
 
-def sequence_of(topology: Topology, profile: Profile, plan: Plan, findings: Findings) -> Entries:
+def sequence_of(
+    topology: Topology, profile: Profile, plan: Plan, findings: Findings
+) -> PlanSequence:
     """Put the entries of a plan in order of time; moves that cannot be are findings, and left out.
 
     Only what plan and profile both know is there.
@@ -119,7 +123,7 @@ def sequence_of(topology: Topology, profile: Profile, plan: Plan, findings: Find
             moved_streams[name].append((move.at_ps, move.stream))
         elif move.demand is not None:
             moved_demands[name].append((move.at_ps, move.demand))
-    return Entries(
+    return PlanSequence(
         _in_order([one for one in plan.streams if one.name in streams], moved_streams),
         _in_order([one for one in plan.demands if one.name in demands], moved_demands),
     )
@@ -127,8 +131,8 @@ def sequence_of(topology: Topology, profile: Profile, plan: Plan, findings: Find
 
 def _in_order(
     own: Iterable[_Entry], moved: Mapping[str, Sequence[tuple[int, _Entry]]]
-) -> Versions[_Entry]:
-    found: dict[str, list[Version[_Entry]]] = {}
+) -> EntriesByName[_Entry]:
+    found: dict[str, list[EntryInForce[_Entry]]] = {}
     for one in own:
         every = [(0, one)]
         for at_ps, entry in moved.get(one.name, ()):
@@ -136,7 +140,7 @@ def _in_order(
                 every.append((at_ps, entry))
         ends = [at_ps for at_ps, _ in every[1:]] + [EVER]
         found[one.name] = [
-            Version(number, entry, at_ps, end_ps)
+            EntryInForce(number, entry, at_ps, end_ps)
             for number, ((at_ps, entry), end_ps) in enumerate(zip(every, ends, strict=True))
             if at_ps < end_ps
         ]
@@ -226,7 +230,7 @@ class _Judge:
         self,
         case: tuple[Topology, Profile, Plan],
         whole: Proof,
-        sequence: Entries,
+        sequence: PlanSequence,
         prove: Prove,
     ) -> None:
         self.topology, self.profile, self.plan = case
@@ -235,7 +239,7 @@ class _Judge:
         self.demands = {one.name: one for one in self.profile.demands}
 
     def together(
-        self, present: Iterable[Version[StreamPlan]], until_ps: int
+        self, present: Iterable[EntryInForce[StreamPlan]], until_ps: int
     ) -> tuple[Mapping[str, Bounds], tuple[Finding, ...]]:
         """Prove some entries of streams that reserve cycles at once, with all that is fixed.
 
@@ -244,7 +248,7 @@ class _Judge:
         """
         chosen = list(present)
         own = {one.entry.name for one in chosen if not one.number}
-        first: dict[tuple[str, str], Version[StreamPlan]] = {}
+        first: dict[tuple[str, str], EntryInForce[StreamPlan]] = {}
         for one in chosen:
             first.setdefault((one.entry.name, one.entry.model_dump_json()), one)
         more = [one for one in first.values() if one.number and one.entry.status != "refused"]
@@ -301,7 +305,7 @@ class _Judge:
         ]
         return Beside(tuple(streams), tuple(demands))
 
-    def reserved(self) -> list[Version[StreamPlan]]:
+    def reserved(self) -> list[EntryInForce[StreamPlan]]:
         """Return all entries of streams that reserve cycles."""
         return [
             one
@@ -313,7 +317,7 @@ class _Judge:
     def standby(self) -> tuple[Finding, ...]:
         """See that what is held ready fits beside what is sent from the beginning."""
         ready = [
-            Version(STANDBY, one, 0, EVER)
+            EntryInForce(STANDBY, one, 0, EVER)
             for one in self.plan.standby
             if one.name in self.streams and self.profile.takes_cycles(self.streams[one.name])
         ]
@@ -402,7 +406,7 @@ def _pair(one: object) -> Bounds:
 def prove_sequence(
     case: tuple[Topology, Profile, Plan],
     whole: Proof,
-    sequence: Entries,
+    sequence: PlanSequence,
     times_ps: Sequence[int],
     prove: Prove,
 ) -> SequenceProof:
@@ -443,7 +447,7 @@ def prove_sequence(
     return SequenceProof(bounds, by_epoch, standby)
 
 
-def _is_there(one: Version[StreamPlan], proven: Mapping[str, Bounds], epoch: Span) -> bool:
+def _is_there(one: EntryInForce[StreamPlan], proven: Mapping[str, Bounds], epoch: Span) -> bool:
     """Say whether frames of an entry may be under way in an epoch."""
     begin_ps, end_ps = epoch
     if one.from_ps >= end_ps:
@@ -459,7 +463,7 @@ def _hull(pairs: Sequence[Bounds]) -> Bounds:
     return min(low for low, _ in known), max(high for _, high in known)
 
 
-def over_the_run(sequence: Entries, proof: SequenceProof, name: str) -> Bounds:
+def over_the_run(sequence: PlanSequence, proof: SequenceProof, name: str) -> Bounds:
     """Return the bounds of a stream over all of its entries."""
     sent = [one for one in sequence.streams.get(name, ()) if one.entry.paths]
     return _hull([proof.bounds.get(one.known_as) for one in sent])
