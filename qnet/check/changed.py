@@ -7,9 +7,11 @@ have no most. Nothing is claimed that does not hold; what is seen still counts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from qnet.check.line import ceil_div
 from qnet.model.plan import Plan
-from qnet.model.proof import EventLoss, Proof
+from qnet.model.proof import EventLoss, Proof, StreamProof
 from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
@@ -21,14 +23,22 @@ def without_bounds(topology: Topology, profile: Profile, plan: Plan, proof: Proo
     events = [one for one in profile.events if one.at_ps < end_ps and _changes(one)]
     if not events:
         return proof
-    streams = proof.streams
-    if any(one.change != "loss" for one in events):
-        streams = tuple(one.replace(latency_ps_min=None, latency_ps_max=None) for one in streams)
     told = {one.name: one for one in proof.event_losses}
+    if any(one.change != "loss" for one in events):
+        proof = proof.replace(
+            streams=_unknown(proof.streams),
+            epochs=tuple(
+                one.replace(moved=_unknown(one.moved), reduced=_unknown(one.reduced))
+                for one in proof.epochs
+            ),
+        )
+        # When a frame is where something breaks follows from its bounds.
+        told = {name: one.replace(frames_least=0, frames_most=None) for name, one in told.items()}
     by_name = {one.name: one for one in profile.every_stream}
     for entry in plan.streams:
         stream = by_name.get(entry.name)
-        ports = {name for path in entry.paths for name in path.ports}
+        later = [one.stream for one in plan.moves if one.stream and one.stream.name == entry.name]
+        ports = {name for one in (entry, *later) for path in one.paths for name in path.ports}
         met = [
             event.words
             for event in events
@@ -51,7 +61,11 @@ def without_bounds(topology: Topology, profile: Profile, plan: Plan, proof: Proo
         told[entry.name] = before.replace(
             frames_most=None, events=tuple(dict.fromkeys((*before.events, *met)))
         )
-    return proof.replace(streams=streams, event_losses=tuple(told.values()))
+    return proof.replace(event_losses=tuple(told.values()))
+
+
+def _unknown(streams: Iterable[StreamProof]) -> tuple[StreamProof, ...]:
+    return tuple(one.replace(latency_ps_min=None, latency_ps_max=None) for one in streams)
 
 
 def _changes(event: Event) -> bool:
