@@ -16,9 +16,11 @@ from qnet.model.proof import Proof
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
+from qnet.simulate.run import simulate
 from tests.builders import plan_for
+from tests.property.test_books import balance
 from tests.random_sets import KINDS, Dice, random_set
-from tests.slow_case import Case, frames_of, slow_run, ways_of
+from tests.slow_case import Case, compare, frames_of, ways_of
 from tests.slow_simulator import SlowSimulator
 
 
@@ -119,9 +121,11 @@ def _ways(
 
 
 def judge(mechanism: str, number: int) -> Judged:
-    """Prove one timeline, run it in the slow twin, and compare."""
+    """Prove one timeline, run it in the simulator and in its slow twin, and compare all three."""
     case = drawn_case(mechanism, number)
-    return judge_case(case, prove(*case), slow_run(*case))
+    seen = simulate(*case, threads=1)
+    balance(case[1], seen)
+    return judge_case(case, prove(*case), compare(case, seen))
 
 
 def judge_case(case: Case, proof: Proof, slow: SlowSimulator) -> Judged:

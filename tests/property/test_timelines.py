@@ -1,4 +1,4 @@
-"""Proven never beyond what the slow twin sees, while things break and streams are moved.
+"""Seen by simulator and twin alike, and never beyond what is proven, while things break and move.
 
 A few of what `python -m tests.timelines 1000` judges; and each check can fail.
 """
