@@ -51,6 +51,8 @@ from qnet.simulate.ports.parts import (
 from qnet.simulate.run import make_room
 from qnet.simulate.series import Series
 from qnet.simulate.settings import PortChanges
+from qnet.simulate.setup import FrameSource, Turn
+from qnet.simulate.turns import apply_turns, begin_turn
 from qnet.simulate.windows.shares import Shares
 from qnet.simulate.windows.threads import run_windows
 from qnet.simulate.world import (
@@ -66,6 +68,8 @@ from qnet.simulate.world import (
     Sender,
     SourceHeap,
     SourceLaw,
+    Sources,
+    SourceState,
     World,
 )
 
@@ -131,8 +135,10 @@ class VirtualPorts:
         self.found, simulated, parts, self._turns, changes = laid
         if not loaded:
             simulated.sources.heap[:, SourceHeap.TIME] = NEVER
-        self.frames, self.span = _births(simulated, parts, want, len(self.found))
-        """[frame]: birth, bytes and cycle of each real frame; [source]: first and last + 1."""
+            self._turns = {}
+        self.frames, self.numbers, self.span = _births(simulated, parts, want, self.found)
+        """[frame]: birth, bytes and cycle of each real frame, and its sequence number, where those
+        of its source have any; [source]: first and last + 1."""
         servers = simulated.network.lane_first.size - 1
         self.ranks = simulated.network.classes + 1
         self.planned_positions = len(simulated.routes.hop)
@@ -148,21 +154,19 @@ class VirtualPorts:
             np.full(servers, -1),
         )
         """[lane]: the server after it, or -1."""
-        self._numbered, self._first_number = _numbers(parts, len(self.found))
-        """[source]: whether its frames have sequence numbers, and that of the first one."""
+        self._numbered = _numbered_sources(parts, len(self.found))
+        """[source]: whether its frames have sequence numbers."""
         for one in want:
             if self._numbered[one.source]:
                 first, last = self.span[one.source].tolist()
-                place = one.first + one.stride * np.arange(last - first)
-                number = self._first_number[one.source] + place
-                self.frames[first:last, own.ORDER] = number & 0xFFFF
+                self.frames[first:last, own.ORDER] = self.numbers[first:last] & 0xFFFF
         self.now_ps = 0
         self.end_ps = int(self.world.network.end)
         self._outages = epochs(topology, profile).nodes
         self._changes = ports_going_down(topology, profile)
         """When nodes go down, with their ports; that ends a window."""
         self._settings = PortChanges(changes)
-        self._stops_ps = sorted({*self._changes} | self._settings.times_ps)
+        self._stops_ps = sorted({*self._changes, *self._turns} | self._settings.times_ps)
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
         order = np.array([[*range(servers), -1]], dtype=np.int64)
         alone, none = np.zeros(servers, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
@@ -280,6 +284,9 @@ class VirtualPorts:
     def _serve(self, until: int) -> None:
         while self.now_ps < until:
             self._settings.apply(self.now_ps, self.world, self.parts)
+            if self.now_ps > 0:
+                changes = self._turns.get(self.now_ps, ())
+                apply_turns(changes, self.found, self.world, self.parts)
             for port in self._changes.get(self.now_ps, ()):
                 assert self.parts is not None, "ports of nodes that go down are general"
                 go_down(port, self.now_ps, self.world, None, self.parts)
@@ -343,10 +350,9 @@ class VirtualPorts:
         """Tell whether a frame has been passed on by the point where copies of its stream meet."""
         return passage.port >= len(self.topology.ports)
 
-    def number_of(self, source: int, place: int) -> int:
-        """Return the sequence number of a source's frame by its place among all of them."""
-        assert self._numbered[source], "only copies have numbers"
-        return int(self._first_number[source] + place)
+    def number_of(self, frame: int) -> int:
+        """Return the sequence number of a real frame; 0 where there is no such frame."""
+        return int(self.numbers[frame]) if 0 <= frame < len(self.numbers) else 0
 
     def renumber(self, passage: Passage, number: int) -> None:
         """Give a frame on its way to where copies meet the sequence number that it carries."""
@@ -496,41 +502,58 @@ class VirtualPorts:
 
 
 def _births(
-    world: World, parts: Parts | None, want: Sequence[RealFrames], source_count: int
-) -> tuple[Ints, Ints]:
-    """Return birth, bytes and cycle of all frames wanted, and which are whose."""
+    world: World, parts: Parts | None, want: Sequence[RealFrames], found: Sequence[FrameSource]
+) -> tuple[Ints, Ints, Ints]:
+    """Return birth, bytes and cycle of all frames wanted, their numbers, and which are whose."""
     sources = world.sources._replace(state=world.sources.state.copy())
-    nothing = np.zeros(0, dtype=np.int64)
-    timed = np.zeros((source_count, 8), dtype=np.int64) if parts is None else parts.source_state
-    mine = timed.copy()
-    timetable = nothing if parts is None else parts.timetable
-    span = np.zeros((source_count, 2), dtype=np.int64)
+    timed = np.zeros((len(found), 8), dtype=np.int64) if parts is None else parts.source_state
+    span = np.zeros((len(found), 2), dtype=np.int64)
     rows_of = [np.empty((0, 4), dtype=np.int64)]
+    numbers_of = [np.empty(0, dtype=np.int64)]
     total = 0
     for one in sorted(want):
-        rows = 1024
-        while True:
-            noted = np.empty((min(rows, one.most), 4), dtype=np.int64)
-            sources.state[one.source] = world.sources.state[one.source]
-            mine[one.source] = timed[one.source]
-            until = int(world.network.end)
-            span_of = one.source, one.first, one.stride, until
-            count = own.births(*span_of, sources, mine, timetable, world.network, noted)
-            if count < rows:
-                break
-            rows *= 8
-        span[one.source] = total, total + count
-        total += count
-        rows_of.append(noted[:count])
-    return np.concatenate(rows_of), span
+        span[one.source] = total, total
+        born = 0
+        for turn in found[one.source].turns:
+            if turn.from_ps > 0:
+                begin_turn(one.source, turn, sources)
+            first = one.first - born if born <= one.first else (one.first - born) % one.stride
+            most = one.most - int(span[one.source, 1] - total)
+            sent = int(sources.state[one.source, SourceState.SENT])
+            part = one._replace(first=first, most=most)
+            noted = _born_in(part, turn, (world, sources, timed.copy()), parts)
+            born += int(sources.state[one.source, SourceState.SENT]) - sent
+            span[one.source, 1] += len(noted)
+            rows_of.append(noted)
+            numbers_of.append(turn.number + first + one.stride * np.arange(len(noted)))
+        total = int(span[one.source, 1])
+    return np.concatenate(rows_of), np.concatenate(numbers_of), span
 
 
-def _numbers(parts: Parts | None, source_count: int) -> tuple[Ints, Ints]:
-    """Return which sources number their frames, and from which number on."""
+def _born_in(
+    one: RealFrames, turn: Turn, state: tuple[World, Sources, Ints], parts: Parts | None
+) -> Ints:
+    """Return birth, bytes and cycle of the frames of one turn of a source; those are used up."""
+    world, sources, mine = state
+    timetable = np.zeros(0, dtype=np.int64) if parts is None else parts.timetable
+    before, mine_before = sources.state[one.source].copy(), mine[one.source].copy()
+    until = min(turn.until_ps, int(world.network.end))
+    rows = 1024
+    while True:
+        noted = np.empty((min(rows, one.most), 4), dtype=np.int64)
+        sources.state[one.source], mine[one.source] = before, mine_before
+        span_of = one.source, one.first, one.stride, until
+        count = own.births(*span_of, sources, mine, timetable, world.network, noted)
+        if count < rows:
+            return noted[:count]
+        rows *= 8
+
+
+def _numbered_sources(parts: Parts | None, source_count: int) -> Ints:
+    """Return which sources number their frames."""
     if parts is None:
-        return np.zeros(source_count, dtype=np.int64), np.zeros(source_count, dtype=np.int64)
-    state = parts.source_state
-    return state[:, SourceTable.NUMBERED].copy(), state[:, SourceTable.NUMBER].copy()
+        return np.zeros(source_count, dtype=np.int64)
+    return parts.source_state[:, SourceTable.NUMBERED].copy()
 
 
 def _numbered(label: int, number: int) -> int:

@@ -136,7 +136,7 @@ def _enter(
         if tag is not None:
             fields["ip_dscp"] = dscp_of(tag)
         branches = [_label(wiring, stream, path, interval) for path in stream.paths]
-        other = alternates.get(stream.name)
+        other = None if stream.version else alternates.get(stream.name)
         if len(branches) > 1:
             actions: tuple[Action, ...] = (
                 maker.group("all", (Bucket(one) for one in branches), f"{why}, sent twice"),
@@ -247,7 +247,7 @@ def alternatives(streams: Iterable[SwitchedStream]) -> dict[str, SwitchedStream]
     """
     parts: defaultdict[str, list[SwitchedStream]] = defaultdict(list)
     for stream in streams:
-        if stream.demand is not None:
+        if stream.demand is not None and not stream.version:
             parts[stream.demand].append(stream)
     found: dict[str, SwitchedStream] = {}
     for together in parts.values():

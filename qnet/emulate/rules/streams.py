@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from qnet.emulate.rules.wiring import PATH_MAC, STREAM_MAC
 from qnet.errors import Infeasible, InputError, Problem
-from qnet.model.plan import Plan
+from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
-from qnet.model.traffic import Profile
+from qnet.model.traffic import Demand, Profile, Stream
+from qnet.simulate.versions import Version, versions_of
 
 LABEL_PATH_BITS = 17
 """A label is the class's priority (3 bits) and the number of the path (17 bits)."""
@@ -55,6 +56,8 @@ class SwitchedStream(NamedTuple):
     waits: bool = False
     demand: str | None = None
     rate_bps: int = 0
+    version: int = 0
+    """Which entry of its stream or demand it is of: 0 is the plan's own, moves have others."""
 
     @property
     def mac(self) -> int:
@@ -116,6 +119,7 @@ def streams_of(
     """Return every placed stream and demand part, or those of the sampled names, in plan order.
 
     A stream's number is its place in the plan, whatever the sample; labels are given to the sample.
+    What it is moved to is another stream to switches, with rules of its own from the beginning.
     `generation`, 0 or 1, picks one of two disjoint sets of labels, so that the rules of a new plan
     can be laid beside those of the old one. Raises Infeasible when labels or tags do not suffice,
     and InputError for streams with several listeners.
@@ -126,63 +130,78 @@ def streams_of(
     asked = {one.name: one for one in profile.every_stream}
     demands = {one.name: one for one in profile.demands}
     streams: list[SwitchedStream] = []
-    for planned in plan.streams:
-        number = next(numbers)
-        if not planned.paths or (sample is not None and planned.name not in sample):
-            continue
-        stream = asked[planned.name]
-        priority = profile.class_by_name[stream.traffic_class].priority
-        # In CQF a frame's time of arrival says its cycle, and nothing in the frame does.
-        tagged = profile.class_by_name[stream.traffic_class].mechanism != "cqf"
-        paths = tuple(
-            LabelledPath(
-                priority << LABEL_PATH_BITS | next(labels),
-                path.ports,
-                path.cycles if tagged else (),
-            )
-            for path in planned.paths
-        )
-        reserves = bool(paths[0].cycles)
-        if reserves and plan.buffers > BUFFERS_HIGHEST:
-            raise Infeasible(
-                f"{topology.title}: {plan.buffers} cycle buffers; the traffic class of an MPLS "
-                f"label tells {BUFFERS_HIGHEST} apart, so emulate with at most as many"
-            )
-        streams.append(
-            SwitchedStream(
-                number,
-                planned.name,
-                stream.talker,
-                stream.listener,
-                priority,
-                paths,
-                plan.buffers,
-                step=stream.interval_ps // plan.cycle_ps if reserves else 0,
-                waits=reserves and profile.may_wait(stream),
-            )
-        )
-    for one in plan.demands:
-        demand = demands[one.name]
-        priority = profile.class_by_name[demand.traffic_class].priority
-        for place, part in enumerate(one.parts):
-            number = next(numbers)
-            if sample is not None and one.name not in sample:
+    for version in versions_of(profile, plan):
+        is_wanted = sample is None or version.entry.name in sample
+        if isinstance(version.entry, DemandPlan):
+            demand = demands[version.entry.name]
+            made = _parts(profile, plan, demand, version, numbers)
+        else:
+            stream = asked[version.entry.name]
+            made = [_stream(profile, plan, stream, version, next(numbers))]
+        for one in made:
+            if not is_wanted or not one.paths:
                 continue
-            label = priority << LABEL_PATH_BITS | next(labels)
-            streams.append(
-                SwitchedStream(
-                    number,
-                    f"{one.name}/{place + 1}",
-                    demand.source,
-                    demand.target,
-                    priority,
-                    (LabelledPath(label, part.ports),),
-                    plan.buffers,
-                    demand=one.name,
-                    rate_bps=part.rate_bps,
+            if one.step and plan.buffers > BUFFERS_HIGHEST:
+                raise Infeasible(
+                    f"{topology.title}: {plan.buffers} cycle buffers; the traffic class of an MPLS "
+                    f"label tells {BUFFERS_HIGHEST} apart, so emulate with at most as many"
                 )
+            paths = (
+                path._replace(label=one.priority << LABEL_PATH_BITS | next(labels))
+                for path in one.paths
             )
+            streams.append(one._replace(paths=tuple(paths)))
     return tuple(streams)
+
+
+def _stream(
+    profile: Profile, plan: Plan, stream: Stream, version: Version, number: int
+) -> SwitchedStream:
+    """Return what carries one entry of a stream, without labels."""
+    planned = version.entry
+    assert isinstance(planned, StreamPlan)
+    one = profile.class_by_name[stream.traffic_class]
+    # In CQF a frame's time of arrival says its cycle, and nothing in the frame does.
+    tagged = one.mechanism != "cqf"
+    paths = tuple(
+        LabelledPath(0, path.ports, path.cycles if tagged else ()) for path in planned.paths
+    )
+    reserves = bool(paths and paths[0].cycles)
+    return SwitchedStream(
+        number,
+        planned.name,
+        stream.talker,
+        stream.listener,
+        one.priority,
+        paths,
+        plan.buffers,
+        step=stream.interval_ps // plan.cycle_ps if reserves else 0,
+        waits=reserves and profile.may_wait(stream),
+        version=version.number,
+    )
+
+
+def _parts(
+    profile: Profile, plan: Plan, demand: Demand, version: Version, numbers: Iterator[int]
+) -> list[SwitchedStream]:
+    """Return what carries the parts of one entry of a demand, without labels."""
+    placed = version.entry
+    assert isinstance(placed, DemandPlan)
+    return [
+        SwitchedStream(
+            next(numbers),
+            f"{placed.name}/{place + 1}",
+            demand.source,
+            demand.target,
+            profile.class_by_name[demand.traffic_class].priority,
+            (LabelledPath(0, part.ports),),
+            plan.buffers,
+            demand=placed.name,
+            rate_bps=part.rate_bps,
+            version=version.number,
+        )
+        for place, part in enumerate(placed.parts)
+    ]
 
 
 def _labels(generation: int) -> Iterator[int]:

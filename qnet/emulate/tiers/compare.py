@@ -117,20 +117,22 @@ def _numbers(member: SampledPath, ports: VirtualPorts) -> range:
     return range(first, last)
 
 
-def _latencies(members: Sequence[SampledPath], walk: Walk, ports: VirtualPorts) -> dict[int, int]:
-    """Return the latency of every real frame that was delivered, by its number.
+def _latencies(
+    members: Sequence[SampledPath], walk: Walk, ports: VirtualPorts
+) -> dict[tuple[int, int], int]:
+    """Return the latency of every real frame that was delivered, by its entry and number.
 
     Where copies meet, the first one that was passed on is the frame's, whichever way it came.
     """
     meets = ports.found[members[0].source].elimination is not None
-    found: dict[int, tuple[int, int]] = {}
+    found: dict[tuple[int, int], tuple[int, int]] = {}
     for member in members:
         numbers = _numbers(member, ports)
         for n in numbers:
             if n in walk.arrival_ps:
                 arrival_ps = walk.arrival_ps[n]
                 one = arrival_ps, arrival_ps - int(ports.frames[n, TIME])
-                key = n - numbers.start if meets else n
+                key = member.stream.version, n - numbers.start if meets else n
                 found[key] = min(found.get(key, one), one)
     return {key: latency for key, (_, latency) in found.items()}
 
@@ -152,14 +154,14 @@ def _account(
     discarded. What recovery counted is of all the stream's frames, simulated ones too.
     """
     copies = members[0].stream.demand is None
-    once = max if copies else sum
+    versions = [member.stream.version for member in members]
     recovery = copies_at(ports.parts, ports.found[members[0].source].elimination)
     service = {one.name: one.service for one in profile.every_stream}
     service |= {one.name: one.service for one in profile.demands}
     sent, received, late, sent_bytes, received_bytes, steady = [], [], 0, [], [], 0
     trips: list[list[tuple[int, int]]] = []
-    came: list[set[int]] = []
-    gone: list[set[int]] = []
+    came: list[set[tuple[int, int]]] = []
+    gone: list[set[tuple[int, int]]] = []
     dropped: list[int] = []
     latencies: list[int] = []
     network = ports.world.network
@@ -171,10 +173,13 @@ def _account(
         sent.append(len(numbers))
         sent_bytes.append(int(sizes[numbers.start : numbers.stop].sum()))
         received.append(len(got))
-        came.append({n - numbers.start for n in got})
+        version = member.stream.version
+        came.append({(version, n - numbers.start) for n in got})
         discarded = walk.met - walk.arrival_ps.keys()
         dropped.append(sum(n in walk.lost for n in numbers))
-        gone.append({n - numbers.start for n in numbers if n in walk.lost or n in discarded})
+        gone.append(
+            {(version, n - numbers.start) for n in numbers if n in walk.lost or n in discarded}
+        )
         received_bytes.append(sum(int(sizes[n]) for n in got))
         born = ports.frames[:, TIME]
         trips.append([(walk.arrival_ps[n] - int(born[n]), int(born[n])) for n in got])
@@ -191,9 +196,25 @@ def _account(
     arrived, lost, bytes_arrived = sum(received), sum(dropped), sum(received_bytes)
     if copies:
         ever = set.union(*came)
-        lost = len(set.intersection(*gone) - ever)
+        lost = sum(
+            len(
+                set.intersection(*(gone[i] for i, one in enumerate(versions) if one == version))
+                - ever
+            )
+            for version in set(versions)
+        )
         size = max(sent_bytes) // max(*sent, 1)
         arrived, bytes_arrived = len(ever), len(ever) * size
+
+    def once(counts: Sequence[int]) -> int:
+        """Add up what is counted once for all copies of a frame."""
+        if not copies:
+            return sum(counts)
+        most: dict[int, int] = {}
+        for version, one in zip(versions, counts, strict=True):
+            most[version] = max(one, most.get(version, 0))
+        return sum(most.values())
+
     return Traffic(
         name=name,
         service=service[name],

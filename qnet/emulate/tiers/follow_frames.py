@@ -505,9 +505,7 @@ class _Run:
         """Return the sequence number of a frame that came to its host, by what it carries."""
         if self.ports.found[real.member.source].elimination is None:
             return 0
-        first = next(one for one in self.case.members if one.stream is real.member.stream)
-        place = int.from_bytes(data[42:50], "big") - int(self.ports.span[first.source, 0])
-        return self.ports.number_of(first.source, place * first.stride)
+        return self.ports.number_of(int.from_bytes(data[42:50], "big"))
 
     def _deliver(self, real: _Real, time_ps: int) -> None:
         arrival = self.ports.hand_over(real.member.source, real.birth, time_ps)
