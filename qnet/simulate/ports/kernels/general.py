@@ -13,6 +13,7 @@ from qnet.simulate.ports.kernels.admission import take_in
 from qnet.simulate.ports.kernels.credit import spend
 from qnet.simulate.ports.kernels.gates import open_by
 from qnet.simulate.ports.kernels.preemption import (
+    begin_on_wire,
     cut_after,
     preempt,
     put_on_wire,
@@ -129,9 +130,8 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
             started, frame_bytes = wire[port, MPacket.BEGUN], wire[port, MPacket.REST]
             line, loss_row = network.line_time[wire[port, MPacket.LINE]], wire[port, MPacket.LOSS]
             sure = started + whole_after(frame_bytes, wire[port, MPacket.RATE])
-            sent = 0
-            if chosen >= 0 or held:
-                sent = cut_after(now - started, frame_bytes, wire[port, MPacket.RATE])
+            may_cut, rate = chosen >= 0 or held, wire[port, MPacket.RATE]
+            sent = cut_after(now - started, frame_bytes, rate) if may_cut else 0
             if sent > 0:
                 now = resume = preempt(port, sent, line, steady_from, counts, parts)
                 continue
@@ -144,18 +144,14 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
             chosen = wire[port, MPacket.RING]
         elif chosen < 0:
             if unfinished and not held:
-                wire[port, MPacket.IS], wire[port, MPacket.BEGUN] = SENDING, now
-                wire[port, MPacket.RATE] = law[PortLaw.RATE]
-                wire[port, MPacket.LINE] = network.rate[port]
-                wire[port, MPacket.LOSS] = law[PortLaw.LOSS]
+                begin_on_wire(port, now, law, network, wire)
             else:
                 resume = wake
                 now = min(arrival, wake, until)
             continue
         else:
             frame, line = first_of(chosen, rings.ring, rings.cells), rings.line_time
-            loss_row = law[PortLaw.LOSS]
-            started, frame_bytes = now, frame.label & 0xFFFF
+            loss_row, started, frame_bytes = law[PortLaw.LOSS], now, frame.label & 0xFFFF
 
         # Send it.
         position, turn, taken = (frame.label >> 16) & POSITIONS, frame.turn, -1
@@ -170,10 +166,8 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
             take_out(chosen, now, frame_bytes, gates, rings)
             waiting -= 1
             if chosen >= preemptable:
-                put_on_wire(port, now, chosen, frame, wire)
-                wire[port, MPacket.RATE] = law[PortLaw.RATE]
-                wire[port, MPacket.LINE] = network.rate[port]
-                wire[port, MPacket.LOSS] = law[PortLaw.LOSS]
+                put_on_wire(port, chosen, frame, wire)
+                begin_on_wire(port, now, law, network, wire)
                 continue
         if chosen < first_queue:
             cycle = at.shown // network.cycle

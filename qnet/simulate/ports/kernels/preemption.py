@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, inline_kernel
 from qnet.simulate.ports.kernels.outages import broken_by
-from qnet.simulate.ports.parts import BYTE_PS, CUT, NOTHING, SENDING, MPacket, Parts
-from qnet.simulate.world import GAP_BYTES, Arrived, PortTally
+from qnet.simulate.ports.parts import BYTE_PS, CUT, NOTHING, SENDING, MPacket, Parts, PortLaw
+from qnet.simulate.world import GAP_BYTES, Arrived, Network, PortTally
 
 Ints = NDArray[np.int64]
 
@@ -41,15 +41,23 @@ def whole_after(rest: int, rate: int) -> int:
 
 
 @inline_kernel
-def put_on_wire(port: int, now: int, chosen: int, frame: Arrived, wire: Ints) -> None:
-    """Begin a preemptable frame of a ring, which has not left before its last bit."""
-    wire[port, MPacket.IS] = SENDING
-    wire[port, MPacket.BEGUN] = now
+def put_on_wire(port: int, chosen: int, frame: Arrived, wire: Ints) -> None:
+    """Take a preemptable frame of a ring, which has not left before its last bit."""
     wire[port, MPacket.REST] = frame.label & 0xFFFF
     wire[port, MPacket.LABEL] = frame.label
     wire[port, MPacket.BIRTH] = frame.birth
     wire[port, MPacket.CAME] = frame.came
     wire[port, MPacket.RING] = chosen
+
+
+@inline_kernel
+def begin_on_wire(port: int, now: int, law: Ints, network: Network, wire: Ints) -> None:
+    """Begin to send what is left of a preemptable frame, at the rate that the port has now."""
+    wire[port, MPacket.IS] = SENDING
+    wire[port, MPacket.BEGUN] = now
+    wire[port, MPacket.RATE] = law[PortLaw.RATE]
+    wire[port, MPacket.LINE] = network.rate[port]
+    wire[port, MPacket.LOSS] = law[PortLaw.LOSS]
 
 
 @inline_kernel
