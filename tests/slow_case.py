@@ -271,6 +271,8 @@ def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
 
 def _acts(number: int, event: Event) -> Iterator[tuple[int, int, int]]:
     """When an event breaks or mends something (1), and when that is over (0)."""
+    if event.change in ("delay", "loss") or (event.change == "capacity" and event.members is None):
+        return
     if event.change != "flap":
         yield event.at_ps, 1, number
         if event.duration_ps is not None:

@@ -146,8 +146,7 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
             if unfinished and not held:
                 begin_on_wire(port, now, law, network, wire)
             else:
-                resume = wake
-                now = min(arrival, wake, until)
+                resume, now = wake, min(arrival, wake, until)
             continue
         else:
             frame, line = first_of(chosen, rings.ring, rings.cells), rings.line_time
@@ -177,8 +176,8 @@ def serve_port(port: int, until: int, world: World, trace: Trace | None, parts: 
         count_sent(port, started, frame_bytes, steady_from, counts)
         leaves = started + line[frame_bytes - GAP_BYTES]
         now = resume = started + line[frame_bytes]
-        left_in = turn - routes.shift[position]
-        leaving = Leaving(frame.came, started, leaves, frame.birth, frame.label, left_in, loss_row)
+        left = turn - routes.shift[position]
+        leaving = Leaving(frame.came, started, leaves, frame.birth, frame.label, left, loss_row)
         cut_through = first_queue <= chosen < preemptable
         send_on(port, leaving, cut_through, taken, network, routes, lanes, tally, trace, parts)
     counts[port, PortTally.FREE_AT] = now
