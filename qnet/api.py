@@ -212,6 +212,9 @@ def play(
     from qnet.emulate.tiers.tier import Asked, Options, tier_of
     from qnet.layers import hooks
 
+    if tier == "mininet" and plan.moves:
+        words = "tier mininet moves nothing in the course of a run; use tier lockstep"
+        raise ArgumentError([Problem("plan", 0, 0, "moves", words)])
     cuts = tuple(one for text in cut for one in _cuts(scenario, text))
     asked = Asked(scenario.topology, scenario.profile, plan, proof, observation)
     made = tier_of(tier).emulate(asked, Options(sample, cuts=cuts, **how), progress, say)
