@@ -310,15 +310,18 @@ NEEDED: dict[str, Any] = {
     "every_ps": "1us",
     "duration_ps": "1us",
     "groups": [["a"], ["b"]],
-    "members": 0,
+    "rate_bps": "1Gbps",
+    "length_mm": "20km",
+    "ratio_ppb": "1%",
 }
 
 
 def test_a_kind_of_event_is_a_word_of_files_and_a_line_of_the_table() -> None:
     assert set(get_args(Change)) == set(KINDS)
     for name, kind in KINDS.items():
-        assert kind.fields | kind.needs <= set(Event.model_fields) - COMMON
-        keys = {Event.model_fields[one].alias or one: NEEDED[one] for one in kind.needs}
+        assert kind.known <= set(Event.model_fields) | COMMON
+        due = [*kind.needs, *kind.one_of[:1]]
+        keys = {Event.model_fields[one].alias or one: NEEDED[one] for one in due}
         asked = qnet.event(name, at="1us", note="by any name", **keys)
         assert (asked.change, asked.at_ps, asked.note) == (name, 1_000_000, "by any name")
     assert qnet.event("cut", "a--b", at="1us", for_="2us") == qnet.cut("a--b", at="1us", for_="2us")
