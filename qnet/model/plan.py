@@ -63,6 +63,11 @@ class StreamPlan(Noun):
         """Name of the stream that this is a leg of, or its own."""
         return self.name.partition(LEG)[0]
 
+    @property
+    def routes(self) -> tuple[tuple[str, ...], ...]:
+        """The ports of every path."""
+        return tuple(path.ports for path in self.paths)
+
 
 class HashedPlan(Noun):
     """Which microflows of a demand the plan sends over the links of a part's ports.
@@ -99,6 +104,15 @@ class DemandPlan(Noun):
     parts: tuple[DemandPart, ...] = ()
     reason: str | None = None
 
+    @property
+    def routes(self) -> tuple[tuple[str, ...], ...]:
+        """The ports of every part."""
+        return tuple(part.ports for part in self.parts)
+
+
+Entry = StreamPlan | DemandPlan
+"""By what a stream or a demand is sent."""
+
 
 class Move(Noun):
     """A stream or a demand that is sent by another entry from an instant of the run on.
@@ -125,7 +139,7 @@ class Move(Noun):
         return self
 
     @property
-    def entry(self) -> StreamPlan | DemandPlan:
+    def entry(self) -> Entry:
         """What is in force from then on."""
         entry = self.stream or self.demand
         assert entry is not None, "one of the two is there"

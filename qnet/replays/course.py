@@ -14,12 +14,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.plan import Entry, Plan, StreamPlan
 from qnet.model.timeline import FOREVER_PS, KINDS, Event, Outage, Thing, Wire, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-
-Entry = StreamPlan | DemandPlan
 
 
 class Stretch(NamedTuple):
@@ -57,16 +55,14 @@ class Timetable:
         times |= {one.from_ps for one in self.outages}
         times |= {one.until_ps for one in self.outages if one.until_ps < FOREVER_PS}
         times |= {one.at_ps for one in self.profile.events}
-        times |= {end_of(one) for one in self.profile.events if changes_what_lasts(one)}
+        times |= {one.end_ps for one in self.profile.events if changes_what_lasts(one)}
         return tuple(sorted(time for time in times if 0 <= time < self.until_ps))
 
     @cached_property
     def entries(self) -> Mapping[str, list[tuple[int, Entry]]]:
         """Return by name the entries of everything that is sent, each with from when on."""
-        every: dict[str, list[tuple[int, Entry]]] = {}
-        for entry in (*self.plan.streams, *self.plan.demands):
-            assert isinstance(entry, StreamPlan | DemandPlan)
-            every[entry.name] = [(0, entry)]
+        own: list[Entry] = [*self.plan.streams, *self.plan.demands]
+        every = {entry.name: [(0, entry)] for entry in own}
         for move in self.plan.moves:
             every[move.entry.name].append((move.at_ps, move.entry))
         return every
@@ -87,7 +83,7 @@ class Timetable:
         """Yield the times from 0 to the end in which nothing changes for one stream or demand."""
         known = self.entries[name]
         for (from_ps, entry), (until_ps, _) in pairwise([*known, (self.until_ps, known[-1][1])]):
-            ways = [self._outages_on(names) for names in ways_of(entry)]
+            ways = [self._outages_on(names) for names in entry.routes]
             times = {from_ps, until_ps}
             for outages in ways:
                 for one in outages:
@@ -125,13 +121,3 @@ def changes_what_lasts(event: Event) -> bool:
     """Tell an event that breaks and mends nothing: what it changes lasts, as a rate or a delay."""
     spans = KINDS[event.change].spans
     return spans is not None and next(spans(event), None) is None
-
-
-def end_of(event: Event) -> int:
-    """Return before when an event is in force, if nothing ends it before."""
-    return FOREVER_PS if event.duration_ps is None else event.at_ps + event.duration_ps
-
-
-def ways_of(entry: Entry) -> list[tuple[str, ...]]:
-    """Return the ports of every path of a stream, or of every part of a demand."""
-    return [one.ports for one in (entry.paths if isinstance(entry, StreamPlan) else entry.parts)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
-from qnet.model.plan import StreamPlan
+from qnet.model.plan import Entry, StreamPlan
 from qnet.model.replay import (
     Replay,
     ReplayEpoch,
@@ -27,7 +27,7 @@ from qnet.model.timeline import FOREVER_PS, Wire
 from qnet.model.traffic import Demand, Stream
 from qnet.model.verdict import Outcome
 from qnet.replays.account import Count, WindowAccount, WindowRow
-from qnet.replays.course import Entry, Stretch, Timetable, changes_what_lasts, end_of
+from qnet.replays.course import Stretch, Timetable, changes_what_lasts
 from qnet.units import PPB, PS_PER_S, ceil_div, wire_bytes
 
 REASONS_LISTED = 3
@@ -48,6 +48,9 @@ class _Sum:
     latency_ps_max: int | None = None
     dark: list[tuple[int, int]] = field(default_factory=list)
     by_event: Counter[int] = field(default_factory=Counter)
+    counts: list[tuple[WindowAccount, Count]] = field(default_factory=list)
+    """Of every window."""
+    stretches: list[Stretch] = field(default_factory=list)
 
 
 def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
@@ -57,11 +60,12 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
     outside = _outside(accounts, table.until_ps)
     for account in accounts:
         for count in (*account.streams, *account.demands):
-            _add_watched(sums[count.name], count)
+            _add_watched(sums[count.name], account, count)
         for share in account.taken:
             sums[share.name].by_event[share.event] += share.frames
     for name, one in sums.items():
-        _add_between(one, list(table.stretches(name)), outside, accounts)
+        one.stretches = list(table.stretches(name))
+        _add_between(one, outside)
     promises = _promises(table, sums, accounts)
     findings = tuple(dict.fromkeys(finding for account in accounts for finding in account.findings))
     unwatched = tuple(_unwatched(table, outside))
@@ -101,7 +105,7 @@ LOSSLESS = {"delay"}
 def _unwatched(table: Timetable, outside: Sequence[tuple[int, int]]) -> Iterable[str]:
     """Yield what is in force outside of windows and may cost frames that are not counted."""
     for event in table.profile.events:
-        spans = [(max(a, event.at_ps), min(b, end_of(event))) for a, b in outside]
+        spans = [(max(a, event.at_ps), min(b, event.end_ps)) for a, b in outside]
         if (
             changes_what_lasts(event)
             and event.change not in LOSSLESS
@@ -110,7 +114,8 @@ def _unwatched(table: Timetable, outside: Sequence[tuple[int, int]]) -> Iterable
             yield event.words
 
 
-def _add_watched(one: _Sum, count: Count) -> None:
+def _add_watched(one: _Sum, account: WindowAccount, count: Count) -> None:
+    one.counts.append((account, count))
     one.watched += count.sent
     one.lost += count.lost
     one.late += count.late
@@ -118,17 +123,13 @@ def _add_watched(one: _Sum, count: Count) -> None:
         one.latency_ps_max = max(one.latency_ps_max or 0, count.latency_ps_max)
 
 
-def _add_between(
-    one: _Sum,
-    stretches: Sequence[Stretch],
-    outside: Sequence[tuple[int, int]],
-    accounts: Sequence[WindowAccount],
-) -> None:
+def _add_between(one: _Sum, outside: Sequence[tuple[int, int]]) -> None:
     """Count what is sent while nobody watches, and of it what has no whole way.
 
     The frames of a window that are under way at its end have their fate from what comes after it;
     and what a window leaves out at its begin, while cycles fill up, was sent nevertheless.
     """
+    stretches = one.stretches
     is_exact = _is_exact(one.asked, stretches)
     one.sent = Fraction(one.watched)
     for stretch in stretches:
@@ -138,10 +139,7 @@ def _add_between(
             a, b = max(begin_ps, stretch.from_ps), min(end_ps, stretch.until_ps)
             if a < b:
                 _add(one, stretch, frames_due(one.asked, stretch.entry, a, b))
-    for account in accounts:
-        count = next(
-            each for each in (*account.streams, *account.demands) if each.name == one.asked.name
-        )
+    for account, count in one.counts:
         inside = [each for each in stretches if each.from_ps < account.until_ps]
         last = [each for each in inside if each.until_ps > account.from_ps]
         if not last:
@@ -287,7 +285,7 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
     for name, one in sums.items():
         frames = one.by_event.get(number, 0)
         lost[one.asked.service] += frames
-        if any(each.cut_by in outages for each in table.stretches(name) if each.cut_by):
+        if any(each.cut_by.event == number for each in one.stretches if each.cut_by):
             cut += 1
             worst = max(worst, (_blocked_ps(one, Fraction(frames)), name), key=lambda pair: pair[0])
     moves = [one for one in table.plan.moves if one.cause == event.words]

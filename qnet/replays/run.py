@@ -17,14 +17,14 @@ from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 from qnet.files.write import to_json
 from qnet.model.emulation import Tier
 from qnet.model.expand import expand
-from qnet.model.plan import Plan
+from qnet.model.plan import Entry, Plan
 from qnet.model.proof import Proof
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
 from qnet.model.timeline import FOREVER_PS, outages_of
 from qnet.progress import Progress
 from qnet.replays.account import WindowAccount, account_of
-from qnet.replays.course import Entry, Timetable, changes_what_lasts, end_of, ways_of
+from qnet.replays.course import Timetable, changes_what_lasts
 from qnet.replays.outcome import outcome_of
 from qnet.replays.windows import Case, Window, case_of, cut_time, period_ps
 from qnet.result import Result
@@ -92,7 +92,7 @@ def replay(
         raise ArgumentError([Problem("events", 0, 0, "", words)])
     ends = [one.at_ps for one in events]
     ends += [one.until_ps for one in outages_of(scenario.topology, events)[0]]
-    ends += [end_of(one) for one in events if changes_what_lasts(one)]
+    ends += [one.end_ps for one in events if changes_what_lasts(one)]
     settle_ps = _settle_ps(scenario, calm.plan, calm.proof)
     before_ps = settle_ps + LEAD_PS if times["before"] is None else times["before"]
     after_ps = settle_ps + TAIL_PS if times["after"] is None else times["after"]
@@ -152,7 +152,7 @@ def _settle_ps(scenario: Scenario, plan: Plan, proof: Proof) -> int:
     known = [one.latency_ps_max for one in proof.streams if one.latency_ps_max is not None]
     entries: list[Entry] = [*plan.streams, *plan.standby, *plan.demands]
     fibre = [
-        sum(port[name].propagation_ps for name in way) for one in entries for way in ways_of(one)
+        sum(port[name].propagation_ps for name in way) for one in entries for way in one.routes
     ]
     return max([*known, *fibre, 0])
 

@@ -17,7 +17,7 @@ from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
 from qnet.model.timeline import Event, Outage, Wire, event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.replays.course import Timetable, changes_what_lasts, end_of
+from qnet.replays.course import Timetable, changes_what_lasts
 from qnet.units import PS_PER_S, RATIO, WHOLE_HIGHEST, format_quantity
 
 PERIOD_PS_HIGHEST = PS_PER_S
@@ -86,7 +86,7 @@ def case_of(table: Timetable, window: Window) -> Case:
                 made = made.replace(duration_ps=end_ps - begin_ps)
             events.append((begin_ps, one.event, made))
     for number, lasting in enumerate(profile.events):
-        begin_ps, end_ps = max(lasting.at_ps, from_ps), end_of(lasting)
+        begin_ps, end_ps = max(lasting.at_ps, from_ps), lasting.end_ps
         if changes_what_lasts(lasting) and begin_ps < min(end_ps, until_ps):
             rest_ps = end_ps - begin_ps if end_ps < until_ps else None
             made = lasting.replace(at_ps=begin_ps - from_ps, duration_ps=rest_ps)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from qnet.model.replay import Replay, ReplayWindow, Span
 from qnet.report.charts import time_ticks
-from qnet.report.drawing import px
 from qnet.report.inputs import ReportInput
 from qnet.report.map import network
 from qnet.report.page import template
 from qnet.report.replay import event_lines, promise_line, replay_headline, show_long, span_words
 from qnet.report.text import OUTCOME_WORD
+from qnet.report.timeline import steps
 from qnet.units import PS_PER_S, show_rate, show_time
 
 WIDTH = 1000.0
@@ -21,7 +21,6 @@ WIDTH = 1000.0
 LEAST_PX = 1.5
 """What is too short to be seen is drawn so wide."""
 
-HEIGHT = 60.0
 WINDOWS_CHARTED = 60
 
 
@@ -156,18 +155,10 @@ def _chart(replay: Replay, window: ReplayWindow) -> WindowChart:
     ]
     return WindowChart(
         title=_when(replay, window.from_ps, window.until_ps),
-        load_path=_steps(edges, [rate / max(most, 1) for rate in rates]),
+        load_path=steps(edges, [rate / max(most, 1) for rate in rates]),
         load_label=f"all ports together, {show_rate(most)} at most",
-        lost_path=_steps(edges, [lost / max(worst, 1) for lost in window.lost_frames]),
+        lost_path=steps(edges, [lost / max(worst, 1) for lost in window.lost_frames]),
         lost_label=f"frames lost, {worst:,} in an interval of {show_time(max(spans, default=0))}",
         marks=events,
         ticks=time_ticks(length_ps, WIDTH),
     )
-
-
-def _steps(edges: Sequence[float], heights: Sequence[float]) -> str:
-    """Draw the outline of a filled step function; heights are from 0 to 1."""
-    parts = [f"M0 {px(HEIGHT)}"]
-    for edge, height in zip(edges, heights, strict=False):
-        parts.append(f"V{px(HEIGHT * (1 - height))}H{px(edge)}")
-    return "".join([*parts, f"V{px(HEIGHT)}z"])

@@ -60,15 +60,15 @@ def _timeline(case: ReportInput, load: PortLoad, series: PortSeries) -> PortTime
     depths = [depth / max(deepest, 1) for depth in series.queue_bytes_max]
     return PortTimeline(
         load=load,
-        load_path=_steps(edges, shares),
-        queue_path=_steps(edges, depths),
+        load_path=steps(edges, shares),
+        queue_path=steps(edges, depths),
         queue_label=show_size(deepest),
         drop_marks=[edge for edge, count in zip(edges, series.dropped, strict=True) if count],
         ticks=time_ticks(end_ps, WIDTH),
     )
 
 
-def _steps(edges: Sequence[float], heights: Sequence[float]) -> str:
+def steps(edges: Sequence[float], heights: Sequence[float]) -> str:
     """Draw the outline of a filled step function; heights are from 0 to 1."""
     parts = [f"M0 {px(HEIGHT)}"]
     for edge, height in zip(edges, heights, strict=True):

@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from qnet.model.timeline import Outage, Wire, outages_of
+from qnet.model.timeline import Outage, Wire, cut_ps, outages_of
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.ports.parts import IN_NEXT_NODE, IN_OWN_NODE, ON_THE_LINE
 from qnet.simulate.settings import PortState, port_states
-from qnet.units import PPB
 
 LATEST_PS = 1 << 61
 """Later than any run, and no more than its arrays hold."""
@@ -145,12 +144,7 @@ def _shadow(place: int, far_ps: int, one: Outage) -> Shadow:
 def _far_ps(
     topology: Topology, profile: Profile, port: Port, place: int, one: Outage, propagation_ps: int
 ) -> int:
-    """Return how far down the line of a port a thing is that is broken.
-
-    A link that is cut at 25 % of 10 us: 2.5 us, from the link's first node on, rounded down there.
-    """
+    """Return how far down the line of a port a thing is that is broken."""
     if place != ON_THE_LINE:
         return propagation_ps if place == IN_NEXT_NODE else 0
-    share_ps = propagation_ps * profile.events[one.event].where_ppb // PPB
-    is_there = port.source == topology.links[port.link].between[0]
-    return share_ps if is_there else propagation_ps - share_ps
+    return cut_ps(topology, port, profile.events[one.event], propagation_ps)

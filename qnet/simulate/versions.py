@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.errors import InputError, Problem
-from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
+from qnet.model.plan import Entry, Move, Plan
 from qnet.model.traffic import Profile
 from qnet.simulate.world import NEVER
 
@@ -21,9 +21,6 @@ Span = tuple[int, int]
 """From when to before when."""
 
 ALWAYS: tuple[Span, ...] = ((0, NEVER),)
-
-
-Entry = StreamPlan | DemandPlan
 
 
 class Version(NamedTuple):

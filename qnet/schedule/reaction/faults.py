@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qnet.model.timeline import Event, Thing, Wire, outages_of
+from qnet.model.timeline import Event, Thing, Wire, cut_ps, outages_of
 from qnet.model.topology import Port, Topology
-from qnet.units import PPB
 
 
 class Fault(NamedTuple):
@@ -61,7 +60,7 @@ def heard(
         if port.source in things:
             return None
         if Wire(port.link, port.member) in things:
-            light_ps = _from_the_cut_ps(topology, port, event)
+            light_ps = cut_ps(topology, port, event, port.propagation_ps)
         elif port.target in things:
             light_ps = port.propagation_ps
         else:
@@ -73,16 +72,10 @@ def heard(
 def first_miss_ps(topology: Topology, event: Event, things: frozenset[Thing]) -> int:
     """Return how long after a fault the light is gone at the first node that can miss it."""
     found = [
-        _from_the_cut_ps(topology, port, event)
+        cut_ps(topology, port, event, port.propagation_ps)
         if Wire(port.link, port.member) in things
         else port.propagation_ps
         for port in topology.ports
         if crosses(port, things) and port.source not in things
     ]
     return min(found, default=0)
-
-
-def _from_the_cut_ps(topology: Topology, port: Port, event: Event) -> int:
-    share_ps = port.propagation_ps * event.where_ppb // PPB
-    is_there = port.source == topology.links[port.link].between[0]
-    return share_ps if is_there else port.propagation_ps - share_ps

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan, Unmoved
+from qnet.model.plan import Entry, Move, Plan, StreamPlan, Unmoved
 from qnet.model.reaction import Reaction
 from qnet.model.timeline import Thing
 from qnet.model.topology import Port, Topology
@@ -32,8 +32,6 @@ from qnet.schedule.reaction.faults import (
 )
 from qnet.schedule.reaction.rooms import RoomLeft
 from qnet.units import PS_PER_S, ceil_div
-
-Entry = StreamPlan | DemandPlan
 
 NOT_READY = "no second way is kept ready"
 
@@ -86,7 +84,7 @@ class _Reactor:
         self._asked = {one.name: one for one in asked if one.traffic_class in policies}
         self._policy = {name: policies[one.traffic_class] for name, one in self._asked.items()}
         entries: list[Entry] = [*plan.streams, *plan.demands]
-        self._entries = {one.name: one for one in entries if _ways(one)}
+        self._entries = {one.name: one for one in entries if one.routes}
         """What is in force when all moves that are decided are done."""
         self._first = dict(self._entries)
         self._ready: dict[str, StreamPlan] = {}
@@ -242,7 +240,7 @@ class _Reactor:
             found = self._rooms.route(names, self._entries.values())
             for wanted in others:
                 entry = found[wanted.name]
-                yield wanted, entry if _ways(entry) else entry.reason or "there is no other way"
+                yield wanted, entry if entry.routes else entry.reason or "there is no other way"
 
     def _rank(self, name: str) -> int:
         one = self._asked[name]
@@ -321,7 +319,7 @@ class _Reactor:
         return [self._topology.port_by_name[name] for name in names]
 
     def _routes(self, entry: Entry) -> list[list[Port]]:
-        return [self._ports(way) for way in _ways(entry)]
+        return [self._ports(way) for way in entry.routes]
 
     def _is_broken(self, entry: Entry, things: frozenset[Thing]) -> bool:
         """Say whether a stream has no whole path left, or any part of a demand none."""
@@ -342,13 +340,7 @@ class _Installing:
     def installed_ps(self, entry: Entry) -> int:
         """Return when the flows of an entry are there, after those of all before it."""
         if self._policy.policy == "central":
-            self._flows += sum(len(way) for way in _ways(entry))
+            self._flows += sum(len(way) for way in entry.routes)
             needed_ps = ceil_div(self._flows * PS_PER_S, self._policy.flows_per_s)
             self.now_ps = self._begin_ps + needed_ps
         return self.now_ps
-
-
-def _ways(entry: Entry) -> list[tuple[str, ...]]:
-    """Return the ports of every path of a stream, or of every part of a demand."""
-    ways = entry.paths if isinstance(entry, StreamPlan) else entry.parts
-    return [one.ports for one in ways]
