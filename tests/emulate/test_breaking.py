@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,21 @@ def test_a_process_of_tier_mininet_is_named(name: str, number: signal.Signals, m
     assert "Traceback" not in found.said
     assert found.seconds is not None, "the run did not end before it was broken"
     assert "compare frame by frame" not in found.said, "nor went on to what it could not know"
+
+
+@needs_mininet
+def test_a_host_that_ends_before_its_first_prompt_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mininet would wait for that prompt without end."""
+    doomed = tmp_path / "mnexec"
+    doomed.write_text("#!/bin/sh\nkill -9 $$\n")
+    doomed.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    command = [QNET, "run", str(LINE / "traffic.yaml"), "--emulate", "mininet", "--sample", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "the host of all wires ended (signal 9), so nothing was judged" in done.stderr
 
 
 def test_a_void_run_is_not_known_and_blames_nobody() -> None:

@@ -101,6 +101,8 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         self._cards = self.wiring.plain_hosts if plain_hosts else frozenset[str]()
         self.ovs = Ovs(dummy=False, folder=folder, versions=versions)
         self.mininet: Any = None
+        self._begun: list[Any] = []
+        """Hosts, those too whose shell is still to give its first prompt."""
         self._closing = False
         self.ends: list[WireEnd] = []
         self.edge: dict[str, int] = {}
@@ -131,16 +133,15 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         """Return daemons and hosts, for who looks whether they are at work."""
         if self._closing:
             return []
-        hosts = () if self.mininet is None else tuple(self.mininet.hosts)
+        shells = [(one, getattr(one, "shell", None)) for one in tuple(self._begun)]
         return [
             *self.ovs.parts(),
             *(
                 Part(
-                    "the host of all wires" if one.name == WIRES else f"the host {one.name}",
-                    one.shell,
+                    "the host of all wires" if one.name == WIRES else f"the host {one.name}", shell
                 )
-                for one in hosts
-                if one.shell is not None
+                for one, shell in shells
+                if shell is not None
             ),
         ]
 
@@ -211,10 +212,20 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
 
     def _build(self) -> None:
         from mininet.net import Mininet  # noqa: PLC0415
+        from mininet.node import Host  # noqa: PLC0415
+
+        begun = self._begun
+
+        class Begun(Host):  # type: ignore[misc]
+            """A host that is known before it waits, for ever, for its shell's first prompt."""
+
+            def __init__(self, name: str, **params: Any) -> None:
+                begun.append(self)
+                super().__init__(name, **params)
 
         # Otherwise it would change system-wide limits, which this run does not need.
         Mininet.inited = True
-        net = Mininet(topo=None, build=False, controller=None)
+        net = Mininet(topo=None, build=False, controller=None, host=Begun)
         self.mininet = net
         wires = net.addHost(WIRES, ip=None)
         lines: list[str] = []
