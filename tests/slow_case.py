@@ -271,7 +271,9 @@ def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
 
 def _acts(number: int, event: Event) -> Iterator[tuple[int, int, int]]:
     """When an event breaks or mends something (1), and when that is over (0)."""
-    if event.change in ("delay", "loss") or (event.change == "capacity" and event.members is None):
+    if event.change in ("delay", "loss", "controller"):
+        return
+    if event.change == "capacity" and event.members is None:
         return
     if event.change != "flap":
         yield event.at_ps, 1, number
@@ -315,6 +317,8 @@ def _things(topology: Topology, event: Event) -> set[object]:
             event.members is None or port.member >= event.members
         ):
             found.add((port.link, port.member))
+    if not found and event.change == "maintenance":
+        return _nodes(topology, event.target or "")
     return found
 
 

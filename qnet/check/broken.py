@@ -75,7 +75,7 @@ def broken_things(topology: Topology, profile: Profile) -> list[Broken]:
 
 def _spans(event: Event) -> Sequence[Span]:
     """Return from when to before when an event breaks what it does, if nothing mends it before."""
-    if event.change in ("delay", "loss") or event.rate_bps is not None:
+    if event.change in ("delay", "loss", "controller") or event.rate_bps is not None:
         return []
     if event.duration_ps is None:
         return [(event.at_ps, EVER)]
@@ -108,7 +108,9 @@ def _things(
             if port.source in side
             and any(port.target in far for place, far in enumerate(sides) if place != near)
         }
-    things = set(names[event.change in OF_WIRES].get(event.target or "", set()))
+    name = event.target or ""
+    is_cut = event.change in OF_WIRES or (event.change == "maintenance" and name in names[True])
+    things = set(names[is_cut].get(name, set()))
     if event.members is not None:
         return {one for one in things if isinstance(one, tuple) and one[1] >= event.members}
     return things
@@ -136,6 +138,8 @@ def named(event: Event) -> str:
         return f"{' from '.join(', '.join(group) for group in event.groups)} cut"
     if event.members is not None:
         return f"{event.target} cut to {event.members} of its wires"
+    if event.change == "maintenance":
+        return f"{event.target} in maintenance"
     return f"{event.target} {'cut' if event.change in OF_WIRES else 'down'}"
 
 

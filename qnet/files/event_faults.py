@@ -77,11 +77,14 @@ def check_events(
 def unknown(topology: Topology, target: str, change: str, network: str, source: Source) -> str:
     """Say that a network has nothing of a name that could be cut, or stop; and what is alike."""
     wires, nodes = wires_by_name(topology), nodes_by_name(topology)
-    cuts = KINDS[change].of == "wires"
-    mine, others = (wires, nodes) if cuts else (nodes, wires)
-    if target in others:
-        verbs = "a node or a site, which goes 'down'" if cuts else "a link or cable, which is 'cut'"
-        return f"{describe(target)} is {verbs}"
-    what = "link, wire or cable" if cuts else "node or site"
+    of = KINDS[change].of
+    if of == "wires" and target in nodes:
+        return f"{describe(target)} is a node or a site, which goes 'down'"
+    if of == "nodes" and target in wires:
+        return f"{describe(target)} is a link or cable, which is 'cut'"
+    what = {"wires": "link, wire or cable", "nodes": "node or site"}.get(
+        of, "link, wire, cable, node or site"
+    )
     message = f"no {what} {describe(target)} in {network}"
-    return message + source.guess(target, {**mine, **others}.keys())
+    names = {**nodes, **wires} if of == "nodes" else {**wires, **nodes}
+    return message + source.guess(target, names.keys())

@@ -179,6 +179,7 @@ _SAYINGS: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
     "greater_than_equal": lambda shown, ctx: f"{shown} is out of range; at least {ctx['ge']}",
     "less_than_equal": lambda shown, ctx: f"{shown} is out of range; at most {ctx['le']:,}",
     "greater_than": lambda shown, ctx: f"{shown} is out of range; more than {ctx['gt']}",
+    "bool_type": lambda shown, _: f"{shown} is neither true nor false",
     "literal_error": lambda shown, ctx: f"{shown} is none of {ctx['expected']}",
     "string_type": _not_text,
     "string_too_long": lambda shown, ctx: (

@@ -53,7 +53,19 @@ MEMBERS_HIGHEST = 1023
 FOREVER_PS = 1 << 100
 """Until when what is never repaired is broken: later than any event."""
 
-Change = Literal["cut", "repair", "down", "up", "flap", "partition", "capacity", "delay", "loss"]
+Change = Literal[
+    "cut",
+    "repair",
+    "down",
+    "up",
+    "flap",
+    "partition",
+    "capacity",
+    "delay",
+    "loss",
+    "maintenance",
+    "controller",
+]
 """What a file can call a kind of event; `KINDS` has what each is."""
 
 WORDS: Mapping[str, str] = {"cut": "link down", "down": "node down"}
@@ -80,12 +92,13 @@ class Event(Noun):
         description="cut breaks a link, a wire of it or a cable, and repair mends it; down stops a "
         "node or all nodes of a site, and up starts them again; flap breaks and mends again and "
         "again, partition cuts all between groups of nodes; capacity takes wires of a link away or "
-        "lowers their rate, delay leads them over another fibre, loss damages frames"
+        "lowers their rate, delay leads them over another fibre, loss damages frames; maintenance "
+        "takes wires or nodes out of use as was announced; controller takes or slows the controller"
     )
     target: Text | None = Field(
         None,
         description="what: a link, one wire of it ('a--b/2') or a cable; a node or a site. All "
-        "have one but a partition",
+        "have one but a partition and a controller",
     )
     duration_ps: Instant | None = Field(
         None, alias="for", description="how long, after which it is undone; default it stays"
@@ -147,6 +160,18 @@ class Event(Noun):
         description="share of bits received wrong, in place of a ratio of frames",
         exclude_if=_is_none,
     )
+    lost: bool | None = Field(
+        None,
+        strict=True,
+        description="nobody hears of the controller, nor it of anybody",
+        exclude_if=_is_none,
+    )
+    slow_by_ps: Time | None = Field(
+        None,
+        alias="slow-by",
+        description="how much longer each step of the controller takes, in place of it being lost",
+        exclude_if=_is_none,
+    )
     process: Text | None = Field(
         None,
         description="the random process that it was drawn from; where that is in the file it is "
@@ -164,6 +189,8 @@ class Event(Noun):
             is_given = field in self.model_fields_set and getattr(self, field) is not None
             if is_given and field not in kind.known:
                 raise ValueError(f"'{_key(field)}' does not go with {self.change}; leave it out")
+            if getattr(self, field) is False:
+                raise ValueError(f"'{_key(field)}: false' says nothing; leave it out")
             if not is_given and field in kind.needs:
                 what = (Event.model_fields[field].description or "").partition(";")[0]
                 raise ValueError(f"{self.change} has no '{_key(field)}', {what}")
@@ -191,16 +218,26 @@ class Event(Noun):
         left = "" if self.members is None else f" to {self.members} of its wires"
         for field, dimension in _MEASURES.items():
             if getattr(self, field) is not None:
-                left = f" to {format_quantity(dimension, getattr(self, field))}"
+                preposition = "by" if field == "slow_by_ps" else "to"
+                left = f" {preposition} {format_quantity(dimension, getattr(self, field))}"
         if self.bit_errors is not None:
             left = f" to {self.bit_errors} wrong of 1e18 bits"
-        what = f"{self.change} of {of}{left} at {format_quantity(INSTANT, self.at_ps)}"
+        what = f"{self.change} of {of}{left}"
+        if self.change == "controller":
+            what = "controller lost" if self.lost else f"controller slow{left}"
+        what += f" at {format_quantity(INSTANT, self.at_ps)}"
         if self.duration_ps is not None:
             what += f" for {format_quantity(INSTANT, self.duration_ps)}"
         return f"{self.name}: {what}" if self.name else what
 
 
-_MEASURES = {"rate_bps": RATE, "length_mm": LENGTH, "delay_ps": TIME, "ratio_ppb": RATIO}
+_MEASURES = {
+    "rate_bps": RATE,
+    "length_mm": LENGTH,
+    "delay_ps": TIME,
+    "ratio_ppb": RATIO,
+    "slow_by_ps": TIME,
+}
 
 
 def _key(field: str) -> str:
@@ -219,8 +256,10 @@ def _refuse_twins(groups: Sequence[Sequence[str]]) -> None:
 class EventKind(NamedTuple):
     """What a kind of event is of and does. A kind is a line of `KINDS`, and a word of `Change`."""
 
-    of: Literal["wires", "nodes"]
-    """What it can name: links, wires and cables, or nodes and sites."""
+    of: Literal["wires", "nodes", "wires or nodes", "controllers"]
+    """What it can name: links, wires and cables, nodes and sites, or both; controllers have no
+    names, and nothing of them is seen by who only watches the network.
+    """
     spans: Callable[[Event], Iterator[tuple[int, int]]] | None
     """From when to before when it breaks what it names, unless that is mended before; None where it
     mends all that is broken of it.
@@ -287,6 +326,16 @@ KINDS: Mapping[str, EventKind] = {
     ),
     "loss": EventKind(
         "wires", _breaking_nothing, frozenset({"duration_ps"}), one_of=("ratio_ppb", "bit_errors")
+    ),
+    "maintenance": EventKind(
+        "wires or nodes", _lasting, needs=frozenset({"target", "duration_ps"})
+    ),
+    "controller": EventKind(
+        "controllers",
+        _breaking_nothing,
+        frozenset({"duration_ps"}),
+        frozenset(),
+        one_of=("lost", "slow_by_ps"),
     ),
 }
 
@@ -442,6 +491,8 @@ class _Breaking:
     def apply(self, number: int, event: Event) -> None:
         """Break or mend what an event names; where it does not fit nothing is changed."""
         kind = KINDS[event.change]
+        if kind.of == "controllers":
+            return
         misfits = len(self.misfits)
         things = self._things(number, event, kind)
         if len(self.misfits) > misfits:
@@ -471,15 +522,13 @@ class _Breaking:
         if event.groups is not None:
             return self._between(number, event.groups)
         assert event.target is not None, "other kinds have a target"
-        if kind.of == "nodes":
-            nodes = self._nodes.get(event.target)
+        wires = self._wires.get(event.target) if kind.of != "nodes" else None
+        nodes = self._nodes.get(event.target) if kind.of != "wires" else None
+        if wires is None:
             if nodes is None:
                 self._misfit(number, "target", "", event.target)
             return nodes or ()
-        wires = self._wires.get(event.target)
-        if wires is None:
-            self._misfit(number, "target", "", event.target)
-        elif event.members is not None:
+        if event.members is not None:
             wires = tuple(one for one in wires if one.member >= event.members)
             if not wires:
                 message = f"'{event.target}' has no wire beyond the first {event.members}"

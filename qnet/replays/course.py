@@ -54,7 +54,7 @@ class Timetable:
         times = {one.at_ps for one in self.plan.moves}
         times |= {one.from_ps for one in self.outages}
         times |= {one.until_ps for one in self.outages if one.until_ps < FOREVER_PS}
-        times |= {one.at_ps for one in self.profile.events}
+        times |= {one.at_ps for one in self.profile.events if is_seen(one)}
         times |= {one.end_ps for one in self.profile.events if changes_what_lasts(one)}
         return tuple(sorted(time for time in times if 0 <= time < self.until_ps))
 
@@ -117,7 +117,12 @@ def _cut_share(entry: Entry, cut: Sequence[bool]) -> Fraction:
     return Fraction(lost, whole) if whole else Fraction(0)
 
 
+def is_seen(event: Event) -> bool:
+    """Tell what changes the network: what happens to a controller is in the moves of the plan."""
+    return KINDS[event.change].of != "controllers"
+
+
 def changes_what_lasts(event: Event) -> bool:
     """Tell an event that breaks and mends nothing: what it changes lasts, as a rate or a delay."""
     spans = KINDS[event.change].spans
-    return spans is not None and next(spans(event), None) is None
+    return is_seen(event) and spans is not None and next(spans(event), None) is None

@@ -96,6 +96,14 @@ ALIKE = [
         [{"at": "3ms", "change": "partition", "groups": [["xian"], ["qingyang", "taiyuan"]]}],
         [{"at": "3ms", "change": "cut", "target": "xian-qingyang"}],
     ),
+    (
+        [{"at": "3ms", "change": "maintenance", "target": "xian-qingyang", "for": "2ms"},
+         {"at": "5ms", "change": "maintenance", "target": "taiyuan", "for": "1ms"},
+         {"at": "2ms", "change": "controller", "lost": True},
+         {"at": "2ms", "change": "controller", "slow-by": "1s", "for": "2ms"}],
+        [{"at": "3ms", "change": "cut", "target": "xian-qingyang", "for": "2ms"},
+         {"at": "5ms", "change": "down", "target": "taiyuan", "for": "1ms"}],
+    ),
 ]  # fmt: skip
 
 
@@ -181,6 +189,17 @@ def test_a_flap_of_ten_thousand_edges_takes_what_is_due(
          "capacity has no 'rate' or 'members'"),
         ({"change": "capacity", "target": "a--b", "members": 4}, ".members",
          "'a--b' has no wire beyond the first 4"),
+        ({"change": "maintenance", "target": "a--b"}, "",
+         "maintenance has no 'for', how long, after which it is undone"),
+        ({"change": "maintenance", "target": "e", "for": "1us"}, ".target",
+         "no link, wire, cable, node or site 'e' in topology"),
+        ({"change": "controller"}, "", "controller has no 'lost' or 'slow-by'"),
+        ({"change": "controller", "lost": True, "slow-by": "1s"}, "",
+         "controller has both, keep one of 'lost' or 'slow-by'"),
+        ({"change": "controller", "lost": False}, "",
+         "'lost: false' says nothing; leave it out"),
+        ({"change": "controller", "lost": True, "target": "a"}, "",
+         "'target' does not go with controller; leave it out"),
     ],
 )  # fmt: skip
 def test_kinds_that_cannot_be_are_refused_at_their_place(
@@ -198,6 +217,9 @@ def test_kinds_are_written_as_they_are_read() -> None:
         qnet.event("flap", "a--b", at="1us", every="2us", duty="25%", for_="9us"),
         qnet.event("partition", at="1us", groups=[["a"], ["b", "c"]]),
         qnet.event("capacity", "a--b", at="1us", members=2),
+        qnet.event("maintenance", "a", at="1us", for_="2us"),
+        qnet.event("controller", at="1us", lost=True, for_="2us"),
+        qnet.event("controller", at="1us", slow_by="5ms"),
     )
     text = to_yaml(Timeline(title="t", events=events))
     read = load({"title": "p", "topology": "t"}, topology=CHAIN, events=yaml.safe_load(text))
@@ -206,4 +228,7 @@ def test_kinds_are_written_as_they_are_read() -> None:
         "flap of a--b at 1us for 9us",
         "partition of a from b, c at 1us",
         "capacity of a--b to 2 of its wires at 1us",
+        "maintenance of a at 1us for 2us",
+        "controller lost at 1us for 2us",
+        "controller slow by 5ms at 1us",
     ]

@@ -313,6 +313,7 @@ NEEDED: dict[str, Any] = {
     "rate_bps": "1Gbps",
     "length_mm": "20km",
     "ratio_ppb": "1%",
+    "lost": True,
 }
 
 
