@@ -15,6 +15,7 @@ from qnet.model.observation import Observation
 from qnet.simulate.run import simulate
 from qnet.simulate.setup import sources_of
 from tests.asking import Answer, ask
+from tests.builders import network, plan_for, profile
 from tests.emulate.networks import every_part
 from tests.slow_case import Case
 from tests.unit.test_simulate_ports import PARTS, Drawing
@@ -72,6 +73,21 @@ def test_frames_of_random_networks_arrive_as_simulated(name: str) -> None:
         _follow_all(1, case, simulate(*case, threads=1))
 
     check()
+
+
+def test_a_node_that_goes_down_does_so_once_where_frames_find_no_room() -> None:
+    """More frames than a lane has room for at first come out behind one hop, after 1 ns of down."""
+    topology = network([{"between": ["a", "b"], "rate": "1Gbps", "length": "200m"}])
+    stopped = {"at": "0ns", "change": "down", "target": "a", "for": "1ns"}
+    sent = profile(
+        [{"from": "a", "to": "b", "interval": "10us", "max-pkts-per-interval": 4}],
+        mechanisms={"high": "strict-priority"},
+        stream={"class": "high", "max-payload-size": "46B", "start": "random"},
+        events=[stopped],
+        simulation={"duration": "200us", "seed": 0},
+    )
+    case = topology, sent, plan_for(topology, sent)
+    _follow_all(1, case, simulate(*case, threads=1))
 
 
 def _follow(stride: int, answer: Answer) -> None:

@@ -291,11 +291,13 @@ class VirtualPorts:
                 assert self.parts is not None, "ports of nodes that go down are general"
                 go_down(port, self.now_ps, self.world, None, self.parts)
             goal = min(until, self._change_after(self.now_ps))
-            self.now_ps = run_windows(
-                self.now_ps, goal, self._shares, self.world, self._counts, None, self.parts
-            )
-            if self.now_ps < goal:
-                self.world = make_room(self.world)
+            # For lack of room it may stop where it began, some ports being ahead: no change again.
+            while self.now_ps < goal:
+                self.now_ps = run_windows(
+                    self.now_ps, goal, self._shares, self.world, self._counts, None, self.parts
+                )
+                if self.now_ps < goal:
+                    self.world = make_room(self.world)
 
     def serve_window(self) -> list[Passage]:
         """Serve every port to the end of the next window; return the real frames that left.
