@@ -127,6 +127,7 @@ def observe(
     checkpoint: Checkpoint | None = None,
     trace: Path | None = None,
     trace_frames: int = TRACE_FRAMES,
+    latencies: Sequence[str] = (),
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> Observation:
@@ -134,17 +135,22 @@ def observe(
 
     The same plan and seed give the same observation at any number of `threads`. A run of more than
     `at_most` frame-hops is not begun; one that will take long is announced to `say`. The first
-    `trace_frames` are written to the file `trace`. Raises ArgumentError, Interrupted (with a
-    `checkpoint`) and Cancelled.
+    `trace_frames` are written to the file `trace`; or, without one and without a checkpoint, those
+    of the streams and demands `latencies` are summed up over time. Raises ArgumentError,
+    Interrupted (with a `checkpoint`) and Cancelled.
     """
     from qnet.layers import hooks
     from qnet.report.trace import write_trace
     from qnet.simulate.run import simulate
-    from qnet.simulate.tracing import Recorder
+    from qnet.simulate.tracing import LatencyRecorder, Recorder
     from qnet.simulate.years import drawn_availability
 
     topology, profile = scenario.topology, scenario.profile
+    if latencies and (trace is not None or checkpoint is not None):
+        words = "go without a trace and without a checkpoint"
+        raise ArgumentError([Problem("latencies", 0, 0, "", words)])
     recorder = None if trace is None else Recorder(trace_frames)
+    latency = LatencyRecorder(latencies) if latencies else None
     observation = simulate(
         topology,
         profile,
@@ -152,9 +158,11 @@ def observe(
         threads=threads,
         progress=progress,
         checkpoint=checkpoint,
-        recorder=recorder,
+        recorder=latency if latency is not None else recorder,
         announce=lambda extent: announce(extent, at_most, say),
     )
+    if latency is not None:
+        observation = observation.replace(latencies=latency.series())
     if trace is not None and recorder is not None:
         write_trace(trace, topology, profile, plan, recorder.recording())
     seen = hooks.observe(topology, profile, plan, observation)

@@ -36,6 +36,12 @@ from qnet.units import WHOLE_HIGHEST
     help="About as many frames of each window through real switches; default 1000.",
 )
 @click.option(
+    "--latency",
+    multiple=True,
+    metavar="NAME",
+    help="Draw the latency of this stream or demand over time; default some that are touched most.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",

@@ -170,11 +170,27 @@ class PortSeries(Noun):
     dropped: tuple[int, ...]
 
 
+class LatencySeries(Noun):
+    """Latencies of one stream or demand over time, by when its frames were born.
+
+    One entry for each interval of `Observation.series_end_ps` of which frames were received, with
+    its number; of copies that meet, those that were passed on count.
+    """
+
+    name: str
+    intervals: tuple[int, ...]
+    frames: tuple[int, ...]
+    least_ps: tuple[int, ...]
+    sum_ps: tuple[int, ...]
+    most_ps: tuple[int, ...]
+
+
 class Observation(Noun):
     """One run. `steady_*` figures count from `steady_from_ps` to the end.
 
     `series` has the ports that sent or dropped anything; interval i ends at `series_end_ps[i]`,
-    where the next begins. Both are left out of the JSON: they go to Parquet.
+    where the next begins. Both are left out of the JSON: they go to Parquet. So are `latencies`, of
+    those that were asked for.
     """
 
     witness: Literal["simulated", "emulated"]
@@ -193,3 +209,4 @@ class Observation(Noun):
     """Of layers."""
     series_end_ps: tuple[int, ...] = Field((), exclude=True)
     series: tuple[PortSeries, ...] = Field((), exclude=True)
+    latencies: tuple[LatencySeries, ...] = Field((), exclude=True)

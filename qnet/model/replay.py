@@ -6,6 +6,7 @@ from pydantic import Field
 
 from qnet.model.emulation import Tier
 from qnet.model.fields import Noun
+from qnet.model.observation import LatencySeries
 from qnet.model.verdict import Outcome
 
 
@@ -50,6 +51,8 @@ class ReplayWindow(Noun):
     """What all ports sent in each, in bytes of the line."""
     lost_frames: tuple[int, ...] = ()
     """What was lost at all ports and on all lines in each."""
+    latencies: tuple[LatencySeries, ...] = ()
+    """Of the streams and demands that were chosen, in the same intervals."""
     emulated: EmulatedWindow | None = Field(None, exclude_if=lambda one: one is None)
 
 

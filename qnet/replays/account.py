@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qnet.model.emulation import Emulation
 from qnet.model.fields import Noun
-from qnet.model.observation import EventUse, Observation, Traffic
+from qnet.model.observation import EventUse, LatencySeries, Observation, Traffic
 from qnet.model.replay import EmulatedWindow
 from qnet.model.verdict import Outcome, Verdict
 from qnet.replays.windows import Case, Window
@@ -61,6 +61,7 @@ class WindowAccount(Noun):
     end_ps: tuple[int, ...]
     sent_bytes: tuple[int, ...]
     lost_frames: tuple[int, ...]
+    latencies: tuple[LatencySeries, ...]
     emulated: EmulatedWindow | None = None
 
 
@@ -100,6 +101,7 @@ def account_of(
         end_ps=seen.series_end_ps,
         sent_bytes=_sums([one.sent_bytes for one in seen.series]),
         lost_frames=_sums([one.dropped for one in seen.series]),
+        latencies=seen.latencies,
         emulated=None if real is None else _emulated(real),
     )
 

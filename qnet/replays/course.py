@@ -109,6 +109,25 @@ class Timetable:
         return sorted(found, key=lambda one: (one.from_ps, one.event))
 
 
+def most_touched(table: Timetable, most: int) -> tuple[str, ...]:
+    """Return the names that events touched most: moved most often, then cut off the longest.
+
+    Of each service one, in the order of the plan where they are alike.
+    """
+    service = {one.name: one.service for one in table.profile.every_stream}
+    service |= {one.name: one.service for one in table.profile.demands}
+    touched: dict[str, tuple[tuple[int, int], str]] = {}
+    for name, known in table.entries.items():
+        dark_ps = sum(
+            one.until_ps - one.from_ps for one in table.stretches(name) if one.cut_by is not None
+        )
+        score = len(known) - 1, dark_ps
+        if score > touched.get(service[name], ((0, 0), ""))[0]:
+            touched[service[name]] = score, name
+    order = sorted(touched.values(), key=lambda one: one[0], reverse=True)
+    return tuple(name for _, name in order[:most])
+
+
 def _cut_share(entry: Entry, cut: Sequence[bool]) -> Fraction:
     if isinstance(entry, StreamPlan):
         return Fraction(bool(cut) and all(cut))

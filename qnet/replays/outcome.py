@@ -247,6 +247,7 @@ def _window(one: WindowAccount) -> ReplayWindow:
         end_ps=one.end_ps,
         sent_bytes=one.sent_bytes,
         lost_frames=one.lost_frames,
+        latencies=one.latencies,
         emulated=one.emulated,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -22,9 +23,10 @@ from qnet.model.proof import Proof
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
 from qnet.model.timeline import FOREVER_PS, outages_of
+from qnet.model.traffic import Demand, Stream
 from qnet.progress import Progress
 from qnet.replays.account import WindowAccount, account_of
-from qnet.replays.course import Timetable, changes_what_lasts
+from qnet.replays.course import Timetable, changes_what_lasts, most_touched
 from qnet.replays.outcome import outcome_of
 from qnet.replays.windows import Case, Window, case_of, cut_time, period_ps
 from qnet.result import Result
@@ -38,6 +40,9 @@ LEAD_PS, TAIL_PS = PS_PER_MS, 5 * PS_PER_MS
 """How much longer than the longest latency is watched before a change, and after it."""
 
 WINDOWS_HIGHEST = 100_000
+
+LATENCIES = 4
+"""So many streams and demands have their latencies summed up over time, unless some are named."""
 
 
 class Played(NamedTuple):
@@ -59,6 +64,7 @@ def replay(
     after: str | None = None,
     emulate: Tier | None = None,
     sample: int | None = None,
+    latency: Sequence[str] = (),
     folder: Path | str | None = None,
     resume: bool = False,
     threads: int | None = None,
@@ -73,12 +79,14 @@ def replay(
     Around every change all frames are simulated, from `before` it to `after` it: by default 1 ms
     and 5 ms more than the longest latency. In between nothing changes, and what is sent is counted.
     `until` is the end, by default that of the last window. With `emulate` a `sample` of the frames
-    of each window goes through real switches as well. With a `folder` each window is kept
-    there when it is done, and `resume` goes on with those that are: the answer is the same to the
-    byte. Raises ArgumentError, InputError, Infeasible and Cancelled.
+    of each window goes through real switches as well. The latencies of the streams and demands
+    `latency` are summed up over time, by default of a few that events touch most. With a `folder`
+    each window is kept there when it is done, and `resume` goes on with those that are: the answer
+    is the same to the byte. Raises ArgumentError, InputError, Infeasible and Cancelled.
     """
     times = _times(until=until, before=before, after=after)
     api.check_emulated(scenario, emulate)
+    _check_names(scenario, latency)
     scenario = _drawn(scenario, times["until"])
     events = scenario.profile.events
     if not events:
@@ -105,7 +113,8 @@ def replay(
     table = Timetable(scenario.topology, scenario.profile, plan, horizon_ps)
     period = period_ps(scenario.profile, plan)
     windows = cut_time(_watched(table), before_ps, after_ps, period, horizon_ps)
-    how = _How(emulate, sample, threads, progress, say)
+    chosen = tuple(latency) or most_touched(table, LATENCIES)
+    how = _How(emulate, sample, chosen, threads, progress, say)
     accounts = list(_play(scenario, table, windows, _Keeper(folder, resume), how))
     made = outcome_of(table, accounts)
     return Played(scenario, plan, calm, made if title is None else made.replace(title=title))
@@ -123,6 +132,21 @@ def _times(**given: str | None) -> Mapping[str, int | None]:
     if problems:
         raise ArgumentError(problems)
     return times
+
+
+def _check_names(scenario: Scenario, names: Sequence[str]) -> None:
+    """Refuse what is the name of no stream and no demand; all at once."""
+    asked: list[Stream | Demand] = [*scenario.profile.every_stream, *scenario.profile.demands]
+    known = [one.name for one in asked]
+    words = "no stream or demand of that name"
+    problems = []
+    for name in dict.fromkeys(names):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            problems.append(Problem("latency", 0, 0, name, words + hint))
+    if problems:
+        raise ArgumentError(problems)
 
 
 def _drawn(scenario: Scenario, until_ps: int | None) -> Scenario:
@@ -179,6 +203,7 @@ class _How(NamedTuple):
 
     emulate: Tier | None
     sample: int | None
+    latency: Sequence[str]
     threads: int | None
     progress: Progress | None
     say: api.Say | None
@@ -209,7 +234,9 @@ def _play(
 def _run(key: str, window: Window, case: Case, local: Scenario, how: _How) -> WindowAccount:
     """Prove, simulate, emulate if asked, and judge a window."""
     proof = api.prove(local, case.plan, progress=how.progress)
-    seen = api.observe(local, case.plan, threads=how.threads, progress=how.progress)
+    seen = api.observe(
+        local, case.plan, threads=how.threads, latencies=how.latency, progress=how.progress
+    )
     real = None
     if how.emulate is not None:
         real = api.play(
@@ -222,7 +249,7 @@ def _run(key: str, window: Window, case: Case, local: Scenario, how: _How) -> Wi
 
 def _key(local: Scenario, case: Case, how: _How) -> str:
     """Return the hash of all that a window's account follows from."""
-    asked = json.dumps([case.events, how.emulate, how.sample])
+    asked = json.dumps([case.events, how.emulate, how.sample, how.latency])
     parts = [__version__, local.identity, to_json(case.plan), asked]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

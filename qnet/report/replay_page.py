@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
+from qnet.model.observation import LatencySeries
 from qnet.model.replay import Replay, ReplayWindow, Span
 from qnet.report.charts import time_ticks
+from qnet.report.drawing import px
 from qnet.report.inputs import ReportInput
 from qnet.report.map import network
 from qnet.report.page import template
 from qnet.report.replay import event_lines, promise_line, replay_headline, show_long, span_words
 from qnet.report.text import OUTCOME_WORD
-from qnet.report.timeline import steps
+from qnet.report.timeline import HEIGHT, steps
 from qnet.units import PS_PER_S, show_rate, show_time
 
 WIDTH = 1000.0
@@ -40,6 +43,15 @@ class Lane(NamedTuple):
     bars: Sequence[LaneBar]
 
 
+class LatencyChart(NamedTuple):
+    """Latencies of one stream or demand in a window."""
+
+    label: str
+    range_path: str
+    """From the least to the largest of each interval, filled."""
+    mean_path: str
+
+
 class WindowChart(NamedTuple):
     """A window: what all ports sent, and what was lost."""
 
@@ -48,6 +60,7 @@ class WindowChart(NamedTuple):
     load_label: str
     lost_path: str
     lost_label: str
+    latencies: Sequence[LatencyChart]
     marks: Sequence[tuple[float, str]]
     ticks: Sequence[tuple[str, float]]
 
@@ -159,6 +172,32 @@ def _chart(replay: Replay, window: ReplayWindow) -> WindowChart:
         load_label=f"all ports together, {show_rate(most)} at most",
         lost_path=steps(edges, [lost / max(worst, 1) for lost in window.lost_frames]),
         lost_label=f"frames lost, {worst:,} in an interval of {show_time(max(spans, default=0))}",
+        latencies=[_latency_chart(replay, one, edges) for one in window.latencies],
         marks=events,
         ticks=time_ticks(length_ps, WIDTH),
     )
+
+
+def _latency_chart(replay: Replay, series: LatencySeries, edges: Sequence[float]) -> LatencyChart:
+    """Draw the latencies of a window; the scale is the same in all windows of the replay.
+
+    It goes from the least to the largest, since of reserved streams they differ by little.
+    """
+    windows = [one for each in replay.windows for one in each.latencies if one.name == series.name]
+    lowest = min((latency for one in windows for latency in one.least_ps), default=0)
+    highest = max((latency for one in windows for latency in one.most_ps), default=0)
+
+    def y(latency_ps: int | Fraction) -> str:
+        return px(HEIGHT * (1 - float(Fraction(latency_ps - lowest) / max(highest - lowest, 1))))
+
+    boxes, means = [], []
+    for place, frames, least, total, most in zip(
+        series.intervals, series.frames, series.least_ps, series.sum_ps, series.most_ps, strict=True
+    ):
+        begin, end = (px(edges[place - 1]) if place else "0"), px(edges[place])
+        boxes.append(f"M{begin} {y(least)}H{end}V{y(most)}H{begin}z")
+        means.append(f"M{begin} {y(Fraction(total, frames))}H{end}")
+    scale = f"{show_time(lowest)} at the bottom, {show_time(highest - lowest)} more at the top"
+    if not series.frames:
+        scale = "of what was born here nothing arrived in time"
+    return LatencyChart(f"latency of {series.name}: {scale}", "".join(boxes), "".join(means))

@@ -33,7 +33,7 @@ from qnet.simulate.ports.kernels.timed import emit_next
 from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.run import Course
 from qnet.simulate.setup import FrameSource, sources_of
-from qnet.simulate.tracing import TraceRows, play
+from qnet.simulate.tracing import leading, play, rows_of
 from qnet.simulate.turns import begin_turn
 from qnet.simulate.waiting import Waiting
 from qnet.simulate.world import (
@@ -270,13 +270,13 @@ class _Replay:
     def first_lost(self, numbers: Sequence[int]) -> list[tuple[int, Born]] | None:
         """Return the frame that was lost first, with all its copies."""
         copies = _Copies(self, numbers)
-        for course, found in play(*self.case, follow=self._leading(numbers)):
+        for course, found in play(*self.case, follow=leading(self.found, numbers)):
             self.show(course)
             gone = [
                 (_when(row), owner, row)
                 for one in found
                 for owner in numbers
-                for row in self._rows_of(owner, one).tolist()
+                for row in rows_of(self.found, owner, one).tolist()
                 if row[TraceRow.FATE] != PASSED_ON
             ]
             for _, owner, row in sorted(gone, key=lambda one: one[:2]):
@@ -287,26 +287,6 @@ class _Replay:
                 else:
                     return self._that_row(owner, row)
         return None
-
-    def _leading(self, numbers: Sequence[int]) -> set[int]:
-        """Return these, and the legs whose frames are theirs too on a part of the way."""
-        return {*numbers, *(lead for one in numbers for lead in self.found[one].leads)}
-
-    def _rows_of(self, number: int, one: TraceRows) -> Ints:
-        """Return what a port wrote down of the frames of a path or part.
-
-        Of a leg it is what was written of the leg that leads there; where their ways part, its own
-        copies are written down beside the frames that were lost for both.
-        """
-        leads = self.found[number].leads
-        mine = one.owner == number
-        for hop, (lead, port) in enumerate(zip(leads, self.found[number].ports, strict=False)):
-            if port.number == one.port:
-                theirs = one.owner == lead
-                if hop == len(leads) - 1:
-                    theirs &= one.rows[:, TraceRow.FATE] != PASSED_ON
-                mine |= theirs
-        return np.asarray(one.rows[mine])
 
     def _that_row(self, owner: int, row: Sequence[int]) -> list[tuple[int, Born]]:
         """Return the frame that a row is of: of those of its birth, that which has it."""
@@ -345,11 +325,11 @@ class _Replay:
         born = {owner: self.of_birth(owner, birth) for owner in numbers}
         numbers = [owner for owner in numbers if born[owner]]
         self.last = [way for owner in numbers for way in self._chains(owner, born[owner], steps)]
-        for course, found in play(*self.case, follow=self._leading(numbers)):
+        for course, found in play(*self.case, follow=leading(self.found, numbers)):
             self.show(course)
             for one in found:
                 for owner in numbers:
-                    rows = self._rows_of(owner, one)
+                    rows = rows_of(self.found, owner, one)
                     mine = rows[rows[:, TraceRow.BORN] == birth]
                     steps[owner, one.port] += [Step(one.port, row) for row in mine.tolist()]
             self.last = [

@@ -68,7 +68,7 @@ from qnet.simulate.world import (
 from qnet.units import PS_PER_S
 
 if TYPE_CHECKING:
-    from qnet.simulate.tracing import Recorder
+    from qnet.simulate.tracing import LatencyRecorder, Recorder
 
 Ints = NDArray[np.int64]
 
@@ -115,7 +115,7 @@ def simulate(
     threads: int | None = None,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
-    recorder: Recorder | None = None,
+    recorder: Recorder | LatencyRecorder | None = None,
     announce: Callable[[Extent], None] | None = None,
 ) -> Observation:
     """Send every frame of the profile over the plan's routes and count what happens to it.
@@ -123,8 +123,9 @@ def simulate(
     `announce` is told at the start how large the run is going to be, and may raise what ends it;
     steps of `progress` are picoseconds of the duration. The same inputs give the
     same observation at any number of threads, and whether or not the run went on from a
-    checkpoint; a `recorder` is told of the first frames. Refused streams send nothing. Raises
-    Interrupted, Cancelled, and InputError for a checkpoint that does not belong to this run.
+    checkpoint; a `recorder` is told of the first frames, or of latencies. Refused streams send
+    nothing. Raises Interrupted, Cancelled, and InputError for a checkpoint that does not belong to
+    this run.
     """
     heeded = Heeded(progress, "simulate")
     if announce is not None:
@@ -134,6 +135,7 @@ def simulate(
     if recorder is not None:
         recorder.begin(course)
     if checkpoint is not None:
+        assert recorder is None or recorder.can_be_kept, "sums of latencies are in no checkpoint"
         keeper = Keeper(checkpoint, topology, profile, plan, recorder)
         keeper.begin(course)
     while not course.is_done:

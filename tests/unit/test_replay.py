@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
 from qnet.replays.windows import cut_time
 from qnet.report.replay import show_at, show_long
+from qnet.report.replay_page import replay_page
+from tests.slow_case import compare, ways_of
 
 MS = 10**9
 ROOT = Path(__file__).parents[2]
@@ -254,6 +257,51 @@ def test_the_command_answers_in_words_and_json(tmp_path: Path) -> None:
     assert json.loads(answer.stdout)["outcome"] == "fail"
     answer = CliRunner().invoke(main, [*arguments, "--resume"])
     assert answer.exit_code == 2
+
+
+def test_latencies_over_time_are_those_of_the_twin() -> None:
+    """Interval by interval: one that is moved, one over two paths, bursts, a demand."""
+    cut = CUT | {"at": "5ms", "for": "8ms"}
+    case = _case([cut], REACTIONS[0])
+    plan = qnet.plan(case)
+    assert plan.moves
+    names = ["one", "two", "back", "rest"]
+    seen = qnet.observe(case, plan, latencies=names)
+    slow = compare((case.topology, case.profile, plan), seen)
+    found = ways_of(case.topology, case.profile, plan)
+    step = seen.series_end_ps[0]
+    assert [one.name for one in seen.latencies] == names
+    for made in seen.latencies:
+        took: dict[int, list[int]] = defaultdict(list)
+        for (source, number), latency in slow.latency.items():
+            if found[source].name == made.name:
+                own = slow.sources[source]
+                place = number - own.first if own.numbers is None else own.numbers.index(number)
+                took[own.births[place][0] // step].append(latency)
+        assert list(made.intervals) == sorted(took)
+        if made.name in ("one", "back"):
+            assert len(took) < len(seen.series_end_ps), "they are cut off for a while"
+        for place, *figures in zip(
+            made.intervals, made.frames, made.least_ps, made.sum_ps, made.most_ps, strict=True
+        ):
+            here = took[place]
+            assert figures == [len(here), min(here), sum(here), max(here)]
+    assert seen.replace(latencies=()) == qnet.observe(case, plan)
+    alone = qnet.observe(case, plan, latencies=["two"], threads=1).latencies
+    assert alone == (seen.latencies[1],)
+
+
+def test_the_page_draws_latencies_of_those_that_events_touch_most() -> None:
+    """Moved ones first, then those that were cut off; or those that are asked for."""
+    played = qnet.replay(_case([CUT], REACTIONS[0]))
+    for window in played.replay.windows:
+        assert [one.name for one in window.latencies] == ["one", "back"]
+    page = replay_page(played.replay, played.calm.case)
+    assert page.count("latency of one: 133.208 us at the bottom, 89.000 us more at the top") == 2
+    asked = _replay(_case([CUT], REACTIONS[0]), latency=["two"])
+    assert {one.name for window in asked.windows for one in window.latencies} == {"two"}
+    with pytest.raises(ArgumentError, match="no stream or demand of that name; did you mean 'two'"):
+        _replay(_case([CUT]), latency=["tow"])
 
 
 def test_random_processes_are_drawn_to_the_end_of_a_replay() -> None:
