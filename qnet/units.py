@@ -90,6 +90,9 @@ SIZE = Dimension(
 )
 LENGTH = Dimension("length", "mm", powers(("mm", 0), ("m", 3), ("km", 6)), "560km", 10**14)
 RATIO = Dimension("ratio", "ppb", powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
+FACTOR = Dimension("factor", "ppb", RATIO.units, "250%", 10**6 * PPB)
+"""What something is multiplied by; a plain number is one too."""
+
 AVAILABILITY = Dimension("share of time", "1e-13 %", powers(("%", 13)), "99.999%", 10**15)
 """Whole numbers of 1e-15: a ratio's parts per billion are nine nines and no more."""
 

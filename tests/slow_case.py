@@ -271,7 +271,7 @@ def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
 
 def _acts(number: int, event: Event) -> Iterator[tuple[int, int, int]]:
     """When an event breaks or mends something (1), and when that is over (0)."""
-    if event.change in ("delay", "loss", "controller"):
+    if event.change in ("delay", "loss", "controller", "start", "stop", "scale", "attack"):
         return
     if event.change == "capacity" and event.members is None:
         return

@@ -23,6 +23,9 @@ EVER = 1 << 100
 OF_WIRES, MENDS = {"cut", "repair", "flap", "partition", "capacity"}, {"repair", "up"}
 """Kinds of events that are of wires, not nodes; and that mend what others broke."""
 
+OF_LOADS = {"start", "stop", "scale", "attack"}
+"""Kinds that change what is sent, and break nothing."""
+
 
 class Broken(NamedTuple):
     """One thing that an event broke, for how long."""
@@ -75,7 +78,7 @@ def broken_things(topology: Topology, profile: Profile) -> list[Broken]:
 
 def _spans(event: Event) -> Sequence[Span]:
     """Return from when to before when an event breaks what it does, if nothing mends it before."""
-    if event.change in ("delay", "loss", "controller") or event.rate_bps is not None:
+    if event.change in {"delay", "loss", "controller"} | OF_LOADS or event.rate_bps is not None:
         return []
     if event.duration_ps is None:
         return [(event.at_ps, EVER)]

@@ -23,10 +23,11 @@ from qnet.check.least import (
 from qnet.check.load import mean_bps
 from qnet.check.overload import words
 from qnet.check.promises import Kind, Seen
+from qnet.model.fields import FRAME_BYTES_HIGHEST
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import DemandEventLoss, EventLoss, Overload, Proof, StreamProof
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Demand, Egress, Profile, Stream, TrafficClass
+from qnet.model.traffic import Demand, Egress, Profile, Stream, TrafficClass
 from qnet.units import PPB, PS_PER_S, show_rate, show_share
 
 RATE_HIGHEST_BPS = 10**18

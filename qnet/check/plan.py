@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import lcm
 
 from qnet.check.availability import with_availability
-from qnet.check.changed import without_bounds
+from qnet.check.changed import without_bounds, without_offers
 from qnet.check.conditions import check_recovery, unproven
 from qnet.check.cycles import (
     CQF_BUFFERS,
@@ -75,7 +75,7 @@ def prove(
     if not profile.events and not plan.moves and not plan.standby:
         return proof
     proof = with_epochs(topology, profile, plan, proof, _prove_whole)
-    return without_bounds(topology, profile, plan, proof)
+    return without_offers(profile, without_bounds(topology, profile, plan, proof))
 
 
 def _prove_whole(

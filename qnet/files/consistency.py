@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from qnet.errors import InputError
 from qnet.files.event_faults import (
+    KnownTraffic,
     PlacedEvent,
     PlacedProcess,
     check_events,
@@ -26,6 +27,7 @@ from qnet.files.tree import Source
 from qnet.files.words import file_data
 from qnet.layers import hooks
 from qnet.model.fields import Noun
+from qnet.model.loads import Loads
 from qnet.model.processes import Process
 from qnet.model.scenario import Scenario
 from qnet.model.timeline import Event, Timeline
@@ -301,7 +303,14 @@ def check_profile(
     if topology is not None:
         _check_gate_places(source, gates, topology)
         end_ps = None if simulation is None else simulation.duration_ps
-        _check_events([draft] if timeline is None else [draft, timeline], topology, end_ps)
+        carried = None
+        if all(
+            key not in draft.data or draft.is_whole(key, found)
+            for key, found in (("streams", streams), ("demands", demands), ("classes", classes))
+        ):
+            loads = Loads([*streams.values()], [*demands.values()])
+            carried = KnownTraffic(loads, {one.name: one for one in classes.values()})
+        _check_events([draft] if timeline is None else [draft, timeline], topology, end_ps, carried)
     gated = {one.name for one in classes.values() if one.gated}
     _check_gate_cycle(
         source, {i: one for i, one in streams.items() if one.traffic_class in gated and one.count}
@@ -314,6 +323,7 @@ def _check_events(
     drafts: Sequence[Draft[Profile] | Draft[Timeline]],
     topology: Draft[Topology],
     end_ps: int | None,
+    carried: KnownTraffic | None,
 ) -> None:
     """See that events are of things that there are; not while some are not understood."""
     if topology.whole is None or topology.source.problems:
@@ -335,7 +345,7 @@ def _check_events(
             for index, one in sorted(events.items())
         ]
     if placed:
-        check_events(placed, topology.whole, network, end_ps)
+        check_events(placed, topology.whole, network, end_ps, carried)
 
 
 def _classes(draft: Draft[Profile]) -> dict[int, TrafficClass]:

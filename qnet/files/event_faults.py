@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qnet.files.tree import Location, Source
 from qnet.model.expand import untold
+from qnet.model.loads import Loads, load_misfits
 from qnet.model.processes import Process
 from qnet.model.timeline import (
     EVENTS_HIGHEST,
@@ -17,6 +18,7 @@ from qnet.model.timeline import (
     wires_by_name,
 )
 from qnet.model.topology import Topology
+from qnet.model.traffic import TrafficClass
 from qnet.units import describe
 
 
@@ -51,10 +53,23 @@ def check_processes(placed: Sequence[PlacedProcess], topology: Topology, network
         first.setdefault(process.called, number)
 
 
+class KnownTraffic(NamedTuple):
+    """What a network carries, as far as events are of it."""
+
+    loads: Loads
+    classes: Mapping[str, TrafficClass]
+
+
 def check_events(
-    placed: Sequence[PlacedEvent], topology: Topology, network: str, end_ps: int | None
+    placed: Sequence[PlacedEvent],
+    topology: Topology,
+    network: str,
+    end_ps: int | None,
+    carried: KnownTraffic | None,
 ) -> None:
-    """Report events that do not fit the network, called `network`, or each other.
+    """Report events that do not fit the network, called `network`, its traffic, or each other.
+
+    Where the traffic is not understood, `carried` is None, and events of it are not looked at.
 
     Those of several files are one timeline: a file may repair what another has cut. Of those before
     the end of the run, if that is known, there can only be so many.
@@ -65,13 +80,33 @@ def check_events(
         words = f"{len(within)} events before the end of the run; at most {EVENTS_HIGHEST}"
         one.source.fault(one.at, words)
         return
-    _, misfits = outages_of(topology, [one.event for one in placed])
-    for misfit in misfits:
+    events = [one.event for one in placed]
+    _, misfits = outages_of(topology, events)
+    if carried is not None:
+        misfits += load_misfits(events, carried.loads, carried.classes, topology)
+    for misfit in sorted(misfits, key=lambda one: one.event):
         event, source, at = placed[misfit.event]
-        message = misfit.message
-        if misfit.unknown is not None:
+        if misfit.unknown is None:
+            message = misfit.message
+        elif event.change == "attack":
+            known = topology.node_by_name
+            message = f"no node {describe(misfit.unknown)} in {network}"
+            message += source.guess(misfit.unknown, known)
+        elif carried is not None and KINDS[event.change].of == "loads":
+            message = _unknown_load(topology, misfit.unknown, carried.loads, source)
+        else:
             message = unknown(topology, misfit.unknown, event.change, network, source)
         source.fault((*at, *misfit.where), message)
+
+
+def _unknown_load(topology: Topology, target: str, loads: Loads, source: Source) -> str:
+    """Say that nothing that is sent has a name; and what is alike."""
+    if target in wires_by_name(topology):
+        return f"{describe(target)} is a link or cable, which is 'cut'"
+    if target in nodes_by_name(topology):
+        return f"{describe(target)} is a node or a site, which goes 'down'"
+    message = f"no stream, demand, group or class {describe(target)}"
+    return message + source.guess(target, loads.names)
 
 
 def unknown(topology: Topology, target: str, change: str, network: str, source: Source) -> str:

@@ -14,9 +14,8 @@ from pydantic.fields import FieldInfo
 from qnet.files.faults import annotation_parts_of, dimension_of, file_keys, inner_model
 from qnet.files.read import DEFAULTS, Kind
 from qnet.layers import ROOTS, extended, models
-from qnet.model.fields import PER_DIRECTION, BothWays, TimeRange
+from qnet.model.fields import IMIX, PER_DIRECTION, BothWays, TimeRange
 from qnet.model.timeline import Timeline
-from qnet.model.traffic import IMIX
 from qnet.units import TIME, format_quantity
 
 FileKind = Kind | Literal["events"]

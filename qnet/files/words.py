@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from qnet.errors import InputError, Problem
 from qnet.files.faults import dimension_of, file_keys
-from qnet.model.fields import BothWays, Noun, Position, TimeRange
+from qnet.model.fields import IMIX, BothWays, Noun, Position, TimeRange
 from qnet.model.traffic import AS_RESERVED, IdleSlope
 from qnet.units import RATE, RATIO, TIME, format_quantity
 
@@ -68,6 +68,8 @@ def _word(key: str, info: FieldInfo, value: Any) -> Any:
             word = _idle_slope(value)
         case ((int(frame_bytes), 1),) if key == "sizes":
             word = f"{frame_bytes}B"
+        case tuple() if value == IMIX:
+            word = "imix"
         case tuple() if key == "sizes":
             words = f"{value} is neither 'imix' nor one frame size, and files know no other mix"
             raise InputError([Problem("traffic", 0, 0, key, words)])

@@ -6,6 +6,7 @@ import operator
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache, reduce
 from types import UnionType
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from qnet.units import (
+    FACTOR,
     INSTANT,
     LENGTH,
     RATE,
@@ -203,6 +205,59 @@ ErrorRatio = Annotated[
     WithJsonSchema(
         {"type": "string", "description": "a ratio without unit", "examples": ["1e-12"]}
     ),
+]
+
+
+FRAME_BYTES_LOWEST = 64
+FRAME_BYTES_HIGHEST = 16_000
+
+IMIX: tuple[tuple[int, int], ...] = ((64, 7), (594, 4), (1518, 1))
+"""Frame bytes and weights of the simple Internet mix; the mean frame has 362 bytes (361.8)."""
+
+
+def _read_sizes(value: object) -> tuple[tuple[int, int], ...]:
+    if isinstance(value, tuple):
+        return value
+    if value == "imix":
+        return IMIX
+    bounds = f"a frame has {FRAME_BYTES_LOWEST}B to {FRAME_BYTES_HIGHEST}B"
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise UnitError(f"{describe(value)} is not a frame size; write 'imix' or '1518B'; {bounds}")
+    frame_bytes = parse(SIZE, value)
+    if not FRAME_BYTES_LOWEST <= frame_bytes <= FRAME_BYTES_HIGHEST:
+        raise UnitError(f"{value} is out of range; {bounds}")
+    return ((frame_bytes, 1),)
+
+
+FrameSizes = Annotated[
+    tuple[tuple[int, int], ...],
+    BeforeValidator(_read_sizes),
+    WithJsonSchema(
+        {"type": "string", "description": "a mix or a size", "examples": ["imix", "1518B"]}
+    ),
+]
+
+
+_FACTOR = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+
+
+def _read_factor(value: object) -> int:
+    text = str(value).strip()
+    is_plain = not isinstance(value, bool) and _FACTOR.fullmatch(text) is not None
+    return parse(FACTOR, f"{Decimal(text) * 100}%" if is_plain else value)
+
+
+Factor = Annotated[
+    int,
+    BeforeValidator(_read_factor),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "description": "a share with its unit, or a plain factor",
+            "examples": [FACTOR.example, "2.5"],
+        }
+    ),
+    FACTOR,
 ]
 
 

@@ -23,9 +23,12 @@ from qnet.errors import InputError, Problem
 from qnet.model.calendar import Moment
 from qnet.model.fields import (
     ErrorRatio,
+    Factor,
+    FrameSizes,
     Instant,
     InstantOrZero,
     Length,
+    Name,
     Noun,
     Rate,
     Ratio,
@@ -35,7 +38,7 @@ from qnet.model.fields import (
 )
 from qnet.model.processes import Process
 from qnet.model.topology import Port, Topology
-from qnet.units import INSTANT, LENGTH, PPB, RATE, RATIO, TIME, format_quantity
+from qnet.units import FACTOR, INSTANT, LENGTH, PPB, RATE, RATIO, TIME, format_quantity
 
 EVENTS_HIGHEST = 1000
 """That begin before the end of one run: losses are counted event by event, wherever they happen."""
@@ -65,6 +68,10 @@ Change = Literal[
     "loss",
     "maintenance",
     "controller",
+    "start",
+    "stop",
+    "scale",
+    "attack",
 ]
 """What a file can call a kind of event; `KINDS` has what each is."""
 
@@ -93,12 +100,14 @@ class Event(Noun):
         "node or all nodes of a site, and up starts them again; flap breaks and mends again and "
         "again, partition cuts all between groups of nodes; capacity takes wires of a link away or "
         "lowers their rate, delay leads them over another fibre, loss damages frames; maintenance "
-        "takes wires or nodes out of use as was announced; controller takes or slows the controller"
+        "takes wires or nodes out of use as was announced; controller takes or slows the "
+        "controller; start, stop and scale change what is offered, attack adds to it"
     )
     target: Text | None = Field(
         None,
-        description="what: a link, one wire of it ('a--b/2') or a cable; a node or a site. All "
-        "have one but a partition and a controller",
+        description="what: a link, one wire of it ('a--b/2') or a cable; a node or a site; a "
+        "stream, a demand, a group or a class. All have one but a partition, a controller and an "
+        "attack",
     )
     duration_ps: Instant | None = Field(
         None, alias="for", description="how long, after which it is undone; default it stays"
@@ -136,7 +145,8 @@ class Event(Noun):
     rate_bps: Rate | None = Field(
         None,
         alias="rate",
-        description="rate of each wire from then on, in both directions",
+        description="rate of each wire from then on, in both directions; of an attack its mean "
+        "rate on the wire",
         exclude_if=_is_none,
     )
     length_mm: Length | None = Field(
@@ -172,6 +182,28 @@ class Event(Noun):
         description="how much longer each step of the controller takes, in place of it being lost",
         exclude_if=_is_none,
     )
+    by_ppb: Factor | None = Field(
+        None,
+        alias="by",
+        description="what the rates of demands are multiplied by, or which share of the streams "
+        "is sent, the first ones",
+        exclude_if=_is_none,
+    )
+    origin: Name | None = Field(
+        None, alias="from", description="node where an attack enters", exclude_if=_is_none
+    )
+    sink: Name | None = Field(
+        None, alias="to", description="node that an attack is on", exclude_if=_is_none
+    )
+    sizes: FrameSizes | None = Field(
+        None, description="frame sizes of an attack; default 'imix'", exclude_if=_is_none
+    )
+    traffic_class: Name | None = Field(
+        None,
+        alias="class",
+        description="traffic class of an attack; default 'best-effort'",
+        exclude_if=_is_none,
+    )
     process: Text | None = Field(
         None,
         description="the random process that it was drawn from; where that is in the file it is "
@@ -202,6 +234,8 @@ class Event(Noun):
             if len(self.groups) < 2:
                 raise ValueError("'groups' of a partition are two at least, each a list of names")
             _refuse_twins(self.groups)
+        if self.origin is not None and self.origin == self.sink:
+            raise ValueError(f"'from' and 'to' are both '{self.origin}'; an attack needs two nodes")
         return self
 
     @property
@@ -215,11 +249,13 @@ class Event(Noun):
         of = self.target
         if self.groups is not None:
             of = " from ".join(", ".join(one) for one in self.groups)
+        if self.origin is not None:
+            of = f"{self.sink} from {self.origin}"
         left = "" if self.members is None else f" to {self.members} of its wires"
         for field, dimension in _MEASURES.items():
             if getattr(self, field) is not None:
-                preposition = "by" if field == "slow_by_ps" else "to"
-                left = f" {preposition} {format_quantity(dimension, getattr(self, field))}"
+                value = format_quantity(dimension, getattr(self, field))
+                left = f" {_PREPOSITIONS[self.change]} {value}"
         if self.bit_errors is not None:
             left = f" to {self.bit_errors} wrong of 1e18 bits"
         what = f"{self.change} of {of}{left}"
@@ -237,7 +273,10 @@ _MEASURES = {
     "delay_ps": TIME,
     "ratio_ppb": RATIO,
     "slow_by_ps": TIME,
+    "by_ppb": FACTOR,
 }
+
+_PREPOSITIONS: Mapping[str, str] = defaultdict(lambda: "to", attack="with", controller="by")
 
 
 def _key(field: str) -> str:
@@ -256,9 +295,10 @@ def _refuse_twins(groups: Sequence[Sequence[str]]) -> None:
 class EventKind(NamedTuple):
     """What a kind of event is of and does. A kind is a line of `KINDS`, and a word of `Change`."""
 
-    of: Literal["wires", "nodes", "wires or nodes", "controllers"]
-    """What it can name: links, wires and cables, nodes and sites, or both; controllers have no
-    names, and nothing of them is seen by who only watches the network.
+    of: Literal["wires", "nodes", "wires or nodes", "controllers", "loads"]
+    """What it can name: links, wires and cables, nodes and sites, both; or what is sent, streams,
+    demands, groups and classes (`qnet.model.loads`). Controllers have no names, and nothing of
+    them is seen by who only watches the network.
     """
     spans: Callable[[Event], Iterator[tuple[int, int]]] | None
     """From when to before when it breaks what it names, unless that is mended before; None where it
@@ -336,6 +376,17 @@ KINDS: Mapping[str, EventKind] = {
         frozenset({"duration_ps"}),
         frozenset(),
         one_of=("lost", "slow_by_ps"),
+    ),
+    "start": EventKind("loads", _breaking_nothing, frozenset({"duration_ps"})),
+    "stop": EventKind("loads", _breaking_nothing, frozenset({"duration_ps"})),
+    "scale": EventKind(
+        "loads", _breaking_nothing, frozenset({"duration_ps"}), frozenset({"target", "by_ppb"})
+    ),
+    "attack": EventKind(
+        "loads",
+        _breaking_nothing,
+        frozenset({"duration_ps", "sizes", "traffic_class"}),
+        frozenset({"origin", "sink", "rate_bps"}),
     ),
 }
 
@@ -491,7 +542,7 @@ class _Breaking:
     def apply(self, number: int, event: Event) -> None:
         """Break or mend what an event names; where it does not fit nothing is changed."""
         kind = KINDS[event.change]
-        if kind.of == "controllers":
+        if kind.of in ("controllers", "loads"):
             return
         misfits = len(self.misfits)
         things = self._things(number, event, kind)
@@ -593,19 +644,30 @@ def settings_of(
         what = _setting(events[number])
         for wire in wires.get(events[number].target or "", ()) if what else ():
             begun[wire, what].append(number)
-    found = {}
-    for key, numbers in begun.items():
-        ends = {number: events[number].end_ps for number in numbers}
-        times = sorted({*ends.values(), *(events[number].at_ps for number in numbers)})
-        spans: list[Setting] = []
-        for from_ps, until_ps in pairwise([*times, FOREVER_PS]):
-            now = [one for one in numbers if events[one].at_ps <= from_ps < ends[one]]
-            if now and spans and spans[-1][0::2] == (now[-1], from_ps):
-                spans[-1] = spans[-1]._replace(until_ps=until_ps)
-            elif now and from_ps < until_ps:
-                spans.append(Setting(now[-1], from_ps, until_ps))
-        found[key] = spans
-    return found
+    return {key: last_begun(events, numbers) for key, numbers in begun.items()}
+
+
+def last_begun(events: Sequence[Event], numbers: Sequence[int]) -> list[Setting]:
+    """Return when which of some events counts: the one that began last and is not over.
+
+    `numbers` are in the order in which they begin.
+    """
+    times = {events[number].end_ps for number in numbers}
+    times |= {events[number].at_ps for number in numbers}
+    begun: list[int] = []
+    place, spans = 0, list[Setting]()
+    for from_ps, until_ps in pairwise(sorted({*times, FOREVER_PS})):
+        while place < len(numbers) and events[numbers[place]].at_ps <= from_ps:
+            begun.append(numbers[place])
+            place += 1
+        # What began before the last one and is over meanwhile is met when that is over.
+        while begun and events[begun[-1]].end_ps <= from_ps:
+            begun.pop()
+        if begun and spans and spans[-1][0::2] == (begun[-1], from_ps):
+            spans[-1] = spans[-1]._replace(until_ps=until_ps)
+        elif begun:
+            spans.append(Setting(begun[-1], from_ps, until_ps))
+    return spans
 
 
 def _setting(event: Event) -> str:

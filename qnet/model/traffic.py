@@ -15,7 +15,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from qnet.model.calendar import Moment
 from qnet.model.failures import Availability
 from qnet.model.fields import (
+    FRAME_BYTES_HIGHEST,
+    FRAME_BYTES_LOWEST,
+    IMIX,
     NAME_SCHEMA,
+    FrameSizes,
     Name,
     NewName,
     Noun,
@@ -35,11 +39,9 @@ from qnet.units import (
     PS_PER_S,
     RATE,
     RATIO,
-    SIZE,
     WHOLE_HIGHEST,
     UnitError,
     ceil_div,
-    describe,
     parse,
     wire_bytes,
 )
@@ -61,36 +63,6 @@ DURATION_PS_HIGHEST = 1000 * PS_PER_S
 
 YEARS_HIGHEST = 10**7
 """Of failures and repairs drawn at random, in whole milliseconds."""
-
-FRAME_BYTES_LOWEST = 64
-FRAME_BYTES_HIGHEST = 16_000
-
-IMIX: tuple[tuple[int, int], ...] = ((64, 7), (594, 4), (1518, 1))
-"""Frame bytes and weights of the simple Internet mix; the mean frame has 362 bytes (361.8)."""
-
-
-def _read_sizes(value: object) -> tuple[tuple[int, int], ...]:
-    if isinstance(value, tuple):
-        return value
-    if value == "imix":
-        return IMIX
-    bounds = f"a frame has {FRAME_BYTES_LOWEST}B to {FRAME_BYTES_HIGHEST}B"
-    if not isinstance(value, (str, int)) or isinstance(value, bool):
-        raise UnitError(f"{describe(value)} is not a frame size; write 'imix' or '1518B'; {bounds}")
-    frame_bytes = parse(SIZE, value)
-    if not FRAME_BYTES_LOWEST <= frame_bytes <= FRAME_BYTES_HIGHEST:
-        raise UnitError(f"{value} is out of range; {bounds}")
-    return ((frame_bytes, 1),)
-
-
-FrameSizes = Annotated[
-    tuple[tuple[int, int], ...],
-    BeforeValidator(_read_sizes),
-    WithJsonSchema(
-        {"type": "string", "description": "a mix or a size", "examples": ["imix", "1518B"]}
-    ),
-]
-
 
 AS_RESERVED = "as-reserved"
 

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import ArgumentError, Infeasible, InputError, Problem
+from qnet.model.fields import FRAME_BYTES_HIGHEST
 from qnet.model.journey import Hop, Journey, Loss, Wait
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, LEG, Profile
+from qnet.model.traffic import LEG, Profile
 from qnet.progress import Heeded, Progress
 from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.kernels.sources import advance, draw_size

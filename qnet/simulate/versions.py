@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from qnet.errors import InputError, Problem
+from qnet.errors import Infeasible, InputError, Problem
+from qnet.model.loads import offer_of
 from qnet.model.plan import Entry, Move, Plan
 from qnet.model.traffic import Profile
 from qnet.simulate.world import NEVER
@@ -34,6 +35,8 @@ class Version(NamedTuple):
 
 def versions_of(profile: Profile, plan: Plan) -> list[Version]:
     """List all versions of all streams and demands; raises InputError for a move that cannot be."""
+    if any(offer_of(profile)):
+        raise Infeasible("events that start, stop or scale, and attacks, are not simulated yet")
     moves = _moves_by_thing(profile, plan)
     end_ps = profile.simulation.duration_ps
     own: list[Version] = []

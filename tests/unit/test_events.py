@@ -314,6 +314,9 @@ NEEDED: dict[str, Any] = {
     "length_mm": "20km",
     "ratio_ppb": "1%",
     "lost": True,
+    "by_ppb": "50%",
+    "origin": "a",
+    "sink": "b",
 }
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
+from qnet.model.fields import FRAME_BYTES_HIGHEST
 from qnet.model.gates import HELD, GateList
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import FRAME_BYTES_HIGHEST, Profile, Stream, TrafficClass
+from qnet.model.traffic import Profile, Stream, TrafficClass
 from qnet.simulate.draws import dice
 from qnet.simulate.outages import LATEST_PS, Epochs, Shadow, epochs, events_within
 from qnet.simulate.ports.kernels.gates import open_by
