@@ -39,6 +39,7 @@ class Dimension:
     units: Mapping[str, Fraction]
     example: str
     highest: int
+    lowest: int = 0
 
 
 def powers(*pairs: tuple[str, int]) -> dict[str, Fraction]:
@@ -92,7 +93,10 @@ LENGTH = Dimension("length", "mm", powers(("mm", 0), ("m", 3), ("km", 6)), "560k
 RATIO = Dimension("ratio", "ppb", powers(("ppb", 0), ("ppm", 3), ("%", 7)), "0.1%", PPB)
 FACTOR = Dimension("factor", "ppb", RATIO.units, "250%", 10**6 * PPB)
 """What something is multiplied by; a plain number is one too."""
-
+OFFSET = Dimension("time", "ps", TIME.units, "-5us", PS_PER_S, -PS_PER_S)
+"""By how much a clock is set ahead, or back: a leap second at most."""
+DRIFT = Dimension("ratio", "ppb", RATIO.units, "-20ppm", PPB // 10, -PPB // 10)
+"""By how much a clock is too fast, or too slow."""
 AVAILABILITY = Dimension("share of time", "1e-13 %", powers(("%", 13)), "99.999%", 10**15)
 """Whole numbers of 1e-15: a ratio's parts per billion are nine nines and no more."""
 
@@ -146,7 +150,7 @@ def parse(dimension: Dimension, value: object) -> int:
     if unit not in dimension.units:
         raise UnitError(_unknown_unit(dimension, text, unit))
     exact = Fraction(number) * dimension.units[unit]
-    if exact < 0:
+    if exact < 0 and not dimension.lowest:
         raise UnitError(f"{text} is negative; a {dimension.name} is zero or more")
     if exact.denominator != 1:
         raise UnitError(
@@ -155,6 +159,9 @@ def parse(dimension: Dimension, value: object) -> int:
     if exact > dimension.highest:
         most = format_quantity(dimension, dimension.highest)
         raise UnitError(f"{text} is out of range; at most {most}")
+    if exact < dimension.lowest:
+        least = format_quantity(dimension, dimension.lowest)
+        raise UnitError(f"{text} is out of range; at least {least}")
     return int(exact)
 
 
@@ -184,6 +191,8 @@ def format_quantity(dimension: Dimension, amount: int) -> str:
 
     format_quantity(TIME, 12_500_000) is '12.5us'; parse() reads it back unchanged.
     """
+    if amount < 0:
+        return f"-{format_quantity(dimension, -amount)}"
     best = f"{amount}{next(iter(dimension.units))}"
     for unit, scale in sorted(dimension.units.items(), key=lambda item: item[1]):
         if not unit.isascii() or scale > max(amount, 1):

@@ -191,7 +191,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
             topology.node_by_name[port.source].cut_through_bytes,
             _processing(topology, port, seed),
             (port.source, port.target),
-            tuple(_values(topology, profile, port, ("capacity",), _rate)),
+            tuple(_values(topology, profile, port, ("capacity", "restore-optical"), _rate)),
             tuple(_values(topology, profile, port, ("delay",), _delay)),
         )
         for port in topology.ports
@@ -253,7 +253,7 @@ def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
         else:
             event = profile.events[number]
             things = _things(topology, event)
-            if is_begin and event.change not in ("repair", "up"):
+            if is_begin and event.change not in ("repair", "up", "restore-optical"):
                 begun.add(number)
                 due = {(number, thing) for thing in things} - mended
                 open_now |= dict.fromkeys(due - open_now.keys(), now)
@@ -271,7 +271,8 @@ def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
 
 def _acts(number: int, event: Event) -> Iterator[tuple[int, int, int]]:
     """When an event breaks or mends something (1), and when that is over (0)."""
-    if event.change in ("delay", "loss", "controller", "start", "stop", "scale", "attack"):
+    still = ("delay", "loss", "controller", "start", "stop", "scale", "attack", "clock")
+    if event.change in still:
         return
     if event.change == "capacity" and event.members is None:
         return
@@ -519,6 +520,12 @@ def _values(
         if one.change in changes and (port.link, port.member) in _things(topology, one)
     ]
     mine = [(at, number, one) for at, number, one in mine if one.members is None]
+    spliced = _spliced(topology, profile, (port.link, port.member))
+    mine = [
+        (at, number, one.replace(duration_ps=spliced[number] - at) if number in spliced else one)
+        for at, number, one in mine
+        if number in spliced or one.share_ppb is None
+    ]
     times = {at for at, _, _ in mine}
     times |= {at + one.duration_ps for at, _, one in mine if one.duration_ps is not None}
     before = value(None, port)
@@ -534,7 +541,29 @@ def _values(
         before = after
 
 
+def _spliced(topology: Topology, profile: Profile, wire: object) -> dict[int, int]:
+    """Until when each event that brings a wire back over other fibre does so."""
+    whole = 0
+    made: dict[int, int] = {}
+    order = sorted(enumerate(profile.events), key=lambda one: (one[1].at_ps, one[0]))
+    for number, event in order:
+        if wire not in _things(topology, event) or event.rate_bps is not None:
+            continue
+        ends = EVER if event.duration_ps is None else event.at_ps + event.duration_ps
+        if event.change in ("cut", "flap", "partition", "capacity", "maintenance"):
+            whole = max(whole, ends)
+        if event.change in ("repair", "restore-optical"):
+            made = {other: min(until, event.at_ps) for other, until in made.items()}
+            if event.change == "repair":
+                whole = event.at_ps
+            elif whole > event.at_ps:
+                whole = made[number] = min(whole, ends)
+    return {number: ends for number, ends in made.items() if ends > profile.events[number].at_ps}
+
+
 def _rate(event: Event | None, port: Port) -> int:
+    if event is not None and event.share_ppb is not None:
+        return int(Fraction(event.share_ppb, PPB) * port.rate_bps) or 1
     return port.rate_bps if event is None or event.rate_bps is None else event.rate_bps
 
 

@@ -20,7 +20,8 @@ Span = tuple[int, int]
 EVER = 1 << 100
 """Later than any instant."""
 
-OF_WIRES, MENDS = {"cut", "repair", "flap", "partition", "capacity"}, {"repair", "up"}
+OF_WIRES = {"cut", "repair", "restore-optical", "flap", "partition", "capacity"}
+MENDS = {"repair", "restore-optical", "up"}
 """Kinds of events that are of wires, not nodes; and that mend what others broke."""
 
 OF_LOADS = {"start", "stop", "scale", "attack"}
@@ -78,7 +79,8 @@ def broken_things(topology: Topology, profile: Profile) -> list[Broken]:
 
 def _spans(event: Event) -> Sequence[Span]:
     """Return from when to before when an event breaks what it does, if nothing mends it before."""
-    if event.change in {"delay", "loss", "controller"} | OF_LOADS or event.rate_bps is not None:
+    still = {"delay", "loss", "controller", "clock"} | OF_LOADS
+    if event.change in still or event.rate_bps is not None:
         return []
     if event.duration_ps is None:
         return [(event.at_ps, EVER)]

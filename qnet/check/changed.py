@@ -1,4 +1,4 @@
-"""What is not known where events change the rate, the fibre or the losses of a link.
+"""What is not known where events change the rate, the fibre or the losses of a link, or a clock.
 
 No epoch of such a change is bounded yet: with another rate or another fibre anywhere no latency of
 the run is, for what comes late is in the way of others. Losses of streams that cross such a link
@@ -44,7 +44,8 @@ def without_bounds(topology: Topology, profile: Profile, plan: Plan, proof: Proo
         met = [
             event.words
             for event in events
-            if any(
+            if event.change == "clock"
+            or any(
                 port.name in ports and _is_of(topology, port, event.target)
                 for port in topology.ports
             )
@@ -95,8 +96,8 @@ def _unknown(streams: Iterable[StreamProof]) -> tuple[StreamProof, ...]:
 
 
 def _changes(event: Event) -> bool:
-    is_slower = event.change == "capacity" and event.rate_bps is not None
-    return event.change in ("delay", "loss") or is_slower
+    is_slower = event.change in ("capacity", "restore-optical") and event.members is None
+    return event.change in ("delay", "loss", "clock") or is_slower
 
 
 def _is_of(topology: Topology, port: Port, target: str | None) -> bool:

@@ -24,9 +24,11 @@ from pydantic import (
 )
 
 from qnet.units import (
+    DRIFT,
     FACTOR,
     INSTANT,
     LENGTH,
+    OFFSET,
     RATE,
     RATIO,
     SIZE,
@@ -92,7 +94,9 @@ def _without_readers(annotation: Any, metadata: Iterable[Any] = ()) -> Any:
     readers = (BeforeValidator, WithJsonSchema, Dimension)
     kept = [one for one in metadata if not isinstance(one, readers)]
     if annotation is int:
-        kept += [Field(ge=0, le=one.highest) for one in metadata if isinstance(one, Dimension)]
+        kept += [
+            Field(ge=one.lowest, le=one.highest) for one in metadata if isinstance(one, Dimension)
+        ]
     return Annotated[(annotation, *kept)] if kept else annotation
 
 
@@ -100,7 +104,8 @@ def _reader(dimension: Dimension, *, positive: bool = True) -> Callable[[object]
     def read(value: object) -> int:
         amount = parse(dimension, value)
         if positive and amount == 0:
-            raise UnitError(f"{value} is zero; a {dimension.name} here is more than zero")
+            more = "not" if dimension.lowest else "more than zero"
+            raise UnitError(f"{value} is zero; a {dimension.name} here is {more}")
         return amount
 
     return read
@@ -130,6 +135,8 @@ InstantOrZero = Annotated[int, reads(INSTANT, positive=False), shown(INSTANT), I
 Rate = Annotated[int, reads(RATE), shown(RATE), RATE]
 Size = Annotated[int, reads(SIZE), shown(SIZE), SIZE]
 Ratio = Annotated[int, reads(RATIO, positive=False), shown(RATIO), RATIO]
+Offset = Annotated[int, reads(OFFSET), shown(OFFSET), OFFSET]
+Drift = Annotated[int, reads(DRIFT), shown(DRIFT), DRIFT]
 
 
 class BothWays(NamedTuple):

@@ -155,7 +155,8 @@ def offer_of(profile: Profile) -> Offer:
     demands = {one.name for one in profile.demands}
     factors = {}
     for name, mine in scaled.items():
-        spans = last_begun(events, mine)
+        lasting = [Setting(one, events[one].at_ps, events[one].end_ps) for one in mine]
+        spans = last_begun(lasting)
         if name in demands:
             factors[name] = _factors(spans, events)
         else:

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from qnet.errors import InputError, Problem
 from qnet.model.calendar import Moment
 from qnet.model.fields import (
+    Drift,
     ErrorRatio,
     Factor,
     FrameSizes,
@@ -30,6 +31,7 @@ from qnet.model.fields import (
     Length,
     Name,
     Noun,
+    Offset,
     Rate,
     Ratio,
     Text,
@@ -38,7 +40,18 @@ from qnet.model.fields import (
 )
 from qnet.model.processes import Process
 from qnet.model.topology import Port, Topology
-from qnet.units import FACTOR, INSTANT, LENGTH, PPB, RATE, RATIO, TIME, format_quantity
+from qnet.units import (
+    FACTOR,
+    INSTANT,
+    LENGTH,
+    PPB,
+    PS_PER_MS,
+    RATE,
+    RATIO,
+    TIME,
+    ceil_div,
+    format_quantity,
+)
 
 EVENTS_HIGHEST = 1000
 """That begin before the end of one run: losses are counted event by event, wherever they happen."""
@@ -59,6 +72,7 @@ FOREVER_PS = 1 << 100
 Change = Literal[
     "cut",
     "repair",
+    "restore-optical",
     "down",
     "up",
     "flap",
@@ -72,6 +86,7 @@ Change = Literal[
     "stop",
     "scale",
     "attack",
+    "clock",
 ]
 """What a file can call a kind of event; `KINDS` has what each is."""
 
@@ -101,13 +116,15 @@ class Event(Noun):
         "again, partition cuts all between groups of nodes; capacity takes wires of a link away or "
         "lowers their rate, delay leads them over another fibre, loss damages frames; maintenance "
         "takes wires or nodes out of use as was announced; controller takes or slows the "
-        "controller; start, stop and scale change what is offered, attack adds to it"
+        "controller; start, stop and scale change what is offered, attack adds to it; "
+        "restore-optical brings broken wires back over other fibre, at a share of their rate; "
+        "clock sets a clock otherwise, or lets it run by itself"
     )
     target: Text | None = Field(
         None,
         description="what: a link, one wire of it ('a--b/2') or a cable; a node or a site; a "
-        "stream, a demand, a group or a class. All have one but a partition, a controller and an "
-        "attack",
+        "stream, a demand, a group or a class. All have one but a partition, a controller, an "
+        "attack and the loss of the grandmaster",
     )
     duration_ps: Instant | None = Field(
         None, alias="for", description="how long, after which it is undone; default it stays"
@@ -204,6 +221,37 @@ class Event(Noun):
         description="traffic class of an attack; default 'best-effort'",
         exclude_if=_is_none,
     )
+    share_ppb: Ratio | None = Field(
+        None,
+        alias="share",
+        description="share of their rate with which broken wires come back",
+        exclude_if=_is_none,
+    )
+    step_ps: Offset | None = Field(
+        None,
+        alias="step",
+        description="by how much a clock is set ahead at once; back, if negative",
+        exclude_if=_is_none,
+    )
+    drift_ppb: Drift | None = Field(
+        None,
+        alias="drift",
+        description="by how much a clock is too fast from then on; too slow, if negative",
+        exclude_if=_is_none,
+    )
+    holdover: bool | None = Field(
+        None,
+        strict=True,
+        description="a clock hears the grandmaster of 'sync' no more and runs by itself",
+        exclude_if=_is_none,
+    )
+    grandmaster_lost: bool | None = Field(
+        None,
+        strict=True,
+        alias="grandmaster-lost",
+        description="no clock hears it any more: all run by themselves",
+        exclude_if=_is_none,
+    )
     process: Text | None = Field(
         None,
         description="the random process that it was drawn from; where that is in the file it is "
@@ -228,8 +276,18 @@ class Event(Noun):
                 raise ValueError(f"{self.change} has no '{_key(field)}', {what}")
         given = [field for field in kind.one_of if getattr(self, field) is not None]
         if kind.one_of and len(given) != 1:
-            keys = " or ".join(f"'{_key(field)}'" for field in kind.one_of)
-            raise ValueError(f"{self.change} has {'both, keep one of' if given else 'no'} {keys}")
+            keys = [f"'{_key(field)}'" for field in kind.one_of]
+            has = "both, keep one of" if given else "no"
+            if len(keys) > 2:
+                has = "several, keep one of" if given else "none of"
+            words = f"{', '.join(keys[:-1])} or {keys[-1]}"
+            raise ValueError(f"{self.change} has {has} {words}")
+        if self.change == "clock" and (self.target is None) != (self.grandmaster_lost is True):
+            if self.target is None:
+                raise ValueError("clock has no 'target', a node or a site")
+            raise ValueError("'target' does not go with 'grandmaster-lost'; leave it out")
+        if self.share_ppb == 0:
+            raise ValueError("'share' of 0% brings nothing back")
         if self.groups is not None:
             if len(self.groups) < 2:
                 raise ValueError("'groups' of a partition are two at least, each a list of names")
@@ -243,14 +301,22 @@ class Event(Noun):
         """Before when it is in force, if nothing ends it before."""
         return FOREVER_PS if self.duration_ps is None else self.at_ps + self.duration_ps
 
+    def rate_of(self, own_bps: int) -> int:
+        """Return the rate that a wire has by this event, in place of its own."""
+        if self.share_ppb is not None:
+            return max(own_bps * self.share_ppb // PPB, 1)
+        return own_bps if self.rate_bps is None else self.rate_bps
+
     @property
     def words(self) -> str:
         """What happens, in words: "cut of ix-xian at 9ms"; its name, where it has one."""
-        of = self.target
+        of = f" of {self.target}"
         if self.groups is not None:
-            of = " from ".join(", ".join(one) for one in self.groups)
+            of = " of " + " from ".join(", ".join(one) for one in self.groups)
         if self.origin is not None:
-            of = f"{self.sink} from {self.origin}"
+            of = f" of {self.sink} from {self.origin}"
+        if self.grandmaster_lost:
+            of = ""
         left = "" if self.members is None else f" to {self.members} of its wires"
         for field, dimension in _MEASURES.items():
             if getattr(self, field) is not None:
@@ -258,7 +324,13 @@ class Event(Noun):
                 left = f" {_PREPOSITIONS[self.change]} {value}"
         if self.bit_errors is not None:
             left = f" to {self.bit_errors} wrong of 1e18 bits"
-        what = f"{self.change} of {of}{left}"
+        if self.step_ps is not None:
+            left = f" set by {format_quantity(TIME, self.step_ps)}"
+        if self.drift_ppb is not None:
+            left = f" too fast by {format_quantity(RATIO, self.drift_ppb)}"
+        if self.holdover or self.grandmaster_lost:
+            left = " in holdover" if self.holdover else " of all: grandmaster lost"
+        what = f"{self.change}{of}{left}"
         if self.change == "controller":
             what = "controller lost" if self.lost else f"controller slow{left}"
         what += f" at {format_quantity(INSTANT, self.at_ps)}"
@@ -274,6 +346,7 @@ _MEASURES = {
     "ratio_ppb": RATIO,
     "slow_by_ps": TIME,
     "by_ppb": FACTOR,
+    "share_ppb": RATIO,
 }
 
 _PREPOSITIONS: Mapping[str, str] = defaultdict(lambda: "to", attack="with", controller="by")
@@ -346,6 +419,9 @@ COMMON = frozenset({"at_ps", "change", "name", "note", "source"})
 KINDS: Mapping[str, EventKind] = {
     "cut": EventKind("wires", _lasting, frozenset({"duration_ps", "where_ppb", "process"})),
     "repair": EventKind("wires", None),
+    "restore-optical": EventKind(
+        "wires", None, frozenset({"duration_ps"}), frozenset({"target", "share_ppb"})
+    ),
     "down": EventKind("nodes", _lasting, frozenset({"duration_ps", "process"})),
     "up": EventKind("nodes", None),
     "flap": EventKind(
@@ -387,6 +463,13 @@ KINDS: Mapping[str, EventKind] = {
         _breaking_nothing,
         frozenset({"duration_ps", "sizes", "traffic_class"}),
         frozenset({"origin", "sink", "rate_bps"}),
+    ),
+    "clock": EventKind(
+        "nodes",
+        _breaking_nothing,
+        frozenset({"target", "duration_ps"}),
+        frozenset(),
+        ("step_ps", "drift_ppb", "holdover", "grandmaster_lost"),
     ),
 }
 
@@ -511,12 +594,17 @@ def outages_of(topology: Topology, events: Sequence[Event]) -> tuple[list[Outage
 
     Outages are in the order of the events. One that is over when it begins is left out.
     """
+    breaking = _applied(topology, events)
+    kept = [one for one in breaking.found if one.until_ps > one.from_ps]
+    return sorted(kept, key=lambda one: one.event), breaking.misfits
+
+
+def _applied(topology: Topology, events: Sequence[Event]) -> _Breaking:
     breaking = _Breaking(topology)
     # What `for` undoes at an instant is over before an event of that instant.
     for number in sorted(range(len(events)), key=lambda one: events[one].at_ps):
         breaking.apply(number, events[number])
-    kept = [one for one in breaking.found if one.until_ps > one.from_ps]
-    return sorted(kept, key=lambda one: one.event), breaking.misfits
+    return breaking
 
 
 class _Breaking:
@@ -530,6 +618,8 @@ class _Breaking:
         """Outages of a thing that no repair has met."""
         self._until_ps: dict[Thing, int] = {}
         """Until when what happened to a thing lasts: a flap between two breaks, too."""
+        self.restored: dict[Wire, list[Setting]] = defaultdict(list)
+        """When a wire is there over other fibre."""
 
     @cached_property
     def _wires(self) -> Mapping[str, tuple[Wire, ...]]:
@@ -560,7 +650,7 @@ class _Breaking:
             for one in things:
                 self._open[one].append(len(self.found))
                 self.found.append(Outage(number, one, *span))
-        if _setting(event):
+        if _setting(event) or event.change == "clock":
             return
         for one in things:
             self._until_ps[one] = max(self._until_ps.get(one, 0), event.end_ps)
@@ -572,7 +662,10 @@ class _Breaking:
         """Return what an event is of, and note what there is not."""
         if event.groups is not None:
             return self._between(number, event.groups)
-        assert event.target is not None, "other kinds have a target"
+        if event.change == "clock":
+            self._look_at_clocks(number, event)
+        if event.target is None:
+            return ()
         wires = self._wires.get(event.target) if kind.of != "nodes" else None
         nodes = self._nodes.get(event.target) if kind.of != "wires" else None
         if wires is None:
@@ -609,8 +702,37 @@ class _Breaking:
             )
         )
 
+    def _look_at_clocks(self, number: int, event: Event) -> None:
+        """Note clocks that no event of this kind can be of."""
+        topology = self.topology
+        sync, nodes = topology.sync, self._nodes.get(event.target or "", ())
+        if sync is None and (event.holdover or event.grandmaster_lost):
+            key = "holdover" if event.holdover else "grandmaster-lost"
+            message = f"'{key}' needs 'sync' in the network: without it no clock follows another"
+            self._misfit(number, key, message)
+        elif event.holdover and sync is not None:
+            for node in nodes:
+                if node == sync.grandmaster:
+                    message = f"'{node}' is the grandmaster; it is lost by 'grandmaster-lost: true'"
+                    self._misfit(number, "target", message)
+                elif node not in topology.sync_ways:
+                    message = f"the clock of '{node}' does not follow '{sync.grandmaster}'"
+                    self._misfit(number, "target", message)
+        drift_ppb = abs(event.drift_ppb or 0)
+        for node in nodes if drift_ppb else ():
+            clock = topology.node_by_name[node].clock
+            most_ps = clock.wander_ps + clock.granularity_ps
+            most_ps += ceil_div((clock.frequency_ppb + drift_ppb) * PS_PER_MS, PPB)
+            if most_ps >= PS_PER_MS:
+                message = f"with all else that moves it the clock of '{node}' would stand still"
+                self._misfit(number, "drift", message)
+
     def _mend(self, number: int, event: Event, kind: EventKind, things: Sequence[Thing]) -> None:
-        """End all that is broken of some things, and whatever would still break of a flap."""
+        """End all that is broken of some things, and whatever would still break of a flap.
+
+        What comes back over other fibre has a share of its rate until it would be whole anyway, or
+        is repaired.
+        """
         if all(self._until_ps.get(one, 0) <= event.at_ps for one in things):
             what = "is not cut" if kind.of == "wires" else "is not down"
             when = format_quantity(INSTANT, event.at_ps)
@@ -619,7 +741,16 @@ class _Breaking:
             for place in self._open.pop(one, ()):
                 until_ps = min(self.found[place].until_ps, event.at_ps)
                 self.found[place] = self.found[place]._replace(until_ps=until_ps)
+            whole_ps = min(event.end_ps, self._until_ps.get(one, 0))
             self._until_ps[one] = event.at_ps
+            if isinstance(one, Wire):
+                before = self.restored[one]
+                before[:] = [
+                    each._replace(until_ps=min(each.until_ps, event.at_ps)) for each in before
+                ]
+                if event.share_ppb is not None and event.at_ps < whole_ps:
+                    before.append(Setting(number, event.at_ps, whole_ps))
+                    self._until_ps[one] = whole_ps
 
 
 class Setting(NamedTuple):
@@ -639,34 +770,34 @@ def settings_of(
     of one wire are in order of time. What the network does not have is left out.
     """
     wires = wires_by_name(topology)
-    begun: dict[tuple[Wire, str], list[int]] = defaultdict(list)
-    for number in sorted(range(len(events)), key=lambda one: events[one].at_ps):
-        what = _setting(events[number])
-        for wire in wires.get(events[number].target or "", ()) if what else ():
-            begun[wire, what].append(number)
-    return {key: last_begun(events, numbers) for key, numbers in begun.items()}
+    begun: dict[tuple[Wire, str], list[Setting]] = defaultdict(list)
+    for number, event in enumerate(events):
+        what = _setting(event)
+        for wire in wires.get(event.target or "", ()) if what else ():
+            begun[wire, what].append(Setting(number, event.at_ps, event.end_ps))
+    if any(one.share_ppb is not None for one in events):
+        for wire, restored in _applied(topology, events).restored.items():
+            begun[wire, "rate"] += restored
+    return {key: last_begun(lasting) for key, lasting in begun.items() if lasting}
 
 
-def last_begun(events: Sequence[Event], numbers: Sequence[int]) -> list[Setting]:
-    """Return when which of some events counts: the one that began last and is not over.
-
-    `numbers` are in the order in which they begin.
-    """
-    times = {events[number].end_ps for number in numbers}
-    times |= {events[number].at_ps for number in numbers}
-    begun: list[int] = []
+def last_begun(lasting: Sequence[Setting]) -> list[Setting]:
+    """Return when which of some settings counts: the one that began last and is not over."""
+    order = sorted(lasting, key=lambda one: (one.from_ps, one.event))
+    times = {time for one in lasting for time in one[1:]}
+    begun: list[Setting] = []
     place, spans = 0, list[Setting]()
     for from_ps, until_ps in pairwise(sorted({*times, FOREVER_PS})):
-        while place < len(numbers) and events[numbers[place]].at_ps <= from_ps:
-            begun.append(numbers[place])
+        while place < len(order) and order[place].from_ps <= from_ps:
+            begun.append(order[place])
             place += 1
         # What began before the last one and is over meanwhile is met when that is over.
-        while begun and events[begun[-1]].end_ps <= from_ps:
+        while begun and begun[-1].until_ps <= from_ps:
             begun.pop()
-        if begun and spans and spans[-1][0::2] == (begun[-1], from_ps):
+        if begun and spans and spans[-1][0::2] == (begun[-1].event, from_ps):
             spans[-1] = spans[-1]._replace(until_ps=until_ps)
         elif begun:
-            spans.append(Setting(begun[-1], from_ps, until_ps))
+            spans.append(Setting(begun[-1].event, from_ps, until_ps))
     return spans
 
 

@@ -15,7 +15,17 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.model.plan import Entry, Plan, StreamPlan
-from qnet.model.timeline import FOREVER_PS, KINDS, Event, Outage, Thing, Wire, outages_of
+from qnet.model.timeline import (
+    FOREVER_PS,
+    KINDS,
+    Event,
+    Outage,
+    Setting,
+    Thing,
+    Wire,
+    outages_of,
+    settings_of,
+)
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 
@@ -49,12 +59,24 @@ class Timetable:
         return tuple(sorted(before, key=lambda one: (one.from_ps, one.event)))
 
     @cached_property
+    def restored(self) -> tuple[tuple[Wire, Setting], ...]:
+        """When wires are there over other fibre, at a share of their rate, and by which event."""
+        found = settings_of(self.topology, self.profile.events)
+        return tuple(
+            (wire, one)
+            for (wire, what), spans in found.items()
+            for one in spans
+            if what == "rate" and self.profile.events[one.event].share_ppb is not None
+        )
+
+    @cached_property
     def changes_ps(self) -> tuple[int, ...]:
         """When anything changes: the network, or what is sent where."""
         times = {one.at_ps for one in self.plan.moves}
         times |= {one.from_ps for one in self.outages}
         times |= {one.until_ps for one in self.outages if one.until_ps < FOREVER_PS}
         times |= {one.at_ps for one in self.profile.events if is_seen(one)}
+        times |= {one.until_ps for _, one in self.restored}
         times |= {one.end_ps for one in self.profile.events if changes_what_lasts(one)}
         return tuple(sorted(time for time in times if 0 <= time < self.until_ps))
 

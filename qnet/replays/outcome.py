@@ -105,13 +105,19 @@ LOSSLESS = {"delay"}
 def _unwatched(table: Timetable, outside: Sequence[tuple[int, int]]) -> Iterable[str]:
     """Yield what is in force outside of windows and may cost frames that are not counted."""
     for event in table.profile.events:
-        spans = [(max(a, event.at_ps), min(b, event.end_ps)) for a, b in outside]
         if (
             changes_what_lasts(event)
             and event.change not in LOSSLESS
-            and any(a < b for a, b in spans)
+            and _reaches(outside, event.at_ps, event.end_ps)
         ):
             yield event.words
+    back = {one.event for _, one in table.restored if _reaches(outside, one.from_ps, one.until_ps)}
+    for number in sorted(back):
+        yield table.profile.events[number].words
+
+
+def _reaches(outside: Sequence[tuple[int, int]], from_ps: int, until_ps: int) -> bool:
+    return any(max(a, from_ps) < min(b, until_ps) for a, b in outside)
 
 
 def _add_watched(one: _Sum, account: WindowAccount, count: Count) -> None:

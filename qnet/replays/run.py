@@ -22,7 +22,7 @@ from qnet.model.plan import Entry, Plan
 from qnet.model.proof import Proof
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
-from qnet.model.timeline import FOREVER_PS, outages_of
+from qnet.model.timeline import FOREVER_PS, outages_of, settings_of
 from qnet.model.traffic import Demand, Stream
 from qnet.progress import Progress
 from qnet.replays.account import WindowAccount, account_of
@@ -101,6 +101,8 @@ def replay(
     ends = [one.at_ps for one in events]
     ends += [one.until_ps for one in outages_of(scenario.topology, events)[0]]
     ends += [one.end_ps for one in events if changes_what_lasts(one)]
+    changed = settings_of(scenario.topology, events)
+    ends += [one.until_ps for spans in changed.values() for one in spans]
     settle_ps = _settle_ps(scenario, calm.plan, calm.proof)
     before_ps = settle_ps + LEAD_PS if times["before"] is None else times["before"]
     after_ps = settle_ps + TAIL_PS if times["after"] is None else times["after"]

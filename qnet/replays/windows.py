@@ -91,6 +91,17 @@ def case_of(table: Timetable, window: Window) -> Case:
             rest_ps = end_ps - begin_ps if end_ps < until_ps else None
             made = lasting.replace(at_ps=begin_ps - from_ps, duration_ps=rest_ps)
             events.append((begin_ps, number, made))
+    for wire, back in table.restored:
+        begin_ps, end_ps = max(back.from_ps, from_ps), min(back.until_ps, until_ps)
+        if begin_ps < end_ps:
+            # Cut at that instant, or what broke it before would have to be told too.
+            by = profile.events[back.event].replace(
+                at_ps=begin_ps - from_ps,
+                target=_first_port(topology, wire),
+                duration_ps=end_ps - begin_ps if back.until_ps < until_ps else None,
+            )
+            cut = event("cut", by.target, at=f"{by.at_ps}ps")
+            events += [(begin_ps, back.event, cut), (begin_ps, back.event, by)]
     events.sort(key=lambda item: item[:2])
     local = profile.replace(
         events=tuple(made for _, _, made in events),
@@ -112,15 +123,18 @@ def seed_of(seed: int, number: int) -> int:
 def _broken(topology: Topology, happened: Event, one: Outage, at_ps: int) -> Event:
     """Return the event of one thing that is broken for as long as the run lasts."""
     if isinstance(one.thing, Wire):
-        port = next(
-            port
-            for port in topology.ports
-            if (port.link, port.member) == one.thing
-            and port.source == topology.links[port.link].between[0]
-        )
         where = format_quantity(RATIO, happened.where_ppb)
-        return event("cut", port.name, at=f"{at_ps}ps", where=where)
+        return event("cut", _first_port(topology, one.thing), at=f"{at_ps}ps", where=where)
     return event("down", one.thing, at=f"{at_ps}ps")
+
+
+def _first_port(topology: Topology, wire: Wire) -> str:
+    """Return what a wire is called after: its port at the link's first node."""
+    return next(
+        port.name
+        for port in topology.ports
+        if (port.link, port.member) == wire and port.source == topology.links[port.link].between[0]
+    )
 
 
 def _plan_at(table: Timetable, window: Window) -> Plan:

@@ -83,7 +83,7 @@ def _states(
         state = plain._replace(
             at_ps=at_ps,
             event=number,
-            rate_bps=rate.rate_bps if rate and rate.rate_bps else plain.rate_bps,
+            rate_bps=rate.rate_of(plain.rate_bps) if rate else plain.rate_bps,
             propagation_ps=_delay_ps(fibre) if fibre else plain.propagation_ps,
             losses=(loss.ratio_ppb or 0, loss.bit_errors or 0) if loss else plain.losses,
         )

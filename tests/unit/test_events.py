@@ -317,6 +317,8 @@ NEEDED: dict[str, Any] = {
     "by_ppb": "50%",
     "origin": "a",
     "sink": "b",
+    "share_ppb": "40%",
+    "step_ps": "-5us",
 }
 
 
@@ -324,7 +326,7 @@ def test_a_kind_of_event_is_a_word_of_files_and_a_line_of_the_table() -> None:
     assert set(get_args(Change)) == set(KINDS)
     for name, kind in KINDS.items():
         assert kind.known <= set(Event.model_fields) | COMMON
-        due = [*kind.needs, *kind.one_of[:1]]
+        due = {*kind.needs, *kind.one_of[:1]} | (kind.known & {"target"})
         keys = {Event.model_fields[one].alias or one: NEEDED[one] for one in due}
         asked = qnet.event(name, at="1us", note="by any name", **keys)
         assert (asked.change, asked.at_ps, asked.note) == (name, 1_000_000, "by any name")

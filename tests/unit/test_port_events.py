@@ -11,7 +11,14 @@ import pytest
 
 from qnet.errors import InputError, Interrupted
 from qnet.files.read import load
-from qnet.model.timeline import Event, Setting, Wire, settings_of
+from qnet.model.timeline import (
+    FOREVER_PS,
+    Event,
+    Setting,
+    Wire,
+    outages_of,
+    settings_of,
+)
 from qnet.model.topology import Topology
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.explain import TracedRun
@@ -153,3 +160,58 @@ def test_a_run_whose_ports_change_in_pieces_is_the_run_in_one(tmp_path: Path) ->
             pieces += 1
     assert seen == whole
     assert pieces > 3
+
+
+CUT = {"at": "210us", "change": "cut", "target": "a--b"}
+BACK = {"at": "400us", "change": "restore-optical", "target": "a--b", "share": "40%"}
+
+
+@pytest.mark.parametrize(
+    ("happening", "spans"),
+    [
+        ([CUT, BACK], [(1, 400, None)]),
+        ([CUT, BACK | {"for": "90us"}], [(1, 400, 490)]),
+        # What broke it is mended by then anyway, or repaired sooner.
+        ([CUT | {"for": "300us"}, BACK], [(1, 400, 510)]),
+        ([CUT, BACK, {"at": "450us", "change": "repair", "target": "a--b"}], [(1, 400, 450)]),
+        # In two stages, and cut again meanwhile.
+        ([CUT, BACK, BACK | {"at": "500us", "share": "60%"}], [(1, 400, 500), (2, 500, None)]),
+        ([CUT, BACK, CUT | {"at": "600us", "for": "9us"}], [(1, 400, None)]),
+        # Another rate for a while.
+        (
+            [CUT, BACK, {"at": "500us", "change": "capacity", "target": "a--b", "rate": "1Mbps",
+                         "for": "100us"}],
+            [(1, 400, 500), (2, 500, 600), (1, 600, None)],
+        ),
+        ([{"at": "210us", "change": "flap", "target": "a--b", "every": "50us", "for": "1ms"}, BACK],
+         [(1, 400, 1210)]),
+    ],
+)  # fmt: skip
+def test_broken_wires_come_back_over_other_fibre_at_a_share_of_their_rate(
+    happening: list[dict[str, Any]], spans: list[tuple[int, int, int | None]]
+) -> None:
+    case = _busy(happening)
+    found = settings_of(case.topology, case.profile.events)[Wire(0, 0), "rate"]
+    ends = [None if one.until_ps == FOREVER_PS else one.until_ps // US for one in found]
+    mine = [(one.event, one.from_ps // US) for one in found]
+    assert [(*pair, end) for pair, end in zip(mine, ends, strict=True)] == spans
+    seen = simulate(*case, threads=1)
+    compare(case, seen)
+    broken, _ = outages_of(case.topology, case.profile.events)
+    assert all(one.until_ps <= 400 * US or one.from_ps >= 600 * US for one in broken)
+    assert seen == simulate(*case, threads=2)
+
+
+def test_what_comes_back_over_other_fibre_was_broken_and_has_a_share() -> None:
+    happening = [
+        {"at": "1us", "change": "restore-optical", "target": "a--b", "share": "40%"},
+        {"at": "1us", "change": "cut", "target": "b--c"},
+        {"at": "1us", "change": "restore-optical", "target": "b--c", "share": "0%"},
+    ]
+    for happens, messages in (
+        (happening[:1], ["'a--b' is not cut at 1us"]),
+        (happening, ["'share' of 0% brings nothing back"]),
+    ):
+        with pytest.raises(InputError) as caught:
+            load({"title": "p", "topology": "t", "events": happens}, topology=_net())
+        assert [problem.message for problem in caught.value.problems] == messages

@@ -380,6 +380,16 @@ def test_what_lasts_is_carried_into_every_window() -> None:
     short = _replay(_case([lossy]))
     assert len(short.unwatched) == 1
     assert short.outcome != "pass"
+    back = [
+        {"at": "100ms", "change": "cut", "target": "a--b"},
+        {"at": "104ms", "change": "restore-optical", "target": "a--b", "share": "10%",
+         "for": "100ms"},
+    ]  # fmt: skip
+    assert len(_replay(_case(back)).unwatched) == 1
+    made, long = _replay(_case(back), after="150ms"), _case(back).with_(duration="400ms")
+    seen = qnet.observe(long, qnet.plan(long.with_(events=[])))
+    assert made.unwatched == ()
+    assert [one.lost for one in made.streams] == [one.lost for one in seen.streams]
     watched = _replay(_case([lossy]), after="150ms")
     assert watched.unwatched == ()
     assert watched.streams[0].lost > 0
