@@ -150,7 +150,7 @@ def _check_clocks(
     for node in topology.nodes:
         if node.name not in met:
             continue
-        error_ps, step_ps = _clock_bounds(topology, node.name, profile.simulation.duration_ps)
+        error_ps, step_ps = clock_bounds(topology, node.name, profile.simulation.duration_ps)
         for what, reached_ps, bound_ps in (
             ("error", error_ps, node.clock.error_ps),
             ("wander", step_ps, node.clock.wander_ps),
@@ -165,7 +165,7 @@ def _check_clocks(
     return findings.total > before
 
 
-def _clock_bounds(topology: Topology, name: str, duration_ps: int) -> tuple[int, int]:
+def clock_bounds(topology: Topology, name: str, duration_ps: int) -> tuple[int, int]:
     """Return the largest error of a clock in a run, and its largest change in a millisecond."""
     clock, sync = topology.node_by_name[name].clock, topology.sync
     error_ps, alone_ps = clock.error_ps, duration_ps

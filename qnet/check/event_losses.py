@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from qnet.check.births import born, gated_births
 from qnet.check.broken import EVER, Broken, Span, Thing
-from qnet.check.line import ceil_div, last_bit_ps
+from qnet.check.line import last_bit_ps
 from qnet.check.sequence import EntryInForce
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import DemandEventLoss, EventLoss
@@ -55,7 +56,7 @@ Happening = tuple[Topology, Profile, Plan, Mapping[Thing, Sequence[Broken]]]
 
 
 class _Count(NamedTuple):
-    """Intervals of a stream: lost at least and at most, sent at least and at most."""
+    """Frames of a stream: lost at least and at most, sent at least and at most."""
 
     least: int
     most: int
@@ -70,7 +71,6 @@ def stream_loss(
     bounds: Mapping[str, tuple[int, int] | None],
 ) -> EventLoss | None:
     """Return how many frames events take of a stream; None where they touch none of its paths."""
-    _, profile, _, _ = happening
     met: list[Broken] = []
     counts: list[_Count] = []
     is_known = not stream.excess_packets
@@ -84,16 +84,12 @@ def stream_loss(
     if not met:
         return None
     total = _Count(*(sum(column) for column in zip(*counts, strict=True)))
-    if profile.is_gated(stream):
-        # What would begin before the run is left out.
-        total = total._replace(sent_least=max(total.sent_least - 1, 0))
-    each = stream.max_packets
     return EventLoss(
         name=stream.name,
-        frames_least=total.least * each,
-        frames_most=total.most * each if is_known else None,
-        sent_least=total.sent_least * each,
-        sent_most=total.sent_most * (each + stream.excess_packets),
+        frames_least=total.least,
+        frames_most=total.most if is_known else None,
+        sent_least=total.sent_least,
+        sent_most=total.sent_most,
         events=_words(met),
     )
 
@@ -115,17 +111,30 @@ def _version_loss(
     ]
     end_ps = profile.simulation.duration_ps
     span = [(one.from_ps, min(one.until_ps, end_ps))] if ways else []
-    slack_ps = stream.interval_ps if profile.is_gated(stream) and len(ways) > 1 else 0
+    gated = gated_births(topology, profile, plan, stream, entry)
+    gated = gated if profile.is_gated(stream) else None
+    # Copies of a frame have starts of their own.
+    slack_ps = gated.apart_ps if gated else stream.interval_ps if profile.is_gated(stream) else 0
+    slack_ps = slack_ps if len(ways) > 1 else 0
     certain, possible = _joined(span), _joined(span)
     for way, outages in zip(ways, met, strict=True):
         sure, maybe = _windows(topology, profile, stream, way, outages, high_ps, end_ps)
         certain = _common(certain, [(a + slack_ps, b - slack_ps) for a, b in sure])
         possible = _common(possible, _joined([(a - slack_ps, b + slack_ps) for a, b in maybe]))
+    every = list(chain.from_iterable(met))
+    if gated is not None:
+        most = gated.within(possible)[1] + gated.left_out
+        return _Count(gated.within(certain)[0], most, *gated.sent(span)), every
     first_ps = entry.send_ps
     if plan.cycle_ps <= 0 or profile.is_gated(stream):
         first_ps = None
-    least, most = _counted(stream, first_ps, certain)[0], _counted(stream, first_ps, possible)[1]
-    return _Count(least, most, *_counted(stream, first_ps, span)), list(chain.from_iterable(met))
+    each = stream.max_packets
+    sent_least, sent_most = born(stream, first_ps, span)
+    least, most = born(stream, first_ps, certain)[0], born(stream, first_ps, possible)[1]
+    if profile.is_gated(stream):  # of starts that make no sense nothing is certain
+        least = sent_least = 0
+    sent_most *= each + stream.excess_packets
+    return _Count(least * each, most * each, sent_least * each, sent_most), every
 
 
 def _things_at(port: Port) -> tuple[Thing, ...]:
@@ -137,19 +146,6 @@ def _words(outages: Iterable[Broken]) -> tuple[str, ...]:
     events = {id(one.event): one.event for one in outages}
     ordered = sorted(events.values(), key=lambda one: one.at_ps)
     return tuple(dict.fromkeys(one.words for one in ordered))
-
-
-def _counted(stream: Stream, first_ps: int | None, spans: Sequence[Span]) -> Span:
-    """Return how many intervals begin in some spans of time, at least and at most."""
-    every_ps = stream.interval_ps
-    if first_ps is None:
-        least = sum(max(b - a, 0) // every_ps for a, b in spans)
-        return least, sum(ceil_div(max(b - a, 0), every_ps) for a, b in spans)
-    count = 0
-    for a, b in spans:
-        begin, end = (max(ceil_div(t - first_ps, every_ps), 0) for t in (a, b))
-        count += max(end - begin, 0)
-    return count, count
 
 
 def _windows(
