@@ -169,6 +169,18 @@ def offer_of(profile: Profile) -> Offer:
     )
 
 
+def attacks_of(profile: Profile) -> list[Attack]:
+    """Return the attacks that begin before the end of a run."""
+    end_ps = profile.simulation.duration_ps
+    return [one for one in _attacks(profile.events) if one.span[0] < end_ps]
+
+
+def every_demand(profile: Profile) -> tuple[Demand, ...]:
+    """Return the demands of a profile, and behind them those of attacks before the run's end."""
+    attacks = (one.demand for one in attacks_of(profile))
+    return (*profile.demands, *attacks)
+
+
 def _streams_of(named: Named, event: Event) -> Iterable[tuple[str, bool]]:
     """Yield all streams that an event names, and whether they are among the first ones of a scale.
 

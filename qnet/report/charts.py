@@ -10,6 +10,7 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 from qnet.model.histogram import bin_low_ps, quantile_ps
+from qnet.model.loads import every_demand
 from qnet.model.observation import Traffic
 from qnet.model.proof import StreamProof
 from qnet.model.traffic import LEG, Stream
@@ -116,7 +117,7 @@ def services(case: ReportInput) -> Listed[Service]:
 def summaries(case: ReportInput) -> list[ServiceSummary]:
     """Sum up each service, in the order of the charts."""
     class_of = {stream.name: stream.traffic_class for stream in case.profile.every_stream}
-    class_of |= {demand.name: demand.traffic_class for demand in case.profile.demands}
+    class_of |= {one.name: one.traffic_class for one in every_demand(case.profile)}
     return [
         ServiceSummary(
             name,

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from qnet.files.run_folder import TABLES
 from qnet.files.write import writing
 from qnet.model.histogram import bin_low_ps
+from qnet.model.loads import every_demand
 from qnet.model.observation import Observation, Traffic
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -67,7 +68,7 @@ def _every(observation: Observation) -> list[tuple[str, Traffic]]:
 
 def _classes(profile: Profile) -> dict[str, str]:
     streams = {one.name: one.traffic_class for one in profile.every_stream}
-    return streams | {one.name: one.traffic_class for one in profile.demands}
+    return streams | {one.name: one.traffic_class for one in every_demand(profile)}
 
 
 def _traffic(profile: Profile, observation: Observation) -> Columns:

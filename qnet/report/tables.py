@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from qnet.model.loads import attacks_of, every_demand
 from qnet.model.observation import Traffic
 from qnet.model.plan import EgressPlan, StreamPlan
 from qnet.model.proof import StreamProof
@@ -206,8 +207,8 @@ class DemandLine(NamedTuple):
 
 
 def demands(case: ReportInput) -> list[DemandLine]:
-    """List the demands, those with the least of their rate placed first."""
-    ends = {demand.name: (demand.source, demand.target) for demand in case.profile.demands}
+    """List the demands, those with the least of their rate placed first; attacks go one way."""
+    ends = {one.name: (one.source, one.target) for one in every_demand(case.profile)}
     lines = [
         DemandLine(
             demand.name,
@@ -219,6 +220,18 @@ def demands(case: ReportInput) -> list[DemandLine]:
             demand.reason,
         )
         for demand in case.plan.demands
+    ]
+    lines += [
+        DemandLine(
+            one.name,
+            " -> ".join(ends[one.name]),
+            one.rate_bps,
+            one.rate_bps,
+            1,
+            case.seen_by_name.get(one.name),
+            None,
+        )
+        for one in (attack.demand for attack in attacks_of(case.profile))
     ]
     return sorted(lines, key=lambda line: line.placed_ppb)
 

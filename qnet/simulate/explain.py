@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from qnet.errors import ArgumentError, Infeasible, InputError, Problem
 from qnet.model.fields import FRAME_BYTES_HIGHEST
 from qnet.model.journey import Hop, Journey, Loss, Wait
+from qnet.model.loads import every_demand
 from qnet.model.observation import Observation, Traffic
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
@@ -213,9 +214,10 @@ class _Replay:
         sources = self.sources._replace(state=self.sources.state.copy())
         state, clocks = sources.state, self._clocks()
         index = 0
-        for turn in self.found[number].turns:
+        owner = self.found[number]
+        for turn in owner.turns:
             if turn.from_ps > 0:
-                begin_turn(number, turn, sources)
+                begin_turn(owner, number, turn, sources, clocks[0])
             in_turn = count(turn.number)
             while True:
                 birth = int(state[number, SourceState.NEXT_TIME])
@@ -380,7 +382,7 @@ class _Replay:
         owner = self.found[way.owner]
         profile = self.case.profile
         stream = {one.name: one for one in profile.every_stream}.get(owner.name)
-        demand = {one.name: one for one in profile.demands}.get(owner.name)
+        demand = {one.name: one for one in every_demand(profile)}.get(owner.name)
         what = stream or demand
         assert what is not None, "a plan names streams and demands of the profile only"
         rows = [

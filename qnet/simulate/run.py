@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qnet.kernel import aligned, zeros
 from qnet.model.histogram import bin_low_ps
+from qnet.model.loads import every_demand
 from qnet.model.observation import (
     ClassUse,
     Drop,
@@ -309,7 +310,7 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
     )
     demands = tuple(
         account.of(demand.name, demand.service, account.demands[demand.name])
-        for demand in profile.demands
+        for demand in every_demand(profile)
         if demand.name in account.demands
     )
     return Observation(
@@ -399,7 +400,7 @@ def _class_uses(
 ) -> tuple[ClassUse, ...]:
     """Add up streams and demands by class, copy by copy."""
     class_of = {one.name: one.traffic_class for one in profile.every_stream}
-    class_of |= {one.name: one.traffic_class for one in profile.demands}
+    class_of |= {one.name: one.traffic_class for one in every_demand(profile)}
     members: dict[str, list[Traffic]] = {one.name: [] for one in profile.classes}
     for traffic in every:
         members[class_of[traffic.name]].append(traffic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from qnet.errors import Infeasible, InputError, Problem
 from qnet.kernel import aligned, zeros
 from qnet.model.fields import FRAME_BYTES_HIGHEST, FRAME_BYTES_LOWEST
 from qnet.model.histogram import BIN_COUNT
+from qnet.model.loads import Span, every_demand
 from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import (
@@ -32,7 +34,7 @@ from qnet.simulate.clocks.kernels import when_shown
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.settings import PortState, port_states
-from qnet.simulate.versions import ALWAYS, Version, versions_of
+from qnet.simulate.versions import ALWAYS, Version, attack_versions, versions_of
 from qnet.simulate.world import (
     BLOCK_BINS,
     GAP_BYTES,
@@ -100,6 +102,8 @@ class Turn(NamedTuple):
     until_ps: int
     number: int = 0
     over: int = NEVER
+    step: int = 0
+    """Of a timed source: how many frames of its table, in all its rounds, are before the turn."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,9 @@ class FrameSource:
 def sources_of(topology: Topology, profile: Profile, plan: Plan) -> tuple[FrameSource, ...]:
     """List what sends frames: of each version of a stream the paths, of a demand the parts.
 
-    Raises InputError for a move that cannot be.
+    Attacks follow, each a source that goes one way. Raises InputError for a move that cannot be.
     """
-    versions = versions_of(profile, plan)
+    versions = [*versions_of(profile, plan), *attack_versions(topology, profile)]
     maker = _SourceMaker(topology, profile, plan, versions)
     found = [
         one
@@ -178,7 +182,7 @@ class _SourceMaker:
     ) -> None:
         self.topology, self.profile, self.plan = topology, profile, plan
         self.stream_by_name = {stream.name: stream for stream in profile.every_stream}
-        self.demand_by_name = {demand.name: demand for demand in profile.demands}
+        self.demand_by_name = {demand.name: demand for demand in every_demand(profile)}
         self.rank = {one.name: i + 1 for i, one in enumerate(profile.strict_classes)}
         self.walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
         twofold = {
@@ -197,11 +201,21 @@ class _SourceMaker:
     def of_stream(self, version: Version, promise: StreamPlan) -> Iterator[FrameSource]:
         """Yield the paths of one entry of a stream."""
         profile, stream = self.profile, self.stream_by_name[promise.name]
-        for path in promise.paths:
+        tables = {
+            place: self._timetable(stream, path)
+            for place, path in enumerate(promise.paths)
+            if path.starts_ps
+        }
+        timed: dict[int, tuple[Turn, ...]] = {}
+        if tables and version.spans != ALWAYS:
+            end_ps = profile.simulation.duration_ps
+            turns_by_path = _timed_turns([*tables.values()], version.spans, end_ps)
+            timed = dict(zip(tables, turns_by_path, strict=True))
+        for place, path in enumerate(promise.paths):
             ports = tuple(self.topology.port_by_name[name] for name in path.ports)
+            turns = timed.get(place, tuple(Turn(*span) for span in version.spans))
             if path.starts_ps:
-                errors = _ints(self.walk_of(ports[0].source))
-                law = _timed_law(stream, path, self.topology, self.plan, errors)
+                law = _timed_law(stream, tables[place])
             else:
                 law = _stream_law(stream, promise.send_ps, path.cycles, self.plan, profile)
             yield FrameSource(
@@ -216,15 +230,31 @@ class _SourceMaker:
                 stream,
                 self.elimination.get(stream.name),
                 version=version.number,
-                turns=tuple(Turn(*span) for span in version.spans),
+                turns=turns,
                 has_copies=stream.name in self.twofold,
             )
+
+    def _timetable(self, stream: Stream, path: PathPlan) -> _Timetable:
+        """Return the times of a gated stream: those at which its first port has its frames."""
+        assert self.plan.gate_cycle_ps is not None, "gated streams have a gate cycle"
+        port = self.topology.port_by_name[path.ports[0]]
+        phase_ps = self.topology.node_by_name[port.source].clock.phase_ps
+        return _Timetable(
+            tuple(phase_ps + starts[0] for starts in path.starts_ps),
+            self.plan.gate_cycle_ps,
+            _ints(self.walk_of(port.source)),
+            stream.max_packets,
+            1 + stream.excess_packets,
+        )
 
     def of_demand(self, version: Version, placed: DemandPlan) -> Iterator[FrameSource]:
         """Yield the parts of one entry of a demand."""
         demand = self.demand_by_name[placed.name]
         for i, part in enumerate(placed.parts):
-            law = _demand_law(demand, part.rate_bps, i, self.profile.simulation.seed)
+            if not version.is_sent(part.rate_bps):
+                continue
+            rate_bps = version.rate_bps(part.rate_bps)
+            law = _demand_law(demand, rate_bps, i, self.profile.simulation.seed)
             yield FrameSource(
                 demand.name,
                 self.rank[demand.traffic_class],
@@ -257,6 +287,8 @@ def _number_turns(found: list[FrameSource]) -> list[FrameSource]:
                 turn = Turn(0, NEVER, found[row].law.first_number)
                 found[row] = replace(found[row], turns=(turn,))
             continue
+        if found[rows[0]].law.kind == TIMED:
+            continue  # turns of these are made with numbers
         every = {turn[:2]: found[row].law for row in rows for turn in found[row].turns}
         numbered: dict[tuple[int, int], Turn] = {}
         number = 0
@@ -312,42 +344,93 @@ def _stream_law(
     )
 
 
-def _timed_law(
-    stream: Stream, path: PathPlan, topology: Topology, plan: Plan, errors: Ints
-) -> ArrivalLaw:
-    """Return the law of a gated stream: its first port has frame k when the plan starts it there.
+class _Timetable(NamedTuple):
+    """When a path of a gated stream has its frames, by the clock of the talker's node."""
 
-    The times are those of the talker's clock. What would begin before time zero is left out with
-    all of its interval: frames of one window go together.
-    """
-    cycle_ps = plan.gate_cycle_ps
-    assert cycle_ps is not None, "gated streams have a gate cycle"
-    port = topology.port_by_name[path.ports[0]]
-    phase_ps = topology.node_by_name[port.source].clock.phase_ps
-    table = tuple(phase_ps + starts[0] for starts in path.starts_ps)
+    shown_ps: tuple[int, ...]
+    """What the clock shows when the frames of one cycle of the gates are due."""
+    cycle_ps: int
+    errors: Ints
+    in_interval: int
+    """Frames of the table in an interval; those of one window go together."""
+    copies: int
+    """Frames that are sent at once, for what is sent beyond what was asked for."""
 
-    def due_ps(number: int) -> int:
-        gone, step = divmod(number, len(table))
-        shown = table[step] + gone * cycle_ps
-        return int(when_shown(shown, errors, walks.CLOCK_BLOCK_PS))
+    def due_ps(self, number: int) -> int:
+        """Return when a frame of the table is due, counted over all its rounds."""
+        gone, step = divmod(number, len(self.shown_ps))
+        shown = self.shown_ps[step] + gone * self.cycle_ps
+        return int(when_shown(shown, self.errors, walks.CLOCK_BLOCK_PS))
 
-    first_step = 0
-    while min(due_ps(first_step + i) for i in range(stream.max_packets)) < 0:
-        first_step += stream.max_packets
-    packets = 1 + stream.excess_packets
+    def begins_ps(self, interval: int) -> int:
+        """Return when the first frame of an interval is due."""
+        first = interval * self.in_interval
+        return min(self.due_ps(first + i) for i in range(self.in_interval))
+
+    @property
+    def left_out(self) -> int:
+        """Intervals that would begin before time zero: none of their frames is sent."""
+        interval = 0
+        while self.begins_ps(interval) < 0:
+            interval += 1
+        return interval
+
+
+def _timed_law(stream: Stream, table: _Timetable) -> ArrivalLaw:
+    """Return the law of a gated stream, from the first interval on that it has as a whole."""
+    first_step = table.left_out * table.in_interval
+    times = len(table.shown_ps)
     return ArrivalLaw(
         kind=TIMED,
-        gap=cycle_ps,
+        gap=table.cycle_ps,
         shift=0,
-        packets=packets,
-        first_ps=due_ps(first_step),
+        packets=table.copies,
+        first_ps=table.due_ps(first_step),
         first_cycle=0,
         period_cycles=0,
         sizes=((stream.frame_bytes, 1),),
-        frames_per_s=len(table) * packets * PS_PER_S / cycle_ps,
-        timetable=table,
+        frames_per_s=times * table.copies * PS_PER_S / table.cycle_ps,
+        timetable=table.shown_ps,
         first_step=first_step,
     )
+
+
+def _timed_turns(
+    tables: Sequence[_Timetable], spans: Sequence[Span], end_ps: int
+) -> list[tuple[Turn, ...]]:
+    """Return when each path of a gated stream sends what is born in some spans of time.
+
+    An interval goes over all paths, or over none, by when its first frame on any of them is born:
+    so a path ends a turn when its first frame is due of the interval that is not sent any more. Of
+    what would begin before time zero each path leaves out its own.
+    """
+
+    def first_from(time_ps: int) -> int:
+        """Return the first interval that begins at a time or later, where it begins first."""
+        return bisect_left(
+            range(most), time_ps, key=lambda one: min(each.begins_ps(one) for each in tables)
+        )
+
+    one = tables[0]
+    most = (end_ps // one.cycle_ps + 2) * len(one.shown_ps) // one.in_interval
+    made: list[list[Turn]] = [[] for _ in tables]
+    number = 0
+    for from_ps, until_ps in spans:
+        begin = first_from(from_ps) if from_ps > 0 else 0
+        end = first_from(until_ps) if until_ps < end_ps else None
+        for turns, table in zip(made, tables, strict=True):
+            mine = max(begin, table.left_out)
+            each = table.in_interval * table.copies
+            first = number + (mine - begin) * each
+            last_ps = NEVER if end is None else table.begins_ps(end)
+            over = NEVER if end is None else number + (end - begin) * each
+            begins_ps = table.begins_ps(mine) if from_ps > 0 else 0
+            if begins_ps < min(last_ps, end_ps):
+                step = mine * table.in_interval
+                turns.append(Turn(begins_ps, last_ps, first, over, step))
+        if end is not None:
+            number += (end - begin) * one.in_interval * one.copies
+    return [tuple(turns) for turns in made]
 
 
 def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> ArrivalLaw:

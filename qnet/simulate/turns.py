@@ -11,11 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qnet.simulate.kernels.sources import pass_over
 from qnet.simulate.ports.parts import Parts, SourceTable
 from qnet.simulate.setup import FrameSource, Turn
 from qnet.simulate.world import NEVER, SourceHeap, Sources, SourceState, World
+
+Ints = NDArray[np.int64]
 
 Change = tuple[int, Turn | None]
 """Number of a source, and the turn that begins; None where one is over."""
@@ -49,9 +52,7 @@ def apply_turns(
         if turn is None:
             sources.heap[place, SourceHeap.TIME] = NEVER
         else:
-            begin_turn(number, turn, sources)
-            if parts is not None:
-                parts.source_state[number, SourceTable.NUMBER] = turn.number
+            begin_turn(found[number], number, turn, sources, parts and parts.source_state)
             sources.heap[place, SourceHeap.TIME] = sources.state[number, SourceState.NEXT_TIME]
         touched.add(port)
     for port in touched:
@@ -60,18 +61,30 @@ def apply_turns(
         mine[:] = mine[np.lexsort((mine[:, SourceHeap.SOURCE], mine[:, SourceHeap.TIME]))]
 
 
-def begin_turn(number: int, turn: Turn, sources: Sources) -> None:
-    """Bring a source to its first frame of a turn."""
-    pass_over(
-        number,
-        turn.from_ps,
-        sources.state,
-        sources.law,
-        sources.size_bytes,
-        sources.size_limit,
-        sources.log_table,
-    )
-    sources.state[number, SourceState.NEXT_NUMBER] = turn.number
+def begin_turn(
+    owner: FrameSource, number: int, turn: Turn, sources: Sources, table: Ints | None
+) -> None:
+    """Bring a source to its first frame of a turn; `table` has the rows of `Parts.source_state`."""
+    state = sources.state
+    if owner.law.timetable:
+        assert table is not None, "ports of gated streams are general"
+        round_, step = divmod(turn.step, len(owner.law.timetable))
+        table[number, [SourceTable.ROUND, SourceTable.STEP]] = round_, step
+        state[number, SourceState.NEXT_TIME] = turn.from_ps
+        state[number, SourceState.LEFT] = owner.law.packets
+    else:
+        pass_over(
+            number,
+            turn.from_ps,
+            state,
+            sources.law,
+            sources.size_bytes,
+            sources.size_limit,
+            sources.log_table,
+        )
+    state[number, SourceState.NEXT_NUMBER] = turn.number
+    if table is not None and len(table):
+        table[number, SourceTable.NUMBER] = turn.number
 
 
 def _place(number: int, port: int, sources: Sources) -> int:

@@ -1,25 +1,25 @@
 """By which entry each stream and demand is sent, and from when to before when.
 
-A plan with moves has several entries of one thing. Each is a *version*: it has sources of its own,
-of which what is born in the *spans* of the version is sent. The plan's own entries come first, in
-the plan's order, also where they never send; then every other in the order in which it begins.
+A plan with moves has several entries of one thing, and a demand that is scaled is sent at several
+rates. Each is a *version*: it has sources of its own, of which what is born in the *spans* of the
+version is sent. The plan's own entries come first, in the plan's order, also where they never send;
+then every other in the order in which it begins. While a thing is silent no version of it sends.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import NamedTuple
 
-from qnet.errors import Infeasible, InputError, Problem
-from qnet.model.loads import offer_of
-from qnet.model.plan import Entry, Move, Plan
-from qnet.model.traffic import Profile
+from qnet.errors import InputError, Problem
+from qnet.model.loads import Span, attack_way, attacks_of, offer_of
+from qnet.model.plan import DemandPart, DemandPlan, Entry, Move, Plan
+from qnet.model.topology import Topology
+from qnet.model.traffic import LEG, Profile
 from qnet.simulate.world import NEVER
-
-Span = tuple[int, int]
-"""From when to before when."""
+from qnet.units import PPB
 
 ALWAYS: tuple[Span, ...] = ((0, NEVER),)
 
@@ -29,31 +29,98 @@ class Version(NamedTuple):
 
     entry: Entry
     number: int
-    """0 is the plan's own; that of a move is one more than the move's place."""
+    """0 is the plan's own; that of a move is one more than the move's place. Those at other rates
+    follow behind all moves.
+    """
     spans: tuple[Span, ...] = ALWAYS
+    by_ppb: int = PPB
+    """What the rates of a demand are multiplied by."""
+
+    def rate_bps(self, planned_bps: int) -> int:
+        """Return the rate of a part of a demand, rounded down."""
+        return planned_bps * self.by_ppb // PPB
+
+    def is_sent(self, planned_bps: int) -> bool:
+        """Tell whether a part of a demand has a source: what is scaled to nothing has none."""
+        return self.by_ppb == PPB or self.rate_bps(planned_bps) > 0
 
 
 def versions_of(profile: Profile, plan: Plan) -> list[Version]:
     """List all versions of all streams and demands; raises InputError for a move that cannot be."""
-    if any(offer_of(profile)):
-        raise Infeasible("events that start, stop or scale, and attacks, are not simulated yet")
     moves = _moves_by_thing(profile, plan)
+    offer = offer_of(profile)
     end_ps = profile.simulation.duration_ps
+    numbers = count(len(plan.moves) + 1)
     own: list[Version] = []
     later: list[tuple[int, int, Version]] = []
     every: tuple[Entry, ...] = (*plan.streams, *plan.demands)
     for place, entry in enumerate(every):
-        mine = moves.get((type(entry), entry.name))
-        if mine is None:
+        mine = moves.get((type(entry), entry.name), ())
+        name = entry.name if isinstance(entry, DemandPlan) else entry.name.partition(LEG)[0]
+        factors = offer.factors.get(name, ()) if isinstance(entry, DemandPlan) else ()
+        silent = offer.silent.get(name, ())
+        if not (mine or factors or silent):
             own.append(Version(entry, 0))
             continue
-        spans = _spans(entry, mine, end_ps)
-        own.append(Version(entry, 0, spans.pop(0, ())))
-        later += (
-            (begins[0][0], place, Version(plan.moves[number - 1].entry, number, begins))
-            for number, begins in spans.items()
-        )
+        spans = _at_rates(_spans(entry, mine, end_ps), factors, end_ps)
+        own.append(Version(entry, 0, _outside(spans.pop((0, PPB), ()), silent, end_ps)))
+        for (number, by_ppb), begins in sorted(spans.items(), key=lambda one: one[1][0]):
+            version = Version(
+                plan.moves[number - 1].entry if number else entry,
+                number if by_ppb == PPB else next(numbers),
+                _outside(begins, silent, end_ps),
+                by_ppb,
+            )
+            later.append((begins[0][0], place, version))
     return own + [version for _, _, version in sorted(later, key=lambda one: one[:2])]
+
+
+def attack_versions(topology: Topology, profile: Profile) -> list[Version]:
+    """List what attacks send, as if a plan had them: it knows nothing of any."""
+    made = []
+    for attack in attacks_of(profile):
+        one = attack.demand
+        way = attack_way(topology, one.source, one.target)
+        part = DemandPart(ports=tuple(port.name for port in way), rate_bps=one.rate_bps)
+        entry = DemandPlan(
+            name=one.name, rate_bps=one.rate_bps, placed_bps=one.rate_bps, parts=(part,)
+        )
+        from_ps, until_ps = attack.span
+        made.append(Version(entry, 0, ((from_ps, min(until_ps, NEVER)),)))
+    return made
+
+
+def _at_rates(
+    spans: Mapping[int, Sequence[Span]], factors: Sequence[tuple[int, int, int]], end_ps: int
+) -> dict[tuple[int, int], tuple[Span, ...]]:
+    """Return when each entry of one thing is in force at each rate, before the end."""
+    found: dict[tuple[int, int], tuple[Span, ...]] = {}
+    changes = [(0, PPB)]
+    for from_ps, until_ps, by_ppb in factors:
+        changes += [(from_ps, by_ppb), (until_ps, PPB)]
+    for number, every in spans.items():
+        for (from_ps, by_ppb), (until_ps, _) in pairwise([*changes, (NEVER, PPB)]):
+            parts = [(max(a, from_ps), min(b, until_ps)) for a, b in every]
+            kept = tuple(one for one in parts if one[0] < one[1] and one[0] < end_ps)
+            if kept:
+                found[number, by_ppb] = (*found.get((number, by_ppb), ()), *kept)
+    return {key: tuple(sorted(every)) for key, every in found.items()}
+
+
+def _outside(spans: Sequence[Span], silent: Sequence[Span], end_ps: int) -> tuple[Span, ...]:
+    """Return spans without the times in which all is silent."""
+    kept: list[Span] = []
+    for from_ps, until_ps in spans:
+        begin_ps = from_ps
+        for still_ps, over_ps in silent:
+            if still_ps >= min(until_ps, end_ps):
+                break
+            if begin_ps < still_ps:
+                kept.append((begin_ps, still_ps))
+            begin_ps = max(begin_ps, over_ps)
+        if begin_ps < until_ps and begin_ps < end_ps:
+            kept.append((begin_ps, until_ps))
+    return tuple(kept)
 
 
 def _spans(

@@ -39,6 +39,17 @@ UNSHRUNK = (Phase.explicit, Phase.generate)
 pytestmark = pytest.mark.twin
 
 
+def _classes(profile: Profile) -> dict[str, str]:
+    """Which class all that is sent is of, attacks too."""
+    class_of = {one.name: one.traffic_class for one in profile.every_stream}
+    class_of |= {one.name: one.traffic_class for one in profile.demands}
+    return class_of | {
+        f"attack-{number}": one.traffic_class or "best-effort"
+        for number, one in enumerate(profile.events, 1)
+        if one.change == "attack"
+    }
+
+
 def balance(profile: Profile, seen: Observation) -> None:
     """Assert that the books of all streams, demands, classes and ports balance.
 
@@ -62,8 +73,7 @@ def balance(profile: Profile, seen: Observation) -> None:
             on_link[drop.port] += drop.frames
         if drop.cause == "node down":
             in_nodes[drop.port] += drop.frames
-    class_of = {one.name: one.traffic_class for one in profile.every_stream}
-    class_of |= {one.name: one.traffic_class for one in profile.demands}
+    class_of = _classes(profile)
     every: dict[str, list[Traffic]] = {one.name: [] for one in profile.classes}
     for one in (*seen.streams, *seen.demands):
         every[class_of[one.name]].append(one)

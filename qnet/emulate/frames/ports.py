@@ -508,7 +508,9 @@ def _births(
 ) -> tuple[Ints, Ints, Ints]:
     """Return birth, bytes and cycle of all frames wanted, their numbers, and which are whose."""
     sources = world.sources._replace(state=world.sources.state.copy())
-    timed = np.zeros((len(found), 8), dtype=np.int64) if parts is None else parts.source_state
+    timed = (
+        np.zeros((len(found), 8), dtype=np.int64) if parts is None else parts.source_state.copy()
+    )
     span = np.zeros((len(found), 2), dtype=np.int64)
     rows_of = [np.empty((0, 4), dtype=np.int64)]
     numbers_of = [np.empty(0, dtype=np.int64)]
@@ -518,7 +520,7 @@ def _births(
         born = 0
         for turn in found[one.source].turns:
             if turn.from_ps > 0:
-                begin_turn(one.source, turn, sources)
+                begin_turn(found[one.source], one.source, turn, sources, timed)
             first = one.first - born if born <= one.first else (one.first - born) % one.stride
             most = one.most - int(span[one.source, 1] - total)
             sent = int(sources.state[one.source, SourceState.SENT])

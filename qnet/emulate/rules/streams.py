@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from qnet.emulate.rules.wiring import PATH_MAC, STREAM_MAC
 from qnet.errors import Infeasible, InputError, Problem
+from qnet.model.loads import every_demand
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Profile, Stream
-from qnet.simulate.versions import Version, versions_of
+from qnet.simulate.versions import Version, attack_versions, versions_of
 
 LABEL_PATH_BITS = 17
 """A label is the class's priority (3 bits) and the number of the path (17 bits)."""
@@ -128,9 +129,9 @@ def streams_of(
     labels = _labels(generation)
     numbers = count(1)
     asked = {one.name: one for one in profile.every_stream}
-    demands = {one.name: one for one in profile.demands}
+    demands = {one.name: one for one in every_demand(profile)}
     streams: list[SwitchedStream] = []
-    for version in versions_of(profile, plan):
+    for version in (*versions_of(profile, plan), *attack_versions(topology, profile)):
         is_wanted = sample is None or version.entry.name in sample
         if isinstance(version.entry, DemandPlan):
             demand = demands[version.entry.name]
@@ -197,10 +198,11 @@ def _parts(
             (LabelledPath(0, part.ports),),
             plan.buffers,
             demand=placed.name,
-            rate_bps=part.rate_bps,
+            rate_bps=version.rate_bps(part.rate_bps),
             version=version.number,
         )
         for place, part in enumerate(placed.parts)
+        if version.is_sent(part.rate_bps)
     ]
 
 

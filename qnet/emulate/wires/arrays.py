@@ -11,6 +11,7 @@ from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.layout import Edged
 from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
 from qnet.model.histogram import BIN_COUNT
+from qnet.model.loads import every_demand
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.setup import FrameSource, hops_of, positions
@@ -176,7 +177,7 @@ def stride_of(profile: Profile) -> int:
         [
             1518,
             *(stream.frame_bytes for stream in profile.every_stream),
-            *(size for demand in profile.demands for size, _ in demand.sizes),
+            *(size for demand in every_demand(profile) for size, _ in demand.sizes),
         ]
     )
     return (longest + 2 * w.TRAILER_BYTES + 64 + 63) // 64 * 64
