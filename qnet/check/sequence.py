@@ -274,7 +274,9 @@ class _Judge:
             and one.rule not in ("rate", "overload")
             and one.message != ONE_PATH_LEFT
         ]
-        bounds = {one.name: _pair(one) for one in proof.streams}
+        # Of an entry that is not among them this proof says nothing.
+        gone = {one.name for one in entries if one.status == "refused"}
+        bounds = {one.name: _pair(one) for one in proof.streams if one.name not in gone}
         # What comes back to a way where it was before is there once.
         again = {
             one.known_as: bounds.get(first[one.entry.name, one.entry.model_dump_json()].known_as)

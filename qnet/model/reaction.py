@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qnet.model.fields import Noun, Time, TimeOrZero
-from qnet.units import PS_PER_MS, PS_PER_S, PS_PER_US
+from qnet.units import PS_PER_MS, PS_PER_S, PS_PER_US, ceil_div
 
 Policy = Literal["none", "failover", "local", "central"]
 
@@ -22,6 +22,7 @@ _OF: dict[str, frozenset[str]] = {
     "planning_ps": frozenset({"local", "central"}),
     "telemetry_ps": frozenset({"central"}),
     "flows_per_s": frozenset({"central"}),
+    "restore_second": frozenset({"local", "central"}),
 }
 """What only some policies have."""
 
@@ -87,6 +88,15 @@ class Reaction(Noun):
         "default they stay",
     )
 
+    restore_second: bool = Field(
+        False,
+        strict=True,
+        alias="restore-second",
+        description="local, central: a stream of which one path of two is broken gets another "
+        "second path (1+1 with restoration); default it goes on with the one that is left",
+        exclude_if=lambda given: not given,
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Reaction:
         given = self.model_fields_set
@@ -119,3 +129,7 @@ class Reaction(Noun):
         """How long it takes to find new ways."""
         default_ps = {"local": 200 * PS_PER_MS, "central": 100 * PS_PER_MS}.get(self.policy, 0)
         return default_ps if self.planning_ps is None else self.planning_ps
+
+    def installing_ps(self, flows: int) -> int:
+        """How long a controller takes to install so many flows."""
+        return ceil_div(flows * PS_PER_S, self.flows_per_s)

@@ -64,7 +64,7 @@ def route_streams(
             is_good = is_good and all(
                 load_bps[port.number] + rate_bps <= port.rate_bps
                 and class_bps[traffic_class.name, port.number] + rate_bps
-                <= _most_bps(traffic_class, port)
+                <= most_bps(traffic_class, port)
                 for port in ports
             )
             if is_good:
@@ -111,7 +111,7 @@ def _is_in_time(topology: Topology, stream: Stream, path: Sequence[Port]) -> boo
     return taken_ps <= stream.max_latency_ps
 
 
-def _most_bps(traffic_class: TrafficClass, port: Port) -> int:
+def most_bps(traffic_class: TrafficClass, port: Port) -> int:
     """Return what a class may send at a port."""
     slope = traffic_class.idle_slope
     if slope is not None and slope.share_ppb is not None:

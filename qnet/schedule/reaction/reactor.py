@@ -5,6 +5,9 @@ that is known to be broken, and sends by them when they are installed. A new pla
 beside the old one, for frames of the old way are still under way when those of the new one set out;
 the old place is given up when the last of them must have come, and what found no room tries again.
 Low rank comes first.
+
+What is to be taken out of use was announced: what is sent over it is moved so early that all of it
+has come before.
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ from typing import NamedTuple
 
 from qnet.model.plan import Entry, Move, Plan, StreamPlan, Unmoved
 from qnet.model.reaction import Reaction
-from qnet.model.timeline import Thing
+from qnet.model.timeline import FOREVER_PS, Thing
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.schedule.availability import with_paths
+from qnet.schedule.reaction.controller import ControllerTime, Installing
 from qnet.schedule.reaction.faults import (
     Fault,
     crosses,
@@ -31,9 +35,9 @@ from qnet.schedule.reaction.faults import (
     ports_down,
 )
 from qnet.schedule.reaction.rooms import RoomLeft
-from qnet.units import PS_PER_S, ceil_div
 
 NOT_READY = "no second way is kept ready"
+LOST = "the controller is lost"
 
 
 def with_reactions(
@@ -67,7 +71,8 @@ class _Wanted(NamedTuple):
 
     name: str
     cause: str
-    detected_ps: int
+    detected_ps: int | None
+    """None where it was announced."""
 
 
 class _Reactor:
@@ -89,7 +94,16 @@ class _Reactor:
         self._first = dict(self._entries)
         self._ready: dict[str, StreamPlan] = {}
         """To what a stream would switch now."""
+        self._controller = ControllerTime(profile.events)
+        self._installing = {
+            name: Installing(policy, self._controller) for name, policy in policies.items()
+        }
         self._faults = faults_of(topology, profile.events)
+        self._announced: list[Fault] = []
+        self._lasting: dict[Fault, None] = {}
+        """What is broken now, missed or not."""
+        self._sent: list[str] = []
+        """What was moved by the act that is being done."""
         self._acts: list[tuple[int, int, Callable[[int], None]]] = []
         self._numbers = count()
 
@@ -134,52 +148,140 @@ class _Reactor:
 
     def run(self, end_ps: int) -> None:
         """Work through all acts that begin before an end."""
+        events = self._profile.events
+        known = [one for one in self._faults if events[one.event].change == "maintenance"]
+        leads_ps = (self._lead_ps(names) for names in self._names_by_class().values() if known)
+        notice_ps = 2 * max(leads_ps, default=0)
+        for fault in known:
+            self._at(fault.from_ps - notice_ps, partial(self._announce, fault))
         for fault in self._faults:
             self._at(fault.from_ps, partial(self._hear_of, fault))
             self._at(fault.until_ps, partial(self._hear_of_repair, fault))
         while self._acts and self._acts[0][0] < end_ps:
             now_ps, _, act = heapq.heappop(self._acts)
             act(now_ps)
+            self._tell_moved(now_ps)
 
     def _at(self, time_ps: int, act: Callable[[int], None]) -> None:
         heapq.heappush(self._acts, (time_ps, next(self._numbers), act))
 
     def _hear_of(self, fault: Fault, now_ps: int) -> None:
-        """Tell those who are to act on a fault when they are to, all of one instant together."""
+        """Tell those who are to act on a fault when they are to."""
+        self._lasting[fault] = None
+        self._tell(fault, self._asked, now_ps)
+
+    def _tell_moved(self, now_ps: int) -> None:
+        """Tell those who were sent into what is broken, and not missed yet."""
+        names, self._sent = self._sent, []
+        for fault in self._lasting if names else ():
+            self._tell(fault, names, now_ps)
+
+    def _tell(self, fault: Fault, names: Iterable[str], now_ps: int) -> None:
+        """Tell who acts for some streams and demands of a fault, all of one instant together."""
         event = self._profile.events[fault.event]
+        broken = frozenset(thing for one in self._lasting for thing in one.things)
         told: dict[tuple[str, int], list[_Wanted]] = defaultdict(list)
-        for name, one in self._asked.items():
+        for name in names:
             entry, policy = self._entries.get(name), self._policy[name]
-            if entry is None or not self._is_broken(entry, fault.things):
+            if entry is None or not any(self._cut_ways(entry, fault.things)):
                 continue
-            if fault.until_ps - now_ps < policy.missed_ps:
+            if not self._needs(entry, broken):
+                continue
+            if fault.until_ps - fault.from_ps < policy.missed_ps:
                 continue  # it is over before anybody misses it
             news = [heard(self._topology, event, way, fault.things) for way in self._routes(entry)]
             known = [one for one in news if one is not None]
             if not known:
                 continue  # the talker itself is down
-            detected_ps = now_ps + known[0].light_ps + policy.missed_ps
+            detected_ps = fault.from_ps + known[0].light_ps + policy.missed_ps
             told_ps = detected_ps + known[0].back_ps
             if policy.policy == "central":
                 first_ps = first_miss_ps(self._topology, event, fault.things)
-                detected_ps = now_ps + first_ps + policy.missed_ps
-                told_ps = detected_ps + policy.telemetry_ps
-            told[one.traffic_class, told_ps].append(_Wanted(name, event.words, detected_ps))
+                detected_ps = fault.from_ps + first_ps + policy.missed_ps
+                told_ps = self._controller.step_ps(detected_ps, policy.telemetry_ps)
+            key = self._asked[name].traffic_class, told_ps
+            told[key].append(_Wanted(name, event.words, detected_ps))
         for (_, told_ps), every in told.items():
             policy = self._policy[every[0].name]
-            if policy.policy == "failover":
-                self._at(told_ps + policy.switching_ps, partial(self._switch, every, policy))
-            else:
-                self._at(told_ps + policy.thinking_ps, partial(self._plan_anew, every, policy))
+            at_ps = told_ps + policy.switching_ps
+            if policy.policy == "local":
+                at_ps = told_ps + policy.thinking_ps
+            elif policy.policy == "central":
+                at_ps = self._controller.step_ps(told_ps, policy.thinking_ps)
+            self._act(max(at_ps, now_ps), every, policy, now_ps)
+
+    def _act(self, at_ps: int, every: Sequence[_Wanted], policy: Reaction, now_ps: int) -> None:
+        """Have something done about all that needs another way, if anybody ever comes to it."""
+        if at_ps >= FOREVER_PS:
+            for wanted in every:
+                self._give_up(now_ps, wanted, LOST)
+            return
+        act = self._switch if policy.policy == "failover" else self._plan_anew
+        self._at(at_ps, partial(act, every, policy))
+
+    # When something is announced
+
+    def _announce(self, fault: Fault, now_ps: int) -> None:
+        """Have all that is sent over something be moved in time; nothing new is sent over it."""
+        self._announced.append(fault)
+        cause = self._profile.events[fault.event].words
+        for names in self._names_by_class().values():
+            every = [
+                _Wanted(name, cause, None)
+                for name in names
+                if self._needs(self._entries[name], fault.things)
+            ]
+            if every:
+                policy = self._policy[every[0].name]
+                lead_ps = self._lead_ps([one.name for one in every])
+                at_ps = max(fault.from_ps - lead_ps, now_ps)
+                if policy.policy == "central":
+                    at_ps = self._controller.there_ps(at_ps)
+                self._act(at_ps, every, policy, now_ps)
+
+    def _names_by_class(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for name, one in self._asked.items():
+            if name in self._entries:
+                found[one.traffic_class].append(name)
+        return found
+
+    def _lead_ps(self, names: Sequence[str]) -> int:
+        """Return how early things of one class must be moved for all of them to have come.
+
+        A controller installs them before that, each way with as many ports as one can have.
+        """
+        policy = self._policy[names[0]]
+        lead_ps = max(
+            self._rooms.drained_ps(self._entries[name], self._asked[name].traffic_class)
+            for name in names
+        )
+        if policy.policy != "central":
+            return lead_ps
+        longest = len(self._topology.nodes) - 1
+        ways = sum(
+            max(len(self._entries[name].routes), getattr(self._asked[name], "paths", 1))
+            for name in names
+        )
+        return lead_ps + policy.installing_ps(ways * longest)
+
+    # What is done
 
     def _known(self, now_ps: int, policy: Reaction) -> frozenset[Thing]:
-        """Return what is known to be broken: what has been dark for long enough, and is yet."""
+        """Return what is known to be broken: what has been dark for long enough, and is yet.
+
+        Also what is announced to be.
+        """
         late_ps = policy.missed_ps
+        missed = [
+            one
+            for one in self._faults
+            if one.from_ps + late_ps <= now_ps and one.until_ps - one.from_ps >= late_ps
+        ]
         return frozenset(
             thing
-            for one in self._faults
-            if one.from_ps + late_ps <= now_ps < one.until_ps + late_ps
-            and one.until_ps - one.from_ps >= late_ps
+            for one in (*missed, *self._announced)
+            if now_ps < one.until_ps + late_ps
             for thing in one.things
         )
 
@@ -189,9 +291,9 @@ class _Reactor:
         for wanted in every:
             name = wanted.name
             entry, spare = self._entries[name], self._ready.get(name)
-            if not self._is_broken(entry, broken):
+            if not self._needs(entry, broken):
                 continue
-            if spare is None or self._is_broken(spare, broken):
+            if spare is None or self._needs(spare, broken):
                 why = NOT_READY if spare is None else "its second way is broken too"
                 self._give_up(now_ps, wanted, why)
                 continue
@@ -203,18 +305,24 @@ class _Reactor:
         """Find other ways for what is broken, low rank first, and say when they are in force."""
         broken = self._known(now_ps, policy)
         self._rooms.set_down(ports_down(self._topology, broken))
-        cut = [one for one in every if self._is_broken(self._entries[one.name], broken)]
+        cut = [one for one in every if self._needs(self._entries[one.name], broken)]
         waiting: list[tuple[_Wanted, str]] = []
-        clock = _Installing(policy, now_ps)
+        clock = self._clock(every, now_ps)
         releases: list[int] = []
-        for wanted, made in self._find(cut):
+        for wanted, made in self._find(cut, broken):
             old = self._entries[wanted.name]
             if isinstance(made, str):
                 waiting.append((wanted, made))
                 continue
-            self._move(clock.installed_ps(made), wanted, made, now_ps)
+            at_ps = clock.installed_ps(made)
+            if at_ps >= FOREVER_PS:
+                if isinstance(made, StreamPlan):
+                    self._rooms.give_back(made)
+                self._give_up(now_ps, wanted, LOST)
+                continue
+            self._move(at_ps, wanted, made, now_ps)
             if policy.wait_to_restore_ps is None and isinstance(old, StreamPlan):
-                releases.append(self._give_back(old, clock.now_ps))
+                releases.append(self._give_back(old, at_ps))
         if releases and waiting:
             again = partial(self._plan_anew, [one for one, _ in waiting], policy)
             self._at(max(releases), again)
@@ -222,7 +330,14 @@ class _Reactor:
             for wanted, reason in waiting:
                 self._give_up(now_ps, wanted, reason)
 
-    def _find(self, cut: Sequence[_Wanted]) -> Iterable[tuple[_Wanted, Entry | str]]:
+    def _clock(self, every: Sequence[_Wanted], now_ps: int) -> Installing:
+        clock = self._installing[self._asked[every[0].name].traffic_class]
+        clock.begin(now_ps)
+        return clock
+
+    def _find(
+        self, cut: Sequence[_Wanted], broken: frozenset[Thing]
+    ) -> Iterable[tuple[_Wanted, Entry | str]]:
         """Yield another entry for everything that is cut, or why there is none."""
         profile = self._profile
         others = []
@@ -231,16 +346,27 @@ class _Reactor:
             if isinstance(one, Demand) or not profile.takes_cycles(one):
                 others.append(wanted)
                 continue
-            made = self._rooms.place(one)
-            if isinstance(made, str) and one.paths > 1:
-                made = self._rooms.place(one.replace(paths=1, recovery=None))
-            yield wanted, made
+            yield wanted, self._place(one, broken)
         if others:
             names = {one.name for one in others}
             found = self._rooms.route(names, self._entries.values())
             for wanted in others:
                 entry = found[wanted.name]
                 yield wanted, entry if entry.routes else entry.reason or "there is no other way"
+
+    def _place(self, stream: Stream, broken: frozenset[Thing]) -> StreamPlan | str:
+        """Reserve another place for a stream: where it goes on with one path, only for two."""
+        old, made = self._entries[stream.name], self._rooms.place(stream)
+        assert isinstance(old, StreamPlan)
+        if self._is_cut(old, broken):
+            if isinstance(made, str) and stream.paths > 1:
+                made = self._rooms.place(stream.replace(paths=1, recovery=None))
+        elif isinstance(made, StreamPlan):
+            reason = self._rooms.remembers(stream, old, made)
+            if reason:
+                self._rooms.give_back(made)
+                return reason
+        return made
 
     def _rank(self, name: str) -> int:
         one = self._asked[name]
@@ -258,21 +384,24 @@ class _Reactor:
 
     def _hear_of_repair(self, fault: Fault, now_ps: int) -> None:
         """Have what was moved away go back where it was, a while after the repair."""
+        del self._lasting[fault]
         event = self._profile.events[fault.event]
         back: dict[tuple[str, int], list[_Wanted]] = defaultdict(list)
         for name, one in self._asked.items():
             policy, first = self._policy[name], self._first.get(name)
             if policy.wait_to_restore_ps is None or first is None:
                 continue
-            if self._entries[name] is first or not self._is_broken(first, fault.things):
+            if self._entries[name] is first or not any(self._cut_ways(first, fault.things)):
                 continue
             news = [heard(self._topology, event, way, fault.things) for way in self._routes(first)]
             known = [one for one in news if one is not None]
             if not known:
                 continue
             seen_ps = now_ps + known[0].light_ps + policy.missed_ps
-            told_ps = known[0].back_ps if policy.policy != "central" else policy.telemetry_ps
-            at_ps = seen_ps + told_ps + policy.wait_to_restore_ps
+            at_ps = seen_ps + known[0].back_ps + policy.wait_to_restore_ps
+            if policy.policy == "central":
+                told_ps = self._controller.step_ps(seen_ps, policy.telemetry_ps)
+                at_ps = self._controller.there_ps(told_ps + policy.wait_to_restore_ps)
             wanted = _Wanted(name, f"{event.words} is over", seen_ps)
             back[one.traffic_class, at_ps].append(wanted)
         for (_, at_ps), every in back.items():
@@ -280,24 +409,29 @@ class _Reactor:
 
     def _restore(self, every: Sequence[_Wanted], policy: Reaction, now_ps: int) -> None:
         broken = self._known(now_ps, policy)
-        clock = _Installing(policy, now_ps)
+        clock = self._clock(every, now_ps)
         for wanted in every:
             name = wanted.name
             first, entry = self._first[name], self._entries[name]
-            if entry is first or self._is_broken(first, broken):
+            if entry is first or any(self._cut_ways(first, broken)):
                 continue
-            self._move(clock.installed_ps(first), wanted, first, now_ps)
+            at_ps = clock.installed_ps(first)
+            if at_ps >= FOREVER_PS:
+                continue  # it stays where it is
+            self._move(at_ps, wanted, first, now_ps)
             if policy.policy == "failover":
                 assert isinstance(entry, StreamPlan)
                 self._ready[name] = entry
             elif isinstance(entry, StreamPlan):
-                self._give_back(entry, clock.now_ps)
+                self._give_back(entry, at_ps)
 
     # What comes of it
 
     def _move(self, at_ps: int, wanted: _Wanted, entry: Entry, decided_ps: int) -> None:
         is_stream = isinstance(entry, StreamPlan)
         self._entries[wanted.name] = entry
+        self._sent.append(wanted.name)
+        at_ps, decided_ps = max(at_ps, 0), max(decided_ps, 0)  # what is due before a run begins
         self.moves.append(
             Move(
                 at_ps=at_ps,
@@ -312,7 +446,7 @@ class _Reactor:
 
     def _give_up(self, at_ps: int, wanted: _Wanted, reason: str) -> None:
         self.unmoved.append(
-            Unmoved(name=wanted.name, at_ps=at_ps, cause=wanted.cause, reason=reason)
+            Unmoved(name=wanted.name, at_ps=max(at_ps, 0), cause=wanted.cause, reason=reason)
         )
 
     def _ports(self, names: Sequence[str]) -> list[Port]:
@@ -321,26 +455,19 @@ class _Reactor:
     def _routes(self, entry: Entry) -> list[list[Port]]:
         return [self._ports(way) for way in entry.routes]
 
-    def _is_broken(self, entry: Entry, things: frozenset[Thing]) -> bool:
-        """Say whether a stream has no whole path left, or any part of a demand none."""
+    def _needs(self, entry: Entry, things: frozenset[Thing]) -> bool:
+        """Say whether something is sent over what is broken so that it needs another way.
+
+        A stream with two paths does when both are cut, or one where the second is to be restored.
+        """
+        if isinstance(entry, StreamPlan) and not self._policy[entry.name].restore_second:
+            return self._is_cut(entry, things)
+        return any(self._cut_ways(entry, things))
+
+    def _is_cut(self, entry: Entry, things: frozenset[Thing]) -> bool:
+        return all(self._cut_ways(entry, things))
+
+    def _cut_ways(self, entry: Entry, things: frozenset[Thing]) -> list[bool]:
         if not things:
-            return False
-        cut = [any(crosses(port, things) for port in way) for way in self._routes(entry)]
-        return all(cut) if isinstance(entry, StreamPlan) else any(cut)
-
-
-class _Installing:
-    """When what is decided at an instant is in force: a controller installs flow by flow."""
-
-    def __init__(self, policy: Reaction, now_ps: int) -> None:
-        self._policy = policy
-        self._begin_ps = self.now_ps = now_ps
-        self._flows = 0
-
-    def installed_ps(self, entry: Entry) -> int:
-        """Return when the flows of an entry are there, after those of all before it."""
-        if self._policy.policy == "central":
-            self._flows += sum(len(way) for way in entry.routes)
-            needed_ps = ceil_div(self._flows * PS_PER_S, self._policy.flows_per_s)
-            self.now_ps = self._begin_ps + needed_ps
-        return self.now_ps
+            return [False]
+        return [any(crosses(port, things) for port in way) for way in self._routes(entry)]

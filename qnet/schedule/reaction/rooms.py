@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from qnet.graph.routes import Routes
-from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.plan import DemandPlan, Entry, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 from qnet.schedule.capacity import mean_rate_bps
@@ -22,7 +22,7 @@ from qnet.schedule.cycles.table import ReservationTable
 from qnet.schedule.demands import place_demands
 from qnet.schedule.guards import LongestFrame, OpenWays, guards_anywhere
 from qnet.schedule.repair.kernels import remove_rows
-from qnet.schedule.routed import route_streams
+from qnet.schedule.routed import most_bps, route_streams
 from qnet.units import PS_PER_S, ceil_div
 
 ROWS_MORE = 256
@@ -97,6 +97,44 @@ class RoomLeft:
     def latency_ps(self, entry: StreamPlan) -> int:
         """Return how long frames of an entry are under way at most."""
         return self._table.place(self._row[entry]).latency_ps_max
+
+    def drained_ps(self, entry: Entry, traffic_class: str) -> int:
+        """Return after what time all that was sent by an entry has come.
+
+        What reserves nothing may have met a full buffer at every port.
+        """
+        if isinstance(entry, StreamPlan) and entry.status == "admitted":
+            return self.latency_ps(entry) + self._topology.tcqf.cycle_ps
+        topology, asked = self._topology, self._profile.class_by_name[traffic_class]
+        taken_ps = [0]
+        for way in entry.routes:
+            ports = [topology.port_by_name[name] for name in way]
+            nodes = [topology.node_by_name[port.source] for port in ports]
+            waits = [
+                ceil_div(node.buffer_bytes * 8 * PS_PER_S, max(most_bps(asked, port), 1))
+                for node, port in zip(nodes, ports, strict=True)
+            ]
+            held = sum(node.processing.high_ps for node in nodes)
+            taken_ps.append(held + sum(waits) + sum(port.propagation_ps for port in ports))
+        return max(taken_ps)
+
+    def remembers(self, stream: Stream, old: StreamPlan, new: StreamPlan) -> str:
+        """Say why the listener could not tell copies apart while a stream changes over, or nothing.
+
+        Frames of the slower way come when so many of the quicker one have, and one interval more
+        since it may be shorter at the change.
+        """
+        if stream.recovery is None or old.status != "admitted" or new.status != "admitted":
+            return ""
+        apart_ps = max(self.latency_ps(old), self.latency_ps(new))
+        if not stream.damper:
+            ports = self._topology.port_by_name
+            ways = (*old.routes, *new.routes)
+            apart_ps -= min(sum(ports[name].propagation_ps for name in way) for way in ways)
+        needed = (apart_ps // stream.interval_ps + 2) * stream.max_packets + 1
+        if needed <= stream.recovery.history:
+            return ""
+        return f"its listener would have to remember {needed} frames while it changes over"
 
     # All others
 
