@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         InputError,
         QnetError,
     )
+    from qnet.loads.run import load_limit
     from qnet.model.scenario import Scenario
     from qnet.model.timeline import Event, cut, down, event, repair, up
     from qnet.progress import Progress, Quiet
@@ -50,6 +51,7 @@ __all__ = [
     "explain",
     "judge",
     "load",
+    "load_limit",
     "merge",
     "observe",
     "plan",
@@ -68,6 +70,7 @@ _MODULES = {
     "Reservations": "qnet.schedule.reservations",
     "Result": "qnet.result",
     "Scenario": "qnet.model.scenario",
+    "load_limit": "qnet.loads.run",
     "replay": "qnet.replays.run",
     "merge": "qnet.sweeps.run",
     "sweep": "qnet.sweeps.run",

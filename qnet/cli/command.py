@@ -28,7 +28,8 @@ nobody read the answer of a verb that has no verdict (128 + SIGPIPE).
 NOT_KNOWN = 4
 """Exit code: no promise is broken, and at least one is not known to be kept."""
 
-JUDGES = {"run", "plan", "check", "simulate", "gates", "emulate", "replay", "sweep", "merge"}
+JUDGES = {"run", "plan", "check", "simulate", "gates", "emulate"}
+JUDGES |= {"replay", "sweep", "merge", "load"}
 """Verbs whose exit code is a verdict."""
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -13,11 +13,12 @@ Promises, required egress, rates of links and shapers are the network's and stay
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
 from qnet.errors import ArgumentError, Problem
-from qnet.model.traffic import Profile, Stream
+from qnet.model.traffic import Demand, Profile, Stream
 from qnet.units import PS_PER_S, RATE, UnitError, describe, format_quantity, wire_bytes
 
 SCALE_HIGHEST = 10**6
@@ -37,15 +38,22 @@ def read_scale(value: object) -> Fraction:
     return factor
 
 
-def scaled(profile: Profile, factor: Fraction) -> Profile:
-    """Return the profile with its load multiplied.
+Chosen = Callable[[Stream | Demand], bool]
+"""Tells of a stream or demand whether it is to be scaled."""
 
-    Raises ArgumentError where that cannot be: a rate beyond what there is, or nothing but streams
-    so few that their number stays as it is.
+
+def scaled(profile: Profile, factor: Fraction, chosen: Chosen | None = None) -> Profile:
+    """Return the profile with its load, or that of what is chosen, multiplied.
+
+    Raises ArgumentError where that cannot be: a rate beyond what there is, or, where nothing is
+    chosen, nothing but streams so few that their number stays as it is.
     """
     problems = []
     demands = []
     for one in profile.demands:
+        if chosen is not None and not chosen(one):
+            demands.append(one)
+            continue
         rate_bps = max(_nearest(one.rate_bps * factor), 1)
         if rate_bps > RATE.highest:
             most = format_quantity(RATE, RATE.highest)
@@ -56,8 +64,9 @@ def scaled(profile: Profile, factor: Fraction) -> Profile:
             problems.append(Problem("scale", 0, 0, one.name, words))
         else:
             demands.append(one.replace(rate_bps=rate_bps))
-    streams = _more_streams(profile, factor, problems)
-    if factor != 1 and not problems and not demands and streams == profile.streams:
+    streams = _more_streams(profile, factor, chosen, problems)
+    stays = chosen is None and not demands and streams == profile.streams
+    if factor != 1 and not problems and stays:
         count = sum(one.count for one in profile.streams)
         whole = f"{count} stream{'' if count == 1 else 's'}, which are whole, and no demand"
         words = f"changes nothing: the profile has {whole}; a larger step would"
@@ -68,12 +77,15 @@ def scaled(profile: Profile, factor: Fraction) -> Profile:
 
 
 def _more_streams(
-    profile: Profile, factor: Fraction, problems: list[Problem]
+    profile: Profile, factor: Fraction, chosen: Chosen | None, problems: list[Problem]
 ) -> tuple[Stream, ...]:
     """Multiply the number of streams; what is rounded at one is made good at the next ones."""
     before: dict[str, int] = defaultdict(int)
     streams = []
     for one in profile.streams:
+        if chosen is not None and not chosen(one):
+            streams.append(one)
+            continue
         so_far = before[one.traffic_class]
         before[one.traffic_class] += one.count
         count = _nearest((so_far + one.count) * factor) - _nearest(so_far * factor)

@@ -1,4 +1,4 @@
-"""The examples of docs/scheduler.md, and of the fronts for published sets, run as they stand."""
+"""The examples of single pages, and of the fronts for published sets, run as they stand."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [
     (f"{name}[{number}]", example)
-    for name in ("docs/scheduler.md", "tests/bench/fronts/README.md")
+    for name in ("docs/scheduler.md", "docs/load.md", "tests/bench/fronts/README.md")
     for number, example in enumerate(
         re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
     )

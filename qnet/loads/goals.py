@@ -1,0 +1,306 @@
+"""The two goals, and how the highest load is found at which each is met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from qnet import api
+from qnet.errors import ArgumentError, Problem
+from qnet.loads.bound import PPM, FlowBound, fullest, port_bound
+from qnet.loads.figures import counts_of, point_of
+from qnet.loads.search import Counted, highest, mlr_search
+from qnet.model.load import BoundBy, LoadLimit, LoadPoint, LoadTrial, SiteRate, show_load
+from qnet.model.observation import Observation
+from qnet.model.plan import DemandPlan, Plan
+from qnet.model.proof import Proof
+from qnet.model.scale import Chosen, scaled
+from qnet.model.scenario import Scenario
+from qnet.model.verdict import Outcome, Verdict
+from qnet.progress import Heeded, Progress
+from qnet.report.text import reason as reason_of
+from qnet.report.text import subject
+from qnet.units import RATIO, format_quantity
+
+AT_SHARES_PPM = (100_000, 500_000, 900_000, PPM)
+"""Of the limit: where latency is looked at."""
+
+LONGER = "a longer run"
+"""What would decide a promise that a short run has left open."""
+
+REASONS = 5
+"""Of a trial, at most."""
+
+PORTS = 5
+"""Named as those that have no room, at most."""
+
+
+class LoadQuestion(NamedTuple):
+    """What is scaled, and how closely the limit is looked for."""
+
+    scenario: Scenario
+    words: str
+    chosen: Chosen
+    width_ppm: int
+    threads: int | None
+    progress: Progress | None
+
+
+class _Search:
+    """What both goals have: scaled scenarios, trials in order, what was seen at each load."""
+
+    def __init__(self, asked: LoadQuestion) -> None:
+        self.asked = asked
+        self.heeded = Heeded(asked.progress, "bound the load")
+        self.trials: list[LoadTrial] = []
+        self.seen: dict[int, tuple[LoadPoint, Observation]] = {}
+
+    def scenario(self, scale_ppm: int) -> Scenario:
+        """Return the scenario at a load; what a site must send is no goal of it."""
+        case = self.asked.scenario
+        profile = scaled(case.profile, Fraction(scale_ppm, PPM), self.asked.chosen)
+        sites = tuple(one.replace(rate_bps=1) for one in profile.egress)
+        return case.with_(profile=profile.replace(egress=sites))
+
+    def send(self, case: Scenario, plan: Plan, scale_ppm: int) -> Observation:
+        """Send every frame at a load, and keep what it met."""
+        threads, progress = self.asked.threads, self.asked.progress
+        seen = api.observe(case, plan, threads=threads, progress=progress)
+        point = point_of(case.profile, seen, scale_ppm, case.offered_bps)
+        self.seen[scale_ppm] = point, seen
+        return seen
+
+    def note(
+        self,
+        case: Scenario,
+        seen: Observation,
+        scale_ppm: int,
+        outcome: Outcome,
+        reasons: Sequence[str] = (),
+    ) -> None:
+        """Note a trial."""
+        offered, lost = counts_of(case.profile, seen, self.asked.chosen)
+        trial = LoadTrial(
+            scale_ppm=scale_ppm,
+            offered_bps=case.offered_bps,
+            outcome=outcome,
+            reasons=tuple(reasons)[:REASONS],
+            offered=offered,
+            lost=lost,
+        )
+        self.trials.append(trial)
+
+    def points(self) -> tuple[LoadPoint, ...]:
+        """Return what was seen, in order of loads."""
+        return tuple(self.seen[one][0] for one in sorted(self.seen))
+
+
+class Promises(_Search):
+    """Every promise is known to be kept, by a plan that is made for each load."""
+
+    def find(self) -> LoadLimit:
+        """Search from the bounds down."""
+        asked, case = self.asked, self.asked.scenario
+        bound = FlowBound(case.topology, case.profile, asked.chosen).find()
+        steps = -(-PPM // asked.width_ppm)
+        self._made: dict[int, tuple[Scenario, Plan, Proof]] = {}
+
+        def load(step: int) -> int:
+            return bound.carried_ppm * step // steps
+
+        proven = highest(lambda step: not self._excluded(load(step)), steps)
+        lower = highest(lambda step: self._kept(load(step)), proven)
+        upper = lower + 1
+        by: BoundBy = "trial"
+        limited: tuple[str, ...]
+        if upper > steps:
+            by, limited, upper_ppm = "linear program", _named(bound.ports), bound.excluded_ppm
+        else:
+            upper_ppm = load(upper)
+            by = "trial" if upper <= proven else "proof"
+            limited = (*self._why(upper_ppm, by), *self._full(upper_ppm))
+        irregular = None
+        if not lower:
+            irregular = "no load that was tried meets the goal: there is no lower bound"
+        for share in AT_SHARES_PPM if lower else ():
+            at_ppm = max(load(lower) * share // PPM, 1)
+            if at_ppm not in self.seen:
+                made, plan, _ = self._plan(at_ppm)
+                self.send(made, plan, at_ppm)
+        profile = case.profile
+        return LoadLimit(
+            title=profile.title,
+            scaled=asked.words,
+            goal="promises",
+            width_ppm=asked.width_ppm,
+            duration_ps=profile.simulation.duration_ps,
+            seed=profile.simulation.seed,
+            bound_ppm=bound.carried_ppm,
+            bound_ports=bound.ports,
+            proven_ppm=load(proven),
+            lower_ppm=load(lower) or None,
+            upper_ppm=upper_ppm,
+            upper_by=by,
+            irregular=irregular,
+            limited_by=limited,
+            egress=self._egress(load(lower)) if lower else (),
+            trials=tuple(self.trials),
+            points=self.points(),
+        )
+
+    def _plan(self, scale_ppm: int) -> tuple[Scenario, Plan, Proof]:
+        """Plan and prove at a load, once."""
+        if scale_ppm not in self._made:
+            case = self.scenario(scale_ppm)
+            plan = api.plan(case, progress=self.asked.progress)
+            self._made = {scale_ppm: (case, plan, api.prove(case, plan))}
+        return self._made[scale_ppm]
+
+    def _excluded(self, scale_ppm: int) -> list[str]:
+        """Return what the plan, or the proof of it, says is not kept at a load."""
+        self.heeded.stage(f"prove at {show_load(scale_ppm)}")
+        case, plan, proof = self._plan(scale_ppm)
+        verdict = api.judge(case, plan, proof)
+        rows = [one for one in verdict.rows if one.outcome == "fail"]
+        return [*verdict.findings, *(f"{subject(one)}: {reason_of(one)}" for one in rows)]
+
+    def _kept(self, scale_ppm: int) -> bool:
+        """Send frames at a load, and say whether every promise is known to be kept."""
+        case, plan, proof = self._plan(scale_ppm)
+        seen = self.send(case, plan, scale_ppm)
+        result = api.answer(case, plan, proof, seen, progress=self.asked.progress)
+        _refuse_short(result.verdict)
+        self.note(case, seen, scale_ppm, result.outcome, () if result.passed else result.reasons)
+        return result.passed
+
+    def _why(self, scale_ppm: int, by: BoundBy) -> tuple[str, ...]:
+        """Say what is not kept at the upper bound."""
+        if by == "trial":
+            (trial,) = (one for one in self.trials if one.scale_ppm == scale_ppm)
+            return trial.reasons
+        return tuple(self._excluded(scale_ppm)[:REASONS])
+
+    def _full(self, scale_ppm: int) -> tuple[str, ...]:
+        """Name the ports that are fullest in the plan for a load."""
+        case, plan, _ = self._plan(scale_ppm)
+        found = fullest(case.topology, case.profile, plan, PORTS)
+        return tuple(f"{port} is {format_quantity(RATIO, fill)} full" for port, fill in found)
+
+    def _egress(self, scale_ppm: int) -> tuple[SiteRate, ...]:
+        """Return what leaves each site with required egress, and the most that any plan sends."""
+        _, plan, _ = self._plan(scale_ppm)
+        return tuple(
+            SiteRate(site=one.site, placed_bps=one.placed_bps, bound_bps=one.bound_bps)
+            for one in plan.egress
+        )
+
+
+def _refuse_short(verdict: Verdict) -> None:
+    """Refuse trials that are too short to know anything, whatever the load."""
+    rows = [one for one in verdict.rows if one.outcome == "unknown"]
+    short = [one for one in rows if (one.decided_by or "").startswith(LONGER)]
+    if verdict.outcome == "unknown" and len(short) == len(rows):
+        words = f"trials are too short: {subject(short[0])}: {reason_of(short[0])}"
+        raise ArgumentError([Problem("duration", 0, 0, "", words)])
+
+
+def _named(ports: Sequence[str]) -> tuple[str, ...]:
+    if not ports:
+        return ()
+    more = f" and {len(ports) - PORTS} more" if len(ports) > PORTS else ""
+    return (f"no room at {', '.join(ports[:PORTS])}{more}",)
+
+
+def _offering(entry: DemandPlan, scale_ppm: int, rate_bps: int) -> DemandPlan:
+    """Return where a demand goes, with all of its parts offering more or less."""
+    parts = tuple(
+        part.replace(rate_bps=max(part.rate_bps * scale_ppm // PPM, 1)) for part in entry.parts
+    )
+    placed_bps = sum(part.rate_bps for part in parts)
+    return entry.replace(rate_bps=rate_bps, placed_bps=placed_bps, parts=parts)
+
+
+class Losses(_Search):
+    """A share of the frames at most is lost, over ways that stay as they are planned."""
+
+    def __init__(self, asked: LoadQuestion, loss_ppb: int) -> None:
+        super().__init__(asked)
+        self._loss_ppb = loss_ppb
+        if not any(map(asked.chosen, asked.scenario.profile.demands)):
+            words = f"no demand is of {asked.words}; what is lost of streams that reserve room "
+            words += "does not depend on their load: search with goal promises"
+            raise ArgumentError([Problem("goal", 0, 0, "", words)])
+
+    def find(self) -> LoadLimit:
+        """Search by MLRsearch, from what the ports of the ways carry for ever down."""
+        asked, case = self.asked, self.asked.scenario
+        self._plan = api.plan(case, progress=asked.progress)
+        bound = port_bound(case.topology, case.profile, self._plan, asked.chosen, self._loss_ppb)
+        if bound.carried_ppm < 2:
+            words = "reserved streams fill a port of its way: no load of it is carried for ever"
+            raise ArgumentError([Problem("goal", 0, 0, asked.words, words)])
+        found = mlr_search(self._measure, bound.carried_ppm, self._loss_ppb, asked.width_ppm)
+        lower, upper = found.lower_ppm, found.upper_ppm
+        by: BoundBy = "trial"
+        limited = _named(bound.ports)
+        if upper is None:
+            upper, by = bound.excluded_ppm, "rates of ports"
+        else:
+            limited = self._why(upper)
+        irregular = None
+        if lower is None:
+            irregular = "more is lost at the lowest load, too: there is no lower bound"
+        for share in AT_SHARES_PPM if lower else ():
+            at_ppm = max((lower or 0) * share // PPM, 1)
+            if at_ppm not in self.seen:
+                self._send(at_ppm)
+        profile = case.profile
+        return LoadLimit(
+            title=profile.title,
+            scaled=f"demands of {asked.words}",
+            goal="loss",
+            loss_ppb=self._loss_ppb,
+            width_ppm=asked.width_ppm,
+            duration_ps=profile.simulation.duration_ps,
+            seed=profile.simulation.seed,
+            bound_ppm=bound.carried_ppm,
+            bound_ports=bound.ports,
+            lower_ppm=lower,
+            upper_ppm=upper,
+            upper_by=by,
+            irregular=irregular,
+            limited_by=limited,
+            trials=tuple(self.trials),
+            points=self.points(),
+        )
+
+    def _send(self, scale_ppm: int) -> tuple[Scenario, Observation]:
+        """Send frames at a load over the ways that there are."""
+        self.heeded.stage(f"send at {show_load(scale_ppm)}")
+        case = self.scenario(scale_ppm)
+        rates = {one.name: one.rate_bps for one in case.profile.demands}
+        scaled_names = {one.name for one in case.profile.demands if self.asked.chosen(one)}
+        demands = tuple(
+            _offering(one, scale_ppm, rates[one.name]) if one.name in scaled_names else one
+            for one in self._plan.demands
+        )
+        plan = self._plan.replace(demands=demands)
+        profile = case.profile.replace(streams=self.asked.scenario.profile.streams)
+        case = case.with_(profile=profile)
+        return case, self.send(case, plan, scale_ppm)
+
+    def _measure(self, scale_ppm: int) -> Counted:
+        case, seen = self._send(scale_ppm)
+        offered, lost = counts_of(case.profile, seen, self.asked.chosen)
+        reasons = []
+        if lost * 10**9 > self._loss_ppb * offered:
+            reasons.append(f"{lost:,} of {offered:,} frames lost")
+        self.note(case, seen, scale_ppm, "fail" if reasons else "pass", reasons)
+        return Counted(offered, lost)
+
+    def _why(self, scale_ppm: int) -> tuple[str, ...]:
+        """Name the ports that dropped most of the frames at a load."""
+        _, seen = self.seen[scale_ppm]
+        dropped = sorted((-one.dropped, one.port) for one in seen.ports if one.dropped)
+        return tuple(f"{port} dropped {-count:,} frames" for count, port in dropped[:PORTS])

@@ -1,0 +1,109 @@
+"""A search for the highest load, for its readers: lines for the terminal, a table of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qnet.model.load import ClassAtLoad, LoadLimit, LoadPoint, LoadTrial, show_load
+from qnet.report.columns import Table
+from qnet.units import show_rate, show_time
+
+GOAL_WORDS = {
+    "promises": "every promise is known to be kept",
+    "loss": "at most {loss} of the frames are lost",
+}
+
+
+def load_lines(limit: LoadLimit) -> list[str]:
+    """Say in lines what was found: the bounds, who holds the load there, trials, latencies."""
+    goal = GOAL_WORDS[limit.goal]
+    if limit.loss_ppb is not None:
+        goal = goal.format(loss=_share(limit.loss_ppb))
+    lines = [f"{limit.title}: {limit.scaled}; goal: {goal}", _bounds(limit)]
+    if limit.irregular is not None:
+        lines.append(f"irregular: {limit.irregular}")
+    lines += [f"above: {one}" for one in limit.limited_by]
+    for site in limit.egress:
+        most = "" if site.bound_bps is None else f"; no plan exceeds {show_rate(site.bound_bps)}"
+        lines.append(f"egress of {site.site} there: {show_rate(site.placed_bps)}{most}")
+    lines += ["", f"{len(limit.trials)} trials of {_time(limit.duration_ps)}, as they were made:"]
+    lines += _aligned([_TRIAL_HEAD, *map(_trial, limit.trials)])
+    if limit.points:
+        lines += ["", "what frames met, all classes:"]
+        rows = [_point(point, one) for point in limit.points for one in point.classes]
+        lines += _aligned([_POINT_HEAD, *rows])
+    return lines
+
+
+def load_table(limit: LoadLimit) -> Table:
+    """Return a row for each load and class of it: what frames met there."""
+    trials = {one.scale_ppm: one for one in limit.trials}
+    rows: list[dict[str, int | str | None]] = [
+        {
+            "scale_ppm": point.scale_ppm,
+            "offered_bps": point.offered_bps,
+            "outcome": trials[point.scale_ppm].outcome if point.scale_ppm in trials else None,
+            **one.model_dump(),
+        }
+        for point in limit.points
+        for one in point.classes
+    ]
+    names = list(rows[0]) if rows else []
+    return Table({name: [row[name] for row in rows] for name in names})
+
+
+def _bounds(limit: LoadLimit) -> str:
+    lower = "none" if limit.lower_ppm is None else show_load(limit.lower_ppm)
+    upper = f"{show_load(limit.upper_ppm)} (by {limit.upper_by})"
+    bound = f"{show_load(limit.bound_ppm)} is the most that arithmetic allows"
+    if limit.proven_ppm is not None and limit.proven_ppm < limit.bound_ppm:
+        bound += f", {show_load(limit.proven_ppm)} what the checker does"
+    return f"relevant lower bound {lower}, relevant upper bound {upper}; {bound}"
+
+
+_TRIAL_HEAD = ("load", "offered", "frames", "lost", "loss", "outcome")
+
+
+def _trial(one: LoadTrial) -> tuple[str, ...]:
+    return (
+        show_load(one.scale_ppm),
+        show_rate(one.offered_bps),
+        f"{one.offered:,}",
+        f"{one.lost:,}",
+        _share(one.loss_ppb),
+        "; ".join([one.outcome, *one.reasons[:1]]),
+    )
+
+
+_POINT_HEAD = (
+    "load", "class", "frames", "lost", "latency from", "to", "waited 50 %", "99 %", "99.9 %",
+    "variation",
+)  # fmt: skip
+
+
+def _point(point: LoadPoint, one: ClassAtLoad) -> tuple[str, ...]:
+    times = (
+        one.latency_ps_min,
+        one.latency_ps_max,
+        one.wait_ps_p50,
+        one.wait_ps_p99,
+        one.wait_ps_p999,
+        one.variation_ps,
+    )
+    counts = (f"{one.frames:,}", f"{one.lost:,}")
+    return (show_load(point.scale_ppm), one.traffic_class, *counts, *map(_time, times))
+
+
+def _share(ppb: int) -> str:
+    return f"{ppb / 10**7:.5g} %"
+
+
+def _time(value: int | None) -> str:
+    return "-" if value is None else show_time(value)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterable[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  " + "  ".join(cells).rstrip()
