@@ -1,4 +1,4 @@
-"""Sets of gated streams, and files of other programs: what `qnet gates`, `import`, `export` do.
+"""Networks, sets of gated streams, and files of other programs: `qnet gates`, `import`, `export`.
 
 A plan goes to others only when it keeps every rule.
 """
@@ -6,12 +6,14 @@ A plan goes to others only when it keeps every rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from qnet.errors import Infeasible, InputError, Problem
+from qnet.errors import ArgumentError, Infeasible, InputError, Problem
 
 if TYPE_CHECKING:
     from qnet.formats.bridges import GateTable
+    from qnet.formats.networks.nouns import Imported, ImportOptions
+    from qnet.formats.networks.table import Format
     from qnet.model.gates import GatePlan, GateProblem, GateProof
     from qnet.model.plan import Plan
     from qnet.model.scenario import Scenario
@@ -35,6 +37,110 @@ def judge_gates(problem: GateProblem, plan: GatePlan, *, given: bool) -> tuple[G
 
     proof = check_gates(problem, plan)
     return proof, gate_plan_outcome(plan, proof, given=given)
+
+
+def network_formats() -> Mapping[str, Format]:
+    """Return the formats of networks that can be read, by name."""
+    from qnet.formats.networks.table import FORMATS
+
+    return FORMATS
+
+
+Hyperedge = Literal["switch", "clique", "drop"]
+Coordinates = Literal["degrees", "drawing"]
+
+
+def import_network(
+    format: str,
+    *files: str,
+    rate: str = "10Gbps",
+    metro_length: str = "10km",
+    detour: str = "1.8",
+    largest: bool = False,
+    hyperedge: Hyperedge | None = None,
+    unit: str | None = None,
+    coordinates: Coordinates | None = None,
+) -> Imported:
+    """Read a network in another program's format: its topology, and its demands if it has any.
+
+    `format` is one of `network_formats`, `files` what it takes. Links that say no rate have `rate`;
+    fibre is `detour` times the great circle, and `metro_length` where places are missing or one and
+    the same. `hyperedge` says what becomes of a bus or cloud, `largest` keeps the largest part of a
+    network that falls into several; `unit` is that of capacities and demands, such as 'Mbps', or
+    'none' to leave them out; `coordinates` may be those of a drawing. Whatever was assumed is in
+    `assumptions`, and in the `assumptions` of topology and profile.
+
+    Raises InputError with all faults of the files, ArgumentError for wrong arguments, and
+    EnvironmentMissing where the extra `networks` is not installed.
+    """
+    formats = network_formats()
+    if format not in formats:
+        words = f"'{format}' is not a format of networks; there are {', '.join(formats)}"
+        raise ArgumentError([Problem("format", 0, 0, "", words)])
+    chosen = formats[format]
+    if not chosen.least <= len(files) <= len(chosen.arguments):
+        words = f"{len(files)} given; {format} takes {' '.join(chosen.arguments)}"
+        raise ArgumentError([Problem("files", 0, 0, "", words)])
+    asked = {"hyperedge": hyperedge, "unit": unit, "coordinates": coordinates}
+    texts = {"rate": rate, "metro_length": metro_length, "detour": detour}
+    options = _import_options(format, chosen.asks, asked, texts, largest)
+    return chosen.read(files, options)
+
+
+def _import_options(
+    format: str,
+    takes: frozenset[str],
+    asked: Mapping[str, str | None],
+    texts: Mapping[str, str],
+    largest: bool,
+) -> ImportOptions:
+    """Read the arguments of an import, or raise ArgumentError with all that are wrong."""
+    from dataclasses import replace
+    from fractions import Fraction
+    from re import fullmatch
+    from typing import Any
+
+    from qnet.formats.networks.nouns import LEFT_OUT, ImportOptions
+    from qnet.units import LENGTH, RATE, UnitError, describe, parse
+
+    problems = []
+    kinds = {"hyperedge": get_args(Hyperedge), "coordinates": get_args(Coordinates)}
+    kinds["unit"] = (*RATE.units, LEFT_OUT)
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    for name, value in given.items():
+        if name not in takes:
+            problems.append(Problem(name, 0, 0, "", f"{format} has no use for it; leave it out"))
+        elif value not in kinds[name]:
+            words = f"{describe(value)} is none of {', '.join(kinds[name])}"
+            problems.append(Problem(name, 0, 0, "", words))
+    for name, dimension, field in (
+        ("rate", RATE, "rate_bps"),
+        ("metro_length", LENGTH, "metro_mm"),
+    ):
+        try:
+            given[field] = parse(dimension, texts[name])
+            if not given[field]:
+                problems.append(Problem(name, 0, 0, "", f"{texts[name]} is zero; it is more"))
+        except UnitError as error:
+            problems.append(Problem(name, 0, 0, "", str(error)))
+    if fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", texts["detour"]) and Fraction(texts["detour"]) >= 1:
+        given["detour"] = Fraction(texts["detour"])
+    else:
+        words = f"{describe(texts['detour'])} is not a ratio of 1 or more; write it like '1.8'"
+        problems.append(Problem("detour", 0, 0, "", words))
+    if problems:
+        raise ArgumentError(problems)
+    return replace(ImportOptions(), largest=largest, **given)
+
+
+def network_files(imported: Imported) -> Texts:
+    """Return an imported network as qnet's files: topology.yaml, and traffic.yaml with demands."""
+    from qnet.files.words import to_lines
+
+    texts = {"topology.yaml": to_lines(imported.topology)}
+    if imported.profile is not None:
+        texts["traffic.yaml"] = to_lines(imported.profile)
+    return texts
 
 
 def read_tsnkit(task: str, network: str) -> GateProblem:

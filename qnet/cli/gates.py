@@ -10,6 +10,7 @@ from typing import Any, Literal
 import click
 
 from qnet.cli.command import NOT_KNOWN, main
+from qnet.cli.networks import Formats
 from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.outputs import check_outputs, files_of, in_folder
@@ -64,7 +65,7 @@ def gates(
         sys.exit(1 if outcome == "fail" else NOT_KNOWN)
 
 
-@main.group("import")
+@main.group("import", cls=Formats)
 def import_() -> None:
     """Turn files of other programs into qnet's."""
 

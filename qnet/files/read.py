@@ -365,6 +365,12 @@ def read_text(path: str) -> str:
     raise InputError(source.problems, source.unlisted)
 
 
+def open_file(path: Path) -> tuple[Source, bytes | None]:
+    """Read the bytes of a file of another program; without them its source has the fault."""
+    source = Source(_display(path))
+    return source, _read_bytes(source, path, FILE_BYTES_HIGHEST)
+
+
 def _read_json(path: str, model: type[Written]) -> Written:
     source = Source(_display(Path(path)))
     raw = _read_bytes(source, Path(path), PLAN_BYTES_HIGHEST)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +34,37 @@ def to_yaml(noun: Noun) -> str:
     Raises InputError for what files cannot say.
     """
     return dump_yaml(file_data(noun))
+
+
+def to_lines(noun: Noun) -> str:
+    """Write a file as `to_yaml` does, with each element of a list on a line of its own."""
+    lines = []
+    for key, value in file_data(noun).items():
+        if isinstance(value, list):
+            lines.append(f"{key}:")
+            lines += [f"  - {_flow(one)}" for one in value]
+        else:
+            lines.append(f"{key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+_BARE = re.compile(
+    r"[^\W\d_](?:[\w.>/-]|[ ](?=[\w]))*"  # a name or a title, or a quantity, or two of them
+    r"|[0-9.]+[A-Za-z%]+(?:[ ][0-9.]+[A-Za-z]+)?"
+)
+_WORDS_OF_YAML = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+
+
+def _flow(value: Any) -> str:
+    """Write a value within one line; texts that YAML could take for something else are quoted."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    bare = _BARE.fullmatch(value) and value.lower() not in _WORDS_OF_YAML
+    return value if bare else json.dumps(value, ensure_ascii=False)
 
 
 def dump_yaml(data: Mapping[str, object]) -> str:

@@ -1,0 +1,136 @@
+"""`qnet import FORMAT`: networks of other programs, a command for each line of the table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qnet.cli.output import say, say_json
+from qnet.cli.outputs import check_outputs, in_folder
+from qnet.cli.stages import check_out
+
+FILES = ("topology.yaml", "traffic.yaml")
+"""What an import leaves in its folder; without demands the first one only."""
+
+OPTIONS = {
+    "rate": click.option(
+        "--rate", default="10Gbps", show_default=True, help="Rate of links that say none."
+    ),
+    "metro-length": click.option(
+        "--metro-length",
+        default="10km",
+        show_default=True,
+        metavar="LENGTH",
+        help="Length of links whose ends have no place, or one and the same.",
+    ),
+    "detour": click.option(
+        "--detour",
+        default="1.8",
+        show_default=True,
+        metavar="FACTOR",
+        help="Fibre is so much longer than the great circle.",
+    ),
+    "largest": click.option(
+        "--largest", is_flag=True, help="Keep the largest part of what falls into several."
+    ),
+    "hyperedge": click.option(
+        "--hyperedge",
+        type=click.Choice(["switch", "clique", "drop"]),
+        help="Keep a bus or cloud as a switch, join its neighbours, or leave it out.",
+    ),
+    "unit": click.option(
+        "--unit", help="Unit of capacities and demands, such as Mbps; 'none' leaves them out."
+    ),
+    "coordinates": click.option(
+        "--coordinates",
+        type=click.Choice(["degrees", "drawing"]),
+        help="Degrees (default) or those of a drawing, which say nothing about lengths.",
+    ),
+}
+"""All of an import; the last three are of formats that ask for them."""
+
+_OF_SOME = ("hyperedge", "unit", "coordinates")
+
+
+class Formats(click.Group):
+    """A group with a command for each format of networks beside those that it has itself."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Name all commands."""
+        from qnet.interchange import network_formats
+
+        return sorted([*super().list_commands(context), *network_formats()])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return a command; those of formats are made when they are asked for."""
+        return super().get_command(context, name) or _command(name)
+
+
+def _command(name: str) -> click.Command | None:
+    from qnet.interchange import network_formats
+
+    chosen = network_formats().get(name)
+    if chosen is None:
+        return None
+
+    def run(files: tuple[str, ...], output: Path, as_json: bool, **options: Any) -> None:
+        _import(name, files, output, as_json, options)
+
+    run.__doc__ = (
+        f"{chosen.summary}\n\nLeaves topology.yaml, and traffic.yaml where there are demands. What "
+        "was assumed, merged, renamed or left out is listed, and kept in the files."
+    )
+    command: Any = run
+    takes = [key for key in OPTIONS if key not in _OF_SOME or key in chosen.asks]
+    for key in reversed(takes):
+        command = OPTIONS[key](command)
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(file_okay=False, path_type=Path),
+            required=True,
+            metavar="DIR",
+            help="Leave the files there.",
+        ),
+        click.argument("files", nargs=-1, metavar=" ".join(chosen.arguments)),
+    ):
+        command = option(command)
+    return click.command(name)(command)
+
+
+def _import(
+    name: str, files: tuple[str, ...], output: Path, as_json: bool, options: dict[str, Any]
+) -> None:
+    from qnet.files.folder import whole_folder
+    from qnet.files.write import write_text
+    from qnet.interchange import import_network, network_files
+
+    check_outputs(files, *in_folder("--output", output, FILES))
+    check_out(output)
+    made = import_network(name, *files, **options)
+    texts = network_files(made)
+    with whole_folder(output, FILES) as folder:
+        for file, text in texts.items():
+            write_text(folder / file, text)
+    counts = {
+        "nodes": len(made.topology.nodes),
+        "links": len(made.topology.links),
+        "wires": made.wires,
+        "demands": len(made.profile.demands) if made.profile is not None else 0,
+        "edges": made.edges,
+    }
+    if as_json:
+        say_json({**counts, "assumptions": [asdict(one) for one in made.assumptions]})
+        return
+    of = f"{counts['links']:,} links of {counts['wires']:,} wires, from {counts['edges']:,} edges"
+    demands = f", {counts['demands']:,} demands" if counts["demands"] else ""
+    say(f"{counts['nodes']:,} nodes, {of}{demands}: {' and '.join(texts)} in {output}")
+    if made.assumptions:
+        say("assumed:", err=True)
+    for one in made.assumptions:
+        say(f"  {one}", err=True)

@@ -1,0 +1,292 @@
+"""What was found in a file to a topology and a profile, the same way for every format."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from math import asin, cos, radians, sin, sqrt
+from typing import NamedTuple
+
+from qnet.formats.networks.found import NOWHERE, FoundLink, FoundNetwork
+from qnet.formats.networks.hyperedges import settle_hyperedges
+from qnet.formats.networks.naming import give_names
+from qnet.formats.networks.nouns import Imported, ImportOptions
+from qnet.model.fields import BothWays, Position
+from qnet.model.topology import EARTH_RADIUS_M, Link, Node, Topology
+from qnet.model.traffic import Demand, Profile
+from qnet.units import LENGTH, RATE, describe, format_quantity
+
+TOPOLOGY = "topology"
+"""Name of the topology's file, by which the traffic file calls it."""
+
+_NAME_HIGHEST = 63
+_TITLE_HIGHEST = 200
+
+
+def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
+    """Make qnet's nouns of what a reader found. Raises InputError with all faults of its files."""
+    _check_ends(found)
+    settle_hyperedges(found, options)
+    found.refuse_faults()
+    _drop_loops(found)
+    _keep_parts(found, options)
+    if not found.links:
+        found.stop(NOWHERE, "no edge between two nodes; a topology has one link at least")
+    names = give_names(found)
+    positions = {names[node.key]: node.position for node in found.nodes.values()}
+    wires = [_wire(found, link, names, positions, options) for link in found.links]
+    links = list(_links(found, _both_ways(found, wires)))
+    nodes = [
+        Node(
+            name=names[node.key],
+            kind="host" if node.is_host else "switch",
+            role=node.role,
+            position=node.position,
+        )
+        for node in found.nodes.values()
+    ]
+    found.note(
+        "nodes that take no time and have exact clocks, as qnet's defaults are", count=len(nodes)
+    )
+    demands = [*_demands(found, names)]
+    title = found.title[:_TITLE_HIGHEST]
+    topology = Topology(
+        title=title,
+        description=found.description or None,
+        assumptions=tuple(str(one) for one in found.assumptions if not one.of_demands),
+        nodes=tuple(nodes),
+        links=tuple(links),
+    )
+    profile = Profile(
+        title=f"Demands of {title}",
+        topology=TOPOLOGY,
+        assumptions=tuple(str(one) for one in found.assumptions if one.of_demands),
+        demands=tuple(demands),
+    )
+    return Imported(topology, profile if demands else None, found.assumptions, found.edges)
+
+
+def _check_ends(found: FoundNetwork) -> None:
+    for link in found.links:
+        for end in (link.source, link.target):
+            if end not in found.nodes:
+                found.fault(link.spot, f"no node {describe(end)}")
+    for demand in found.demands:
+        for end in (demand.source, demand.target):
+            if end not in found.nodes:
+                found.fault(demand.spot, f"no node {describe(end)}", found.sources[-1])
+
+
+def _drop_loops(found: FoundNetwork) -> None:
+    kept = []
+    for link in found.links:
+        if link.source == link.target:
+            found.note("edges from a node to itself left out", link.source, edges=1)
+        else:
+            kept.append(link)
+    found.links = kept
+
+
+def _keep_parts(found: FoundNetwork, options: ImportOptions) -> None:
+    """Note into how many parts a network falls; keep all of them, or the largest."""
+    parts = _parts(found)
+    if len(parts) < 2:
+        return
+    sizes = [len(part) for part in parts]
+    if not options.largest:
+        found.note(
+            "parts without a link between them, all kept ('--largest' keeps one)",
+            f"{', '.join(map(str, sizes[:8]))}{' ...' if len(sizes) > 8 else ''} nodes",
+            count=len(parts),
+        )
+        return
+    largest = set(parts[0])
+    links = [link for link in found.links if link.source in largest]
+    lost = len(found.links) - len(links)
+    for key in set(found.nodes) - largest:
+        del found.nodes[key]
+    found.links = links
+    found.note("nodes outside of the largest part left out", count=sum(sizes[1:]))
+    found.note("edges outside of the largest part left out", count=lost, edges=lost)
+    gone = [one for one in found.demands if not {one.source, one.target} <= largest]
+    if gone:
+        what = "demands of nodes outside of the largest part left out"
+        found.note(what, count=len(gone), of_demands=True)
+        found.demands = [one for one in found.demands if {one.source, one.target} <= largest]
+
+
+def _parts(found: FoundNetwork) -> list[list[str]]:
+    """Return the nodes of each connected part, the largest first, and the first of equals."""
+    beside: dict[str, list[str]] = {key: [] for key in found.nodes}
+    for link in found.links:
+        beside[link.source].append(link.target)
+        beside[link.target].append(link.source)
+    seen: set[str] = set()
+    parts = []
+    for start in found.nodes:
+        if start in seen:
+            continue
+        seen.add(start)
+        part = [start]
+        for key in part:
+            new = [other for other in dict.fromkeys(beside[key]) if other not in seen]
+            seen.update(new)
+            part += new
+        parts.append(part)
+    return sorted(parts, key=len, reverse=True)
+
+
+class _Wire(NamedTuple):
+    """One edge with everything that a link needs."""
+
+    ends: tuple[str, str]
+    name: str
+    rate: BothWays
+    length: BothWays | None
+    delay: BothWays | None
+    is_directed: bool
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What wires of one link have in common, whichever way they are written down."""
+        pairs = [one for one in (self.rate, self.length, self.delay) if one is not None]
+        turned = not self.is_directed and self.ends[0] > self.ends[1]
+        values = [BothWays(one.back, one.there) if turned else one for one in pairs]
+        ends = self.ends[::-1] if turned else self.ends
+        return (ends, self.delay is None, self.is_directed, *values)
+
+
+def _wire(
+    found: FoundNetwork,
+    link: FoundLink,
+    names: Mapping[str, str],
+    positions: Mapping[str, Position | None],
+    options: ImportOptions,
+) -> _Wire:
+    ends = names[link.source], names[link.target]
+    example = "--".join(ends)
+    rate_bps = link.rate_bps
+    if rate_bps is None:
+        rate_bps = options.rate_bps
+        text = format_quantity(RATE, rate_bps)
+        found.note(f"edges of which no rate is known, taken as {text}", example)
+    delay = None if link.delay_ps is None else BothWays(link.delay_ps, link.delay_ps)
+    length_mm = None
+    if delay is None:
+        length_mm = link.length_mm
+        if length_mm is None:
+            places = positions[ends[0]], positions[ends[1]]
+            length_mm = _length_mm(found, link, places, example, options)
+    length = None if length_mm is None else BothWays(length_mm, length_mm)
+    return _Wire(ends, link.name, BothWays(rate_bps, rate_bps), length, delay, link.is_directed)
+
+
+def _length_mm(
+    found: FoundNetwork,
+    link: FoundLink,
+    places: tuple[Position | None, Position | None],
+    example: str,
+    options: ImportOptions,
+) -> int:
+    """Return fibre's length by the straight line between its ends, in whole metres."""
+    straight_mm = link.straight_mm
+    if straight_mm is None:
+        near, far = places
+        straight_mm = 0 if near is None or far is None else great_circle_mm(near, far)
+    length_mm = round(straight_mm * options.detour / 1000) * 1000
+    if length_mm:
+        found.note(f"lengths taken as {float(options.detour):g} x the straight line", example)
+        return length_mm
+    text = format_quantity(LENGTH, options.metro_mm)
+    found.note(
+        f"edges between ends without a place, or of one place, taken as {text} long", example
+    )
+    return options.metro_mm
+
+
+def great_circle_mm(near: Position, far: Position) -> int:
+    """Return the distance of two places on the globe."""
+    north, south = (radians(place.latitude_microdegrees / 1e6) for place in (near, far))
+    east = radians((near.longitude_microdegrees - far.longitude_microdegrees) / 1e6)
+    half_chord = sin((north - south) / 2) ** 2 + cos(north) * cos(south) * sin(east / 2) ** 2
+    return round(2 * EARTH_RADIUS_M * 1000 * asin(min(1.0, sqrt(half_chord))))
+
+
+def _both_ways(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[_Wire]:
+    """Join each directed edge with one that leads back; others stay as they are."""
+    waiting: dict[tuple[str, str], list[int]] = defaultdict(list)
+    made: list[_Wire] = []
+    for wire in wires:
+        back = waiting[wire.ends[::-1]] if wire.is_directed else []
+        if not back:
+            if wire.is_directed:
+                waiting[wire.ends].append(len(made))
+            made.append(wire)
+            continue
+        index = back.pop(0)
+        made[index] = _joined(found, made[index], wire)
+        found.note(
+            "directed edges joined with one that leads back", "--".join(wire.ends[::-1]), edges=1
+        )
+    for wire in made:
+        if wire.is_directed:
+            found.note("directed edges without one that leads back, one-way", "->".join(wire.ends))
+    return made
+
+
+def _joined(found: FoundNetwork, there: _Wire, back: _Wire) -> _Wire:
+    def both(one: BothWays | None, other: BothWays | None) -> BothWays | None:
+        return None if one is None or other is None else BothWays(one.there, other.there)
+
+    rate = BothWays(there.rate.there, back.rate.there)
+    length, delay = both(there.length, back.length), both(there.delay, back.delay)
+    if length is None and delay is None:
+        found.note("delays left out, since the way back has a length", "--".join(there.ends))
+        length = there.length or back.length
+    return _Wire(there.ends, there.name, rate, length, delay, is_directed=False)
+
+
+def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
+    """Make alike wires members of one link; name what is parallel and not alike."""
+    groups: dict[tuple[object, ...], list[_Wire]] = defaultdict(list)
+    for wire in wires:
+        groups[wire.alike].append(wire)
+    links = [(group[0], len(group)) for group in groups.values()]
+    parallel: dict[frozenset[str], int] = defaultdict(int)
+    for wire, _ in links:
+        parallel[frozenset(wire.ends)] += 1
+    for number, (wire, members) in enumerate(links, start=1):
+        if members > 1:
+            found.note(
+                "parallel edges made members of one link", "--".join(wire.ends), count=members
+            )
+        name = None
+        if parallel[frozenset(wire.ends)] > 1:
+            name = f"link-{number}"
+            found.note("parallel edges that differ, made links with names", name)
+        yield Link(
+            name=name,
+            between=wire.ends,
+            direction="one-way" if wire.is_directed else "both",
+            rate_bps=wire.rate,
+            members=members,
+            length_mm=wire.length,
+            delay_ps=wire.delay,
+        )
+
+
+def _demands(found: FoundNetwork, names: Mapping[str, str]) -> Iterable[Demand]:
+    """Make the demands; one without a rate, or from a node to itself, is left out and noted."""
+    taken: set[str] = set()
+    for number, demand in enumerate(found.demands, start=1):
+        ends = names[demand.source], names[demand.target]
+        if ends[0] == ends[1] or not demand.rate_bps:
+            what = "from a node to itself" if ends[0] == ends[1] else "of no rate"
+            found.note(f"demands {what} left out", "->".join(ends), of_demands=True)
+            continue
+        name = "--".join(ends)
+        if len(name) > _NAME_HIGHEST or len(name.encode()) > 200 or name in taken:
+            name = f"demand-{number}"
+        taken.add(name)
+        rate = format_quantity(RATE, demand.rate_bps)
+        yield Demand.model_validate({"name": name, "from": ends[0], "to": ends[1], "rate": rate})

@@ -1,0 +1,210 @@
+"""What stands in a file of another program, as far as a reader has come: nodes, edges, demands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple, NoReturn
+
+from qnet.errors import InputError
+from qnet.files.tree import Source
+from qnet.formats.networks.nouns import LEFT_OUT, Assumption, ImportOptions
+from qnet.model.fields import Position
+from qnet.units import RATE, describe
+
+LINKS_HIGHEST = NODES_HIGHEST = 100_000
+"""Of one import; so many fit into a file that qnet reads."""
+
+EXAMPLES = 3
+
+
+class Spot(NamedTuple):
+    """Where something stands in its file; line 0 where the parser does not know."""
+
+    line: int = 0
+    column: int = 0
+    where: str = ""
+
+
+NOWHERE = Spot()
+
+
+@dataclass(slots=True)
+class FoundNode:
+    """A node as its file has it; `key` is what edges call it."""
+
+    key: str
+    label: str
+    spot: Spot = NOWHERE
+    position: Position | None = None
+    role: str | None = None
+    is_host: bool = False
+    is_hyperedge: bool = False
+
+
+@dataclass(slots=True)
+class FoundLink:
+    """An edge; a directed one carries from source to target only, unless one leads back.
+
+    `straight_mm` is the distance of its ends as the file says it.
+    """
+
+    source: str
+    target: str
+    spot: Spot = NOWHERE
+    name: str = ""
+    rate_bps: int | None = None
+    length_mm: int | None = None
+    straight_mm: int | None = None
+    delay_ps: int | None = None
+    is_directed: bool = False
+
+
+@dataclass(slots=True)
+class FoundDemand:
+    """An entry of a traffic matrix."""
+
+    source: str
+    target: str
+    rate_bps: int
+    spot: Spot = NOWHERE
+
+
+@dataclass
+class _Noted:
+    count: int = 0
+    edges: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+class FoundNetwork:
+    """All that a reader found, with the faults of its files and what is to be told of them."""
+
+    def __init__(self, title: str, source: Source, *others: Source) -> None:
+        self.title = title
+        self.description = ""
+        self.source = source
+        self.sources = (source, *others)
+        self.nodes: dict[str, FoundNode] = {}
+        self.links: list[FoundLink] = []
+        self.demands: list[FoundDemand] = []
+        self.edges = 0
+        self._noted: dict[tuple[str, bool], _Noted] = {}
+
+    def fault(self, spot: Spot, message: str, source: Source | None = None) -> None:
+        """Report what is wrong at a place, of the first file unless another one is named."""
+        (source or self.source).report(*spot, message)
+
+    def stop(self, spot: Spot, message: str) -> NoReturn:
+        """Report what leaves nothing to go on with."""
+        self.fault(spot, message)
+        raise self.faults()
+
+    def faults(self) -> InputError:
+        """Return the faults of all files."""
+        return InputError(
+            [one for source in self.sources for one in source.problems],
+            sum(source.unlisted for source in self.sources),
+        )
+
+    def refuse_faults(self) -> None:
+        """Raise InputError when there are faults."""
+        if any(source.problems for source in self.sources):
+            raise self.faults()
+
+    def note(
+        self,
+        what: str,
+        example: str = "",
+        *,
+        count: int = 1,
+        edges: int = 0,
+        of_demands: bool = False,
+    ) -> None:
+        """Count what was assumed, merged, renamed or left out."""
+        noted = self._noted.setdefault((what, of_demands), _Noted())
+        noted.count += count
+        noted.edges += edges
+        example = example[:80]
+        if example and example not in noted.examples and len(noted.examples) <= EXAMPLES:
+            noted.examples.append(example if len(noted.examples) < EXAMPLES else "...")
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """All that was noted."""
+        return tuple(
+            Assumption(what, one.count, tuple(one.examples), one.edges, of_demands)
+            for (what, of_demands), one in self._noted.items()
+        )
+
+    def add_node(self, node: FoundNode) -> None:
+        """Add a node; its key stands for no other."""
+        first = self.nodes.setdefault(node.key, node)
+        if first is not node:
+            at = f" on line {first.spot.line}" if first.spot.line else ""
+            self.fault(node.spot, f"node {describe(node.key)} again; it is there already{at}")
+        if len(self.nodes) > NODES_HIGHEST:
+            self.stop(node.spot, f"more than {NODES_HIGHEST:,} nodes; qnet takes no more")
+
+    def add_link(self, link: FoundLink) -> None:
+        """Add an edge; whether there are such nodes is looked at when all are known."""
+        self.links.append(link)
+        self.edges += 1
+        if self.edges > LINKS_HIGHEST:
+            self.stop(link.spot, f"more than {LINKS_HIGHEST:,} edges; qnet takes no more")
+
+
+def place(
+    found: FoundNetwork, spot: Spot, longitude: float, latitude: float, options: ImportOptions
+) -> Position | None:
+    """Turn degrees into a position, or report what is not on the globe.
+
+    Coordinates of a drawing are no position, and are listed.
+    """
+    if options.coordinates == "drawing":
+        found.note("nodes placed in a drawing, which says nothing about lengths", spot.where)
+        return None
+    for value, limit, what in ((latitude, 90, "latitude"), (longitude, 180, "longitude")):
+        if not abs(value) <= limit:  # not a number is no place either
+            found.fault(spot, f"{value:g} is not a {what}; it is from -{limit} to {limit} degrees")
+            return None
+    return Position(round(latitude * 10**6), round(longitude * 10**6))
+
+
+def scale_of(unit: str) -> Fraction:
+    """Return bits a second of a unit of rate, such as 'Mbps'."""
+    return RATE.units[unit]
+
+
+class GivenUnit:
+    """The unit of capacities and demands that their file does not name."""
+
+    def __init__(
+        self, found: FoundNetwork, options: ImportOptions, known: str | None = None
+    ) -> None:
+        self._found = found
+        self._name = known or options.unit
+        self._lacking: dict[str, int] = {}
+
+    def rate_bps(self, amount: Fraction, what: str) -> int | None:
+        """Turn an amount into a rate in whole bits a second; None where it is not taken."""
+        if self._name is None:
+            self._lacking[what] = self._lacking.get(what, 0) + 1
+            return None
+        if self._name == LEFT_OUT:
+            self._found.note(
+                f"{what} left out, since their unit is not known", of_demands=what == "demands"
+            )
+            return None
+        return round(amount * scale_of(self._name))
+
+    def ask(self) -> None:
+        """Report that a unit is needed, where one was."""
+        if self._lacking:
+            what = " and ".join(f"{count:,} {what}" for what, count in self._lacking.items())
+            units = ", ".join(RATE.units)
+            words = (
+                f"{what} have no unit in the file; write '--unit Mbps' or another one of {units}, "
+                f"or '--unit {LEFT_OUT}' to leave them out"
+            )
+            self._found.fault(NOWHERE, words)

@@ -1,0 +1,182 @@
+"""Files of other programs to text, JSON and XML, or a fault at its line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.sax import ContentHandler, SAXException, SAXParseException
+from xml.sax.handler import feature_namespaces
+
+from qnet.errors import EnvironmentMissing, InputError
+from qnet.files.read import open_file
+from qnet.files.tree import Source
+from qnet.formats.networks.found import Spot
+from qnet.units import describe
+
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_DEPTH_HIGHEST = 100
+INTEGER_DIGITS_HIGHEST = 18
+
+
+def open_all(files: Sequence[str | Path]) -> list[tuple[Source, bytes]]:
+    """Read files; raises InputError with the faults of all."""
+    opened = [open_file(Path(file)) for file in files]
+    refuse([source for source, _ in opened])
+    return [(source, raw) for source, raw in opened if raw is not None]
+
+
+def refuse(sources: Iterable[Source]) -> None:
+    """Raise InputError when any of the files has a fault."""
+    sources = list(sources)
+    problems = [one for source in sources for one in source.problems]
+    if problems:
+        raise InputError(problems, sum(source.unlisted for source in sources))
+
+
+def decode(source: Source, raw: bytes) -> str:
+    """Return the text of a file in UTF-8. Raises InputError where it is none."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = error.start - raw.rfind(b"\n", 0, error.start)
+        source.report(raw.count(b"\n", 0, error.start) + 1, place, "", "not a text file in UTF-8")
+        raise InputError(source.problems) from None
+    wrong = _FORBIDDEN.search(text)
+    if wrong is not None:
+        at = wrong.start()
+        words = f"character U+{ord(wrong.group()):04X} does not belong in a text file; remove it"
+        source.report(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), "", words)
+        raise InputError(source.problems)
+    return text
+
+
+def read_json(source: Source, raw: bytes) -> Any:
+    """Read JSON; a key twice in one object, and what is no number, are faults."""
+    text = decode(source, raw)
+
+    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
+        made = dict(items)
+        if len(made) < len(items):
+            keys = [key for key, _ in items]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            source.report(0, 0, "", f"key {describe(twice)} twice in one object")
+        return made
+
+    def whole(digits: str) -> int:
+        if len(digits) > INTEGER_DIGITS_HIGHEST + 1:
+            source.report(0, 0, "", f"{describe(digits)} is too large a number")
+            return 0
+        return int(digits)
+
+    def refuse_constant(word: str) -> None:
+        source.report(0, 0, "", f"{word} is not a number")
+
+    found = None
+    try:
+        found = json.loads(
+            text, object_pairs_hook=pairs, parse_int=whole, parse_constant=refuse_constant
+        )
+    except json.JSONDecodeError as error:
+        source.report(error.lineno, error.colno, "", f"not JSON: {error.msg}")
+    except RecursionError:
+        source.report(0, 0, "", "nested too deeply")
+    refuse([source])
+    return found
+
+
+@dataclass(slots=True)
+class Element:
+    """An element of an XML file, with its line; names are without namespaces."""
+
+    tag: str
+    attributes: dict[str, str]
+    spot: Spot
+    children: list[Element] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text in it, without what surrounds it."""
+        return "".join(self.parts).strip()
+
+    def of(self, tag: str) -> list[Element]:
+        """Return the children of a name."""
+        return [child for child in self.children if child.tag == tag]
+
+    def first(self, tag: str) -> Element | None:
+        """Return the first child of a name."""
+        return next((child for child in self.children if child.tag == tag), None)
+
+
+def read_xml(source: Source, raw: bytes, root: str) -> Element:
+    """Read XML whose outermost element is called `root`.
+
+    A DTD is refused, and with it whatever entities could do. Raises InputError for that and for
+    what is no XML, EnvironmentMissing without defusedxml.
+    """
+    try:
+        from defusedxml.common import DefusedXmlException  # noqa: PLC0415 (an extra)
+        from defusedxml.sax import make_parser  # noqa: PLC0415
+    except ImportError:
+        words = "XML needs defusedxml: pip install 'qnet-emulator[networks]'"
+        raise EnvironmentMissing(words) from None
+    parser = make_parser()
+    parser.forbid_dtd = True
+    parser.setFeature(feature_namespaces, False)
+    tree = _Tree(source, parser)
+    parser.setContentHandler(tree)
+    try:
+        parser.feed(raw)
+        parser.close()
+    except DefusedXmlException:
+        line, column = parser.getLineNumber(), parser.getColumnNumber() + 1
+        words = "a document type (DTD), which may hold entities, is not read; remove it"
+        source.report(line, column, "", words)
+    except SAXParseException as error:
+        line, column = error.getLineNumber() or 0, (error.getColumnNumber() or 0) + 1
+        source.report(line, column, "", f"not XML: {error.getMessage()}")
+    except (SAXException, LookupError, ValueError) as error:
+        source.report(0, 0, "", f"not XML: {str(error).partition(chr(10))[0]}")
+    refuse([source])
+    assert tree.root is not None, "the parser refuses what has no element"
+    if tree.root.tag != root:
+        words = f"the outermost element is '{tree.root.tag[:40]}', not '{root}'"
+        source.report(*tree.root.spot, words)
+        raise InputError(source.problems)
+    return tree.root
+
+
+class _Tree(ContentHandler):
+    """Makes elements of what the parser tells."""
+
+    def __init__(self, source: Source, locator: Any) -> None:
+        super().__init__()
+        self.root: Element | None = None
+        self._source = source
+        self._locator = locator
+        self._open: list[Element] = []
+
+    def startElement(self, name: str, attrs: Any) -> None:  # noqa: N802 (xml.sax calls it so)
+        spot = Spot(self._locator.getLineNumber(), self._locator.getColumnNumber() + 1)
+        made = Element(name.rpartition(":")[2], dict(attrs.items()), spot)
+        if self._open:
+            self._open[-1].children.append(made)
+        elif self.root is None:
+            self.root = made
+        self._open.append(made)
+        if len(self._open) > _DEPTH_HIGHEST:
+            words = f"nested more than {_DEPTH_HIGHEST} deep"
+            self._source.report(*spot, words)
+            raise InputError(self._source.problems)
+
+    def endElement(self, name: str) -> None:  # noqa: N802
+        del name
+        self._open.pop()
+
+    def characters(self, content: str) -> None:
+        if self._open and (content.strip() or self._open[-1].parts):
+            self._open[-1].parts.append(content)

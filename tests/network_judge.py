@@ -1,0 +1,64 @@
+"""Count the edges of a file by itself, and hold them against what an import made and listed.
+
+It shares no code with the importers: edges are found by their words in the text, wires and lists in
+the YAML that was written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LESS = (
+    "edges from a node to itself left out",
+    "edges of these hyperedges left out",
+    "edges outside of the largest part left out",
+    "directed edges joined with one that leads back",
+)
+MORE = ("edges put between the neighbours of hyperedges",)
+
+
+def edges_in_graphml(text: str) -> int:
+    """Count `edge` elements outside of comments."""
+    return len(re.findall(r"<edge[\s/>]", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)))
+
+
+def edges_in_node_link(text: str) -> int:
+    """Count the entries of the list of edges."""
+    graph = json.loads(text)
+    return len(graph["edges"] if "edges" in graph else graph["links"])
+
+
+def topohub_graph(name: str) -> dict[str, Any]:
+    """Read a network of topohub's from its package."""
+    package = find_spec("topohub")
+    assert package is not None
+    assert package.origin is not None
+    path = Path(package.origin).parent / "data" / f"{name}.json"
+    graph: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return graph
+
+
+def listed(assumptions: list[str], words: str) -> int:
+    """Return the count behind some words of a list of assumptions, 0 where it has none."""
+    found = [re.match(re.escape(words) + r": ([0-9,]+)", line) for line in assumptions]
+    return sum(int(match[1].replace(",", "")) for match in found if match)
+
+
+def judge(edges: int, folder: Path) -> dict[str, int]:
+    """Return what the files say; raises AssertionError when an edge is neither there nor listed."""
+    with (folder / "topology.yaml").open(encoding="utf-8") as file:
+        topology = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    wires = sum(link.get("members", 1) for link in topology["links"])
+    assumptions = topology["assumptions"]
+    lost = sum(listed(assumptions, words) for words in LESS)
+    added = sum(listed(assumptions, words) for words in MORE)
+    assert edges == wires + lost - added, f"{edges} edges, {wires} wires, {lost} lost, {added} put"
+    names = [node["name"] for node in topology["nodes"]]
+    assert len(set(names)) == len(names)
+    return {"nodes": len(names), "edges": edges, "wires": wires, "lost": lost, "added": added}
