@@ -687,6 +687,15 @@ class Profile(Noun):
         """Say whether the stream reserves cycles."""
         return self.class_by_name[stream.traffic_class].takes_cycles
 
+    def loss_promised_ppb(self, one: Stream | Demand) -> int | None:
+        """Return the largest share of frames that may be lost, None where nothing is promised.
+
+        A reservation loses nothing where its stream says nothing of it.
+        """
+        if one.max_loss_ppb is None and isinstance(one, Stream) and self.is_reserved(one):
+            return 0
+        return one.max_loss_ppb
+
     def may_wait(self, stream: Stream) -> bool:
         """Say whether the stream's frames may wait extra cycles on their way (CSQF)."""
         return self.class_by_name[stream.traffic_class].mechanism == "csqf"

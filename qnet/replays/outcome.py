@@ -24,7 +24,7 @@ from qnet.model.replay import (
     Span,
 )
 from qnet.model.timeline import FOREVER_PS, Wire
-from qnet.model.traffic import Demand, Stream
+from qnet.model.traffic import Demand, Profile, Stream
 from qnet.model.verdict import Outcome
 from qnet.replays.account import Count, WindowAccount, WindowRow
 from qnet.replays.course import Stretch, Timetable, changes_what_lasts
@@ -324,7 +324,7 @@ def _promises(
     table: Timetable, sums: Mapping[str, _Sum], accounts: Sequence[WindowAccount]
 ) -> tuple[ReplayPromise, ...]:
     """Weigh losses over the whole timeline, and everything else window by window."""
-    found = list(_losses(sums))
+    found = list(_losses(table.profile, sums))
     rows: dict[tuple[str, str], list[tuple[WindowAccount, WindowRow]]] = defaultdict(list)
     for account in accounts:
         for row in account.rows:
@@ -350,14 +350,16 @@ def _promises(
     return tuple(found)
 
 
-def _losses(sums: Mapping[str, _Sum]) -> Iterable[ReplayPromise]:
+def _losses(profile: Profile, sums: Mapping[str, _Sum]) -> Iterable[ReplayPromise]:
     """Yield for each service with a promise of loss whether it is kept over the whole timeline."""
-    services: dict[str, list[_Sum]] = defaultdict(list)
+    services: dict[str, list[tuple[_Sum, int]]] = defaultdict(list)
     for one in sums.values():
-        if one.asked.max_loss_ppb is not None:
-            services[one.asked.service].append(one)
-    for service, members in services.items():
-        broken = [one for one in members if _loss_ratio(one) * PPB > (one.asked.max_loss_ppb or 0)]
+        promised_ppb = profile.loss_promised_ppb(one.asked)
+        if promised_ppb is not None:
+            services[one.asked.service].append((one, promised_ppb))
+    for service, promised in services.items():
+        members = [one for one, _ in promised]
+        broken = [one for one, most_ppb in promised if _loss_ratio(one) * PPB > most_ppb]
         worst = max(members, key=_loss_ratio)
         yield ReplayPromise(
             service=service,

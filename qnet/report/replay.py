@@ -131,7 +131,8 @@ def promise_line(promise: ReplayPromise, epoch: str | None) -> str:
     how = "broken" if promise.outcome == "fail" else "not known to be kept"
     count = f" by {promise.broken} of {promise.members}" if promise.members > 1 else ""
     why = f"; {printable(promise.reason)}" if promise.reason else ""
-    return f"{name}: {how}{count}, {span_words(promise.spans, epoch)}{why}"
+    spans = f", {span_words(promise.spans, epoch)}" if promise.spans else ""
+    return f"{name}: {how}{count}{spans}{why}"
 
 
 def span_words(spans: Sequence[Span], epoch: str | None) -> str:

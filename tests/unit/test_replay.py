@@ -135,7 +135,20 @@ def test_an_outage_blocks_a_stream_for_as_long_as_it_lasts() -> None:
     assert {each.service for each in event.lost} == {"one", "two", "back"}
     assert made.outcome == "fail"
     kept = {each.service: each.outcome for each in made.promises if each.kind == "loss"}
-    assert kept == {"one": "fail", "two": "pass"}
+    assert kept == {"one": "fail", "two": "pass", "back": "fail"}
+
+
+def test_a_reservation_is_promised_to_lose_nothing_where_nothing_is_said() -> None:
+    """As in a run: a stream without `max-loss` that is cut for hours keeps no promise."""
+    case = _case([CUT | {"target": "b", "change": "down", "for": "3h"}])
+    streams = tuple(one.replace(max_loss_ppb=None) for one in case.profile.streams)
+    silent = qnet.load(case.profile.replace(streams=streams), topology=case.topology)
+    made = _replay(silent)
+    assert made.outcome == "fail"
+    kept = {each.service: each.outcome for each in made.promises if each.kind == "loss"}
+    assert kept == {"one": "fail", "two": "pass", "back": "fail"}
+    (back,) = (each for each in made.promises if each.service == "back")
+    assert [(one.from_ps, one.until_ps) for one in back.spans] == [(100 * MS, 10_800_100 * MS)]
 
 
 def test_what_is_sent_at_drawn_times_is_counted_on_average() -> None:
