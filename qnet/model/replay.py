@@ -16,6 +16,11 @@ class Span(Noun):
     from_ps: int
     until_ps: int
 
+    @property
+    def length_ps(self) -> int:
+        """How long it lasts."""
+        return self.until_ps - self.from_ps
+
 
 class EmulatedWindow(Noun):
     """The frames of a window that went through real switches.
@@ -72,7 +77,7 @@ class ReplayEpoch(Noun):
 
 
 class ServiceLoss(Noun):
-    """What an event took of a service; of frames over several paths each copy counts."""
+    """What an event took of a service: frames that came by none of their paths."""
 
     service: str
     frames: int
@@ -92,6 +97,9 @@ class ReplayEvent(Noun):
     until_ps: int | None
     """None for what is not undone before the end."""
     lost: tuple[ServiceLoss, ...]
+    is_told: bool = True
+    """Whether what it cost is told apart from other losses; of rates, ratios and loads it is not.
+    """
     cut: int
     """Streams and demands that had no whole way left."""
     moved: int

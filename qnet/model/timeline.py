@@ -39,7 +39,7 @@ from qnet.model.fields import (
     TimeOrZero,
 )
 from qnet.model.processes import Process
-from qnet.model.topology import Port, Topology
+from qnet.model.topology import FIBRE_PS_PER_KM, Port, Topology
 from qnet.units import (
     FACTOR,
     INSTANT,
@@ -300,6 +300,13 @@ class Event(Noun):
     def end_ps(self) -> int:
         """Before when it is in force, if nothing ends it before."""
         return FOREVER_PS if self.duration_ps is None else self.at_ps + self.duration_ps
+
+    @property
+    def fibre_ps(self) -> int | None:
+        """How long light takes over the other fibre of a delay."""
+        if self.length_mm is not None:
+            return ceil_div(self.length_mm * FIBRE_PS_PER_KM, 10**6)
+        return self.delay_ps
 
     def rate_of(self, own_bps: int) -> int:
         """Return the rate that a wire has by this event, in place of its own."""

@@ -70,6 +70,15 @@ class Timetable:
         )
 
     @cached_property
+    def lasting(self) -> tuple[tuple[int, int], ...]:
+        """From when to before when something is otherwise than at the beginning."""
+        found = [(one.from_ps, one.until_ps) for one in self.outages]
+        found += [(one.from_ps, one.until_ps) for _, one in self.restored]
+        events = self.profile.events
+        found += [(one.at_ps, one.end_ps) for one in events if changes_what_lasts(one)]
+        return tuple(sorted(set(found)))
+
+    @cached_property
     def changes_ps(self) -> tuple[int, ...]:
         """When anything changes: the network, or what is sent where."""
         times = {one.at_ps for one in self.plan.moves}
@@ -163,7 +172,12 @@ def is_seen(event: Event) -> bool:
     return KINDS[event.change].of != "controllers"
 
 
+def breaks_nothing(event: Event) -> bool:
+    """Tell an event that breaks and mends nothing."""
+    spans = KINDS[event.change].spans
+    return spans is not None and next(spans(event), None) is None
+
+
 def changes_what_lasts(event: Event) -> bool:
     """Tell an event that breaks and mends nothing: what it changes lasts, as a rate or a delay."""
-    spans = KINDS[event.change].spans
-    return is_seen(event) and spans is not None and next(spans(event), None) is None
+    return is_seen(event) and breaks_nothing(event)

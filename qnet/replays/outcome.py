@@ -6,6 +6,7 @@ it is due, and all of it is lost that has no whole way, and nothing else.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +27,10 @@ from qnet.model.replay import (
 from qnet.model.timeline import FOREVER_PS, Wire
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.model.verdict import Outcome
-from qnet.replays.account import Count, WindowAccount, WindowRow
-from qnet.replays.course import Stretch, Timetable, changes_what_lasts
-from qnet.units import PPB, PS_PER_S, ceil_div, wire_bytes
+from qnet.replays.account import Count, Share, WindowAccount, WindowRow
+from qnet.replays.course import Stretch, Timetable, breaks_nothing, changes_what_lasts
+from qnet.replays.egress import short_egress
+from qnet.units import PPB, PS_PER_S, ceil_div, show_rate, wire_bytes
 
 REASONS_LISTED = 3
 
@@ -50,6 +52,8 @@ class _Sum:
     by_event: Counter[int] = field(default_factory=Counter)
     counts: list[tuple[WindowAccount, Count]] = field(default_factory=list)
     """Of every window."""
+    taken: dict[int, list[Share]] = field(default_factory=lambda: defaultdict(list))
+    """By number of a window, what events took in it."""
     stretches: list[Stretch] = field(default_factory=list)
 
 
@@ -62,9 +66,10 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
         for count in (*account.streams, *account.demands):
             _add_watched(sums[count.name], account, count)
         for share in account.taken:
-            sums[share.name].by_event[share.event] += share.frames
+            sums[share.name].taken[account.number].append(share)
     for name, one in sums.items():
         one.stretches = list(table.stretches(name))
+        _add_taken(one)
         _add_between(one, outside)
     promises = _promises(table, sums, accounts)
     findings = tuple(dict.fromkeys(finding for account in accounts for finding in account.findings))
@@ -127,6 +132,27 @@ def _add_watched(one: _Sum, account: WindowAccount, count: Count) -> None:
     one.late += count.late
     if count.latency_ps_max is not None:
         one.latency_ps_max = max(one.latency_ps_max or 0, count.latency_ps_max)
+
+
+def _add_taken(one: _Sum) -> None:
+    """Add up what events took in windows: of frames over several paths those that came by none.
+
+    Of several events those are named first that left it no whole way.
+    """
+    paths = [each.entry.paths for each in one.stretches if isinstance(each.entry, StreamPlan)]
+    is_copied = any(len(each) > 1 for each in paths)
+    for account, count in one.counts:
+        shares, left = one.taken.get(account.number, []), count.lost
+        blamed = {
+            each.cut_by.event
+            for each in one.stretches
+            if shares and each.cut_by is not None
+            if each.from_ps < account.until_ps and each.until_ps > account.from_ps
+        }
+        for share in sorted(shares, key=lambda share: share.event not in blamed):
+            frames = min(share.frames, left) if is_copied else share.frames
+            left -= frames
+            one.by_event[share.event] += frames
 
 
 def _add_between(one: _Sum, outside: Sequence[tuple[int, int]]) -> None:
@@ -307,6 +333,7 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
             for service, frames in lost.most_common()
             if frames
         ),
+        is_told=event.change in LOSSLESS or not breaks_nothing(event),
         cut=cut,
         moved=len({one.entry.name for one in moves}),
         unmoved=len({one.name for one in unmoved}),
@@ -323,14 +350,17 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
 def _promises(
     table: Timetable, sums: Mapping[str, _Sum], accounts: Sequence[WindowAccount]
 ) -> tuple[ReplayPromise, ...]:
-    """Weigh losses over the whole timeline, and everything else window by window."""
-    found = list(_losses(table.profile, sums))
+    """Weigh losses and egress over the whole timeline, and everything else window by window."""
+    found = [*_losses(table.profile, sums), *_egress(table, sums)]
+    weighed = {(one.service, one.kind) for one in found}
     rows: dict[tuple[str, str], list[tuple[WindowAccount, WindowRow]]] = defaultdict(list)
     for account in accounts:
         for row in account.rows:
             if row.kind != LOSS:
                 rows[row.subject, row.kind].append((account, row))
     for (subject, kind), every in rows.items():
+        if (subject, kind) in weighed:
+            continue
         fails = [(account, row) for account, row in every if row.outcome == "fail"]
         shown = fails or every
         outcome: Outcome = "fail" if fails else "unknown"
@@ -342,12 +372,58 @@ def _promises(
                 members=len(members),
                 broken=max(row.broken for _, row in shown),
                 outcome=outcome,
-                spans=_spans((account.from_ps, account.until_ps) for account, _ in shown),
+                spans=_broken_spans(table, [account for account, _ in shown]),
                 worst=shown[0][1].worst,
                 reason=shown[0][1].reason,
             )
         )
     return tuple(found)
+
+
+def _egress(table: Timetable, sums: Mapping[str, _Sum]) -> Iterable[ReplayPromise]:
+    """Yield each required egress that is not there at some time."""
+    for one in short_egress(table, ((each.asked, each.stretches) for each in sums.values())):
+        yield ReplayPromise(
+            service=one.site,
+            kind="egress",
+            members=1,
+            broken=1,
+            outcome="fail",
+            spans=_spans(one.spans),
+            reason=f"{show_rate(one.least_bps)} left of {show_rate(one.due_bps)} at the worst",
+        )
+
+
+def _broken_spans(table: Timetable, windows: Sequence[WindowAccount]) -> tuple[Span, ...]:
+    """Return when a promise was broken that is weighed in windows, from those where it was.
+
+    It was not before the first change of them, and it was from one to the next as well where that
+    lasts which began in one of them and ended in one of them, or never: in between nothing changes.
+    """
+
+    def is_in(time_ps: int) -> bool:
+        place = bisect_right(windows, time_ps, key=lambda one: one.from_ps) - 1
+        return place >= 0 and time_ps < windows[place].until_ps
+
+    lasting = _spans(
+        (from_ps, until_ps)
+        for from_ps, until_ps in table.lasting
+        if is_in(from_ps) and (until_ps >= table.until_ps or is_in(until_ps))
+    )
+    spans: list[tuple[int, int]] = []
+    for before, window in pairwise([None, *windows]):
+        assert window is not None
+        begin_ps = window.from_ps
+        if before is not None and before.number + 1 == window.number:
+            place = bisect_right(lasting, before.until_ps, key=lambda one: one.from_ps) - 1
+            if place >= 0 and lasting[place].until_ps >= begin_ps:
+                spans.append((before.until_ps, begin_ps))
+        if not spans or spans[-1][1] < begin_ps:
+            place = bisect_left(table.changes_ps, begin_ps)
+            if place < len(table.changes_ps) and table.changes_ps[place] < window.until_ps:
+                begin_ps = table.changes_ps[place]
+        spans.append((begin_ps, window.until_ps))
+    return _spans(spans)
 
 
 def _losses(profile: Profile, sums: Mapping[str, _Sum]) -> Iterable[ReplayPromise]:

@@ -22,7 +22,7 @@ from qnet.model.plan import Entry, Plan
 from qnet.model.proof import Proof
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
-from qnet.model.timeline import FOREVER_PS, outages_of, settings_of
+from qnet.model.timeline import FOREVER_PS, Wire, outages_of, settings_of
 from qnet.model.traffic import Demand, Stream
 from qnet.progress import Progress
 from qnet.replays.account import WindowAccount, account_of
@@ -103,15 +103,14 @@ def replay(
     ends += [one.end_ps for one in events if changes_what_lasts(one)]
     changed = settings_of(scenario.topology, events)
     ends += [one.until_ps for spans in changed.values() for one in spans]
-    settle_ps = _settle_ps(scenario, calm.plan, calm.proof)
-    before_ps = settle_ps + LEAD_PS if times["before"] is None else times["before"]
-    after_ps = settle_ps + TAIL_PS if times["after"] is None else times["after"]
+    before_ps, after_ps = _margins(times, _settle_ps(scenario, calm.plan, calm.proof))
     until_ps = times["until"]
     last_ps = max(one for one in ends if one < FOREVER_PS)
     horizon_ps = last_ps + after_ps if until_ps is None else until_ps
     plan = with_reactions(scenario.topology, scenario.profile, calm.plan, horizon_ps)
-    if until_ps is None and plan.moves:
-        horizon_ps = max(horizon_ps, plan.moves[-1].at_ps + after_ps)
+    before_ps, after_ps = _margins(times, _settle_ps(scenario, plan, calm.proof))
+    if until_ps is None:
+        horizon_ps = max([last_ps, *(one.at_ps for one in plan.moves)]) + after_ps
     table = Timetable(scenario.topology, scenario.profile, plan, horizon_ps)
     period = period_ps(scenario.profile, plan)
     windows = cut_time(_watched(table), before_ps, after_ps, period, horizon_ps)
@@ -134,6 +133,15 @@ def _times(**given: str | None) -> Mapping[str, int | None]:
     if problems:
         raise ArgumentError(problems)
     return times
+
+
+def _margins(times: Mapping[str, int | None], settle_ps: int) -> tuple[int, int]:
+    """Return how long is watched before a change and after it: as asked, or until all has come."""
+    before_ps, after_ps = times["before"], times["after"]
+    return (
+        settle_ps + LEAD_PS if before_ps is None else before_ps,
+        settle_ps + TAIL_PS if after_ps is None else after_ps,
+    )
 
 
 def _check_names(scenario: Scenario, names: Sequence[str]) -> None:
@@ -173,14 +181,21 @@ def _still(scenario: Scenario) -> Scenario:
 
 
 def _settle_ps(scenario: Scenario, plan: Plan, proof: Proof) -> int:
-    """Return how long frames are under way at most, as far as is known."""
-    port = scenario.topology.port_by_name
+    """Return how long frames are under way at most, as far as is known: also over other fibre."""
+    own_ps = {port.name: port.propagation_ps for port in scenario.topology.ports}
+    most_ps = dict(own_ps)
+    events = scenario.profile.events
+    changed = settings_of(scenario.topology, events)
+    for port in scenario.topology.ports:
+        for one in changed.get((Wire(port.link, port.member), "fibre"), ()):
+            most_ps[port.name] = max(most_ps[port.name], events[one.event].fibre_ps or 0)
+    moved = [one.entry for one in plan.moves]
+    entries: list[Entry] = [*plan.streams, *plan.standby, *plan.demands, *moved]
+    ways = [way for one in entries for way in one.routes]
+    fibre = [sum(own_ps[name] for name in way) for way in ways]
+    more = [sum(most_ps[name] - own_ps[name] for name in way) for way in ways]
     known = [one.latency_ps_max for one in proof.streams if one.latency_ps_max is not None]
-    entries: list[Entry] = [*plan.streams, *plan.standby, *plan.demands]
-    fibre = [
-        sum(port[name].propagation_ps for name in way) for one in entries for way in one.routes
-    ]
-    return max([*known, *fibre, 0])
+    return max([*known, *fibre, 0]) + max(more, default=0)
 
 
 def _watched(table: Timetable) -> Sequence[int]:

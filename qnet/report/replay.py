@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from qnet.model.calendar import read_moment
 from qnet.model.replay import Replay, ReplayEvent, ReplayPromise, Span
-from qnet.report.text import OUTCOME_WORD, printable
+from qnet.report.text import OUTCOME_WORD, counted, printable
 from qnet.units import PS_PER_MS, PS_PER_S, show_time
 
 SERVICES_LISTED = 4
@@ -42,9 +42,9 @@ def replay_headline(replay: Replay) -> str:
     """Say in a line how many promises were broken, and how much of the time was watched."""
     broken = sum(one.outcome == "fail" for one in replay.promises)
     unknown = sum(one.outcome == "unknown" for one in replay.promises)
-    words = [f"{broken} promises broken for some time"] if broken else []
+    words = [f"{counted(broken, 'promise')} broken for some time"] if broken else []
     words += [f"{unknown} not known to be kept"] if unknown else []
-    words += [f"{len(replay.findings)} findings"] if replay.findings else []
+    words += [counted(len(replay.findings), "finding")] if replay.findings else []
     return ", ".join(words) or "every promise was kept"
 
 
@@ -52,10 +52,10 @@ def replay_lines(replay: Replay) -> Iterator[str]:
     """Yield the whole answer, a line of text at a time."""
     yield f"{OUTCOME_WORD[replay.outcome]}  {printable(replay.title)}: {replay_headline(replay)}"
     hops = sum(one.frame_hops for one in replay.windows)
-    watched, count = show_time(replay.watched_ps), len(replay.windows)
+    watched, windows = show_time(replay.watched_ps), counted(len(replay.windows), "window")
     yield (
         f"{show_long(replay.until_ps)}, of which {watched} were simulated frame by frame, in "
-        f"{count} windows with {hops:,} frame-hops; in between nothing changes"
+        f"{windows} with {hops:,} frame-hops; in between nothing changes"
     )
     real = [one.emulated for one in replay.windows if one.emulated is not None]
     if real:
@@ -76,29 +76,37 @@ def replay_lines(replay: Replay) -> Iterator[str]:
     yield "Events"
     for event in replay.events:
         yield from (f"- {line}" if not number else f"  {line}"
-                    for number, line in enumerate(event_lines(event, replay.epoch)))  # fmt: skip
+                    for number, line in enumerate(event_lines(event, replay)))  # fmt: skip
     yield ""
     yield "Promises"
     for promise in sorted(replay.promises, key=lambda one: one.outcome == "pass"):
         yield f"- {promise_line(promise, replay.epoch)}"
 
 
-def event_lines(event: ReplayEvent, epoch: str | None) -> list[str]:
+def event_lines(event: ReplayEvent, replay: Replay) -> list[str]:
     """Say what an event was, what it took, and what was done about it."""
-    lines = [f"{show_at(epoch, event.at_ps)}: {printable(event.event)}"]
+    lines = [f"{show_at(replay.epoch, event.at_ps)}: {printable(event.event)}"]
+    if event.at_ps >= replay.until_ps:
+        return [*lines, "after the end: not played"]
     if event.cut:
-        lines.append(f"{event.cut} streams and demands had no whole way; {_acts(event)}")
+        lines.append(f"{_things(event.cut)} had no whole way; {_acts(event)}")
     if event.lost:
         listed = [f"{printable(one.service)} {one.frames:,}" for one in event.lost]
         more = len(listed) - SERVICES_LISTED
         words = ", ".join(listed[:SERVICES_LISTED]) + (f", {more} more" if more > 0 else "")
         lines.append(f"frames lost: {words}")
+    elif not event.is_told:
+        lines.append("what it cost is in the losses of streams and demands, and not told apart")
     else:
         lines.append("no frame was lost")
     if event.blocked is not None and event.blocked_ps:
         blocked = show_long(event.blocked_ps)
         lines.append(f"blocked for {blocked} at most ({printable(event.blocked)})")
     return lines
+
+
+def _things(count: int) -> str:
+    return "1 stream or demand" if count == 1 else f"{count:,} streams and demands"
 
 
 def _acts(event: ReplayEvent) -> str:
@@ -137,6 +145,12 @@ def promise_line(promise: ReplayPromise, epoch: str | None) -> str:
 
 def span_words(spans: Sequence[Span], epoch: str | None) -> str:
     """Say from when to when, the first few."""
-    listed = [f"{show_at(epoch, one.from_ps)} to {show_at(epoch, one.until_ps)}" for one in spans]
-    more = len(listed) - SPANS_LISTED
-    return ", ".join(listed[:SPANS_LISTED]) + (f" and {more} times more" if more > 0 else "")
+    listed = [_span(one, epoch) for one in spans[:SPANS_LISTED]]
+    more = len(spans) - SPANS_LISTED
+    return ", ".join(listed) + (f" and {counted(more, 'time')} more" if more > 0 else "")
+
+
+def _span(span: Span, epoch: str | None) -> str:
+    """Say from when to when, or how long where both would read the same."""
+    begin, end = (show_at(epoch, time_ps) for time_ps in (span.from_ps, span.until_ps))
+    return f"{begin} to {end}" if begin != end else f"{begin} for {show_time(span.length_ps)}"

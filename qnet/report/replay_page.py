@@ -14,7 +14,7 @@ from qnet.report.inputs import ReportInput
 from qnet.report.map import network
 from qnet.report.page import template
 from qnet.report.replay import event_lines, promise_line, replay_headline, show_long, span_words
-from qnet.report.text import OUTCOME_WORD
+from qnet.report.text import OUTCOME_WORD, counted
 from qnet.report.timeline import HEIGHT, steps
 from qnet.units import PS_PER_S, show_rate, show_time
 
@@ -86,7 +86,7 @@ def replay_page(replay: Replay, calm: ReportInput) -> str:
             }
             for one in replay.epochs
         ],
-        events=[event_lines(one, replay.epoch) for one in replay.events],
+        events=[event_lines(one, replay) for one in replay.events],
         promises=[
             (one.outcome, promise_line(one, replay.epoch))
             for one in sorted(replay.promises, key=lambda one: one.outcome == "pass")
@@ -106,7 +106,7 @@ def _tiles(replay: Replay) -> list[tuple[str, str, str]]:
     sent = sum(one.sent for one in (*replay.streams, *replay.demands))
     moved = sum(one.moved for one in replay.events)
     return [
-        ("Time", show_long(replay.until_ps), f"{len(replay.epochs)} epochs"),
+        ("Time", show_long(replay.until_ps), counted(len(replay.epochs), "epoch")),
         ("Events", f"{len(replay.events):,}", f"{moved:,} streams and demands moved"),
         ("Frames sent", f"{sent:,}", f"{lost:,} lost"),
         ("Watched", show_time(replay.watched_ps), f"{frames:,} frames, one by one"),

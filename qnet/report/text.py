@@ -94,7 +94,7 @@ def headline(verdict: Verdict) -> str:
     """Say in half a line how many requirements hold, and how many of them by seeing alone."""
     rows = requirements(verdict)
     count = Counter(row.outcome for row in rows)
-    every = _counted(len(rows), "requirement")
+    every = counted(len(rows), "requirement")
     if count["fail"]:
         parts = [f"{count['fail']:,} of {every} not kept"]
     elif count["unknown"]:
@@ -102,7 +102,7 @@ def headline(verdict: Verdict) -> str:
     else:
         parts = [f"{every} kept" if rows else "nothing was promised"]
     if verdict.findings:
-        parts.append(_counted(len(verdict.findings), "finding"))
+        parts.append(counted(len(verdict.findings), "finding"))
     if count["unknown"]:
         parts.append(f"{count['unknown']:,} not known")
     elif verdict.outcome == "unknown":
@@ -118,7 +118,8 @@ def requirements(verdict: Verdict) -> list[Row]:
     return [row for row in verdict.rows if row.promised is not None or row.outcome == "fail"]
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Say how many of something there are: 1 window, 2 windows."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -179,7 +180,7 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
     _print_list(console, "Events", verdict.events)
     notes = [*_sums(verdict), *verdict.notes]
     if verdict.assumptions:
-        count = _counted(len(verdict.assumptions), "assumption")
+        count = counted(len(verdict.assumptions), "assumption")
         notes.append(f"{count}, listed in the report (--out DIR)")
     if notes:
         console.print()
@@ -381,14 +382,14 @@ def _sums(verdict: Verdict) -> list[str]:
     if admitted:
         wanted = sum(row.promised or 0 for row in admitted)
         given = sum(row.proven or 0 for row in admitted)
-        lines.append(f"admitted: {given:,} of {_counted(wanted, 'stream')}")
+        lines.append(f"admitted: {given:,} of {counted(wanted, 'stream')}")
     plain = Counter(map(_loss_words, (row for row in verdict.rows if row.kind == "loss")))
     lines += [
-        f"loss: {text}, {_counted(plain[text], 'service')}" for text in LOSS_WORDS if plain[text]
+        f"loss: {text}, {counted(plain[text], 'service')}" for text in LOSS_WORDS if plain[text]
     ]
     fewest = [row.frames for row in verdict.rows if row.frames is not None]
     if fewest:
-        frames = _counted(min(fewest), "frame")
+        frames = counted(min(fewest), "frame")
         lines.append(f"seen: kept by all that came in steady state, {frames} of each at least")
     for row in verdict.rows:
         if row.kind == "egress" and row.outcome != "fail":

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qnet.model.timeline import Event, Setting, Wire, settings_of
-from qnet.model.topology import FIBRE_PS_PER_KM, Port, Topology
+from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.ports.parts import SENDING, MPacket, Parts, PortLaw
 from qnet.simulate.world import NEVER, PortTally, World
-from qnet.units import ceil_div
 
 
 class PortState(NamedTuple):
@@ -80,23 +79,17 @@ def _states(
             if one.from_ps <= at_ps < one.until_ps
         }
         rate, fibre, loss = (now.get(what) for what in ("rate", "fibre", "loss"))
+        fibre_ps = None if fibre is None else fibre.fibre_ps
         state = plain._replace(
             at_ps=at_ps,
             event=number,
             rate_bps=rate.rate_of(plain.rate_bps) if rate else plain.rate_bps,
-            propagation_ps=_delay_ps(fibre) if fibre else plain.propagation_ps,
+            propagation_ps=plain.propagation_ps if fibre_ps is None else fibre_ps,
             losses=(loss.ratio_ppb or 0, loss.bit_errors or 0) if loss else plain.losses,
         )
         if at_ps < end_ps and state[2:] != states[-1][2:]:
             states.append(state)
     return states
-
-
-def _delay_ps(event: Event) -> int:
-    if event.length_mm is not None:
-        return ceil_div(event.length_mm * FIBRE_PS_PER_KM, 10**6)
-    assert event.delay_ps is not None, "another fibre has a length or a delay"
-    return event.delay_ps
 
 
 class PortChanges:

@@ -25,8 +25,9 @@ from qnet.files.read import bundled_timelines, read_timeline
 from qnet.files.write import to_json
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
+from qnet.model.traffic import Egress
 from qnet.replays.windows import cut_time
-from qnet.report.replay import show_at, show_long
+from qnet.report.replay import event_lines, promise_line, replay_lines, show_at, show_long
 from qnet.report.replay_page import replay_page
 from tests.slow_case import compare, ways_of
 
@@ -132,7 +133,7 @@ def test_an_outage_blocks_a_stream_for_as_long_as_it_lasts() -> None:
     assert [(span.from_ps, span.until_ps) for span in one.dark] == [(100 * MS, 300 * MS)]
     (event,) = made.events
     assert (event.at_ps, event.until_ps, event.cut) == (100 * MS, 300 * MS, 2)
-    assert {each.service for each in event.lost} == {"one", "two", "back"}
+    assert {each.service for each in event.lost} == {"one", "back"}
     assert made.outcome == "fail"
     kept = {each.service: each.outcome for each in made.promises if each.kind == "loss"}
     assert kept == {"one": "fail", "two": "pass", "back": "fail"}
@@ -149,6 +150,81 @@ def test_a_reservation_is_promised_to_lose_nothing_where_nothing_is_said() -> No
     assert kept == {"one": "fail", "two": "pass", "back": "fail"}
     (back,) = (each for each in made.promises if each.service == "back")
     assert [(one.from_ps, one.until_ps) for one in back.spans] == [(100 * MS, 10_800_100 * MS)]
+
+
+def test_a_longer_fibre_is_watched_until_its_frames_have_come() -> None:
+    """Frames that are late for an hour are seen late, though each is longer under way than 5 ms."""
+    other = {"at": "100ms", "change": "delay", "target": "b--d", "delay": "20ms", "for": "1h"}
+    case = _case([other], **{"max-latency": "5ms"})
+    made = _replay(case)
+    assert made.outcome == "fail"
+    (late,) = (each for each in made.promises if each.kind == "latency")
+    assert late.service == "back"
+    (span,) = late.spans
+    assert span.from_ps == 100 * MS
+    assert 3_600_100 * MS <= span.until_ps <= 3_600_200 * MS
+    assert all(each.lost * each.blocked_ps < each.sent * 30 * MS for each in made.streams)
+
+
+def test_a_frame_over_two_paths_is_lost_when_both_its_copies_are() -> None:
+    """What an event took are frames, in windows as between them."""
+    made = _replay(_case([CUT, {"at": "1s", "change": "down", "target": "d", "for": "500ms"}]))
+    (two,) = (each for each in made.streams if each.name == "two")
+    cut, down = ({each.service: each.frames for each in one.lost} for one in made.events)
+    assert "two" not in cut
+    assert down["two"] == two.lost
+    for one in made.streams:
+        assert one.lost == cut.get(one.name, 0) + down[one.name]
+
+
+def test_egress_is_short_for_as_long_as_what_breaks_it() -> None:
+    """Not only in the windows at its begin and end; and not before it begins."""
+    plain = _case([])
+    case = qnet.load(
+        plain.profile.replace(egress=(Egress.model_validate({"site": "west", "rate": "40Mbps"}),)),
+        topology=plain.topology.replace(
+            nodes=tuple(
+                one.replace(site="west") if one.name == "a" else one for one in plain.topology.nodes
+            )
+        ),
+        events={
+            "title": "t",
+            "events": [
+                CUT | {"target": "c--d", "for": "10s"},
+                CUT | {"at": "1s", "for": "2s"},
+                CUT | {"at": "5s", "for": "1s"},
+            ],
+        },
+    )
+    made = _replay(case)
+    (short,) = (each for each in made.promises if each.kind == "egress")
+    at = [(one.from_ps // MS, one.until_ps // MS) for one in short.spans]
+    assert at == [(1000, 3000), (5000, 6000)]
+    assert short.reason == "0 b/s left of 40.000 Mb/s at the worst"
+
+
+def test_what_loses_frames_at_random_is_not_said_to_lose_none() -> None:
+    """They are told apart from other losses by nobody."""
+    loss = {"at": "5ms", "change": "loss", "target": "a--b", "ratio": "50%", "for": "5ms"}
+    made = _replay(_case([loss]))
+    (event,) = made.events
+    assert made.streams[0].lost > 0
+    assert not any("no frame" in line for line in event_lines(event, made))
+    (kept,) = (each for each in made.promises if each.service == "one")
+    assert promise_line(kept, None).startswith("one: loss: broken; one lost ")
+
+
+def test_words_say_one_of_one_thing_and_how_long_what_is_short_lasts() -> None:
+    """And of what comes after the end that it was not played."""
+    brief = CUT | {"at": "1s", "for": "400us"}
+    made = _replay(_case([brief, CUT | {"at": "1h"}], None, **{"max-loss": "0%"}), until="1.1s")
+    lines = list(replay_lines(made))
+    assert lines[0].endswith(": 1 promise broken for some time")
+    assert " in 1 window with " in lines[1]
+    assert any(line.startswith("- back: loss: broken, 1.000 s for 400.000 us; ") for line in lines)
+    assert lines[lines.index("- 1:00:00: cut of a--b at 1h for 200ms") + 1] == (
+        "  after the end: not played"
+    )
 
 
 def test_what_is_sent_at_drawn_times_is_counted_on_average() -> None:
