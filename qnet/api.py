@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from qnet.errors import ArgumentError, InputError, Problem
 from qnet.units import PS_PER_S, TIME, UnitError, ceil_div, parse, show_size
@@ -482,6 +482,11 @@ def _cuts(scenario: Scenario, text: str) -> list[Cut]:
 def check_emulated(scenario: Scenario, tier: Tier | None, cut: Sequence[str] = ()) -> None:
     """Refuse what cannot be emulated, and cuts of no port or at no time, before anything long."""
     if tier is not None:
+        from qnet.model.emulation import Tier as Known
+
+        if tier not in get_args(Known):
+            words = f"'{tier}' is no tier; there are {' and '.join(get_args(Known))}"
+            raise ArgumentError([Problem("emulate", 0, 0, "", words)])
         from qnet.emulate.rules.streams import check_listeners
 
         check_listeners(scenario.profile)

@@ -23,11 +23,12 @@ def fill_instants(source: Source, general: object = None) -> None:
     if root is None or not isinstance(root.content, dict):
         return
     own = root.content.get("epoch")
-    if own is not None and general is not None and own.value() != general:
+    epoch = own.value() if own is not None else general
+    if own is not None and general is not None and not _is_same(own.value(), general):
         words = f"the traffic file has the epoch {describe(general)}; a run starts once"
         source.fault(("epoch",), words)
         own.broken = True
-    epoch = own.value() if own is not None else general
+        epoch = general
     for part, keys in _KEYS.items():
         listed = root.content.get(part)
         if listed is None or not isinstance(listed.content, list):
@@ -74,6 +75,12 @@ def instant_ps(text: str, epoch: object) -> int | None:
     if at_ps < 0:
         raise UnitError(f"{describe(text)} is before the epoch, {describe(epoch)}")
     return at_ps
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Tell whether two epochs are one instant, whatever zone they are told in."""
+    moments = _read(one), _read(other)
+    return one == other or (None not in moments and moments[0] == moments[1])
 
 
 def _read(epoch: object) -> datetime | None:

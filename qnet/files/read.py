@@ -301,11 +301,16 @@ def bundled_timelines() -> list[str]:
 
 
 def title_of(traffic: str, events: str | None) -> str | None:
-    """Return the title of the timeline that a command names, by itself or beside its traffic."""
+    """Return the title of the timeline that a command names, by itself or beside its traffic.
+
+    What is wrong with the file is for `load` to say, which knows the traffic that it goes with.
+    """
     name = traffic if events is None and traffic in bundled_timelines() else events
     if name is None or name.lower().endswith(".csv"):
         return None
-    return read_timeline(name).title
+    source, _ = _open_yaml(Path(name) if _is_path(name) else _timeline_path(name))
+    title = None if source.root is None else source.root.child("title")
+    return title.content if title is not None and isinstance(title.content, str) else None
 
 
 def _timeline_path(name: str) -> Path:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from qnet import __version__, api
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
+from qnet.files.read import Given, title_of
 from qnet.files.write import to_json
 from qnet.model.emulation import Tier
 from qnet.model.expand import expand
@@ -23,7 +24,7 @@ from qnet.model.proof import Proof
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
 from qnet.model.timeline import FOREVER_PS, Wire, outages_of, settings_of
-from qnet.model.traffic import Demand, Stream
+from qnet.model.traffic import DURATION_PS_HIGHEST, Demand, Stream
 from qnet.progress import Progress
 from qnet.replays.account import WindowAccount, account_of
 from qnet.replays.course import Timetable, changes_what_lasts, most_touched
@@ -54,9 +55,14 @@ class Played(NamedTuple):
     """The network before anything happens."""
     replay: Replay
 
+    def __repr__(self) -> str:
+        made = self.replay
+        what = f"events: {len(made.events)}, windows: {len(made.windows)}"
+        return f"<Replay: {made.outcome.upper()}  {made.title}; {what}>"
+
 
 def replay(
-    scenario: Scenario,
+    scenario: Scenario | Given,
     *,
     title: str | None = None,
     until: str | None = None,
@@ -73,7 +79,8 @@ def replay(
 ) -> Played:
     """Replay the events of a scenario, however far apart, and say which promises held how long.
 
-    `title` says what is replayed, by default the title of the traffic.
+    `scenario` is one, or what `load` takes. `title` says what is replayed, by default the title of
+    the timeline whose name is given, or of the traffic.
 
     Before the first event the network must keep its promises, over the scenario's own duration.
     Around every change all frames are simulated, from `before` it to `after` it: by default 1 ms
@@ -85,6 +92,11 @@ def replay(
     is the same to the byte. Raises ArgumentError, InputError, Infeasible and Cancelled.
     """
     times = _times(until=until, before=before, after=after)
+    _check_pairs(sample=(sample, "emulate", emulate), resume=(resume or None, "folder", folder))
+    if not isinstance(scenario, Scenario):
+        if title is None and isinstance(scenario, str):
+            title = title_of(scenario, None)
+        scenario = api.load(scenario)
     api.check_emulated(scenario, emulate)
     _check_names(scenario, latency)
     scenario = _drawn(scenario, times["until"])
@@ -114,6 +126,7 @@ def replay(
     table = Timetable(scenario.topology, scenario.profile, plan, horizon_ps)
     period = period_ps(scenario.profile, plan)
     windows = cut_time(_watched(table), before_ps, after_ps, period, horizon_ps)
+    _check_lengths(windows, times)
     chosen = tuple(latency) or most_touched(table, LATENCIES)
     how = _How(emulate, sample, chosen, threads, progress, say)
     accounts = list(_play(scenario, table, windows, _Keeper(folder, resume), how))
@@ -130,9 +143,33 @@ def _times(**given: str | None) -> Mapping[str, int | None]:
             times[name] = None if text is None else parse(INSTANT, text)
         except UnitError as error:
             problems.append(Problem(name, 0, 0, "", str(error)))
+    if times.get("until") == 0:
+        problems.append(Problem("until", 0, 0, "", "0 is no time; write it like '1h'"))
     if problems:
         raise ArgumentError(problems)
     return times
+
+
+def _check_pairs(**given: tuple[object, str, object]) -> None:
+    """Refuse what goes with something that is not given; all at once."""
+    problems = [
+        Problem(name, 0, 0, "", f"goes with '{other}'")
+        for name, (own, other, its) in given.items()
+        if own is not None and its is None
+    ]
+    if problems:
+        raise ArgumentError(problems)
+
+
+def _check_lengths(windows: Sequence[Window], times: Mapping[str, int | None]) -> None:
+    """Refuse windows that are longer than a run may be."""
+    longest = max(windows, key=lambda one: one.until_ps - one.from_ps)
+    if longest.until_ps - longest.from_ps > DURATION_PS_HIGHEST:
+        given = [name for name in ("after", "before") if times[name] is not None]
+        span = f"{show_time(longest.from_ps)} to {show_time(longest.until_ps)}"
+        most = show_time(DURATION_PS_HIGHEST)
+        words = f"every frame from {span} is to be watched; a run is {most} long at most"
+        raise ArgumentError([Problem((*given, "events")[0], 0, 0, "", words)])
 
 
 def _margins(times: Mapping[str, int | None], settle_ps: int) -> tuple[int, int]:

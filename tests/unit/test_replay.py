@@ -22,6 +22,7 @@ import qnet
 from qnet.cli import main
 from qnet.errors import ArgumentError
 from qnet.files.read import bundled_timelines, read_timeline
+from qnet.files.words import dump_yaml, file_data
 from qnet.files.write import to_json
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
@@ -318,6 +319,51 @@ def test_without_events_there_is_nothing_to_replay() -> None:
     with pytest.raises(ArgumentError) as caught:
         _replay(_case([CUT]), until="soon", after="5")
     assert {one.file for one in caught.value.problems} == {"until", "after"}
+
+
+def test_arguments_that_do_not_go_are_refused_before_anything_is_run() -> None:
+    """Each by its name, and what goes with another together with it."""
+    case = _case([CUT])
+    for how, name in (
+        ({"until": "0s"}, "until"),
+        ({"after": "1y"}, "after"),
+        ({"sample": 5}, "sample"),
+        ({"resume": True}, "resume"),
+        ({"emulate": "x"}, "emulate"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            _replay(case, **how)
+        assert [one.file for one in caught.value.problems] == [name]
+
+
+def test_a_scenario_may_be_named_as_for_a_run(tmp_path: Path) -> None:
+    """And what comes back says in a line what it is."""
+    plain = _case([])
+    data = file_data(plain.profile) | {"events": [CUT]}
+    (tmp_path / "net.yaml").write_text(dump_yaml(file_data(plain.topology)))
+    (tmp_path / "diamond.yaml").write_text(dump_yaml(data))
+    played = qnet.replay(str(tmp_path / "diamond.yaml"), until="500ms")
+    assert played.replay == qnet.replay(_case([CUT]), until="500ms").replay
+    assert repr(played) == "<Replay: FAIL  diamond; events: 1, windows: 2>"
+
+
+def test_times_of_day_count_from_the_epoch_of_the_traffic(tmp_path: Path) -> None:
+    """Also where the command looks for a title; an epoch in another zone is the same instant."""
+    traffic, events = tmp_path / "diamond.yaml", tmp_path / "events.yaml"
+    plain = _case([])
+    (tmp_path / "net.yaml").write_text(dump_yaml(file_data(plain.topology)))
+    traffic.write_text(dump_yaml(file_data(plain.profile) | {"epoch": "2026-03-29T00:00+01:00"}))
+    cut = "  - {at: 2026-03-29T00:10+01:00, change: cut, target: a--b, for: 1s}\n"
+    for epoch in ("", "epoch: 2026-03-28T23:00Z\n"):
+        events.write_text(f"title: at night\n{epoch}events:\n{cut}")
+        answer = CliRunner().invoke(main, ["replay", str(traffic), "--events", str(events)])
+        assert answer.stdout.startswith("FAIL  at night: "), answer.output
+        assert "- 2026-03-29 00:10:00+01:00: cut of a--b at 10min for 1s" in answer.stdout
+    events.write_text(f"title: at night\nepoch: 2026-03-28T22:00Z\nevents:\n{cut}")
+    answer = CliRunner().invoke(main, ["replay", str(traffic), "--events", str(events)])
+    assert answer.exit_code == 2
+    assert "2:8: epoch: the traffic file has the epoch" in answer.stderr
+    assert "1 problem; nothing was run" in answer.stderr
 
 
 def test_the_command_answers_in_words_and_json(tmp_path: Path) -> None:
