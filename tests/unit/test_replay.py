@@ -156,7 +156,8 @@ def test_a_reservation_is_promised_to_lose_nothing_where_nothing_is_said() -> No
 def test_a_longer_fibre_is_watched_until_its_frames_have_come() -> None:
     """Frames that are late for an hour are seen late, though each is longer under way than 5 ms."""
     other = {"at": "100ms", "change": "delay", "target": "b--d", "delay": "20ms", "for": "1h"}
-    case = _case([other], **{"max-latency": "5ms"})
+    asked: dict[str, Any] = {"max-latency": "5ms"}
+    case = _case([other], **asked)
     made = _replay(case)
     assert made.outcome == "fail"
     (late,) = (each for each in made.promises if each.kind == "latency")
