@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from qnet.api import explain, judge, load, observe, plan, play, prove, run
+    from qnet.comparison import diff
     from qnet.errors import (
         ArgumentError,
         Cancelled,
@@ -46,6 +47,7 @@ __all__ = [
     "Result",
     "Scenario",
     "cut",
+    "diff",
     "down",
     "event",
     "explain",
@@ -70,6 +72,7 @@ _MODULES = {
     "Reservations": "qnet.schedule.reservations",
     "Result": "qnet.result",
     "Scenario": "qnet.model.scenario",
+    "diff": "qnet.comparison",
     "load_limit": "qnet.loads.run",
     "replay": "qnet.replays.run",
     "merge": "qnet.sweeps.run",

@@ -1,4 +1,4 @@
-"""The verbs that answer: run, plan, check, simulate, explain."""
+"""The verbs that answer: run, plan, check, simulate, explain, diff."""
 
 from __future__ import annotations
 
@@ -287,3 +287,45 @@ def explain(folder: Path, stream: str, frame: str, as_json: bool) -> None:
     else:
         lines = [line for journey in journeys for line in [*journey_lines(journey), ""]]
         say("\n".join(lines[:-1]))
+
+
+@main.command()
+@click.argument("before", metavar="A", type=click.Path(path_type=Path))
+@click.argument("after", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--tolerance", metavar="SHARE", default="0%", help="Leave out what differs by no more than it."
+)
+@click.option("--strict", is_flag=True, help="End with 1 where any figure is worse.")
+@click.option("--top", type=click.IntRange(0), default=20, help="Differences of a kind to print.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@output_option("Write the comparison there, as JSON.")
+def diff(
+    before: Path,
+    after: Path,
+    tolerance: str,
+    strict: bool,
+    top: int,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Say what became better or worse from run A to run B, promise by promise, stream by stream.
+
+    Both are folders that 'qnet run --out DIR' or 'qnet simulate --out DIR' left. Exit code 1 where
+    the outcome of a promise is worse.
+    """
+    from qnet.comparison import diff as compare
+    from qnet.files.write import to_json, write_text
+    from qnet.report.difference import difference_lines
+
+    check_out(output and output.parent)
+    check_outputs([before, after], ("--output", output))
+    with progress_bar() as progress:
+        made = compare(before, after, tolerance=tolerance, progress=progress)
+    if output is not None:
+        write_text(output, to_json(made))
+    if as_json:
+        say_json_text(to_json(made))
+    else:
+        say("\n".join(difference_lines(made, top)))
+    if made.broken or (strict and made.worse):
+        sys.exit(1)

@@ -52,7 +52,9 @@ class Table(dict[str, list[Any]]):
         try:
             import pyarrow  # noqa: PLC0415
         except ImportError:
-            raise EnvironmentMissing("Arrow needs pyarrow: pip install 'qnet[measure]'") from None
+            raise EnvironmentMissing(
+                "Arrow needs pyarrow: pip install 'qnet-emulator[measure]'"
+            ) from None
         kinds = {True: pyarrow.string(), False: pyarrow.int64()}
         return pyarrow.table(
             {name: pyarrow.array(column, kinds[name in TEXTS]) for name, column in self.items()}
