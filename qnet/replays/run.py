@@ -118,7 +118,7 @@ def replay(
     before_ps, after_ps = _margins(times, _settle_ps(scenario, calm.plan, calm.proof))
     until_ps = times["until"]
     last_ps = max(one for one in ends if one < FOREVER_PS)
-    horizon_ps = last_ps + after_ps if until_ps is None else until_ps
+    horizon_ps = FOREVER_PS if until_ps is None else until_ps
     plan = with_reactions(scenario.topology, scenario.profile, calm.plan, horizon_ps)
     before_ps, after_ps = _margins(times, _settle_ps(scenario, plan, calm.proof))
     if until_ps is None:

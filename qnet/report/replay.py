@@ -88,8 +88,11 @@ def event_lines(event: ReplayEvent, replay: Replay) -> list[str]:
     lines = [f"{show_at(replay.epoch, event.at_ps)}: {printable(event.event)}"]
     if event.at_ps >= replay.until_ps:
         return [*lines, "after the end: not played"]
+    acts = _acts(event)
     if event.cut:
-        lines.append(f"{_things(event.cut)} had no whole way; {_acts(event)}")
+        acts = f"{_things(event.cut)} had no whole way; {acts}"
+    if event.cut or event.moved or event.unmoved:
+        lines.append(acts)
     if event.lost:
         listed = [f"{printable(one.service)} {one.frames:,}" for one in event.lost]
         more = len(listed) - SERVICES_LISTED
@@ -115,7 +118,7 @@ def _acts(event: ReplayEvent) -> str:
     words = "nobody was moved"
     if event.moved and event.installed_first_ps is not None and event.installed_last_ps is not None:
         steps = [
-            f"{name} after {show_time(time - at)}"
+            f"{name} {_since(time - at)}"
             for name, time in (
                 ("detected", event.detected_ps),
                 ("decided", event.decided_ps),
@@ -129,6 +132,11 @@ def _acts(event: ReplayEvent) -> str:
         words += f", {event.unmoved} found no other way"
         words += f": {printable(event.reasons[0])}" if event.reasons else ""
     return words
+
+
+def _since(time_ps: int) -> str:
+    """Say how long after an event something was, or before one that was announced."""
+    return f"{show_time(-time_ps)} before" if time_ps < 0 else f"after {show_time(time_ps)}"
 
 
 def promise_line(promise: ReplayPromise, epoch: str | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import qnet
 from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.simulate.explain import TracedRun, explain
@@ -162,3 +163,20 @@ def test_maintenance_waits_for_it_and_is_late() -> None:
     work = {"at": "20ms", "change": "maintenance", "target": "a--b", "for": "10ms"}
     made = _plan(CENTRAL, [work, _lost("10ms", "12ms")])
     assert _ways(made.moves) == [(24 * MS, LONG)]
+
+
+def test_a_replay_goes_on_until_a_controller_has_acted() -> None:
+    """It is lost for two hours: frames are lost until it is back, and watched around its acts."""
+    away = _lost("7ms", "2h")
+    played = qnet.replay(qnet.load(_asked(CENTRAL, [CUT, away]), topology=_diamond()))
+    moved_ps = 7200 * 1000 * MS + 13 * MS + AFTER_PS
+    assert _ways(played.plan.moves) == [(moved_ps, LONG)]
+    cut, controller = played.replay.events
+    assert (cut.moved, cut.cut, cut.installed_last_ps) == (1, 1, moved_ps)
+    assert (controller.lost, controller.moved) == ((), 0)
+    assert len(played.replay.windows) == 2
+    (stream,) = played.replay.streams
+    whole = simulate(_diamond(), _asked(CENTRAL, [CUT]), _plan(CENTRAL, [CUT])).streams[0]
+    assert stream.lost == whole.lost + 7200 * 10_000
+    assert played.replay.unwatched == ()
+    assert not played.replay.findings

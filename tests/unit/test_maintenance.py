@@ -15,6 +15,7 @@ from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.report.replay import event_lines
 from qnet.simulate.run import simulate
 from tests.builders import network, plan_for, profile
 from tests.slow_case import compare
@@ -191,3 +192,8 @@ def test_a_replay_of_maintenance_far_away_loses_nothing() -> None:
     assert played.replay.streams[0].lost == 0
     assert played.replay.streams[0].moved == 2
     assert event.installed_first_ps == 7200 * 1000 * MS - COME_PS
+    assert event_lines(event, played.replay)[1:] == [
+        "1 moved (decided 169.000 us before, first in force 169.000 us before, last 169.000 us "
+        "before)",
+        "no frame was lost",
+    ]

@@ -433,7 +433,7 @@ def test_the_page_draws_latencies_of_those_that_events_touch_most() -> None:
     for window in played.replay.windows:
         assert [one.name for one in window.latencies] == ["one", "back"]
     page = replay_page(played.replay, played.calm.case)
-    assert page.count("latency of one: 133.208 us at the bottom, 89.000 us more at the top") == 2
+    assert page.count("latency of one: 133.208 us at the bottom, 89.000 us more at the top") == 3
     asked = _replay(_case([CUT], REACTIONS[0]), latency=["two"])
     assert {one.name for window in asked.windows for one in window.latencies} == {"two"}
     with pytest.raises(ArgumentError, match="no stream or demand of that name; did you mean 'two'"):
