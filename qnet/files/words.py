@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from qnet.errors import InputError, Problem
 from qnet.files.faults import dimension_of, file_keys
-from qnet.model.fields import IMIX, BothWays, Noun, Position, TimeRange
+from qnet.model.fields import MIXES, BothWays, Noun, Position, TimeRange
 from qnet.model.traffic import AS_RESERVED, IdleSlope
 from qnet.units import RATE, RATIO, TIME, format_quantity
 
@@ -101,11 +100,9 @@ def _word(key: str, info: FieldInfo, value: Any) -> Any:
             word = _idle_slope(value)
         case ((int(frame_bytes), 1),) if key == "sizes":
             word = f"{frame_bytes}B"
-        case tuple() if value == IMIX:
-            word = "imix"
         case tuple() if key == "sizes":
-            words = f"{value} is neither 'imix' nor one frame size, and files know no other mix"
-            raise InputError([Problem("traffic", 0, 0, key, words)])
+            named = {mix: name for name, mix in MIXES.items()}
+            word = named.get(value) or "+".join(f"{weight}x{size}B" for size, weight in value)
         case tuple():
             word = [_word(key, info, one) for one in value]
         case _:

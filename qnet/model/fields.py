@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache, reduce
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self, Union, get_args, get_origin
 
 from pydantic import (
@@ -221,26 +221,70 @@ FRAME_BYTES_HIGHEST = 16_000
 IMIX: tuple[tuple[int, int], ...] = ((64, 7), (594, 4), (1518, 1))
 """Frame bytes and weights of the simple Internet mix; the mean frame has 362 bytes (361.8)."""
 
+MIXES: Mapping[str, tuple[tuple[int, int], ...]] = MappingProxyType(
+    {
+        "imix": IMIX,
+        "imix-570": ((64, 7), (570, 4), (1518, 1)),
+        "imix-standard": ((64, 6067), (594, 2366), (1518, 1567)),
+        "imix-ipv6": ((64, 5867), (496, 200), (594, 2366), (1518, 1567)),
+    }
+)
+"""Mixes of frame sizes that have a name.
+
+`imix-570` is that of FD.io CSIT and the Open Traffic Generator's 'imix' (353.8 bytes in the mean).
+`imix-standard` and `imix-ipv6` are OTG's predefined weight pairs, 58, 62, 594, 1518 at 58.67, 2,
+23.66, 15.67 and 60, 496, 594, 1518 at the same; what is below Ethernet's least frame is that.
+"""
+
+SIZES_HIGHEST = 64
+"""Frame sizes of one mix."""
+
+WEIGHT_HIGHEST = 10**6
+
 
 def _read_sizes(value: object) -> tuple[tuple[int, int], ...]:
     if isinstance(value, tuple):
         return value
-    if value == "imix":
-        return IMIX
+    if isinstance(value, str) and value in MIXES:
+        return MIXES[value]
     bounds = f"a frame has {FRAME_BYTES_LOWEST}B to {FRAME_BYTES_HIGHEST}B"
     if not isinstance(value, (str, int)) or isinstance(value, bool):
         raise UnitError(f"{describe(value)} is not a frame size; write 'imix' or '1518B'; {bounds}")
-    frame_bytes = parse(SIZE, value)
+    if not isinstance(value, str) or "x" not in value:
+        return ((_frame_bytes(value, value, bounds), 1),)
+    pairs = []
+    for part in value.split("+"):
+        weight, _, size = part.partition("x")
+        if not (weight.strip().isascii() and weight.strip().isdecimal()):
+            names = ", ".join(f"'{name}'" for name in MIXES)
+            raise UnitError(f"{value} is no mix; write it like '7x64B+4x570B+1x1518B', or {names}")
+        if not 0 < int(weight) <= WEIGHT_HIGHEST:
+            raise UnitError(f"{value}: weights are whole numbers from 1 to {WEIGHT_HIGHEST:,}")
+        pairs.append((_frame_bytes(size.strip(), value, bounds), int(weight)))
+    if len({size for size, _ in pairs}) < len(pairs):
+        raise UnitError(f"{value} has a size twice; add their weights up")
+    if len(pairs) > SIZES_HIGHEST:
+        raise UnitError(f"{len(pairs)} sizes of one mix are out of range; at most {SIZES_HIGHEST}")
+    return tuple(pairs)
+
+
+def _frame_bytes(text: str | int, value: object, bounds: str) -> int:
+    frame_bytes = parse(SIZE, text)
     if not FRAME_BYTES_LOWEST <= frame_bytes <= FRAME_BYTES_HIGHEST:
         raise UnitError(f"{value} is out of range; {bounds}")
-    return ((frame_bytes, 1),)
+    return frame_bytes
 
 
 FrameSizes = Annotated[
     tuple[tuple[int, int], ...],
     BeforeValidator(_read_sizes),
     WithJsonSchema(
-        {"type": "string", "description": "a mix or a size", "examples": ["imix", "1518B"]}
+        {
+            "type": "string",
+            "description": "a size, or a mix: one of imix, imix-570, imix-standard, imix-ipv6, or "
+            "sizes by their weights",
+            "examples": ["imix", "1518B", "7x64B+4x570B+1x1518B"],
+        }
     ),
 ]
 

@@ -488,7 +488,9 @@ class Demand(Noun):
         alias="burst",
         description="frames back to back in one burst (arrival: bursts)",
     )
-    sizes: FrameSizes = Field(IMIX, description="'imix' (64, 594, 1518 at 7:4:1) or one frame size")
+    sizes: FrameSizes = Field(
+        IMIX, description="one frame size, 'imix' (64, 594, 1518 at 7:4:1) or another mix"
+    )
     microflows: int | None = Field(
         None,
         strict=True,
