@@ -17,7 +17,7 @@ class Span(Noun):
     until_ps: int
 
     @property
-    def length_ps(self) -> int:
+    def lasted_ps(self) -> int:
         """How long it lasts."""
         return self.until_ps - self.from_ps
 

@@ -161,4 +161,4 @@ def span_words(spans: Sequence[Span], epoch: str | None) -> str:
 def _span(span: Span, epoch: str | None) -> str:
     """Say from when to when, or how long where both would read the same."""
     begin, end = (show_at(epoch, time_ps) for time_ps in (span.from_ps, span.until_ps))
-    return f"{begin} to {end}" if begin != end else f"{begin} for {show_time(span.length_ps)}"
+    return f"{begin} to {end}" if begin != end else f"{begin} for {show_time(span.lasted_ps)}"
