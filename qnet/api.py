@@ -220,9 +220,8 @@ def play(
     from qnet.emulate.tiers.tier import Asked, Options, tier_of
     from qnet.layers import hooks
 
-    if tier == "mininet" and plan.moves:
-        words = "tier mininet moves nothing in the course of a run; use tier lockstep"
-        raise ArgumentError([Problem("plan", 0, 0, "moves", words)])
+    if tier == "mininet" and how.get("controller") is not None:
+        check_no_events(scenario)
     cuts = tuple(one for text in cut for one in _cuts(scenario, text))
     asked = Asked(scenario.topology, scenario.profile, plan, proof, observation)
     made = tier_of(tier).emulate(asked, Options(sample, cuts=cuts, **how), progress, say)
@@ -491,13 +490,26 @@ def check_emulated(scenario: Scenario, tier: Tier | None, cut: Sequence[str] = (
 
         check_listeners(scenario.profile)
     if tier == "mininet" and scenario.profile.events:
-        words = (
-            "tier mininet plays no events: its hosts and switches go by the clock on the wall; "
-            "use tier lockstep, or '--cut' to take wires down"
-        )
-        raise ArgumentError([Problem("events", 0, 0, "", words)])
+        from qnet.emulate.tiers.playable import refused_events
+
+        problems = [
+            Problem("events", 0, 0, words, why)
+            for words, why in refused_events(scenario.topology, scenario.profile)
+        ]
+        if problems:
+            raise ArgumentError(problems)
     for one in cut:
         _cuts(scenario, one)
+
+
+def check_no_events(scenario: Scenario) -> None:
+    """Refuse events where somebody's own controller is judged against a plan, or hosts are used."""
+    if scenario.profile.events:
+        words = (
+            "events go with qnet's own controller; 'qnet replay --controller' plays them to "
+            "another one"
+        )
+        raise ArgumentError([Problem("events", 0, 0, "", words)])
 
 
 def _which(frame: str | int) -> Which:

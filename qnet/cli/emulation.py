@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from qnet.api import check_emulated, check_port
+from qnet.api import check_emulated, check_no_events, check_port
 from qnet.cli.command import NOT_KNOWN, main
 from qnet.cli.options import report_options, scenario_options, simulation_options
 from qnet.cli.output import say, say_json
@@ -194,6 +194,8 @@ def emulate(
         ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
     )
     scenario = load_scenario(profile, topology, settings, **options)
+    if uses_hosts or stretched:
+        check_no_events(scenario)
     check_emulated(scenario, None if reach else "mininet" if uses_hosts else tier)
     check_port(scenario, port)
     check_out(out)

@@ -26,7 +26,7 @@ from qnet.units import WHOLE_HIGHEST
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads; default all cores.")
 @click.option(
     "--emulate",
-    type=click.Choice(["lockstep"]),
+    type=click.Choice(["lockstep", "mininet"]),
     help="Send frames of every window through real switches too.",
 )
 @click.option(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from qnet.model.fields import Noun
 from qnet.model.observation import Observation
 
@@ -71,6 +73,10 @@ class Emulation(Noun):
     hops: int
     """Times that a real frame went through a switch."""
     lateness: Lateness
+    dropped_early: int = Field(0, exclude_if=lambda frames: not frames)
+    """Frames that switches dropped at ports that events had down, and that the model keeps until
+    the wire is mended: they come through simulated, and are not compared.
+    """
     void: str = ""
     """Why nothing that frames did counts: the testbed could not keep up. Empty when it counts."""
     findings: tuple[str, ...]

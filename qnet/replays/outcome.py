@@ -75,7 +75,8 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
     findings = tuple(dict.fromkeys(finding for account in accounts for finding in account.findings))
     unwatched = tuple(_unwatched(table, outside))
     outcomes = {one.outcome for one in promises} | ({"fail"} if findings else set())
-    outcomes |= {"unknown"} if unwatched else set()
+    is_void = any(one.emulated is not None and one.emulated.void for one in accounts)
+    outcomes |= {"unknown"} if unwatched or is_void else set()
     streams = {one.name for one in table.profile.every_stream}
     told = [(name, _stream(table, one)) for name, one in sums.items()]
     return Replay(

@@ -45,6 +45,8 @@ def replay_headline(replay: Replay) -> str:
     words = [f"{counted(broken, 'promise')} broken for some time"] if broken else []
     words += [f"{unknown} not known to be kept"] if unknown else []
     words += [counted(len(replay.findings), "finding")] if replay.findings else []
+    void = sum(one.emulated is not None and bool(one.emulated.void) for one in replay.windows)
+    words += [f"{counted(void, 'window')} that real switches were too slow for"] if void else []
     return ", ".join(words) or "every promise was kept"
 
 
@@ -67,6 +69,11 @@ def replay_lines(replay: Replay) -> Iterator[str]:
             f"{sent:,} of the frames went through real switches ({real[0].tier}): {got:,} arrived, "
             f"{lost:,} were lost; their latencies differ from the simulated ones by {worst} at most"
         )
+    for one in replay.windows:
+        if one.emulated is not None and one.emulated.void:
+            when = span_words([Span(from_ps=one.from_ps, until_ps=one.until_ps)], replay.epoch)
+            why = printable(one.emulated.void)
+            yield f"not known: what real switches do from {when}: {why}"
     for words in replay.unwatched:
         hint = "'--after TIME' watches longer"
         yield f"not known: what {printable(words)} cost between windows; {hint}"

@@ -388,14 +388,16 @@ def test_a_run_with_events_can_be_left_and_asked_again(tmp_path: Path) -> None:
     assert "took 30 frames" in (out / "report.html").read_text()
 
 
-def test_tier_mininet_says_that_it_plays_no_events(tmp_path: Path) -> None:
-    happening = tmp_path / "cut.yaml"
-    happening.write_text("title: t\nevents:\n  - {at: 3ms, change: down, target: qy-ix}\n")
+def test_tier_mininet_says_what_it_does_not_play(tmp_path: Path) -> None:
+    happening = tmp_path / "clock.yaml"
+    happening.write_text(
+        "title: t\nevents:\n  - {at: 3ms, change: clock, target: qy-ix, drift: 5ppm}\n"
+    )
     told = CliRunner().invoke(
         main, ["run", "zheng-qing-ha", "--events", str(happening), "--emulate", "mininet"]
     )
     assert told.exit_code == 2
-    assert "tier mininet plays no events" in told.output
+    assert "losses and loads, no clock; use tier lockstep" in " ".join(told.output.split())
 
 
 # What is proven

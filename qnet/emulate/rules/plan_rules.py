@@ -63,17 +63,19 @@ def rules_of(
     hosts: Collection[str] = (),
     policing: Policing | None = None,
     generation: int = 0,
+    failover: bool = True,
 ) -> tuple[Switch, ...]:
     """Return what each switch is told, in the order of the topology's nodes.
 
     Between the nodes in `hosts`, frames to the host's own address are forwarded over the path of
     least delay, with a loop-free alternate (RFC 5286) where there is one. With `policing`, every
     demand passes a meter at its talker's switch. `generation`, as given to `flows_of`, keeps the
-    numbers of groups and meters apart from those of the plan before.
+    numbers of groups and meters apart from those of the plan before. Without `failover` a talker's
+    switch sends no part of a demand another part's way.
     """
     makers = {node.name: _Maker(generation) for node in topology.nodes}
     wiring = Wiring(topology)
-    alternates = alternatives(streams)
+    alternates = alternatives(streams) if failover else {}
     for stream in streams:
         _enter(makers[stream.talker], wiring, stream, alternates, policing)
         for path in stream.paths:

@@ -190,10 +190,15 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         self._set_wire(port, "up")
 
     def _set_wire(self, port: Port, state: str) -> None:
-        both = self.wiring.both(port)
-        batch([f"link set w{one.number} {state}" for one in both], self.mininet.get(WIRES).pid)
+        self.set_wires(self.wiring.both(port), state)
+
+    def set_wires(self, ports: Sequence[Port], state: str) -> None:
+        """Set the devices of ports "up" or "down"; returns when their switches have seen it."""
+        if not ports:
+            return
+        batch([f"link set w{one.number} {state}" for one in ports], self.mininet.get(WIRES).pid)
         give_up = time.monotonic() + SEEN_S
-        for one in both:
+        for one in ports:
             bridge = self.bridge(one.source)
             number = self.wiring.openflow_port[one.name]
             while self._link_is_down(bridge, number) != (state == "down"):

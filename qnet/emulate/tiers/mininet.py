@@ -16,8 +16,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,18 +34,19 @@ from qnet.emulate.switches import ovs
 from qnet.emulate.tiers import probe
 from qnet.emulate.tiers.compare import SHIPPED, compare
 from qnet.emulate.tiers.follow_frames import Walk, follow
+from qnet.emulate.tiers.mininet_child.happenings import dark_ports
 from qnet.emulate.tiers.tier import Asked, Options, Say
 from qnet.emulate.wires.records import WallClock
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Emulation, Lateness
 from qnet.model.histogram import quantile_ps
 from qnet.model.observation import Copies, Drop, Lost, Observation, Traffic
-from qnet.model.plan import Plan
+from qnet.model.plan import Entry, Plan
 from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.progress import Heeded, Progress
-from qnet.simulate.setup import sources_of
+from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.world import NEVER
 
 JOB = "job.pickle"
@@ -56,6 +57,9 @@ SAMPLE = 12
 
 FRAMES_EACH = 400
 """Real frames of each sampled source, unless it sends fewer."""
+
+PORT_DOWN = "the switch's port was down"
+"""Why a frame is lost that came to a port after an event and before it was undone."""
 
 PROMPT = "prompt"
 """File in a run's folder: there while its command line has the terminal."""
@@ -122,6 +126,8 @@ class Emulated:
     void: str
     commands: tuple[CommandResult, ...] = ()
     captures: tuple[Path, ...] = ()
+    changes: int = 0
+    """Ports that events took down and up, and moves whose rules were laid."""
     controller: str = SHIPPED
     control: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -140,6 +146,15 @@ class Emulated:
                     f"path of the plan; {late.cut} were lost on the wire"
                 ]
                 if self.cut_ps is not None
+                else []
+            ),
+            *(
+                [
+                    f"events and moves: {self.changes} changes of ports and rules, seen by "
+                    f"switches and controller within {self.failover_s * 1e3:.1f} ms; "
+                    f"{late.cut} frames came to a port that was down"
+                ]
+                if self.changes
                 else []
             ),
             *([self.calibrated] if self.calibrated else []),
@@ -164,6 +179,8 @@ def choose_sample(
         by_name.setdefault(owner.name, []).append(source)
     touched: set[str] = set()
     chosen: list[str] = []
+    by_name = _playable(by_name, found)
+    happens = _touched(topology, profile, plan)
     kinds = [
         [name for name, sources in by_name.items() if bool(found[sources[0]].cycles) == reserved]
         for reserved in (True, False)
@@ -180,7 +197,7 @@ def choose_sample(
 
     while len(chosen) < names and any(kinds):
         left = kinds[len(chosen) % 2] or kinds[(len(chosen) + 1) % 2]
-        best = max(left, key=gain)
+        best = max(left, key=lambda name: (gain(name), name in happens))
         left.remove(best)
         chosen.append(best)
         for source in by_name[best]:
@@ -196,6 +213,27 @@ def choose_sample(
     }
 
 
+def _playable(by_name: dict[str, list[int]], found: Sequence[FrameSource]) -> dict[str, list[int]]:
+    """Leave out what is sent over two paths and not always by one entry: its numbers count on."""
+    return {
+        name: sources
+        for name, sources in by_name.items()
+        if found[sources[0]].elimination is None
+        or all(found[source].is_always_on for source in sources)
+    }
+
+
+def _touched(topology: Topology, profile: Profile, plan: Plan) -> set[str]:
+    """Return the names of what events break the way of, or what is moved."""
+    names = {one.entry.name for one in plan.moves}
+    dark = dark_ports(topology, profile) if profile.events else {}
+    entries: list[Entry] = [*plan.streams, *plan.demands]
+    for entry in entries:
+        if any(name in dark for way in entry.routes for name in way):
+            names.add(entry.name)
+    return names
+
+
 def emulate(
     asked: Asked, options: Options, progress: Progress | None = None, say: Say | None = None
 ) -> Emulation:
@@ -207,6 +245,12 @@ def emulate(
     heeded.stage("compare frame by frame")
     case = case_of(topology, profile, plan, strides, ran)
     made = witness(case, proof, simulated, ran, heeded)
+    if profile.events and ran.reached_ps < profile.simulation.duration_ps and not made.void:
+        made = made.replace(
+            void=f"its {options.budget_s:.0f} s of wall-clock time ended at {ran.reached_ps} ps of "
+            f"{profile.simulation.duration_ps} ps",
+            findings=ran.findings,
+        )
     for line in ran.told():
         if say is not None:
             say(line)
@@ -338,8 +382,9 @@ def witness(
     """Put a run beside what was proven and simulated, frame by frame.
 
     `case` is that of `case_of`. Frames that were late for their window have no latency to
-    compare, as long as they are few enough for the run to count. After a cut the simulator's course
-    is no measure: frames that it delivers before are compared, the others counted.
+    compare, as long as they are few enough for the run to count, nor have those that a switch
+    dropped at a port that was down while the model had them wait for the wire. After a cut the
+    simulator's course is no measure: frames that it delivers before are compared, others counted.
     """
     plain, ports = follow(case, None, progress)
     emulated = Walk(hops=run.wall_clock.came_out)
@@ -356,6 +401,10 @@ def witness(
     if len(absent) <= run.wall_clock.violations:
         for number in absent:
             del plain.arrival_ps[number]
+    _name_alike(plain, emulated, ports)
+    kept = _kept_waiting(emulated, plain, run, frame)
+    for number in kept:
+        del plain.arrival_ps[number]
     findings = list(run.findings)
     if run.damaged and not run.void:
         findings.append(f"{run.damaged} frames came out with another payload than was sent")
@@ -374,6 +423,7 @@ def witness(
         dilation=run.dilation,
         switches=run.switches,
         rules=run.rules,
+        dropped_early=len(kept),
         lateness=Lateness(
             frames=run.wall_clock.put_in,
             violations=run.wall_clock.violations,
@@ -381,6 +431,35 @@ def witness(
             held_ps=run.wall_clock.held_ns * 1000 // run.dilation,
         ),
     )
+
+
+def _kept_waiting(
+    emulated: Walk, plain: Walk, run: Emulated, frame: Callable[[int, int], int]
+) -> set[int]:
+    """Return the frames that a switch dropped at a port that was down, and that came simulated.
+
+    The model keeps them in the queue before a broken wire until that is mended.
+    """
+    dropped = {frame(one.source, one.number) for one in run.losses if one.cause == PORT_DOWN}
+    return (dropped & plain.arrival_ps.keys()) - emulated.arrival_ps.keys()
+
+
+def _name_alike(plain: Walk, emulated: Walk, ports: VirtualPorts) -> None:
+    """Give frames of one birth the numbers that they have emulated, where as many have come.
+
+    The simulator's course knows a frame by its birth from its second port on. When the first of a
+    burst is lost before that, it takes the next one for it.
+    """
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for source, (first, last) in enumerate(ports.span.tolist()):
+        for number in range(first, last):
+            alike[source, int(ports.frames[number, TIME])].append(number)
+    for numbers in alike.values():
+        came = [number for number in numbers if number in emulated.arrival_ps]
+        had = [number for number in numbers if number in plain.arrival_ps]
+        if came != had and len(came) == len(had):
+            times = [plain.arrival_ps.pop(number) for number in had]
+            plain.arrival_ps |= dict(zip(came, times, strict=True))
 
 
 def _counted(account: Traffic, ports: VirtualPorts, run: Emulated) -> Traffic:

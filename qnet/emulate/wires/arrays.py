@@ -54,6 +54,7 @@ def law_of(
     law[w.WINDOW_PS] = window_ps
     law[w.PATIENCE_NS] = PATIENCE_NS
     law[w.SKIPS] = int(options.skips)
+    law[[w.STOP_PS, w.TURN_PS]] = NEVER
     law[w.MEETING_LAG_PS] = 2 * window_ps + MEETING_LAG_NS * 1000 // options.dilation
     law[w.RING_WORDS] = (1 << (stride + RING_HEADER_BYTES - 1).bit_length()) // 8
     return law
@@ -130,6 +131,7 @@ def wires_of(
         template=template,
         rank_of=np.array(rank_of, dtype=np.int64),
         down=np.full((len(ports), 2), NEVER, dtype=np.int64),
+        dark=np.full(len(ports), NEVER, dtype=np.int64),
         ring_of=edged.ring_of,
         general=none if parts is None else parts.position,
         dropped=none if parts is None else parts.dropped,

@@ -137,6 +137,7 @@ def _parts(parts: Parts, moved: Ints, lanes: int, slots: int) -> Parts:
         position=position,
         fork=_longer(parts.fork, 2 * slots, -1),
         dropped=_longer(parts.dropped, 2 * slots),
+        broken=_longer(parts.broken, 2 * slots),
         head=head,
     )
 

@@ -6,7 +6,8 @@ import mmap
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from qnet.emulate.wires.arrays import law_of, messages_of, pool_of, stride_of, w
 from qnet.emulate.wires.kernels import tables as w
 from qnet.emulate.wires.kernels.loop import run
 from qnet.emulate.wires.kernels.packets import receive
-from qnet.emulate.wires.kernels.ports import follow, let_meet
+from qnet.emulate.wires.kernels.ports import follow, give_up_dark, let_meet
 from qnet.emulate.wires.kernels.slots import note_fault
 from qnet.emulate.wires.kernels.talkers import generate
 from qnet.emulate.wires.layout import with_edges, with_room
@@ -34,8 +35,12 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.layout import lay_out
+from qnet.simulate.outages import ports_going_down
 from qnet.simulate.ports.account import copies_at
+from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.run import make_room
+from qnet.simulate.settings import PortChanges
+from qnet.simulate.turns import Change, apply_turns
 from qnet.simulate.world import DONE, NEVER, SourceHeap, World
 
 Ints = NDArray[np.int64]
@@ -79,9 +84,16 @@ class Emulator:
     ) -> None:
         """Lay out the arrays; nothing is opened yet."""
         self.topology = topology
-        self.found, simulated, parts, *_ = lay_out(topology, profile, plan)
+        self.found, simulated, parts, turns, changes = lay_out(topology, profile, plan)
         if options.free_run:
             simulated = _still(simulated)
+        self._happening = _Happening(
+            {at_ps: change for at_ps, change in turns.items() if at_ps > 0},
+            PortChanges(changes),
+            ports_going_down(topology, profile),
+        )
+        self.at_stop: Callable[[int], None] = lambda _: None
+        """Is told of every virtual time in `stops_ps` when ports have been served up to it."""
         self.ends = tuple(ends)
         self.dilation = options.dilation
         duration_ps = profile.simulation.duration_ps
@@ -95,6 +107,7 @@ class Emulator:
         lead = 3 + lag_ns // max(window_ns, 1)
         edged = with_room(edged, self.found, (lead + 2) * self.window_ps)
         self.world, self.parts = edged.world, edged.parts
+        self._happening.settings.apply(0, self.world, self.parts)
         self.idle = edged.world.sources._replace(
             first=np.zeros(len(topology.ports) + 1, dtype=np.int64)
         )
@@ -107,6 +120,8 @@ class Emulator:
         self.messages = messages_of(len(self.ends), self.pool.frames)
         self.socket: socket.socket | None = None
         self.finished = False
+        self.stop_at(())
+        self._set_turn()
         self._arrived: list[tuple[Ints, bytes]] = []
         self._lost: list[Ints] = []
 
@@ -159,6 +174,43 @@ class Emulator:
             self.socket.close()
             self.socket = None
 
+    def stop_at(self, times_ps: Iterable[int]) -> None:
+        """Tell `at_stop` of these virtual times, before the run begins."""
+        here = {*times_ps, *self._happening.times_ps}
+        self._stops_ps = sorted((one for one in here if 0 < one < self.end_ps), reverse=True)
+        self._told_ps = frozenset(times_ps)
+        self.wires.law[w.STOP_PS] = self._stops_ps[-1] if self._stops_ps else NEVER
+
+    def _stop(self) -> None:
+        """Do what happens at the time that all ports have been served up to."""
+        now_ps = self._stops_ps.pop()
+        self._happening.settings.apply(now_ps, self.world, self.parts)
+        for port in self._happening.downs.get(now_ps, ()):
+            assert self.parts is not None, "ports of nodes that go down are general"
+            go_down(port, now_ps, self.world, None, self.parts)
+        if now_ps in self._told_ps:
+            self.at_stop(now_ps)
+        self.wires.law[w.STOP_PS] = self._stops_ps[-1] if self._stops_ps else NEVER
+
+    def _turn(self) -> None:
+        """Let sources fall silent or begin that have sent all from before this time."""
+        changes = self._happening.turns.pop(int(self.wires.law[w.TURN_PS]))
+        apply_turns(changes, self.found, self.world, self.parts)
+        self._set_turn()
+
+    def _set_turn(self) -> None:
+        self.wires.law[w.TURN_PS] = min(self._happening.turns, default=NEVER)
+
+    def darken(self, ports: Iterable[int]) -> None:
+        """Wait for no more frames out of ports whose devices are down from now on."""
+        self.wires.dark[list(ports)] = self.reached_ps
+
+    def lighten(self, ports: Iterable[int]) -> None:
+        """Lose what switches were given for ports that are down, and count on them again."""
+        give_up_dark(self.wires, self.pool, self.world.lanes)
+        self.wires.dark[list(ports)] = NEVER
+        self._fetch()
+
     def cut(self, port: int, from_ps: int, until_ps: int = NEVER) -> None:
         """Cut a wire in one direction: what is on the wire in between is lost."""
         self.wires.down[port] = from_ps, until_ps
@@ -177,8 +229,10 @@ class Emulator:
         give_up = time.monotonic_ns() + longest_ns
         while time.monotonic_ns() < give_up:
             self._receive()
-            live = self.pool.live[: self.pool.counts[w.LIVE_COUNT]]
-            if not np.any(self.pool.slot[live, w.STATE] == w.AWAY):
+            rows = self.pool.slot[self.pool.live[: self.pool.counts[w.LIVE_COUNT]]]
+            dark = self.wires.dark[rows[:, w.EXPECTED]] <= rows[:, w.VIRTUAL]
+            inside = (rows[:, w.STATE] == w.AWAY) | (rows[:, w.STATE] == w.LEAVING)
+            if not np.any(inside & ~dark):
                 break
             time.sleep(0.0005)
         self._fetch()
@@ -195,6 +249,7 @@ class Emulator:
         self._run(0)
         self._let_meet(0)
         self._receive()
+        give_up_dark(self.wires, self.pool, self.world.lanes)
 
     def start(self, delay_ns: int = START_NS) -> None:
         """Set virtual time zero a little ahead and let the sources begin."""
@@ -203,11 +258,17 @@ class Emulator:
         self._generate(min(int(self.wires.law[w.LEAD]) * self.window_ps, self.end_ps))
 
     def _generate(self, until_ps: int) -> None:
-        while not self.wires.law[w.FREE_RUN] and generate(
-            until_ps, self.wires, self.pool, self.world.network, self.world.routes,
-            self.world.lanes, self.world.sources, self.world.tally,
-        ) != DONE:  # fmt: skip
-            self.world = make_room(self.world)
+        while not self.wires.law[w.FREE_RUN]:
+            goal_ps = min(until_ps, int(self.wires.law[w.TURN_PS]))
+            if generate(
+                goal_ps, self.wires, self.pool, self.world.network, self.world.routes,
+                self.world.lanes, self.world.sources, self.world.tally,
+            ) != DONE:  # fmt: skip
+                self.world = make_room(self.world)
+            elif goal_ps < until_ps:
+                self._turn()
+            else:
+                break
 
     def _receive(self) -> None:
         receive(
@@ -230,6 +291,12 @@ class Emulator:
             status = self._run(stop_at)
             if status == w.NO_ROOM:
                 self.world = make_room(self.world)
+                continue
+            if status == w.AT_TURN:
+                self._turn()
+                continue
+            if status == w.AT_STOP:
+                self._stop()
                 continue
             self.finished = self.finished or status == w.FINISHED
             break
@@ -356,6 +423,19 @@ class Emulator:
             inside=_pairs(self.pool.histogram[w.INSIDE]),
             margin=_pairs(self.pool.histogram[w.MARGIN]),
         )
+
+
+class _Happening(NamedTuple):
+    """What happens in the simulator's world while it goes on."""
+
+    turns: dict[int, Sequence[Change]]
+    settings: PortChanges
+    downs: Mapping[int, Sequence[int]]
+
+    @property
+    def times_ps(self) -> set[int]:
+        """Up to when ports must have been served for it."""
+        return {*self.settings.times_ps, *self.downs}
 
 
 def _still(world: World) -> World:

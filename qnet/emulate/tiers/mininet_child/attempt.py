@@ -8,13 +8,16 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from qnet.emulate.openflow.nouns import to_text
 from qnet.emulate.process.quick import as_usual, be_quick
 from qnet.emulate.switches.net import SwitchNetwork
+from qnet.emulate.tiers.lockstep import CONVERGE_S
 from qnet.emulate.tiers.mininet import PROMPT, CommandResult
+from qnet.emulate.tiers.mininet_child.happenings import Happening
 from qnet.emulate.tiers.mininet_child.job import Job, Laid
 from qnet.emulate.tiers.mininet_child.probes import probes_of
 from qnet.emulate.tiers.tier import Cut, HostCommand
@@ -25,11 +28,22 @@ DRAIN_NS = 2_000_000_000
 
 
 class Attempt(NamedTuple):
-    """What is left of an attempt; `failover_s` is the longest that switches took to see a cut."""
+    """What is left of an attempt; `failover_s` is the longest that switches took to see a cut.
+
+    Or to see any of the `changes` of devices and rules that events made.
+    """
 
     emulator: Emulator
     commands: tuple[CommandResult, ...]
     failover_s: float
+    changes: int
+
+
+def entries_at_begin(job: Job) -> Collection[int]:
+    """Return the numbers of the entries whose rules are there before the first frame: 0, and those
+    of moves that are in force too soon for anything else.
+    """
+    return {0, *job.happenings.get(0, Happening()).moves}
 
 
 def attempt(job: Job, laid: Laid, dilation: int, budget_s: float | None) -> Attempt:
@@ -42,11 +56,11 @@ def attempt(job: Job, laid: Laid, dilation: int, budget_s: float | None) -> Atte
             emulator.cut(one.number, cut.at_ps)
     emulator.open(laid.net.namespace)
     commands: tuple[CommandResult, ...] = ()
-    follower = _Follower(job, laid.net, emulator)
+    follower = _Follower(job, laid, emulator)
     try:
         if not (job.options.free_run or job.options.cli or job.options.commands):
             follower.follow(budget_s=budget_s)
-            return Attempt(emulator, commands, follower.failover_s)
+            return Attempt(emulator, commands, follower.failover_s, follower.changes)
         begun, stop = threading.Event(), threading.Event()
         thread = threading.Thread(target=follower.follow, args=(begun, stop))
         thread.start()
@@ -60,15 +74,19 @@ def attempt(job: Job, laid: Laid, dilation: int, budget_s: float | None) -> Atte
             thread.join()
     finally:
         emulator.close()
-    return Attempt(emulator, commands, follower.failover_s)
+    return Attempt(emulator, commands, follower.failover_s, follower.changes)
 
 
 class _Follower:
     """Drives the link emulator, and takes wires down when their time has come."""
 
-    def __init__(self, job: Job, net: SwitchNetwork, emulator: Emulator) -> None:
-        self.job, self.net, self.emulator = job, net, emulator
+    def __init__(self, job: Job, laid: Laid, emulator: Emulator) -> None:
+        self.job, self.laid, self.net, self.emulator = job, laid, laid.net, emulator
         self.failover_s = 0.0
+        self.changes = 0
+        self._entries = set(entries_at_begin(job))
+        emulator.stop_at(job.happenings)
+        emulator.at_stop = self._happen
 
     def follow(
         self,
@@ -88,6 +106,7 @@ class _Follower:
         self.job.guard.by_hand = True
         try:
             try:
+                self.begin()
                 self.emulator.start()
             finally:
                 if begun is not None:
@@ -108,6 +127,46 @@ class _Follower:
         finally:
             self.job.guard.by_hand = False
             as_usual()
+
+    def begin(self) -> None:
+        """Have all devices and rules as they are at time zero, whatever was before."""
+        if self.job.happenings:
+            self.net.set_wires(self.net.ports, "up")
+            self._lay()
+            self._change(self.job.happenings.get(0, Happening()))
+
+    def _happen(self, now_ps: int) -> None:
+        """Do what is due; virtual time stands still until switches and controller are done."""
+        self._change(self.job.happenings[now_ps])
+
+    def _change(self, due: Happening) -> None:
+        begun = time.perf_counter()
+        if due.down:
+            self.emulator.settle(PATIENCE_NS)
+        for names, state in ((due.up, "up"), (due.down, "down")):
+            ports = [self.job.topology.port_by_name[name] for name in names]
+            self.net.set_wires(ports, state)
+            numbers = [one.number for one in ports]
+            if state == "up":
+                self.emulator.lighten(numbers)
+            else:
+                self.emulator.darken(numbers)
+        if not self._entries.issuperset(due.moves):
+            self._entries |= {*due.moves}
+            self._lay()
+        self.changes += len(due.up) + len(due.down) + len(due.moves)
+        self.failover_s = max(self.failover_s, time.perf_counter() - begun)
+
+    def _lay(self) -> None:
+        """Have the controller lay what the entries that are in force, or were, need."""
+        app = self.laid.app
+        assert app is not None, "somebody's own controller is told nothing of moves"
+        rules = self.job.rules(self.laid.involved, self._entries)
+        path = Path(app.arguments[-1])
+        new = path.with_suffix(".new")
+        new.write_text(to_text(rules), encoding="utf-8")
+        new.replace(path)
+        app.wait_converged([one.datapath_id for one in rules], CONVERGE_S)
 
     def _take_down(self, cut: Cut) -> None:
         """Take a wire's devices down when all frames before it are out of the switches.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from qnet.emulate.openflow.nouns import Switch
+from qnet.emulate.process.controller import Controller
 from qnet.emulate.process.watch import Guard
 from qnet.emulate.rules.plan_rules import rules_of
 from qnet.emulate.rules.streams import LabelledPath, SwitchedStream, streams_of
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.tiers.mininet import PROGRESS
+from qnet.emulate.tiers.mininet_child.happenings import Happening, happenings
 from qnet.emulate.tiers.tier import Options
 from qnet.emulate.wires.records import EmulatorOptions, Probe, WireEnd
 from qnet.emulate.wires.run import Emulator
@@ -52,6 +54,8 @@ class Job:
             zip(members, paths, strict=True)
         )
         self.hosts = {one.host for one in options.commands}
+        self.happenings: Mapping[int, Happening] = {}
+        """By virtual time, what is done to devices and rules."""
 
     def lap(self, what: str) -> None:
         """Note how long a stage took."""
@@ -82,6 +86,15 @@ class Job:
         )
         return Emulator(self.topology, self.profile, self.plan, ends, probes, options)
 
+    def plan_ahead(self, involved: Involved, window_ps: int) -> None:
+        """Choose what is done to devices and rules, and when."""
+        ports = {
+            port.name
+            for number in involved.ports
+            for port in self.wiring.both(self.topology.ports[number])
+        }
+        self.happenings = happenings(self.topology, self.profile, self.plan, ports, window_ps)
+
     def involved(self) -> Involved:
         """Return which hosts and wires take part, and the rules of the switches between."""
         ports = {port.number for source in self.stream_of for port in self.found[source].ports}
@@ -89,30 +102,45 @@ class Job:
         if self.options.free_run or self.options.cli or self.hosts:
             nodes |= {node.name for node in self.topology.nodes}
             ports |= {port.number for port in self.topology.ports}
-        rules = rules_of(
-            self.topology,
-            self.streams,
-            hosts=nodes if self.options.free_run or self.hosts or self.options.cli else (),
-        )
         touched = nodes | {
             node
             for number in ports
             for node in (self.topology.ports[number].source, self.topology.ports[number].target)
         }
-        return Involved(nodes, ports, [one for one in rules if one.name in touched])
+        hosts = nodes if self.options.free_run or self.hosts or self.options.cli else ()
+        return Involved(nodes, ports, touched, hosts)
+
+    def rules(self, involved: Involved, versions: Collection[int] | None = None) -> list[Switch]:
+        """Return the rules of all switches for these entries of streams and demands, or for all.
+
+        Those by which a demand is sent at another rate are always among them. Where events happen
+        the plan says who is moved, and no switch sends anything another way by itself.
+        """
+        moves = range(1, len(self.plan.moves) + 1)
+        later = () if versions is None else {*moves} - {*versions}
+        wanted = [one for one in self.streams if one.version not in later]
+        events = self.profile.events
+        rules = rules_of(self.topology, wanted, hosts=involved.reached, failover=not events)
+        return [one for one in rules if one.name in involved.touched]
 
 
 class Involved(NamedTuple):
-    """The hosts, numbers of egress ports, and rules of the switches that take part in a run."""
+    """The hosts, numbers of egress ports and switches that take part in a run.
+
+    Hosts that are `reached` have rules for frames to their own address.
+    """
 
     hosts: set[str]
     ports: set[int]
-    rules: list[Switch]
+    touched: set[str]
+    reached: Collection[str]
 
 
 class Laid(NamedTuple):
     """A network whose switches have their rules; `change_over` are those with a second way."""
 
     net: SwitchNetwork
-    rules: Sequence[Switch]
+    involved: Involved
     change_over: frozenset[str]
+    app: Controller | None
+    """The shipped one, unless it is somebody's own."""

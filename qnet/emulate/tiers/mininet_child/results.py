@@ -17,7 +17,7 @@ from qnet.emulate.rules.streams import dscp_of
 from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.switches.talk import explained
 from qnet.emulate.tiers.compare import SHIPPED
-from qnet.emulate.tiers.mininet import Emulated, LostFrame
+from qnet.emulate.tiers.mininet import PORT_DOWN, Emulated, LostFrame
 from qnet.emulate.tiers.mininet_child.attempt import Attempt
 from qnet.emulate.tiers.mininet_child.job import Job, Laid
 from qnet.emulate.wires.kernels import tables as w
@@ -70,9 +70,10 @@ def result_of(
         reached_ps=reached_ps,
         cut_ps=min((one.at_ps for one in job.options.cuts), default=None),
         failover_s=made.failover_s,
+        changes=made.changes,
         calibrated=calibrated,
         switches=len(net.nodes),
-        rules=sum(len(one.rules) for one in laid.rules),
+        rules=sum(len(one.rules) for one in job.rules(laid.involved)),
         damaged=len(damaged),
         findings=_findings(
             job,
@@ -83,7 +84,7 @@ def result_of(
                 # Of a void run the labels alone are what switches wrote, late or not.
                 if (not void or one.kind == w.WRONG_LABEL)
                 and one.kind != w.LATE_OR_LOST
-                and not (job.options.cuts and one.kind == w.CUT_OFF)
+                and not ((job.options.cuts or job.profile.events) and one.kind == w.CUT_OFF)
             ],
         ),
         void=void,
@@ -119,7 +120,9 @@ def judged(job: Job, net: SwitchNetwork, emulated: Emulated) -> Emulated:
 
 def _lost(job: Job, loss: FrameLoss) -> LostFrame:
     cause = no_room(job.found[loss.owner])
-    if loss.cause == w.WIRE_CUT:
+    if loss.cause == w.PORT_DOWN:
+        cause = PORT_DOWN
+    elif loss.cause == w.WIRE_CUT:
         cause = "the wire was cut"
     elif loss.cause != w.NO_QUEUE_ROOM:
         cause = list(CAUSES.values())[loss.cause - w.NO_QUEUE_ROOM - 1]

@@ -10,7 +10,7 @@ from qnet.emulate.process.relay import SOCKET
 from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.tiers.lockstep import CONVERGE_S, reservation
 from qnet.emulate.tiers.mininet import Emulated
-from qnet.emulate.tiers.mininet_child.attempt import attempt
+from qnet.emulate.tiers.mininet_child.attempt import attempt, entries_at_begin
 from qnet.emulate.tiers.mininet_child.calibrate import calibrate
 from qnet.emulate.tiers.mininet_child.job import Involved, Job, Laid
 from qnet.emulate.tiers.mininet_child.results import judged, result_of
@@ -23,13 +23,14 @@ def run(job: Job) -> Emulated:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
     involved = job.involved()
     emulator = job.emulator([], [], 1)
+    job.plan_ahead(involved, emulator.window_ps)
     minutes = ", in minutes" if emulator.parts is not None else ""
     job.say(f"start the link emulator (the first time it is compiled{minutes})")
     emulator.warm()
     job.lap("kernels")
-    job.say(f"build {len(involved.rules)} switches and their hosts")
+    job.say(f"build {len(involved.touched)} switches and their hosts")
     if job.options.rules_file is not None:
-        write_text(job.options.rules_file, to_text(involved.rules))
+        write_text(job.options.rules_file, to_text(job.rules(involved)))
     with ExitStack() as stack:
         laid = _lay(job, involved, stack)
         job.lap("rules")
@@ -43,8 +44,9 @@ def _lay(job: Job, involved: Involved, stack: ExitStack) -> Laid:
     """Build the network, and have its controller lay the rules."""
     outside = job.options.controller
     app = None
+    rules = job.rules(involved, entries_at_begin(job))
     if outside is None:
-        app = stack.enter_context(reservation(involved.rules, job.folder))
+        app = stack.enter_context(reservation(rules, job.folder))
         job.guard.add(app.parts)
     net = SwitchNetwork(
         job.topology,
@@ -60,8 +62,8 @@ def _lay(job: Job, involved: Involved, stack: ExitStack) -> Laid:
     stack.enter_context(net)
     job.lap("network")
     if app is not None:
-        job.say(f"lay {sum(len(one.rules) for one in involved.rules)} rules")
-        app.wait_converged([one.datapath_id for one in involved.rules], CONVERGE_S)
+        job.say(f"lay {sum(len(one.rules) for one in rules)} rules")
+        app.wait_converged([one.datapath_id for one in rules], CONVERGE_S)
     elif outside is not None:
         job.say(f"wait for the controller at {outside}")
         _wait_for_rules(job, net, outside)
@@ -69,11 +71,11 @@ def _lay(job: Job, involved: Involved, stack: ExitStack) -> Laid:
         bridge = f"s{job.wiring.datapath_id(one.node)}"
         net.ovs.ofctl("mod-flows", bridge, f"{one.match},actions={one.actions}")
     net.ovs.fence()
-    found = involved.rules if outside is None else [net.tables(node) for node in net.nodes]
+    found = rules if outside is None else [net.tables(node) for node in net.nodes]
     change_over = frozenset(
         one.name for one in found if any(group.kind == "fast_failover" for group in one.groups)
     )
-    return Laid(net, involved.rules, change_over)
+    return Laid(net, involved, change_over, app)
 
 
 def _wait_for_rules(job: Job, net: SwitchNetwork, outside: str) -> None:

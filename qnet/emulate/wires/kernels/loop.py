@@ -7,6 +7,8 @@ from qnet.emulate.wires.kernels.ports import awaited, follow, is_idle, serve_win
 from qnet.emulate.wires.kernels.slots import has_record_room
 from qnet.emulate.wires.kernels.system import POLL_IN, ppoll, wall
 from qnet.emulate.wires.kernels.tables import (
+    AT_STOP,
+    AT_TURN,
     BUSY_LONGEST,
     BUSY_NS,
     COMPLETE,
@@ -30,7 +32,9 @@ from qnet.emulate.wires.kernels.tables import (
     SKIPS,
     SOCKET,
     SPIN_NS,
+    STOP_PS,
     TIME_NOW,
+    TURN_PS,
     WAITED_NS,
     WINDOW_PS,
     Messages,
@@ -51,6 +55,8 @@ def run(
     parts: Parts | None,
 ) -> int:  # fmt: skip
     """Emulate until a wall time; return RUNNING, FINISHED, NO_ROOM or RECORDS_FULL.
+
+    AT_STOP and AT_TURN are what the interpreter has to do at a virtual time before it goes on.
 
     The world has no sources, as ports see it: `sources` send ahead, see `generate`.
     """
@@ -73,8 +79,9 @@ def run(
         else:
             served = count[COMPLETE]
             until = min(
-                served + law[WINDOW_PS], (served // network.block + 1) * network.block, law[END_PS]
-            )
+                served + law[WINDOW_PS], (served // network.block + 1) * network.block,
+                law[END_PS], law[STOP_PS],
+            )  # fmt: skip
             due = wall_of(until, law) + law[LAG_NS] if served < law[END_PS] else NEVER
             if now < due < NEVER and law[SKIPS] == 1 and is_idle(pool):
                 law[ORIGIN_NS] -= due - now
@@ -84,6 +91,9 @@ def run(
             # Virtual time waits for frames that a switch still has, and for this loop itself.
             behind = now - due
             law[ORIGIN_NS] += behind
+            if law[STOP_PS] < NEVER:  # what is over a wire when it is mended depends on it
+                for place in range(count[HEAP_COUNT]):
+                    pool.heap[place, 0] += behind
             if behind > HOLD_LEAST_NS:
                 count[HELD_NS] += behind
             if count[WAITED_NS] < law[PATIENCE_NS] and awaited(until, wires, pool):
@@ -95,8 +105,11 @@ def run(
             if law[FREE_RUN] == 0:
                 count[WAITED_NS] = 0
                 ahead = min(until + law[LEAD] * law[WINDOW_PS], law[END_PS])
-                if generate(ahead, wires, pool, network, routes, lanes, sources, tally) != DONE:
+                goal = min(ahead, law[TURN_PS])
+                if generate(goal, wires, pool, network, routes, lanes, sources, tally) != DONE:
                     return NO_ROOM
+                if ahead > goal:
+                    return AT_TURN
             status = serve_window(until, wires, pool, messages, world, parts)
             if status != DONE:
                 return NO_ROOM
@@ -106,8 +119,8 @@ def run(
                 done = wall(messages.clock)
                 count[BUSY_LONGEST] = max(count[BUSY_LONGEST], done - now)
                 count[BUSY_NS] += done - now
-                if until >= law[END_PS]:
-                    return FINISHED
+                if until >= law[END_PS] or until == law[STOP_PS]:
+                    return FINISHED if until >= law[END_PS] else AT_STOP
                 continue
         if count[HEAP_COUNT] > 0:
             wake = min(wake, pool.heap[0, 0])

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from qnet.emulate.wires.kernels.arrivals import give_to_host, send_free
 from qnet.emulate.wires.kernels.packets import exchange
-from qnet.emulate.wires.kernels.rows import is_hopeless, plan_hop, slot_of, take_out
+from qnet.emulate.wires.kernels.rows import (
+    go_on_alone,
+    is_dark,
+    is_hopeless,
+    plan_hop,
+    slot_of,
+    take_out,
+)
 from qnet.emulate.wires.kernels.slots import (
     drop_slot,
     forget,
@@ -27,7 +34,6 @@ from qnet.emulate.wires.kernels.tables import (
     DROPPED_FREE,
     ELIMINATED,
     EXPECTED,
-    FRAME,
     HEAP_COUNT,
     HOP,
     IN_LANE,
@@ -38,6 +44,7 @@ from qnet.emulate.wires.kernels.tables import (
     MEETING_LAG_PS,
     NO_QUEUE_ROOM,
     OWNER,
+    PORT_DOWN,
     QUEUED,
     SERVED,
     STATE,
@@ -117,8 +124,9 @@ def is_idle(pool: Pool) -> bool:
 def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
     """Give up the frames that have not come back although their rows must be served now.
 
-    The row goes on as one of a frame that is simulated only: those behind it see no difference.
-    That of a frame whose wire has been cut is taken out: another copy may make up for it.
+    The row goes on as one of a frame that is simulated only: those behind it see no difference, and
+    where an event has the port down, the row meets what is broken. That of a frame whose wire has
+    been cut is taken out: another copy may make up for it.
     """
     one, count = pool.slot, pool.counts
     for i in range(count[LIVE_COUNT] - 1, -1, -1):
@@ -129,16 +137,15 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
             if is_hopeless(slot, wires, pool):
                 kind = CUT_OFF
                 count[CUT] += 1
-                note_loss(slot, one[slot, EXPECTED], WIRE_CUT, pool)
-                take_out(slot, wires, pool, lanes)
+                if is_dark(slot, wires, pool):
+                    note_loss(slot, one[slot, EXPECTED], PORT_DOWN, pool)
+                    go_on_alone(slot, wires, pool, lanes)
+                else:
+                    note_loss(slot, one[slot, EXPECTED], WIRE_CUT, pool)
+                    take_out(slot, wires, pool, lanes)
             else:
                 count[VIOLATIONS] += 1
-                place = lanes.base[one[slot, IN_LANE]]
-                place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
-                number = lanes.cells[place, Frame.LABEL] >> 48 << 48
-                lanes.cells[place, Frame.LABEL] = (
-                    (one[slot, BASE] << 16) | one[slot, FRAME] | number
-                )
+                go_on_alone(slot, wires, pool, lanes)
             note_fault(
                 kind, one[slot, OWNER], one[slot, EXPECTED], state, one[slot, HOP],
                 one[slot, VIRTUAL], pool,
@@ -148,6 +155,20 @@ def expire(until: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
             else:
                 one[slot, STATE] = UNUSED
                 forget(slot, pool)
+
+
+@bare_kernel
+def give_up_dark(wires: Wires, pool: Pool, lanes: Lanes) -> None:
+    """Lose the frames that switches have had for ports that are down: before those are up again."""
+    one, count = pool.slot, pool.counts
+    for i in range(count[LIVE_COUNT] - 1, -1, -1):
+        slot = pool.live[i]
+        is_inside = one[slot, OWNER] >= 0 and one[slot, STATE] == AWAY
+        if is_inside and one[slot, IN_LANE] >= 0 and is_dark(slot, wires, pool):
+            count[CUT] += 1
+            note_loss(slot, one[slot, EXPECTED], PORT_DOWN, pool)
+            go_on_alone(slot, wires, pool, lanes)
+            drop_slot(slot, pool)
 
 
 @bare_kernel

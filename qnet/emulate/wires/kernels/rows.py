@@ -40,6 +40,7 @@ from qnet.simulate.ports.parts import WHOLE, PositionLaw
 from qnet.simulate.world import (
     DONE,
     LANE_FULL,
+    NEVER,
     POSITIONS,
     Frame,
     Lanes,
@@ -208,10 +209,29 @@ def renumber(slot: int, number: int, pool: Pool, lanes: Lanes) -> None:
 
 
 @bare_kernel
+def is_dark(slot: int, wires: Wires, pool: Pool) -> bool:
+    """Say whether the port by which a planned frame is to leave its switch is down by then."""
+    port = pool.slot[slot, EXPECTED]
+    return port >= 0 and wires.dark[port] <= pool.slot[slot, VIRTUAL] < NEVER
+
+
+@bare_kernel
 def is_cut(slot: int, wires: Wires, pool: Pool) -> bool:
-    """Say whether the wire on which a planned frame is to leave its switch has been cut by then."""
+    """Say whether a planned frame cannot leave its switch by its port: cut by then, or down."""
     down, port = wires.down, pool.slot[slot, EXPECTED]
-    return port >= 0 and down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]
+    if port >= 0 and down[port, 0] <= pool.slot[slot, VIRTUAL] < down[port, 1]:
+        return True
+    return is_dark(slot, wires, pool)
+
+
+@bare_kernel
+def go_on_alone(slot: int, wires: Wires, pool: Pool, lanes: Lanes) -> None:
+    """Let the row of a planned frame go on as that of one that is simulated only."""
+    one = pool.slot
+    place = lanes.base[one[slot, IN_LANE]]
+    place += one[slot, COUNTER] & lanes.mask[one[slot, IN_LANE]]
+    number = lanes.cells[place, Frame.LABEL] >> 48 << 48
+    lanes.cells[place, Frame.LABEL] = (one[slot, BASE] << 16) | one[slot, FRAME] | number
 
 
 @bare_kernel
@@ -221,6 +241,6 @@ def is_hopeless(slot: int, wires: Wires, pool: Pool) -> bool:
         return False
     one, down = pool.slot, wires.down
     alternate = wires.probe[one[slot, OWNER], ALTERNATE]
-    if alternate < 0 or one[slot, HOP] > 0:
+    if alternate < 0 or one[slot, HOP] > 0 or is_dark(slot, wires, pool):
         return True
     return down[alternate, 0] <= one[slot, VIRTUAL] < down[alternate, 1]

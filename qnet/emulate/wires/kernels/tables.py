@@ -55,7 +55,7 @@ LATE_OR_LOST, WRONG_PORT, WRONG_TAG, CUT_OFF, WRONG_LABEL = range(5)
 
 # Columns of `Pool.loss`. The causes are these, and those of `Parts.dropped` from 1 on.
 LOSS_OWNER, LOSS_SEQUENCE, LOSS_PORT, LOSS_CAUSE = range(4)
-NO_QUEUE_ROOM, WIRE_CUT = 0, -1
+NO_QUEUE_ROOM, WIRE_CUT, PORT_DOWN = 0, -1, -2
 
 # Rows of `Pool.histogram`: nanoseconds of wall time, counted as thousands of picoseconds.
 INSIDE, MARGIN = 0, 1
@@ -63,7 +63,9 @@ INSIDE, MARGIN = 0, 1
 # Entries of `Wires.law`.
 ORIGIN_NS, DILATION, LAG_NS, LEAD, BASE_POSITION, BASE_OWNER, SOCKET, MEETING_LAG_PS = range(8)
 FREE_RUN, SPIN_NS, BUFFERS, STRIDE, END_PS, BATCH, WINDOW_PS, PATIENCE_NS = range(8, 16)
-SKIPS, RING_WORDS = 16, 17
+SKIPS, RING_WORDS, STOP_PS, TURN_PS = range(16, 20)
+"""The last two are the virtual times up to which ports are served, and sources send, before the
+interpreter does what happens then."""
 
 HOLD_LEAST_NS = 200_000
 """What virtual time is held back by is counted from here on; less is the loop's own round."""
@@ -71,7 +73,7 @@ HOLD_LEAST_NS = 200_000
 HOLD_ROUND_NS = 500_000
 """How often a held frame is looked for, at least."""
 
-RUNNING, FINISHED, NO_ROOM, RECORDS_FULL = 0, 1, 2, 3
+RUNNING, FINISHED, NO_ROOM, RECORDS_FULL, AT_STOP, AT_TURN = range(6)
 
 
 class Wires(NamedTuple):
@@ -105,6 +107,8 @@ class Wires(NamedTuple):
     """[priority code point]: rank of a free frame."""
     down: Ints
     """[port]: from and until when the wire is cut, in virtual time."""
+    dark: Ints
+    """[port]: since when its device is down, by an event, in virtual time; NEVER while it is up."""
     ring_of: Ints
     """[port, rank]: ring of a free frame at a general port."""
     general: Ints
