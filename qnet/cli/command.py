@@ -170,8 +170,9 @@ def _words(error: BaseException, stopped: int) -> tuple[str, int]:
     elif isinstance(error, SystemExit) and _is_ours(error) and isinstance(error.code, int | None):
         code = error.code or 0
     elif stopped or isinstance(error, (KeyboardInterrupt, click.Abort)):
-        # Libraries make other errors of an interruption.
-        words, code = "interrupted; nothing was written", 128 + (stopped or signal.SIGINT)
+        # Libraries make other errors of an interruption; a note on one says what was kept.
+        kept = "; ".join(getattr(error, "__notes__", ())) or "nothing was written"
+        words, code = f"interrupted; {kept}", 128 + (stopped or signal.SIGINT)
     elif isinstance(error, click.ClickException):
         code = INPUT
     elif isinstance(error, BrokenPipeError):

@@ -43,14 +43,20 @@ def _seeds(context: click.Context, _: click.Parameter, text: str | None) -> list
     if text is None:
         return None
     first, dots, last = text.partition("..")
+    words = "are no seeds; write them like '1..5' or '1,2,7'"
+    seeds: Sequence[int] = ()
     try:
-        seeds = list(range(int(first), int(last) + 1)) if dots else [*map(int, text.split(","))]
+        if not dots:
+            seeds = [*map(int, text.split(","))]
+        elif int(last) - int(first) < RANGE_MOST:
+            seeds = range(int(first), int(last) + 1)
+        else:
+            words = f"are too many seeds; at most {RANGE_MOST:,}"
     except ValueError:
-        seeds = []
-    if not seeds or len(seeds) > RANGE_MOST:
-        words = "are no seeds; write them like '1..5' or '1,2,7'"
+        pass
+    if not seeds:
         raise InputError([Problem("--seeds", 0, 0, text, words)])
-    return seeds
+    return list(seeds)
 
 
 def _kinds(context: click.Context, _: click.Parameter, text: str | None) -> tuple[str, ...]:

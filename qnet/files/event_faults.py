@@ -121,5 +121,8 @@ def unknown(topology: Topology, target: str, change: str, network: str, source: 
         of, "link, wire, cable, node or site"
     )
     message = f"no {what} {describe(target)} in {network}"
+    turned = "--".join(reversed(target.split("--")))
+    if of != "nodes" and turned in wires:
+        return f"{message}; did you mean '{turned}'?"
     names = {**nodes, **wires} if of == "nodes" else {**wires, **nodes}
     return message + source.guess(target, names.keys())

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from qnet.files.instants import instant_ps
-from qnet.files.tree import Branch, Source, guess
+from qnet.files.tree import Branch, Source, decode, guess
 from qnet.model.calendar import is_moment
-from qnet.model.timeline import nodes_by_name, wires_by_name
+from qnet.model.timeline import LISTED_HIGHEST, nodes_by_name, wires_by_name
 from qnet.model.topology import Topology
-from qnet.units import INSTANT, UnitError, format_quantity, parse
+from qnet.units import INSTANT, UnitError, describe, format_quantity, parse
 
 NEEDED = ("start", "end", "target")
 COLUMNS = (*NEEDED, "name", "note", "source")
@@ -37,29 +38,30 @@ def compose_failures(source: Source, raw: bytes, epoch: object, topology: Topolo
 
     What a target is, and so what happens to it, the network says; it may be unknown.
     """
-    try:
-        rows = list(_rows(raw.decode("utf-8-sig")))
-    except UnicodeDecodeError:
-        source.report(0, 0, "", "not a text file in UTF-8")
+    text = decode(source, raw)
+    if text is None:
         return
+    try:
+        rows = list(islice(_rows(text), LISTED_HIGHEST + 2))
     except csv.Error as error:
         source.report(0, 0, "", f"not CSV: {error}")
         return
-    header = {cell.text: place for place, cell in enumerate(rows[0])} if rows else {}
-    missing = [name for name in NEEDED if name not in header]
-    if missing:
-        words = f"no column '{missing[0]}'; the first line is like '{','.join(NEEDED)}'"
-        source.report(1, 1, "", words)
+    if len(rows) > LISTED_HIGHEST + 1:
+        row, words = rows[-1], f"the table is too long; at most {LISTED_HIGHEST:,} failures"
+        source.report(row[0].line, 1, "", words)
         return
-    for cell in rows[0]:
-        if cell.text not in COLUMNS:
-            hint = guess(cell.text, COLUMNS) or f"; one of {', '.join(COLUMNS)}"
-            source.report(cell.line, cell.column, cell.text, f"no such column{hint}")
+    header = _header(source, rows[0] if rows else [])
+    if header is None:
+        return
     nodes = set() if topology is None else {*nodes_by_name(topology)}
     wires = set() if topology is None else {*wires_by_name(topology)}
     events = []
     for row in rows[1:]:
         cells = {name: row[place] for name, place in header.items() if place < len(row)}
+        for cell in row[len(rows[0]) :]:
+            if cell.text:
+                words = f"{describe(cell.text)} is in no column; put a text with commas in quotes"
+                source.report(cell.line, cell.column, "", words)
         event = _event(source, row, cells, epoch, is_node=_is_in(cells, nodes - wires))
         if event is not None:
             events.append(event)
@@ -68,19 +70,37 @@ def compose_failures(source: Source, raw: bytes, epoch: object, topology: Topolo
     source.root = Branch(1, 1, {"title": title, "events": listed})
 
 
-def _rows(text: str) -> list[list[_Cell]]:
+def _header(source: Source, row: Sequence[_Cell]) -> dict[str, int] | None:
+    """Return the place of each column; None where one is missing."""
+    header: dict[str, int] = {}
+    for place, cell in enumerate(row):
+        if cell.text in header:
+            source.report(cell.line, cell.column, cell.text, "column again; keep one of them")
+        header.setdefault(cell.text, place)
+    missing = [name for name in NEEDED if name not in header]
+    if missing:
+        words = f"no column '{missing[0]}'; the first line is like '{','.join(NEEDED)}'"
+        source.report(row[0].line if row else 1, 1, "", words)
+        return None
+    for cell in row:
+        if cell.text not in COLUMNS:
+            hint = guess(cell.text, COLUMNS) or f"; one of {', '.join(COLUMNS)}"
+            source.report(cell.line, cell.column, cell.text, f"no such column{hint}")
+    return header
+
+
+def _rows(text: str) -> Iterator[list[_Cell]]:
     """Split a table into cells with their places; empty lines are none."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found, line = [], 1
+    line = 1
     for row in reader:
         cells, column = [], 1
         for one in row:
             cells.append(_Cell(one.strip(), line, column))
             column += len(one) + 1
         if any(cell.text for cell in cells):
-            found.append(cells)
+            yield cells
         line = reader.line_num + 1
-    return found
 
 
 def _is_in(cells: dict[str, _Cell], names: set[str]) -> bool:

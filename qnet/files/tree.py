@@ -173,7 +173,7 @@ def printable(text: str) -> str:
 
 def compose(source: Source, raw: bytes) -> None:
     """Read the bytes of a YAML file into `source.root`; it stays None when they cannot be used."""
-    text = _decode(source, raw)
+    text = decode(source, raw)
     if text is None:
         return
     builder = _Builder(source)
@@ -193,7 +193,8 @@ def compose(source: Source, raw: bytes) -> None:
     source.root = builder.root
 
 
-def _decode(source: Source, raw: bytes) -> str | None:
+def decode(source: Source, raw: bytes) -> str | None:
+    """Return the text of a file; None, and a fault at its place, where it is none."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

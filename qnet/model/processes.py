@@ -133,4 +133,9 @@ class Process(Noun):
             raise ValueError("'rate' does not go with down, a node has no length; give 'mtbf'")
         if self.mtbf_s == 0:
             raise ValueError("'mtbf' is zero; there is time between two failures")
+        if self.until_ps is not None and self.until_ps <= self.from_ps:
+            raise ValueError("'until' is not after 'from'; nothing would ever break")
+        twins = sorted({one for one in self.targets if self.targets.count(one) > 1})
+        if twins:
+            raise ValueError(f"'{twins[0]}' twice in 'targets'; it breaks once")
         return self

@@ -6,7 +6,8 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -129,8 +130,9 @@ def replay(
     _check_lengths(windows, times)
     chosen = tuple(latency) or most_touched(table, LATENCIES)
     how = _How(emulate, sample, chosen, threads, progress, say)
-    accounts = list(_play(scenario, table, windows, _Keeper(folder, resume), how))
-    made = outcome_of(table, accounts)
+    keeper = _Keeper(folder, resume)
+    with keeper.telling():
+        made = outcome_of(table, list(_play(scenario, table, windows, keeper, how)))
     return Played(scenario, plan, calm, made if title is None else made.replace(title=title))
 
 
@@ -338,6 +340,17 @@ class _Keeper:
             self.done[account.key] = account
             whole += line
         path.write_bytes(whole)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Say with what ends a replay how to go on from the windows that are done."""
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if self._path is not None:
+                kept = f"{len(self.done)} of the windows" if self.done else "no window"
+                error.add_note(f"{self._path} has {kept}; '--resume' goes on")
+            raise
 
     def keep(self, account: WindowAccount) -> None:
         """Write an account down before the next window begins."""

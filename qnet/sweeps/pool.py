@@ -106,14 +106,14 @@ def in_processes(
                     selector.unregister(process.answers)
                     code = process.end()
                     deaths[place] += 1
-                    process = _Process(hello)
                     if deaths[place] < TRIES:
                         waiting.append(place)
                     else:
                         yield place, Died(_how_it_died(code))
+                    process = _Process(hello)
                 else:
+                    yield place, found  # still registered, to be ended if nobody wants more
                     selector.unregister(process.answers)
-                    yield place, found
                 _begin(selector, process, waiting, items)
     finally:
         for key in list(selector.get_map().values()):

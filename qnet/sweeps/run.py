@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -63,15 +64,16 @@ class _Hands(NamedTuple):
         work: Work,
         items: Sequence[object],
         heeded: Heeded,
-    ) -> Iterator[tuple[int, object]]:
-        """Yield the place of each item and its answer, as they come."""
+    ) -> Generator[tuple[int, object], None, None]:
+        """Yield the place of each item and its answer, as they come; closed, it leaves nobody."""
         if not items:
-            return iter(())
+            return
         if self.cluster is not None:
-            return in_cluster(function, work, items, self.cluster, self.security, heeded)
-        if self.processes == 1 and len(items) == 1:
-            return iter([(0, function(work, items[0]))])
-        return in_processes(function, work, items, self.processes, heeded)
+            yield from in_cluster(function, work, items, self.cluster, self.security, heeded)
+        elif self.processes == 1 and len(items) == 1:
+            yield 0, function(work, items[0])
+        else:
+            yield from in_processes(function, work, items, self.processes, heeded)
 
 
 def sweep(
@@ -104,6 +106,7 @@ def sweep(
     ArgumentError, InputError, Infeasible, EnvironmentMissing and Cancelled.
     """
     heeded = Heeded(progress, "sweep: cases")
+    _check_choices(depth, seeds)
     duration_ps = _duration_ps(duration)
     variants = _variants(scenario, topology, settings or {}, seeds)
     variants = [_prepared(one, duration if depth == "simulated" else None) for one in variants]
@@ -128,9 +131,10 @@ def sweep(
     elif plan is not None:
         _check_plan(work)
     results = {one.case.number: one for one in kept.of(mine)}
-    for result in _looked_at(work, todo, hands, heeded):
-        results[result.case.number] = result
-        kept.add(result)
+    with kept.telling(), closing(_looked_at(work, todo, hands, heeded)) as looked_at:
+        for result in looked_at:
+            results[result.case.number] = result
+            kept.add(result)
     first = variants[0].scenario
     made = Sweep(
         qnet_version=__version__,
@@ -182,6 +186,18 @@ def merge(sweeps: Sequence[Sweep]) -> Sweep:
 
 
 # What is asked
+
+
+def _check_choices(depth: str, seeds: Sequence[int] | None) -> None:
+    """Refuse a depth that there is not, and a list of seeds without one; both at once."""
+    problems = []
+    if depth not in get_args(Depth):
+        words = f"'{depth}' is no depth; there are {', '.join(get_args(Depth))}"
+        problems.append(Problem("depth", 0, 0, "", words))
+    if seeds is not None and not seeds:
+        problems.append(Problem("seeds", 0, 0, "", "no seed; leave it out for the scenario's own"))
+    if problems:
+        raise ArgumentError(problems)
 
 
 def _variants(
@@ -329,18 +345,19 @@ def _check_plan(work: Work) -> None:
 
 def _looked_at(
     work: Work, cases: Sequence[SweepCase], hands: _Hands, heeded: Heeded
-) -> Iterator[CaseResult]:
+) -> Generator[CaseResult, None, None]:
     """Yield the answers of cases, as they come."""
     heeded.stage("sweep: cases")
-    for done, (place, found) in enumerate(hands.work(look, work, cases, heeded)):
-        heeded.step(done + 1, len(cases))
-        case = cases[place]
-        if isinstance(found, Died):
-            key = key_of(work.identity, case)
-            yield CaseResult(key=key, case=case, outcome="killed", reason=found.reason)
-        else:
-            assert isinstance(found, CaseResult)
-            yield found
+    with closing(hands.work(look, work, cases, heeded)) as answers:
+        for done, (place, found) in enumerate(answers):
+            heeded.step(done + 1, len(cases))
+            case = cases[place]
+            if isinstance(found, Died):
+                key = key_of(work.identity, case)
+                yield CaseResult(key=key, case=case, outcome="killed", reason=found.reason)
+            else:
+                assert isinstance(found, CaseResult)
+                yield found
 
 
 class _Journal:
@@ -354,14 +371,16 @@ class _Journal:
 
     def _read(self, path: Path, identity: str) -> None:
         """Read what is whole; what a kill left of a last line is taken away."""
+        head = json.dumps({"sweep": identity}).encode() + b"\n"
         try:
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-            if lines and not lines[-1].endswith(b"\n"):
+            # A file of something else is left as it is; its first line is refused below.
+            if lines and head.startswith(lines[0]) and not lines[-1].endswith(b"\n"):
                 os.truncate(path, sum(map(len, lines[:-1])))
                 lines.pop()
             if not lines:
                 with path.open("ab") as file:
-                    file.write(json.dumps({"sweep": identity}).encode() + b"\n")
+                    file.write(head)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise EnvironmentMissing(f"{path} cannot be written: {reason}") from error
@@ -378,6 +397,17 @@ class _Journal:
                 raise InputError([Problem(str(path), number, 1, "", words)]) from None
             self.found[one.key] = one
 
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Say with what ends a sweep how to go on from the cases that are finished."""
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if self._path is not None:
+                words = f"{self._path} has {len(self.found)} cases; the same command goes on"
+                error.add_note(words)
+            raise
+
     def of(self, cases: Sequence[SweepCase]) -> Iterator[CaseResult]:
         """Yield what it has of some cases."""
         keys = {one.key: one for one in self.found.values()}
@@ -390,3 +420,4 @@ class _Journal:
             return
         with self._path.open("ab") as file:
             file.write(result.model_dump_json().encode() + b"\n")
+        self.found[result.key] = result

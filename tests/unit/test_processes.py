@@ -368,6 +368,47 @@ def test_what_is_no_table_of_failures_is_said_so(tmp_path: Path, text: str) -> N
     assert len(caught.value.problems) == 1
 
 
+def test_nothing_in_a_table_is_passed_over(tmp_path: Path) -> None:
+    """Neither a column that is there twice, nor what stands in none, nor what no text has."""
+    for text, places in (
+        ("start,end,target,target\n1s,2s,duct,b--c\n", [(1, 18, "column again; keep one of them")]),
+        (
+            "start,end,target\n1s,2s,duct,a note\n1s,2s,duct,,\n",
+            [(2, 12, "'a note' is in no column; put a text with commas in quotes")],
+        ),
+        (
+            "start,end,target,name\n1s,2s,duct,\x1b[31mred\n",
+            [(2, 12, "character U+001B does not belong in a text file; remove it")],
+        ),
+        (
+            "start,end,target\n" + "1s,2s,duct\n" * 100_002,
+            [(100_002, 1, "the table is too long; at most 100,000 failures")],
+        ),
+    ):
+        with pytest.raises(InputError) as caught:
+            _load(_table(tmp_path, text))
+        assert [(one.line, one.column, one.message) for one in caught.value.problems] == places
+
+
+def test_a_process_that_could_never_break_anything_is_a_fault() -> None:
+    """And one that names a thing twice: it would be drawn twice, at the same instants."""
+    found = _faults(
+        processes=[
+            CUTS | {"from": "2s", "until": "1s"},
+            CUTS | {"name": "again", "targets": ["duct", "duct"]},
+        ]
+    )
+    assert found == [
+        ("processes[0]", "'until' is not after 'from'; nothing would ever break"),
+        ("processes[1]", "'duct' twice in 'targets'; it breaks once"),
+    ]
+
+
+def test_a_link_named_from_its_other_end_is_guessed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'b--c'"):
+        _load(_table(tmp_path, "start,end,target\n1s,2s,c--b\n"))
+
+
 def test_a_timeline_with_processes_is_written_as_it_is_read() -> None:
     process = Process.model_validate(
         CUTS | {"repair": {"law": "lognormal", "mean": "3h", "deviation": "9h"},

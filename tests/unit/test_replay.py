@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
@@ -262,6 +263,27 @@ def test_it_goes_on_where_it_was_killed(tmp_path: Path) -> None:
         (folder / "windows.jsonl").write_bytes(kept)
         assert to_json(_replay(scenario, folder=folder, resume=True)) == to_json(whole)
         assert (folder / "windows.jsonl").read_bytes() == b"".join(lines)
+
+
+def test_a_replay_that_is_stopped_says_what_is_kept(tmp_path: Path) -> None:
+    """Ctrl-C leaves the windows that are done, and the words say how to go on."""
+    events = tmp_path / "events.yaml"
+    lines = [f"  - {{at: {at}s, change: cut, target: xian-qingyang, for: 1s}}" for at in (10, 30)]
+    events.write_text("\n".join(["title: t", "events:", *lines]) + "\n")
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "qnet"), "replay", "zheng-qing-ha",
+         "--events", str(events), "--out", str(out)], stderr=subprocess.PIPE,
+    )  # fmt: skip
+    kept = out / "windows.jsonl"
+    while process.poll() is None and (not kept.exists() or not kept.read_bytes()):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    count = kept.read_bytes().count(b"\n")
+    words = f"interrupted; {kept} has {count} of the windows; '--resume' goes on"
+    assert words in said.decode()
 
 
 def test_windows_of_another_run_are_not_taken(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import qnet
 from qnet.check.plan import prove
+from qnet.cli import main
 from qnet.errors import ArgumentError, Cancelled, InputError
 from qnet.files.read import read_sweep
 from qnet.files.write import to_json
@@ -495,3 +497,38 @@ def test_the_command_says_how_it_ended(tmp_path: Path) -> None:
 def test_a_network_without_what_fails_has_one_case() -> None:
     topology = Topology.model_validate(NETWORK)
     assert single_failures(topology, ()).failures == ()
+
+
+def test_a_file_that_is_no_journal_stays_as_it_is(square: Scenario, tmp_path: Path) -> None:
+    """Also one whose last line has no end, as a journal has that a kill ended."""
+    path = tmp_path / "notes.txt"
+    for text in ("what I must not forget", "one\ntwo", '{"sweep": "other"}\n{"case'):
+        path.write_text(text)
+        with pytest.raises(InputError):
+            qnet.sweep(square, depth="lp", processes=1, journal=path)
+        assert path.read_text() == text
+
+
+def test_a_depth_and_seeds_that_are_none_are_refused(square: Scenario) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        qnet.sweep(square, depth="deep", seeds=[])  # type: ignore[arg-type]
+    assert [one.file for one in caught.value.problems] == ["depth", "seeds"]
+    answer = CliRunner().invoke(main, ["sweep", "dual-node", "--seeds", "1..1000000000000000"])
+    assert answer.exit_code == 2
+    assert "are too many seeds; at most 100,000" in answer.stderr
+
+
+def test_a_sweep_that_is_stopped_says_what_its_journal_has(
+    square: Scenario, tmp_path: Path
+) -> None:
+    """A case or more, and how to go on."""
+
+    class Stop(qnet.Quiet):
+        def step(self, done: int, total: int) -> None:
+            if done:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        qnet.sweep(square, depth="lp", processes=1, journal=tmp_path / "kept", progress=Stop())
+    (note,) = caught.value.__notes__
+    assert re.search(r"kept has \d+ cases; the same command goes on", note)
