@@ -6,12 +6,14 @@ plan: what is reserved stays reserved, and a way is kept, while nothing is sent.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from qnet.model.fields import IMIX
+from qnet.model.plan import DemandPart, DemandPlan
 from qnet.model.timeline import (
     FOREVER_PS,
     KINDS,
@@ -30,6 +32,10 @@ from qnet.model.traffic import (
     TrafficClass,
 )
 from qnet.units import PPB, RATE, ceil_div, describe, format_quantity
+
+ATTACK = "attack"
+
+_ATTACK = re.compile(rf"{ATTACK}-[0-9]+")
 
 Span = tuple[int, int]
 """From when to before when."""
@@ -53,6 +59,17 @@ class Loads:
     def names(self) -> frozenset[str]:
         """All that a target can be called, but the single streams of a count."""
         return frozenset(self._entries) | frozenset(self._groups) | frozenset(self._classes)
+
+    @cached_property
+    def like_attacks(self) -> tuple[str, ...]:
+        """Names of streams and demands that attacks could have."""
+        counted = {one.name for one in self.streams if one.count != 1}
+        alike = (
+            name
+            for name in self._entries
+            if (_ATTACK.fullmatch(name) if name not in counted else name == ATTACK)
+        )
+        return tuple(alike)
 
     def named(self, target: str) -> Named | None:
         """Return what a target is of: a stream or demand before a group, a group before a class.
@@ -119,9 +136,17 @@ class Offer(NamedTuple):
     attacks: tuple[Attack, ...]
 
 
+def attack_entry(topology: Topology, attack: Attack) -> DemandPlan:
+    """Return what a plan would have of an attack, if it knew of any."""
+    one = attack.demand
+    way = attack_way(topology, one.source, one.target)
+    part = DemandPart(ports=tuple(port.name for port in way), rate_bps=one.rate_bps)
+    return DemandPlan(name=one.name, rate_bps=one.rate_bps, placed_bps=one.rate_bps, parts=(part,))
+
+
 def attack_name(event: int) -> str:
     """Return what the attack of an event is called: the first event is number 1."""
-    return f"attack-{event + 1}"
+    return f"{ATTACK}-{event + 1}"
 
 
 def offer_of(profile: Profile) -> Offer:
@@ -352,9 +377,8 @@ def _attack_misfits(
     elif not _takes_attacks(classes[name]):
         words = f"class '{name}' reserves or shapes what it carries; an attack reserves nothing"
         yield Misfit(number, where, words)
-    if loads.named(attack_name(number)) is not None:
-        words = f"its frames are called '{attack_name(number)}', as a stream or demand is already"
-        yield Misfit(number, (), words)
+    for taken in loads.like_attacks:
+        yield Misfit(number, (), f"{describe(taken)} could be taken for an attack; rename it")
 
 
 def _takes_attacks(one: TrafficClass) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qnet.model.emulation import Emulation
 from qnet.model.fields import Noun
+from qnet.model.loads import attack_name
 from qnet.model.observation import EventUse, LatencySeries, Observation, Traffic
 from qnet.model.replay import EmulatedWindow
 from qnet.model.verdict import Outcome, Verdict
@@ -73,7 +74,11 @@ def account_of(
     verdict: Verdict,
     real: Emulation | None = None,
 ) -> WindowAccount:
-    """Return what is kept of a window that was run and judged."""
+    """Return what is kept of a window that was run and judged.
+
+    Attacks are called after their place in the timeline, not in the window.
+    """
+    own = {attack_name(place): attack_name(number) for place, number in enumerate(case.events)}
     return WindowAccount(
         key=key,
         number=window.number,
@@ -95,9 +100,9 @@ def account_of(
             for row in verdict.rows
             if row.outcome != "pass"
         ),
-        streams=tuple(map(_count, seen.streams)),
-        demands=tuple(map(_count, seen.demands)),
-        taken=tuple(_shares(case, seen.events)),
+        streams=tuple(_count(one, one.name) for one in seen.streams),
+        demands=tuple(_count(one, own.get(one.name, one.name)) for one in seen.demands),
+        taken=tuple(_shares(case, seen.events, own)),
         end_ps=seen.series_end_ps,
         sent_bytes=_sums([one.sent_bytes for one in seen.series]),
         lost_frames=_sums([one.dropped for one in seen.series]),
@@ -123,9 +128,9 @@ def _sums(series: Sequence[Sequence[int]]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*series, strict=True)))
 
 
-def _count(one: Traffic) -> Count:
+def _count(one: Traffic, name: str) -> Count:
     return Count(
-        name=one.name,
+        name=name,
         sent=one.sent,
         lost=one.lost,
         late=one.late,
@@ -134,12 +139,12 @@ def _count(one: Traffic) -> Count:
     )
 
 
-def _shares(case: Case, uses: Sequence[EventUse]) -> list[Share]:
-    """Add up what the parts of each event of the timeline took."""
+def _shares(case: Case, uses: Sequence[EventUse], own: Mapping[str, str]) -> list[Share]:
+    """Add up what the parts of each event of the timeline took; `own` are names of attacks."""
     frames: dict[tuple[int, str], int] = {}
     for number, use in zip(case.events, uses, strict=True):
         for taken in use.lost:
-            key = number, taken.name
+            key = number, own.get(taken.name, taken.name)
             frames[key] = frames.get(key, 0) + taken.frames
     return [
         Share(event=event, name=name, frames=count)

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
+from qnet.model.loads import Offer, attack_entry, offer_of
 from qnet.model.plan import Entry, Plan, StreamPlan
 from qnet.model.timeline import (
     FOREVER_PS,
@@ -27,7 +28,8 @@ from qnet.model.timeline import (
     settings_of,
 )
 from qnet.model.topology import Topology
-from qnet.model.traffic import Profile
+from qnet.model.traffic import LEG, Profile
+from qnet.units import PPB
 
 
 class Stretch(NamedTuple):
@@ -40,6 +42,8 @@ class Stretch(NamedTuple):
     """The first outage that leaves it no whole way, or takes some part of a demand."""
     cut_share: Fraction
     """Of what is sent, that which has no whole way."""
+    by_ppb: int = PPB
+    """What the rate is multiplied by, 0 where nothing is sent."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,13 @@ class Timetable:
         found, _ = outages_of(self.topology, self.profile.events)
         before = (one for one in found if one.from_ps < self.until_ps)
         return tuple(sorted(before, key=lambda one: (one.from_ps, one.event)))
+
+    @cached_property
+    def offer(self) -> Offer:
+        """What events make of what is sent, with the attacks that begin before the end."""
+        found = offer_of(self.profile)
+        attacks = (one for one in found.attacks if one.span[0] < self.until_ps)
+        return found._replace(attacks=tuple(attacks))
 
     @cached_property
     def restored(self) -> tuple[tuple[Wire, Setting], ...]:
@@ -93,6 +104,7 @@ class Timetable:
     def entries(self) -> Mapping[str, list[tuple[int, Entry]]]:
         """Return by name the entries of everything that is sent, each with from when on."""
         own: list[Entry] = [*self.plan.streams, *self.plan.demands]
+        own += [attack_entry(self.topology, one) for one in self.offer.attacks]
         every = {entry.name: [(0, entry)] for entry in own}
         for move in self.plan.moves:
             every[move.entry.name].append((move.at_ps, move.entry))
@@ -113,9 +125,10 @@ class Timetable:
     def stretches(self, name: str) -> Iterator[Stretch]:
         """Yield the times from 0 to the end in which nothing changes for one stream or demand."""
         known = self.entries[name]
+        rates = self._rates(name)
         for (from_ps, entry), (until_ps, _) in pairwise([*known, (self.until_ps, known[-1][1])]):
             ways = [self._outages_on(names) for names in entry.routes]
-            times = {from_ps, until_ps}
+            times = {from_ps, until_ps, *(time for time, _ in rates)}
             for outages in ways:
                 for one in outages:
                     times |= {one.from_ps, one.until_ps}
@@ -127,7 +140,30 @@ class Timetable:
                 ]
                 share = _cut_share(entry, [one is not None for one in first])
                 by = next((one for one in first if one), None) if share else None
-                yield Stretch(begin_ps, end_ps, entry, by, share)
+                by_ppb = rates[bisect_right(rates, begin_ps, key=lambda pair: pair[0]) - 1][1]
+                yield Stretch(begin_ps, end_ps, entry, by, share, by_ppb)
+
+    def _rates(self, name: str) -> list[tuple[int, int]]:
+        """Return from when on what a rate is multiplied by, 0 where nothing is sent."""
+        factors = self.offer.factors.get(name, ())
+        silent = self.offer.silent.get(name.partition(LEG)[0], ())
+        silent += tuple(
+            span
+            for one in self.offer.attacks
+            if one.demand.name == name
+            for span in ((0, one.span[0]), (one.span[1], FOREVER_PS))
+        )
+        times = {0, *(time for one in factors for time in one[:2])}
+        times |= {time for span in silent for time in span}
+        return [
+            (
+                time,
+                0
+                if any(a <= time < b for a, b in silent)
+                else next((by for a, b, by in factors if a <= time < b), PPB),
+            )
+            for time in sorted(times)
+        ]
 
     def _outages_on(self, names: Sequence[str]) -> list[Outage]:
         """Return what is broken on a way at some time, in order of time."""
@@ -149,6 +185,8 @@ def most_touched(table: Timetable, most: int) -> tuple[str, ...]:
     service |= {one.name: one.service for one in table.profile.demands}
     touched: dict[str, tuple[tuple[int, int], str]] = {}
     for name, known in table.entries.items():
+        if name not in service:
+            continue  # an attack
         dark_ps = sum(
             one.until_ps - one.from_ps for one in table.stretches(name) if one.cut_by is not None
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
-from qnet.model.plan import Entry, StreamPlan
+from qnet.model.plan import StreamPlan
 from qnet.model.replay import (
     Replay,
     ReplayEpoch,
@@ -60,6 +60,7 @@ class _Sum:
 def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
     """Put the accounts of all windows together, with what is between them."""
     asked: list[Stream | Demand] = [*table.profile.every_stream, *table.profile.demands]
+    asked += [one.demand for one in table.offer.attacks]
     sums = {one.name: _Sum(one) for one in asked if one.name in table.entries}
     outside = _outside(accounts, table.until_ps)
     for account in accounts:
@@ -104,7 +105,7 @@ def _outside(accounts: Sequence[WindowAccount], until_ps: int) -> list[tuple[int
     return [(a, b) for a, b in zip(ends, begins, strict=True) if a < b]
 
 
-LOSSLESS = {"delay"}
+LOSSLESS = {"delay", "start", "stop"}
 """What changes while nobody watches, and costs no frame once the change is over."""
 
 
@@ -114,6 +115,7 @@ def _unwatched(table: Timetable, outside: Sequence[tuple[int, int]]) -> Iterable
         if (
             changes_what_lasts(event)
             and event.change not in LOSSLESS
+            and (event.by_ppb is None or event.by_ppb > PPB)
             and _reaches(outside, event.at_ps, event.end_ps)
         ):
             yield event.words
@@ -171,7 +173,7 @@ def _add_between(one: _Sum, outside: Sequence[tuple[int, int]]) -> None:
         for begin_ps, end_ps in outside:
             a, b = max(begin_ps, stretch.from_ps), min(end_ps, stretch.until_ps)
             if a < b:
-                _add(one, stretch, frames_due(one.asked, stretch.entry, a, b))
+                _add(one, stretch, frames_due(one.asked, stretch, a, b))
     for account, count in one.counts:
         inside = [each for each in stretches if each.from_ps < account.until_ps]
         last = [each for each in inside if each.until_ps > account.from_ps]
@@ -181,7 +183,7 @@ def _add_between(one: _Sum, outside: Sequence[tuple[int, int]]) -> None:
             _lose(one, last[-1], count.in_flight * last[-1].cut_share)
         if is_exact:
             due = sum(
-                (frames_due(one.asked, each.entry, max(each.from_ps, account.from_ps),
+                (frames_due(one.asked, each, max(each.from_ps, account.from_ps),
                            min(each.until_ps, account.until_ps))
                 for each in last), Fraction(0)
             )  # fmt: skip
@@ -207,8 +209,11 @@ def _is_exact(asked: Stream | Demand, stretches: Sequence[Stretch]) -> bool:
     )
 
 
-def frames_due(asked: Stream | Demand, entry: Entry, from_ps: int, until_ps: int) -> Fraction:
-    """Return how many frames are due by an entry in a time; where they are drawn, on average."""
+def frames_due(asked: Stream | Demand, stretch: Stretch, from_ps: int, until_ps: int) -> Fraction:
+    """Return how many frames are due in a part of a stretch; where they are drawn, on average."""
+    entry = stretch.entry
+    if stretch.by_ppb == 0:
+        return Fraction(0)
     if isinstance(entry, StreamPlan):
         assert isinstance(asked, Stream)
         if not entry.paths:
@@ -221,7 +226,7 @@ def frames_due(asked: Stream | Demand, entry: Entry, from_ps: int, until_ps: int
         )
         return Fraction((last - first) * each)
     assert isinstance(asked, Demand)
-    rate_bps = sum(part.rate_bps for part in entry.parts)
+    rate_bps = sum(part.rate_bps * stretch.by_ppb // PPB for part in entry.parts)
     return Fraction((until_ps - from_ps) * rate_bps, PS_PER_S) / _mean_bits(asked)
 
 

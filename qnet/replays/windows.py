@@ -9,7 +9,8 @@ is drawn (arrivals of demands, clocks) is drawn anew for each window, from the s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from math import lcm
 from typing import NamedTuple
 
@@ -23,6 +24,10 @@ from qnet.units import PS_PER_S, RATIO, WHOLE_HIGHEST, format_quantity
 PERIOD_PS_HIGHEST = PS_PER_S
 """Streams without reservation whose intervals make the period longer than this are left out of it:
 they begin somewhere else in each window."""
+
+
+TOGETHER = -1
+"""In place of the number of an event, for what several of the timeline come to together."""
 
 
 class Window(NamedTuple):
@@ -77,20 +82,22 @@ def case_of(table: Timetable, window: Window) -> Case:
     """Return a window as a run: events and moves by its own time, and what is broken already."""
     topology, profile = table.topology, table.profile
     from_ps, until_ps = window.from_ps, window.until_ps
-    events: list[tuple[int, int, Event]] = []
+    events: list[tuple[int, int, int, Event]] = []
     for one in table.outages:
         begin_ps, end_ps = max(one.from_ps, from_ps), min(one.until_ps, until_ps)
         if begin_ps < end_ps:
             made = _broken(topology, profile.events[one.event], one, begin_ps - from_ps)
             if one.until_ps < until_ps:
                 made = made.replace(duration_ps=end_ps - begin_ps)
-            events.append((begin_ps, one.event, made))
+            events.append((begin_ps, one.from_ps, one.event, made))
     for number, lasting in enumerate(profile.events):
         begin_ps, end_ps = max(lasting.at_ps, from_ps), lasting.end_ps
-        if changes_what_lasts(lasting) and begin_ps < min(end_ps, until_ps):
+        if lasting.change in _TOLD or not changes_what_lasts(lasting):
+            continue
+        if begin_ps < min(end_ps, until_ps):
             rest_ps = end_ps - begin_ps if end_ps < until_ps else None
             made = lasting.replace(at_ps=begin_ps - from_ps, duration_ps=rest_ps)
-            events.append((begin_ps, number, made))
+            events.append((begin_ps, lasting.at_ps, number, made))
     for wire, back in table.restored:
         begin_ps, end_ps = max(back.from_ps, from_ps), min(back.until_ps, until_ps)
         if begin_ps < end_ps:
@@ -101,15 +108,57 @@ def case_of(table: Timetable, window: Window) -> Case:
                 duration_ps=end_ps - begin_ps if back.until_ps < until_ps else None,
             )
             cut = event("cut", by.target, at=f"{by.at_ps}ps")
-            events += [(begin_ps, back.event, cut), (begin_ps, back.event, by)]
-    events.sort(key=lambda item: item[:2])
+            events += [(begin_ps, back.from_ps, back.event, one) for one in (cut, by)]
+    for begin_ps, made in _loads(table, window):
+        events.append((begin_ps, begin_ps, TOGETHER, made))
+    # Of what began before the window the last one counts, wherever it is in the file.
+    events.sort(key=lambda item: item[:3])
     local = profile.replace(
-        events=tuple(made for _, _, made in events),
+        events=tuple(made for *_, made in events),
         simulation=profile.simulation.replace(
             duration_ps=until_ps - from_ps, seed=seed_of(profile.simulation.seed, window.number)
         ),
     )
-    return Case(local, _plan_at(table, window), tuple(number for _, number, _ in events))
+    return Case(local, _plan_at(table, window), tuple(number for *_, number, _ in events))
+
+
+_TOLD = {"start", "stop", "scale"}
+"""Kinds that are told by what they come to in a window."""
+
+
+def _loads(table: Timetable, window: Window) -> Iterator[tuple[int, Event]]:
+    """Yield what is silent in a window, and at what rate demands are sent, and from when on."""
+    loads: dict[tuple[int, int, int], list[str]] = defaultdict(list)
+    for name, silent in table.offer.silent.items():
+        for a, b in silent:
+            loads[a, b, 0].append(name)
+    for name, factors in table.offer.factors.items():
+        for a, b, by_ppb in factors:
+            loads[a, b, by_ppb].append(name)
+    for (a, b, by_ppb), names in loads.items():
+        begin_ps, end_ps = max(a, window.from_ps), min(b, window.until_ps)
+        if begin_ps >= end_ps:
+            continue
+        keys = {"at": f"{begin_ps - window.from_ps}ps"}
+        if b < window.until_ps:
+            keys["for"] = f"{end_ps - begin_ps}ps"
+        if by_ppb:
+            keys["by"] = f"{by_ppb}ppb"
+        for target in _targets(table.profile, names):
+            yield begin_ps, event("scale" if by_ppb else "stop", target, **keys)
+
+
+def _targets(profile: Profile, names: Sequence[str]) -> Sequence[str]:
+    """Return what streams and demands are called together: entries whose streams they all are."""
+    left = dict.fromkeys(names)
+    found = []
+    for stream in profile.streams:
+        every = [f"{stream.name}-{number + 1}" for number in range(stream.count)]
+        if stream.count > 1 and all(one in left for one in every):
+            found.append(stream.name)
+            for one in every:
+                del left[one]
+    return [*found, *left]
 
 
 def seed_of(seed: int, number: int) -> int:

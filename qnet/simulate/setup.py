@@ -267,12 +267,16 @@ class _SourceMaker:
             )
 
     def _in_its_time(self, law: ArrivalLaw, version: Version) -> ArrivalLaw:
-        """Have a source that sends at some times only count as much less, where work is shared."""
+        """Have a source that sends at some times only count as much less, where work is shared.
+
+        One that never sends counts a little: ports that nothing goes over are not served, and those
+        behind them would wait for them for ever.
+        """
         if version.spans == ALWAYS:
             return law
         end_ps = self.profile.simulation.duration_ps
         sends_ps = sum(min(until_ps, end_ps) - from_ps for from_ps, until_ps in version.spans)
-        return replace(law, frames_per_s=law.frames_per_s * sends_ps / end_ps)
+        return replace(law, frames_per_s=law.frames_per_s * max(sends_ps, 1) / end_ps)
 
 
 def _number_turns(found: list[FrameSource]) -> list[FrameSource]:

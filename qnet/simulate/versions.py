@@ -14,8 +14,8 @@ from itertools import count, pairwise
 from typing import NamedTuple
 
 from qnet.errors import InputError, Problem
-from qnet.model.loads import Span, attack_way, attacks_of, offer_of
-from qnet.model.plan import DemandPart, DemandPlan, Entry, Move, Plan
+from qnet.model.loads import Span, attack_entry, attacks_of, offer_of
+from qnet.model.plan import DemandPlan, Entry, Move, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import LEG, Profile
 from qnet.simulate.world import NEVER
@@ -77,17 +77,10 @@ def versions_of(profile: Profile, plan: Plan) -> list[Version]:
 
 def attack_versions(topology: Topology, profile: Profile) -> list[Version]:
     """List what attacks send, as if a plan had them: it knows nothing of any."""
-    made = []
-    for attack in attacks_of(profile):
-        one = attack.demand
-        way = attack_way(topology, one.source, one.target)
-        part = DemandPart(ports=tuple(port.name for port in way), rate_bps=one.rate_bps)
-        entry = DemandPlan(
-            name=one.name, rate_bps=one.rate_bps, placed_bps=one.rate_bps, parts=(part,)
-        )
-        from_ps, until_ps = attack.span
-        made.append(Version(entry, 0, ((from_ps, min(until_ps, NEVER)),)))
-    return made
+    return [
+        Version(attack_entry(topology, one), 0, ((one.span[0], min(one.span[1], NEVER)),))
+        for one in attacks_of(profile)
+    ]
 
 
 def _at_rates(

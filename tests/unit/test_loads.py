@@ -172,15 +172,16 @@ def test_all_faults_are_told_at_once_each_at_its_place() -> None:
         {**ATTACK, "to": "e"},
         _one("scale", 1, "voice", by="200%"),
     ]
-    taken = {**PROFILE["demands"][0], "name": "attack-3"}
+    taken = {**PROFILE["demands"][0], "name": "attack-9"}
     asked = {**PROFILE, "demands": [*PROFILE["demands"], taken], "events": happening}
     with pytest.raises(InputError) as caught:
         load(asked, topology=island)
     assert [(one.where, one.message.partition(";")[0]) for one in caught.value.problems] == [
         ("events[0].target", "no stream, demand, group or class 'won'"),
+        ("events[1]", "'attack-9' could be taken for an attack"),
         ("events[1].class", "no class 'best'"),
         ("events[1].to", "no node 'x' in topology"),
-        ("events[2]", "its frames are called 'attack-3', as a stream or demand is already"),
+        ("events[2]", "'attack-9' could be taken for an attack"),
         ("events[2].to", "no links lead from 'a' to 'e'"),
         ("events[3].by", "'voice' has streams, of which there are no more than 100%"),
     ]

@@ -124,6 +124,46 @@ def test_windows_and_what_is_between_them_come_to_one_long_run(
         assert (told.sent, told.lost) == (counted.sent, counted.lost)
 
 
+LOADS = [
+    {"change": "stop", "target": "one"},
+    {"change": "stop", "target": "r"},
+    {"change": "start", "target": "back"},
+    {"change": "start", "target": "two"},
+    {"change": "scale", "target": "r", "by": "0%"},
+    {"change": "scale", "target": "rest", "by": "250%"},
+    {"change": "attack", "from": "a", "to": "d", "rate": "5Mbps", "class": "e"},
+]
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 380_123), st.sampled_from(LOADS), st.integers(0, 150_000)),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([None, *REACTIONS]),
+)
+def test_windows_with_loads_come_to_one_long_run(
+    drawn: list[tuple[int, dict[str, str], int]], reaction: dict[str, Any] | None
+) -> None:
+    """What is silent is so before, in, between and after windows, whatever else is cut."""
+    happening = [
+        one | {"at": f"{at}us"} | ({"for": f"{lasts}us"} if lasts else {})
+        for at, one, lasts in drawn
+    ]
+    scenario = _case([*happening, CUT], reaction)
+    made = _replay(scenario, until="400ms")
+    assert not made.findings
+    whole = scenario.with_(duration="400ms")
+    seen = qnet.observe(whole, qnet.plan(whole))
+    for told, counted in zip(made.streams, seen.streams, strict=True):
+        assert (told.name, told.sent, told.lost) == (counted.name, counted.sent, counted.lost)
+    assert [one.name for one in made.demands] == [one.name for one in seen.demands]
+    for told, counted in zip(made.demands, seen.demands, strict=True):
+        assert abs(told.sent - counted.sent) <= 6 * (counted.sent + 9) ** 0.5
+
+
 def test_an_outage_blocks_a_stream_for_as_long_as_it_lasts() -> None:
     """The effective blocked time is the outage, give or take an interval."""
     made = _replay(_case([CUT]))

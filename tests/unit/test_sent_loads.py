@@ -352,3 +352,15 @@ def test_a_thousand_events_are_played() -> None:
             spans.append((begin, at))
             begin = again
         assert one.copies_sent == len(_within(births, *spans, (begin, 10**12)))
+
+
+def test_ports_that_nothing_goes_over_keep_nobody_waiting() -> None:
+    """Where copies meet frames come from two ports; while both are silent the run goes on."""
+    case = _case([COPIED], [DEMAND | {"from": "b", "to": "c"}])
+    for at_ps in (0, 1000):
+        quiet = _with(
+            case, _one("stop", at_ps, "s0"), _one("scale", at_ps, "d0", by="2"),
+        )  # fmt: skip
+        _, every = _run(quiet)
+        assert every["s0"].sent == (at_ps > 0 and _births(case, "s0")[0][0] == 0)
+        assert every["d0"].sent > 20
