@@ -536,7 +536,7 @@ def _values(
             if at <= now and (one.duration_ps is None or now < at + one.duration_ps)
         ]
         after = value(max(lasting, key=lambda one: one[:2])[2] if lasting else None, port)
-        if after != before:
+        if after != before and now < profile.simulation.duration_ps:
             yield now, after
         before = after
 

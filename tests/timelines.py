@@ -15,7 +15,7 @@ from qnet.model.plan import Move, PathPlan, Plan, StreamPlan
 from qnet.model.proof import Proof
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
-from qnet.model.traffic import Profile, Stream
+from qnet.model.traffic import Demand, Profile, Stream
 from qnet.simulate.run import simulate
 from tests.builders import plan_for
 from tests.property.test_books import balance
@@ -38,6 +38,7 @@ class Judged(NamedTuple):
 def drawn_case(mechanism: str, number: int) -> Case:
     """Draw a set, a plan with moves that all fit, and what breaks meanwhile."""
     topology, profile = random_set(mechanism, number)
+    profile = profile.replace(demands=tuple(_few(profile, one) for one in profile.demands))
     dice = Dice(f"{mechanism} timeline", number)
     profile = profile.replace(events=tuple(_events(dice, topology, profile)))
     twice = profile.replace(events=(), streams=(*profile.streams, *_seconds(dice, profile)))
@@ -48,6 +49,17 @@ def drawn_case(mechanism: str, number: int) -> Case:
     )
     moves = sorted(_moves(dice, topology, profile, both), key=lambda one: one.at_ps)
     return topology, profile, plan.replace(moves=tuple(moves))
+
+
+FRAMES_OF_DEMANDS = 6_000
+"""About so many at most, since the twin looks at every one."""
+
+
+def _few(profile: Profile, demand: Demand) -> Demand:
+    shortest = min(size for size, _ in demand.sizes) + 20
+    bits = FRAMES_OF_DEMANDS * shortest * 8 * 10**12
+    most_bps = bits // profile.simulation.duration_ps
+    return demand.replace(rate_bps=min(demand.rate_bps, most_bps))
 
 
 SECOND = "-second"
@@ -74,7 +86,27 @@ def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]
             {"change": "flap", "target": name, "every": every, "duty": f"{dice.below(101)}%"},
             {"change": "partition", "groups": [list(link.between[:1]), list(link.between[1:])]},
         ]
+        kinds += _of_links(dice, (topology, profile), name, link.rate_bps.there)
         yield Event.model_validate({**common, **kinds[dice.below(len(kinds))]})
+
+
+def _of_links(
+    dice: Dice, network: tuple[Topology, Profile], name: str, rate_bps: int
+) -> Iterator[dict[str, object]]:
+    """Draw another rate, another fibre and losses; a fibre is often as good as the old one."""
+    topology, profile = network
+    refused = any(one.cut_through_bytes is not None for one in topology.nodes)
+    refused |= any(one.idle_slope for one in profile.classes)
+    refused |= any(one.preemptable for one in profile.classes) and any(
+        one.gated for one in profile.classes
+    )
+    if not refused:
+        share = (10, 50, 99, 200)[dice.below(4)]
+        yield {"change": "capacity", "target": name, "rate": f"{rate_bps * share // 100}bps"}
+    for metres in (10, 1000 * 10 ** dice.below(3), 500 + dice.below(10**4)):
+        yield {"change": "delay", "target": name, "length": f"{metres}m"}
+    yield {"change": "loss", "target": name, "ratio": f"{dice.below(101)}%"}
+    yield {"change": "loss", "target": name, "bit-error-ratio": "1e-5"}
 
 
 def _moves(dice: Dice, topology: Topology, profile: Profile, both: Plan) -> Iterator[Move]:
@@ -135,7 +167,8 @@ def judge_case(case: Case, proof: Proof, slow: SlowSimulator) -> Judged:
     ways = ways_of(*case)
     streams = {one.name: one for one in profile.every_stream}
     spans = [
-        (one.from_ps, one.until_ps, {each.name: each for each in one.moved}) for one in proof.epochs
+        (one.from_ps, one.until_ps, {each.name: each for each in (*one.changed, *one.moved)})
+        for one in proof.epochs
     ]
     whole = {one.name: one for one in proof.streams}
     bounded = lost = 0

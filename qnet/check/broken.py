@@ -35,6 +35,10 @@ class Broken(NamedTuple):
     event: Event
     from_ps: int
     until_ps: int
+    port: int | None = None
+    """The port at which it takes frames as they leave, where a link is changed and not broken."""
+    by_chance: bool = False
+    """Whether it takes some of them only."""
 
 
 def broken_things(topology: Topology, profile: Profile) -> list[Broken]:
@@ -119,6 +123,11 @@ def _things(
     if event.members is not None:
         return {one for one in things if isinstance(one, tuple) and one[1] >= event.members}
     return things
+
+
+def wires_by_name(topology: Topology) -> Mapping[str, set[Thing]]:
+    """Return the wires that links, wires and cables are, by all that they are called."""
+    return _things_by_name(topology)[True]
 
 
 def _things_by_name(topology: Topology) -> Mapping[bool, Mapping[str, set[Thing]]]:

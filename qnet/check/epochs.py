@@ -9,23 +9,32 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
+from qnet.check.bounds import RunBounds, disturbed_streams
 from qnet.check.broken import Broken, Thing, broken_things, named, touches
-from qnet.check.event_losses import demand_loss, stream_loss
+from qnet.check.event_losses import Happening, demand_loss, stream_loss
 from qnet.check.findings import Findings, exact_time
+from qnet.check.links import LinkChanges, link_changes
 from qnet.check.sequence import (
     Bounds,
+    EntryInForce,
     PlanSequence,
     Prove,
     SequenceProof,
-    over_the_run,
     prove_sequence,
     sequence_of,
 )
 from qnet.model.observation import EventUse, Observation
 from qnet.model.plan import Plan, StreamPlan
-from qnet.model.proof import DemandEventLoss, EpochProof, EventLoss, Proof, StreamProof
+from qnet.model.proof import (
+    DemandEventLoss,
+    EpochProof,
+    EventLoss,
+    Finding,
+    Proof,
+    StreamProof,
+)
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 
@@ -39,40 +48,70 @@ def with_epochs(
     findings = Findings()
     sequence = sequence_of(topology, profile, plan, findings)
     broken = broken_things(topology, profile)
+    links = link_changes(topology, profile)
     end_ps = profile.simulation.duration_ps
     changes = {0, end_ps} | {one.from_ps for one in broken} | {one.until_ps for one in broken}
-    times = sorted(one for one in changes | sequence.changes_ps if one <= end_ps)
+    changes |= sequence.changes_ps | links.times_ps
+    times = sorted(one for one in changes if one <= end_ps)
     case = (topology, profile, plan)
     proven = prove_sequence(case, whole, sequence, times, prove)
+
+    def rules(other: Topology) -> frozenset[Finding]:
+        if other is topology:
+            return frozenset([*whole.findings, *chain(*proven.findings.values())])
+        again = prove(other, profile, plan)
+        moved = prove_sequence((other, profile, plan), again, sequence, times, prove)
+        return frozenset([*again.findings, *chain(*moved.findings.values())])
+
+    disturbed = disturbed_streams((topology, profile), sequence, links, rules)
+    bounds = RunBounds(topology, sequence, proven.bounds, links, disturbed)
+    lost, parts = _losses(case, sequence, (broken, links), bounds)
+    epochs = _epochs(case, whole, (sequence, proven, bounds), (broken, times), prove)
+    is_still = not broken and not sequence.changes_ps and not profile.events
+    return whole.replace(
+        streams=tuple(_over_the_run(one, sequence, bounds) for one in whole.streams),
+        findings=(*whole.findings, *findings.collected(), *proven.standby),
+        epochs=() if is_still else tuple(epochs),
+        event_losses=lost,
+        demand_losses=parts,
+    )
+
+
+def _over_the_run(one: StreamProof, sequence: PlanSequence, bounds: RunBounds) -> StreamProof:
+    """Return the bounds of a stream over the run, which stay where nothing changes them."""
+    if sequence.changes_ps or bounds.is_changed(one.name):
+        return _stream_proof(one.name, bounds.over_the_run(one.name))
+    return one
+
+
+def _losses(
+    case: tuple[Topology, Profile, Plan],
+    sequence: PlanSequence,
+    happening: tuple[Sequence[Broken], LinkChanges],
+    bounds: RunBounds,
+) -> tuple[tuple[EventLoss, ...], tuple[DemandEventLoss, ...]]:
+    """Return what events take of all streams and demands that they touch."""
+    topology, profile, _ = case
+    broken, links = happening
     by_thing: dict[Thing, list[Broken]] = defaultdict(list)
-    for outage in broken:
+    for outage in (*broken, *links.taking(topology)):
         by_thing[outage.thing].append(outage)
-    happening = (*case, by_thing)
+    happens = Happening(*case, by_thing, links)
     streams = {one.name: one for one in profile.every_stream}
     demands = {one.name: one for one in profile.demands}
+    high = {
+        one.known_as: bounds.before_last_fibre(one)
+        for each in sequence.streams.values()
+        for one in each
+    }
     lost = [
-        stream_loss(happening, streams[name], versions, proven.bounds)
+        stream_loss(happens, streams[name], versions, high)
         for name, versions in sequence.streams.items()
     ]
     parts = [
-        demand_loss(happening, demands[name], versions)
-        for name, versions in sequence.demands.items()
+        demand_loss(happens, demands[name], versions) for name, versions in sequence.demands.items()
     ]
-    bounds = whole.streams
-    if sequence.changes_ps:
-        bounds = tuple(
-            _stream_proof(one.name, over_the_run(sequence, proven, one.name))
-            for one in whole.streams
-        )
-    is_still = not broken and not sequence.changes_ps
-    epochs = _epochs(case, whole, (sequence, proven), (broken, times), prove)
-    return whole.replace(
-        streams=bounds,
-        findings=(*whole.findings, *findings.collected(), *proven.standby),
-        epochs=() if is_still and not profile.events else tuple(epochs),
-        event_losses=tuple(one for one in lost if one is not None),
-        demand_losses=tuple(one for one in parts if one is not None),
-    )
+    return tuple(one for one in lost if one), tuple(one for one in parts if one)
 
 
 def _stream_proof(name: str, pair: Bounds) -> StreamProof:
@@ -83,13 +122,13 @@ def _stream_proof(name: str, pair: Bounds) -> StreamProof:
 def _epochs(
     case: tuple[Topology, Profile, Plan],
     whole: Proof,
-    entries: tuple[PlanSequence, SequenceProof],
+    entries: tuple[PlanSequence, SequenceProof, RunBounds],
     happening: tuple[Sequence[Broken], Sequence[int]],
     prove: Prove,
 ) -> Iterable[EpochProof]:
     """Prove every epoch of the run; states that come again are proven once."""
     topology, profile, plan = case
-    sequence, proven = entries
+    sequence, proven, bounds = entries
     broken, times = happening
     streams = {one.name: one for one in profile.every_stream}
     known: dict[object, tuple[tuple[str, ...], tuple[StreamProof, ...], Proof]] = {}
@@ -127,14 +166,40 @@ def _epochs(
             until_ps=until_ps,
             broken=tuple(dict.fromkeys(named(one.event) for one in now)),
             cut=cut,
-            reduced=reduced,
+            reduced=_reduced_at(reduced, sent, bounds, from_ps),
             findings=tuple(dict.fromkeys((*proven.findings.get(from_ps, ()), *faults))),
             moved=tuple(
-                _stream_proof(one.entry.name, proven.bounds.get(one.known_as))
+                _stream_proof(one.entry.name, _bounds_at(one, bounds, from_ps))
                 for one in sent
                 if one.number and one.entry.paths
             ),
+            changed=tuple(
+                _stream_proof(one.entry.name, _bounds_at(one, bounds, from_ps))
+                for one in sent
+                if not one.number and bounds.proven.get(one.known_as) is not None
+                if bounds.is_changed(one.entry.name)
+            ),
         )
+
+
+def _bounds_at(one: EntryInForce[StreamPlan], bounds: RunBounds, from_ps: int) -> Bounds:
+    return bounds.at(one.entry, bounds.proven.get(one.known_as), from_ps)
+
+
+def _reduced_at(
+    reduced: Iterable[StreamProof],
+    sent: Iterable[EntryInForce[StreamPlan]],
+    bounds: RunBounds,
+    from_ps: int,
+) -> tuple[StreamProof, ...]:
+    """Return the bounds of streams with one path of two, with links as they are in an epoch."""
+    entries = {one.entry.name: one.entry for one in sent}
+    found = []
+    for one in reduced:
+        low, high = one.latency_ps_min, one.latency_ps_max
+        pair = None if low is None or high is None else (low, high)
+        found.append(_stream_proof(one.name, bounds.at(entries[one.name], pair, from_ps)))
+    return tuple(found)
 
 
 def _paths_left(topology: Topology, entry: StreamPlan, things: frozenset[Thing]) -> list[int]:
@@ -203,6 +268,11 @@ def _epoch_words(one: EpochProof) -> str:
         words.append(f"{len(one.reduced)} have one path of two and are proven on it")
     if one.moved:
         words.append(f"{len(one.moved)} are moved and are proven as they are sent now")
+    lost = sum(each.latency_ps_max is None for each in one.changed)
+    if lost:
+        words.append(f"{lost} are bounded no more")
+    if lost < len(one.changed):
+        words.append(f"{len(one.changed) - lost} have bounds of this epoch alone")
     if one.findings:
         words.append("the plan breaks a rule")
     return f"{when}: {what}: {', '.join([*words, 'all else as proven'])}"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from qnet.check.births import born, gated_births
 from qnet.check.broken import EVER, Broken, Span, Thing
 from qnet.check.line import last_bit_ps
+from qnet.check.links import LinkChanges
 from qnet.check.sequence import EntryInForce
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import DemandEventLoss, EventLoss
@@ -30,29 +31,36 @@ class _Place(NamedTuple):
 
     The first bit is there `low_ps` later at the soonest and `high_ps` at the latest, the last bit
     `last_low_ps` and `last_high_ps`; what is not known is None. It is `far_ps` down the line of the
-    port before it: witnesses count what is lost there when it leaves that port.
+    port before it, at least and at most: witnesses count what is lost there when it leaves that
+    port.
     """
 
     low_ps: int
     high_ps: int | None
     last_low_ps: int
     last_high_ps: int | None
-    far_ps: int = 0
+    far_ps: Span = (0, 0)
 
-    def down_the_line(self, far_ps: int) -> _Place:
-        """Return the place that is so far down the line of a port."""
+    def down_the_line(self, far_ps: Span) -> _Place:
+        """Return the place that is so far down the line of a port, at least and at most."""
         high, last = self.high_ps, self.last_high_ps
         return _Place(
-            self.low_ps + far_ps,
-            None if high is None else high + far_ps,
-            self.last_low_ps + far_ps,
-            None if last is None else last + far_ps,
+            self.low_ps + far_ps[0],
+            None if high is None else high + far_ps[1],
+            self.last_low_ps + far_ps[0],
+            None if last is None else last + far_ps[1],
             far_ps,
         )
 
 
-Happening = tuple[Topology, Profile, Plan, Mapping[Thing, Sequence[Broken]]]
-"""A network, its traffic, a plan, and when each thing is broken."""
+class Happening(NamedTuple):
+    """A network, its traffic and a plan, when each thing is broken, and what becomes of links."""
+
+    topology: Topology
+    profile: Profile
+    plan: Plan
+    broken: Mapping[Thing, Sequence[Broken]]
+    links: LinkChanges
 
 
 class _Count(NamedTuple):
@@ -80,7 +88,8 @@ def stream_loss(
         count, outages = _version_loss(happening, stream, one, high_ps)
         counts.append(count)
         met += outages
-        is_known &= high_ps is not None or not outages
+        is_known &= high_ps is not None or not one.entry.paths
+        is_known &= stream.recovery is None or not _is_led(happening, one.entry)
     if not met:
         return None
     total = _Count(*(sum(column) for column in zip(*counts, strict=True)))
@@ -94,11 +103,18 @@ def stream_loss(
     )
 
 
+def _is_led(happening: Happening, entry: StreamPlan) -> bool:
+    """Say whether a fibre on the way of an entry is changed: then copies may be too far apart."""
+    ports = happening.topology.port_by_name
+    names = {name for path in entry.paths for name in path.ports if name in ports}
+    return any(ports[name].number in happening.links.fibres for name in names)
+
+
 def _version_loss(
     happening: Happening, stream: Stream, one: EntryInForce[StreamPlan], high_ps: int | None
 ) -> tuple[_Count, list[Broken]]:
     """Count what events take of what is sent by one entry while it is in force."""
-    topology, profile, plan, broken = happening
+    topology, profile, plan, broken, _ = happening
     ports, entry = topology.port_by_name, one.entry
     ways = [[ports[name] for name in path.ports if name in ports] for path in entry.paths]
     met = [
@@ -106,6 +122,7 @@ def _version_loss(
             outage
             for thing in dict.fromkeys(chain.from_iterable(map(_things_at, way)))
             for outage in broken.get(thing, ())
+            if outage.port is None or outage.port in [port.number for port in way]
         ]
         for way in ways
     ]
@@ -118,7 +135,7 @@ def _version_loss(
     slack_ps = slack_ps if len(ways) > 1 else 0
     certain, possible = _joined(span), _joined(span)
     for way, outages in zip(ways, met, strict=True):
-        sure, maybe = _windows(topology, profile, stream, way, outages, high_ps, end_ps)
+        sure, maybe = _windows(happening, stream, way, outages, high_ps)
         certain = _common(certain, [(a + slack_ps, b - slack_ps) for a, b in sure])
         possible = _common(possible, _joined([(a - slack_ps, b + slack_ps) for a, b in maybe]))
     every = list(chain.from_iterable(met))
@@ -149,39 +166,40 @@ def _words(outages: Iterable[Broken]) -> tuple[str, ...]:
 
 
 def _windows(
-    topology: Topology,
-    profile: Profile,
+    happening: Happening,
     stream: Stream,
     way: Sequence[Port],
     outages: Sequence[Broken],
     high_ps: int | None,
-    end_ps: int,
 ) -> tuple[list[Span], list[Span]]:
     """Return when what is sent is lost for certain on a way, and when it may be."""
-    one = profile.class_by_name[stream.traffic_class]
+    one = happening.profile.class_by_name[stream.traffic_class]
+    end_ps = happening.profile.simulation.duration_ps
     is_stored = one.reserves or one.preemptable
     sure: list[Span] = []
     maybe: list[Span] = []
-    places: dict[tuple[Thing, int], list[tuple[_Place, bool]]] = {}
+    places: dict[tuple[Thing, int, int | None], list[tuple[_Place, bool]]] = {}
     for outage in outages:
-        at = outage.thing, outage.event.where_ppb
+        at = outage.thing, outage.event.where_ppb, outage.port
         if at not in places:
-            found = _places(topology, stream, way, outage, high_ps, is_stored=is_stored)
+            found = _places(happening, stream, way, outage, high_ps, is_stored=is_stored)
             places[at] = list(found)
         for place, is_node in places[at]:
             begin_ps, until_ps = outage.from_ps, min(outage.until_ps, EVER)
             begin = begin_ps - (EVER if place.last_high_ps is None else place.last_high_ps)
-            maybe.append((begin, min(until_ps, end_ps + place.far_ps) - place.low_ps))
+            maybe.append((begin, min(until_ps, end_ps + place.far_ps[1]) - place.low_ps))
+            if outage.by_chance:
+                continue
             if is_node and place.low_ps == 0 and place.last_low_ps == 0:
                 sure.append((begin_ps, until_ps))  # what is born there
             elif place.high_ps is not None:
-                last = min(until_ps, end_ps + place.far_ps) - place.high_ps
+                last = min(until_ps, end_ps + place.far_ps[0]) - place.high_ps
                 sure.append((begin_ps - place.last_low_ps, last))
     return _joined(sure), _joined(maybe)
 
 
 def _places(
-    topology: Topology,
+    happening: Happening,
     stream: Stream,
     way: Sequence[Port],
     outage: Broken,
@@ -189,43 +207,60 @@ def _places(
     *,
     is_stored: bool,
 ) -> Iterable[tuple[_Place, bool]]:
-    """Yield where on a way a broken thing is met, and whether it is a node."""
-    line = [last_bit_ps(stream.frame_bytes, port.rate_bps) for port in way]
+    """Yield where on a way a broken thing is met, and whether it is a node.
+
+    Links are as quick, and fibres as short or as long, as they ever are in the run. The largest
+    latency is that with the last fibre of the files.
+    """
+    topology, links = happening.topology, happening.links
+    line = [last_bit_ps(stream.frame_bytes, links.rate_bps(port)) for port in way]
+    far = [links.delays_ps(port) for port in way]
+    behind = [low for low, _ in far[:-1]] + [port.propagation_ps for port in way[-1:]]
     begins_ps = 0
     for number, port in enumerate(way):
         stays_ps = topology.node_by_name[port.target].processing.low_ps
-        rest_ps = port.propagation_ps + sum(line[number + 1 :])
-        rest_ps += sum(one.propagation_ps for one in way[number + 1 :])
+        rest_ps = sum(behind[number:]) + sum(line[number + 1 :])
         rest_ps += sum(
             topology.node_by_name[one.source].processing.low_ps for one in way[number + 1 :]
         )
         leaves = None if high_ps is None else high_ps - rest_ps
         starts = None if leaves is None else leaves - line[number]
         ends_ps = begins_ps + line[number]
-        if outage.thing == (port.link, port.member):
-            far_ps = _far_ps(topology, port, outage.event)
-            yield _Place(begins_ps, starts, ends_ps, leaves).down_the_line(far_ps), False
+        here = _Place(begins_ps, starts, ends_ps, leaves)
+        if outage.port is not None:
+            if outage.port == port.number:
+                yield here, False
+        elif outage.thing == (port.link, port.member):
+            yield here.down_the_line(_cut_ps(topology, port, outage.event, far[number])), False
         if outage.thing == port.source and number == 0:
             yield _Place(0, 0, 0, leaves), True
         if outage.thing == port.target:
-            there = _Place(begins_ps, starts, ends_ps, leaves).down_the_line(port.propagation_ps)
+            there = here.down_the_line(far[number])
             # It stays in the node until its last bit has left it, or a damper hands it over.
             is_last = number == len(way) - 1
             gone = high_ps
-            if high_ps is not None and not is_last:
-                after = way[number + 1 :]
-                gone = high_ps - sum(one.propagation_ps for one in after) - sum(line[number + 2 :])
+            if high_ps is not None and is_last:
+                gone = high_ps + far[number][1] - port.propagation_ps
+            elif high_ps is not None:
+                gone = high_ps - sum(behind[number + 1 :]) - sum(line[number + 2 :])
             yield there._replace(last_high_ps=gone), True
-        begins_ps = ends_ps + port.propagation_ps + stays_ps
+        begins_ps = ends_ps + far[number][0] + stays_ps
         if not is_stored:
             begins_ps = max(begins_ps - line[number], 0)  # it may be sent on before all is in
 
 
-def _far_ps(topology: Topology, port: Port, event: Event) -> int:
-    """Return how far down the line of a port a link is cut, from its first node on."""
-    share = port.propagation_ps * event.where_ppb // PPB
+def _cut_ps(topology: Topology, port: Port, event: Event, delays_ps: Span) -> Span:
+    """Return how far down the line of a port a link is cut, from its first node on.
+
+    It is at the same share of any fibre: at least and at most so far.
+    """
+    shares = [delay_ps * event.where_ppb // PPB for delay_ps in delays_ps]
     is_there = port.source == topology.links[port.link].between[0]
-    return share if is_there else port.propagation_ps - share
+    low, high = (
+        share if is_there else delay_ps - share
+        for share, delay_ps in zip(shares, delays_ps, strict=True)
+    )
+    return low, high
 
 
 def _joined(spans: Iterable[Span]) -> list[Span]:
@@ -257,7 +292,7 @@ def demand_loss(
 
     Parts by their rates; of each the time counts from when what is sent can be at what breaks.
     """
-    topology, profile, _, broken = happening
+    topology, profile, _, broken, _ = happening
     end_ps = profile.simulation.duration_ps
     ports = topology.port_by_name
     lost = sent = 0
@@ -270,6 +305,8 @@ def demand_loss(
             for port in (ports[name] for name in part.ports if name in ports):
                 there_ps = before_ps + port.propagation_ps
                 for one in (one for thing in _things_at(port) for one in broken.get(thing, ())):
+                    if one.port is not None:
+                        continue
                     until_ps = min(one.until_ps, end_ps) - there_ps
                     spans.append((max(one.from_ps - there_ps, 0), until_ps))
                     met.append(one)

@@ -63,6 +63,8 @@ class GatedStream(NamedTuple):
     hold_ps: int | None
     rides: int = 0
     """Hops at the begin of its way where its frames are those of a leg of its tree before it."""
+    may_be_lost: bool = False
+    """Whether links or events can take any of its frames."""
 
     @property
     def ports(self) -> list[Port]:
@@ -158,7 +160,7 @@ def check_frames(
             ]
             _check_order(one.stream, far, slacks, waiting, findings)
     if one.hold_ps is not None:
-        _, latest_ps = _arrivals(one)
+        _, latest_ps = _arrivals(topology, one)
         early_ps = one.hold_ps - topology.node_by_name[one.stream.listener].clock.error_ps
         if early_ps < latest_ps:
             findings.add(
@@ -250,15 +252,15 @@ def _check_order(
 def gated_bound(topology: Topology, one: GatedStream) -> tuple[int, int]:
     """Return the least and the largest latency; a damper leaves the errors of two clocks."""
     if one.hold_ps is None:
-        return _arrivals(one)
+        return _arrivals(topology, one)
     error_ps = topology.node_by_name[one.stream.listener].clock.error_ps
     error_ps += topology.node_by_name[one.stream.talker].clock.error_ps
     return one.hold_ps - error_ps, one.hold_ps + error_ps
 
 
-def apart_ps(one: GatedStream) -> int:
+def apart_ps(topology: Topology, one: GatedStream) -> int:
     """Return how far apart the copies of a frame can arrive; each has a start of its own."""
-    low, high = _arrivals(one)
+    low, high = _arrivals(topology, one)
     starts = list(zip(*(path.starts_ps for path in one.paths), strict=False))
     return (
         high
@@ -267,10 +269,11 @@ def apart_ps(one: GatedStream) -> int:
     )
 
 
-def _arrivals(one: GatedStream) -> tuple[int, int]:
+def _arrivals(topology: Topology, one: GatedStream) -> tuple[int, int]:
     """Return the least and the largest time from a talker's start to arrival, over all paths.
 
-    Over one port the talker's clock is the port's: only a step of it can come between.
+    Over one port the talker's clock is the port's: only a step of it can come between. A frame that
+    is lost leaves its place at a gate to the next one of its interval, if that has come.
     """
     low, high = [], []
     for path in one.paths:
@@ -280,9 +283,26 @@ def _arrivals(one: GatedStream) -> tuple[int, int]:
         fixed_ps += last_bit_ps(one.stream.frame_bytes, port.rate_bps)
         passed = [fixed_ps + frame[-1] - frame[0] for frame in path.starts_ps]
         error_ps = first.error_ps + last.error_ps if len(path.hops) > 1 else 0
-        low.append(min(passed) - error_ps)
+        sooner = passed
+        if one.may_be_lost:
+            count = one.stream.max_packets
+            least_ps = _least_ps(topology, one.stream, path)
+            opens = [path.starts_ps[at // count * count][-1] for at in range(len(passed))]
+            sooner = [
+                max(fixed_ps + open_ps - frame[0], least_ps + error_ps)
+                for open_ps, frame in zip(opens, path.starts_ps, strict=True)
+            ]
+        low.append(min(sooner) - error_ps)
         high.append(max(passed) + error_ps + last.wander_ps)
     return min(low), max(high)
+
+
+def _least_ps(topology: Topology, stream: Stream, path: GatedPath) -> int:
+    """Return the least time from a frame's start to arrival, if it waits nowhere."""
+    ports = [hop.port for hop in path.hops]
+    stays_ps = sum(topology.node_by_name[port.source].processing.low_ps for port in ports[1:])
+    lines_ps = sum(last_bit_ps(stream.frame_bytes, port.rate_bps) for port in ports)
+    return stays_ps + lines_ps + sum(port.propagation_ps for port in ports)
 
 
 # Ports: what is sent, what is queued, what the gates do

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import lcm
 
 from qnet.check.availability import with_availability
-from qnet.check.changed import without_bounds, without_offers
-from qnet.check.conditions import check_recovery, unproven
+from qnet.check.changed import without_offers
+from qnet.check.conditions import check_recovery, may_lose, unproven
 from qnet.check.cycles import (
     CQF_BUFFERS,
     Reservation,
@@ -75,7 +75,7 @@ def prove(
     if not profile.events and not plan.moves and not plan.standby:
         return proof
     proof = with_epochs(topology, profile, plan, proof, _prove_whole)
-    return without_offers(profile, without_bounds(topology, profile, plan, proof))
+    return without_offers(profile, proof)
 
 
 def _prove_whole(
@@ -135,7 +135,7 @@ def _prove_whole(
         _check_promises(other.stream, gated_bound(topology, other), findings)
         ports_of = [[hop.port for hop in path.hops] for path in other.paths]
         check_disjoint(topology, other.stream, ports_of, findings)
-        check_recovery(other.stream, apart_ps(other), findings)
+        check_recovery(other.stream, apart_ps(topology, other), findings)
     if not findings.total:
         bounds |= queue_bounds(topology, profile, plan, stream_plans, demand_plans)
     crowded = _overloads(topology, profile, plan, placed, findings)
@@ -268,7 +268,8 @@ def _check_streams(
             reservations.append(made._replace(rides=rides.get(stream.name, 0)))
         elif made is not None:
             check_frames(topology, profile, plan, made, findings)
-            gated.append(made._replace(rides=rides.get(stream.name, 0)))
+            loses = bool(profile.events) or may_lose(topology, stream, entry)
+            gated.append(made._replace(rides=rides.get(stream.name, 0), may_be_lost=loses))
         if findings.total > before:
             broken.add(stream.name)
     return reservations, gated, broken | check_trees(topology, pairs, findings)

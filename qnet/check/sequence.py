@@ -430,7 +430,7 @@ def prove_sequence(
             found, faults = judge.together(present, end_ps)
             findings[begin_ps] += faults
             for name, pair in found.items():
-                proven = {**proven, name: _hull([proven.get(name, pair), pair])}
+                proven = {**proven, name: hull([proven.get(name, pair), pair])}
     bounds |= proven
     before: object = None
     for begin_ps, _ in epochs:
@@ -458,17 +458,12 @@ def _is_there(one: EntryInForce[StreamPlan], proven: Mapping[str, Bounds], epoch
     return one.until_ps > begin_ps or pair is None or one.until_ps + pair[1] >= begin_ps
 
 
-def _hull(pairs: Sequence[Bounds]) -> Bounds:
+def hull(pairs: Sequence[Bounds]) -> Bounds:
+    """Return the bounds of all together; None where those of any are not known."""
     known = [one for one in pairs if one is not None]
     if not known or len(known) < len(pairs):
         return None
     return min(low for low, _ in known), max(high for _, high in known)
-
-
-def over_the_run(sequence: PlanSequence, proof: SequenceProof, name: str) -> Bounds:
-    """Return the bounds of a stream over all of its entries."""
-    sent = [one for one in sequence.streams.get(name, ()) if one.entry.paths]
-    return _hull([proof.bounds.get(one.known_as) for one in sent])
 
 
 def _recover(
@@ -485,7 +480,7 @@ def _recover(
         if stream.recovery is None or not copied:
             continue
         for old, new in pairwise(one for one in versions if one.entry.paths):
-            pair = _hull([bounds.get(old.known_as), bounds.get(new.known_as)])
+            pair = hull([bounds.get(old.known_as), bounds.get(new.known_as)])
             begin_ps = max(one for one in findings if one <= new.from_ps)
             if pair is None:
                 continue

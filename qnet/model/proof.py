@@ -114,6 +114,10 @@ class EpochProof(Noun):
     """Streams that another entry than the plan's own sends meanwhile. What is sent before and
     received in it keeps within the bounds of both.
     """
+    changed: tuple[StreamProof, ...] = Field((), exclude_if=lambda changed: not changed)
+    """Streams whose bounds are not the same in all epochs, where events change links: with another
+    fibre at their listener, or none from then on where they are disturbed.
+    """
 
 
 class EventLoss(Noun):

@@ -10,7 +10,9 @@ import pytest
 from qnet.check.plan import prove
 from qnet.model.plan import Move, Plan
 from qnet.model.proof import Proof
-from tests.random_sets import KINDS
+from qnet.model.timeline import Event
+from tests.builders import plan_for
+from tests.random_sets import KINDS, random_set
 from tests.slow_case import Case, slow_run
 from tests.timelines import drawn_case, judge, judge_case
 
@@ -51,6 +53,24 @@ def test_a_loss_that_is_counted_wrong_is_seen() -> None:
             one.replace(**{field: getattr(one, field) + 10**6}) for one in proof.event_losses
         )
         assert judge_case(case, proof.replace(event_losses=wrong), slow).broken
+
+
+# What drawn timelines have found
+
+
+def test_a_frame_leaves_in_the_place_of_a_lost_one_of_its_interval() -> None:
+    """Of two frames of an interval the first was lost; the second had come 73 ns before its own
+    place at the gate, and left at once.
+    """
+    topology, profile = random_set("qbv to several", 1006)
+    flap = {"change": "flap", "target": "n1--n2", "at": "7367860324ps", "for": "654041303ps",
+            "every": "561652133ps", "duty": "49%"}  # fmt: skip
+    events = (Event.model_validate(flap),)
+    case = topology, profile.replace(events=events), plan_for(topology, profile)
+    proof = prove(*case)
+    assert not judge_case(case, proof, slow_run(*case)).broken
+    whole = prove(*case[:1], profile, case[2])
+    assert judge_case(case, whole.replace(epochs=proof.epochs), slow_run(*case)).broken
 
 
 # What is wrong with moves

@@ -1,0 +1,156 @@
+"""What is proven where events change links: shifted by another fibre, or not at all any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qnet.check.disturbed import Disturbance, Way, behind, disturbed_from
+from qnet.check.plan import prove
+from qnet.model.plan import Plan
+from qnet.model.proof import Proof
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.simulate.run import simulate
+from tests.builders import plan_for
+from tests.slow_case import compare
+from tests.timelines import judge_case
+
+US = 10**6
+
+Case = tuple[Topology, Profile, Plan]
+
+
+def _case(*happening: dict[str, Any], **stream: Any) -> Case:
+    """Two streams meet at b on their way to c, and one comes back from there."""
+    links = [("a", "b", "10km"), ("d", "b", "7km"), ("b", "c", "20km")]
+    topology = Topology.model_validate(
+        {
+            "title": "t",
+            "tcqf": {"cycle": "20us", "buffers": 4},
+            "nodes": [{"name": one, "processing": "2us"} for one in "abcd"],
+            "links": [{"between": (a, b), "rate": "1Gbps", "length": far} for a, b, far in links],
+        }
+    )
+    common = {"class": "reserved", "interval": "100us", "max-payload-size": "982B"} | stream
+    profile = Profile.model_validate(
+        {
+            "title": "p",
+            "topology": "t",
+            "classes": [{"name": "reserved", "priority": 6, "mechanism": "tcqf"}],
+            "streams": [
+                {"name": "ac", "from": "a", "to": "c", **common},
+                {"name": "dc", "from": "d", "to": "c", **common},
+                {"name": "cb", "from": "c", "to": "b", **common},
+            ],
+            "events": happening,
+            "simulation": {"duration": "2ms"},
+        }
+    )
+    return topology, profile, plan_for(topology, profile.replace(events=()))
+
+
+Pair = tuple[int | None, int | None]
+
+
+def _pairs(case: Case) -> tuple[dict[str, Pair], list[dict[str, Pair]], Proof]:
+    """Return the bounds over the run, and those of each epoch where they are others."""
+    proof = prove(*case)
+    judged = judge_case(case, proof, compare(case, simulate(*case, threads=1)))
+    assert judged.broken == ()
+    assert judged.bounded
+    run = {one.name: (one.latency_ps_min, one.latency_ps_max) for one in proof.streams}
+    epochs = [
+        {one.name: (one.latency_ps_min, one.latency_ps_max) for one in epoch.changed}
+        for epoch in proof.epochs
+    ]
+    return run, epochs, proof
+
+
+NONE = (None, None)
+
+
+def test_another_rate_leaves_those_without_bounds_whom_it_disturbs_from_then_on() -> None:
+    own, _, _ = _pairs(_case())
+    slower = {"at": "500us", "change": "capacity", "target": "a--b", "rate": "100Mbps",
+              "for": "300us"}  # fmt: skip
+    run, epochs, _ = _pairs(_case(slower))
+    assert run == own | {"ac": NONE, "dc": NONE}
+    known = {"ac": own["ac"], "dc": own["dc"]}
+    assert epochs == [known, {"ac": NONE, "dc": NONE}]
+
+
+def test_another_fibre_at_the_listener_shifts_bounds_while_it_is_there() -> None:
+    own, _, _ = _pairs(_case())
+    other = {"at": "500us", "change": "delay", "target": "b--c", "delay": "130us", "for": "700us"}
+    run, epochs, _ = _pairs(_case(other))
+    more = 130 * US - 98 * US
+    later = {
+        name: (low + more, high + more)
+        for name, (low, high) in own.items()
+        if low is not None and high is not None
+    }
+    assert epochs == [own, later, own]
+    assert run == own | {name: (own[name][0], later[name][1]) for name in later}
+
+
+@pytest.mark.parametrize(("delay", "held"), [("50us", True), ("10us", True), ("99us", False)])
+def test_another_fibre_on_the_way_is_borne_by_cycles_or_not(delay: str, held: bool) -> None:
+    """Of 49 us of way a cycle has some microseconds to spare."""
+    own, _, _ = _pairs(_case())
+    run, epochs, proof = _pairs(
+        _case({"at": "500us", "change": "delay", "target": "a--b", "delay": delay})
+    )
+    assert proof.findings == ()
+    if held:
+        assert run == own
+        assert not any(epochs)
+    else:
+        assert run == own | {"ac": NONE, "dc": NONE}
+        assert epochs[1] == {"ac": NONE, "dc": NONE}
+
+
+def test_a_lossy_link_takes_nothing_for_certain_and_at_most_what_passes_it_meanwhile() -> None:
+    lossy = {"at": "500us", "change": "loss", "target": "a--b", "ratio": "90%", "for": "400us"}
+    own, _, _ = _pairs(_case())
+    run, _, proof = _pairs(_case(lossy))
+    assert run == own
+    (taken,) = proof.event_losses
+    assert (taken.name, taken.frames_least) == ("ac", 0)
+    assert taken.frames_most in (4, 5)
+    harmless = lossy | {"ratio": "0%"}
+    assert prove(*_case(harmless)).event_losses == ()
+
+
+def test_what_is_on_a_fibre_when_a_shorter_one_takes_over_is_lost_for_certain() -> None:
+    """Of 98 us the far end misses all but the first 8: 90 us, with a frame every 20 us."""
+    other = {"at": "1ms", "change": "delay", "target": "b--c", "delay": "8us"}
+    _, _, proof = _pairs(_case(other, interval="20us", **{"max-payload-size": "46B"}))
+    taken = {one.name: one for one in proof.event_losses}
+    assert set(taken) == {"ac", "dc", "cb"}
+    for one in taken.values():
+        assert one.frames_least >= 3
+        assert one.frames_most in range(4, 8)
+
+
+def test_clocks_that_events_set_leave_nothing_known() -> None:
+    topology, profile, plan = _case({"at": "1ms", "change": "clock", "target": "b", "step": "9us"})
+    proof = prove(topology, profile, plan)
+    assert all(one.latency_ps_max is None for one in proof.streams)
+
+
+def test_disturbances_go_on_behind_a_port_and_spare_reservations() -> None:
+    ways = [
+        Way("slow", reserves=False, ports=[0, 1, 2]),
+        Way("beside", reserves=False, ports=[4, 2, 5]),
+        Way("before", reserves=False, ports=[0]),
+        Way("behind", reserves=False, ports=[5]),
+        Way("held", reserves=True, ports=[1, 2]),
+    ]
+    found = disturbed_from(ways, [Disturbance(7, 1, reserved=False)])
+    assert found == {"slow": 7, "beside": 7, "behind": 7}
+    every = disturbed_from(ways, [Disturbance(7, 1, reserved=False), Disturbance(3, 2, True)])
+    assert every == {"slow": 3, "beside": 3, "behind": 3, "held": 3}
+    assert [one.port for one in behind(ways, [1], 7, reserved=False)] == [2]
+    assert [one.port for one in behind(ways, [1], 7, reserved=True)] == [2, 2]
