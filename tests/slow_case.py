@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 
 from qnet.model.observation import Observation
-from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
+from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
@@ -18,6 +18,7 @@ from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.kernels.sources import draw, exponential
 from qnet.simulate.ports.setup import chances
 from qnet.units import PPB
+from tests import slow_loads
 from tests.slow_simulator import (
     SlowClock,
     SlowCount,
@@ -83,12 +84,13 @@ class Way:
 def ways_of(topology: Topology, profile: Profile, plan: Plan) -> list[Way]:
     """All that sends: the plan's own entries in its order, then what moves put in their place."""
     made: list[Way] = []
-    known: dict[str, list[tuple[StreamPlan | DemandPlan, list[Way]]]] = defaultdict(list)
-    for entry, spans in _entries(profile, plan):
-        same = [ways for other, ways in known[entry.name] if other == entry]
+    known: dict[object, list[tuple[StreamPlan | DemandPlan, list[Way]]]] = defaultdict(list)
+    for entry, by_ppb, spans in _entries(profile, plan):
+        named = (type(entry), entry.name)
+        same = [ways for other, ways in known[named, by_ppb] if other == entry]
         if not same:
-            same = [list(_ways(topology, profile, entry))]
-            known[entry.name].append((entry, same[0]))
+            same = [list(_ways(topology, profile, entry, by_ppb))]
+            known[named, by_ppb].append((entry, same[0]))
             made += same[0]
         for way in same[0]:
             way.spans += spans
@@ -98,37 +100,68 @@ def ways_of(topology: Topology, profile: Profile, plan: Plan) -> list[Way]:
             for way in ways:
                 recovers = way.stream is not None and way.stream.recovery is not None
                 way.meets = copied and recovers
-    return made
+                name = way.stream.tree if way.stream is not None else way.name
+                for silence in slow_loads.silences(profile, name):
+                    way.spans = without(way.spans, silence)
+    return made + list(_attacks(topology, profile))
+
+
+def without(spans: list[tuple[int, int]], silence: tuple[int, int]) -> list[tuple[int, int]]:
+    """What is left of spans where nothing is sent for a time."""
+    begin, end = silence
+    parts = [(a, min(b, begin)) for a, b in spans] + [(max(a, end), b) for a, b in spans]
+    return sorted((a, b) for a, b in parts if a < b)
+
+
+def _attacks(topology: Topology, profile: Profile) -> Iterator[Way]:
+    for demand, ports, span in slow_loads.attacks(topology, profile):
+        rate_bps = demand.rate_bps
+        part = DemandPart(ports=tuple(one.name for one in ports), rate_bps=rate_bps)
+        entry = DemandPlan(name=demand.name, rate_bps=rate_bps, placed_bps=rate_bps, parts=(part,))
+        path = PathPlan(ports=part.ports)
+        yield Way(
+            demand.name, demand.traffic_class, tuple(ports), path, entry, None, demand, 0, rate_bps,
+            spans=[span],
+        )  # fmt: skip
 
 
 def _entries(
     profile: Profile, plan: Plan
-) -> Iterator[tuple[StreamPlan | DemandPlan, list[tuple[int, int]]]]:
-    """Entries with the time in which each is in force."""
+) -> Iterator[tuple[StreamPlan | DemandPlan, int, list[tuple[int, int]]]]:
+    """Entries, and billionths of their rates, with the times in which each is in force."""
     own: list[StreamPlan | DemandPlan] = [*plan.streams, *plan.demands]
     place = {(type(one), one.name): i for i, one in enumerate(own)}
     later: dict[int, list[tuple[int, StreamPlan | DemandPlan]]] = defaultdict(list)
+    end_ps = profile.simulation.duration_ps
     for move in plan.moves:
         put = move.stream or move.demand
         assert put is not None
-        if move.at_ps >= profile.simulation.duration_ps:
+        if move.at_ps >= end_ps:
             continue
         later[place[type(put), put.name]].append((move.at_ps, put))
     after = []
     for i, entry in enumerate(own):
+        yield entry, PPB, []
         begins = [at for at, _ in later[i]] + [EVER]
-        yield entry, [(0, begins[0])]
-        for j, (at, put) in enumerate(later[i]):
-            after.append((at, i, put, begins[j + 1]))
-    for at, _, put, until in sorted(after, key=lambda one: one[:2]):
-        if at < until:
-            yield put, [(at, until)]
+        in_force = [(0, begins[0], entry)]
+        in_force += [(at, begins[j + 1], put) for j, (at, put) in enumerate(later[i])]
+        shares = slow_loads.factors(profile, entry.name) if isinstance(entry, DemandPlan) else []
+        for at, until, put in in_force:
+            changes = sorted({at, *(t for a, b, _ in shares for t in (a, b) if at < t < until)})
+            for begin, over in pairwise([*changes, until]):
+                now = [by for a, b, by in shares if a <= begin < b]
+                if begin < over and begin < end_ps:
+                    after.append((begin, i, put, (now or [PPB])[-1], over))
+    for at, _, put, by, until in sorted(after, key=lambda one: one[:2]):
+        yield put, by, [(at, until)]
 
 
 EVER = 10**18
 
 
-def _ways(topology: Topology, profile: Profile, entry: StreamPlan | DemandPlan) -> Iterator[Way]:
+def _ways(
+    topology: Topology, profile: Profile, entry: StreamPlan | DemandPlan, by_ppb: int
+) -> Iterator[Way]:
     if isinstance(entry, StreamPlan):
         (stream,) = (one for one in profile.every_stream if one.name == entry.name)
         for path in entry.paths:
@@ -139,10 +172,12 @@ def _ways(topology: Topology, profile: Profile, entry: StreamPlan | DemandPlan) 
     for number, part in enumerate(entry.parts):
         ports = tuple(topology.port_by_name[name] for name in part.ports)
         path = PathPlan(ports=part.ports)
-        yield Way(
-            entry.name, demand.traffic_class, ports, path, entry, None, demand, number,
-            part.rate_bps,
-        )  # fmt: skip
+        rate_bps = part.rate_bps if by_ppb == PPB else part.rate_bps * by_ppb // PPB
+        if rate_bps or by_ppb == PPB:
+            yield Way(
+                entry.name, demand.traffic_class, ports, path, entry, None, demand, number,
+                rate_bps,
+            )  # fmt: skip
 
 
 def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
@@ -363,6 +398,7 @@ def _all_births(
     made: list[tuple[int, Births, tuple[int, ...] | None]] = []
     intervals: dict[str, set[tuple[int, int]]] = defaultdict(set)
     due: list[list[tuple[tuple[int, int], Births]]] = []
+    gated: dict[int, list[Births]] = {}
     for number, way in enumerate(ways):
         if way.stream is None:
             born = _drawn_births(number, way, profile)
@@ -373,9 +409,8 @@ def _all_births(
         clock = clocks[way.ports[0].source]
         every = _intervals(way, way.stream, plan, profile, (phase_ps, clock), end_ps)
         if way.path.starts_ps:
-            left_out = sum(len(one) for one in every if min(one)[0] < 0)
-            kept = [one for one in every if min(one)[0] >= 0]
-            made.append((left_out, tuple(one for each in kept for one in each), None))
+            gated[number] = every
+            made.append((0, (), None))
             due.append([])
             continue
         mine = [(one[0][0], one) for one in every if way.is_in_force(one[0][0])]
@@ -391,7 +426,26 @@ def _all_births(
         each = way.stream.max_packets + way.stream.excess_packets
         numbers = tuple(order[key] * each + i for key, _ in due[number] for i in range(each))
         made[number] = (0, made[number][1], numbers)
+    for number, every in gated.items():
+        copies = [gated[i] for i in gated if ways[i].entry is ways[number].entry]
+        made[number] = _gated_births(ways[number], every, copies)
     return made
+
+
+def _gated_births(
+    way: Way, every: list[Births], copies: list[list[Births]]
+) -> tuple[int, Births, tuple[int, ...] | None]:
+    """Of an interval all copies of all frames are sent or none, by when the first of them is born;
+    but for those on a path on which it would begin before the run.
+    """
+    sent = []
+    for each in zip(*copies, strict=True):
+        times = [min(one)[0] for one in each if min(one)[0] >= 0]
+        sent.append(not times or way.is_in_force(min(times)))
+    kept = [one for one, is_sent in zip(every, sent, strict=True) if is_sent]
+    left_out = sum(len(one) for one in kept if min(one)[0] < 0)
+    births = tuple(one for each in kept if min(each)[0] >= 0 for one in each)
+    return left_out, births, None
 
 
 def _copy(ways: Sequence[Way], number: int) -> int:

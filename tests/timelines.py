@@ -57,9 +57,11 @@ FRAMES_OF_DEMANDS = 6_000
 
 def _few(profile: Profile, demand: Demand) -> Demand:
     shortest = min(size for size, _ in demand.sizes) + 20
-    bits = FRAMES_OF_DEMANDS * shortest * 8 * 10**12
-    most_bps = bits // profile.simulation.duration_ps
-    return demand.replace(rate_bps=min(demand.rate_bps, most_bps))
+    return demand.replace(rate_bps=min(demand.rate_bps, _most_bps(profile, shortest)))
+
+
+def _most_bps(profile: Profile, wire_bytes: int) -> int:
+    return FRAMES_OF_DEMANDS * wire_bytes * 8 * 10**12 // profile.simulation.duration_ps
 
 
 SECOND = "-second"
@@ -74,7 +76,7 @@ def _seconds(dice: Dice, profile: Profile) -> Iterator[Stream]:
 
 def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]:
     end_ps = profile.simulation.duration_ps
-    for _ in range(dice.below(4)):
+    for _ in range(dice.below(5)):
         link = topology.links[dice.below(len(topology.links))]
         node = topology.nodes[dice.below(len(topology.nodes))].name
         common = {"at": f"{dice.below(end_ps)}ps", "for": f"{1 + dice.below(end_ps // 4)}ps"}
@@ -87,7 +89,11 @@ def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]
             {"change": "partition", "groups": [list(link.between[:1]), list(link.between[1:])]},
         ]
         kinds += _of_links(dice, (topology, profile), name, link.rate_bps.there)
-        yield Event.model_validate({**common, **kinds[dice.below(len(kinds))]})
+        kinds += _of_loads(dice, topology, profile)
+        chosen = {**common, **kinds[dice.below(len(kinds))]}
+        if chosen["change"] in ("start", "stop") and dice.below(2):
+            del chosen["for"]
+        yield Event.model_validate(chosen)
 
 
 def _of_links(
@@ -107,6 +113,25 @@ def _of_links(
         yield {"change": "delay", "target": name, "length": f"{metres}m"}
     yield {"change": "loss", "target": name, "ratio": f"{dice.below(101)}%"}
     yield {"change": "loss", "target": name, "bit-error-ratio": "1e-5"}
+
+
+def _of_loads(dice: Dice, topology: Topology, profile: Profile) -> Iterator[dict[str, object]]:
+    """Draw what starts, stops and is scaled, and an attack."""
+    names = [one.name for one in profile.streams] + [one.service for one in profile.streams]
+    names += [one.traffic_class for one in profile.streams]
+    names += [name for one in profile.demands for name in (one.name, one.traffic_class)]
+    for change in ("start", "stop", "start", "stop"):
+        yield {"change": change, "target": names[dice.below(len(names))]}
+    yield {"change": "scale", "target": names[dice.below(len(names))], "by": f"{dice.below(101)}%"}
+    for one in profile.demands:
+        yield {"change": "scale", "target": one.name, "by": f"{dice.below(300)}%"}
+    ends = [node.name for node in topology.nodes]
+    origin = ends.pop(dice.below(len(ends)))
+    sink = ends[dice.below(len(ends))]
+    size = (64, 1518, 9000)[dice.below(3)]
+    rate = min(10 ** (7 + dice.below(4)), _most_bps(profile, size + 20))
+    attack = {"from": origin, "to": sink, "rate": f"{rate}bps", "sizes": f"{size}B"}
+    yield {"change": "attack", **attack}
 
 
 def _moves(dice: Dice, topology: Topology, profile: Profile, both: Plan) -> Iterator[Move]:

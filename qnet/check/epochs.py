@@ -13,7 +13,7 @@ from itertools import chain, pairwise
 
 from qnet.check.bounds import RunBounds, disturbed_streams
 from qnet.check.broken import Broken, Thing, broken_things, named, touches
-from qnet.check.event_losses import Happening, demand_loss, stream_loss
+from qnet.check.event_losses import Circumstances, demand_loss, stream_loss
 from qnet.check.findings import Findings, exact_time
 from qnet.check.links import LinkChanges, link_changes
 from qnet.check.sequence import (
@@ -96,7 +96,7 @@ def _losses(
     by_thing: dict[Thing, list[Broken]] = defaultdict(list)
     for outage in (*broken, *links.taking(topology)):
         by_thing[outage.thing].append(outage)
-    happens = Happening(*case, by_thing, links)
+    happens = Circumstances(*case, by_thing, links)
     streams = {one.name: one for one in profile.every_stream}
     demands = {one.name: one for one in profile.demands}
     high = {

@@ -53,7 +53,7 @@ class _Place(NamedTuple):
         )
 
 
-class Happening(NamedTuple):
+class Circumstances(NamedTuple):
     """A network, its traffic and a plan, when each thing is broken, and what becomes of links."""
 
     topology: Topology
@@ -73,7 +73,7 @@ class _Count(NamedTuple):
 
 
 def stream_loss(
-    happening: Happening,
+    happening: Circumstances,
     stream: Stream,
     versions: Sequence[EntryInForce[StreamPlan]],
     bounds: Mapping[str, tuple[int, int] | None],
@@ -103,7 +103,7 @@ def stream_loss(
     )
 
 
-def _is_led(happening: Happening, entry: StreamPlan) -> bool:
+def _is_led(happening: Circumstances, entry: StreamPlan) -> bool:
     """Say whether a fibre on the way of an entry is changed: then copies may be too far apart."""
     ports = happening.topology.port_by_name
     names = {name for path in entry.paths for name in path.ports if name in ports}
@@ -111,7 +111,7 @@ def _is_led(happening: Happening, entry: StreamPlan) -> bool:
 
 
 def _version_loss(
-    happening: Happening, stream: Stream, one: EntryInForce[StreamPlan], high_ps: int | None
+    happening: Circumstances, stream: Stream, one: EntryInForce[StreamPlan], high_ps: int | None
 ) -> tuple[_Count, list[Broken]]:
     """Count what events take of what is sent by one entry while it is in force."""
     topology, profile, plan, broken, _ = happening
@@ -166,7 +166,7 @@ def _words(outages: Iterable[Broken]) -> tuple[str, ...]:
 
 
 def _windows(
-    happening: Happening,
+    happening: Circumstances,
     stream: Stream,
     way: Sequence[Port],
     outages: Sequence[Broken],
@@ -199,7 +199,7 @@ def _windows(
 
 
 def _places(
-    happening: Happening,
+    happening: Circumstances,
     stream: Stream,
     way: Sequence[Port],
     outage: Broken,
@@ -286,7 +286,7 @@ def _common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
 
 
 def demand_loss(
-    happening: Happening, demand: Demand, versions: Sequence[EntryInForce[DemandPlan]]
+    happening: Circumstances, demand: Demand, versions: Sequence[EntryInForce[DemandPlan]]
 ) -> DemandEventLoss | None:
     """Return the share of a demand that is sent, on average, while its ways are broken.
 
