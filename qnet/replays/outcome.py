@@ -344,13 +344,17 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
         moved=len({one.entry.name for one in moves}),
         unmoved=len({one.name for one in unmoved}),
         reasons=tuple(why for why, _ in reasons.most_common(REASONS_LISTED)),
-        detected_ps=min((one.detected_ps for one in moves if one.detected_ps), default=None),
-        decided_ps=min((one.decided_ps for one in moves if one.decided_ps), default=None),
+        detected_ps=_first(one.detected_ps for one in moves),
+        decided_ps=_first(one.decided_ps for one in moves),
         installed_first_ps=min((one.at_ps for one in moves), default=None),
         installed_last_ps=max((one.at_ps for one in moves), default=None),
         blocked_ps=worst[0],
         blocked=worst[1],
     )
+
+
+def _first(times_ps: Iterable[int | None]) -> int | None:
+    return min((time_ps for time_ps in times_ps if time_ps is not None), default=None)
 
 
 def _promises(

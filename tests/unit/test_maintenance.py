@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import qnet
 from qnet.check.plan import prove
@@ -197,3 +199,67 @@ def test_a_replay_of_maintenance_far_away_loses_nothing() -> None:
         "before)",
         "no frame was lost",
     ]
+
+
+@given(
+    clocks=st.lists(
+        st.tuples(st.integers(0, 19), st.sampled_from([0, 50, 400])), min_size=4, max_size=4
+    ),
+    target=st.sampled_from(["a--b", "b--d", "b", "c", "a--c", "c--d"]),
+    at_ns=st.integers(1_000_000, 12_000_000),
+    policy=st.sampled_from([FAILOVER, LOCAL, CENTRAL | {"flows-per-second": 20_000}]),
+    stream=st.tuples(st.integers(1, 5), st.sampled_from([100, 200, 400]), st.integers(1, 3)),
+    back=st.booleans(),
+)
+def test_whoever_is_moved_for_maintenance_loses_nothing(
+    clocks: list[tuple[int, int]],
+    target: str,
+    at_ns: int,
+    policy: dict[str, Any],
+    stream: tuple[int, int, int],
+    back: bool,
+) -> None:
+    """Whatever clocks show, and also what reserves nothing."""
+    topology = network(
+        [
+            {"between": [one, other], "length": length}
+            for one, other, length in (
+                ("a", "b", "10km"), ("b", "d", "10km"), ("a", "c", "20km"), ("c", "d", "20km"),
+            )
+        ],
+        nodes=[
+            {
+                "name": name,
+                "processing": "1us..2us",
+                "buffer": "5000B",
+                "clock": {"phase": f"{phase}us", "error": f"{off}ns", "wander": "10ns"},
+            }
+            for name, (phase, off) in zip("abcd", clocks, strict=True)
+        ],
+        link={"rate": "1Gbps"},
+        tcqf={"cycle": "20us", "buffers": 4},
+    )  # fmt: skip
+    count, interval, packets = stream
+    reaction = policy | ({"wait-to-restore": "1ms"} if back else {})
+    work = {"at": f"{at_ns}ns", "change": "maintenance", "target": target, "for": "3ms"}
+    plain = reaction if policy is not FAILOVER else LOCAL
+    asked = profile(
+        [
+            {"from": "a", "to": "d", "interval": f"{interval}us", "max-payload-size": "300B",
+             "count": count, "max-pkts-per-interval": packets, "class": "r"},
+            {"from": "a", "to": "d", "interval": "300us", "max-payload-size": "300B", "class": "e"},
+        ],
+        [{"from": "a", "to": "d", "rate": "20Mbps", "sizes": "500B", "class": "e"}],
+        classes=[
+            {"name": "r", "priority": 6, "mechanism": "tcqf", "reaction": reaction},
+            {"name": "e", "priority": 1, "mechanism": "strict-priority", "reaction": plain},
+        ],
+        events=[work],
+        simulation={"duration": "20ms"},
+    )  # fmt: skip
+    made = plan_for(topology, asked)
+    stay = {one.name for one in made.unmoved}
+    assert len(stay) < count
+    seen = simulate(topology, asked, made)
+    assert {one.name for one in (*seen.streams, *seen.demands) if one.lost} <= stay
+    _proven(topology, asked, made)
