@@ -197,15 +197,14 @@ def format_quantity(dimension: Dimension, amount: int) -> str:
     for unit, scale in sorted(dimension.units.items(), key=lambda item: item[1]):
         if not unit.isascii() or scale > max(amount, 1):
             continue
-        exact = Fraction(amount) / scale
-        twice = exact * 10**6
-        if twice.denominator == 1:
-            best = f"{_decimal(exact)}{unit}"
+        millionths, more = divmod(amount * 10**6 * scale.denominator, scale.numerator)
+        if not more:
+            best = f"{_decimal(millionths)}{unit}"
     return best
 
 
-def _decimal(exact: Fraction) -> str:
-    whole, rest = divmod(int(exact * 10**6), 10**6)
+def _decimal(millionths: int) -> str:
+    whole, rest = divmod(millionths, 10**6)
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") if rest else str(whole)
 
 

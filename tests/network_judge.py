@@ -34,6 +34,30 @@ def edges_in_node_link(text: str) -> int:
     return len(graph["edges"] if "edges" in graph else graph["links"])
 
 
+def edges_in_sndlib_native(text: str) -> int:
+    """Count the lines of the section of links."""
+    section = re.search(r"^LINKS \(\n(.*?)^\)", text, re.DOTALL | re.MULTILINE)
+    lines = section[1].splitlines() if section else []
+    return sum(1 for line in lines if line.strip() and not line.strip().startswith("#"))
+
+
+def edges_in_sndlib_xml(text: str) -> int:
+    """Count `link` elements."""
+    return len(re.findall(r"<link[\s>]", text))
+
+
+def edges_in_repetita(text: str) -> int:
+    """Return what the head of the table of edges says."""
+    head = re.search(r"^EDGES (\d+)", text, re.MULTILINE)
+    assert head is not None
+    return int(head[1])
+
+
+def edges_in_gml(text: str) -> int:
+    """Count edges by their brackets, outside of texts."""
+    return len(re.findall(r"\bedge\s*\[", re.sub(r'"[^"]*"', "", text)))
+
+
 def topohub_graph(name: str) -> dict[str, Any]:
     """Read a network of topohub's from its package."""
     package = find_spec("topohub")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic.fields import FieldInfo
 
 from qnet.files.faults import dimension_of, file_keys
 from qnet.model.fields import MIXES, BothWays, Noun, Position, TimeRange
 from qnet.model.traffic import AS_RESERVED, IdleSlope
-from qnet.units import RATE, RATIO, TIME, format_quantity
+from qnet.units import RATE, RATIO, TIME, Dimension, format_quantity
 
 _LEFT_OUT = {"parameters"}
 """Their values stand where they belong in a noun."""
@@ -75,22 +75,47 @@ def dump_yaml(data: Mapping[str, object]) -> str:
 def file_data(noun: Noun) -> dict[str, Any]:
     """Return a noun as a file has it: its keys, quantities with units, defaults left out."""
     data = {}
-    for key, info in file_keys(type(noun)).items():
-        field = next(name for name, one in type(noun).model_fields.items() if one is info)
-        value = getattr(noun, field)
-        if field in _LEFT_OUT or (not info.is_required() and value == info.get_default()):
-            continue
-        data[key] = _word(key, info, value)
+    for one in _columns(type(noun)):
+        value = getattr(noun, one.field)
+        if one.is_required or value != one.default:
+            data[one.key] = _word(one, value)
     return data
 
 
-def _word(key: str, info: FieldInfo, value: Any) -> Any:
+class _Column(NamedTuple):
+    """A field of a noun, as files have it."""
+
+    key: str
+    field: str
+    is_required: bool
+    default: Any
+    dimension: Dimension | None
+
+
+@cache
+def _columns(kind: type[Noun]) -> tuple[_Column, ...]:
+    fields = {id(info): name for name, info in kind.model_fields.items()}
+    return tuple(
+        _Column(
+            key,
+            fields[id(info)],
+            info.is_required(),
+            None if info.is_required() else info.get_default(),
+            dimension_of(info),
+        )
+        for key, info in file_keys(kind).items()
+        if fields[id(info)] not in _LEFT_OUT
+    )
+
+
+def _word(column: _Column, value: Any) -> Any:
+    key = column.key
     word: Any
     match value:
         case Noun():
             word = file_data(value)
         case BothWays():
-            ways = [_quantity(info, one) for one in value]
+            ways = [_quantity(column, one) for one in value]
             word = ways[0] if value.there == value.back else ways
         case TimeRange():
             word = "..".join(format_quantity(TIME, one) for one in dict.fromkeys(value))
@@ -104,9 +129,9 @@ def _word(key: str, info: FieldInfo, value: Any) -> Any:
             named = {mix: name for name, mix in MIXES.items()}
             word = named.get(value) or "+".join(f"{weight}x{size}B" for size, weight in value)
         case tuple():
-            word = [_word(key, info, one) for one in value]
+            word = [_word(column, one) for one in value]
         case _:
-            word = _quantity(info, value)
+            word = _quantity(column, value)
     return word
 
 
@@ -116,12 +141,11 @@ def _idle_slope(slope: IdleSlope) -> str:
     return AS_RESERVED if slope.rate_bps is None else format_quantity(RATE, slope.rate_bps)
 
 
-def _quantity(info: FieldInfo, value: Any) -> Any:
+def _quantity(column: _Column, value: Any) -> Any:
     """Write a number with its unit; a share of bits has none."""
-    dimension = dimension_of(info)
-    if dimension is not None and isinstance(value, int):
-        return format_quantity(dimension, value)
-    return _error_ratio(value) if info.alias == "bit-error-ratio" else value
+    if column.dimension is not None and isinstance(value, int):
+        return format_quantity(column.dimension, value)
+    return _error_ratio(value) if column.key == "bit-error-ratio" else value
 
 
 def _error_ratio(attos: int) -> str:

@@ -143,7 +143,7 @@ def test_demands_have_the_unit_that_is_given(tmp_path: Path) -> None:
     pytest.importorskip("topohub")
     result = run("import", "topohub", "sndlib/polska", "-o", tmp_path)
     assert result.exit_code == 2
-    assert "66 demands have no unit in the file; write '--unit Mbps'" in result.output
+    assert "the file has demands (66) without their unit; write '--unit Mbps'" in result.output
     answer = imported(tmp_path, "topohub", "sndlib/polska", "--unit", "Mbps")
     wanted = [
         v
@@ -371,8 +371,8 @@ PAIR = '<node id="1"/><node id="2"/>'
         (
             graphml(PAIR, '<edge source="1" target="2"><data key="bw">3</data></edge>', KEYS),
             [
-                " 1 capacities have no unit in the file; write '--unit Mbps' or another one of "
-                "bps, kbps, Mbps, Gbps, Tbps, or '--unit none' to leave them out"
+                " the file has capacities (1) without their unit; write '--unit Mbps' or another "
+                "one of bps, kbps, Mbps, Gbps, Tbps, or '--unit none' to leave them out"
             ],
         ),
         (
@@ -402,7 +402,8 @@ def test_faults_of_graphml(text: str, says: list[str], tmp_path: Path) -> None:
             '{"nodes": [{"id": 1, "pos": [10, 91]}, {"id": 1}, {}, 7], "edges": [{"source": 1}]}',
             [
                 " edges[0]: no 'target'",
-                " nodes[0]: 91 is not a latitude; it is from -90 to 90 degrees",
+                " nodes[0]: 91 is not a latitude; it is from -90 to 90 degrees; where coordinates "
+                "are those of a drawing write '--coordinates drawing'",
                 " nodes[1]: node '1' again; it is there already",
                 " nodes[2]: no 'id'",
                 " nodes[3]: '7', not an object",

@@ -129,7 +129,8 @@ def _position(reading: Reading, options: ImportOptions) -> Position | None:
             reading.fault(taken[0], words)
             return None
         spot = reading.spot
-        return place(reading.found, spot, float(degrees[0]), float(degrees[1]), options)
+        east, north = float(degrees[0]), float(degrees[1])
+        return place(reading.found, spot, east, north, options, may_be_drawn=True)
     latitude, longitude = reading.amount(*_LATITUDE), reading.amount(*_LONGITUDE)
     if latitude is None or longitude is None:
         return None

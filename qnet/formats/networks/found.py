@@ -89,6 +89,9 @@ class FoundNetwork:
         self.links: list[FoundLink] = []
         self.demands: list[FoundDemand] = []
         self.edges = 0
+        self.off_globe: list[tuple[Spot, str]] = []
+        """Places that are none, unless the coordinates are those of a drawing."""
+
         self._noted: dict[tuple[str, bool], _Noted] = {}
 
     def fault(self, spot: Spot, message: str, source: Source | None = None) -> None:
@@ -102,6 +105,12 @@ class FoundNetwork:
 
     def faults(self) -> InputError:
         """Return the faults of all files."""
+        if self.off_globe:
+            spot, words = self.off_globe[0]
+            others = len(self.off_globe) - 1
+            more = f", and {others:,} more nodes are off the globe" if others else ""
+            hint = "where coordinates are those of a drawing write '--coordinates drawing'"
+            self.fault(spot, f"{words}{more}; {hint}")
         return InputError(
             [one for source in self.sources for one in source.problems],
             sum(source.unlisted for source in self.sources),
@@ -109,7 +118,7 @@ class FoundNetwork:
 
     def refuse_faults(self) -> None:
         """Raise InputError when there are faults."""
-        if any(source.problems for source in self.sources):
+        if self.off_globe or any(source.problems for source in self.sources):
             raise self.faults()
 
     def note(
@@ -155,18 +164,29 @@ class FoundNetwork:
 
 
 def place(
-    found: FoundNetwork, spot: Spot, longitude: float, latitude: float, options: ImportOptions
+    found: FoundNetwork,
+    spot: Spot,
+    longitude: float,
+    latitude: float,
+    options: ImportOptions,
+    *,
+    may_be_drawn: bool = False,
 ) -> Position | None:
     """Turn degrees into a position, or report what is not on the globe.
 
-    Coordinates of a drawing are no position, and are listed.
+    Coordinates of a drawing are no position, and are listed. Where the file does not say of which
+    kind they are, the first one that is off the globe stands for all.
     """
     if options.coordinates == "drawing":
         found.note("nodes placed in a drawing, which says nothing about lengths", spot.where)
         return None
     for value, limit, what in ((latitude, 90, "latitude"), (longitude, 180, "longitude")):
         if not abs(value) <= limit:  # not a number is no place either
-            found.fault(spot, f"{value:g} is not a {what}; it is from -{limit} to {limit} degrees")
+            words = f"{value:g} is not a {what}; it is from -{limit} to {limit} degrees"
+            if may_be_drawn:
+                found.off_globe.append((spot, words))
+            else:
+                found.fault(spot, words)
             return None
     return Position(round(latitude * 10**6), round(longitude * 10**6))
 
@@ -186,8 +206,10 @@ class GivenUnit:
         self._name = known or options.unit
         self._lacking: dict[str, int] = {}
 
-    def rate_bps(self, amount: Fraction, what: str) -> int | None:
+    def rate_bps(self, amount: Fraction | None, what: str) -> int | None:
         """Turn an amount into a rate in whole bits a second; None where it is not taken."""
+        if amount is None:
+            return None
         if self._name is None:
             self._lacking[what] = self._lacking.get(what, 0) + 1
             return None
@@ -201,10 +223,10 @@ class GivenUnit:
     def ask(self) -> None:
         """Report that a unit is needed, where one was."""
         if self._lacking:
-            what = " and ".join(f"{count:,} {what}" for what, count in self._lacking.items())
+            what = " and ".join(f"{what} ({count:,})" for what, count in self._lacking.items())
             units = ", ".join(RATE.units)
             words = (
-                f"{what} have no unit in the file; write '--unit Mbps' or another one of {units}, "
-                f"or '--unit {LEFT_OUT}' to leave them out"
+                f"the file has {what} without their unit; write '--unit Mbps' or another one of "
+                f"{units}, or '--unit {LEFT_OUT}' to leave them out"
             )
             self._found.fault(NOWHERE, words)

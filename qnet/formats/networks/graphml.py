@@ -38,7 +38,7 @@ def read(files: Sequence[str], options: ImportOptions) -> Imported:
     for other in graphs[1:]:
         found.fault(other.spot, "a second graph; one file has one network")
     graph = graphs[0]
-    _name(found, _data(found, graph, keys, "graph"))
+    name_network(found, _data(found, graph, keys, "graph"))
     unit = GivenUnit(found, options)
     is_directed = graph.attributes.get("edgedefault") == "directed"
     for child in graph.children:
@@ -83,7 +83,7 @@ def _data(
     return made
 
 
-def _name(found: FoundNetwork, data: Mapping[str, object]) -> None:
+def name_network(found: FoundNetwork, data: Mapping[str, object]) -> None:
     """Give the network the name that its file has, and say where it is from."""
     name = data.get("Network") or data.get("label") or data.get("name")
     if name:

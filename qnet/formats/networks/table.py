@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from qnet.formats.networks import graphml, node_link, topohub
+from qnet.formats.networks import gml, graphml, node_link, repetita, topohub
 from qnet.formats.networks.nouns import Imported, ImportOptions
+from qnet.formats.networks.sndlib import reader as sndlib
 
 Reader = Callable[[Sequence[str], ImportOptions], Imported]
 """Reads files, or what a format has in their place, such as a name."""
@@ -45,6 +46,24 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             "Read GraphML, with the attributes of the Internet Topology Zoo.",
             ("GRAPH.graphml",),
             graphml.read,
+            frozenset({"hyperedge", "unit", "coordinates"}),
+        ),
+        "sndlib": Format(
+            "Read a network of SNDlib with its demands, native or XML.",
+            ("NETWORK",),
+            sndlib.read,
+            frozenset({"unit", "coordinates"}),
+        ),
+        "repetita": Format(
+            "Read a graph of REPETITA, and demands for it.",
+            ("GRAPH.graph", "[MATRIX.demands]"),
+            repetita.read,
+            frozenset({"unit", "coordinates"}),
+        ),
+        "gml": Format(
+            "Read GML, with the attributes of the Internet Topology Zoo.",
+            ("GRAPH.gml",),
+            gml.read,
             frozenset({"hyperedge", "unit", "coordinates"}),
         ),
         "node-link": Format(

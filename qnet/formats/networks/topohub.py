@@ -1,12 +1,14 @@
 """Networks of the package topohub (MIT), by their names: 'topozoo/Abilene', 'sndlib/polska'.
 
 Its places are degrees, longitude first, and `dist` is the great circle between them in km. Places
-of some networks of SNDlib are those of a drawing.
+of some networks of SNDlib are those of a drawing, and their `dist` means nothing; the drawn graphs
+of Gabriel's kind lie in a plane, and have `dist` in its km.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -41,11 +43,14 @@ def read(names: Sequence[str], options: ImportOptions) -> Imported:
         raise InputError(source.problems)
     data = read_json(source, known[name].read_bytes())
     found = FoundNetwork(name, source)
-    straight = "dist" if options.coordinates == "degrees" else None
-    add_graph(found, data, options, straight=straight)
+    group = name.partition("/")[0]
+    if group == "gabriel":
+        options = replace(options, coordinates="drawing")
+    has_distances = group == "gabriel" or options.coordinates == "degrees"
+    add_graph(found, data, options, straight="dist" if has_distances else None)
     found.title = f"topohub's {name}"
-    group = _GROUPS.get(name.partition("/")[0], "")
-    found.description = f"from topohub {version('topohub')}" + (group and f", after {group}")
+    origin = _GROUPS.get(group, "")
+    found.description = f"from topohub {version('topohub')}" + (origin and f", after {origin}")
     return assemble(found, options)
 
 

@@ -1,0 +1,29 @@
+"""Texts of words and brackets to tokens that know their lines."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from qnet.formats.networks.found import Spot
+
+
+class Token(NamedTuple):
+    """A word, a bracket or a quoted text, and where it begins."""
+
+    text: str
+    spot: Spot
+
+
+def tokens(text: str, pattern: re.Pattern[str]) -> Iterator[Token]:
+    """Yield what the groups of a pattern match; what it matches outside of them is no token.
+
+    The pattern has to match something everywhere.
+    """
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    for match in pattern.finditer(text):
+        if match.lastgroup is not None:
+            line = bisect_right(starts, match.start())
+            yield Token(match.group(), Spot(line, match.start() - starts[line - 1] + 1))
