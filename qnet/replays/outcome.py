@@ -239,12 +239,22 @@ def _mean_bits(asked: Demand) -> Fraction:
 # What is said of it
 
 
-def _blocked_ps(one: _Sum, lost: Fraction) -> int:
-    """Return the effective blocked time: frames lost over frames a second (RFC 6413)."""
+def _blocked_ps(one: _Sum, lost: Fraction, event: int | None = None) -> int:
+    """Return the effective blocked time: frames lost over frames a second (RFC 6413).
+
+    Of a demand that was scaled at the mean rate while it had no whole way, by one event or any.
+    """
     asked = one.asked
     if isinstance(asked, Stream):
         return round(lost * asked.interval_ps / asked.max_packets)
-    return round(lost * _mean_bits(asked) * PS_PER_S / asked.rate_bps)
+    sent = [
+        (each.until_ps - each.from_ps, each.by_ppb)
+        for each in one.stretches
+        if each.cut_by is not None and each.by_ppb and event in (None, each.cut_by.event)
+    ]
+    long_ps = sum(time_ps for time_ps, _ in sent)
+    by_ppb = Fraction(sum(time_ps * by for time_ps, by in sent), long_ps) if long_ps else PPB
+    return round(lost * _mean_bits(asked) * PS_PER_S / (asked.rate_bps * by_ppb / PPB))
 
 
 def _stream(table: Timetable, one: _Sum) -> ReplayStream:
@@ -326,7 +336,9 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
         lost[one.asked.service] += frames
         if any(each.cut_by.event == number for each in one.stretches if each.cut_by):
             cut += 1
-            worst = max(worst, (_blocked_ps(one, Fraction(frames)), name), key=lambda pair: pair[0])
+            worst = max(
+                worst, (_blocked_ps(one, Fraction(frames), number), name), key=lambda pair: pair[0]
+            )
     moves = [one for one in table.plan.moves if one.cause == event.words]
     unmoved = [one for one in table.plan.unmoved if one.cause == event.words]
     reasons = Counter(one.reason for one in unmoved)

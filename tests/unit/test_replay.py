@@ -270,6 +270,22 @@ def test_words_say_one_of_one_thing_and_how_long_what_is_short_lasts() -> None:
     )
 
 
+def test_what_is_scaled_while_it_is_cut_is_blocked_for_as_long_as_that() -> None:
+    """Twice as many frames are lost in the time, at twice the rate; none while it is silent."""
+    surge = {"at": "50ms", "change": "scale", "target": "rest", "by": "200%", "for": "3200ms"}
+    cut = {"at": "100ms", "change": "cut", "target": "a--c", "for": "3000ms"}
+    cut_too = {"at": "100ms", "change": "cut", "target": "b--d", "for": "3000ms"}
+    stop = {"at": "1100ms", "change": "stop", "target": "rest", "for": "1000ms"}
+    for happening, blocked_ps in (
+        ([], 3000 * MS),
+        ([surge], 3000 * MS),
+        ([surge, stop], 2000 * MS),
+    ):
+        made = _replay(_case([*happening, cut, cut_too]))
+        (rest,) = made.demands
+        assert abs(rest.blocked_ps - blocked_ps) < 200 * MS
+
+
 def test_what_is_sent_at_drawn_times_is_counted_on_average() -> None:
     """A demand is watched in the windows, and has its mean rate in between."""
     made = _replay(_case([CUT]), until="4000ms")
