@@ -58,14 +58,30 @@ def edges_in_gml(text: str) -> int:
     return len(re.findall(r"\bedge\s*\[", re.sub(r'"[^"]*"', "", text)))
 
 
-def topohub_graph(name: str) -> dict[str, Any]:
-    """Read a network of topohub's from its package."""
+def topohub_folder() -> Path:
+    """Return where topohub's package has its networks."""
     package = find_spec("topohub")
     assert package is not None
     assert package.origin is not None
-    path = Path(package.origin).parent / "data" / f"{name}.json"
+    return Path(package.origin).parent / "data"
+
+
+def topohub_names() -> list[str]:
+    """Return the names of all networks of topohub's."""
+    folder = topohub_folder()
+    return sorted(str(path.relative_to(folder))[: -len(".json")] for path in folder.rglob("*.json"))
+
+
+def topohub_graph(name: str) -> dict[str, Any]:
+    """Read a network of topohub's from its package."""
+    path = topohub_folder() / f"{name}.json"
     graph: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return graph
+
+
+def places(name: str) -> list[tuple[float, float]]:
+    """Return the coordinates in a network of topohub's."""
+    return [tuple(node["pos"]) for node in topohub_graph(name)["nodes"]]
 
 
 def listed(assumptions: list[str], words: str) -> int:
