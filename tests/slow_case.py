@@ -13,12 +13,12 @@ from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
-from qnet.simulate.clocks import walks
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.kernels.sources import draw, exponential
 from qnet.simulate.ports.setup import chances
 from qnet.units import PPB
 from tests import slow_loads
+from tests.slow_clocks import clocks_of
 from tests.slow_simulator import (
     SlowClock,
     SlowCount,
@@ -183,12 +183,7 @@ def _ways(
 def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
     """Run a case in the slow twin."""
     seed, end_ps = profile.simulation.seed, profile.simulation.duration_ps
-    clocks = {
-        node.name: SlowClock(
-            tuple(walks.clock_walk(topology, profile, node.name)), walks.CLOCK_BLOCK_PS
-        )
-        for node in topology.nodes
-    }
+    clocks = clocks_of(topology, profile)
     plain = sorted((c for c in profile.classes if not c.reserves), key=lambda c: -c.priority)
     plain.sort(key=lambda c: -profile.queue_by_class[c.name])
     number = {c.name: i for i, c in enumerate(plain)}
@@ -470,11 +465,16 @@ def _intervals(
         gap = plan.gate_cycle_ps
         assert gap is not None
         table = [phase_ps + starts[0] for starts in way.path.starts_ps]
-        shown = [one + i * gap for i in range(end_ps // gap + 2) for one in table]
+        ahead = max((-min(errors) for _, errors in clock.later), default=0)
+        shown = [one + i * gap for i in range((end_ps + max(ahead, 0)) // gap + 2) for one in table]
+        times: list[int] = []
+        for one in shown:
+            time = clock.now(0).when(one)
+            times.append(time if time < 0 else clock.first(one, max([0, *times[-1:]])))
         return [
             tuple(
-                (clock.when(one), size, 0)
-                for one in shown[first : first + stream.max_packets]
+                (one, size, 0)
+                for one in times[first : first + stream.max_packets]
                 for _ in range(1 + stream.excess_packets)
             )
             for first in range(0, len(shown), stream.max_packets)

@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 
 BLOCK_PS = 10**9
 HOLD = 8
@@ -24,8 +25,19 @@ class SlowClock:
 
     errors: tuple[int, ...] = (0,)
     block_ps: int = BLOCK_PS
+    later: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """From when on it goes by which other errors, in order."""
+
+    def now(self, time: int) -> SlowClock:
+        """A clock that always goes as this one does at a time."""
+        for since, errors in reversed(self.later):
+            if since <= time:
+                return SlowClock(errors, self.block_ps)
+        return SlowClock(self.errors, self.block_ps)
 
     def error(self, time: int) -> int:
+        if self.later:
+            return self.now(time).error(time)
         number = time // self.block_ps
         if time < 0 or number + 1 >= len(self.errors):
             return self.errors[0 if time < 0 else -1]
@@ -34,6 +46,19 @@ class SlowClock:
 
     def shows(self, time: int) -> int:
         return time - self.error(time)
+
+    def first(self, shown: int, after: int) -> int:
+        """The first time from one on at which it shows so much or more, however it is set then."""
+        edges = [after, *(since for since, _ in self.later if since > after)]
+        for low, end in pairwise([*edges, 10**18]):
+            time = max(low, self.now(low).when(shown))
+            if time < end:
+                return time
+        raise AssertionError("some time it does")
+
+    def has_shown(self, shown: int, time: int) -> bool:
+        """Whether it has shown so much before a time, as it is set then."""
+        return self.now(time) == self.now(time - 1) and self.shows(time - 1) >= shown
 
     def when(self, shown: int) -> int:
         """The first time at which it shows so much: bisection."""
@@ -318,6 +343,7 @@ class SlowSimulator:
         # Events: time, nodes that go down, arrivals, wake-ups; sources before lanes, by number.
         self.events: list[tuple[int, int, int, int, int, int, _Frame | None]] = []
         self.serial = 0
+        self.now = 0
         self.wakes: set[tuple[int, int]] = set()
         """Those among the events: a port that asks for several later times asks for each once."""
 
@@ -325,6 +351,7 @@ class SlowSimulator:
         self.lay_out()
         while self.events:
             time, kind, port, _, _, _, frame = heapq.heappop(self.events)
+            self.now = time
             if time >= self.end_ps:
                 continue
             if kind == -2:
@@ -357,6 +384,8 @@ class SlowSimulator:
         for number, port in enumerate(self.ports):
             for since, _ in port.rates:
                 self.push(since, -2, number, 0, 0, None)
+            for since, _ in port.clock.later:
+                self.push(since, 1, number, 0, 0, None)
 
     def bear(self, number: int, source: SlowSource, legs: tuple[int, ...]) -> None:
         for i, (time, size, cycle) in enumerate(source.births):
@@ -395,7 +424,7 @@ class SlowSimulator:
         return self.ports[port].clock.shows(time) - self.ports[port].phase_ps
 
     def when(self, shown: int, port: int) -> int:
-        return self.ports[port].clock.when(shown + self.ports[port].phase_ps)
+        return self.ports[port].clock.now(self.now).when(shown + self.ports[port].phase_ps)
 
     def cycle_at(self, time: int, port: int) -> int:
         return self.shown(time, port) // self.cycle_ps
@@ -969,8 +998,9 @@ class SlowSimulator:
         """Hand a frame over; it came by a port, or was passed on where copies meet."""
         count, hold_ps = self.counts[frame.source], self.sources[frame.source].hold_ps
         if hold_ps is not None:
-            due = self.sources[frame.source].hold_clock.when(frame.birth + hold_ps)
-            count.late += delivered > due
+            clock, shown = self.sources[frame.source].hold_clock, frame.birth + hold_ps
+            count.late += clock.has_shown(shown, delivered)
+            due = clock.first(shown, delivered)
             if self.stops_between(node, delivered, due):
                 self.drop(number, frame, "down", sent=True)
                 return

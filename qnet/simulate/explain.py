@@ -28,7 +28,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import LEG, Profile
 from qnet.progress import Heeded, Progress
-from qnet.simulate.clocks.kernels import when_shown
+from qnet.simulate.clocks.kernels import ClockTable, setting_at, when_shown
 from qnet.simulate.kernels.sources import advance, draw_size
 from qnet.simulate.ports.account import why_gone
 from qnet.simulate.ports.kernels.timed import emit_next
@@ -201,13 +201,13 @@ class _Replay:
         """Tell whether the frame came to the end of its way."""
         return len(way.steps) == len(self.found[way.owner].servers) and not way.is_gone
 
-    def _clocks(self) -> tuple[Ints, Ints, Ints, int]:
-        """Return what timed sources go by: their tables, afresh, and the clocks' errors."""
+    def _clocks(self) -> tuple[Ints, Ints, ClockTable]:
+        """Return what timed sources go by: their tables, afresh, and the clocks."""
         network, parts = self.begin.world.network, self.begin.parts
         if parts is None:
             empty = np.zeros((0, 0), dtype=np.int64)
-            return empty, empty.ravel(), network.clock_error, network.block
-        return parts.source_state.copy(), parts.timetable, network.clock_error, network.block
+            return empty, empty.ravel(), network.clocks
+        return parts.source_state.copy(), parts.timetable, network.clocks
 
     def births(self, number: int) -> Iterator[Born]:
         """Yield the frames that a path or part is handed, in order: its source, all by itself."""
@@ -523,8 +523,11 @@ class _Replay:
             interval = (step.row[TraceRow.BORN] - owner.law.first_ps) // owner.law.gap
             planned = owner.cycles[place] + interval * owner.law.period_cycles
             shown = int(network.phase[step.port]) + step.row[TraceRow.LEFT_IN] * network.cycle
-            errors = network.clock_error[network.clock[step.port]]
-            begin = int(when_shown(shown, errors, network.block))
+            clock, clocks = network.clock[step.port], network.clocks
+            here = setting_at(step.row[TraceRow.STARTED], clock, clocks)
+            begin = int(when_shown(shown, clocks.errors[here], clocks.block))
+            if here > clocks.first[clock]:
+                begin = max(begin, int(clocks.since[here]))
             tallies[step.port].cycle_begins(begin, missed=step.row[TraceRow.LEFT_IN] != planned)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import zeros
+from qnet.simulate.clocks.events import is_set_otherwise, reached_ps
 from qnet.simulate.setup import FrameSource
 from qnet.simulate.world import (
     FOLLOWED,
@@ -72,11 +73,19 @@ class Followed:
             for pair in self.streams
         }
         """Number of the first frame of each stream, by its first source."""
+        self.ahead = np.zeros(self.members.size, dtype=np.int64)
+        """How much sooner than in time what a clock shows may be there, where events set it."""
 
     def begin(self, world: World) -> World:
         """Mark the sources of these streams, and lay out the rings."""
         if not self.streams:
             return world
+        clocks = world.network.clocks
+        for row, number in enumerate(self.members.tolist()):
+            node = int(world.network.clock[self.found[number].ports[0].number])
+            if is_set_otherwise(clocks, node):
+                least, most = reached_ps(clocks, node)
+                self.ahead[row] = most - least
         # A port that sends frames on in the order in which they come looks at no numbers.
         only_rank = world.network.only_rank.copy()
         for pair in self.streams:
@@ -140,7 +149,7 @@ class Followed:
 
     def _born_in(self, span_ps: int) -> Ints:
         """Return the most copies of each path that are born in a time; clocks may be wrong."""
-        return np.asarray(self.in_gap * (span_ps // self.gap + 2))
+        return np.asarray(self.in_gap * ((span_ps + self.ahead) // self.gap + 2))
 
     def _needed(self, world: World, span_ps: int) -> Ints:
         held = world.sources.state[self.members, SourceState.NEXT_NUMBER]

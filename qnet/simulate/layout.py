@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.errors import Infeasible
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -76,8 +75,6 @@ def lay_out(
     Raises Cancelled, InputError for a move that cannot be, and Infeasible where parts meet that are
     not simulated together.
     """
-    if any(one.change == "clock" for one in profile.events):
-        raise Infeasible("events of clocks are not simulated")
     found = sources_of(topology, profile, plan)
     world = build(topology, profile, plan, found, heeded)
     world, parts, changes = add_parts(topology, profile, plan, found, world)

@@ -29,6 +29,7 @@ from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.progress import Heeded, Progress
 from qnet.simulate.checkpoint import Checkpoint, Keeper
+from qnet.simulate.clocks.events import ClockChanges
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.fates import Followed
 from qnet.simulate.kernels.delivery import bin_of
@@ -169,7 +170,9 @@ class Course:
         self.downs = ports_going_down(topology, profile)
         """When nodes go down, and their general ports."""
         self.settings = PortChanges(changes)
-        self.stops_ps = sorted({*self.downs, *self.turns} | self.settings.times_ps)
+        self.clocks = ClockChanges(self.world.network)
+        stops_ps = self.settings.times_ps | self.clocks.times_ps
+        self.stops_ps = sorted({*self.downs, *self.turns} | stops_ps)
         self.end_ps = profile.simulation.duration_ps
         self.now_ps = 0
         work = work_per_s(self.found, len(self.world.tally.port))
@@ -213,12 +216,13 @@ class Course:
 
     def _apply(self, trace: Trace | None, written: Callable[[Trace], None] | None) -> None:
         """Apply what changes now, between two windows: rates, fibres and losses of ports are
-        others, and nodes that go down lose what is in them.
+        others, clocks are set otherwise, and nodes that go down lose what is in them.
 
         Sources begin to send, or end. What is cut takes frames from lines by itself. To do it again
         changes nothing.
         """
         self.settings.apply(self.now_ps, self.world, self.parts)
+        self.clocks.apply(self.now_ps, self.world)
         if self.now_ps > 0:
             changes = self.turns.get(self.now_ps, ())
             apply_turns(changes, self.found, self.world, self.parts)

@@ -29,8 +29,8 @@ from qnet.model.traffic import (
     TrafficClass,
 )
 from qnet.progress import Heeded
-from qnet.simulate.clocks import walks
-from qnet.simulate.clocks.kernels import when_shown
+from qnet.simulate.clocks.events import clock_settings, is_set_otherwise, reached_ps
+from qnet.simulate.clocks.kernels import ClockTable, due_from
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.settings import PortState, port_states
@@ -184,7 +184,7 @@ class _SourceMaker:
         self.stream_by_name = {stream.name: stream for stream in profile.every_stream}
         self.demand_by_name = {demand.name: demand for demand in every_demand(profile)}
         self.rank = {one.name: i + 1 for i, one in enumerate(profile.strict_classes)}
-        self.walk_of = cache(lambda node: walks.clock_walk(topology, profile, node))
+        self.clock_of = cache(clock_settings(topology, profile).table_of)
         twofold = {
             one.entry.name
             for one in versions
@@ -242,7 +242,7 @@ class _SourceMaker:
         return _Timetable(
             tuple(phase_ps + starts[0] for starts in path.starts_ps),
             self.plan.gate_cycle_ps,
-            _ints(self.walk_of(port.source)),
+            self.clock_of(port.source),
             stream.max_packets,
             1 + stream.excess_packets,
         )
@@ -354,7 +354,7 @@ class _Timetable(NamedTuple):
     shown_ps: tuple[int, ...]
     """What the clock shows when the frames of one cycle of the gates are due."""
     cycle_ps: int
-    errors: Ints
+    clock: ClockTable
     in_interval: int
     """Frames of the table in an interval; those of one window go together."""
     copies: int
@@ -364,7 +364,7 @@ class _Timetable(NamedTuple):
         """Return when a frame of the table is due, counted over all its rounds."""
         gone, step = divmod(number, len(self.shown_ps))
         shown = self.shown_ps[step] + gone * self.cycle_ps
-        return int(when_shown(shown, self.errors, walks.CLOCK_BLOCK_PS))
+        return int(due_from(shown, 0, 0, self.clock))
 
     def begins_ps(self, interval: int) -> int:
         """Return when the first frame of an interval is due."""
@@ -416,7 +416,10 @@ def _timed_turns(
         )
 
     one = tables[0]
-    most = (end_ps // one.cycle_ps + 2) * len(one.shown_ps) // one.in_interval
+    shown_ps = end_ps
+    if is_set_otherwise(one.clock, 0):
+        shown_ps += max(-reached_ps(one.clock, 0)[0], 0)
+    most = (shown_ps // one.cycle_ps + 2) * len(one.shown_ps) // one.in_interval
     made: list[list[Turn]] = [[] for _ in tables]
     number = 0
     for from_ps, until_ps in spans:
@@ -630,7 +633,7 @@ def floors_ps(
         if owner.hold_ps is not None:
             listener = topology.node_by_name[owner.ports[-1].target]
             # A clock that follows others may be further ahead than its own bound.
-            ahead_ps = -int(network.clock_error[node_number[listener.name]].min())
+            ahead_ps = -reached_ps(network.clocks, node_number[listener.name])[0]
             floor[number] = max(owner.hold_ps - max(listener.clock.error_ps, ahead_ps), 0)
     return floor
 
@@ -668,6 +671,9 @@ def _network(
     after = [topology.node_by_name[port.target] for port in ports]
     before = [topology.node_by_name[port.source] for port in ports]
     node_number = number_by_node(topology)
+    clocks = clock_settings(topology, profile).table(heeded.wanted(node_number))
+    is_still = len(clocks.since) == len(node_number)
+    errors = clocks.errors if is_still else clocks.errors[clocks.first[:-1]]
     servers = max(len(ports), int(hops.port.max(initial=0)) + 1)
     lane_first = np.searchsorted(hops.lane_target, np.arange(servers + 1))
     rank = _ints(owner.rank for owner in found)[hops.owner]
@@ -686,16 +692,14 @@ def _network(
         cycle_bytes=_ints(plan.cycle_ps * port.rate_bps // (8 * PS_PER_S) for port in ports),
         phase=_ints(node.clock.phase_ps for node in before),
         clock=_ints(node_number[node.name] for node in before),
-        clock_error=np.array(
-            [walks.clock_walk(topology, profile, one) for one in heeded.wanted(node_number)],
-            dtype=np.int64,
-        ),
+        clock_error=errors,
+        clocks=clocks,
         lane_first=lane_first.astype(np.int64),
         only_rank=np.where(lowest == highest, lowest, 0).astype(np.int64),
         cycle=plan.cycle_ps,
         cycle_buffers=plan.buffers if any(owner.cycles for owner in found) else 0,
         classes=len(profile.strict_classes),
-        block=walks.CLOCK_BLOCK_PS,
+        block=clocks.block,
         steady_from=0,
         end=profile.simulation.duration_ps,
     )

@@ -10,8 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qnet.model.journey import Cause, Wait
 from qnet.model.topology import Port
+from qnet.simulate.clocks.kernels import setting_at
 from qnet.simulate.ports.kernels.gates import (
     entry_at,
     gate_ready,
@@ -26,6 +30,8 @@ from qnet.simulate.setup import FrameSource
 from qnet.simulate.tracing import TraceRows
 from qnet.simulate.world import REFUSED, TraceRow
 from qnet.units import PREAMBLE_BYTES, PS_PER_S, WIRE_OVERHEAD_BYTES, ceil_div, serialisation_ps
+
+Ints = NDArray[np.int64]
 
 ABOVE_ALL = 8
 """Stands for the queue of frames that have cycles: no gated frame goes before them."""
@@ -191,7 +197,7 @@ class Waiting:
         if parts is None or parts.port[self.port.number, PortLaw.HOLD_ADVANCE] == 0:
             return time
         law = parts.port[self.port.number]
-        errors = network.clock_error[network.clock[self.port.number]]
+        errors = self._errors(time)
         first, last = int(law[PortLaw.GATE_FIRST]), int(law[PortLaw.GATE_LAST])
         shown = int(shown_by(time - 1, law, errors, network.block))
         entry, begin = entry_at(shown, law, parts.gate_end)
@@ -207,6 +213,12 @@ class Waiting:
         )
         # Check and gap follow the byte after which it was cut.
         return min(told + ceil_div(16 * 8 * PS_PER_S, self.port.rate_bps), time)
+
+    def _errors(self, time: int) -> Ints:
+        """Return the errors of the port's clock as it is set at a time."""
+        network = self.course.world.network
+        setting = setting_at(time, network.clock[self.port.number], network.clocks)
+        return network.clocks.errors[setting]  # type: ignore[no-any-return]
 
     def _level(self, owner: FrameSource) -> tuple[bool, int, int]:
         """Return what frames are served by at this port, the lowest first."""
@@ -265,7 +277,7 @@ class Waiting:
         else:
             gate = self.course.queue_by_class[self.owner.traffic_class.name]
         line = serialisation_ps(self.mine.frame_bytes, self.port.rate_bps)
-        errors = network.clock_error[network.clock[self.port.number]]
+        errors = self._errors(now)
         shown = int(shown_by(now, law, errors, network.block))
         entry, begin = entry_at(shown, law, parts.gate_end)
         rest = errors, network.block, parts.gate_change

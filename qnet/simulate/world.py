@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import columns
+from qnet.simulate.clocks.kernels import ClockTable
 
 Ints = NDArray[np.int64]
 
@@ -294,7 +295,9 @@ class Network(NamedTuple):
     clock: Ints
     """[port]: node whose clock times the cycles."""
     clock_error: Ints
-    """[node, block]: of its clock, at the block's begin; see `clocks.kernels`."""
+    """[node, block]: of its clock as it is set now, at the block's begin; see `clocks.kernels`."""
+    clocks: ClockTable
+    """How each clock goes in all of the run."""
     lane_first: Ints
     """[port]: the lanes into port p are lane_first[p] to lane_first[p + 1] - 1."""
     only_rank: Ints

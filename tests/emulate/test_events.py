@@ -97,3 +97,16 @@ def test_so_is_a_node_that_stops_and_starts_again(planned: tuple[Scenario, Plan]
     assert not seen.result.findings
     assert {one.difference_ps for one in seen.result.streams if one.delivered} == {0}
     assert _lost_alike(seen) > 50
+
+
+def test_real_frames_go_by_clocks_as_events_set_them(planned: tuple[Scenario, Plan]) -> None:
+    """A clock is 30 us ahead for a while, another one drifts; as the twin, to the picosecond."""
+    happening = [
+        qnet.event("clock", "xian", at="3ms", step="30us", for_="4ms"),
+        qnet.event("clock", "taiyuan", at="2ms", drift="-300ppm"),
+    ]
+    seen = _three(planned, *happening)
+    assert seen.result.findings == ()
+    calm = _three(planned)
+    assert _lost_alike(seen) == _lost_alike(calm)
+    assert seen.walk.arrival_ps != calm.walk.arrival_ps

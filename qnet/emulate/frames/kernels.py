@@ -68,8 +68,7 @@ def births(
                 sources.law,
                 mine,
                 timetable,
-                network.clock_error,
-                network.block,
+                network.clocks,
             )
         else:
             advance(source, frame_bytes, state, sources.law, sources.log_table)

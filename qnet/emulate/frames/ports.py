@@ -32,6 +32,7 @@ from qnet.emulate.frames import kernels as own
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate.clocks.events import ClockChanges
 from qnet.simulate.kernels.delivery import damper_due, deliver, listeners_of
 from qnet.simulate.layout import Ends, Extended, lay_out, with_ends
 from qnet.simulate.outages import epochs, ports_going_down
@@ -166,7 +167,9 @@ class VirtualPorts:
         self._changes = ports_going_down(topology, profile)
         """When nodes go down, with their ports; that ends a window."""
         self._settings = PortChanges(changes)
-        self._stops_ps = sorted({*self._changes, *self._turns} | self._settings.times_ps)
+        self._clocks = ClockChanges(self.world.network)
+        stops_ps = self._settings.times_ps | self._clocks.times_ps
+        self._stops_ps = sorted({*self._changes, *self._turns} | stops_ps)
         self._reach_ps = int(simulated.lanes.reach.min(initial=self.world.network.block))
         order = np.array([[*range(servers), -1]], dtype=np.int64)
         alone, none = np.zeros(servers, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
@@ -284,6 +287,7 @@ class VirtualPorts:
     def _serve(self, until: int) -> None:
         while self.now_ps < until:
             self._settings.apply(self.now_ps, self.world, self.parts)
+            self._clocks.apply(self.now_ps, self.world)
             if self.now_ps > 0:
                 changes = self._turns.get(self.now_ps, ())
                 apply_turns(changes, self.found, self.world, self.parts)
@@ -452,19 +456,19 @@ class VirtualPorts:
 
         One that comes after that is counted as late.
         """
-        due_ps = self.due_ps(source, birth)
+        due_ps = self.due_ps(source, birth, arrival_ps)
         if 0 <= due_ps < arrival_ps:
             last = self.planned_positions + self.servers(source)[-1]
             self.world.routes.late[last] += 1
         return max(arrival_ps, due_ps)
 
-    def due_ps(self, source: int, birth: int) -> int:
+    def due_ps(self, source: int, birth: int, arrival_ps: int) -> int:
         """Return when the damper of a source's listener hands over a frame; -1 without a damper."""
-        network, hold = self.world.network, int(self.world.tally.owner[source, OwnerTally.HOLD])
+        hold = int(self.world.tally.owner[source, OwnerTally.HOLD])
         if hold < 0:
             return -1
-        clock = self.world.routes.damper_clock
-        return int(damper_due(source, birth, hold, clock, network.clock_error, network.block))
+        to = listeners_of(0, self.world.network, self.world.routes, self.world.tally)
+        return int(damper_due(source, birth, hold, arrival_ps, to))
 
     def _cell(self, lane: int, place: int) -> Ints:
         lanes = self.world.lanes

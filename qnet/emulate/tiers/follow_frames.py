@@ -282,7 +282,7 @@ class _Run:
             if out.port == HOST_PORT:
                 at_ps = time_ps
                 if node == member.stream.listener:
-                    at_ps = max(at_ps, self.ports.due_ps(member.source, real.birth))
+                    at_ps = max(at_ps, self.ports.due_ps(member.source, real.birth, at_ps))
                 words = f"{name}, {at_ps - real.birth} ps after it was sent"
                 seen.append((at_ps, HOST, INBOUND, out.data, words))
         for at_ps, port, direction, data, words in seen:

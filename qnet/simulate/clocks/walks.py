@@ -25,8 +25,7 @@ def error_walk(topology: Topology, node: str, blocks: int, seed: int) -> list[in
     """
     clock = topology.node_by_name[node].clock
     unit = max(clock.granularity_ps, 1)
-    drawn = integers(seed, f"frequency {node}", 1, 2 * clock.frequency_ppb + 1)
-    drift_ppb = drawn[0] - clock.frequency_ppb
+    drift_ppb = _drawn_ppb(clock, node, seed)
     walk = _own_walk(clock, node, blocks, seed)
     lost = 0
     if topology.sync is not None and node in topology.sync_ways:
@@ -35,6 +34,16 @@ def error_walk(topology: Topology, node: str, blocks: int, seed: int) -> list[in
         walk = walk[: lost + 1] + [walk[min(lost, blocks - 1)]] * (blocks - lost - 1)
     drift = [max(block - lost, 0) * CLOCK_BLOCK_PS * drift_ppb // PPB for block in range(blocks)]
     return [error + away // unit * unit for error, away in zip(walk[:blocks], drift, strict=True)]
+
+
+def own_drift_ppb(topology: Topology, profile: Profile, node: str) -> int:
+    """Return how much a clock falls behind while nothing corrects it, as is drawn for it."""
+    return _drawn_ppb(topology.node_by_name[node].clock, node, profile.simulation.seed)
+
+
+def _drawn_ppb(clock: Clock, node: str, seed: int) -> int:
+    drawn = integers(seed, f"frequency {node}", 1, 2 * clock.frequency_ppb + 1)
+    return drawn[0] - clock.frequency_ppb
 
 
 def _own_walk(clock: Clock, node: str, blocks: int, seed: int) -> list[int]:

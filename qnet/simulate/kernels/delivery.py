@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, highest_bit, inline_kernel
-from qnet.simulate.clocks.kernels import when_shown
+from qnet.simulate.clocks.kernels import ClockTable, due_from
 from qnet.simulate.world import (
     BLOCK_BINS,
     FOLLOWED,
@@ -43,12 +43,10 @@ class Listeners(NamedTuple):
     port: int
     steady_from: int
     end: int
-    block_length: int
-    """Clock errors are known at multiples of this time."""
     reached: Ints
     late: Ints
     damper_clock: Ints
-    clock_error: Ints
+    clocks: ClockTable
     counts: Ints
     row: Ints
     block: NDArray[np.int32]
@@ -60,9 +58,8 @@ class Listeners(NamedTuple):
 def listeners_of(port: int, network: Network, routes: RouteTable, tally: Tally) -> Listeners:
     """Bind what a port's deliveries are counted in."""
     return Listeners(
-        port, network.steady_from, network.end, network.block, tally.reached, routes.late,
-        routes.damper_clock, network.clock_error, tally.port, tally.owner, tally.block, tally.bins,
-        tally.birth,
+        port, network.steady_from, network.end, tally.reached, routes.late, routes.damper_clock,
+        network.clocks, tally.port, tally.owner, tally.block, tally.bins, tally.birth,
     )  # fmt: skip
 
 
@@ -122,11 +119,9 @@ def end_if_followed(owner: int, birth: int, label: int, fate: int, tally: Tally)
 
 
 @bare_kernel
-def damper_due(
-    owner: int, birth: int, hold: int, damper_clock: Ints, clock_error: Ints, block_length: int
-) -> int:
+def damper_due(owner: int, birth: int, hold: int, arrives: int, to: Listeners) -> int:
     """Return when the damper of a listener's node hands a frame over, by that node's clock."""
-    return when_shown(birth + hold, clock_error[damper_clock[owner]], block_length)
+    return due_from(birth + hold, arrives, to.damper_clock[owner], to.clocks)
 
 
 @inline_kernel
@@ -134,7 +129,7 @@ def pass_damper(position: int, owner: int, birth: int, arrives: int, to: Listene
     """Return when the listener has a frame: at once, or when its damper's time has come."""
     hold = to.row[owner, OwnerTally.HOLD]
     if hold >= 0:
-        due = damper_due(owner, birth, hold, to.damper_clock, to.clock_error, to.block_length)
+        due = damper_due(owner, birth, hold, arrives, to)
         if arrives > due:
             to.late[position] += 1
         arrives = max(arrives, due)

@@ -17,6 +17,7 @@ from qnet.model.gates import HELD, GateList
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
+from qnet.simulate.clocks.events import is_set_otherwise
 from qnet.simulate.draws import dice
 from qnet.simulate.outages import LATEST_PS, Epochs, Shadow, epochs, events_within
 from qnet.simulate.ports.kernels.gates import open_by
@@ -461,6 +462,11 @@ class _Layout:
             tables = parts.gate_end, parts.gate_change, parts.gate_open
             for ring in range(law[PortLaw.QUEUES], law[PortLaw.LAST]):
                 if parts.ring[ring, RingLaw.IDLE] > 0:
+                    if is_set_otherwise(network.clocks, int(network.clock[number])):
+                        name = self.topology.ports[number].source
+                        raise Infeasible(
+                            f"an event of the clock of {name}, which has idle slopes behind gates"
+                        )
                     parts.ring_state[ring, RingState.OPEN_AT] = open_by(
                         0, int(parts.ring[ring, RingLaw.BIT]), law, errors, network.block, *tables
                     )

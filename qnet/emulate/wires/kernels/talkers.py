@@ -176,8 +176,7 @@ def generate(
             turn = state[source, SourceState.NEXT_CYCLE]
             if law[source, SourceLaw.KIND] == TIMED:
                 emit_next(
-                    source, frame_bytes, state, law, timer, wires.timetable, network.clock_error,
-                    network.block,
+                    source, frame_bytes, state, law, timer, wires.timetable, network.clocks
                 )  # fmt: skip
             else:
                 advance(source, frame_bytes, state, law, sources.log_table)

@@ -90,8 +90,7 @@ def emit(port: int, source: int, came: int, world: World, parts: Parts) -> int:
         mine[source, SourceTable.NUMBER] += 1
     if law[source, SourceLaw.KIND] == TIMED:
         emit_next(
-            source, frame_bytes, state, law, mine, parts.timetable, world.network.clock_error,
-            world.network.block,
+            source, frame_bytes, state, law, mine, parts.timetable, world.network.clocks
         )  # fmt: skip
     else:
         advance(source, frame_bytes, state, law, sources.log_table)

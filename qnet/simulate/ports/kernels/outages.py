@@ -111,7 +111,7 @@ def stops_in_damper(after: int, later: int, birth: int, owner: int, place: int, 
     hold = to.row[owner, OwnerTally.HOLD]
     if hold < 0:
         return NEVER
-    due = damper_due(owner, birth, hold, to.damper_clock, to.clock_error, to.block_length)
+    due = damper_due(owner, birth, hold, after + later, to)
     return stops_between(to.port, after, due, later, place, ports, outage)
 
 

@@ -114,8 +114,7 @@ def seen_at(target: int, arrives: int, birth: int, owner: int, is_met: bool, lan
     reached = max(arrives, lanes.sender[target, Sender.LAST_ARRIVAL])
     hold = to.row[owner, OwnerTally.HOLD]
     if is_met and hold >= 0:
-        due = damper_due(owner, birth, hold, to.damper_clock, to.clock_error, to.block_length)
-        reached = max(reached, due)
+        reached = max(reached, damper_due(owner, birth, hold, reached, to))
     return reached
 
 

@@ -1,0 +1,88 @@
+"""Clocks that events set otherwise: the simulator and its slow twin agree, and hold what is proven.
+
+Drawn networks with and without a grandmaster, drawn steps, drifts and holdovers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qnet.model.plan import Plan
+from qnet.model.timeline import Event, outages_of
+from qnet.model.topology import Topology
+from qnet.model.traffic import Profile
+from qnet.simulate.run import simulate
+from tests.builders import plan_for
+from tests.property.test_simulated_gated import NODES, profiles, topologies
+from tests.slow_case import compare
+
+Case = tuple[Topology, Profile, Plan]
+
+
+@st.composite
+def happening(draw: st.DrawFn, *, synced: bool) -> dict[str, Any]:
+    """One event of a clock, or the end of a node."""
+    one: dict[str, Any] = {"at": f"{draw(st.integers(0, 4_400_000_000))}ps", "change": "clock"}
+    if draw(st.booleans()):
+        one["for"] = f"{draw(st.integers(1, 3_000_000_000))}ps"
+    kind = draw(st.sampled_from(["step", "drift", "holdover", "grandmaster-lost", "down"]))
+    if kind == "down":
+        return one | {"change": "down", "target": draw(st.sampled_from(NODES))}
+    if not synced and kind in ("holdover", "grandmaster-lost"):
+        kind = "step"
+    if kind == "grandmaster-lost":
+        return one | {"grandmaster-lost": True}
+    one["target"] = draw(st.sampled_from(NODES[1:] if kind == "holdover" else NODES))
+    if kind == "step":
+        most = draw(st.sampled_from([1000, 10**6, 10**8, 3 * 10**9]))
+        return one | {"step": f"{draw(st.integers(-most, most).filter(bool))}ps"}
+    if kind == "drift":
+        most = draw(st.sampled_from([1000, 10**6, 10**8]))
+        return one | {"drift": f"{draw(st.integers(-most, most).filter(bool))}ppb"}
+    return one | {"holdover": True}
+
+
+@st.composite
+def cases(draw: st.DrawFn, mechanism: str) -> Case:
+    topology, profile = draw(topologies()), draw(profiles(mechanism))
+    plan = plan_for(topology, profile)
+    synced = draw(st.booleans())
+    if synced:
+        sync: dict[str, str] = {
+            "grandmaster": "a",
+            "hop-error": draw(st.sampled_from(["0ps", "50ns"])),
+            "interval": draw(st.sampled_from(["1ms", "333us", "1234567ns"])),
+        }
+        if draw(st.booleans()):
+            sync["lost-at"] = draw(st.sampled_from(["1ms", "2500us"]))
+        nodes = tuple(
+            one.replace(
+                clock=one.clock.replace(frequency_ppb=draw(st.sampled_from([0, 50_000, 10**6])))
+            )
+            for one in topology.nodes
+        )
+        topology = Topology(
+            title="t", nodes=nodes, links=topology.links, sync=sync, tcqf=topology.tcqf
+        )
+    events = draw(st.lists(happening(synced=synced), min_size=1, max_size=5))
+    read = tuple(Event.model_validate(one) for one in events)
+    assert not outages_of(topology, read)[1]
+    profile = profile.replace(events=read)
+    return topology, profile, plan
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("mechanism", ["qbv", "cqf", "tcqf"])
+def test_clocks_that_events_set_are_as_in_the_twin(mechanism: str) -> None:
+    @settings(max_examples=40, deadline=None)
+    @given(cases(mechanism))
+    def agree(case: Case) -> None:
+        seen = simulate(*case, threads=1)
+        compare(case, seen)
+        assert seen == simulate(*case, threads=2)
+
+    agree()
