@@ -238,9 +238,11 @@ def starved(stream: Stream, one: TrafficClass, where: str) -> Iterator[Overload]
 
     What a talker sends beyond that is no overload: meters are there to take it out.
     """
+    passed = passed_by_meter(stream, stream.max_packets)
+    if passed == 1 and one.residence_ps is None:
+        return
     bits = stream.max_packets * wire_bytes(stream.frame_bytes) * 8
     asked_bps = Fraction(bits * PS_PER_S, stream.interval_ps)
-    passed = passed_by_meter(stream, stream.max_packets)
     if passed < 1:
         yield _overload(where, stream, "meter", (asked_bps, asked_bps * passed))
     elif one.residence_ps is not None and asked_bps > stream.rate_bps:

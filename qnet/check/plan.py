@@ -9,7 +9,8 @@ no broken rule can reach the stream.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from math import lcm
 
 from qnet.check.availability import with_availability
@@ -52,7 +53,7 @@ from qnet.check.survival import survivable_egress
 from qnet.check.trees import check_trees, ridden
 from qnet.check.windows import check_given
 from qnet.model.plan import DemandPlan, EgressPlan, PathPlan, Plan, StreamPlan
-from qnet.model.proof import Finding, Overload, Proof, Rule, StreamProof
+from qnet.model.proof import Finding, Overload, Proof, Rule, StreamProof, SurvivableEgress
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.progress import Heeded, Progress
@@ -60,17 +61,61 @@ from qnet.progress import Heeded, Progress
 NOTHING_BESIDE = Beside()
 
 
+class Known:
+    """What was found without fault in earlier plans of a network and a profile: no need to repeat.
+
+    The rules of one stream by itself (1 to 3, 6 and 7, its route and its promises) hang on nothing
+    but its entry, the network, the profile, and the cycle and hypercycle of the plan. So where a
+    later plan has the very same object as entry, what was found of it then is what would be found
+    again. All that streams and demands come to together is gone through in every plan.
+    """
+
+    def __init__(self, topology: Topology, profile: Profile) -> None:
+        self.topology, self.profile = topology, profile
+        self._turns = (0, 0)
+        self._sound: dict[str, tuple[StreamPlan, Reservation, tuple[int, int]]] = {}
+
+    @cached_property
+    def survivable(self) -> tuple[SurvivableEgress, ...]:
+        """What sites can still send when something fails, whatever the plan."""
+        return survivable_egress(self.topology, self.profile)
+
+    def begin(self, plan: Plan) -> None:
+        """Forget all of plans that repeat otherwise than this one."""
+        turns = (plan.cycle_ps, plan.hypercycle)
+        if self._turns != turns:
+            self._turns, self._sound = turns, {}
+
+    def of(self, entry: StreamPlan) -> tuple[Reservation, tuple[int, int]] | None:
+        """Return the reservation and the bound of an entry in which there was no fault."""
+        known = self._sound.get(entry.name)
+        return None if known is None or known[0] is not entry else known[1:]
+
+    def note(self, entry: StreamPlan, one: Reservation, bounds: tuple[int, int]) -> None:
+        """Remember an entry in which there is no fault."""
+        self._sound[entry.name] = (entry, one, bounds)
+
+
 def prove(
-    topology: Topology, profile: Profile, plan: Plan, progress: Progress | None = None
+    topology: Topology,
+    profile: Profile,
+    plan: Plan,
+    progress: Progress | None = None,
+    *,
+    known: Known | None = None,
 ) -> Proof:
     """Check the plan against the network and the profile given, and bound every reserved stream.
 
     The hashes in the plan are not compared: judging an old plan against a changed network, such as
     one with worse clocks, is what a proof is for. Where events change the network every epoch is
-    proven by itself. Raises Cancelled.
+    proven by itself. `known` has what need not be gone through again since it was in an earlier
+    plan of the same network and profile. Raises Cancelled.
     """
-    proof = _prove_whole(topology, profile, plan, progress)
-    proof = proof.replace(survivable=survivable_egress(topology, profile))
+    known = known or Known(topology, profile)
+    assert known.topology is topology, "what is known is of this network"
+    assert known.profile is profile, "what is known is of this profile"
+    proof = _prove_whole(topology, profile, plan, progress, known=known)
+    proof = proof.replace(survivable=known.survivable)
     proof = with_availability(topology, profile, plan, proof)
     if not profile.events and not plan.moves and not plan.standby:
         return proof
@@ -85,10 +130,13 @@ def _prove_whole(
     progress: Progress | None = None,
     *,
     beside: Beside = NOTHING_BESIDE,
+    known: Known | None = None,
 ) -> Proof:
     """Prove a plan for a network that stays as it is."""
     heeded = Heeded(progress, "prove")
     findings = Findings()
+    known = known or Known(topology, profile)
+    known.begin(plan)
     _check_head(topology, profile, plan, findings)
     stream_plans = _match_streams(profile, plan, findings)
     demand_plans = match_demands(profile, plan, findings)
@@ -96,7 +144,7 @@ def _prove_whole(
 
     placed = (stream_plans, demand_plans)
     reservations, gated, broken_streams = _check_streams(
-        topology, profile, plan, stream_plans, findings, heeded
+        topology, profile, plan, stream_plans, (known, findings, heeded)
     )
     in_the_way = ([*stream_plans, *beside.streams], [*demand_plans, *beside.demands])
     others = longest_others(topology, profile, *in_the_way)
@@ -120,17 +168,13 @@ def _prove_whole(
     untouchable = unproven(topology, profile, stream_plans, findings)
     touched = untouchable | _touched_streams(topology, stream_plans, broken_streams, overfull)
     certain = mappings_hold and plan.cycle_ps == topology.tcqf.cycle_ps
+    each = heeded.each(reservations)
+    found = _check_promised(topology, stream_plans, each, broken_streams, known, findings)
     found = {
-        **{one.stream.name: bound(topology, one) for one in reservations if certain},
+        **(found if certain else {}),
         **{one.stream.name: gated_bound(topology, one) for one in gated},
     }
     bounds = {name: pair for name, pair in found.items() if name not in touched}
-    for one in heeded.each(reservations):
-        _check_promises(one.stream, bound(topology, one), findings)
-        ports_of = [[hop.port for hop in path] for path in one.paths]
-        check_disjoint(topology, one.stream, ports_of, findings)
-        low, high = arrivals(topology, one)
-        check_recovery(one.stream, high - low, findings)
     for other in heeded.each(gated):
         _check_promises(other.stream, gated_bound(topology, other), findings)
         ports_of = [[hop.port for hop in path.hops] for path in other.paths]
@@ -251,16 +295,20 @@ def _check_streams(
     profile: Profile,
     plan: Plan,
     pairs: Sequence[tuple[Stream, StreamPlan]],
-    findings: Findings,
-    heeded: Heeded,
+    told: tuple[Known, Findings, Heeded],
 ) -> tuple[list[Reservation], list[GatedStream], set[str]]:
     """Check each stream and each tree by itself; return what is reserved, and who is at fault."""
+    known, findings, heeded = told
     counts = Counter(stream.name for stream, _ in pairs)
     broken = {name for name, count in counts.items() if count > 1}
     reservations: list[Reservation] = []
     gated: list[GatedStream] = []
     rides = ridden(pairs)
     for stream, entry in heeded.each(pairs):
+        sound = known.of(entry)
+        if sound is not None:
+            reservations.append(sound[0]._replace(rides=rides.get(stream.name, 0)))
+            continue
         before = findings.total
         made = _check_stream(topology, profile, plan, (stream, entry), findings)
         if isinstance(made, Reservation):
@@ -348,6 +396,38 @@ def _check_apart(
 
 
 # Promises
+
+
+def _check_promised(
+    topology: Topology,
+    pairs: Sequence[tuple[Stream, StreamPlan]],
+    reservations: Iterable[Reservation],
+    broken: Collection[str],
+    known: Known,
+    findings: Findings,
+) -> dict[str, tuple[int, int]]:
+    """Check what was promised to the streams with cycles; return the bounds by their rules alone.
+
+    Those without a fault, who are not among the `broken`, are known from now on.
+    """
+    entries = {entry.name: entry for _, entry in pairs}
+    bounds = {}
+    for one in reservations:
+        name = one.stream.name
+        sound = None if name in broken else known.of(entries[name])
+        if sound is not None:
+            bounds[name] = sound[1]
+            continue
+        before = findings.total
+        bounds[name] = bound(topology, one)
+        _check_promises(one.stream, bounds[name], findings)
+        ports_of = [[hop.port for hop in path] for path in one.paths]
+        check_disjoint(topology, one.stream, ports_of, findings)
+        low, high = arrivals(topology, one)
+        check_recovery(one.stream, high - low, findings)
+        if findings.total == before and name not in broken:
+            known.note(entries[name], one, bounds[name])
+    return bounds
 
 
 def _check_promises(stream: Stream, bounds: tuple[int, int], findings: Findings) -> None:

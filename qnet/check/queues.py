@@ -42,7 +42,7 @@ from qnet.check.trees import own_ports, ridden
 from qnet.check.windows import ClassArrivals, GivenList, begins_after_ps, given
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
+from qnet.model.traffic import Demand, IdleSlope, Profile, Stream, TrafficClass
 from qnet.units import PPB, PS_PER_S
 
 RESERVED = -1
@@ -143,14 +143,16 @@ def queue_bounds(
         is_covered = _is_covered(topology, profile, port, at[port.number], holds=holds)
         is_known = is_covered and port.name not in gated
         above[port.number] = _Above(is_known, gates=made if is_covered else None)
-    reserved = reserved_bps(topology, streams) if slopes_bps is None else slopes_bps
+    by_srp = any(one.idle_slope == IdleSlope() for one in profile.classes)
+    if slopes_bps is None:
+        slopes_bps = reserved_bps(topology, streams) if by_srp else {}
     done = set()
     for number, rank in _in_order(flows, at):
         done.add((number, rank))
         one = None if rank == RESERVED else profile.strict_classes[rank]
         port = topology.ports[number]
         if above[number].gates is None or one is None:
-            slope = None if one is None else _slope(one, port, reserved)
+            slope = None if one is None else _slope(one, port, slopes_bps)
             _pass(topology, port, at[number], rank, slope, above[number])
         else:
             _pass_windows(topology, profile, port, at[number], rank, above[number])

@@ -416,7 +416,7 @@ class Stream(Noun):
             for one in self.listeners
         )
 
-    @property
+    @cached_property
     def frame_bytes(self) -> int:
         """Bytes of one frame, padded to the shortest Ethernet frame."""
         return max(self.max_payload_bytes + self.encapsulation_bytes, FRAME_BYTES_LOWEST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from qnet.graph.distances import distances
 from qnet.graph.flows import Pair, RouteRate, place_flows
@@ -18,7 +18,8 @@ from qnet.units import ceil_div, show_rate
 PART_LEAST_BPS = 10**6
 """Smaller parts join another part of their demand where its wires have room."""
 
-LEVEL_BITS = 30
+LEVELS = 1 << 30
+"""Parts that shares of a wire's size are counted in."""
 PORTS_NAMED = 3
 
 
@@ -79,21 +80,20 @@ def water_fill(flow_bps: int, free_bps: Sequence[int], sizes_bps: Sequence[int])
     water_fill(300, [400, 200], [400, 400]) is [250, 50]: both keep 150.
     """
     assert flow_bps <= sum(free_bps), "the flow over an edge fits into its wires"
+    if not flow_bps:
+        return [0] * len(free_bps)
 
     def quotas(level: int) -> list[int]:
         return [
-            max(free - ceil_div(level * size, 2**LEVEL_BITS), 0)
+            max(free - ceil_div(level * size, LEVELS), 0)
             for free, size in zip(free_bps, sizes_bps, strict=True)
         ]
 
-    low, high = 0, 2**LEVEL_BITS
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sum(quotas(middle)) >= flow_bps:
-            low = middle
-        else:
-            high = middle - 1
-    shares = quotas(low)
+    def is_enough(level: int) -> bool:
+        return sum(quotas(level)) >= flow_bps
+
+    guess = _level(flow_bps, free_bps, sizes_bps)
+    shares = quotas(_highest(is_enough, guess, LEVELS))
     excess = sum(shares) - flow_bps
     for place, share in enumerate(shares):
         cut = min(ceil_div(excess, len(shares) - place), share)
@@ -104,6 +104,43 @@ def water_fill(flow_bps: int, free_bps: Sequence[int], sizes_bps: Sequence[int])
         shares[place] -= cut
         excess -= cut
     return shares
+
+
+def _level(flow_bps: int, free_bps: Sequence[int], sizes_bps: Sequence[int]) -> int:
+    """Return about what share of its size each wire keeps free that takes some of a flow."""
+    taking = list(zip(free_bps, sizes_bps, strict=True))
+    while True:
+        left_bps = sum(free for free, _ in taking) - flow_bps
+        level = left_bps * LEVELS // (sum(size for _, size in taking) or 1)
+        still = [(free, size) for free, size in taking if free * LEVELS > level * size]
+        if len(still) == len(taking):
+            return min(level, LEVELS)
+        taking = still
+
+
+def _highest(holds: Callable[[int], bool], guess: int, most: int) -> int:
+    """Return the highest number for which something holds that holds from 0 to there.
+
+    It is looked for around a guess, in steps that double, and then between two of them.
+    """
+    low, high, step = 0, most, 1
+    if holds(guess):
+        low = guess
+        while low < high and holds(probe := min(low + step, most)):
+            low, step = probe, 2 * step
+        high = min(high, low + step - 1)
+    else:
+        high = guess - 1
+        while not holds(probe := max(high - step, 0)):
+            high, step = probe - 1, 2 * step
+        low = probe
+    while low < high:
+        middle = (low + high + 1) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def place_demands(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -78,13 +79,46 @@ def placing_order(profile: Profile, routes: Routes) -> list[Stream]:
     )
 
 
+class Keeping:
+    """A plan whose admitted streams keep their places, whatever else is asked, and whatever fails.
+
+    It is for one topology and profile. By the guards of all ports it has a planner in which the
+    streams are in place, so that many failures of one plan begin with a copy.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._planners: dict[tuple[int, ...], _Planner] = {}
+
+    def planner(self, topology: Topology, profile: Profile, guards: Sequence[int]) -> _Planner:
+        """Return a planner that has the streams of the plan in place, and no others."""
+        key = tuple(guards)
+        if key not in self._planners:
+            self._planners[key] = _begin(topology, profile, self.plan, guards)
+        return self._planners[key].copy()
+
+
+def _begin(
+    topology: Topology, profile: Profile, keep: Plan | None, guards: Sequence[int]
+) -> _Planner:
+    """Return a planner that has put the streams of an earlier plan in place, if there is one."""
+    table = ReservationTable(topology, hypercycle(topology, profile), guards)
+    planner = _Planner(table, profile, placing_order(profile, table.routes))
+    if keep is not None:
+        room = table.room
+        planner.keep(keep)
+        room.narrow_guards({*guards, *(size for one in profile.demands for size, _ in one.sizes)})
+        assert room.grid.free.min() >= 0, "a plan that is kept was proven"
+    return planner
+
+
 def reserve(
     topology: Topology,
     profile: Profile,
     progress: Callable[[str, int, int], None],
     *,
     search: Search | None = None,
-    keep: Plan | None = None,
+    keep: Keeping | None = None,
     down: Mapping[str, Collection[int]] | None = None,
     gated: Collection[int] = (),
     guards: Sequence[int],
@@ -95,15 +129,11 @@ def reserve(
     hold there (`qnet.check.plan.prove` says so). `guards` has the longest frame that reserves
     nothing, by port number; beside what is kept the answer may have shorter ones.
     """
-    length = hypercycle(topology, profile)
-    table = ReservationTable(topology, length, guards)
-    room = table.room
-    order = placing_order(profile, table.routes)
-    planner = _Planner(table, profile, order)
-    if keep is not None:
-        planner.keep(keep)
-        room.narrow_guards({*guards, *(size for one in profile.demands for size, _ in one.sizes)})
-        assert room.grid.free.min() >= 0, "a plan that is kept was proven"
+    if keep is None:
+        planner = _begin(topology, profile, None, guards)
+    else:
+        planner = keep.planner(topology, profile, guards)
+    table, room = planner.table, planner.table.room
     if down or gated:
         broken = {port for ports in (down or {}).values() for port in ports}
         room.set_down({*broken, *gated})
@@ -112,13 +142,14 @@ def reserve(
     planner.place(progress)
     planner.place_exactly()
     made = planner.search(search) if search is not None else None
-    changes = planner.changes(keep, tuple(down or ())) if keep is not None or down else None
+    before = None if keep is None else keep.plan
+    changes = planner.changes(before, tuple(down or ())) if before is not None or down else None
     return Reserved(
         planner.plans(),
         planner.sums(made),
         changes,
         table.routes,
-        length,
+        table.hypercycle,
         planner.mean_bps(),
         (room.capacity - room.grid.free.min(axis=1)).tolist(),
         room.guards,
@@ -132,8 +163,7 @@ class _Planner:
     """
 
     def __init__(self, table: ReservationTable, profile: Profile, order: list[Stream]) -> None:
-        self._table = table
-        self._room = table.room
+        self.table = table
         self._profile = profile
         cycle_ps = table.topology.tcqf.cycle_ps
         self._unfit = [stream for stream in order if stream.interval_ps % cycle_ps]
@@ -141,7 +171,7 @@ class _Planner:
         self._every = np.arange(len(self._streams))
         table.streams = dict(enumerate(self._streams))
         table.lengthen(len(self._streams) + RUINED)
-        table.write(self._every, self._room.requests(self._streams, profile.may_wait))
+        table.write(self._every, self.table.room.requests(self._streams, profile.may_wait))
         self._kept: dict[int, list[StreamPlan]] = {}
         self._halved: list[int] = []
         """Rows that an earlier failure has left one path of two."""
@@ -153,28 +183,35 @@ class _Planner:
         self._spare = table.grid.spare.copy()
         """What the ports have left beside the streams that are kept or moved."""
 
+    def copy(self) -> _Planner:
+        """Return a planner that goes its own way from here."""
+        made = copy(self)
+        made.table = self.table.copy()
+        made._kept, made._halved = {**self._kept}, [*self._halved]
+        return made
+
     @property
     def _count(self) -> int:
         return len(self._streams)
 
     def _field(self) -> Placing:
-        return self._table.field(self._table.book.asked[self._every, Request.PAIR])
+        return self.table.field(self.table.book.asked[self._every, Request.PAIR])
 
     # Streams of an earlier plan
 
     def keep(self, plan: Plan) -> None:
         """Put the admitted streams of a plan where it has them."""
-        topology, streams = self._table.topology, self._streams
+        topology, streams = self.table.topology, self._streams
         self._kept = kept_legs(topology, self._profile, plan, streams)
-        self._table.keep(list(self._kept), list(self._kept.values()))
+        self.table.keep(list(self._kept), list(self._kept.values()))
         self._halved = [
             row for row, legs in self._kept.items() if len(legs[0].paths) < streams[row].paths
         ]
 
     def reroute(self) -> None:
         """Give what is cut new places; what finds none, and has no path left, loses its own."""
-        cut = np.union1d(self._table.cut(), np.array(self._halved, dtype=np.int64))
-        moves = self._table.move(cut, thorough=True)
+        cut = np.union1d(self.table.cut(), np.array(self._halved, dtype=np.int64))
+        moves = self.table.move(cut, thorough=True)
         field = self._field()
         remove_rows(field.grid, field.ways, field.book, moves.lost)
         self._moved = {name: rows.tolist() for name, rows in moves._asdict().items()}
@@ -192,7 +229,7 @@ class _Planner:
     def place(self, progress: Callable[[str, int, int], None]) -> None:
         """Place the rows that have none, in order."""
         rows = self._open_rows()
-        self._spare = self._table.grid.spare.copy()
+        self._spare = self.table.grid.spare.copy()
         done = self._count - len(rows)
         for start in range(0, len(rows), PROGRESS_STEP):
             progress("reserve", done + start, self._count)
@@ -227,7 +264,7 @@ class _Planner:
     def _knows_all_ways(self, row: int) -> bool:
         """Say whether there are no routes but those that were tried."""
         stream = self._streams[row]
-        routes = self._table.routes
+        routes = self.table.routes
         return (
             stream.paths == len(stream.listeners) == 1
             and routes.candidate(stream.talker, stream.listener, ROUTE_COUNT - 1) is None
@@ -241,7 +278,7 @@ class _Planner:
         if not self._placed(rows).all():
             total, taken, edge_prices = self._most(rows)
             prices = np.ones(len(self._spare), dtype=np.int64)
-            for edge, price in zip(self._table.routes.graph.edges, edge_prices, strict=True):
+            for edge, price in zip(self.table.routes.graph.edges, edge_prices, strict=True):
                 prices[[port.number for port in edge.ports]] = price
             field = self._field()
             field = field._replace(ways=priced(field.ways, field.pairs, prices))
@@ -258,10 +295,10 @@ class _Planner:
         return SearchPlan(seed=search.seed, rounds=rounds, stopped=stopped)
 
     def _placed(self, rows: Int64s) -> NDArray[np.bool_]:
-        return self._table.book.way[rows] >= 0
+        return self.table.book.way[rows] >= 0
 
     def _is_hopeless(self, row: int) -> bool:
-        return self._room.hopeless(self._table.book.asked, row) is not None
+        return self.table.room.hopeless(self.table.book.asked, row) is not None
 
     def _favoured(self, rows: Int64s, taken: dict[Class, int]) -> Int64s:
         """Return as many of the rows of each class as the bound takes, the smaller ones first."""
@@ -277,7 +314,7 @@ class _Planner:
 
     def _class(self, row: int) -> Class:
         stream = self._streams[row]
-        turns = self._table.hypercycle * self._table.topology.tcqf.cycle_ps // stream.interval_ps
+        turns = self.table.hypercycle * self.table.topology.tcqf.cycle_ps // stream.interval_ps
         number = self._node_number
         weight = need_bytes(stream) * turns * stream.paths
         # Any plan takes the way to one listener of a tree, whatever it takes for the others.
@@ -285,7 +322,7 @@ class _Planner:
 
     def _most(self, rows: Int64s, *, by_weight: bool = False) -> Most:
         """Bound what of some rows fits beside the streams that were kept or moved."""
-        edges = self._table.routes.graph.edges
+        edges = self.table.routes.graph.edges
         number = self._node_number
         load = Load(
             [number[edge.source] for edge in edges],
@@ -336,7 +373,7 @@ class _Planner:
 
     def _overload(self, rows: Int64s) -> str | None:
         """Name the node whose own streams exceed most what its ports can reserve, if one does."""
-        edges = self._table.routes.graph.edges
+        edges = self.table.routes.graph.edges
         worst: tuple[int, str] | None = None
         for leaving, words in ((True, "leave"), (False, "enter")):
             needed: Counter[str] = Counter()
@@ -360,14 +397,14 @@ class _Planner:
         return None if worst is None else worst[1]
 
     def _bps(self, weight: int) -> int:
-        window_ps = self._table.hypercycle * self._table.topology.tcqf.cycle_ps
+        window_ps = self.table.hypercycle * self.table.topology.tcqf.cycle_ps
         return ceil_div(weight * 8 * PS_PER_S, window_ps)
 
     # Answers
 
     def plans(self) -> dict[str, StreamPlan]:
         """Return what became of every stream, by name."""
-        cycle_ps = self._table.topology.tcqf.cycle_ps
+        cycle_ps = self.table.topology.tcqf.cycle_ps
         plans = {
             leg.name: _refused(
                 leg.name,
@@ -381,14 +418,14 @@ class _Planner:
         for row, stream in enumerate(self._streams):
             if row in self._kept:
                 made = self._kept[row]
-            elif self._table.book.way[row] < 0:
-                reason = self._room.why_not(self._table.book.asked, row)
+            elif self.table.book.way[row] < 0:
+                reason = self.table.room.why_not(self.table.book.asked, row)
                 assert reason is not None, "what fits was placed"
                 made = [_refused(leg.name, reason) for leg in stream.legs]
             else:
-                made = self._table.plans(row)
+                made = self.table.plans(row)
                 if row in reduced:
-                    why = self._room.why_not(self._table.book.asked, row)
+                    why = self.table.room.why_not(self.table.book.asked, row)
                     reason = f"one path left; {why or 'there was no room for two'}"
                     made = [plan.replace(reason=reason) for plan in made]
             plans.update((plan.name, plan) for plan in made)
@@ -396,7 +433,7 @@ class _Planner:
 
     def mean_bps(self) -> list[int]:
         """Return the mean reserved rate of every port, rounded up."""
-        taken = self._room.capacity * self._table.hypercycle - self._table.grid.spare
+        taken = self.table.room.capacity * self.table.hypercycle - self.table.grid.spare
         return [self._bps(size) for size in taken.tolist()]
 
     def changes(self, keep: Plan | None, down: tuple[str, ...]) -> ChangesPlan:
@@ -405,9 +442,9 @@ class _Planner:
         known = {stream.name for stream in self._profile.every_stream}
         names = {what: self._legs_of(rows) for what, rows in self._moved.items()}
         lost = self._moved["lost"]
-        names["lost"] = self._legs_of(row for row in lost if self._table.book.way[row] < 0)
-        names["replaced"] += self._legs_of(row for row in lost if self._table.book.way[row] >= 0)
-        hurt = [*(row for row in lost if self._table.book.way[row] < 0), *self._moved["reduced"]]
+        names["lost"] = self._legs_of(row for row in lost if self.table.book.way[row] < 0)
+        names["replaced"] += self._legs_of(row for row in lost if self.table.book.way[row] >= 0)
+        hurt = [*(row for row in lost if self.table.book.way[row] < 0), *self._moved["reduced"]]
         ranks = Counter(self._streams[row].rank for row in hurt for _ in self._streams[row].legs)
         return ChangesPlan(
             lost_by_rank=tuple(sorted(ranks.items())),

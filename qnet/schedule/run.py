@@ -35,7 +35,7 @@ from qnet.schedule.guards import (
 from qnet.schedule.qbv.network import Gated, schedule_gated
 from qnet.schedule.reaction.reactor import with_reactions
 from qnet.schedule.repair.search import Search
-from qnet.schedule.reserve import reserve
+from qnet.schedule.reserve import Keeping, reserve
 from qnet.schedule.routed import route_streams
 from qnet.schedule.windows import ClassRooms, given_gates
 
@@ -54,19 +54,20 @@ def schedule(
     traffic_sha256: str,
     progress: Progress | None = None,
     search: Search | None = None,
-    keep: Plan | None = None,
+    keep: Plan | Keeping | None = None,
     down: Mapping[str, Collection[int]] | None = None,
 ) -> Plan:
     """Plan a profile on a topology: every stream and demand gets its place or a reason.
 
-    A `search`
-    looks for room for more reserved streams; those of the plan `keep` stay where they are. Nothing
+    A `search` looks for room for more reserved streams; those of the plan `keep` stay where they
+    are; where many failures of one are planned for, a `Keeping` of it is quicker. Nothing
     uses the ports of what is `down`. A stream whose promised availability one path does not keep is
-    planned over two. Raises Infeasible when the reserved intervals have no common
-    multiple that can be counted out, and Cancelled.
+    planned over two. Raises Infeasible when the reserved intervals have no common multiple that can
+    be counted out, and Cancelled.
     """
     profile = with_paths(topology, profile)
-    asked = _Asked(topology, profile, search, keep, down, _by_part(Heeded(progress)))
+    kept = Keeping(keep) if isinstance(keep, Plan) else keep
+    asked = _Asked(topology, profile, search, kept, down, _by_part(Heeded(progress)))
     hashes = (topology_sha256, traffic_sha256)
     made, guards = _plan(asked, guards_anywhere(topology, profile), hashes)
     for _ in range(GUARD_ROUNDS):
@@ -100,7 +101,7 @@ class _Asked(NamedTuple):
     topology: Topology
     profile: Profile
     search: Search | None
-    keep: Plan | None
+    keep: Keeping | None
     down: Mapping[str, Collection[int]] | None
     tell: Tell
 

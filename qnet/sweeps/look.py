@@ -12,12 +12,15 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from qnet import api
+from qnet.check.plan import Known, prove
 from qnet.layers import hooks
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
+from qnet.model.proof import Proof
 from qnet.model.scenario import Scenario
 from qnet.model.sweep import CaseLoss, CaseResult, Depth, FailureOf, SweepCase
 from qnet.model.timeline import WORDS, Event
+from qnet.schedule.reserve import Keeping
 from qnet.schedule.run import schedule
 from qnet.sweeps.reach import Reach
 from qnet.sweeps.state import Services
@@ -55,6 +58,8 @@ class Variant:
         self._work = work
         self._scenario = work.scenarios[number]
         self._plan = work.plans[number]
+        self._keeping = None if self._plan is None else Keeping(self._plan)
+        self._known = Known(self._scenario.topology, self._scenario.profile)
 
     @cached_property
     def _reach(self) -> Reach:
@@ -82,7 +87,7 @@ class Variant:
         else:
             kept = self._services.kept(self._plan, down)
             plan = self._replan(case)
-            proof = api.prove(self._scenario, plan)
+            proof = self._prove(plan)
             anew = self._services.replanned(plan, proof)
         is_kept = not anew.promises_broken and not anew.findings
         return CaseResult(
@@ -110,10 +115,16 @@ class Variant:
             scenario.profile,
             topology_sha256=self._plan.topology_sha256,
             traffic_sha256=self._plan.traffic_sha256,
-            keep=None if is_cqf else self._plan,
+            keep=None if is_cqf else self._keeping,
             down={case.failure.title: case.failure.ports},
         )
         return hooks.plan(scenario.topology, scenario.profile, made)
+
+    def _prove(self, plan: Plan) -> Proof:
+        """Have the checker judge a plan; what it knows of entries that are in many it need not."""
+        topology, profile = self._scenario.topology, self._scenario.profile
+        proof = prove(topology, profile, plan, known=self._known)
+        return hooks.prove(topology, profile, plan, proof)
 
     def _seen(self, case: SweepCase) -> CaseLoss:
         """Send every frame over the plan as it was, and have it fail at half of the time."""

@@ -6,6 +6,7 @@ so nothing is left of a sweep that was killed.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import sys
@@ -30,6 +31,20 @@ def receive(stream: IO[bytes]) -> Any:
     return pickle.loads(data)
 
 
+def _answer(function: Any, work: object, item: object) -> object:
+    """Answer an item; what is in circles is looked for once, after it, not time and again in it.
+
+    What is still there then, such as the work, is not looked at any more.
+    """
+    gc.disable()
+    try:
+        return function(work, item)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
 def main() -> None:
     """Answer until the other end is closed; what is printed meanwhile goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
@@ -45,7 +60,7 @@ def main() -> None:
         if kind == "work":
             function, work = message
         else:
-            send(answers, function(work, message))
+            send(answers, _answer(function, work, message))
 
 
 if __name__ == "__main__":

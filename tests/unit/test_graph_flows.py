@@ -1,12 +1,12 @@
 import networkx
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qnet.graph.flows import most_placed_bps, place_flows
 from qnet.graph.routes import Graph, make_edges
 from qnet.model.topology import Link, Node, Topology
-from qnet.schedule.demands import water_fill
+from qnet.schedule.demands import LEVELS, water_fill
 
 GBPS = 10**9
 
@@ -106,3 +106,19 @@ def test_water_fill_adds_up(data: st.DataObject, free: list[int]) -> None:
     shares = water_fill(flow, free, [10**12] * len(free))
     assert sum(shares) == flow
     assert all(0 <= share <= most for share, most in zip(shares, free, strict=True))
+
+
+@given(st.data(), st.lists(st.integers(1, 10**12), min_size=1, max_size=6))
+def test_water_fill_keeps_the_same_share_of_every_wire_free(
+    data: st.DataObject, sizes: list[int]
+) -> None:
+    free = [data.draw(st.integers(0, size)) for size in sizes]
+    flow = data.draw(st.integers(1, max(sum(free), 1)))
+    assume(flow <= sum(free))
+    shares = water_fill(flow, free, sizes)
+    left = [(one - share) / size for one, share, size in zip(free, shares, sizes, strict=True)]
+    level = max(one for one, share in zip(left, shares, strict=True) if share)
+    grain = [2 / LEVELS + (len(sizes) + 1) / size for size in sizes]
+    for one, share, near in zip(left, shares, grain, strict=True):
+        assert one <= level + near
+        assert not share or one >= level - near - max(grain)

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import qnet
-from qnet.check.plan import prove
+from qnet.check.plan import Known, prove
 from qnet.cli import main
 from qnet.errors import ArgumentError, Cancelled, InputError
 from qnet.files.read import read_sweep
@@ -28,6 +28,8 @@ from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.progress import Heeded
 from qnet.report.sweep import case_table, sweep_lines, sweep_page, to_csv
+from qnet.schedule.reserve import Keeping
+from qnet.schedule.run import schedule
 from qnet.sweeps import failures, run
 from qnet.sweeps.failures import double_failures, single_failures
 from qnet.sweeps.pool import in_processes
@@ -249,6 +251,53 @@ def test_the_checker_judges_each_plan(square: Scenario) -> None:
     state = Services(square.topology, profile).replanned(plan, proof)
     assert state.promises_broken == 2
     assert len(state.findings) == 2
+
+
+def test_what_is_known_of_entries_changes_no_proof(square: Scenario) -> None:
+    """Whatever plans come one after the other: sound, broken, and with one stream twice."""
+    topology, profile = square.topology, square.profile
+    plan = qnet.plan(square)
+    listed = single_failures(topology, KINDS_OF_FAILURE).failures
+    cable = {"cut": next(one.ports for one in listed if "cable south" in one.names)}
+    around = schedule(
+        topology, profile, topology_sha256="", traffic_sha256="", keep=plan, down=cable
+    )
+    assert around.streams[0] is plan.streams[0]
+    assert around.streams[1] != plan.streams[1]
+    late = plan.streams[0].replace(send_ps=(plan.streams[0].send_ps or 0) + 10**9)
+    longer = tuple(path.replace(cycles=(*path.cycles, 1)) for path in late.paths)
+    unsound = late.replace(paths=longer)
+    others = plan.streams[1:]
+    plans = [
+        plan,
+        around,
+        plan.replace(streams=(late, *others)),
+        plan.replace(streams=(*others, unsound, plan.streams[0])),
+        plan.replace(streams=(plan.streams[0], late, *others)),
+        plan.replace(streams=(late, plan.streams[0], *others)),
+        plan.replace(hypercycle=7),
+        plan.replace(streams=others),
+        plan,
+    ]
+    known = Known(topology, profile)
+    for one in (*plans, *plans):
+        assert prove(topology, profile, one, known=known) == prove(topology, profile, one)
+    assert known.of(plan.streams[0]) is not None
+    assert known.of(late) is known.of(plan.streams[0].replace()) is None
+
+
+def test_a_plan_that_is_kept_again_and_again_is_kept_the_same(square: Scenario) -> None:
+    topology, profile = square.topology, square.profile
+    plan = qnet.plan(square)
+    keeping = Keeping(plan)
+    failures = single_failures(topology, KINDS_OF_FAILURE).failures
+    for failure in (*failures, *failures[::-1]):
+        down = {failure.title: failure.ports}
+        again, anew = (
+            schedule(topology, profile, topology_sha256="", traffic_sha256="", keep=one, down=down)
+            for one in (keeping, plan)
+        )
+        assert again == anew, failure.title
 
 
 def test_simulated_the_failure_takes_frames_of_those_that_it_cuts(square: Scenario) -> None:

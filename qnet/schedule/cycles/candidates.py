@@ -8,6 +8,7 @@ are given other ways, and streams that keep their way still find it under its nu
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from functools import cached_property
 from itertools import count, pairwise
 from typing import Any, NamedTuple
@@ -144,6 +145,15 @@ class CandidateTable:
             number = self.pair_number[pair] = len(self.pairs)
             self.pairs.append(pair)
         return number
+
+    def copy(self) -> CandidateTable:
+        """Return a table that goes its own way from here; what does not change is shared."""
+        made = copy(self)
+        made._routes, made._range = {**self._routes}, {**self._range}
+        made._number, made._stretch = {**self._number}, {**self._stretch}
+        made.pair_number, made.pairs, made.ways = {**self.pair_number}, [*self.pairs], [*self.ways]
+        made._pair_arrays = Pairs(*(side.copy() for side in self._pair_arrays))
+        return made
 
     def add(self, ways: Iterable[CandidatePath]) -> list[int]:
         """Give ways numbers; one that is known keeps its own."""

@@ -54,13 +54,22 @@ class CyclesAnswer(NamedTuple):
     impossible: bool
 
 
+class _Choices(NamedTuple):
+    """What streams that are alike can choose from: places and, a row each, cells they take."""
+
+    places: list[PlaceChoice]
+    cells: Int64s
+    uses: list[Int64s]
+    """The cells of each place, each once."""
+    ports: frozenset[int]
+
+
 class _Stream(NamedTuple):
-    """What one row can choose from: places and, a row each, the cells that they take."""
+    """What one row can choose from."""
 
     row: int
     need: int
-    places: list[PlaceChoice]
-    cells: Int64s
+    choices: _Choices
     kind: tuple[int, ...]
     """Streams of one kind can change places."""
 
@@ -73,16 +82,22 @@ def search(field: Placing, rows: Int64s) -> CyclesAnswer:
     if not 0 < len(rows) <= STREAMS_MAX:
         return CyclesAnswer(None, impossible=False)
     streams = []
+    alike: dict[tuple[int, StreamRequest], _Choices | None] = {}
     for row in rows.tolist():
-        stream = _choices(field, row)
-        if stream is None:
+        asked = field.book.asked
+        pair = int(asked[row, Request.PAIR])
+        want = StreamRequest._make(int(part) for part in want_of(asked, field.pairs, row))
+        if (pair, want) not in alike:
+            alike[pair, want] = _choices(field, pair, want)
+        choices = alike[pair, want]
+        if choices is None:
             return CyclesAnswer(None, impossible=False)
-        if not stream.places:
+        if not choices.places:
             return CyclesAnswer(None, impossible=True)
-        streams.append(stream)
+        streams.append(_Stream(row, want.need, choices, (pair, *want)))
     places: dict[int, PlaceChoice] = {}
     known = True
-    for part in _parts(streams, field.grid.free.shape[1]):
+    for part in _parts(streams):
         answer = _Search(field.grid.free.reshape(-1).copy(), field.grid.free.shape[1], part).run()
         if answer.impossible:
             return answer
@@ -91,11 +106,11 @@ def search(field: Placing, rows: Int64s) -> CyclesAnswer:
     return CyclesAnswer(places if known else None, impossible=False)
 
 
-def _parts(streams: list[_Stream], length: int) -> list[list[_Stream]]:
+def _parts(streams: list[_Stream]) -> list[list[_Stream]]:
     """Put together the streams that may meet at a port, with others between."""
     parts: list[tuple[set[int], list[_Stream]]] = []
     for stream in streams:
-        ports = set(np.unique(stream.cells // length).tolist())
+        ports = set(stream.choices.ports)
         met = [part for part in parts if part[0] & ports]
         parts = [part for part in parts if not part[0] & ports]
         together = [one for _, part in met for one in part]
@@ -115,13 +130,11 @@ def put(field: Placing, row: int, place: PlaceChoice) -> None:
         book.waits[row, : len(place.waits)] = place.waits
 
 
-def _choices(field: Placing, row: int) -> _Stream | None:
-    """List the places of a row, quick ways first; None when they are too many."""
-    ways, asked = field.ways, field.book.asked
-    want = StreamRequest._make(int(part) for part in want_of(asked, field.pairs, row))
+def _choices(field: Placing, pair: int, want: StreamRequest) -> _Choices | None:
+    """List the places of a stream, quick ways first; None when they are too many."""
+    ways = field.ways
     length = field.grid.free.shape[1]
-    pair = int(asked[row, Request.PAIR])
-    found: dict[tuple[int, ...], PlaceChoice] = {}
+    found: dict[bytes, PlaceChoice] = {}
     cells_left = CELLS_MAX
     for way in range(int(field.pairs.low[pair]), int(field.pairs.high[pair])):
         if ways.latency_ps_max[way] > want.latency_ps_most:
@@ -155,30 +168,34 @@ def _choices(field: Placing, row: int) -> _Stream | None:
                     found.setdefault(cells, PlaceChoice(way, phase, taken, waits))
                     if len(found) > WAYS_MAX:
                         return None
-    width = max(map(len, found), default=1)
-    # Shorter ways name a cell twice, which changes nothing where only the least is looked at.
-    padded = [(*one, *one[:1] * (width - len(one))) for one in found]
-    kind = (
-        pair,
-        want.need,
-        want.period,
-        want.latency_ps_most,
-        want.variation_ps_most,
-        want.waits,
-        want.frame_bytes,
-    )
-    table = np.array(padded, dtype=np.int64).reshape(len(found), width)
-    return _Stream(row, want.need, list(found.values()), table, kind)
+    table = _table(list(found))
+    # Cells are in order, and what fills a row up is the first one again.
+    uses = [cells[np.append(True, cells[1:] > cells[:-1])] for cells in table]
+    passed = frozenset(np.unique(table // length).tolist())
+    return _Choices(list(found.values()), table, uses, passed)
 
 
 def _cells(
     ports: Sequence[int], begins: Sequence[int], period: int, length: int
-) -> Iterator[tuple[int, ...]]:
-    """Yield for each phase the cells of the ports that a place takes, in order."""
+) -> Iterator[bytes]:
+    """Yield for each phase the cells of the ports that a place takes, in order, as the bytes."""
     turns = np.arange(0, length, period)[None, None, :]
     begin = np.arange(period)[:, None, None] + np.array(begins)[None, :, None]
     cells = np.array(ports)[None, :, None] * length + (begin + turns) % length
-    yield from map(tuple, np.sort(cells.reshape(period, -1), axis=1).tolist())
+    yield from map(np.ndarray.tobytes, np.sort(cells.reshape(period, -1), axis=1))
+
+
+def _table(rows: Sequence[bytes]) -> Int64s:
+    """Return cells as a table; the rows of shorter ways end with their first cell, again.
+
+    To name a cell twice changes nothing where only the least is looked at.
+    """
+    sizes = [len(one) // 8 for one in rows]
+    width = max(sizes, default=1)
+    if all(size == width for size in sizes):
+        return np.frombuffer(b"".join(rows), dtype=np.int64).reshape(len(rows), width)
+    padded = (one + one[:8] * (width - size) for one, size in zip(rows, sizes, strict=True))
+    return np.frombuffer(b"".join(padded), dtype=np.int64).reshape(len(rows), width)
 
 
 def _waits(field: Placing, want: StreamRequest, way: int) -> list[tuple[int, ...]] | None:
@@ -241,11 +258,6 @@ class _Search:
         self._work = WORK_MAX
         self._taken: dict[int, int] = {}
         """Of placed streams, by index: the number of the place."""
-        # Cells are in order, and what fills a row up is the first one again.
-        self._uses = [
-            [cells[np.append(True, cells[1:] > cells[:-1])] for cells in stream.cells]
-            for stream in streams
-        ]
         ports = free.reshape(-1, length)
         self._even = bool((ports == ports[:, :1]).all())
         """Whether a plan that is shifted by some cycles is a plan as well."""
@@ -258,7 +270,7 @@ class _Search:
         if not done:
             return CyclesAnswer(None, impossible=True)
         places = {
-            stream.row: stream.places[self._taken[index]]
+            stream.row: stream.choices.places[self._taken[index]]
             for index, stream in enumerate(self._streams)
         }
         return CyclesAnswer(places, impossible=False)
@@ -282,12 +294,12 @@ class _Search:
         need, kind = self._streams[index].need, self._streams[index].kind
         alone = sum(stream.kind == kind for stream in self._streams) == 1
         if self._even and alone and not self._taken:
-            places = self._streams[index].places
+            places = self._streams[index].choices.places
             chosen = chosen[[places[number].phase == 0 for number in chosen.tolist()]]
         for number in chosen.tolist():
             if self._work <= 0:
                 return False
-            cells = self._uses[index][number]
+            cells = self._streams[index].choices.uses[number]
             self._free[cells] -= need
             self._taken[index] = number
             if self._place():
@@ -302,11 +314,12 @@ class _Search:
         Of streams of one kind the later ones have places no earlier in the list: to change them
         round is the same plan.
         """
-        low, high = 0, len(stream.places)
+        low, high = 0, len(stream.choices.places)
         for other, number in self._taken.items():
             if self._streams[other].kind == stream.kind:
                 low = max(low, number) if other < index else low
                 high = min(high, number + 1) if other > index else high
-        self._work -= stream.cells.size + LOOK
-        room = self._free[stream.cells[low:high]].min(axis=1, initial=UNSEEN)
+        cells = stream.choices.cells
+        self._work -= cells.size + LOOK
+        room = self._free[cells[low:high]].min(axis=1, initial=UNSEEN)
         return low + np.flatnonzero(room >= stream.need)

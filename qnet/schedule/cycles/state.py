@@ -6,6 +6,7 @@ The planner of whole profiles and the Scheduler of streams that come and go both
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,16 @@ class CycleState:
         self.table = CandidateTable(topology)
         self.scratch = make_scratch(hypercycle, 1)
         self._hopeless: dict[PathLimits, str | None] = {}
+
+    def copy(self) -> CycleState:
+        """Return a state that goes its own way from here."""
+        made = copy(self)
+        made.guards, made.capacity = [*self.guards], self.capacity.copy()
+        made.grid = FreeBytes(*(column.copy() for column in self.grid))
+        made.table = self.table.copy()
+        made.scratch = make_scratch(self.hypercycle, self.scratch.ports.size)
+        made._hopeless = {**self._hopeless}
+        return made
 
     def arrays(self, wanted: NDArray[np.integer[Any]] = NO_PAIRS) -> tuple[Candidates, Pairs]:
         """Return all ways, and which of them each of the wanted pairs may use now."""

@@ -9,6 +9,7 @@ nobody gives up a place before there is a better one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,6 +81,13 @@ class ReservationTable:
         self.room = CycleState(topology, hypercycle, guards)
         self.book = empty_book(0, 1)
         self.streams: dict[int, Stream] = {}
+
+    def copy(self) -> ReservationTable:
+        """Return a table that goes its own way from here."""
+        made = copy(self)
+        made.room, made.streams = self.room.copy(), {**self.streams}
+        made.book = ReservationRows._make(column.copy() for column in self.book)
+        return made
 
     @property
     def topology(self) -> Topology:
