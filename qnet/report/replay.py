@@ -34,7 +34,10 @@ def show_at(epoch: str | None, time_ps: int) -> str:
     """Show an instant: by the clock on the wall where there is an epoch."""
     if epoch is None:
         return show_long(time_ps)
-    moment = read_moment(epoch) + timedelta(milliseconds=time_ps // PS_PER_MS)
+    try:
+        moment = read_moment(epoch) + timedelta(milliseconds=time_ps // PS_PER_MS)
+    except OverflowError:  # the calendar ends with the year 9999
+        return f"{epoch} + {show_long(time_ps)}"
     return moment.isoformat(sep=" ", timespec="milliseconds" if moment.microsecond else "seconds")
 
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from fractions import Fraction
 from typing import NamedTuple
 
+from qnet.model.calendar import read_moment
 from qnet.model.observation import LatencySeries
 from qnet.model.replay import Replay, ReplayWindow, Span
-from qnet.report.charts import time_ticks
+from qnet.report.charts import round_step, time_ticks
 from qnet.report.drawing import px
 from qnet.report.inputs import ReportInput
 from qnet.report.map import network
 from qnet.report.page import template
-from qnet.report.replay import event_lines, promise_line, replay_headline, show_long, span_words
+from qnet.report.replay import (
+    LONG_PS,
+    event_lines,
+    promise_line,
+    replay_headline,
+    show_at,
+    show_long,
+    span_words,
+)
 from qnet.report.text import OUTCOME_WORD, counted
 from qnet.report.timeline import HEIGHT, steps
-from qnet.units import PS_PER_S, show_rate, show_time
+from qnet.units import PS_PER_S, ceil_div, show_rate, show_time
 
 WIDTH = 1000.0
 """Of the time line and the charts, in its own units."""
@@ -25,6 +35,16 @@ LEAST_PX = 1.5
 """What is too short to be seen is drawn so wide."""
 
 WINDOWS_CHARTED = 60
+
+TICKS_MOST = 8
+"""On a time line that is told in hours and days: their words are long."""
+
+STEPS_S = [
+    *(60 * one for one in (1, 2, 5, 10, 15, 30)),
+    *(3600 * one for one in (1, 2, 3, 6, 12)),
+    *(86_400 * one for one in (1, 2, 5, 10, 30, 100, 365)),
+]
+"""Round times from one tick to the next."""
 
 
 class LaneBar(NamedTuple):
@@ -75,7 +95,7 @@ def replay_page(replay: Replay, calm: ReportInput) -> str:
         replay=replay,
         tiles=_tiles(replay),
         lanes=list(_lanes(replay)),
-        ticks=time_ticks(replay.until_ps, WIDTH),
+        ticks=long_ticks(replay.epoch, replay.until_ps),
         map=map_,
         epochs=[
             {
@@ -98,6 +118,38 @@ def replay_page(replay: Replay, calm: ReportInput) -> str:
         long=show_long,
         spans=lambda spans: span_words(spans, replay.epoch),
     )
+
+
+def long_ticks(epoch: str | None, end_ps: int) -> list[tuple[str, float]]:
+    """Return round times of a long time line: of the clock on the wall where there is an epoch."""
+    if end_ps < LONG_PS:
+        return time_ticks(end_ps, WIDTH)
+    end_s = end_ps // PS_PER_S
+    step_s = next((one for one in STEPS_S if end_s <= one * TICKS_MOST), 0)
+    if not step_s:
+        step_s = STEPS_S[-1] * round_step(ceil_div(end_s, STEPS_S[-1]), TICKS_MOST)
+    begins_s = 0 if epoch is None else _seconds_of(read_moment(epoch))
+    first_s = -begins_s % step_s
+    return [
+        (_tick(epoch, at_s, step_s), at_s * PS_PER_S * WIDTH / end_ps)
+        for at_s in range(first_s, end_s + 1, step_s)
+    ]
+
+
+def _seconds_of(moment: datetime) -> int:
+    """Return the seconds from a day on that begins by the clock of its zone."""
+    return (moment.toordinal() * 24 + moment.hour) * 3600 + moment.minute * 60 + moment.second
+
+
+def _tick(epoch: str | None, at_s: int, step_s: int) -> str:
+    if epoch is None:
+        days, rest_s = divmod(at_s, 86_400)
+        clock = f"{rest_s // 3600}:{rest_s // 60 % 60:02}"
+        return f"{days} d" if days and not rest_s else f"{days} d {clock}" if days else clock
+    words = show_at(epoch, at_s * PS_PER_S)
+    if " + " in words:
+        return f"{at_s // 86_400} d on"
+    return words[:10] if step_s >= 86_400 else words[5:16]
 
 
 def _tiles(replay: Replay) -> list[tuple[str, str, str]]:

@@ -30,7 +30,7 @@ from qnet.model.scenario import Scenario
 from qnet.model.traffic import Egress
 from qnet.replays.windows import cut_time
 from qnet.report.replay import event_lines, promise_line, replay_lines, show_at, show_long
-from qnet.report.replay_page import replay_page
+from qnet.report.replay_page import long_ticks, replay_page
 from tests.slow_case import compare, ways_of
 
 MS = 10**9
@@ -575,6 +575,26 @@ def test_long_times_are_told_in_days_and_by_the_clock() -> None:
     assert show_long(648_000 * second + 23 * MS) == "7 d 12:00:00.023"
     assert show_at("2001-06-15T08:00+08:00", 2400 * second) == "2001-06-15 08:40:00+08:00"
     assert show_at(None, 2 * second) == show_long(2 * second)
+
+
+def test_a_long_time_line_has_ticks_in_hours_and_days() -> None:
+    """Of the clock on the wall where there is an epoch, at round times of it; to its last year."""
+    second, day = 10**12, 86_400
+    assert [text for text, _ in long_ticks(None, 90 * second)][:2] == ["0 s", "20 s"]
+    assert [text for text, _ in long_ticks(None, 2 * day * second)][3:6] == [
+        "18:00",
+        "1 d",
+        "1 d 6:00",
+    ]
+    ticks = long_ticks("2001-06-15T08:10+08:00", 6 * 3600 * second)
+    assert ticks[0] == ("06-15 09:00", pytest.approx(1000 * 50 / 360))
+    assert [text for text, _ in ticks[1:3]] == ["06-15 10:00", "06-15 11:00"]
+    dates = long_ticks("2006-12-26T20:00+08:00", 8 * day * second)
+    assert [text for text, _ in dates][:2] == ["2006-12-27", "2006-12-28"]
+    far = 20_000 * 365 * day * second
+    assert show_at("2001-06-15T08:10+08:00", far) == "2001-06-15T08:10+08:00 + 7300000 d 0:00:00"
+    assert long_ticks("2001-06-15T08:10+08:00", far)[-1][0].endswith(" d on")
+    assert len(long_ticks(None, far)) <= 9
 
 
 def test_what_lasts_is_carried_into_every_window() -> None:
