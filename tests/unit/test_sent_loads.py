@@ -23,6 +23,7 @@ from qnet.simulate.setup import sources_of
 from qnet.simulate.windows import shares
 from tests.builders import network, plan_for, profile
 from tests.property.test_books import balance
+from tests.slow_case import compare
 
 US = 10**6
 
@@ -62,9 +63,10 @@ def _births(case: TracedRun, name: str) -> list[list[int]]:
 
 
 def _run(case: TracedRun) -> tuple[Observation, dict[str, Traffic]]:
-    """Simulate; what is sent is what is born."""
+    """Simulate; what is sent is what is born, and the slow twin counts the same."""
     seen = simulate(*case, threads=1)
     balance(case.profile, seen)
+    compare((*case,), seen)
     every = {one.name: one for one in (*seen.streams, *seen.demands)}
     for name, one in every.items():
         assert one.copies_sent == sum(map(len, _births(case, name))), name
@@ -73,6 +75,9 @@ def _run(case: TracedRun) -> tuple[Observation, dict[str, Traffic]]:
 
 def _within(births: list[int], *spans: tuple[int, int]) -> list[int]:
     return [one for one in births if any(a <= one < b for a, b in spans)]
+
+
+pytestmark = pytest.mark.twin
 
 
 @pytest.mark.parametrize(
