@@ -88,6 +88,28 @@ class Loads:
                     return Named(((stream, place),))
         return found or self._groups.get(target) or self._classes.get(target)
 
+    def together(self, names: Iterable[str]) -> list[str]:
+        """Return as few targets as there are that are of these streams and demands, no others."""
+        left = dict.fromkeys(names)
+        found = []
+        for target, members in self._several:
+            if all(one in left for one in members):
+                found.append(target)
+                for one in members:
+                    del left[one]
+        return [*found, *left]
+
+    @cached_property
+    def _several(self) -> list[tuple[str, list[str]]]:
+        """Targets that are of several streams and demands, those of most first."""
+        found = []
+        for target in sorted(self.names):
+            named = self.named(target) or Named()
+            members = [one.name for one in named.demands]
+            members += (name for entry in named.streams for name in _names_of(*entry))
+            found += [(target, members)] if len(members) > 1 else []
+        return sorted(found, key=lambda one: -len(one[1]))
+
     @cached_property
     def _entries(self) -> Mapping[str, Named]:
         streams = {one.name: Named(((one, None),)) for one in self.streams}
@@ -212,15 +234,19 @@ def _streams_of(named: Named, event: Event) -> Iterable[tuple[str, bool]]:
     Of each entry so many are sent: its share of those that are named, rounded up.
     """
     by_ppb = PPB if event.by_ppb is None else event.by_ppb
-    for stream, place in named.streams:
-        if place is not None:
-            yield f"{stream.name}-{place + 1}", by_ppb > 0
-        elif stream.count == 1:
-            yield stream.name, by_ppb > 0
-        else:
-            left = ceil_div(by_ppb * stream.count, PPB)
-            for index in range(stream.count):
-                yield f"{stream.name}-{index + 1}", index < left
+    for entry in named.streams:
+        names = _names_of(*entry)
+        left = ceil_div(by_ppb * len(names), PPB)
+        for index, name in enumerate(names):
+            yield name, index < left
+
+
+def _names_of(stream: Stream, place: int | None) -> list[str]:
+    """Return what the streams of an entry are called, or the one of them."""
+    if stream.count == 1:
+        return [stream.name]
+    places = range(stream.count) if place is None else [place]
+    return [f"{stream.name}-{one + 1}" for one in places]
 
 
 def _silences(mine: Sequence[tuple[int, Event]]) -> tuple[Span, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from math import lcm
 from typing import NamedTuple
 
+from qnet.model.loads import Loads
 from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
 from qnet.model.timeline import Event, Outage, Wire, event
 from qnet.model.topology import Topology
@@ -128,6 +129,7 @@ _TOLD = {"start", "stop", "scale"}
 
 def _loads(table: Timetable, window: Window) -> Iterator[tuple[int, Event]]:
     """Yield what is silent in a window, and at what rate demands are sent, and from when on."""
+    known = Loads(table.profile.streams, table.profile.demands)
     loads: dict[tuple[int, int, int], list[str]] = defaultdict(list)
     for name, silent in table.offer.silent.items():
         for a, b in silent:
@@ -144,21 +146,8 @@ def _loads(table: Timetable, window: Window) -> Iterator[tuple[int, Event]]:
             keys["for"] = f"{end_ps - begin_ps}ps"
         if by_ppb:
             keys["by"] = f"{by_ppb}ppb"
-        for target in _targets(table.profile, names):
+        for target in known.together(names):
             yield begin_ps, event("scale" if by_ppb else "stop", target, **keys)
-
-
-def _targets(profile: Profile, names: Sequence[str]) -> Sequence[str]:
-    """Return what streams and demands are called together: entries whose streams they all are."""
-    left = dict.fromkeys(names)
-    found = []
-    for stream in profile.streams:
-        every = [f"{stream.name}-{number + 1}" for number in range(stream.count)]
-        if stream.count > 1 and all(one in left for one in every):
-            found.append(stream.name)
-            for one in every:
-                del left[one]
-    return [*found, *left]
 
 
 def seed_of(seed: int, number: int) -> int:

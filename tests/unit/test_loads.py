@@ -10,7 +10,7 @@ import qnet
 from qnet.errors import InputError
 from qnet.files.read import load
 from qnet.files.words import to_yaml
-from qnet.model.loads import attack_way, offer_of
+from qnet.model.loads import Loads, attack_way, offer_of
 from qnet.model.timeline import FOREVER_PS, Event, Timeline
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -118,6 +118,19 @@ def test_the_scale_that_began_last_and_is_not_over_counts() -> None:
     spans = [(2, 4, 2 * 10**9), (4, 6, 5 * 10**8), (6, 7, 35 * 10**8), (7, 9, 5 * 10**8),
              (9, 12, 2 * 10**9)]  # fmt: skip
     assert offer.factors["bulk"] == tuple((a * US, b * US, by) for a, b, by in spans)
+
+
+def test_targets_are_told_together() -> None:
+    loads = Loads(_profile().streams, _profile().demands)
+    voices = [f"voice-{number}" for number in (1, 2, 3, 4)]
+    for names, together in (
+        ([*voices, "one"], ["calls"]),
+        ([*voices, "bulk"], ["voice", "bulk"]),
+        (["bulk", "voice-2", "one"], ["bulk", "voice-2", "one"]),
+        ([*voices, "one", "bulk"], ["calls", "bulk"]),
+        ([], []),
+    ):
+        assert loads.together(names) == together
 
 
 def test_an_attack_goes_the_fewest_ports_and_by_the_lowest_of_them() -> None:
