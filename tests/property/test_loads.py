@@ -51,7 +51,10 @@ class Loading(Moving):
         births = self.births((topology, made, plan))
         streams = [one.name for one in made.streams]
         demands = [one.name for one in made.demands]
-        classes = sorted({one.traffic_class for one in (*made.streams, *made.demands)})
+        classes = sorted(
+            {one.traffic_class for one in made.streams}
+            | {one.traffic_class for one in made.demands}
+        )
         open_classes = [
             one.name for one in made.classes
             if not one.reserves and one.residence_ps is None and one.idle_slope is None
