@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from qnet.model.histogram import bin_low_ps
+from qnet.model.histogram import quantile_ps
 from qnet.model.load import ClassAtLoad, LoadPoint
 from qnet.model.observation import Observation, Traffic
 from qnet.model.scale import Chosen
@@ -44,7 +44,7 @@ def _class_of(name: str, members: Sequence[Traffic]) -> ClassAtLoad:
     waits: Counter[int] = Counter()
     for one in members:
         for number, frames in one.histogram:
-            waits[bin_low_ps(number)] += frames
+            waits[number] += frames
     copies = sum(one.copies for one in members)
     least = [one.latency_ps_min for one in members if one.latency_ps_min is not None]
     most = [one.latency_ps_max for one in members if one.latency_ps_max is not None]
@@ -57,15 +57,8 @@ def _class_of(name: str, members: Sequence[Traffic]) -> ClassAtLoad:
         latency_ps_mean=sum(one.latency_ps_sum for one in members) // copies if copies else None,
         latency_ps_max=max(most, default=None),
         variation_ps=max(variations, default=None),
-        **{f"wait_ps_{key}": _quantile(waits, share) for key, share in SHARES_PPB.items()},
+        **{
+            f"wait_ps_{key}": quantile_ps([*waits.items()], share)
+            for key, share in SHARES_PPB.items()
+        },
     )
-
-
-def _quantile(count: Counter[int], share_ppb: int) -> int | None:
-    """Return below or at what so large a share of the frames is, by the begin of their bin."""
-    left = -(-sum(count.values()) * share_ppb // PPB)
-    for value in sorted(count):
-        left -= count[value]
-        if left <= 0:
-            return value
-    return None

@@ -55,8 +55,8 @@ class ClassAtLoad(Noun):
     latency_ps_mean: int | None
     latency_ps_max: int | None
     wait_ps_p50: int | None
-    """Beyond the least latency that its route allows, to the bins of the histogram; so are the next
-    two."""
+    """Beyond the least latency that its route allows: the upper end of the histogram's bin; so are
+    the next two."""
     wait_ps_p99: int | None
     wait_ps_p999: int | None
     variation_ps: int | None
