@@ -10,7 +10,17 @@ Rooms are imported inside the verbs: numba alone takes half a second to load.
 from qnet.cli.early import loading
 
 with loading():
-    from qnet.cli import about, answers, emulation, gates, loads, replays, sweep
+    from qnet.cli import about, answers, emulation, gates, generator, loads, replays, sweep
     from qnet.cli.command import main
 
-__all__ = ["about", "answers", "emulation", "gates", "loads", "main", "replays", "sweep"]
+__all__ = [
+    "about",
+    "answers",
+    "emulation",
+    "gates",
+    "generator",
+    "loads",
+    "main",
+    "replays",
+    "sweep",
+]

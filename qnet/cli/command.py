@@ -29,7 +29,7 @@ NOT_KNOWN = 4
 """Exit code: no promise is broken, and at least one is not known to be kept."""
 
 JUDGES = {"run", "plan", "check", "simulate", "gates", "emulate"}
-JUDGES |= {"replay", "sweep", "merge", "load", "diff"}
+JUDGES |= {"replay", "sweep", "merge", "load", "diff", "receive"}
 """Verbs whose exit code is a verdict."""
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

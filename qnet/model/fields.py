@@ -242,7 +242,8 @@ SIZES_HIGHEST = 64
 WEIGHT_HIGHEST = 10**6
 
 
-def _read_sizes(value: object) -> tuple[tuple[int, int], ...]:
+def read_sizes(value: object) -> tuple[tuple[int, int], ...]:
+    """Read frame sizes and their weights, as a file has them; raises UnitError."""
     if isinstance(value, tuple):
         return value
     if isinstance(value, str) and value in MIXES:
@@ -277,7 +278,7 @@ def _frame_bytes(text: str | int, value: object, bounds: str) -> int:
 
 FrameSizes = Annotated[
     tuple[tuple[int, int], ...],
-    BeforeValidator(_read_sizes),
+    BeforeValidator(read_sizes),
     WithJsonSchema(
         {
             "type": "string",

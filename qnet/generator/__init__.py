@@ -1,0 +1,1 @@
+"""A traffic generator: frames paced by ideal time, and what became of them on their way."""
