@@ -290,13 +290,13 @@ FrameSizes = Annotated[
 ]
 
 
-_FACTOR = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_FACTOR = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,20})?")
 
 
 def _read_factor(value: object) -> int:
     text = str(value).strip()
     is_plain = not isinstance(value, bool) and _FACTOR.fullmatch(text) is not None
-    return parse(FACTOR, f"{Decimal(text) * 100}%" if is_plain else value)
+    return parse(FACTOR, f"{Decimal(text) * 100:f}%" if is_plain else value)
 
 
 Factor = Annotated[

@@ -273,6 +273,7 @@ class Event(Noun):
                 raise ValueError(f"'{_key(field)}: false' says nothing; leave it out")
             if not is_given and field in kind.needs:
                 what = (Event.model_fields[field].description or "").partition(";")[0]
+                what = _OF_LOADS.get(field, what) if kind.of == "loads" else what
                 raise ValueError(f"{self.change} has no '{_key(field)}', {what}")
         given = [field for field in kind.one_of if getattr(self, field) is not None]
         if kind.one_of and len(given) != 1:
@@ -357,6 +358,13 @@ _MEASURES = {
 }
 
 _PREPOSITIONS: Mapping[str, str] = defaultdict(lambda: "to", attack="with", controller="by")
+
+
+_OF_LOADS = {
+    "target": "what: a stream, a demand, a group or a class",
+    "rate_bps": "mean rate on the wire",
+}
+"""What is said of a field that loads have otherwise."""
 
 
 def _key(field: str) -> str:
