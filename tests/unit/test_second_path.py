@@ -125,3 +125,8 @@ def test_a_listener_that_remembers_too_little_keeps_one_path() -> None:
     assert made.moves == ()
     (one,) = made.unmoved
     assert one.reason == "its listener would have to remember 4 frames while it changes over"
+
+
+def test_only_who_looks_for_new_ways_restores_a_second_path() -> None:
+    with pytest.raises(ValueError, match="'restore-second' does not go with the policy failover"):
+        _asked({"policy": "failover", "restore-second": True}, [])
