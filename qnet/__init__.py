@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qnet.model.scenario import Scenario
     from qnet.model.timeline import Event, cut, down, event, repair, up
     from qnet.progress import Progress, Quiet
+    from qnet.replays.reacting import replay_to_controller
     from qnet.replays.run import replay
     from qnet.result import Result
     from qnet.schedule.reservations import Reservations
@@ -61,6 +62,7 @@ __all__ = [
     "prove",
     "repair",
     "replay",
+    "replay_to_controller",
     "run",
     "sweep",
     "up",
@@ -75,6 +77,7 @@ _MODULES = {
     "diff": "qnet.comparison",
     "load_limit": "qnet.loads.run",
     "replay": "qnet.replays.run",
+    "replay_to_controller": "qnet.replays.reacting",
     "merge": "qnet.sweeps.run",
     "sweep": "qnet.sweeps.run",
     **dict.fromkeys(("Event", "cut", "down", "event", "repair", "up"), "qnet.model.timeline"),

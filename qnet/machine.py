@@ -6,21 +6,36 @@ what killed runs have left of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qnet.errors import ArgumentError, Problem
 
 if TYPE_CHECKING:
+    from qnet.emulate.frames.streaming import ChangeSeen, Pace
     from qnet.emulate.switches.talk import Version
     from qnet.emulate.testbed.reach import Judgement
+    from qnet.emulate.testbed.testbed import Testbed
     from qnet.emulate.tiers.doctor import MachineFinding
     from qnet.emulate.tiers.mininet import Emulated
     from qnet.emulate.tiers.tier import HostCommand
     from qnet.model.emulation import Tier
     from qnet.model.plan import Plan
     from qnet.model.scenario import Scenario
+
+
+class WireChange(NamedTuple):
+    """What becomes of wires at one instant, by the names of ports: up (True) or down.
+
+    Pairs that are `hopeless` have no way left then.
+    """
+
+    wires: Mapping[str, bool]
+    hopeless: Sequence[bool]
+    pace: Pace
 
 
 def address(texts: Sequence[str]) -> str | None:
@@ -85,6 +100,76 @@ def reach(
             failover_s=FAILOVER_S if failover_s is None else failover_s,
             settle_s=SETTLE_S if settle_s is None else 0,
         )
+
+
+def react(
+    scenario: Scenario,
+    controller: str,
+    pairs: Sequence[tuple[str, str]],
+    changes: Sequence[WireChange],
+    *,
+    tier: Tier = "lockstep",
+    openflow: Version | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[ChangeSeen]:
+    """Let wires go down and up, one change after the other, under somebody's own controller.
+
+    `controller` is where it listens, or a module with an os-ken app that is started for it: its
+    name, or its file. Pairs of hosts send all the while, on the wall clock; before the first
+    change all of them must reach each other. Raises ArgumentError when they do not,
+    EnvironmentMissing, and TestbedBroken.
+    """
+    from qnet.emulate.switches.ovs import unwinding
+    from qnet.emulate.switches.talk import USUAL
+    from qnet.emulate.testbed.testbed import Testbed
+
+    versions = USUAL if openflow is None else (openflow,)
+    with unwinding(), _listening(controller) as target:
+        testbed = Testbed(scenario.topology, target, tier=tier, versions=versions)
+        with testbed:
+            _check_reached(testbed, pairs)
+            found = []
+            for number, one in enumerate(changes, 1):
+                if say is not None:
+                    say(f"change {number} of {len(changes)}")
+                found.append(testbed.react(pairs, one.wires, one.hopeless, one.pace))
+            return found
+
+
+@contextmanager
+def _listening(controller: str) -> Iterator[str]:
+    """Yield where a controller listens; an app is started, and ended."""
+    from qnet.emulate.process.controller import Controller
+
+    if controller.startswith(("tcp:", "udp:", "ssl:", "unix:")):
+        found = address([controller])
+        assert found is not None, "one was given"
+        yield found
+        return
+    path = Path(controller)
+    if path.suffix == ".py" and not path.is_file():
+        raise ArgumentError([Problem("controller", 0, 0, "", f"there is no file {controller}")])
+    is_file = path.suffix == ".py"
+    modules = path.resolve().parent if is_file else None
+    with Controller([path.stem if is_file else controller], modules=modules) as app:
+        yield app.target
+
+
+def _check_reached(testbed: Testbed, pairs: Sequence[tuple[str, str]]) -> None:
+    """Raise ArgumentError when hosts do not reach each other while nothing is broken."""
+    from qnet.emulate.switches.switch_set import SETTLE_S
+
+    until = testbed.connected_at + SETTLE_S
+    silent = list(pairs)
+    while silent:
+        silent = [pair for pair in silent if not testbed.reaches(*pair)]
+        if silent and time.monotonic() > until:
+            break
+        testbed.wait(0.5 if silent else 0)
+    if silent:
+        ends = ", ".join(f"{one} to {two}" for one, two in silent[:3])
+        words = f"frames from {ends} do not come, or not once, before anything happens"
+        raise ArgumentError([Problem("controller", 0, 0, "", words)])
 
 
 def use_hosts(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from qnet.cli.output import say, say_json_text
 from qnet.cli.stages import check_out, load_scenario, progress_bar
 from qnet.errors import InputError, Problem
 from qnet.units import WHOLE_HIGHEST
+
+if TYPE_CHECKING:
+    from qnet.model.scenario import Scenario
 
 
 @main.command()
@@ -42,6 +46,12 @@ from qnet.units import WHOLE_HIGHEST
     help="Draw the latency of this stream or demand over time; default some that are touched most.",
 )
 @click.option(
+    "--controller",
+    metavar="WHERE",
+    help="With --emulate: leave the reacting to your own controller, tcp:HOST:PORT or the module "
+    "of an os-ken app. No plan is carried out; times are those of the wall clock.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
@@ -55,6 +65,7 @@ def replay(
     as_json: bool,
     out: Path | None,
     resume: bool,
+    controller: str | None,
     **how: Any,
 ) -> None:
     """Replay the events of a timeline, however far apart, and say which promises held how long.
@@ -70,11 +81,16 @@ def replay(
 
     if resume and out is None:
         raise InputError([Problem("--resume", 0, 0, "", "needs '--out DIR'")])
+    _check_controller(controller, resume, how)
     title = title_of(profile, how["events"])
     scenario = load_scenario(
         profile, topology, settings, seed=how.pop("seed"), events=how.pop("events")
     )
     check_out(out)
+    if controller is not None:
+        asked = {"tier": how["emulate"], **{one: how[one] for one in ("until", "after", "sample")}}
+        _to_controller(scenario, controller, out, as_json, {**asked, "title": title})
+        return
     with progress_bar() as progress:
         played = play(scenario, title=title, folder=out, resume=resume, progress=progress, **how)
     made = played.replay
@@ -89,5 +105,42 @@ def replay(
             say(line)
         if out is not None:
             say(f"page: {out / 'replay.html'}")
+    if made.outcome != "pass":
+        sys.exit(1 if made.outcome == "fail" else NOT_KNOWN)
+
+
+def _check_controller(controller: str | None, resume: bool, how: Mapping[str, Any]) -> None:
+    """Refuse what does not go with a controller of one's own; all at once."""
+    if controller is None:
+        return
+    words = "goes without '--controller': nothing is simulated there"
+    given = {
+        "--resume": resume,
+        **{f"--{one}": how[one] for one in ("before", "threads", "latency")},
+    }
+    problems = [Problem(name, 0, 0, "", words) for name, value in given.items() if value]
+    if how["emulate"] is None:
+        words = "needs '--emulate mininet', or lockstep where you are not root"
+        problems.append(Problem("--controller", 0, 0, "", words))
+    if problems:
+        raise InputError(problems)
+
+
+def _to_controller(
+    scenario: Scenario, controller: str, out: Path | None, as_json: bool, how: dict[str, Any]
+) -> None:
+    """Play the events to a controller, and leave what it did about them."""
+    from qnet.files.write import to_json, write_text
+    from qnet.replays.reacting import replay_to_controller
+    from qnet.report.reacting import reacting_lines
+
+    made = replay_to_controller(scenario, controller, say=lambda words: say(words, err=True), **how)
+    if out is not None:
+        write_text(out / "replay.json", to_json(made))
+    if as_json:
+        say_json_text(to_json(made))
+    else:
+        for line in reacting_lines(made):
+            say(line)
     if made.outcome != "pass":
         sys.exit(1 if made.outcome == "fail" else NOT_KNOWN)

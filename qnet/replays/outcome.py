@@ -227,10 +227,10 @@ def frames_due(asked: Stream | Demand, stretch: Stretch, from_ps: int, until_ps:
         return Fraction((last - first) * each)
     assert isinstance(asked, Demand)
     rate_bps = sum(part.rate_bps * stretch.by_ppb // PPB for part in entry.parts)
-    return Fraction((until_ps - from_ps) * rate_bps, PS_PER_S) / _mean_bits(asked)
+    return Fraction((until_ps - from_ps) * rate_bps, PS_PER_S) / mean_bits(asked)
 
 
-def _mean_bits(asked: Demand) -> Fraction:
+def mean_bits(asked: Demand) -> Fraction:
     """Return the bits of line time of a frame, on average."""
     weights = sum(weight for _, weight in asked.sizes)
     return Fraction(sum(8 * wire_bytes(size) * weight for size, weight in asked.sizes), weights)
@@ -254,7 +254,7 @@ def _blocked_ps(one: _Sum, lost: Fraction, event: int | None = None) -> int:
     ]
     long_ps = sum(time_ps for time_ps, _ in sent)
     by_ppb = Fraction(sum(time_ps * by for time_ps, by in sent), long_ps) if long_ps else PPB
-    return round(lost * _mean_bits(asked) * PS_PER_S / (asked.rate_bps * by_ppb / PPB))
+    return round(lost * mean_bits(asked) * PS_PER_S / (asked.rate_bps * by_ppb / PPB))
 
 
 def _stream(table: Timetable, one: _Sum) -> ReplayStream:
@@ -275,13 +275,18 @@ def _stream(table: Timetable, one: _Sum) -> ReplayStream:
 
 def _spans(spans: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
     """Return spans of time in order, those that meet as one."""
-    joined: list[tuple[int, int]] = []
+    return tuple(Span(from_ps=begin, until_ps=end) for begin, end in joined(spans))
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans in order, those that meet as one."""
+    made: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
-        if joined and begin <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(joined[-1][1], end)
+        if made and begin <= made[-1][1]:
+            made[-1] = made[-1][0], max(made[-1][1], end)
         else:
-            joined.append((begin, end))
-    return tuple(Span(from_ps=begin, until_ps=end) for begin, end in joined)
+            made.append((begin, end))
+    return made
 
 
 def _window(one: WindowAccount) -> ReplayWindow:

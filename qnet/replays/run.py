@@ -92,7 +92,7 @@ def replay(
     each window is kept there when it is done, and `resume` goes on with those that are: the answer
     is the same to the byte. Raises ArgumentError, InputError, Infeasible and Cancelled.
     """
-    times = _times(until=until, before=before, after=after)
+    times = times_of(until=until, before=before, after=after)
     _check_pairs(sample=(sample, "emulate", emulate), resume=(resume or None, "folder", folder))
     if not isinstance(scenario, Scenario):
         if title is None and isinstance(scenario, str):
@@ -100,7 +100,7 @@ def replay(
         scenario = api.load(scenario)
     api.check_emulated(scenario, emulate)
     _check_names(scenario, latency)
-    scenario = _drawn(scenario, times["until"])
+    scenario = drawn(scenario, times["until"])
     events = scenario.profile.events
     if not events:
         words = "nothing happens in this scenario; 'events:' or '--events FILE' say what does"
@@ -136,7 +136,7 @@ def replay(
     return Played(scenario, plan, calm, made if title is None else made.replace(title=title))
 
 
-def _times(**given: str | None) -> Mapping[str, int | None]:
+def times_of(**given: str | None) -> Mapping[str, int | None]:
     """Read times; raises ArgumentError with all that are none."""
     times: dict[str, int | None] = {}
     problems = []
@@ -198,7 +198,7 @@ def _check_names(scenario: Scenario, names: Sequence[str]) -> None:
         raise ArgumentError(problems)
 
 
-def _drawn(scenario: Scenario, until_ps: int | None) -> Scenario:
+def drawn(scenario: Scenario, until_ps: int | None) -> Scenario:
     """Return the scenario with the events of random processes to the end of the replay as plain."""
     profile = scenario.profile
     if not profile.processes:

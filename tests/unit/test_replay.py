@@ -518,6 +518,24 @@ def test_the_page_draws_latencies_of_those_that_events_touch_most() -> None:
         _replay(_case([CUT]), latency=["tow"])
 
 
+def test_a_window_that_switches_were_too_slow_for_is_not_known(tmp_path: Path) -> None:
+    """What was kept of it is read again, as it would be made on a crowded machine."""
+    calm = {"at": "100ms", "change": "delay", "target": "c--d", "delay": "101us", "for": "9ms"}
+    scenario = _case([calm])
+    assert _replay(scenario, folder=tmp_path).outcome == "pass"
+    kept = tmp_path / "windows.jsonl"
+    line, *others = map(json.loads, kept.read_text().splitlines())
+    real = {"tier": "mininet", "frames": 9, "hops": 9, "delivered": 9, "lost": 0}
+    line["emulated"] = {**real, "difference_ps": 0, "void": "5 of 9 frames were late"}
+    kept.write_text("".join(json.dumps(one) + "\n" for one in (line, *others)))
+    made = _replay(scenario, folder=tmp_path, resume=True)
+    assert made.outcome == "unknown"
+    lines = list(replay_lines(made))
+    assert lines[0].startswith("NOT KNOWN")
+    assert "1 window that real switches were too slow for" in lines[0]
+    assert any("not known: what real switches do" in one and "5 of 9" in one for one in lines)
+
+
 def test_random_processes_are_drawn_to_the_end_of_a_replay() -> None:
     process = {"change": "cut", "targets": ["a--b"], "mtbf": "100d", "repair": {"mean": "2h"}}
     plain = _case([])

@@ -18,8 +18,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair, stream_through
 from qnet.emulate.frames.trips import MAGIC, TRAILER_BYTES, Follower, Stall
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.all_or_nothing import AllOrNothing
@@ -201,6 +203,21 @@ class Fabric(SwitchSet, AllOrNothing):
         return self.follower.outage(
             data, path, wires, lambda name: self.set_wire(name, up=False), most_s
         )
+
+    def stream_through(
+        self,
+        pairs: Sequence[PacedPair],
+        hopeless: Sequence[bool],
+        wires: Mapping[str, bool],
+        pace: Pace,
+    ) -> ChangeSeen:
+        """Set wires up (True) or down while pairs of hosts send; return what came when."""
+        return stream_through(self.follower, pairs, hopeless, partial(self.set_wires, wires), pace)
+
+    def set_wires(self, wires: Mapping[str, bool]) -> None:
+        """Set wires up (True) or down, by the names of their ports."""
+        for name, up in wires.items():
+            self.set_wire(name, up=up)
 
     def forward(self, entries: Sequence[Entry]) -> list[list[Out]]:
         """Send frames into switches, in order, and return what came out for each, by port.

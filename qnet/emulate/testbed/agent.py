@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair, stream_through
 from qnet.emulate.frames.trips import Follower, Stall
 from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.process.relay import SOCKET
@@ -85,6 +86,7 @@ class TestbedAgent:
             "address": self.follower.address,
             "received": self.follower.received,
             "outage": self.outage,
+            "stream_through": self.stream_through,
             "pump": self.pump,
             "set_wire": self.set_wire,
             "run": self.run,
@@ -152,6 +154,23 @@ class TestbedAgent:
     ) -> Stall | None:
         """As `RemoteSwitches.outage`."""
         return self.follower.outage(data, path, wires, self.take_down, most_s)
+
+    def stream_through(
+        self,
+        pairs: Sequence[PacedPair],
+        hopeless: Sequence[bool],
+        wires: Mapping[str, bool],
+        pace: Pace,
+    ) -> ChangeSeen:
+        """As `RemoteSwitches.stream_through`."""
+
+        def change() -> None:
+            for state in ("up", "down"):
+                named = [name for name, up in wires.items() if up == (state == "up")]
+                ports = [self.net.topology.port_by_name[name] for name in named]
+                self.net.set_wires([one for port in ports for one in self.wiring.both(port)], state)
+
+        return stream_through(self.follower, pairs, hopeless, change, pace)
 
     def pump(self, seconds: float) -> None:
         """As `RemoteSwitches.pump`."""

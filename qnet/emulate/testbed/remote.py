@@ -14,12 +14,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
 from qnet.emulate.frames.trips import Delivery, Stall, Trip
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process import cleanup, namespaces
@@ -147,6 +148,18 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
     ) -> Stall | None:
         """Take wires down and return how long nothing came to the end of a path over them."""
         found: Stall | None = self._ask("outage", data, tuple(path), tuple(wires), most_s)
+        return found
+
+    def stream_through(
+        self,
+        pairs: Sequence[PacedPair],
+        hopeless: Sequence[bool],
+        wires: Mapping[str, bool],
+        pace: Pace,
+    ) -> ChangeSeen:
+        """Set wires up (True) or down while pairs of hosts send; return what came when."""
+        asked = tuple(pairs), tuple(hopeless), dict(wires), pace
+        found: ChangeSeen = self._ask("stream_through", *asked)
         return found
 
     def pump(self, seconds: float) -> None:

@@ -8,11 +8,12 @@ times of the controller.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from qnet.emulate.frames import packets
+from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
 from qnet.emulate.frames.trips import Delivery, Follower, Stall, Trip
 from qnet.emulate.openflow.nouns import Switch, show_ipv4
 from qnet.emulate.openflow.table import Difference, differences
@@ -448,6 +449,27 @@ class Testbed(AllOrNothing):
             has = f"{first} has wires to {near}" if near else f"{first} has no wires"
             raise NotThere(f"no wire between {first} and {second}; {has}")
         return wires
+
+    def react(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        wires: Mapping[str, bool],
+        hopeless: Sequence[bool],
+        pace: Pace,
+    ) -> ChangeSeen:
+        """Set wires up (True) or down while pairs of hosts send; return what came when.
+
+        Each pair has found its addresses before, by `ping`. Raises CutUndone when the controller
+        has set a port up whose wire is cut.
+        """
+        frames = [
+            PacedPair(one, two, self._datagram(one, two, self._mac_for(one, two)))
+            for one, two in pairs
+        ]
+        found = self.fabric.stream_through(frames, hopeless, wires, pace)
+        self._confirm()
+        self._check_cut()
+        return found
 
     def failover(self, host: str, target: str, most_s: float = FAILOVER_S) -> Stall | None:
         """Cut the first wire on the way and return how long nothing came; None: for too long.

@@ -397,14 +397,14 @@ def witness(
         emulated.arrival_ps[one] = int(ports.frames[one, TIME]) + latency_ps
     emulated.lost = {frame(one.source, one.number) for one in run.losses}
     until_ps = NEVER if run.cut_ps is None else run.cut_ps
-    absent = set(plain.arrival_ps) - set(emulated.arrival_ps)
-    if len(absent) <= run.wall_clock.violations:
-        for number in absent:
-            del plain.arrival_ps[number]
     _name_alike(plain, emulated, ports)
     kept = _kept_waiting(emulated, plain, run, frame)
     for number in kept:
         del plain.arrival_ps[number]
+    absent = set(plain.arrival_ps) - set(emulated.arrival_ps)
+    if len(absent) <= run.wall_clock.violations:
+        for number in absent:
+            del plain.arrival_ps[number]
     findings = list(run.findings)
     if run.damaged and not run.void:
         findings.append(f"{run.damaged} frames came out with another payload than was sent")
