@@ -63,7 +63,14 @@ def _flow(value: Any) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     bare = _BARE.fullmatch(value) and value.lower() not in _WORDS_OF_YAML
-    return value if bare else json.dumps(value, ensure_ascii=False)
+    return value if bare else "".join(map(_shown, json.dumps(value, ensure_ascii=False)))
+
+
+def _shown(char: str) -> str:
+    """Escape what YAML reads otherwise, such as U+0085, which is a line's end to it."""
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def dump_yaml(data: Mapping[str, object]) -> str:

@@ -19,6 +19,7 @@ from qnet.files.words import to_lines
 from qnet.formats.networks.naming import plain_name
 from qnet.interchange import import_network, network_files, network_formats
 from qnet.model.topology import Topology
+from tests import all_networks
 from tests import network_judge as judge
 
 ZOO = Path(__file__).parents[1] / "data" / "topology-zoo"
@@ -159,7 +160,29 @@ def test_demands_have_the_unit_that_is_given(tmp_path: Path) -> None:
     assert not (tmp_path / "traffic.yaml").exists()
 
 
-def test_an_imported_network_is_planned_and_simulated(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("format", "name", "edges"),
+    [
+        ("graphml", str(ZOO / "Internet2.graphml"), 26),
+        ("graphml", str(ZOO / "Internetmci.graphml"), 45),
+        ("graphml", str(ZOO / "Nsfcnet.graphml"), 10),
+        ("topohub", "topozoo/Uunet", 77),
+        ("topohub", "sndlib/atlanta", 22),
+        ("topohub", "caida/2024-08/1103", 10),
+    ],
+)
+def test_a_few_of_all_networks(format: str, name: str, edges: int, tmp_path: Path) -> None:
+    """As `python -m tests.all_networks` does with every one."""
+    pytest.importorskip("topohub")
+    group = all_networks.Group(graphs=1)
+    all_networks.try_network(group, format, name, edges, tmp_path)
+    assert group.wrong == []
+    assert group.sums["simulated"] == group.sums["planned"] == group.sums["valid"] == 1
+    assert group.sums["frames"] > 0
+    assert group.outcomes["fail"] == 0
+
+
+def test_demands_of_a_network_are_carried(tmp_path: Path) -> None:
     pytest.importorskip("topohub")
     imported(tmp_path, "topohub", "sndlib/polska", "--unit", "Mbps")
     result = qnet.run(str(tmp_path / "traffic.yaml"), duration="1ms")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
+from qnet.files.tree import printable
 from qnet.formats.networks.found import NOWHERE, FoundLink, FoundNetwork
 from qnet.formats.networks.hyperedges import settle_hyperedges
 from qnet.formats.networks.naming import give_names
@@ -49,10 +50,10 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
         "nodes that take no time and have exact clocks, as qnet's defaults are", count=len(nodes)
     )
     demands = [*_demands(found, names)]
-    title = found.title[:_TITLE_HIGHEST]
+    title = printable(found.title.strip())[:_TITLE_HIGHEST] or "A network"
     topology = Topology(
         title=title,
-        description=found.description or None,
+        description=printable(found.description) or None,
         assumptions=tuple(str(one) for one in found.assumptions if not one.of_demands),
         nodes=tuple(nodes),
         links=tuple(links),

@@ -81,7 +81,7 @@ class Reading:
         if taken is None or taken[1] is None:
             return None
         if number(taken[1]) is not None:
-            self.found.note(f"attributes left out, since they have no unit: '{taken[0]}'")
+            self.found.note("attributes left out, since they have no unit", taken[0])
             return None
         try:
             return parse(dimension, taken[1])
@@ -158,7 +158,7 @@ def add_link(
             straight_mm = round(distance_km * 10**6)
     status = reading.text("linkstatus")
     if status:
-        found.note(f"edges of the status '{status[:40]}', taken like all others", "--".join(ends))
+        found.note("edges with a status, taken like all others", status)
     length_mm = reading.quantity(LENGTH, "length")
     delay_ps = reading.quantity(TIME, *_DELAYS)
     if length_mm is not None and delay_ps is not None:

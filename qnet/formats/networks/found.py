@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple, NoReturn
 
 from qnet.errors import InputError
-from qnet.files.tree import Source
+from qnet.files.tree import Source, printable
 from qnet.formats.networks.nouns import LEFT_OUT, Assumption, ImportOptions
 from qnet.model.fields import Position
 from qnet.units import RATE, describe
@@ -134,7 +134,7 @@ class FoundNetwork:
         noted = self._noted.setdefault((what, of_demands), _Noted())
         noted.count += count
         noted.edges += edges
-        example = example[:80]
+        example = printable(example[:80])
         if example and example not in noted.examples and len(noted.examples) <= EXAMPLES:
             noted.examples.append(example if len(noted.examples) < EXAMPLES else "...")
 

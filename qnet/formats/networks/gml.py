@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qnet.formats.networks.assemble import assemble
 from qnet.formats.networks.attributes import add_link, add_node
-from qnet.formats.networks.found import FoundNetwork, GivenUnit, Spot
+from qnet.formats.networks.found import LINKS_HIGHEST, FoundNetwork, GivenUnit, Spot
 from qnet.formats.networks.graphml import name_network
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.formats.networks.texts import decode, open_all
@@ -89,7 +89,8 @@ def _parse(found: FoundNetwork, text: str) -> _List:
     root = _List(Spot(1, 1))
     open_lists = [root]
     key: Token | None = None
-    for token in tokens(text, _TOKEN):
+    edges = 0
+    for token in tokens(found, text, _TOKEN):
         if key is None and token.text == "]" and len(open_lists) > 1:
             open_lists.pop()
         elif key is None:
@@ -100,6 +101,9 @@ def _parse(found: FoundNetwork, text: str) -> _List:
             made = _List(key.spot)
             open_lists[-1].entries.append((key.text, made))
             open_lists.append(made)
+            edges += key.text == "edge"
+            if edges > LINKS_HIGHEST:
+                found.stop(key.spot, f"more than {LINKS_HIGHEST:,} edges; qnet takes no more")
             key = None
             if len(open_lists) > _DEPTH_HIGHEST:
                 found.stop(token.spot, f"nested more than {_DEPTH_HIGHEST} deep")

@@ -16,6 +16,7 @@ from qnet.files.tree import Source
 from qnet.formats.networks.assemble import assemble
 from qnet.formats.networks.attributes import number
 from qnet.formats.networks.found import (
+    LINKS_HIGHEST,
     FoundDemand,
     FoundLink,
     FoundNetwork,
@@ -43,14 +44,19 @@ def read(files: Sequence[str], options: ImportOptions) -> Imported:
     return assemble(found, options)
 
 
+_LINES_HIGHEST = 1_000_000
+
+
 class _Tables:
     """The tables of one file: a name and a number of rows, headings, rows."""
 
     def __init__(self, found: FoundNetwork, source: Source, text: str) -> None:
         self.found = found
         self.source = source
+        if text.count("\n") > _LINES_HIGHEST:
+            found.stop(Spot(), f"more than {_LINES_HIGHEST:,} lines; qnet takes no more")
         lines = enumerate(text.splitlines(), start=1)
-        self._lines = [(number, line.split()) for number, line in lines if line.strip()]
+        self._lines = [(number, line) for number, line in lines if line and not line.isspace()]
 
     def fault(self, line: int, where: str, message: str) -> None:
         """Report what is wrong in a line."""
@@ -58,30 +64,40 @@ class _Tables:
 
     def rows(self, name: str, headings: str) -> Iterator[tuple[int, list[str]]]:
         """Yield line and words of each row of a table; how many there are is held to its head."""
-        start = next((i for i, (_, words) in enumerate(self._lines) if words[0] == name), None)
+        heads = (i for i, (_, text) in enumerate(self._lines) if _word(text) == name)
+        start = next(heads, None)
         if start is None:
             self.fault(0, "", f"no line '{name}' and how many; a table begins like '{name} 11'")
             return
-        line, head = self._lines[start]
+        line, text = self._lines[start]
+        head = text.split()
         count = int(head[1]) if len(head) == 2 and re.fullmatch("[0-9]{1,9}", head[1]) else None
         if count is None and len(head) > 1:
             self.fault(line, name, f"{describe(' '.join(head[1:]))} is no number of rows")
+        if count is not None and count > LINKS_HIGHEST:
+            self.found.stop(Spot(line, 1, name), f"{count:,} rows; qnet takes {LINKS_HIGHEST:,}")
         width = len(headings.split())
-        rows = self._lines[start + 1 :]
-        if rows and rows[0][1][0] == "label":
-            rows = rows[1:]
+        first = start + 1
+        if first < len(self._lines) and _word(self._lines[first][1]) == "label":
+            first += 1
         given = 0
-        for number_of_line, words in rows[:count]:
+        for row, text in self._lines[first:][:count]:
+            words = text.split()
             if len(words) < 3 and words[0] in ("NODES", "EDGES", "DEMANDS"):
                 break
             given += 1
             if len(words) < width or (len(words) > width and name != "NODES"):
                 what = f"{len(words)} values; a row has {headings}"
-                self.fault(number_of_line, name.lower(), what)
+                self.fault(row, name.lower(), what)
             else:
-                yield number_of_line, words
+                yield row, words
         if count is not None and given < count:
             self.fault(line, name, f"{count:,} rows announced, and {given:,} there")
+
+
+def _word(text: str) -> str:
+    """Return the first word of a line."""
+    return text.split(None, 1)[0]
 
 
 def _add_nodes(found: FoundNetwork, tables: _Tables, options: ImportOptions) -> None:

@@ -19,6 +19,7 @@ from qnet.units import describe
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DEPTH_HIGHEST = 100
+_ELEMENTS_HIGHEST = 1_000_000
 INTEGER_DIGITS_HIGHEST = 18
 
 
@@ -159,6 +160,7 @@ class _Tree(ContentHandler):
         self._source = source
         self._locator = locator
         self._open: list[Element] = []
+        self._count = 0
 
     def startElement(self, name: str, attrs: Any) -> None:  # noqa: N802 (xml.sax calls it so)
         spot = Spot(self._locator.getLineNumber(), self._locator.getColumnNumber() + 1)
@@ -168,6 +170,11 @@ class _Tree(ContentHandler):
         elif self.root is None:
             self.root = made
         self._open.append(made)
+        self._count += 1
+        if self._count > _ELEMENTS_HIGHEST:
+            words = f"more than {_ELEMENTS_HIGHEST:,} elements; qnet takes no more"
+            self._source.report(*spot, words)
+            raise InputError(self._source.problems)
         if len(self._open) > _DEPTH_HIGHEST:
             words = f"nested more than {_DEPTH_HIGHEST} deep"
             self._source.report(*spot, words)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from qnet.formats.networks.attributes import number
-from qnet.formats.networks.found import FoundNetwork, Spot
+from qnet.formats.networks.found import LINKS_HIGHEST, FoundNetwork, Spot
 from qnet.formats.networks.sndlib.nouns import SndDemand, SndLink, SndNetwork
 from qnet.formats.networks.tokens import Token, tokens
 from qnet.units import describe
@@ -26,8 +26,9 @@ class NativeReader:
             words = "no '?SNDlib native format; type: network; version: 1.0' on top"
             found.stop(Spot(1, 1), words)
         blank = re.sub(r"[^\n]", " ", header.group())
-        self._tokens = list(tokens(blank + text[header.end() :], _TOKEN))
-        self._next = 0
+        self._tokens = tokens(found, blank + text[header.end() :], _TOKEN)
+        self._last = Token("", Spot(1, 1))
+        self._next = next(self._tokens, None)
         self.network = SndNetwork()
 
     def read(self) -> SndNetwork:
@@ -39,7 +40,7 @@ class NativeReader:
             "DEMANDS": self._demands,
             "ADMISSIBLE_PATHS": self._paths,
         }
-        while self._next < len(self._tokens):
+        while self._next is not None:
             name = self._take()
             section = readers.get(name.text)
             if section is None:
@@ -52,14 +53,13 @@ class NativeReader:
         return self.network
 
     def _take(self) -> Token:
-        if self._next == len(self._tokens):
-            last = self._tokens[-1].spot if self._tokens else Spot(1, 1)
-            self.found.stop(last, "the file ends here, in the middle of a section")
-        self._next += 1
-        return self._tokens[self._next - 1]
+        if self._next is None:
+            self.found.stop(self._last.spot, "the file ends here, in the middle of a section")
+        self._last, self._next = self._next, next(self._tokens, None)
+        return self._last
 
     def _at(self, text: str) -> bool:
-        return self._next < len(self._tokens) and self._tokens[self._next].text == text
+        return self._next is not None and self._next.text == text
 
     def _expect(self, text: str) -> None:
         token = self._take()
@@ -99,7 +99,9 @@ class NativeReader:
         for key in self._entries():
             self._expect("=")
             value = []
-            while not self._at(")") and self._tokens[self._next].spot.line == key.spot.line:
+            while self._next is not None and self._next.spot.line == key.spot.line:
+                if self._at(")"):
+                    break
                 value.append(self._take().text)
             if key.text.lower() == "unit":
                 self.network.unit = " ".join(value)
@@ -138,6 +140,9 @@ class NativeReader:
             if modules:
                 self.found.note("costs left out", "of modules", count=len(modules))
             self.network.links.append(SndLink(name, ends, installed, modules))
+            if len(self.network.links) > LINKS_HIGHEST:
+                words = f"more than {LINKS_HIGHEST:,} links; qnet takes no more"
+                self.found.stop(name.spot, words)
 
     def _demands(self) -> None:
         for name in self._entries():

@@ -1,0 +1,100 @@
+"""Whatever stands in a network of another program: it is read, or refused; nothing is lost."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnet.errors import InputError
+from qnet.files.read import load
+from qnet.formats.networks.nouns import Imported
+from qnet.interchange import import_network, network_files
+
+DATA = Path(__file__).parents[1] / "data"
+GML = """graph [ directed 1 Network "a" node [ id 0 label "x y" Longitude 1 Latitude -2.5 ]
+node [ id 1 label "x y" hyperedge 1 ] node [ id 2 ]
+edge [ source 0 target 1 LinkSpeed "10" LinkSpeedUnits "G" ] edge [ source 1 target 2 bw 3 ]
+edge [ source 2 target 1 ] edge [ source 2 target 2 ] ]"""
+NODE_LINK = json.dumps(
+    {
+        "graph": {"name": "n", "demands": {"0": {"1": 2.5}}},
+        "nodes": [{"id": 0, "pos": [1, 2], "label": "x"}, {"id": 1, "label": "x"}, {"id": "2"}],
+        "edges": [
+            {"source": 0, "target": 1, "capacity": 3},
+            {"source": 1, "target": "2", "length": "3km"},
+            {"source": 1, "target": 0, "LinkSpeedRaw": 1e9},
+        ],
+    },
+    indent=1,
+)
+SAMPLES = {
+    "graphml": [(DATA / "topology-zoo/Nsfcnet.graphml").read_text()],
+    "gml": [GML],
+    "node-link": [NODE_LINK],
+    "repetita": [(DATA / "networks/abilene-part.graph").read_text()],
+    "sndlib": [(DATA / f"networks/polska-part.{end}").read_text() for end in ("txt", "xml")],
+}
+PIECES = [
+    *"\r\n\0\"',()[]{}<>&#179.eE+-:;\t \ufeff\u2028\x85\u0661",
+    "-1",
+    "91",
+    "nan",
+    "1e99",
+    "1e-40",
+    "9" * 40,
+    "&#0;",
+    "&x;",
+    '"\\ud800"',
+    "<!DOCTYPE a>",
+    "hyperedge",
+    "null",
+    "true",
+    "[]",
+    "{}",
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, text: str) -> str:
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(text)))
+        gone = draw(st.sampled_from([0, 0, 1, 3, 20]))
+        text = text[:place] + draw(st.sampled_from(PIECES)) + text[place + gone :]
+    return text
+
+
+def read_or_refused(format: str, file: str, **options: Any) -> Imported | None:
+    """Return what was read; any exception but faults is a failure."""
+    try:
+        return import_network(format, file, **options)
+    except InputError as error:
+        lines = str(error).splitlines()
+    assert len(lines) <= 102  # of very many faults the first hundred are shown
+    assert all(line.isprintable() for line in lines)
+    return None
+
+
+@pytest.mark.parametrize("format", sorted(SAMPLES))
+@given(data=st.data())
+def test_a_network_is_read_or_refused(format: str, data: st.DataObject) -> None:
+    text = data.draw(mutated(data.draw(st.sampled_from(SAMPLES[format]))))
+    options: dict[str, Any] = {"unit": "Mbps", "largest": data.draw(st.booleans())}
+    if format in ("graphml", "gml", "node-link"):
+        options["hyperedge"] = data.draw(st.sampled_from([None, "switch", "clique", "drop"]))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network"
+        file.write_bytes(text.encode())
+        made = read_or_refused(format, str(file), **options)
+    if made is None:
+        return
+    assert made.edges == made.wires + sum(one.edges for one in made.assumptions)
+    texts = {name: yaml.safe_load(text) for name, text in network_files(made).items()}
+    traffic = texts.get("traffic.yaml", {"title": "none", "topology": "topology"})
+    case = load(traffic, topology=texts["topology.yaml"])
+    assert case.topology == made.topology
+    assert made.profile is None or case.profile == made.profile
