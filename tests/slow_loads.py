@@ -60,6 +60,8 @@ def silences(profile: Profile, name: str) -> list[Span]:
         starts = [at for at, _, _, other, _ in acts[place + 1 :] if other == "start"]
         if what == "stop":
             spans.append((begin, min([until, *starts[:1]])))
+    if name in [one.name for one in profile.demands]:
+        return spans
     return spans + [(a, b) for a, b, share in _shares(profile, name) if not share]
 
 

@@ -38,6 +38,14 @@ class GatedBirths(NamedTuple):
         return apart + 2 * self.error_ps
 
     @property
+    def reach_ps(self) -> int:
+        """Return how much later than the first frame of an interval any of it can be born."""
+        count = self.in_interval
+        firsts = range(0, len(self.starts_ps[0]), count)
+        spans = [[one for row in self.starts_ps for one in row[at : at + count]] for at in firsts]
+        return max(max(every) - min(every) for every in spans) + 2 * self.error_ps
+
+    @property
     def left_out(self) -> int:
         """Return how many frames may be missing on one of several paths.
 

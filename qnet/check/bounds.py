@@ -15,7 +15,10 @@ from typing import NamedTuple
 from qnet.check.broken import EVER
 from qnet.check.disturbed import Disturbance, Way, behind, disturbed_from, ways_of
 from qnet.check.links import LinkChanges, led_otherwise
+from qnet.check.load import Beside
+from qnet.check.offers import LoadChanges
 from qnet.check.sequence import (
+    NOTHING_BESIDE,
     Bounds,
     EntryInForce,
     PlanSequence,
@@ -26,8 +29,9 @@ from qnet.model.proof import Finding
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 
-Rules = Callable[[Topology], frozenset[Finding]]
-"""The rules that a plan breaks, with all its moves, in a network that stays as it is."""
+Rules = Callable[[Topology, Beside], frozenset[Finding]]
+"""The rules that a plan breaks, with all its moves, in a network that stays as it is, with what may
+be in the way beside it."""
 
 OF_PROMISES = {"latency", "variation", "disjoint", "recovery"}
 """Rules that say nothing of whether reservations hold."""
@@ -43,38 +47,50 @@ class RunBounds(NamedTuple):
     links: LinkChanges
     lost_from_ps: Mapping[str, int]
     """From when on a stream has none."""
+    loaded: Mapping[str, Bounds]
+    """Of what reserves nothing, when other things are sent at other rates than planned."""
+    loaded_from_ps: int
 
     def of(self, one: EntryInForce[StreamPlan]) -> Bounds:
         """Return the bounds of what an entry sends at any time of the run."""
-        if one.entry.name in self.lost_from_ps:
-            return None
-        return self._shifted(one.entry, self.proven.get(one.known_as), None)
+        return self._shifted(one.entry, self.before_last_fibre(one), None)
 
     def before_last_fibre(self, one: EntryInForce[StreamPlan]) -> Bounds:
         """Return the bounds of what an entry sends if its last fibre were that of the files."""
-        return None if one.entry.name in self.lost_from_ps else self.proven.get(one.known_as)
+        if one.entry.name in self.lost_from_ps:
+            return None
+        return self._widest(one)
 
     def over_the_run(self, name: str) -> Bounds:
         """Return the bounds of a stream over all of its entries."""
         sent = [one for one in self.sequence.streams.get(name, ()) if one.entry.paths]
         return hull([self.of(one) for one in sent])
 
-    def at(self, entry: StreamPlan, pair: Bounds, time_ps: int) -> Bounds:
-        """Return the bounds of what is sent by an entry in the epoch that begins at a time."""
+    def at(self, one: EntryInForce[StreamPlan], pair: Bounds, time_ps: int) -> Bounds:
+        """Return the bounds of what is sent by an entry in the epoch that begins at a time, with
+        what is proven of it as planned.
+        """
+        entry = one.entry
         if self.lost_from_ps.get(entry.name, EVER) <= time_ps:
             return None
+        if self.loaded_from_ps <= time_ps:
+            pair = self.loaded.get(one.known_as, pair)
         every = [one for one in self.sequence.streams[entry.name] if one.entry.paths]
         if len(every) > 1 and any(self._is_led(one.entry) for one in every):
             # What an entry before has sent may be under way over its own last fibre.
-            return hull(
-                [self._shifted(one.entry, self.proven.get(one.known_as), None) for one in every]
-            )
+            return hull([self._shifted(one.entry, self._widest(one), None) for one in every])
         return self._shifted(entry, pair, time_ps)
+
+    def _widest(self, one: EntryInForce[StreamPlan]) -> Bounds:
+        return self.loaded.get(one.known_as, self.proven.get(one.known_as))
 
     def is_changed(self, name: str) -> bool:
         """Say whether a stream is bounded otherwise in some epoch than in others."""
-        entries = [one.entry for one in self.sequence.streams.get(name, ())]
-        return name in self.lost_from_ps or any(self._is_led(one) for one in entries)
+        every = self.sequence.streams.get(name, ())
+        return name in self.lost_from_ps or any(
+            self._is_led(one.entry) or self._widest(one) != self.proven.get(one.known_as)
+            for one in every
+        )
 
     def _last_ports(self, entry: StreamPlan) -> list[int]:
         ports = self.topology.port_by_name
@@ -105,11 +121,12 @@ class RunBounds(NamedTuple):
 def disturbed_streams(
     case: tuple[Topology, Profile],
     sequence: PlanSequence,
-    links: LinkChanges,
+    changes: tuple[LinkChanges, LoadChanges],
     rules: Rules,
 ) -> Mapping[str, int]:
-    """Return from when on streams and demands have no bounds that links take away from them."""
+    """Return from when on streams and demands have no bounds that events take away from them."""
     topology, profile = case
+    links, loads = changes
     end_ps = profile.simulation.duration_ps
     ways = ways_of(topology, profile, sequence)
     if any(one.change == "clock" and one.at_ps < end_ps for one in profile.events):
@@ -124,16 +141,26 @@ def disturbed_streams(
             continue
         key = ports, event.delay_ps, event.length_mm
         if key not in broken:
-            other = rules(led_otherwise(topology, event, ports)) - rules(topology)
-            broken[key] = any(one.rule not in OF_PROMISES for one in other)
+            other = rules(led_otherwise(topology, event, ports), NOTHING_BESIDE)
+            broken[key] = _breaks(other - rules(topology, NOTHING_BESIDE))
         if broken[key]:
             begins += behind(ways, ports, event.at_ps, reserved=True)
             for way in ways:
                 if way.reserves and not ports.isdisjoint(way.ports):
                     found[way.name] = min(found.get(way.name, event.at_ps), event.at_ps)
+    for attack in loads.attacks:
+        # What reserves has a guard for the longest frames of the plan.
+        beside = Beside((), [(attack.demand, attack.entry)])
+        if _breaks(rules(topology, beside) - rules(topology, NOTHING_BESIDE)):
+            numbers = [topology.port_by_name[name].number for name in attack.entry.routes[0]]
+            begins += [Disturbance(attack.from_ps, port, reserved=True) for port in numbers]
     for name, from_ps in disturbed_from(ways, begins).items():
         found[name] = min(found.get(name, from_ps), from_ps)
     return found
+
+
+def _breaks(found: Iterable[Finding]) -> bool:
+    return any(one.rule not in OF_PROMISES for one in found)
 
 
 def _rests_on(sequence: PlanSequence, way: Way, ports: frozenset[int]) -> bool:

@@ -16,7 +16,10 @@ from qnet.check.broken import Broken, Thing, broken_things, named, touches
 from qnet.check.event_losses import Circumstances, demand_loss, stream_loss
 from qnet.check.findings import Findings, exact_time
 from qnet.check.links import LinkChanges, link_changes
+from qnet.check.load import Beside
+from qnet.check.offers import LoadChanges, load_changes
 from qnet.check.sequence import (
+    AS_PLANNED,
     Bounds,
     EntryInForce,
     PlanSequence,
@@ -48,24 +51,26 @@ def with_epochs(
     findings = Findings()
     sequence = sequence_of(topology, profile, plan, findings)
     broken = broken_things(topology, profile)
-    links = link_changes(topology, profile)
+    links, loads = link_changes(topology, profile), load_changes(topology, profile)
     end_ps = profile.simulation.duration_ps
     changes = {0, end_ps} | {one.from_ps for one in broken} | {one.until_ps for one in broken}
-    changes |= sequence.changes_ps | links.times_ps
+    changes |= sequence.changes_ps | links.times_ps | {one.from_ps for one in loads.attacks}
+    changes.add(min(loads.more_from_ps, end_ps))
     times = sorted(one for one in changes if one <= end_ps)
     case = (topology, profile, plan)
-    proven = prove_sequence(case, whole, sequence, times, prove)
+    proven = prove_sequence(case, whole, sequence, times, prove, loads=loads)
 
-    def rules(other: Topology) -> frozenset[Finding]:
-        if other is topology:
+    def rules(other: Topology, beside: Beside) -> frozenset[Finding]:
+        if other is topology and not beside.demands:
             return frozenset([*whole.findings, *chain(*proven.findings.values())])
-        again = prove(other, profile, plan)
-        moved = prove_sequence((other, profile, plan), again, sequence, times, prove)
+        again = prove(other, profile, plan, beside=beside)
+        moved = prove_sequence((other, profile, plan), again, sequence, times, prove, beside=beside)
         return frozenset([*again.findings, *chain(*moved.findings.values())])
 
-    disturbed = disturbed_streams((topology, profile), sequence, links, rules)
-    bounds = RunBounds(topology, sequence, proven.bounds, links, disturbed)
-    lost, parts = _losses(case, sequence, (broken, links), bounds)
+    disturbed = disturbed_streams((topology, profile), sequence, (links, loads), rules)
+    loaded = proven.loaded, loads.more_from_ps
+    bounds = RunBounds(topology, sequence, proven.bounds, links, disturbed, *loaded)
+    lost, parts = _losses(case, sequence, (broken, links, loads), bounds)
     epochs = _epochs(case, whole, (sequence, proven, bounds), (broken, times), prove)
     is_still = not broken and not sequence.changes_ps and not profile.events
     return whole.replace(
@@ -74,6 +79,8 @@ def with_epochs(
         epochs=() if is_still else tuple(epochs),
         event_losses=lost,
         demand_losses=parts,
+        # What is overloaded for ever is so at the rates of the plan.
+        overloads=whole.overloads if loads == AS_PLANNED else (),
     )
 
 
@@ -87,16 +94,16 @@ def _over_the_run(one: StreamProof, sequence: PlanSequence, bounds: RunBounds) -
 def _losses(
     case: tuple[Topology, Profile, Plan],
     sequence: PlanSequence,
-    happening: tuple[Sequence[Broken], LinkChanges],
+    happening: tuple[Sequence[Broken], LinkChanges, LoadChanges],
     bounds: RunBounds,
 ) -> tuple[tuple[EventLoss, ...], tuple[DemandEventLoss, ...]]:
     """Return what events take of all streams and demands that they touch."""
     topology, profile, _ = case
-    broken, links = happening
+    broken, links, loads = happening
     by_thing: dict[Thing, list[Broken]] = defaultdict(list)
     for outage in (*broken, *links.taking(topology)):
         by_thing[outage.thing].append(outage)
-    happens = Circumstances(*case, by_thing, links)
+    happens = Circumstances(*case, by_thing, links, loads)
     streams = {one.name: one for one in profile.every_stream}
     demands = {one.name: one for one in profile.demands}
     high = {
@@ -183,7 +190,7 @@ def _epochs(
 
 
 def _bounds_at(one: EntryInForce[StreamPlan], bounds: RunBounds, from_ps: int) -> Bounds:
-    return bounds.at(one.entry, bounds.proven.get(one.known_as), from_ps)
+    return bounds.at(one, bounds.proven.get(one.known_as), from_ps)
 
 
 def _reduced_at(
@@ -193,7 +200,7 @@ def _reduced_at(
     from_ps: int,
 ) -> tuple[StreamProof, ...]:
     """Return the bounds of streams with one path of two, with links as they are in an epoch."""
-    entries = {one.entry.name: one.entry for one in sent}
+    entries = {one.entry.name: one for one in sent}
     found = []
     for one in reduced:
         low, high = one.latency_ps_min, one.latency_ps_max

@@ -17,6 +17,7 @@ from qnet.check.births import born, gated_births
 from qnet.check.broken import EVER, Broken, Span, Thing
 from qnet.check.line import last_bit_ps
 from qnet.check.links import LinkChanges
+from qnet.check.offers import LoadChanges, outside
 from qnet.check.sequence import EntryInForce
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import DemandEventLoss, EventLoss
@@ -54,13 +55,16 @@ class _Place(NamedTuple):
 
 
 class Circumstances(NamedTuple):
-    """A network, its traffic and a plan, when each thing is broken, and what becomes of links."""
+    """A network, its traffic and a plan, when each thing is broken, what becomes of links and
+    of what is sent.
+    """
 
     topology: Topology
     profile: Profile
     plan: Plan
     broken: Mapping[Thing, Sequence[Broken]]
     links: LinkChanges
+    loads: LoadChanges
 
 
 class _Count(NamedTuple):
@@ -79,6 +83,8 @@ def stream_loss(
     bounds: Mapping[str, tuple[int, int] | None],
 ) -> EventLoss | None:
     """Return how many frames events take of a stream; None where they touch none of its paths."""
+    if happening.profile.is_gated(stream) and _sets_clocks(happening.profile):
+        return None  # when it is sent follows from its talker's clock
     met: list[Broken] = []
     counts: list[_Count] = []
     is_known = not stream.excess_packets
@@ -103,6 +109,11 @@ def stream_loss(
     )
 
 
+def _sets_clocks(profile: Profile) -> bool:
+    end_ps = profile.simulation.duration_ps
+    return any(one.change == "clock" and one.at_ps < end_ps for one in profile.events)
+
+
 def _is_led(happening: Circumstances, entry: StreamPlan) -> bool:
     """Say whether a fibre on the way of an entry is changed: then copies may be too far apart."""
     ports = happening.topology.port_by_name
@@ -114,7 +125,7 @@ def _version_loss(
     happening: Circumstances, stream: Stream, one: EntryInForce[StreamPlan], high_ps: int | None
 ) -> tuple[_Count, list[Broken]]:
     """Count what events take of what is sent by one entry while it is in force."""
-    topology, profile, plan, broken, _ = happening
+    topology, profile, plan, broken, _, loads = happening
     ports, entry = topology.port_by_name, one.entry
     ways = [[ports[name] for name in path.ports if name in ports] for path in entry.paths]
     met = [
@@ -128,12 +139,18 @@ def _version_loss(
     ]
     end_ps = profile.simulation.duration_ps
     span = [(one.from_ps, min(one.until_ps, end_ps))] if ways else []
+    span = surely = maybe_sent = outside(_joined(span), loads.silent.get(stream.tree, ()))
     gated = gated_births(topology, profile, plan, stream, entry)
     gated = gated if profile.is_gated(stream) else None
     # Copies of a frame have starts of their own.
     slack_ps = gated.apart_ps if gated else stream.interval_ps if profile.is_gated(stream) else 0
     slack_ps = slack_ps if len(ways) > 1 else 0
-    certain, possible = _joined(span), _joined(span)
+    if gated is not None:
+        # Of an interval all is sent or nothing, by when the first of it is born.
+        reach_ps = gated.reach_ps
+        surely = [(begin and begin + reach_ps, end) for begin, end in span]
+        maybe_sent = _joined((begin, min(end + reach_ps, end_ps)) for begin, end in span)
+    certain, possible = _joined(surely), maybe_sent
     for way, outages in zip(ways, met, strict=True):
         sure, maybe = _windows(happening, stream, way, outages, high_ps)
         certain = _common(certain, [(a + slack_ps, b - slack_ps) for a, b in sure])
@@ -141,7 +158,8 @@ def _version_loss(
     every = list(chain.from_iterable(met))
     if gated is not None:
         most = gated.within(possible)[1] + gated.left_out
-        return _Count(gated.within(certain)[0], most, *gated.sent(span)), every
+        sent = gated.sent(surely)[0], gated.sent(maybe_sent)[1]
+        return _Count(gated.within(certain)[0], most, *sent), every
     first_ps = entry.send_ps
     if plan.cycle_ps <= 0 or profile.is_gated(stream):
         first_ps = None
@@ -292,13 +310,17 @@ def demand_loss(
 
     Parts by their rates; of each the time counts from when what is sent can be at what breaks.
     """
-    topology, profile, _, broken, _ = happening
+    topology, profile, _, broken, _, loads = happening
     end_ps = profile.simulation.duration_ps
     ports = topology.port_by_name
     lost = sent = 0
     met: list[Broken] = []
     for version in versions:
-        in_force = [(version.from_ps, min(version.until_ps, end_ps))]
+        in_force = _joined([(version.from_ps, min(version.until_ps, end_ps))])
+        in_force = outside(in_force, loads.silent.get(demand.name, ()))
+        factors = loads.factors.get(demand.name, ())
+        at_rates = [(outside(in_force, [one[:2] for one in factors]), PPB)]
+        at_rates += [(_common(in_force, [(a, b)]), by_ppb) for a, b, by_ppb in factors]
         for part in version.entry.parts:
             spans = []
             before_ps = 0
@@ -312,9 +334,10 @@ def demand_loss(
                     met.append(one)
                 before_ps += port.propagation_ps
             rate_bps = max(part.rate_bps, 0)
-            sent += rate_bps * sum(max(b - a, 0) for a, b in in_force)
-            both = _common(_joined(in_force), _joined(spans))
-            lost += rate_bps * sum(b - a for a, b in both)
+            for now, by_ppb in at_rates:
+                sent += rate_bps * by_ppb * sum(b - a for a, b in now)
+                both = _common(now, _joined(spans))
+                lost += rate_bps * by_ppb * sum(b - a for a, b in both)
     if not met:
         return None
     return DemandEventLoss(

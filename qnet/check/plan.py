@@ -14,7 +14,6 @@ from functools import cached_property
 from math import lcm
 
 from qnet.check.availability import with_availability
-from qnet.check.changed import without_offers
 from qnet.check.conditions import check_recovery, may_lose, unproven
 from qnet.check.cycles import (
     CQF_BUFFERS,
@@ -119,8 +118,7 @@ def prove(
     proof = with_availability(topology, profile, plan, proof)
     if not profile.events and not plan.moves and not plan.standby:
         return proof
-    proof = with_epochs(topology, profile, plan, proof, _prove_whole)
-    return without_offers(profile, proof)
+    return with_epochs(topology, profile, plan, proof, _prove_whole)
 
 
 def _prove_whole(

@@ -20,6 +20,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from qnet.check.broken import EVER, Span
 from qnet.check.findings import NUMBER_HIGHEST, Findings, exact_time, is_sane, quoted
 from qnet.check.load import Beside, check_demands, check_rates
+from qnet.check.offers import LoadChanges
 from qnet.check.queues import asked_bps, queue_bounds, reserved_bps
 from qnet.check.routes import ONE_PATH_LEFT, route_fault
 from qnet.check.trees import own_ports
@@ -46,6 +47,10 @@ _Entry = TypeVar("_Entry", StreamPlan, DemandPlan)
 
 
 STANDBY = -1
+
+AS_PLANNED = LoadChanges({}, {}, ())
+
+NOTHING_BESIDE = Beside()
 
 
 class EntryInForce(NamedTuple, Generic[_Entry]):
@@ -221,6 +226,8 @@ class SequenceProof(NamedTuple):
     findings: Mapping[int, tuple[Finding, ...]]
     """By the begin of the epoch in which a rule is broken."""
     standby: tuple[Finding, ...]
+    loaded: Mapping[str, Bounds]
+    """Of what reserves nothing, where more is sent than planned, or at other rates."""
 
 
 class _Judge:
@@ -232,8 +239,10 @@ class _Judge:
         whole: Proof,
         sequence: PlanSequence,
         prove: Prove,
+        more: Beside,
     ) -> None:
         self.topology, self.profile, self.plan = case
+        self.more = more
         self.whole, self.sequence, self.prove = whole, sequence, prove
         self.streams = {one.name: one for one in self.profile.every_stream}
         self.demands = {one.name: one for one in self.profile.demands}
@@ -305,7 +314,7 @@ class _Judge:
             for one in versions
             if one.number and one.from_ps < until_ps
         ]
-        return Beside(tuple(streams), tuple(demands))
+        return Beside(tuple(streams), (*demands, *self.more.demands))
 
     def reserved(self) -> list[EntryInForce[StreamPlan]]:
         """Return all entries of streams that reserve cycles."""
@@ -343,7 +352,7 @@ class _Judge:
         check_rates(self.topology, reserved, placed_bps, findings)
         return tuple(one for one in findings.collected() if one not in self.whole.findings)
 
-    def queues(self) -> Mapping[str, Bounds]:
+    def queues(self, loads: LoadChanges) -> Mapping[str, Bounds]:
         """Bound what reserves nothing, with all that is sent at any time of the run at once."""
         streams = [
             (self.streams[name].replace(name=one.known_as), one.entry)
@@ -355,6 +364,7 @@ class _Judge:
             for name, versions in self.sequence.demands.items()
             for one in versions
         ]
+        demands += loads.at_other_rates(demands)
         more = [one for one, _ in streams if one.name not in self.streams]
         profile = self.profile.replace(streams=(*self.profile.streams, *more), events=())
         found = queue_bounds(
@@ -411,16 +421,45 @@ def prove_sequence(
     sequence: PlanSequence,
     times_ps: Sequence[int],
     prove: Prove,
+    *,
+    loads: LoadChanges = AS_PLANNED,
+    beside: Beside = NOTHING_BESIDE,
 ) -> SequenceProof:
-    """Prove all entries of a plan, in epochs that begin and end at some times in order."""
-    judge = _Judge(case, whole, sequence, prove)
+    """Prove all entries of a plan, in epochs that begin and end at some times in order.
+
+    With what may be in the way `beside` them; what reserves nothing with `loads`, too.
+    """
+    judge = _Judge(case, whole, sequence, prove, beside)
     bounds: dict[str, Bounds] = {one.name: _pair(one) for one in whole.streams}
     standby = judge.standby()
-    if not sequence.changes_ps:
-        return SequenceProof(bounds, {}, standby)
-    epochs = list(pairwise(times_ps))
-    findings: dict[int, list[Finding]] = {begin: [] for begin, _ in epochs}
+    findings: dict[int, list[Finding]] = {begin: [] for begin, _ in pairwise(times_ps)}
+    if sequence.changes_ps:
+        _prove_moves(judge, bounds, findings, times_ps)
+    # A queue that grows for ever is a finding, and leaves the others their bounds.
+    faults = [one for one in whole.findings if one.rule != "overload"]
+    clean = not faults and not standby and not any(findings.values())
     _, profile, _ = case
+    plain = [name for name in sequence.streams if not profile.is_reserved(judge.streams[name])]
+    entries = [one.known_as for name in plain for one in sequence.streams[name]]
+    if sequence.changes_ps:
+        queued = judge.queues(AS_PLANNED) if clean else {}
+        bounds |= {name: queued.get(name) for name in entries}
+    loaded: dict[str, Bounds] = {}
+    if loads.more_from_ps < EVER:
+        queued = judge.queues(loads) if clean else {}
+        loaded = {name: queued.get(name) for name in entries}
+    by_epoch = {begin_ps: tuple(each) for begin_ps, each in findings.items() if each}
+    return SequenceProof(bounds, by_epoch, standby, loaded)
+
+
+def _prove_moves(
+    judge: _Judge,
+    bounds: dict[str, Bounds],
+    findings: dict[int, list[Finding]],
+    times_ps: Sequence[int],
+) -> None:
+    """Prove entries that reserve cycles, old ones with new ones, and note the rules broken."""
+    epochs = list(pairwise(times_ps))
     reserved = judge.reserved()
     proven, broken = judge.together(reserved, EVER)
     if broken:
@@ -434,19 +473,12 @@ def prove_sequence(
     bounds |= proven
     before: object = None
     for begin_ps, _ in epochs:
-        state = sequence.at(begin_ps)
+        state = judge.sequence.at(begin_ps)
         if state != before:
             faults = judge.rates(begin_ps)
         before = state
         findings[begin_ps] += faults
     _recover(judge, bounds, findings)
-    clean = not whole.findings and not standby and not any(findings.values())
-    queued = judge.queues() if clean else {}
-    for name, versions in sequence.streams.items():
-        if not profile.is_reserved(judge.streams[name]):
-            bounds |= {one.known_as: queued.get(one.known_as) for one in versions}
-    by_epoch = {begin_ps: tuple(each) for begin_ps, each in findings.items()}
-    return SequenceProof(bounds, by_epoch, standby)
 
 
 def _is_there(one: EntryInForce[StreamPlan], proven: Mapping[str, Bounds], epoch: Span) -> bool:

@@ -1,4 +1,4 @@
-"""What is proven where events change links: shifted by another fibre, or not at all any more."""
+"""What is proven where events change links, or what is sent: otherwise, or not at all any more."""
 
 from __future__ import annotations
 
@@ -22,8 +22,14 @@ US = 10**6
 Case = tuple[Topology, Profile, Plan]
 
 
-def _case(*happening: dict[str, Any], **stream: Any) -> Case:
+def _case(
+    *happening: dict[str, Any],
+    reserves: bool = True,
+    interval: str = "100us",
+    payload: str = "982B",
+) -> Case:
     """Two streams meet at b on their way to c, and one comes back from there."""
+    mechanism = "tcqf" if reserves else "strict-priority"
     links = [("a", "b", "10km"), ("d", "b", "7km"), ("b", "c", "20km")]
     topology = Topology.model_validate(
         {
@@ -33,12 +39,15 @@ def _case(*happening: dict[str, Any], **stream: Any) -> Case:
             "links": [{"between": (a, b), "rate": "1Gbps", "length": far} for a, b, far in links],
         }
     )
-    common = {"class": "reserved", "interval": "100us", "max-payload-size": "982B"} | stream
+    common = {"class": "reserved", "interval": interval, "max-payload-size": payload}
     profile = Profile.model_validate(
         {
             "title": "p",
             "topology": "t",
-            "classes": [{"name": "reserved", "priority": 6, "mechanism": "tcqf"}],
+            "classes": [
+                {"name": "reserved", "priority": 6, "mechanism": mechanism},
+                {"name": "best-effort", "priority": 0, "mechanism": "strict-priority"},
+            ],
             "streams": [
                 {"name": "ac", "from": "a", "to": "c", **common},
                 {"name": "dc", "from": "d", "to": "c", **common},
@@ -126,7 +135,7 @@ def test_a_lossy_link_takes_nothing_for_certain_and_at_most_what_passes_it_meanw
 def test_what_is_on_a_fibre_when_a_shorter_one_takes_over_is_lost_for_certain() -> None:
     """Of 98 us the far end misses all but the first 8: 90 us, with a frame every 20 us."""
     other = {"at": "1ms", "change": "delay", "target": "b--c", "delay": "8us"}
-    _, _, proof = _pairs(_case(other, interval="20us", **{"max-payload-size": "46B"}))
+    _, _, proof = _pairs(_case(other, interval="20us", payload="46B"))
     taken = {one.name: one for one in proof.event_losses}
     assert set(taken) == {"ac", "dc", "cb"}
     for one in taken.values():
@@ -138,6 +147,50 @@ def test_clocks_that_events_set_leave_nothing_known() -> None:
     topology, profile, plan = _case({"at": "1ms", "change": "clock", "target": "b", "step": "9us"})
     proof = prove(topology, profile, plan)
     assert all(one.latency_ps_max is None for one in proof.streams)
+
+
+ATTACK = {"at": "500us", "change": "attack", "from": "d", "to": "c", "rate": "100Mbps"}
+
+
+def test_an_attack_is_within_the_guard_of_what_reserves_or_leaves_it_no_bound_from_then_on() -> (
+    None
+):
+    """A frame of 9000 bytes takes 72 us of a cycle of 20 us."""
+    own, _, _ = _pairs(_case())
+    run, _, _ = _pairs(_case(ATTACK | {"sizes": "64B"}))
+    assert run == own
+    run, epochs, proof = _pairs(_case(ATTACK | {"sizes": "9000B"}))
+    assert proof.findings == ()
+    assert run == own | {"ac": NONE, "dc": NONE}
+    assert epochs == [{name: own[name] for name in ("ac", "dc")}, {"ac": NONE, "dc": NONE}]
+
+
+def test_an_attack_counts_in_the_bounds_of_what_reserves_nothing() -> None:
+    """One frame of 1000 bytes, 8.16 us at 1 Gb/s, may have begun before one of theirs."""
+    own, _, _ = _pairs(_case(reserves=False))
+    run, epochs, _ = _pairs(_case(ATTACK | {"sizes": "1000B"}, reserves=False))
+    assert epochs[0] == {name: own[name] for name in ("ac", "dc")}
+    for name, ports in (("ac", 1), ("dc", 2)):
+        high, before = run[name][1], own[name][1]
+        assert high is not None
+        assert before is not None
+        assert high - before >= ports * 8_160_000
+        assert epochs[1][name] == run[name]
+    assert run["cb"] == own["cb"]
+
+
+def test_who_is_silent_has_sent_less_and_loses_nothing_meanwhile() -> None:
+    cut = {"at": "1ms", "change": "cut", "target": "b--c", "for": "500us"}
+    stop = {"at": "900us", "change": "stop", "target": "ac", "for": "500us"}
+    _, _, proof = _pairs(_case(cut))
+    (before,) = [one for one in proof.event_losses if one.name == "ac"]
+    _, _, proof = _pairs(_case(cut, stop))
+    (after,) = [one for one in proof.event_losses if one.name == "ac"]
+    assert (before.sent_least, after.sent_least, after.sent_most) == (20, 15, 15)
+    assert before.frames_least > 2
+    assert after.frames_least <= 1
+    assert after.frames_most is not None
+    assert after.frames_most <= 2
 
 
 def test_disturbances_go_on_behind_a_port_and_spare_reservations() -> None:
