@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import chain
 from math import prod
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from qnet.check.conditions import may_lose
 from qnet.check.epochs import loss_words
-from qnet.check.findings import round_up
+from qnet.check.findings import Findings, round_up
 from qnet.check.least import (
     late_by_nature,
     least_loss,
@@ -20,9 +21,11 @@ from qnet.check.least import (
     taken_of_burst,
     unsteady_by_nature,
 )
+from qnet.check.links import LinkChanges, link_changes
 from qnet.check.load import mean_bps
 from qnet.check.overload import words
 from qnet.check.promises import Kind, Seen
+from qnet.check.sequence import EntryInForce, sequence_of
 from qnet.model.fields import FRAME_BYTES_HIGHEST
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
 from qnet.model.proof import DemandEventLoss, EventLoss, Overload, Proof, StreamProof
@@ -59,6 +62,14 @@ class Judged(NamedTuple):
 
     is_lossy: bool
     """Whether any link of the network loses frames."""
+    every_entry: Mapping[str, Sequence[StreamPlan]]
+    """All that is in force at any time, however short."""
+    stream_entries: Mapping[str, Sequence[StreamPlan]]
+    """What sends a stream at any time of the run, moves too; what is in force for less than two of
+    its intervals is not there beside others.
+    """
+    demand_entries: Mapping[str, Sequence[DemandPlan]]
+    links: LinkChanges
     event_losses: Mapping[str, EventLoss]
     demand_losses: Mapping[str, DemandEventLoss]
 
@@ -67,6 +78,9 @@ class Judged(NamedTuple):
         cls, topology: Topology, profile: Profile, plan: Plan, proof: Proof, seen: Seen
     ) -> Judged:
         """Put all of it where it is looked up."""
+        sequence = sequence_of(topology, profile, plan, Findings())
+        end_ps = profile.simulation.duration_ps
+        streams = {one.name: one.interval_ps for one in profile.every_stream}
         return cls(
             topology,
             profile,
@@ -77,6 +91,13 @@ class Judged(NamedTuple):
             seen,
             {(one.port, one.traffic_class): one for one in proof.overloads if one.stream is None},
             any(port.is_lossy for port in topology.ports),
+            {name: [one.entry for one in each] for name, each in sequence.streams.items()},
+            {
+                name: _sending(versions, 2 * streams[name], end_ps)
+                for name, versions in sequence.streams.items()
+            },
+            {name: _sending(versions, 1, end_ps) for name, versions in sequence.demands.items()},
+            link_changes(topology, profile),
             {one.name: one for one in proof.event_losses},
             {one.name: one for one in proof.demand_losses},
         )
@@ -90,18 +111,43 @@ class Judged(NamedTuple):
         reserved = self.profile.is_reserved(stream)
         return 0 if reserved and stream.max_loss_ppb is None else stream.max_loss_ppb
 
-    def way(self, stream: Stream) -> list[list[Port]]:
-        """Return the ports of each path of a stream; empty where the network has not all."""
-        entry, ports = self.stream_plans.get(stream.name), self.topology.port_by_name
-        paths = entry.paths if entry is not None else ()
-        if any(name not in ports for path in paths for name in path.ports):
-            return []
-        return [[ports[name] for name in path.ports] for path in paths if path.ports]
+    def ways(self, stream: Stream) -> list[list[list[Port]]]:
+        """Return the ports of each path of a stream, entry by entry; none of one of which the
+        network has not all.
+        """
+        ports = self.topology.port_by_name
+        return [
+            [[self.at_best(ports[name]) for name in path.ports] for path in one.paths if path.ports]
+            for one in self.stream_entries.get(stream.name, ())
+            if all(name in ports for path in one.paths for name in path.ports)
+        ]
+
+    def at_best(self, port: Port) -> Port:
+        """Return a port as quick, as near and as free of losses as events ever make it."""
+        number = port.number
+        if number in self.links.rates_bps or number in self.links.fibres:
+            near_ps, _ = self.links.delays_ps(port)
+            port = port._replace(rate_bps=self.links.rate_bps(port), propagation_ps=near_ps)
+        return port._replace(loss_ppb=0, bit_errors=0) if number in self.links.lossy else port
+
+
+_Entry = TypeVar("_Entry", StreamPlan, DemandPlan)
+
+
+def _sending(
+    versions: Sequence[EntryInForce[_Entry]], least_ps: int, end_ps: int
+) -> Sequence[_Entry]:
+    """Return the entries that are in force for so long, before the end."""
+    if len(versions) == 1:
+        return [versions[0].entry]
+    return [one.entry for one in versions if min(one.until_ps, end_ps) - one.from_ps >= least_ps]
 
 
 def can_lose(judged: Judged, stream: Stream) -> bool:
-    """Say whether frames of a stream can be lost by the files alone."""
-    return may_lose(judged.topology, stream, judged.stream_plans.get(stream.name))
+    """Say whether frames of a stream can be lost by the files alone, on any of its ways."""
+    own = judged.stream_plans.get(stream.name)
+    entries = [own, *judged.every_entry.get(stream.name, ())]
+    return any(may_lose(judged.topology, stream, entry) for entry in entries)
 
 
 def needs_proof(judged: Judged, stream: Stream) -> bool:
@@ -125,7 +171,7 @@ def why_impossible(
     if promised_ps is None or judged.profile.is_reserved(stream):
         return None
     traffic_class = judged.profile.class_by_name[stream.traffic_class]
-    for ports in judged.way(stream):
+    for ports in chain.from_iterable(judged.ways(stream)):
         if kind == "latency":
             why = late_by_nature(judged.topology, stream, traffic_class, ports)
         else:
@@ -143,7 +189,7 @@ def why_impossible(
 
 def _crowded(judged: Judged, stream: Stream) -> Iterator[Overload]:
     """Yield the overloads that a stream's frames come to."""
-    for ports in judged.way(stream) if judged.crowded else ():
+    for ports in chain.from_iterable(judged.ways(stream)) if judged.crowded else ():
         for port in ports:
             one = judged.crowded.get((port.name, stream.traffic_class))
             if one is not None:
@@ -165,7 +211,18 @@ def why_lost(judged: Judged, stream: Stream) -> str | None:
     if crowded is not None:
         return words(crowded)
     traffic_class = judged.profile.class_by_name[stream.traffic_class]
-    return must_lose(judged.topology, stream, traffic_class, judged.way(stream), promised_ppb)
+    least = _least_lossy(judged, stream)
+    return must_lose(judged.topology, stream, traffic_class, least, promised_ppb)
+
+
+def _least_lossy(judged: Judged, stream: Stream) -> list[list[Port]]:
+    """Return the paths of the entry by which a stream loses least, of those that send it."""
+    traffic_class = judged.profile.class_by_name[stream.traffic_class]
+
+    def lost(paths: list[list[Port]]) -> Fraction:
+        return certain_loss(judged.topology, stream, traffic_class, paths)[0]
+
+    return min((one for one in judged.ways(stream) if one), key=lost, default=[])
 
 
 def must_lose(
@@ -204,7 +261,8 @@ def is_all_lost(judged: Judged, stream: Stream) -> bool:
     if judged.seen.is_all_lost(stream):
         return True
     traffic_class = judged.profile.class_by_name[stream.traffic_class]
-    lost, _ = certain_loss(judged.topology, stream, traffic_class, judged.way(stream))
+    least = _least_lossy(judged, stream)
+    lost, _ = certain_loss(judged.topology, stream, traffic_class, least)
     return lost >= 1
 
 
@@ -220,7 +278,7 @@ def _beyond(lost: Fraction, promised_ppb: int, overflows: str | None) -> str | N
 
 def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
     """Say why a demand must lose more than it is promised; its parts by the frames they carry."""
-    entry, ports = judged.demand_plans.get(demand.name), judged.topology.port_by_name
+    entry, ports = _least_lossy_entry(judged, demand), judged.topology.port_by_name
     promised_ppb = demand.max_loss_ppb
     if promised_ppb is None or promised_ppb >= PPB or entry is None:
         return None
@@ -237,11 +295,11 @@ def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
         for one in crowded:
             if one is not None:
                 return words(one)
-    share = _lost_by_demand(judged, demand)
+    share = _lost_by_entry(judged, demand, entry)
     taken = taken_of_burst(judged.topology, demand)
     if share is None:
         return None
-    ways = ([ports[name] for name in part.ports] for part in entry.parts)
+    ways = ([judged.at_best(ports[name]) for name in part.ports] for part in entry.parts)
     longest = max(size for size, _ in demand.sizes)
     overflows = next(filter(None, (no_room(judged.topology, way, longest) for way in ways)), None)
     if taken < 1 and overflows is None:
@@ -253,13 +311,19 @@ def why_demand_lost(judged: Judged, demand: Demand) -> str | None:
     return _beyond(1 - taken * (1 - share), promised_ppb, overflows)
 
 
-def _lost_by_demand(judged: Judged, demand: Demand) -> Fraction | None:
+def _least_lossy_entry(judged: Judged, demand: Demand) -> DemandPlan | None:
+    """Return the entry by which a demand loses least on links, of those that send it."""
+    entries = judged.demand_entries.get(demand.name, ())
+    return min(entries, key=lambda one: _lost_by_entry(judged, demand, one) or 0, default=None)
+
+
+def _lost_by_entry(judged: Judged, demand: Demand, entry: DemandPlan) -> Fraction | None:
     """Return the share of a demand's frames that links lose at least; None if it has no frames."""
-    entry, ports = judged.demand_plans.get(demand.name), judged.topology.port_by_name
+    ports = judged.topology.port_by_name
     weights = sum(weight for _, weight in demand.sizes)
     lost = sent = Fraction(0)
-    for part in entry.parts if entry else ():
-        way = [ports[name] for name in part.ports if name in ports]
+    for part in entry.parts:
+        way = [judged.at_best(ports[name]) for name in part.ports if name in ports]
         sent += max(part.rate_bps, 0)
         for size, weight in demand.sizes:
             share = lost_on_links(way, size)
@@ -304,10 +368,11 @@ def _lost_on_ways_bps(judged: Judged, members: Iterable[Stream | Demand]) -> Fra
     worst: dict[str, Fraction] = {}
     for one in members if judged.is_lossy else ():
         if isinstance(one, Demand):
-            entry = judged.demand_plans.get(one.name)
-            lost += max(entry.placed_bps, 0) * (_lost_by_demand(judged, one) or 0) if entry else 0
+            entry = _least_lossy_entry(judged, one)
+            share = _lost_by_entry(judged, one, entry) if entry else None
+            lost += max(entry.placed_bps, 0) * (share or 0) if entry else 0
             continue
-        ways = [lost_on_links(way, one.frame_bytes) for way in judged.way(one)]
+        ways = [lost_on_links(way, one.frame_bytes) for way in _least_lossy(judged, one)]
         taken = mean_bps(one) * prod(ways) if ways else Fraction(0)
         worst[one.tree] = max(worst.get(one.tree, taken), taken)
     return lost + sum(worst.values())
