@@ -38,7 +38,7 @@ class GatedBirths(NamedTuple):
         return apart + 2 * self.error_ps
 
     @property
-    def reach_ps(self) -> int:
+    def after_first_ps(self) -> int:
         """Return how much later than the first frame of an interval any of it can be born."""
         count = self.in_interval
         firsts = range(0, len(self.starts_ps[0]), count)

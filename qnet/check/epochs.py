@@ -71,17 +71,26 @@ def with_epochs(
     loaded = proven.loaded, loads.more_from_ps
     bounds = RunBounds(topology, sequence, proven.bounds, links, disturbed, *loaded)
     lost, parts = _losses(case, sequence, (broken, links, loads), bounds)
+    rules_broken = (*whole.findings, *chain(*proven.findings.values()))
+    short = {one.subject for one in rules_broken if one.rule == "recovery"}
+    lost = [one.replace(frames_most=None) if _is_among(one.name, short, sequence) else one
+            for one in lost]  # fmt: skip
     epochs = _epochs(case, whole, (sequence, proven, bounds), (broken, times), prove)
     is_still = not broken and not sequence.changes_ps and not profile.events
     return whole.replace(
         streams=tuple(_over_the_run(one, sequence, bounds) for one in whole.streams),
         findings=(*whole.findings, *findings.collected(), *proven.standby),
         epochs=() if is_still else tuple(epochs),
-        event_losses=lost,
-        demand_losses=parts,
+        event_losses=tuple(lost),
+        demand_losses=tuple(parts),
         # What is overloaded for ever is so at the rates of the plan.
         overloads=whole.overloads if loads == AS_PLANNED else (),
     )
+
+
+def _is_among(name: str, subjects: set[str], sequence: PlanSequence) -> bool:
+    """Say whether findings are of a stream, or of any of its entries."""
+    return any(one.known_as in subjects for one in sequence.streams.get(name, ()))
 
 
 def _over_the_run(one: StreamProof, sequence: PlanSequence, bounds: RunBounds) -> StreamProof:
@@ -96,7 +105,7 @@ def _losses(
     sequence: PlanSequence,
     happening: tuple[Sequence[Broken], LinkChanges, LoadChanges],
     bounds: RunBounds,
-) -> tuple[tuple[EventLoss, ...], tuple[DemandEventLoss, ...]]:
+) -> tuple[list[EventLoss], list[DemandEventLoss]]:
     """Return what events take of all streams and demands that they touch."""
     topology, profile, _ = case
     broken, links, loads = happening
@@ -118,7 +127,7 @@ def _losses(
     parts = [
         demand_loss(happens, demands[name], versions) for name, versions in sequence.demands.items()
     ]
-    return tuple(one for one in lost if one), tuple(one for one in parts if one)
+    return [one for one in lost if one], [one for one in parts if one]
 
 
 def _stream_proof(name: str, pair: Bounds) -> StreamProof:

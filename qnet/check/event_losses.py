@@ -99,6 +99,10 @@ def stream_loss(
     if not met:
         return None
     total = _Count(*(sum(column) for column in zip(*counts, strict=True)))
+    copied = any(len(one.entry.paths) > 1 for one in versions)
+    if stream.recovery is not None and copied:
+        # Behind a gap as long as its history a listener takes nothing, until it resets.
+        is_known &= total.most < stream.recovery.history - 1 or not total.most
     return EventLoss(
         name=stream.name,
         frames_least=total.least,
@@ -147,9 +151,9 @@ def _version_loss(
     slack_ps = slack_ps if len(ways) > 1 else 0
     if gated is not None:
         # Of an interval all is sent or nothing, by when the first of it is born.
-        reach_ps = gated.reach_ps
-        surely = [(begin and begin + reach_ps, end) for begin, end in span]
-        maybe_sent = _joined((begin, min(end + reach_ps, end_ps)) for begin, end in span)
+        after_first_ps = gated.after_first_ps
+        surely = [(begin and begin + after_first_ps, end) for begin, end in span]
+        maybe_sent = _joined((begin, min(end + after_first_ps, end_ps)) for begin, end in span)
     certain, possible = _joined(surely), maybe_sent
     for way, outages in zip(ways, met, strict=True):
         sure, maybe = _windows(happening, stream, way, outages, high_ps)

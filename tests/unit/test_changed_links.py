@@ -10,10 +10,12 @@ from qnet.check.disturbed import Disturbance, Way, behind, disturbed_from
 from qnet.check.plan import prove
 from qnet.model.plan import Plan
 from qnet.model.proof import Proof
+from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.run import simulate
-from tests.builders import plan_for
+from tests.builders import network, plan_for
+from tests.builders import profile as profile_of
 from tests.slow_case import compare
 from tests.timelines import judge_case
 
@@ -191,6 +193,35 @@ def test_who_is_silent_has_sent_less_and_loses_nothing_meanwhile() -> None:
     assert after.frames_least <= 1
     assert after.frames_most is not None
     assert after.frames_most <= 2
+
+
+@pytest.mark.parametrize(("history", "is_known"), [(3, False), (64, True)])
+def test_behind_a_gap_longer_than_its_history_a_listener_takes_nothing(
+    history: int, is_known: bool
+) -> None:
+    """Both ways are cut for 400 us, four intervals; then nothing comes until the reset."""
+    ways = [("a", "b"), ("b", "d"), ("a", "c"), ("c", "d")]
+    topology = network(
+        [{"between": pair} for pair in ways],
+        link={"rate": "1Gbps", "length": "1km"},
+        tcqf={"cycle": "20us", "buffers": 4},
+    )
+    stream = {"name": "s", "from": "a", "to": "d", "class": "reserved", "interval": "100us",
+              "max-payload-size": "100B", "paths": 2,
+              "recovery": {"history": history, "reset": "10ms"}}  # fmt: skip
+    made = profile_of([stream], [], simulation={"duration": "6ms"})
+    cuts = [
+        Event.model_validate({"at": "300us", "change": "cut", "target": one, "for": "400us"})
+        for one in ("a--b", "a--c")
+    ]
+    profile = made.replace(events=tuple(cuts))
+    case = topology, profile, plan_for(topology, made)
+    proof = prove(*case)
+    judged = judge_case(case, proof, compare(case, simulate(*case, threads=1)))
+    assert judged.broken == ()
+    (taken,) = proof.event_losses
+    assert (taken.frames_most is not None) == is_known
+    assert (judged.lost > 40) != is_known
 
 
 def test_disturbances_go_on_behind_a_port_and_spare_reservations() -> None:
