@@ -88,7 +88,7 @@ class Loads:
                     return Named(((stream, place),))
         return found or self._groups.get(target) or self._classes.get(target)
 
-    def together(self, names: Iterable[str]) -> list[str]:
+    def targets_of(self, names: Iterable[str]) -> list[str]:
         """Return as few targets as there are that are of these streams and demands, no others."""
         left = dict.fromkeys(names)
         found = []

@@ -146,7 +146,7 @@ def _loads(table: Timetable, window: Window) -> Iterator[tuple[int, Event]]:
             keys["for"] = f"{end_ps - begin_ps}ps"
         if by_ppb:
             keys["by"] = f"{by_ppb}ppb"
-        for target in known.together(names):
+        for target in known.targets_of(names):
             yield begin_ps, event("scale" if by_ppb else "stop", target, **keys)
 
 

@@ -130,7 +130,7 @@ def test_targets_are_told_together() -> None:
         ([*voices, "one", "bulk"], ["calls", "bulk"]),
         ([], []),
     ):
-        assert loads.together(names) == together
+        assert loads.targets_of(names) == together
 
 
 def test_an_attack_goes_the_fewest_ports_and_by_the_lowest_of_them() -> None:
