@@ -127,8 +127,14 @@ class Result:
         return requirement_rows(self.case)
 
     def row(self, of: str, kind: str) -> Row:
-        """Return the verdict's row for a service or site: 'latency', 'variation', 'loss' ..."""
-        return next(one for one in self.verdict.rows if (one.subject, one.kind) == (of, kind))
+        """Return the verdict's row for a service or site: 'latency', 'variation', 'loss' ...
+
+        Raises KeyError where the verdict has none.
+        """
+        for one in self.verdict.rows:
+            if (one.subject, one.kind) == (of, kind):
+                return one
+        raise KeyError(f"the verdict has no row '{kind}' of '{of}'")
 
     def planned(self, name: str) -> StreamPlan:
         """Return what became of a stream in the plan."""

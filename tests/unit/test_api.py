@@ -367,3 +367,10 @@ def test_all_names_are_there() -> None:
         assert getattr(qnet, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'simulat'"):
         qnet.simulat  # noqa: B018
+
+
+def test_a_row_that_the_verdict_does_not_have_is_named() -> None:
+    """And no StopIteration, which a loop of the caller's would take for its end."""
+    result = qnet.run("dual-node", simulate=False)
+    with pytest.raises(KeyError, match="no row 'latency' of 'nobody'"):
+        result.row("nobody", "latency")
