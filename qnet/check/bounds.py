@@ -9,7 +9,7 @@ rate, all that is disturbed has no bound from then on to the end of the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from qnet.check.broken import EVER
@@ -121,18 +121,20 @@ class RunBounds(NamedTuple):
 def disturbed_streams(
     case: tuple[Topology, Profile],
     sequence: PlanSequence,
-    changes: tuple[LinkChanges, LoadChanges],
+    changes: tuple[LinkChanges, LoadChanges, Mapping[str, int]],
     rules: Rules,
 ) -> Mapping[str, int]:
-    """Return from when on streams and demands have no bounds that events take away from them."""
+    """Return from when on streams and demands have no bounds that events take away from them.
+
+    Beside links and loads there are the nodes of which clocks may be beyond what the plan is made
+    for, and from when on.
+    """
     topology, profile = case
-    links, loads = changes
-    end_ps = profile.simulation.duration_ps
+    links, loads, beyond = changes
     ways = ways_of(topology, profile, sequence)
-    if any(one.change == "clock" and one.at_ps < end_ps for one in profile.events):
-        return {one.name: 0 for one in ways}  # nothing is worked out of other clocks
     begins = [Disturbance(at, port, reserved=True) for port, at in links.slowed_ps.items()]
-    found: dict[str, int] = {}
+    begins += _by_clocks(topology, profile, beyond, ways)
+    found: dict[str, int] = dict(_held_by_clocks(profile, beyond, sequence))
     broken: dict[tuple[frozenset[int], object, object], bool] = {}
     for event, every in links.led:
         ports = frozenset(one for one in every if one in links.fibres)
@@ -161,6 +163,29 @@ def disturbed_streams(
 
 def _breaks(found: Iterable[Finding]) -> bool:
     return any(one.rule not in OF_PROMISES for one in found)
+
+
+def _by_clocks(
+    topology: Topology, profile: Profile, beyond: Mapping[str, int], ways: Iterable[Way]
+) -> Iterator[Disturbance]:
+    """Yield the ports that go by a clock which may be beyond what the plan is made for."""
+    lists = {name for control in profile.gates for name in control.at}
+    timed = {port for way in ways if way.reserves for port in way.ports}
+    timed |= {port.number for port in topology.ports if lists & {port.name, port.source}}
+    for port in topology.ports:
+        if port.source in beyond and port.number in timed:
+            yield Disturbance(beyond[port.source], port.number, reserved=True)
+
+
+def _held_by_clocks(
+    profile: Profile, beyond: Mapping[str, int], sequence: PlanSequence
+) -> Iterator[tuple[str, int]]:
+    """Yield the streams whose damper goes by such a clock, and from when on."""
+    listener = {one.name: one.listener for one in profile.every_stream}
+    for name, versions in sequence.streams.items():
+        held = any(one.entry.hold_ps is not None for one in versions)
+        if held and listener.get(name) in beyond:
+            yield name, beyond[listener[name]]
 
 
 def _rests_on(sequence: PlanSequence, way: Way, ports: frozenset[int]) -> bool:

@@ -45,9 +45,13 @@ SERVICES_LISTED, EVENTS_LISTED = 6, 3
 
 
 def with_epochs(
-    topology: Topology, profile: Profile, plan: Plan, whole: Proof, prove: Prove
+    case: tuple[Topology, Profile, Plan], beyond: Mapping[str, int], whole: Proof, prove: Prove
 ) -> Proof:
-    """Add to the proof of a plan what holds in each epoch, and what events take of whom."""
+    """Add to the proof of a plan what holds in each epoch, and what events take of whom.
+
+    `beyond` has the nodes of which clocks may be more wrong than in the network, and from when on.
+    """
+    topology, profile, plan = case
     findings = Findings()
     sequence = sequence_of(topology, profile, plan, findings)
     broken = broken_things(topology, profile)
@@ -57,7 +61,6 @@ def with_epochs(
     changes |= sequence.changes_ps | links.times_ps | {one.from_ps for one in loads.attacks}
     changes.add(min(loads.more_from_ps, end_ps))
     times = sorted(one for one in changes if one <= end_ps)
-    case = (topology, profile, plan)
     proven = prove_sequence(case, whole, sequence, times, prove, loads=loads)
 
     def rules(other: Topology, beside: Beside) -> frozenset[Finding]:
@@ -67,10 +70,10 @@ def with_epochs(
         moved = prove_sequence((other, profile, plan), again, sequence, times, prove, beside=beside)
         return frozenset([*again.findings, *chain(*moved.findings.values())])
 
-    disturbed = disturbed_streams((topology, profile), sequence, (links, loads), rules)
+    disturbed = disturbed_streams((topology, profile), sequence, (links, loads, beyond), rules)
     loaded = proven.loaded, loads.more_from_ps
     bounds = RunBounds(topology, sequence, proven.bounds, links, disturbed, *loaded)
-    lost, parts = _losses(case, sequence, (broken, links, loads), bounds)
+    lost, parts = _losses(case, sequence, (broken, links, loads, beyond), bounds)
     rules_broken = (*whole.findings, *chain(*proven.findings.values()))
     short = {one.subject for one in rules_broken if one.rule == "recovery"}
     lost = [one.replace(frames_most=None) if _is_among(one.name, short, sequence) else one
@@ -103,16 +106,16 @@ def _over_the_run(one: StreamProof, sequence: PlanSequence, bounds: RunBounds) -
 def _losses(
     case: tuple[Topology, Profile, Plan],
     sequence: PlanSequence,
-    happening: tuple[Sequence[Broken], LinkChanges, LoadChanges],
+    happening: tuple[Sequence[Broken], LinkChanges, LoadChanges, Mapping[str, int]],
     bounds: RunBounds,
 ) -> tuple[list[EventLoss], list[DemandEventLoss]]:
     """Return what events take of all streams and demands that they touch."""
     topology, profile, _ = case
-    broken, links, loads = happening
+    broken, links, loads, beyond = happening
     by_thing: dict[Thing, list[Broken]] = defaultdict(list)
     for outage in (*broken, *links.taking(topology)):
         by_thing[outage.thing].append(outage)
-    happens = Circumstances(*case, by_thing, links, loads)
+    happens = Circumstances(*case, by_thing, links, loads, beyond)
     streams = {one.name: one for one in profile.every_stream}
     demands = {one.name: one for one in profile.demands}
     high = {

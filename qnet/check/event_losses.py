@@ -9,7 +9,7 @@ What is sent by another entry of the plan from some time on counts by that entry
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -65,6 +65,8 @@ class Circumstances(NamedTuple):
     broken: Mapping[Thing, Sequence[Broken]]
     links: LinkChanges
     loads: LoadChanges
+    wrong_clocks: Collection[str]
+    """Nodes of which the clocks may be more wrong than plans are made for."""
 
 
 class _Count(NamedTuple):
@@ -129,7 +131,7 @@ def _version_loss(
     happening: Circumstances, stream: Stream, one: EntryInForce[StreamPlan], high_ps: int | None
 ) -> tuple[_Count, list[Broken]]:
     """Count what events take of what is sent by one entry while it is in force."""
-    topology, profile, plan, broken, _, loads = happening
+    topology, profile, plan, broken, _, loads, _ = happening
     ports, entry = topology.port_by_name, one.entry
     ways = [[ports[name] for name in path.ports if name in ports] for path in entry.paths]
     met = [
@@ -163,6 +165,8 @@ def _version_loss(
     if gated is not None:
         most = gated.within(possible)[1] + gated.left_out
         sent = gated.sent(surely)[0], gated.sent(maybe_sent)[1]
+        if stream.talker in happening.wrong_clocks:
+            return _Count(0, most, 0, sent[1]), every
         return _Count(gated.within(certain)[0], most, *sent), every
     first_ps = entry.send_ps
     if plan.cycle_ps <= 0 or profile.is_gated(stream):
@@ -314,7 +318,7 @@ def demand_loss(
 
     Parts by their rates; of each the time counts from when what is sent can be at what breaks.
     """
-    topology, profile, _, broken, _, loads = happening
+    topology, profile, _, broken, _, loads, _ = happening
     end_ps = profile.simulation.duration_ps
     ports = topology.port_by_name
     lost = sent = 0

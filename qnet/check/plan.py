@@ -14,6 +14,7 @@ from functools import cached_property
 from math import lcm
 
 from qnet.check.availability import with_availability
+from qnet.check.clocks import clock_reaches, clocks_beyond, with_wider_clocks
 from qnet.check.conditions import check_recovery, may_lose, unproven
 from qnet.check.cycles import (
     CQF_BUFFERS,
@@ -107,8 +108,9 @@ def prove(
 
     The hashes in the plan are not compared: judging an old plan against a changed network, such as
     one with worse clocks, is what a proof is for. Where events change the network every epoch is
-    proven by itself. `known` has what need not be gone through again since it was in an earlier
-    plan of the same network and profile. Raises Cancelled.
+    proven by itself, with clocks that may be as wrong as events make them, if its rules bear that.
+    `known` has what need not be gone through again since it was in an earlier plan of the same
+    network and profile. Raises Cancelled.
     """
     known = known or Known(topology, profile)
     assert known.topology is topology, "what is known is of this network"
@@ -118,7 +120,15 @@ def prove(
     proof = with_availability(topology, profile, plan, proof)
     if not profile.events and not plan.moves and not plan.standby:
         return proof
-    return with_epochs(topology, profile, plan, proof, _prove_whole)
+    reaches = clock_reaches(topology, profile)
+    beyond, wider = clocks_beyond(reaches), with_wider_clocks(topology, reaches)
+    if wider is not None:
+        again = _prove_whole(wider, profile, plan, progress)
+        if set(again.findings) <= set(proof.findings):
+            # All rules bear clocks that are so wrong: that is what is proven.
+            proof = proof.replace(streams=again.streams, ports=again.ports)
+            topology, beyond = wider, {}
+    return with_epochs((topology, profile, plan), beyond, proof, _prove_whole)
 
 
 def _prove_whole(

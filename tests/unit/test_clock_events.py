@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qnet.check.plan import prove
 from qnet.errors import Infeasible, InputError, Interrupted
 from qnet.files.read import load
 from qnet.model.plan import PathPlan, Plan, StreamPlan
@@ -264,3 +265,52 @@ def test_clocks_that_cannot_be_set_so_are_refused() -> None:
     often = _case([drifting], SYNC | {"interval": "100ns"})
     with pytest.raises(Infeasible, match="the clock of a would be set more than 10000 times"):
         simulate(*often, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("event", "bounds"),
+    [
+        # Within what plans are made for.
+        ({"target": "b", "step": "90ns"}, "usual"),
+        # Beyond, but cycles bear it: 300 ns and 100 ns, at both ends.
+        ({"target": "c", "step": "300ns"}, "wider"),
+        ({"target": "c", "step": "3ms"}, "none"),
+        ({"target": "a", "drift": "1%"}, "none"),
+        # Nothing goes by the clock of a node that only listens.
+        ({"target": "d", "step": "3ms"}, "usual"),
+    ],
+)
+def test_bounds_hold_for_clocks_as_wrong_as_events_make_them(
+    event: dict[str, str], bounds: str
+) -> None:
+    clock = {"error": "100ns", "wander": "100ns"}
+    network = {
+        "title": "t",
+        "nodes": [{"name": name, "clock": clock} for name in "abcd"],
+        "links": [
+            {"between": tuple(pair), "rate": "1Gbps", "delay": "5us"} for pair in ("ab", "bc", "cd")
+        ],
+    }
+    topology = Topology.model_validate(network)
+    asked = {
+        "title": "p",
+        "topology": "t",
+        "streams": [
+            {"name": "s", "from": "a", "to": "d", "interval": "100us", "max-payload-size": "500B"}
+        ],
+    }
+    profile = Profile.model_validate(asked)
+    plan = plan_for(topology, profile)
+    happening = {"at": "5ms", "change": "clock", **event}
+    happens = Profile.model_validate(asked | {"events": [happening]})
+    usual, made = prove(topology, profile, plan), prove(topology, happens, plan)
+    assert usual.findings == made.findings == ()
+    (before,), (after,) = usual.streams, made.streams
+    assert before.latency_ps_max is not None
+    if bounds == "none":
+        assert after.latency_ps_max is None
+    elif bounds == "usual":
+        assert after == before
+    else:
+        # Of the last port's clock: 300 ns more on either side, and what roundings may be.
+        assert after.latency_ps_max == before.latency_ps_max + 300_004
