@@ -23,6 +23,7 @@ from qnet.check.least import (
 )
 from qnet.check.links import LinkChanges, link_changes
 from qnet.check.load import mean_bps
+from qnet.check.offers import never_sent
 from qnet.check.overload import words
 from qnet.check.promises import Kind, Seen
 from qnet.check.sequence import EntryInForce, sequence_of
@@ -72,6 +73,8 @@ class Judged(NamedTuple):
     links: LinkChanges
     event_losses: Mapping[str, EventLoss]
     demand_losses: Mapping[str, DemandEventLoss]
+    silent: frozenset[str]
+    """What sends nothing in all of the run, by the name of a demand or of all legs of a stream."""
 
     @classmethod
     def of(
@@ -100,6 +103,7 @@ class Judged(NamedTuple):
             link_changes(topology, profile),
             {one.name: one for one in proof.event_losses},
             {one.name: one for one in proof.demand_losses},
+            never_sent(topology, profile),
         )
 
     def promised(self, stream: Stream, kind: Kind) -> int | None:

@@ -75,6 +75,24 @@ def outside(spans: Iterable[Span], silent: Iterable[Span]) -> list[Span]:
     return left
 
 
+def never_sent(topology: Topology, profile: Profile) -> frozenset[str]:
+    """Return what is silent for all of the run, by the name of a demand or of all legs of a stream.
+
+    Nothing of it can be lost, or late.
+    """
+    loads = load_changes(topology, profile)
+    span = [(0, profile.simulation.duration_ps)]
+    none = {
+        name: [(begin, end) for begin, end, by_ppb in factors if by_ppb == 0]
+        for name, factors in loads.factors.items()
+    }
+    return frozenset(
+        name
+        for name in {*loads.silent, *none}
+        if not outside(outside(span, loads.silent.get(name, ())), none.get(name, ()))
+    )
+
+
 def load_changes(topology: Topology, profile: Profile) -> LoadChanges:
     """Read what events make of what is sent."""
     end_ps = profile.simulation.duration_ps

@@ -103,6 +103,8 @@ class MemberFigures(NamedTuple):
     """Why arithmetic says that it cannot be kept."""
     is_all_lost: bool = False
     """Whether frames were lost and none came: a bound speaks of those that come."""
+    is_silent: bool = False
+    """Whether events let nothing of it be sent: no frame breaks a promise then."""
 
     @property
     def over(self) -> int:
@@ -120,7 +122,7 @@ class MemberFigures(NamedTuple):
     @property
     def outcome(self) -> Outcome:
         """Whether the promise is kept; where nothing is promised, nothing can be broken."""
-        if self.promised is None:
+        if self.promised is None or self.is_silent:
             return "pass"
         if self.impossible or self.over > 0:
             return "fail"
@@ -136,7 +138,7 @@ class MemberFigures(NamedTuple):
         """How it is known that the promise is kept."""
         if self.promised is None or self.outcome != "pass":
             return None
-        return "seen" if self.proven is None else "proven"
+        return "seen" if self.proven is None and not self.is_silent else "proven"
 
     @property
     def merit(self) -> tuple[int, bool, int]:

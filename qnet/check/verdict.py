@@ -279,6 +279,7 @@ def _bound_row(
             needs_proof(judged, one),
             why_impossible(judged, one, kind),
             is_all_lost(judged, one),
+            one.tree in judged.silent,
         )
 
     return _worst_row(service, kind, [case(one) for one in members], judged.seen)
@@ -297,7 +298,10 @@ def _loss_row(judged: Judged, service: str, members: Iterable[Member]) -> Row:
             proven = PPB  # nothing can break it
         figures = judged.seen.figures(one, lost_ppb)
         speaking = judged.seen.speaking(one, "loss")
-        return MemberFigures(one, "loss", promised, proven, figures, speaking, False, why)
+        is_silent = (one.tree if isinstance(one, Stream) else one.name) in judged.silent
+        return MemberFigures(
+            one, "loss", promised, proven, figures, speaking, False, why, is_silent=is_silent
+        )
 
     return _worst_row(service, "loss", [case(one) for one in members], judged.seen)
 

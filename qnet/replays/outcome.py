@@ -332,6 +332,7 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
     event = table.profile.events[number]
     outages = [one for one in table.outages if one.event == number]
     ends = [one.until_ps for one in outages]
+    ends += [event.end_ps] if changes_what_lasts(event) else []
     until_ps = None if not ends or max(ends) >= FOREVER_PS else max(ends)
     lost: Counter[str] = Counter()
     worst: tuple[int, str | None] = (0, None)

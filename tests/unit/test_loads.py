@@ -218,3 +218,34 @@ def test_a_file_says_them_again_as_they_were_read() -> None:
         "attack of c from a with 1Gbps at 2us for 1us",
         "attack of c from a with 1Gbps at 2us",
     ]
+
+
+@pytest.mark.parametrize(
+    ("happening", "outcome"),
+    [
+        ([], "pass"),
+        ([_one("stop", 0)], "pass"),
+        ([_one("stop", 0), _one("stop", 0, "bulk")], "pass"),
+        ([_one("start", 30_000)], "pass"),
+        ([_one("scale", 0, "bulk", by="0%")], "pass"),
+        ([_one("stop", 0, "plain"), _one("stop", 0, "bulk")], "pass"),
+        # What was sent for a while, and never seen in the steady part, is not known.
+        ([_one("stop", 5)], "unknown"),
+        ([_one("stop", 10_000, "bulk")], "pass"),
+        ([_one("stop", 0, "bulk", **{"for": "19999us"})], "unknown"),
+        # And what shares its queue with an attack breaks what it must keep.
+        ([{**ATTACK, "class": "plain", "rate": "5Gbps"}], "fail"),
+    ],
+)
+def test_silence_breaks_no_promise(happening: list[dict[str, Any]], outcome: str) -> None:
+    promises = {"max-latency": "5ms", "max-loss": "0%"}
+    asked = {
+        **PROFILE,
+        "streams": [one | promises for one in PROFILE["streams"]],
+        "demands": [one | {"max-loss": "1%"} for one in PROFILE["demands"]],
+        "events": happening,
+        "simulation": {"duration": "20ms"},
+    }
+    found = qnet.run(load(asked, topology=NET))
+    assert not found.verdict.findings
+    assert found.outcome == outcome
