@@ -88,11 +88,11 @@ def most_streams(load: Load, *, by_weight: bool = False) -> Most:
     worth = [one.weight / largest if by_weight else 1.0 for one in classes]
     room = [size / largest for size in load.capacity]
     matrix = Entries(start, index, value)
-    values, duals = Program(flows, worth, upper, len(row_of), room, matrix).solve()
-    served = values[flows:]
+    best = Program(flows, worth, upper, len(row_of), room, matrix).solve()
+    served = best.values[flows:]
     total = float(served.dot(worth)) * (largest if by_weight else 1)
     whole = {one: int(amount + SERVED_ERROR) for one, amount in zip(classes, served, strict=True)}
-    return Most(total, whole, _prices(duals[len(row_of) :]))
+    return Most(total, whole, _prices(best.duals[len(row_of) :]))
 
 
 def _prices(duals: Any) -> list[int]:

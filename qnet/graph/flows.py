@@ -52,7 +52,7 @@ def most_placed_bps(graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pa
         return 0
     program, columns = _program(graph, capacity_bps, wants)
     served = program.solve().values[len(columns.flows) :]
-    return min(_to_bps(float(served.sum())), sum(wants.values()))
+    return min(to_bps(float(served.sum())), sum(wants.values()))
 
 
 class FlowAnswer(NamedTuple):
@@ -103,11 +103,11 @@ class FlowProgram:
         for (_, edge), amount in zip(flows, found.values.tolist(), strict=False):
             if amount:
                 flow[edge.number] = flow.get(edge.number, 0.0) + amount
-        served = min(_to_bps(sum(found.values[len(flows) :].tolist())), self._most_bps)
+        served = min(to_bps(sum(found.values[len(flows) :].tolist())), self._most_bps)
         price = {number: round(-found.duals[row] * PPB) for number, row in self._row_of.items()}
         return FlowAnswer(
             served,
-            {number: _to_bps(amount) for number, amount in flow.items()},
+            {number: to_bps(amount) for number, amount in flow.items()},
             {number: one for number, one in price.items() if one > 0},
         )
 
@@ -130,7 +130,7 @@ def place_flows(
         return amount
 
     for pair, route, rate in _best_routes(graph, free_bps, wants):
-        push(pair, route, _to_bps(rate))
+        push(pair, route, to_bps(rate))
     for pair, chains in placed.items():
         # What rounding and the solver's slack left over goes over routes already taken, if it can.
         for chain in list(chains):
@@ -187,7 +187,8 @@ def _take_apart(
     return routes
 
 
-def _to_bps(units: float) -> int:
+def to_bps(units: float) -> int:
+    """Return a flow of the program in bits per second."""
     return round(units * (BPS_PER_UNIT // GRAIN_BPS)) * GRAIN_BPS
 
 

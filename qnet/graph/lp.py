@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import highspy
@@ -21,10 +22,11 @@ class Entries(NamedTuple):
 
 
 class Optimum(NamedTuple):
-    """What the variables are, none below zero, and what one more of each row is worth."""
+    """What the variables are, none below zero, what one more of each row is worth, and its sum."""
 
     values: Floats
     duals: Floats
+    sums: Floats
 
 
 class Program:
@@ -64,26 +66,39 @@ class Program:
 
     def solve(self) -> Optimum:
         """Return the answer; there is one, since a flow of zero is allowed."""
+        self._run()
+        found = self._solver.getSolution()
+        values: Floats = np.maximum(np.array(found.col_value), 0.0)
+        return Optimum(values, np.array(found.row_dual), np.array(found.row_value))
+
+    def _run(self) -> None:
         self._solver.run()
         status = self._solver.getModelStatus()
         assert status == highspy.HighsModelStatus.kOptimal, f"a flow of zero is feasible: {status}"
-        found = self._solver.getSolution()
-        values: Floats = np.maximum(np.array(found.col_value), 0.0)
-        return Optimum(values, np.array(found.row_dual))
 
     def keep_basis(self) -> None:
-        """Have every later `solve_within` begin where this answer ends, whatever their order."""
+        """Have every later answer `within` begin where this one ends, whatever their order."""
         self._basis = self._solver.getBasis()
 
     def solve_within(self, room: Mapping[int, float]) -> Optimum:
         """Solve with other limits of some rows, and put the old ones back; needs `keep_basis`."""
+        with self._within(room):
+            return self.solve()
+
+    def most_within(self, room: Mapping[int, float]) -> float:
+        """Return what is served is worth with other limits of some rows; needs `keep_basis`."""
+        with self._within(room):
+            self._run()
+            return -float(self._solver.getInfo().objective_function_value)
+
+    @contextmanager
+    def _within(self, room: Mapping[int, float]) -> Iterator[None]:
         for row, limit in room.items():
             self._solver.changeRowBounds(row, -highspy.kHighsInf, limit)
         self._solver.setBasis(self._basis)
-        found = self.solve()
+        yield
         for row in room:
             self._solver.changeRowBounds(row, -highspy.kHighsInf, self._room[row])
-        return found
 
     def cheapen(self, costs: Sequence[float], served: float) -> None:
         """Change the goal to the least sum of flows times `costs`, while `served` is kept."""

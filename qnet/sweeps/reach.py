@@ -8,12 +8,14 @@ wait for nobody, so plans of whole streams carry that at most.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from qnet.graph.distances import distances
 from qnet.graph.flows import FlowProgram, Pair, RouteRate, place_flows
 from qnet.graph.routes import Routes
+from qnet.graph.served import ServedProgram
 from qnet.model.sweep import CaseState, SiteEgress, WireValue
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -31,6 +33,8 @@ class _Wish(NamedTuple):
     pairs: tuple[Pair, ...]
     most_ps: int | None
     is_stream: bool
+    sites: tuple[str, ...] = ()
+    """Sites with a required egress that it leaves."""
 
 
 class Reach:
@@ -45,23 +49,36 @@ class Reach:
         self._capacity_bps = [
             sum(port.reservable_bps for port in edge.ports) for edge in self._graph.edges
         ]
-        self._wishes = [*_streams(profile), *_demands(profile)]
         self._required = {one.site: one.rate_bps for one in profile.egress}
-        self._all = self._program(self._wishes)
+        self._wishes = [
+            one._replace(
+                sites=tuple(site for site in self._required if _leaves(topology, one, site))
+            )
+            for one in (*_streams(profile), *_demands(profile))
+        ]
+        self._ends = {(one.pairs, one.most_ps) for one in self._wishes}
+        self._wanted_bps = sum(one.rate_bps for one in self._wishes)
+        self._served = self._program(self._wishes)
         self._sites = {
-            site: self._program([one for one in self._wishes if _leaves(topology, one, site)])
+            site: self._program([one for one in self._wishes if site in one.sites])
             for site in self._required
         }
         self._routes: dict[Pair, list[RouteRate]] | None = None
         self._leaving: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
         for edge in self._graph.edges:
             self._leaving[edge.source].append((edge.number, edge.propagation_ps, edge.enters))
-        self._least_ps = self._distances(
-            sorted({one.counted[0] for one in self._wishes}), frozenset()
-        )
+        timed = {one.counted[0] for one in self._wishes if one.most_ps is not None}
+        self._least_ps = self._distances(sorted(timed), frozenset())
+        names = sorted({name for edge in self._graph.edges for name in (edge.source, edge.enters)})
+        self._bit = {name: 1 << place for place, name in enumerate(names)}
+        self._intact = self._reached(frozenset())
 
-    def _program(self, wishes: Iterable[_Wish]) -> FlowProgram:
-        return FlowProgram(self._graph, self._capacity_bps, _wants(wishes))
+    def _program(self, wishes: Iterable[_Wish]) -> ServedProgram:
+        return ServedProgram(self._graph, self._capacity_bps, _wants(wishes))
+
+    @cached_property
+    def _priced(self) -> FlowProgram:
+        return FlowProgram(self._graph, self._capacity_bps, _wants(self._wishes))
 
     def _left_bps(self, down: Collection[int]) -> dict[int, int]:
         """Return by number what is left of the capacity of each edge that loses a wire."""
@@ -81,7 +98,7 @@ class Reach:
         Wires beside those that fail are left out: they would fail, too.
         """
         left_bps = self._left_bps(down)
-        price_ppb = self._all.carry(left_bps).price_ppb
+        price_ppb = self._priced.carry(left_bps).price_ppb
         gain_bps: dict[str, int] = {}
         for number, price in price_ppb.items():
             if number in left_bps:
@@ -105,11 +122,44 @@ class Reach:
         touched = [one for one in least_ps if self._is_on_a_way(one, dead)]
         if touched:
             least_ps = {**least_ps, **self._distances(touched, dead)}
-        far = [one for one in self._wishes if not _is_reached(one, least_ps, self._graph.end)]
-        served_bps = self._all.carry(left_bps).served_bps
-        egress = {site: one.carry(left_bps).served_bps for site, one in self._sites.items()}
-        wanted_bps = sum(one.rate_bps for one in self._wishes)
-        return self._state(far, wanted_bps - served_bps, egress)
+        reached = self._reached(dead) if dead else self._intact
+        cut = {one for one in self._ends if not self._is_reached(*one, reached, least_ps)}
+        far = [one for one in self._wishes if (one.pairs, one.most_ps) in cut] if cut else []
+        served_bps = self._served.served_bps(left_bps)
+        egress = {site: one.served_bps(left_bps) for site, one in self._sites.items()}
+        return self._state(far, self._wanted_bps - served_bps, egress)
+
+    def _reached(self, dead: frozenset[int]) -> Mapping[str, int]:
+        """Return which vertices each one can come to, a bit for each, around dead edges (Warshall).
+
+        Every vertex in turn is allowed to be passed.
+        """
+        reached = dict(self._bit)
+        for edge in self._graph.edges:
+            if edge.number not in dead:
+                reached[edge.source] |= self._bit[edge.enters]
+        for via, bit in self._bit.items():
+            beyond = reached[via]
+            for name, known in reached.items():
+                if known & bit:
+                    reached[name] = known | beyond
+        return reached
+
+    def _is_reached(
+        self,
+        pairs: Iterable[Pair],
+        most_ps: int | None,
+        reached: Mapping[str, int],
+        least_ps: Mapping[str, Mapping[str, int]],
+    ) -> bool:
+        """Say whether light alone comes to every listener, and in time."""
+        for source, target in pairs:
+            end = self._graph.end(target)
+            if not reached.get(source, 0) & self._bit.get(end, 0):
+                return False
+            if most_ps is not None and least_ps[source][end] > most_ps:
+                return False
+        return True
 
     def _distances(
         self, sources: Collection[str], dead: frozenset[int]
@@ -158,9 +208,8 @@ class Reach:
             lost_bps += one.rate_bps - amount
             if amount < one.rate_bps:
                 short.append(one)
-            for site in egress:
-                if _leaves(self._topology, one, site):
-                    egress[site] += amount
+            for site in one.sites:
+                egress[site] += amount
         return self._state(short, lost_bps, egress)
 
     def _state(
@@ -207,15 +256,3 @@ def _leaves(topology: Topology, wish: _Wish, site: str) -> bool:
     return nodes[wish.counted[0]].site == site and any(
         nodes[target].site != site for _, target in wish.pairs
     )
-
-
-def _is_reached(
-    wish: _Wish, least_ps: Mapping[str, Mapping[str, int]], end: Callable[[str], str]
-) -> bool:
-    """Say whether light alone comes to every listener, and in time."""
-    most_ps = wish.most_ps
-    for source, target in wish.pairs:
-        found_ps = least_ps[source].get(end(target))
-        if found_ps is None or (most_ps is not None and found_ps > most_ps):
-            return False
-    return True

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from qnet.graph.flows import most_placed_bps, place_flows
 from qnet.graph.routes import Graph, make_edges
+from qnet.graph.served import ServedProgram
 from qnet.model.topology import Link, Node, Topology
 from qnet.schedule.demands import LEVELS, water_fill
 
@@ -74,6 +75,66 @@ def test_no_edge_is_overfull_and_the_bound_holds(
     assert abs(bound - total) <= 100_000
 
 
+PAIRS = st.tuples(st.integers(0, 5), st.integers(0, 6)).filter(lambda pair: pair[0] != pair[1])
+
+
+@given(
+    LINKS,
+    st.dictionaries(PAIRS, st.integers(1, 50), min_size=1, max_size=12),
+    st.lists(st.dictionaries(st.integers(0, 60), st.integers(0, 30), max_size=6), max_size=6),
+)
+def test_what_is_served_is_what_the_whole_program_says(
+    links: dict[tuple[int, int], int],
+    wants: dict[tuple[int, int], int],
+    changes: list[dict[int, int]],
+) -> None:
+    """Also without balance at leaves, with other capacities, and in whatever order."""
+    graph, capacity_bps = graph_of(links)
+    wanted = {(f"n{i}", f"n{j}"): rate * GBPS for (i, j), rate in wants.items()}
+    program = ServedProgram(graph, capacity_bps, wanted)
+    count = len(graph.edges)
+    for change in [{}, *changes, *changes]:
+        left = {edge % count: rate * GBPS for edge, rate in change.items()}
+        left = {edge: min(rate, capacity_bps[edge]) for edge, rate in left.items()}
+        whole = [left.get(edge, most) for edge, most in enumerate(capacity_bps)]
+        assert program.served_bps(left) == most_placed_bps(graph, whole, wanted)
+
+
+def test_a_program_of_hosts_and_parallel_wires() -> None:
+    """Plain hosts are two leaves each; the end of wires of two lengths is none."""
+    wire = {"rate": "10Gbps", "delay": "1us"}
+    topology = Topology(
+        title="test",
+        nodes=(
+            *(Node.model_validate({"name": f"h{i}", "kind": "host"}) for i in range(3)),
+            *(Node(name=name) for name in ("one", "two")),
+        ),
+        links=tuple(
+            Link.model_validate({**wire, **one})
+            for one in (
+                {"between": ("h0", "one")},
+                {"between": ("h1", "one")},
+                {"between": ("h2", "two"), "rate": "30Gbps"},
+                {"between": ("one", "two")},
+                {"between": ("one", "two"), "delay": "2us"},
+            )
+        ),
+    )
+    graph = Graph(make_edges(topology, by_cable=False))
+    capacity_bps = [sum(port.reservable_bps for port in edge.ports) for edge in graph.edges]
+    wants = {
+        ("h0", "h2"): 8 * GBPS,
+        ("h1", "h2"): 20 * GBPS,
+        ("h2", "two"): GBPS,
+        ("h0", "h1"): 7 * GBPS,
+    }
+    program = ServedProgram(graph, capacity_bps, wants)
+    assert program.served_bps({}) == 21 * GBPS
+    for edge in graph.edges:
+        whole = [0 if one == edge.number else most for one, most in enumerate(capacity_bps)]
+        assert program.served_bps({edge.number: 0}) == most_placed_bps(graph, whole, wants)
+
+
 def test_three_pairs_on_a_triangle_of_directed_needs() -> None:
     graph, capacity_bps = graph_of({(0, 1): 10, (1, 2): 10, (0, 2): 10})
     wants = {("n0", "n1"): 15 * GBPS, ("n1", "n2"): 10 * GBPS, ("n0", "n2"): 10 * GBPS}
@@ -108,7 +169,7 @@ def test_water_fill_adds_up(data: st.DataObject, free: list[int]) -> None:
     assert all(0 <= share <= most for share, most in zip(shares, free, strict=True))
 
 
-@given(st.data(), st.lists(st.integers(1, 10**12), min_size=1, max_size=6))
+@given(st.data(), st.lists(st.integers(10**6, 10**12), min_size=1, max_size=6))
 def test_water_fill_keeps_the_same_share_of_every_wire_free(
     data: st.DataObject, sizes: list[int]
 ) -> None:
@@ -118,7 +179,8 @@ def test_water_fill_keeps_the_same_share_of_every_wire_free(
     shares = water_fill(flow, free, sizes)
     left = [(one - share) / size for one, share, size in zip(free, shares, sizes, strict=True)]
     level = max(one for one, share in zip(left, shares, strict=True) if share)
-    grain = [2 / LEVELS + (len(sizes) + 1) / size for size in sizes]
+    step_bps = max(sizes) / LEVELS + 1
+    grain = [(len(sizes) + 1) * step_bps / size for size in sizes]
     for one, share, near in zip(left, shares, grain, strict=True):
         assert one <= level + near
         assert not share or one >= level - near - max(grain)
