@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from qnet.model.histogram import quantile_ps
-from qnet.model.load import ClassAtLoad, LoadPoint
+from qnet.model.load_limit import ClassAtLoad, LoadPoint
 from qnet.model.observation import Observation, Traffic
 from qnet.model.scale import Chosen
 from qnet.model.traffic import Profile

@@ -11,7 +11,7 @@ from qnet.errors import ArgumentError, Problem
 from qnet.loads.bound import PPM, FlowBound, fullest, port_bound
 from qnet.loads.figures import counts_of, point_of
 from qnet.loads.search import Counted, highest, mlr_search
-from qnet.model.load import BoundBy, LoadLimit, LoadPoint, LoadTrial, SiteRate, show_load
+from qnet.model.load_limit import BoundBy, LoadLimit, LoadPoint, LoadTrial, SiteRate, show_load
 from qnet.model.observation import Observation
 from qnet.model.plan import DemandPlan, Plan
 from qnet.model.proof import Proof

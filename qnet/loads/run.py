@@ -12,7 +12,7 @@ from qnet import api
 from qnet.errors import ArgumentError, Problem
 from qnet.loads.bound import PPM
 from qnet.loads.goals import LoadQuestion, Losses, Promises
-from qnet.model.load import GoalKind, LoadLimit
+from qnet.model.load_limit import GoalKind, LoadLimit
 from qnet.model.scale import Chosen, read_scale
 from qnet.model.scenario import Scenario
 from qnet.model.traffic import Demand, Stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from qnet.model.difference import Comparison, RunDifference
+from qnet.report.lines import aligned
 from qnet.report.text import OUTCOME_WORD, printable
 
 SHOWN = 20
@@ -47,9 +48,6 @@ def _of(title: str, found: Sequence[RunDifference], most: int | None) -> Iterabl
         (printable(one.name), one.figure, one.show(one.before), "->", one.show(one.after))
         for one in found[:most]
     ]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield "  " + "  ".join(cells).rstrip()
+    yield from aligned(rows, (0, 1, 3), "  ")
     if most is not None and len(found) > most:
         yield f"  and {len(found) - most:,} more (--top)"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from qnet.model.load import ClassAtLoad, LoadLimit, LoadPoint, LoadTrial, show_load
+from qnet.model.load_limit import ClassAtLoad, LoadLimit, LoadPoint, LoadTrial, show_load
 from qnet.report.columns import Table
+from qnet.report.lines import aligned
 from qnet.units import show_rate, show_time
 
 GOAL_WORDS = {
@@ -27,11 +26,11 @@ def load_lines(limit: LoadLimit) -> list[str]:
         most = "" if site.bound_bps is None else f"; no plan exceeds {show_rate(site.bound_bps)}"
         lines.append(f"egress of {site.site} there: {show_rate(site.placed_bps)}{most}")
     lines += ["", f"{len(limit.trials)} trials of {_time(limit.duration_ps)}, as they were made:"]
-    lines += _aligned([_TRIAL_HEAD, *map(_trial, limit.trials)])
+    lines += aligned([_TRIAL_HEAD, *map(_trial, limit.trials)], (0, 5), "  ")
     if limit.points:
         lines += ["", "what frames met, all classes:"]
         rows = [_point(point, one) for point in limit.points for one in point.classes]
-        lines += _aligned([_POINT_HEAD, *rows])
+        lines += aligned([_POINT_HEAD, *rows], (0, 1), "  ")
     return lines
 
 
@@ -100,10 +99,3 @@ def _share(ppb: int) -> str:
 
 def _time(value: int | None) -> str:
     return "-" if value is None else show_time(value)
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield "  " + "  ".join(cells).rstrip()

@@ -11,6 +11,7 @@ import jinja2
 
 from qnet.model.sweep import CaseResult, CaseState, Sweep
 from qnet.report.columns import Table
+from qnet.report.lines import aligned
 from qnet.report.text import printable
 from qnet.units import TIME, format_quantity, show_rate
 
@@ -83,7 +84,7 @@ def sweep_lines(sweep: Sweep, ranked: int = RANKED) -> list[str]:
     table = rank_lines(sweep, ranked)
     if table:
         shown = min(ranked, len(sweep.ranking))
-        lines += ["", f"weakest points, {shown} of {len(sweep.ranking)}:", *_aligned(table)]
+        lines += ["", f"weakest points, {shown} of {len(sweep.ranking)}:", *aligned(table)]
     lines += _wires(sweep, ranked)
     return lines
 
@@ -160,16 +161,6 @@ def rank_lines(sweep: Sweep, most: int) -> list[tuple[str, ...]]:
 
 def _hours(broken_us: int | None) -> str:
     return "-" if broken_us is None else f"{broken_us / 3.6e9:.3g}"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = [
-            first.ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)),
-        ]
-        yield "  ".join(cells)
 
 
 def _wires(sweep: Sweep, most: int) -> Iterable[str]:

@@ -19,7 +19,7 @@ from qnet.files.write import to_json
 from qnet.loads.bound import GRAIN_PPM, FlowBound, port_bound
 from qnet.loads.run import load_limit, read_load_ppm
 from qnet.loads.search import Counted, highest, mlr_search
-from qnet.model.load import LoadLimit, show_load
+from qnet.model.load_limit import LoadLimit, show_load
 from qnet.model.scenario import Scenario
 from tests.builders import network, plan_for, profile
 
