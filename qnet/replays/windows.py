@@ -19,6 +19,7 @@ from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
 from qnet.model.timeline import Event, Outage, Wire, event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.replays.clocks import carried_clocks
 from qnet.replays.course import Timetable, changes_what_lasts
 from qnet.units import PS_PER_S, RATIO, WHOLE_HIGHEST, format_quantity
 
@@ -93,7 +94,8 @@ def case_of(table: Timetable, window: Window) -> Case:
             events.append((begin_ps, one.from_ps, one.event, made))
     for number, lasting in enumerate(profile.events):
         begin_ps, end_ps = max(lasting.at_ps, from_ps), lasting.end_ps
-        if lasting.change in _TOLD or not changes_what_lasts(lasting):
+        is_past = lasting.change == "clock" and lasting.at_ps < from_ps
+        if lasting.change in _TOLD or is_past or not changes_what_lasts(lasting):
             continue
         if begin_ps < min(end_ps, until_ps):
             rest_ps = end_ps - begin_ps if end_ps < until_ps else None
@@ -110,6 +112,8 @@ def case_of(table: Timetable, window: Window) -> Case:
             )
             cut = event("cut", by.target, at=f"{by.at_ps}ps")
             events += [(begin_ps, back.from_ps, back.event, one) for one in (cut, by)]
+    for number, made in carried_clocks(topology, profile, from_ps):
+        events.append((from_ps, profile.events[number].at_ps, number, made))
     for begin_ps, made in _loads(table, window):
         events.append((begin_ps, begin_ps, TOGETHER, made))
     # Of what began before the window the last one counts, wherever it is in the file.

@@ -27,7 +27,10 @@ from qnet.files.words import dump_yaml, file_data
 from qnet.files.write import to_json
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
+from qnet.model.timeline import Event
+from qnet.model.topology import Sync, Topology
 from qnet.model.traffic import Egress
+from qnet.replays.clocks import carried_clocks
 from qnet.replays.windows import cut_time
 from qnet.report.replay import event_lines, promise_line, replay_lines, show_at, show_long
 from qnet.report.replay_page import long_ticks, replay_page
@@ -614,6 +617,53 @@ def test_a_long_time_line_has_ticks_in_hours_and_days() -> None:
     assert show_at("2001-06-15T08:10+08:00", far) == "2001-06-15T08:10+08:00 + 7300000 d 0:00:00"
     assert long_ticks("2001-06-15T08:10+08:00", far)[-1][0].endswith(" d on")
     assert len(long_ticks(None, far)) <= 9
+
+
+@pytest.mark.parametrize(
+    ("happening", "interval", "left"),
+    [
+        ({"step": "3us", "for": "250ms"}, None, ["set by 3us at 0ps for 155ms"]),
+        ({"step": "3us", "for": "50ms"}, None, []),
+        # 4 us by the end of it, and for good; 9.5 us, and it goes on.
+        ({"drift": "100ppm", "for": "40ms"}, None, ["set by 4us at 0ps"]),
+        (
+            {"drift": "-100ppm", "for": "150ms"},
+            None,
+            ["too fast by -100ppm at 0ps for 55ms", "set by -9.5us at 0ps"],
+        ),
+        # Set right at 187.5 ms.
+        ({"step": "3us"}, "31.25ms", []),
+        ({"drift": "100ppm"}, "31.25ms", ["too fast by 100ppm at 0ps", "set by 750ns at 0ps"]),
+        ({"holdover": True}, "31.25ms", ["in holdover at 0ps"]),
+    ],
+)
+def test_a_window_begins_with_what_events_have_made_of_clocks(
+    happening: dict[str, Any], interval: str | None, left: list[str]
+) -> None:
+    clock = {"at": "100ms", "change": "clock", "target": "a", **happening}
+    scenario = _case([] if "holdover" in happening else [clock])
+    topology = scenario.topology
+    if interval is not None:
+        sync = {"grandmaster": "d", "interval": interval}
+        topology = Topology(
+            title="t", nodes=topology.nodes, links=topology.links, sync=Sync.model_validate(sync)
+        )
+    events = (Event.model_validate(clock),)
+    made = carried_clocks(topology, scenario.profile.replace(events=events), 195 * MS)
+    assert [one.event.words.removeprefix("clock of a ") for one in made] == left
+
+
+def test_frames_are_watched_by_clocks_that_were_set_long_before() -> None:
+    """As late, and as many of them, as in one long run."""
+    clock = {"at": "100ms", "change": "clock", "target": "a", "drift": "-100ppm", "for": "150ms"}
+    scenario = _case([clock, {"at": "200ms", "change": "cut", "target": "c--d", "for": "10ms"}])
+    made, whole = _replay(scenario, until="400ms"), scenario.with_(duration="400ms")
+    seen = qnet.observe(whole, qnet.plan(scenario.with_(events=[])))
+    for told, counted in zip(made.streams, seen.streams, strict=True):
+        assert (told.sent, told.lost) == (counted.sent, counted.lost)
+    still = _replay(_case([{"at": "200ms", "change": "cut", "target": "c--d", "for": "10ms"}]))
+    assert made.streams[0].latency_ps_max != still.streams[0].latency_ps_max
+    assert made.unwatched
 
 
 def test_what_lasts_is_carried_into_every_window() -> None:
