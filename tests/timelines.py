@@ -15,7 +15,7 @@ from qnet.model.plan import Move, PathPlan, Plan, StreamPlan
 from qnet.model.proof import Proof
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
-from qnet.model.traffic import Demand, Profile, Stream
+from qnet.model.traffic import Demand, Profile, Recovery, Stream
 from qnet.simulate.run import simulate
 from tests.builders import plan_for
 from tests.property.test_books import balance
@@ -40,6 +40,7 @@ def drawn_case(mechanism: str, number: int) -> Case:
     topology, profile = random_set(mechanism, number)
     profile = profile.replace(demands=tuple(_few(profile, one) for one in profile.demands))
     dice = Dice(f"{mechanism} timeline", number)
+    profile = profile.replace(streams=tuple(_doubled(dice, profile)))
     profile = profile.replace(events=tuple(_events(dice, topology, profile)))
     twice = profile.replace(events=(), streams=(*profile.streams, *_seconds(dice, profile)))
     both = plan_for(topology, twice)
@@ -62,6 +63,17 @@ def _few(profile: Profile, demand: Demand) -> Demand:
 
 def _most_bps(profile: Profile, wire_bytes: int) -> int:
     return FRAMES_OF_DEMANDS * wire_bytes * 8 * 10**12 // profile.simulation.duration_ps
+
+
+def _doubled(dice: Dice, profile: Profile) -> Iterator[Stream]:
+    """Ask for two paths for some streams, and have listeners of some recover from both."""
+    for one in profile.streams:
+        if len(one.listeners) > 1 or not profile.takes_cycles(one) or dice.below(4):
+            yield one
+            continue
+        recovery = Recovery(history=2 + dice.below(64))
+        recovery = recovery.replace(reset_ps=10 ** (8 + dice.below(3)))
+        yield one.replace(paths=2, recovery=recovery if dice.below(2) else None)
 
 
 SECOND = "-second"
@@ -87,13 +99,19 @@ def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]
             {"change": "down", "target": node},
             {"change": "flap", "target": name, "every": every, "duty": f"{dice.below(101)}%"},
             {"change": "partition", "groups": [list(link.between[:1]), list(link.between[1:])]},
+            {"change": "maintenance", "target": (name, node)[dice.below(2)]},
         ]
         kinds += _of_links(dice, (topology, profile), name, link.rate_bps.there)
         kinds += _of_loads(dice, topology, profile)
         chosen = {**common, **kinds[dice.below(len(kinds))]}
         if chosen["change"] in ("start", "stop") and dice.below(2):
             del chosen["for"]
-        yield Event.model_validate(chosen)
+        event = Event.model_validate(chosen)
+        yield event
+        if event.change == "cut" and dice.below(2) and not _refuses_rates(topology, profile):
+            back_ps = event.at_ps + dice.below(end_ps // 4)
+            back = {"change": "restore-optical", "target": name, "at": f"{back_ps}ps"}
+            yield Event.model_validate({**back, "share": f"{1 + dice.below(100)}%"})
 
 
 def _of_links(
@@ -101,18 +119,23 @@ def _of_links(
 ) -> Iterator[dict[str, object]]:
     """Draw another rate, another fibre and losses; a fibre is often as good as the old one."""
     topology, profile = network
-    refused = any(one.cut_through_bytes is not None for one in topology.nodes)
-    refused |= any(one.idle_slope for one in profile.classes)
-    refused |= any(one.preemptable for one in profile.classes) and any(
-        one.gated for one in profile.classes
-    )
-    if not refused:
+    if not _refuses_rates(topology, profile):
         share = (10, 50, 99, 200)[dice.below(4)]
         yield {"change": "capacity", "target": name, "rate": f"{rate_bps * share // 100}bps"}
     for metres in (10, 1000 * 10 ** dice.below(3), 500 + dice.below(10**4)):
         yield {"change": "delay", "target": name, "length": f"{metres}m"}
     yield {"change": "loss", "target": name, "ratio": f"{dice.below(101)}%"}
     yield {"change": "loss", "target": name, "bit-error-ratio": "1e-5"}
+
+
+def _refuses_rates(topology: Topology, profile: Profile) -> bool:
+    """Say whether some ports may be of those whose rate stays."""
+    cut = any(one.preemptable for one in profile.classes)
+    return (
+        any(one.cut_through_bytes is not None for one in topology.nodes)
+        or any(one.idle_slope for one in profile.classes)
+        or (cut and any(one.gated for one in profile.classes))
+    )
 
 
 def _of_loads(dice: Dice, topology: Topology, profile: Profile) -> Iterator[dict[str, object]]:
@@ -244,7 +267,7 @@ def _faults(case: Case, proof: Proof) -> list[str]:
     Demands are moved wherever there is a way, also where a guard has no room for their frames.
     """
     _, profile, plan = case
-    spared = {"rate", "overload", "disjoint", "latency", "variation"}
+    spared = {"rate", "overload", "disjoint", "latency", "variation", "recovery"}
     spared |= {"capacity"} if any(one.demand for one in plan.moves) else set()
     every = [*proof.findings, *(one for epoch in proof.epochs for one in epoch.findings)]
     if not any(one.reserves for one in profile.classes):

@@ -131,6 +131,8 @@ def disturbed_streams(
     """
     topology, profile = case
     links, loads, beyond = changes
+    if not (beyond or links.slowed_ps or links.led or loads.attacks):
+        return {}
     ways = ways_of(topology, profile, sequence)
     begins = [Disturbance(at, port, reserved=True) for port, at in links.slowed_ps.items()]
     begins += _by_clocks(topology, profile, beyond, ways)
@@ -154,8 +156,11 @@ def disturbed_streams(
         # What reserves has a guard for the longest frames of the plan.
         beside = Beside((), [(attack.demand, attack.entry)])
         if _breaks(rules(topology, beside) - rules(topology, NOTHING_BESIDE)):
-            numbers = [topology.port_by_name[name].number for name in attack.entry.routes[0]]
-            begins += [Disturbance(attack.from_ps, port, reserved=True) for port in numbers]
+            begins += [
+                Disturbance(attack.from_ps, topology.port_by_name[name].number, reserved=True)
+                for part in attack.entry.parts
+                for name in part.ports
+            ]
     for name, from_ps in disturbed_from(ways, begins).items():
         found[name] = min(found.get(name, from_ps), from_ps)
     return found
