@@ -145,12 +145,6 @@ def test_what_is_on_a_fibre_when_a_shorter_one_takes_over_is_lost_for_certain() 
         assert one.frames_most in range(4, 8)
 
 
-def test_clocks_that_events_set_leave_nothing_known() -> None:
-    topology, profile, plan = _case({"at": "1ms", "change": "clock", "target": "b", "step": "9us"})
-    proof = prove(topology, profile, plan)
-    assert all(one.latency_ps_max is None for one in proof.streams)
-
-
 ATTACK = {"at": "500us", "change": "attack", "from": "d", "to": "c", "rate": "100Mbps"}
 
 
