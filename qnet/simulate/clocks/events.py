@@ -25,8 +25,9 @@ from qnet.errors import Infeasible
 from qnet.model.timeline import Event, nodes_by_name
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.kernels import ClockTable, error_at
-from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS, clock_walk, own_drift_ppb
+from qnet.simulate.clocks.walks import clock_walk, own_drift_ppb
 from qnet.simulate.world import NEVER, Network, PortTally, World
 from qnet.units import PPB
 
@@ -104,7 +105,7 @@ class _Clock:
         else:
             self.silent.add(number)
             if self.held is None:
-                self.held = time_ps, int(error_at(time_ps, self.base, CLOCK_BLOCK_PS))
+                self.held = time_ps, int(error_at(time_ps, self.base, walks.CLOCK_BLOCK_PS))
 
     def set_right(self, time_ps: int, offset_ps: int) -> None:
         """Set it as the grandmaster says, whose clock events have put off by so much."""
@@ -113,7 +114,7 @@ class _Clock:
 
     def setting(self, time_ps: int) -> ClockSetting:
         """Return how it goes from now on."""
-        blocks = np.arange(self.base.size) * CLOCK_BLOCK_PS
+        blocks = np.arange(self.base.size) * walks.CLOCK_BLOCK_PS
         errors = self.base
         if self.held is not None:
             errors = self.held[1] + _grown(self.own_ppb, blocks - self.held[0])
@@ -275,7 +276,9 @@ def _table(every: Sequence[Sequence[ClockSetting]]) -> ClockTable:
     first = np.cumsum([0, *(len(each) for each in every)])
     since = [one.from_ps for each in every for one in each]
     errors = [one.errors for each in every for one in each]
-    return ClockTable(first, np.array(since, dtype=np.int64), np.array(errors), CLOCK_BLOCK_PS)
+    return ClockTable(
+        first, np.array(since, dtype=np.int64), np.array(errors), walks.CLOCK_BLOCK_PS
+    )
 
 
 def clock_settings(topology: Topology, profile: Profile) -> ClockSettings:
