@@ -27,19 +27,34 @@ def _settings(context: click.Context, _: click.Parameter, pairs: Sequence[str]) 
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def _settings_of_cases(
+    context: click.Context, parameter: click.Parameter, pairs: Sequence[str]
+) -> dict[str, list[str]]:
+    """Read '--set name=a,b,c' options."""
+    return {
+        name: values.split(",") for name, values in _settings(context, parameter, pairs).items()
+    }
+
+
+def settings_option(*, cases: bool = False) -> Callable[[Command], Command]:
+    """Add what sets parameters of the traffic file; with `cases`, each to a value or to several."""
+    words = "Values of a parameter of the traffic file, a case for each; may be repeated."
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=A,B" if cases else "NAME=VALUE",
+        callback=_settings_of_cases if cases else _settings,
+        help=words if cases else "Set a parameter of the traffic file; may be repeated.",
+    )
+
+
 def scenario_arguments(name: str, metavar: str | None = None) -> Callable[[Command], Command]:
     """Add what says which files are meant; the profile is given as `name`."""
 
     def add(command: Command) -> Command:
         for option in (
-            click.option(
-                "--set",
-                "settings",
-                multiple=True,
-                metavar="NAME=VALUE",
-                callback=_settings,
-                help="Set a parameter of the traffic file; may be repeated.",
-            ),
+            settings_option(),
             click.option(
                 "--topology", metavar="NAME|FILE", help="Another topology for the traffic."
             ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qnet.cli.command import OURS, main
-from qnet.cli.options import Command, output_option
+from qnet.cli.options import Command, output_option, settings_option
 from qnet.cli.output import say, say_json_text
 from qnet.cli.outputs import check_outputs
 from qnet.cli.stages import check_out, progress_bar
@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 
 RANGE_MOST = 100_000
 """Seeds of one option."""
-
-
-def _grid(context: click.Context, _: click.Parameter, pairs: Sequence[str]) -> dict[str, list[str]]:
-    """Read '--set name=a,b,c' options; all wrong ones are reported at once."""
-    del context
-    problems = [
-        Problem("--set", 0, 0, pair, "has no '='; write it like 'interferers=1,7'")
-        for pair in pairs
-        if "=" not in pair
-    ]
-    if problems:
-        raise InputError(problems)
-    return {name: values.split(",") for name, values in (pair.split("=", 1) for pair in pairs)}
 
 
 def _seeds(context: click.Context, _: click.Parameter, text: str | None) -> list[int] | None:
@@ -135,14 +122,7 @@ def _sweep_options(command: Command) -> Command:
             metavar="KINDS",
             help="What fails, of cable,link,wire,node,site; default all of them; none for nothing.",
         ),
-        click.option(
-            "--set",
-            "settings",
-            multiple=True,
-            metavar="NAME=A,B",
-            callback=_grid,
-            help="Values of a parameter of the traffic file, a case for each; may be repeated.",
-        ),
+        settings_option(cases=True),
         click.option("--topology", metavar="NAME|FILE", help="Another topology for the traffic."),
         click.argument("profile"),
     )

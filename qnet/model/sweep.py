@@ -139,7 +139,11 @@ class WeakPoint(Noun):
 
 
 class Survivable(Noun):
-    """The least that a site can still send over all cases of one variant, and in which."""
+    """The least that plans send out of a site over all cases of one variant, and in which.
+
+    Any failure counts, also of who was to receive it; what wires let out at most when a cable or a
+    node of the site fails is `SurvivableEgress`.
+    """
 
     variant: int
     site: str

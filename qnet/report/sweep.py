@@ -127,9 +127,9 @@ def _survivable(sweep: Sweep) -> Iterable[str]:
     for one in sweep.survivable:
         kept, anew = by_number[one.kept_case], by_number[one.replanned_case]
         yield (
-            f"survivable egress of {one.site}: {show_rate(one.replanned_bps)} of "
-            f"{show_rate(one.required_bps)}, after {anew.case.title}; until anybody reacts "
-            f"{show_rate(one.kept_bps)}, after {kept.case.title}"
+            f"least egress of {one.site} in any case: {show_rate(one.replanned_bps)} of "
+            f"{show_rate(one.required_bps)}, planned anew after {anew.case.title}; "
+            f"until anybody reacts {show_rate(one.kept_bps)}, after {kept.case.title}"
         )
 
 

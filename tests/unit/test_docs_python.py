@@ -1,4 +1,7 @@
-"""The examples of docs/python.md run as they stand, from top to bottom; so does the notebook."""
+"""The examples of docs/python.md and docs/sweep.md run as they stand, from top to bottom.
+
+So does the notebook.
+"""
 
 import re
 from pathlib import Path
@@ -22,6 +25,15 @@ def test_the_page_runs_from_top_to_bottom(
     assert "<Result: PASS  The dual node" in printed
     assert "cancelled (simulate); nothing was written" in printed
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_page_of_sweeps_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "sweep.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert examples
+    for example in examples:
+        exec(compile(example, "docs/sweep.md", "exec"), {})
 
 
 def test_the_notebook_runs_and_shows_its_answers() -> None:
