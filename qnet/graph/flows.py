@@ -25,6 +25,9 @@ BPS_PER_UNIT = 10**9
 GRAIN_BPS = 1000
 """Flows are read to the nearest kb/s: far above the solver's error, far below any use."""
 
+COLUMNS_HIGHEST = 100_000
+"""Of a program that is solved without a look at whether it has to be."""
+
 SLACK = 1e-8
 """Share of the served total that shortening routes may give up; topping up regains it."""
 
@@ -155,6 +158,10 @@ def _best_routes(
     """Solve for the most served over the shortest routes, and take the flows apart."""
     if not wants:
         return []
+    if len({source for source, _ in wants}) * len(graph.edges) > COLUMNS_HIGHEST:
+        routes = _cheapest_together(graph, capacity_bps, wants)
+        if routes is not None:
+            return routes
     program, columns = _program(graph, capacity_bps, wants)
     values = program.solve().values
     _shorten(program, columns, float(values[len(columns.flows) :].sum()))
@@ -166,6 +173,32 @@ def _best_routes(
     for pair, amount in zip(columns.pairs, values[len(columns.flows) :], strict=True):
         for route, rate in _take_apart(graph, flow.get(pair[0], {}), pair, float(amount)):
             routes.append((pair, route, rate))
+    return routes
+
+
+def _cheapest_together(
+    graph: Graph, capacity_bps: Sequence[int], wants: Mapping[Pair, int]
+) -> list[tuple[Pair, Route, float]] | None:
+    """Return the cheapest route of every pair if all of them fit beside each other, else None.
+
+    Where they do, nothing serves more, and nothing costs less: it is what the program would find,
+    in a moment where that takes minutes. A pair without any route is served nothing by either.
+    """
+    longest = max(edge.delay_ps for edge in graph.edges)
+    left_bps = list(capacity_bps)
+    routes = []
+    for pair in sorted(wants):
+        route = graph.shortest(
+            *pair,
+            usable=lambda edge: capacity_bps[edge.number] > 0,
+            cost=lambda edge: 1000 * edge.delay_ps + longest,  # as `_shorten` counts
+        )
+        for edge in () if route is None else route.edges:
+            left_bps[edge.number] -= wants[pair]
+            if left_bps[edge.number] < 0:
+                return None
+        if route is not None:
+            routes.append((pair, route, wants[pair] / BPS_PER_UNIT))
     return routes
 
 

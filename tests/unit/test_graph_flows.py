@@ -3,7 +3,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qnet.graph.flows import most_placed_bps, place_flows
+from qnet.graph import flows
+from qnet.graph.flows import RouteRate, most_placed_bps, place_flows
 from qnet.graph.routes import Graph, make_edges
 from qnet.graph.served import ServedProgram
 from qnet.model.topology import Link, Node, Topology
@@ -184,3 +185,40 @@ def test_water_fill_keeps_the_same_share_of_every_wire_free(
     for one, share, near in zip(left, shares, grain, strict=True):
         assert one <= level + near
         assert not share or one >= level - near - max(grain)
+
+
+@given(
+    LINKS,
+    st.dictionaries(st.tuples(st.sampled_from("012"), st.sampled_from("345")), st.integers(1, 9)),
+)
+def test_a_large_program_need_not_be_solved_where_all_fits(
+    links: dict[tuple[int, int], int], wanted: dict[tuple[str, str], int]
+) -> None:
+    """Cheapest routes that fit together are what the program finds; others are left to it."""
+    wants = {(f"n{one}", f"n{other}"): rate * GBPS for (one, other), rate in wanted.items()}
+    graph, capacity_bps = graph_of(links)
+    solved = place_flows(graph, list(capacity_bps), wants)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flows, "COLUMNS_HIGHEST", 0)
+        free_bps = list(capacity_bps)
+        placed = place_flows(graph, free_bps, wants)
+    assert min(free_bps, default=0) >= 0
+    for answer in (solved, placed):
+        assert all(part.rate_bps > 0 for parts in answer.values() for part in parts)
+    assert served_bps(placed) == served_bps(solved)
+    assert cost(graph, placed) == pytest.approx(cost(graph, solved), rel=1e-5)
+
+
+def served_bps(placed: dict[tuple[str, str], list[RouteRate]]) -> int:
+    return sum(part.rate_bps for parts in placed.values() for part in parts)
+
+
+def cost(graph: Graph, placed: dict[tuple[str, str], list[RouteRate]]) -> int:
+    """Add up flow times delay, with what a hop counts beside it."""
+    routes = [part for parts in placed.values() for part in parts]
+    longest = max(edge.delay_ps for edge in graph.edges)
+    return sum(
+        part.rate_bps * (1000 * edge.delay_ps + longest)
+        for part in routes
+        for edge in part.route.edges
+    )
