@@ -202,6 +202,32 @@ def test_copies_on_two_paths_stay_while_one_is_whole() -> None:
     assert made.moves == ()
 
 
+def test_who_is_sent_back_by_another_cut_is_where_it_was() -> None:
+    """Nothing goes back to where it is already, and its place is not taken twice.
+
+    An interval of one cycle leaves one choice, so that the way back is the way it was.
+    """
+    reaction = {"policy": "local", "detection-time": "1ms", "planning": "1ms"}
+    happening = [
+        CUT | {"for": "10ms"},
+        {"at": "18ms", "change": "cut", "target": "a--c", "for": "4ms"},
+        {"at": "30ms", "change": "cut", "target": "a--b", "for": "4ms"},
+    ]
+    asked = _asked(reaction | {"wait-to-restore": "10ms"}, happening, interval="20us", count=2)
+    made = plan_for(_diamond(), asked)
+    assert _ways(made.moves) == [
+        (7 * MS + LIGHT_PS, LONG),
+        (7 * MS + LIGHT_PS, LONG),
+        (20 * MS + 2 * LIGHT_PS, SHORT),
+        (20 * MS + 2 * LIGHT_PS, SHORT),
+        (32 * MS + LIGHT_PS, LONG),
+        (32 * MS + LIGHT_PS, LONG),
+        (45 * MS + LIGHT_PS, SHORT),
+        (45 * MS + LIGHT_PS, SHORT),
+    ]
+    assert {one.stream for one in made.moves[2:4]} == set(made.streams)
+
+
 def test_who_is_sent_into_what_is_broken_is_moved_on() -> None:
     """The other way is cut at 2 ms: nobody has missed it when all are sent there, 24.5 us later."""
     happening = [

@@ -321,7 +321,9 @@ class _Reactor:
                 self._give_up(now_ps, wanted, LOST)
                 continue
             self._move(at_ps, wanted, made, now_ps)
-            if policy.wait_to_restore_ps is None and isinstance(old, StreamPlan):
+            if isinstance(made, StreamPlan) and self._is_held(made, policy):
+                self._rooms.give_back(made)  # it is where it was at first, and held there
+            if isinstance(old, StreamPlan) and not self._is_held(old, policy):
                 releases.append(self._give_back(old, at_ps))
         if releases and waiting:
             again = partial(self._plan_anew, [one for one, _ in waiting], policy)
@@ -329,6 +331,10 @@ class _Reactor:
         else:
             for wanted, reason in waiting:
                 self._give_up(now_ps, wanted, reason)
+
+    def _is_held(self, entry: StreamPlan, policy: Reaction) -> bool:
+        """Say whether an entry is where a stream goes back to, which is kept for it."""
+        return policy.wait_to_restore_ps is not None and entry == self._first[entry.name]
 
     def _clock(self, every: Sequence[_Wanted], now_ps: int) -> Installing:
         clock = self._installing[self._asked[every[0].name].traffic_class]
@@ -391,7 +397,7 @@ class _Reactor:
             policy, first = self._policy[name], self._first.get(name)
             if policy.wait_to_restore_ps is None or first is None:
                 continue
-            if self._entries[name] is first or not any(self._cut_ways(first, fault.things)):
+            if self._entries[name] == first or not any(self._cut_ways(first, fault.things)):
                 continue
             news = [heard(self._topology, event, way, fault.things) for way in self._routes(first)]
             known = [one for one in news if one is not None]
@@ -413,7 +419,7 @@ class _Reactor:
         for wanted in every:
             name = wanted.name
             first, entry = self._first[name], self._entries[name]
-            if entry is first or any(self._cut_ways(first, broken)):
+            if entry == first or any(self._cut_ways(first, broken)):
                 continue
             at_ps = clock.installed_ps(first)
             if at_ps >= FOREVER_PS:

@@ -5,6 +5,7 @@ What a stream leaves stays taken until it is given back: its frames are still un
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -42,7 +43,8 @@ class RoomLeft:
         self._closed = {topology.port_by_name[one.port].number for one in plan.gates}
         streams = [one for one in profile.every_tree if profile.takes_cycles(one)]
         kept = kept_legs(topology, profile, plan, streams)
-        self._row: dict[StreamPlan, int] = {}
+        self._rows: dict[StreamPlan, list[int]] = defaultdict(list)
+        """Of each entry: two of one stream can be alike, the second beside the first."""
         self._table.lengthen(len(kept) + ROWS_MORE)
         rows = np.arange(len(kept))
         chosen = [streams[place] for place in kept]
@@ -50,7 +52,7 @@ class RoomLeft:
         self._table.write(rows, self._table.room.requests(chosen, profile.may_wait))
         self._table.keep(rows.tolist(), list(kept.values()))
         for row, legs in zip(rows.tolist(), kept.values(), strict=True):
-            self._row[legs[0]] = row
+            self._rows[legs[0]].append(row)
         sizes = {size for one in profile.demands for size, _ in one.sizes}
         self._table.room.narrow_guards({*guards, *sizes})
         self._down: frozenset[int] | None = None
@@ -83,20 +85,21 @@ class RoomLeft:
             return reason
         table.streams[row] = stream
         (entry,) = table.plans(row)
-        self._row[entry] = row
+        self._rows[entry].append(row)
         return entry
 
     def give_back(self, entry: StreamPlan) -> None:
         """Give the place of an entry back."""
-        row = self._row.pop(entry, None)
-        if row is not None:
+        rows = self._rows[entry]
+        if rows:
+            row = rows.pop()
             grid, ways, _, book, _ = self._table.field()
             remove_rows(grid, ways, book, np.array([row]))
             clear_row(book, row)
 
     def latency_ps(self, entry: StreamPlan) -> int:
         """Return how long frames of an entry are under way at most."""
-        return self._table.place(self._row[entry]).latency_ps_max
+        return self._table.place(self._rows[entry][-1]).latency_ps_max
 
     def drained_ps(self, entry: Entry, traffic_class: str) -> int:
         """Return after what time all that was sent by an entry has come.
