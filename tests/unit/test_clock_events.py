@@ -15,6 +15,7 @@ from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.checkpoint import Checkpoint
+from qnet.simulate.clocks import events
 from qnet.simulate.clocks.walks import own_drift_ppb
 from qnet.simulate.explain import TracedRun, explain
 from qnet.simulate.run import simulate
@@ -314,3 +315,18 @@ def test_bounds_hold_for_clocks_as_wrong_as_events_make_them(
     else:
         # Of the last port's clock: 300 ns more on either side, and what roundings may be.
         assert after.latency_ps_max == before.latency_ps_max + 300_004
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("fault", ["set_right", "begin", "_drift"])
+def test_a_fault_of_a_clock_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin works out errors by itself: what the simulator forgets, it has."""
+    happening: list[dict[str, Any]] = [
+        {"at": "250us", "change": "clock", "target": "a", "step": "3us"},
+        {"at": "600us", "change": "clock", "target": "a", "drift": "100ppm"},
+    ]
+    _left_ps(_case(happening, SYNC))
+    monkeypatch.setattr(events._Clock, fault, lambda *_: None)
+    case = _case(happening, SYNC)
+    with pytest.raises(AssertionError):
+        compare(case, simulate(*case, threads=1))
