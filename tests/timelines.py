@@ -1,4 +1,7 @@
-"""Drawn timelines: networks of all mechanisms in which things break and streams are moved.
+"""Drawn timelines: networks of all mechanisms in which whatever can happens, and streams are moved.
+
+Things break, links have other rates, fibres and losses, clocks are wrong, streams and demands
+start, stop and scale, and there are attacks.
 
 What the slow twin sees of every frame must lie within what is proven of it: `python -m
 tests.timelines 1000` judges so many of every mechanism, other than those that CI looks at.
@@ -100,6 +103,8 @@ def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]
             {"change": "flap", "target": name, "every": every, "duty": f"{dice.below(101)}%"},
             {"change": "partition", "groups": [list(link.between[:1]), list(link.between[1:])]},
             {"change": "maintenance", "target": (name, node)[dice.below(2)]},
+            {"change": "clock", "target": node, "step": f"{_either(dice, 10**9)}ps"},
+            {"change": "clock", "target": node, "drift": f"{_either(dice, 10**6)}ppb"},
         ]
         kinds += _of_links(dice, (topology, profile), name, link.rate_bps.there)
         kinds += _of_loads(dice, topology, profile)
@@ -112,6 +117,12 @@ def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]
             back_ps = event.at_ps + dice.below(end_ps // 4)
             back = {"change": "restore-optical", "target": name, "at": f"{back_ps}ps"}
             yield Event.model_validate({**back, "share": f"{1 + dice.below(100)}%"})
+
+
+def _either(dice: Dice, most: int) -> int:
+    """Draw a number of either sign, small ones as often as large ones."""
+    size = 1 + dice.below(10 ** (1 + dice.below(len(str(most)) - 1)))
+    return size if dice.below(2) else -size
 
 
 def _of_links(
