@@ -66,6 +66,9 @@ class Program:
 
     def solve(self) -> Optimum:
         """Return the answer; there is one, since a flow of zero is allowed."""
+        if not self.columns:
+            nothing: Floats = np.zeros(self.rows)
+            return Optimum(np.zeros(0), nothing, nothing)
         self._run()
         found = self._solver.getSolution()
         values: Floats = np.maximum(np.array(found.col_value), 0.0)
@@ -87,6 +90,8 @@ class Program:
 
     def most_within(self, room: Mapping[int, float]) -> float:
         """Return what is served is worth with other limits of some rows; needs `keep_basis`."""
+        if not self.columns:
+            return 0.0
         with self._within(room):
             self._run()
             return -float(self._solver.getInfo().objective_function_value)

@@ -418,6 +418,13 @@ class _Journal:
         """Append an answer; what has none is tried again by the next sweep."""
         if self._path is None or result.outcome in ("killed", "error"):
             return
-        with self._path.open("ab") as file:
-            file.write(result.model_dump_json().encode() + b"\n")
+        try:
+            with self._path.open("ab") as file:
+                file.write(result.model_dump_json().encode() + b"\n")
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            words = f"it has {len(self.found)} cases, and the same command goes on from there"
+            raise EnvironmentMissing(
+                f"{self._path} cannot be written: {reason}; {words}"
+            ) from error
         self.found[result.key] = result

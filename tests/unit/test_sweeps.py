@@ -23,7 +23,7 @@ from qnet.files.write import to_json
 from qnet.graph.flows import FlowProgram, most_placed_bps
 from qnet.graph.routes import Routes
 from qnet.model.scenario import Scenario
-from qnet.model.sweep import KINDS_OF_FAILURE, CaseResult, Sweep
+from qnet.model.sweep import KINDS_OF_FAILURE, CaseResult, Depth, Sweep
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.progress import Heeded
@@ -446,6 +446,29 @@ def test_a_journal_is_gone_on_from(
         qnet.sweep(square, processes=1, journal=path)
 
 
+def test_a_journal_without_room_says_so_and_is_gone_on_from(tmp_path: Path) -> None:
+    """As on a full disk: files may not be longer than eight kibibytes."""
+    network, traffic = tmp_path / "square.yaml", tmp_path / "traffic.yaml"
+    network.write_text(json.dumps(NETWORK))
+    traffic.write_text(json.dumps(TRAFFIC))
+    files = ["-o", str(tmp_path / "out.json"), "--journal", str(tmp_path / "journal")]
+    command = [str(QNET), "sweep", str(traffic), "--topology", str(network), "--depth", "lp"]
+    command += [*files, "--processes", "1"]
+    full = subprocess.run(
+        ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert full.returncode == 3
+    assert re.search(r"journal cannot be written: .*; it has \d+ cases, and the same", full.stderr)
+    assert not (tmp_path / "journal").read_bytes().endswith(b"\n")
+    assert not (tmp_path / "out.json").exists()
+    subprocess.run(command, capture_output=True, check=False)
+    whole = qnet.sweep(qnet.load(traffic, topology=network), depth="lp", processes=1)
+    assert (tmp_path / "out.json").read_text() == to_json(whole)
+
+
 def test_nothing_is_left_of_what_is_cancelled() -> None:
     class Soon(qnet.Quiet):
         asked = 0
@@ -581,3 +604,29 @@ def test_a_sweep_that_is_stopped_says_what_its_journal_has(
         qnet.sweep(square, depth="lp", processes=1, journal=tmp_path / "kept", progress=Stop())
     (note,) = caught.value.__notes__
     assert re.search(r"kept has \d+ cases; the same command goes on", note)
+
+
+@pytest.mark.parametrize("depth", ["lp", "planned", "simulated"])
+def test_where_nothing_is_sent_nothing_is_broken(depth: Depth) -> None:
+    """Also in a network of two parts, and with an egress that nobody uses."""
+    wire = {"rate": "10Gbps", "length": "10km"}
+    network = {
+        "title": "Two parts",
+        "nodes": [{"name": "a", "site": "west"}, *({"name": name} for name in "bcd")],
+        "links": [{**wire, "between": pair} for pair in (["a", "b"], ["c", "d"])],
+    }
+    traffic: dict[str, Any] = {**TRAFFIC, "streams": [], "demands": [], "egress": []}
+    silent = qnet.sweep(qnet.load(traffic, topology=network), depth=depth, duration="1ms")
+    assert {one.outcome for one in silent.results} == {"pass"}
+    inside = {**TRAFFIC["demands"][0], "from": "c", "to": "d", "rate": "4Gbps"}
+    elsewhere = {**traffic, "demands": [inside], "egress": TRAFFIC["egress"]}
+    found = by_title(
+        qnet.sweep(qnet.load(elsewhere, topology=network), depth=depth, duration="1ms")
+    )
+    lost = {name: one.replanned.lost_bps for name, one in found.items() if one.replanned}
+    assert lost == {
+        "nothing fails": 0,
+        "cable a--b": 0,
+        "cable c--d": 4 * 10**9,
+    }
+    assert all(one.replanned.egress[0].placed_bps == 0 for one in found.values() if one.replanned)
