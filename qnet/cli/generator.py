@@ -141,12 +141,12 @@ def _asked(
     """Read sizes, pace and count; all that is wrong is said at once."""
     from fractions import Fraction
 
-    from qnet.generator.run import Pace
+    from qnet.generator.run import FramePace
     from qnet.model.fields import read_sizes
 
     faults: list[Problem] = []
     mix: tuple[tuple[int, int], ...] = ((64, 1),)
-    pace = Pace(rate_bps=1)
+    pace = FramePace(rate_bps=1)
     try:
         mix = read_sizes(sizes)
     except UnitError as error:
@@ -156,7 +156,7 @@ def _asked(
         faults.append(Problem("--rate", 0, 0, "", words))
     elif rate is not None:
         try:
-            pace = Pace(rate_bps=max(parse(RATE, rate), 1))
+            pace = FramePace(rate_bps=max(parse(RATE, rate), 1))
         except UnitError as error:
             faults.append(Problem("--rate", 0, 0, rate, str(error)))
     else:
@@ -168,7 +168,7 @@ def _asked(
             words = "is no number of frames a second; above 0, at most 1e9"
             faults.append(Problem("--frames-per-s", 0, 0, frames_per_s or "", words))
         else:
-            pace = Pace(frames_per_s=speed)
+            pace = FramePace(frames_per_s=speed)
     if (count is None) == (duration is None):
         words = "one of '--count 1000' and '--duration 1s' is needed"
         faults.append(Problem("--count", 0, 0, "", words))

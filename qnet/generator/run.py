@@ -58,7 +58,7 @@ TPACKET_HEADER = 96
 SHARES_PPB = (PPB // 2, PPB * 99 // 100, PPB * 999 // 1000)
 
 
-class Pace(NamedTuple):
+class FramePace(NamedTuple):
     """How fast frames follow each other: by their number, or by bits on the wire."""
 
     frames_per_s: Fraction | None = None
@@ -77,7 +77,7 @@ def send(
     interface: str,
     look: Look,
     sizes: Sequence[tuple[int, int]],
-    pace: Pace,
+    pace: FramePace,
     count: int,
     *,
     stream: int = 0,
@@ -144,7 +144,7 @@ class _Shot(NamedTuple):
 
 
 def _loaded(
-    look: Look, sizes: Sequence[tuple[int, int]], pace: Pace, stream: int, seed: int
+    look: Look, sizes: Sequence[tuple[int, int]], pace: FramePace, stream: int, seed: int
 ) -> _Shot:
     """Lay out frames, and the message headers that point to their copies."""
     built = [(*build(look, stream, size), pace.gap_ps(size)) for size, _ in sizes]

@@ -20,7 +20,7 @@ from scapy.sendrecv import sendp
 
 from qnet.emulate.process.namespaces import Inside
 from qnet.generator.frames import Look, build
-from qnet.generator.run import Pace, send
+from qnet.generator.run import FramePace, send
 
 LOOK = Look("02:00:00:00:00:01", "02:00:00:00:00:02")
 
@@ -48,7 +48,9 @@ def main() -> None:
         _say(f"qnet send: {ours:,.0f} frames a CPU second; scapy's sendp: {theirs:,.0f}")
         _say(f"ratio {ours / theirs:.0f}")
         sizes = ((asked.bytes, 1),)
-        paced = send("va", LOOK, sizes, Pace(Fraction(asked.pace)), asked.frames, namespace=where)
+        paced = send(
+            "va", LOOK, sizes, FramePace(Fraction(asked.pace)), asked.frames, namespace=where
+        )
         _say(
             f"at {asked.pace:,} frames/s, late behind ideal time: mean {paced.late_ns_mean} ns, "
             f"50 % {paced.late_ns_p50}, 99 % {paced.late_ns_p99}, 99.9 % {paced.late_ns_p999}, "
@@ -59,7 +61,7 @@ def main() -> None:
 
 
 def _ours(where: str, frames: int, size: int) -> float:
-    pace = Pace(Fraction(10**9))
+    pace = FramePace(Fraction(10**9))
     send("va", LOOK, ((size, 1),), pace, 1000, namespace=where)  # compiled before time counts
     begun = time.thread_time()
     made = send("va", LOOK, ((size, 1),), pace, frames, namespace=where)

@@ -25,7 +25,7 @@ from qnet.errors import ArgumentError, EnvironmentMissing, InputError
 from qnet.generator.frames import Look, build
 from qnet.generator.iperf3 import read_iperf3
 from qnet.generator.kernels import MAGIC, WINDOW
-from qnet.generator.run import FrameReceiver, Pace, receive_for, send
+from qnet.generator.run import FramePace, FrameReceiver, receive_for, send
 from qnet.model.generated import ReceivedStream, SentFrames
 from qnet.simulate.draws import words_of
 from tests.emulate.breaking import QNET
@@ -85,7 +85,7 @@ def _run(
 ) -> tuple[SentFrames, ReceivedStream]:
     """Send and receive at once."""
     sizes = how.pop("sizes", ((64, 1),))
-    pace = how.pop("pace", Pace(Fraction(50_000)))
+    pace = how.pop("pace", FramePace(Fraction(50_000)))
     sent: list[SentFrames] = []
     with FrameReceiver("vb", namespace=pair[1], longest=9100) as receiver:
         work = threading.Thread(
@@ -126,7 +126,7 @@ def test_what_is_sent_comes_whatever_is_on_the_frame(pair: tuple[str, str], look
 
 
 def test_frames_are_never_early_and_bursts_come_at_once(pair: tuple[str, str]) -> None:
-    sent, seen = _run(pair, 400, pace=Pace(Fraction(4000)), burst=20)
+    sent, seen = _run(pair, 400, pace=FramePace(Fraction(4000)), burst=20)
     assert seen.lost == 0
     # 20 bursts, 19 gaps of 5 ms: however late frames are, the last burst is not due before.
     assert sent.late_ns_max is not None
@@ -343,7 +343,7 @@ def test_wrong_options_are_refused(options: list[str], words: str) -> None:
 
 def test_an_interface_that_is_not_there_is_named(pair: tuple[str, str]) -> None:
     with pytest.raises(EnvironmentMissing, match=r"a packet socket of vx in .*: No such device"):
-        send("vx", LOOK, ((64, 1),), Pace(Fraction(1)), 1, namespace=pair[0])
+        send("vx", LOOK, ((64, 1),), FramePace(Fraction(1)), 1, namespace=pair[0])
     look = LOOK._replace(source_ip="1.1.1.1", target_ip="1.1.1.2")
     with pytest.raises(ArgumentError, match="no room for what is on each test frame; at least 70"):
-        send("va", look, ((64, 1),), Pace(Fraction(1)), 1, namespace=pair[0])
+        send("va", look, ((64, 1),), FramePace(Fraction(1)), 1, namespace=pair[0])
