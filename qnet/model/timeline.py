@@ -333,9 +333,11 @@ class Event(Noun):
         if self.bit_errors is not None:
             left = f" to {self.bit_errors} wrong of 1e18 bits"
         if self.step_ps is not None:
-            left = f" set by {format_quantity(TIME, self.step_ps)}"
+            how = "ahead" if self.step_ps > 0 else "back"
+            left = f" set {how} by {format_quantity(TIME, abs(self.step_ps))}"
         if self.drift_ppb is not None:
-            left = f" too fast by {format_quantity(RATIO, self.drift_ppb)}"
+            how = "fast" if self.drift_ppb > 0 else "slow"
+            left = f" too {how} by {format_quantity(RATIO, abs(self.drift_ppb))}"
         if self.holdover or self.grandmaster_lost:
             left = " in holdover" if self.holdover else " of all: grandmaster lost"
         what = f"{self.change}{of}{left}"

@@ -622,18 +622,22 @@ def test_a_long_time_line_has_ticks_in_hours_and_days() -> None:
 @pytest.mark.parametrize(
     ("happening", "interval", "left"),
     [
-        ({"step": "3us", "for": "250ms"}, None, ["set by 3us at 0ps for 155ms"]),
+        ({"step": "3us", "for": "250ms"}, None, ["set ahead by 3us at 0ps for 155ms"]),
         ({"step": "3us", "for": "50ms"}, None, []),
         # 4 us by the end of it, and for good; 9.5 us, and it goes on.
-        ({"drift": "100ppm", "for": "40ms"}, None, ["set by 4us at 0ps"]),
+        ({"drift": "100ppm", "for": "40ms"}, None, ["set ahead by 4us at 0ps"]),
         (
             {"drift": "-100ppm", "for": "150ms"},
             None,
-            ["too fast by -100ppm at 0ps for 55ms", "set by -9.5us at 0ps"],
+            ["too slow by 100ppm at 0ps for 55ms", "set back by 9.5us at 0ps"],
         ),
         # Set right at 187.5 ms.
         ({"step": "3us"}, "31.25ms", []),
-        ({"drift": "100ppm"}, "31.25ms", ["too fast by 100ppm at 0ps", "set by 750ns at 0ps"]),
+        (
+            {"drift": "100ppm"},
+            "31.25ms",
+            ["too fast by 100ppm at 0ps", "set ahead by 750ns at 0ps"],
+        ),
         ({"holdover": True}, "31.25ms", ["in holdover at 0ps"]),
     ],
 )
