@@ -59,7 +59,7 @@ def with_epochs(
     end_ps = profile.simulation.duration_ps
     changes = {0, end_ps} | {one.from_ps for one in broken} | {one.until_ps for one in broken}
     changes |= sequence.changes_ps | links.times_ps | {one.from_ps for one in loads.attacks}
-    changes.add(min(loads.more_from_ps, end_ps))
+    changes |= {min(loads.more_from_ps, end_ps), *beyond.values()}
     times = sorted(one for one in changes if one <= end_ps)
     proven = prove_sequence(case, whole, sequence, times, prove, loads=loads)
 
