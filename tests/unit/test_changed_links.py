@@ -145,6 +145,14 @@ def test_what_is_on_a_fibre_when_a_shorter_one_takes_over_is_lost_for_certain() 
         assert one.frames_most in range(4, 8)
 
 
+def test_before_a_clock_is_set_bounds_hold_and_an_epoch_ends_there() -> None:
+    own, _, _ = _pairs(_case())
+    _, epochs, proof = _pairs(_case({"at": "1ms", "change": "clock", "target": "b", "step": "9us"}))
+    assert [one.until_ps for one in proof.epochs] == [1000 * US, 2000 * US]
+    assert epochs[0] == {name: own[name] for name in epochs[0]}
+    assert epochs[1]["ac"] == NONE
+
+
 ATTACK = {"at": "500us", "change": "attack", "from": "d", "to": "c", "rate": "100Mbps"}
 
 
