@@ -25,14 +25,14 @@ Numbered = tuple[int, Event]
 """An event of the timeline, and its number."""
 
 
-class Carried(NamedTuple):
+class CarriedClock(NamedTuple):
     """An event that began before a window, or what is left of several."""
 
     number: int
     event: Event
 
 
-def carried_clocks(topology: Topology, profile: Profile, from_ps: int) -> Iterator[Carried]:
+def carried_clocks(topology: Topology, profile: Profile, from_ps: int) -> Iterator[CarriedClock]:
     """Yield what is left at a time of all events of clocks before it, as from 0 on.
 
     Raises Infeasible for a clock that is too far off by then.
@@ -45,7 +45,7 @@ def carried_clocks(topology: Topology, profile: Profile, from_ps: int) -> Iterat
     ]
     for number, one in before:
         if one.grandmaster_lost and one.end_ps > from_ps:
-            yield Carried(number, _rest(one, from_ps, None))
+            yield CarriedClock(number, _rest(one, from_ps, None))
     for node in topology.nodes if before else ():
         mine = [
             (number, event)
@@ -80,7 +80,7 @@ class _Past:
         sync = topology.sync
         self.follows = sync is not None and node in topology.sync_ways and node != sync.grandmaster
 
-    def left(self, from_ps: int) -> Iterator[Carried]:
+    def left(self, from_ps: int) -> Iterator[CarriedClock]:
         """Yield what the clock is at a time, as events that begin then."""
         since_ps = self.set_right_ps(from_ps)
         ahead_ps, by = self.gained_ps(since_ps, from_ps), -1
@@ -88,7 +88,7 @@ class _Past:
             by = number if one.step_ps is None else by
             is_left = one.step_ps is None or one.at_ps >= since_ps
             if one.end_ps > from_ps and is_left and not one.grandmaster_lost:
-                yield Carried(number, _rest(one, from_ps, self.node))
+                yield CarriedClock(number, _rest(one, from_ps, self.node))
         if self.follows and since_ps > 0:
             sync = self.topology.sync
             assert sync is not None, "it follows the grandmaster"
@@ -103,7 +103,7 @@ class _Past:
             by = of_master[-1][0] if of_master and by < 0 else by
         yield from self._steps(ahead_ps, by)
 
-    def _steps(self, ahead_ps: int, by: int) -> Iterator[Carried]:
+    def _steps(self, ahead_ps: int, by: int) -> Iterator[CarriedClock]:
         if abs(ahead_ps) > STEPS_MOST * OFFSET.highest:
             raise Infeasible(
                 f"a clock of {self.node} that events have put off by more than "
@@ -113,7 +113,7 @@ class _Past:
             step_ps = max(min(ahead_ps, OFFSET.highest), OFFSET.lowest)
             ahead_ps -= step_ps
             made = event("clock", self.node, at="0ps", step=f"{step_ps}ps")
-            yield Carried(by, made)
+            yield CarriedClock(by, made)
 
     def set_right_ps(self, time_ps: int) -> int:
         """Return when the grandmaster last set the clock right, or 0."""
