@@ -160,3 +160,14 @@ def named(event: Event) -> str:
 def touches(port: Port, things: frozenset[Thing]) -> bool:
     """Say whether what leaves a port meets any of what is broken."""
     return bool({(port.link, port.member), port.source, port.target} & things)
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Join spans of time that touch; empty ones are none."""
+    found: list[Span] = []
+    for begin, end in sorted(one for one in spans if one[0] < one[1]):
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((begin, end))
+    return found

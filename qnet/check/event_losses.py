@@ -14,7 +14,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from qnet.check.births import born, gated_births
-from qnet.check.broken import EVER, Broken, Span, Thing
+from qnet.check.broken import EVER, Broken, Span, Thing, joined
 from qnet.check.line import last_bit_ps
 from qnet.check.links import LinkChanges
 from qnet.check.offers import LoadChanges, outside
@@ -145,7 +145,7 @@ def _version_loss(
     ]
     end_ps = profile.simulation.duration_ps
     span = [(one.from_ps, min(one.until_ps, end_ps))] if ways else []
-    span = surely = maybe_sent = outside(_joined(span), loads.silent.get(stream.tree, ()))
+    span = surely = maybe_sent = outside(joined(span), loads.silent.get(stream.tree, ()))
     gated = gated_births(topology, profile, plan, stream, entry)
     gated = gated if profile.is_gated(stream) else None
     # Copies of a frame have starts of their own.
@@ -155,12 +155,12 @@ def _version_loss(
         # Of an interval all is sent or nothing, by when the first of it is born.
         after_first_ps = gated.after_first_ps
         surely = [(begin and begin + after_first_ps, end) for begin, end in span]
-        maybe_sent = _joined((begin, min(end + after_first_ps, end_ps)) for begin, end in span)
-    certain, possible = _joined(surely), maybe_sent
+        maybe_sent = joined((begin, min(end + after_first_ps, end_ps)) for begin, end in span)
+    certain, possible = joined(surely), maybe_sent
     for way, outages in zip(ways, met, strict=True):
         sure, maybe = _windows(happening, stream, way, outages, high_ps)
         certain = _common(certain, [(a + slack_ps, b - slack_ps) for a, b in sure])
-        possible = _common(possible, _joined([(a - slack_ps, b + slack_ps) for a, b in maybe]))
+        possible = _common(possible, joined([(a - slack_ps, b + slack_ps) for a, b in maybe]))
     every = list(chain.from_iterable(met))
     if gated is not None:
         most = gated.within(possible)[1] + gated.left_out
@@ -221,7 +221,7 @@ def _windows(
             elif place.high_ps is not None:
                 last = min(until_ps, end_ps + place.far_ps[0]) - place.high_ps
                 sure.append((begin_ps - place.last_low_ps, last))
-    return _joined(sure), _joined(maybe)
+    return joined(sure), joined(maybe)
 
 
 def _places(
@@ -289,17 +289,6 @@ def _cut_ps(topology: Topology, port: Port, event: Event, delays_ps: Span) -> Sp
     return low, high
 
 
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    """Join spans of time that touch; empty ones are none."""
-    found: list[Span] = []
-    for begin, end in sorted(one for one in spans if one[0] < one[1]):
-        if found and begin <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], end)
-        else:
-            found.append((begin, end))
-    return found
-
-
 def _common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
     """Return what is in a span of both; each has its own in order, apart from each other."""
     both: list[Span] = []
@@ -308,7 +297,7 @@ def _common(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
         (a, b), (c, d) = first[one], second[other]
         both.append((max(a, c), min(b, d)))
         one, other = (one + 1, other) if b < d else (one, other + 1)
-    return _joined(both)
+    return joined(both)
 
 
 def demand_loss(
@@ -324,7 +313,7 @@ def demand_loss(
     lost = sent = 0
     met: list[Broken] = []
     for version in versions:
-        in_force = _joined([(version.from_ps, min(version.until_ps, end_ps))])
+        in_force = joined([(version.from_ps, min(version.until_ps, end_ps))])
         in_force = outside(in_force, loads.silent.get(demand.name, ()))
         factors = loads.factors.get(demand.name, ())
         at_rates = [(outside(in_force, [one[:2] for one in factors]), PPB)]
@@ -344,7 +333,7 @@ def demand_loss(
             rate_bps = max(part.rate_bps, 0)
             for now, by_ppb in at_rates:
                 sent += rate_bps * by_ppb * sum(b - a for a, b in now)
-                both = _common(now, _joined(spans))
+                both = _common(now, joined(spans))
                 lost += rate_bps * by_ppb * sum(b - a for a, b in both)
     if not met:
         return None

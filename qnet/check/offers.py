@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from qnet.check.broken import EVER, Span
+from qnet.check.broken import EVER, Span, joined
 from qnet.check.line import ceil_div
 from qnet.model.fields import IMIX
 from qnet.model.plan import DemandPart, DemandPlan
@@ -124,7 +124,7 @@ def load_changes(topology: Topology, profile: Profile) -> LoadChanges:
         if name in demands:
             factors[name] = found
         else:
-            silent[name] = _joined([*silent.get(name, ()), *(one[:2] for one in found)])
+            silent[name] = joined([*silent.get(name, ()), *(one[:2] for one in found)])
     attacks = tuple(
         _attack(topology, number, event) for number, event in numbered if event.change == "attack"
     )
@@ -179,17 +179,7 @@ def _silences(acts: Iterable[tuple[int, Event]]) -> list[Span]:
             lasting = []
         else:
             lasting.append((at_ps, until_ps))
-    return _joined(found + lasting)
-
-
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    found: list[Span] = []
-    for begin, end in sorted(one for one in spans if one[0] < one[1]):
-        if found and begin <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], end)
-        else:
-            found.append((begin, end))
-    return found
+    return joined(found + lasting)
 
 
 def _in_force(shares: Sequence[tuple[int, Event, int]]) -> list[Factor]:

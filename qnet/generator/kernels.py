@@ -11,8 +11,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.emulate.wires.kernels.system import DONT_WAIT, clock_gettime, memcpy, ppoll, sendmmsg
-from qnet.kernel import bare_kernel, columns, inline_kernel, kernel, read_shared, write_shared
+from qnet.emulate.wires.kernels.frames import read, write
+from qnet.emulate.wires.kernels.system import DONT_WAIT, clock_gettime, copy, ppoll, sendmmsg
+from qnet.kernel import bare_kernel, columns, kernel, read_shared, write_shared
 from qnet.simulate.kernels.delivery import bin_of
 
 Ints = NDArray[np.int64]
@@ -89,22 +90,6 @@ def wall_ns(clock: Ints) -> int:
     return clock[0] * 1_000_000_000 + clock[1]
 
 
-@inline_kernel
-def put(frames: Bytes, at: int, length: int, value: int) -> None:
-    """Write a number, its highest byte first."""
-    for i in range(length):
-        frames[at + i] = (value >> (8 * (length - 1 - i))) & 0xFF
-
-
-@inline_kernel
-def get(frames: Bytes, at: int, length: int) -> int:
-    """Read a number, its highest byte first."""
-    value = 0
-    for i in range(length):
-        value = (value << 8) | int(frames[at + i])
-    return value
-
-
 @kernel
 def send_due(
     until_ns: int,
@@ -140,9 +125,9 @@ def send_due(
             row = pattern[number % pattern.size]
             place = filled * stride
             length = sizes[row, 0]
-            memcpy(frames.ctypes.data + place, templates.ctypes.data + row * stride, length)
-            put(frames, place + at + 8, 8, number)
-            put(frames, place + at + 16, 8, now)
+            copy(frames.ctypes.data + place, templates.ctypes.data + row * stride, length)
+            write(frames, place + at + 8, 8, number)
+            write(frames, place + at + 16, 8, now)
             vectors[filled, 1] = length
             vectors[filled, 2] = due_ps
             number += 1
@@ -226,9 +211,9 @@ def take(
         came_ns = (stamp & 0xFFFFFFFF) * 1_000_000_000 + ((stamp >> 32) & 0xFFFFFFFF)
         start = _header(ring, at, length)
         if start >= 0:
-            stream = get(ring, start + 4, 4)
+            stream = read(ring, start + 4, 4)
             if stream < seen.shape[0]:
-                number, sent_ns = get(ring, start + 8, 8), get(ring, start + 16, 8)
+                number, sent_ns = read(ring, start + 8, 8), read(ring, start + 16, 8)
                 _count(stream, number, length, came_ns - sent_ns, came_ns, seen, known, bins)
                 total += 1
         write_shared(words, head + RING_STATUS, 0)
@@ -241,16 +226,16 @@ def take(
 def _header(ring: Bytes, at: int, length: int) -> int:
     """Return where the header of a test frame begins, or -1 where it is none."""
     start = at + 12
-    kind = get(ring, start, 2)
+    kind = read(ring, start, 2)
     if kind == 0x8100:
         start += 4
-        kind = get(ring, start, 2)
+        kind = read(ring, start, 2)
     start += 2
     if kind == 0x0800:
         start += 4 * (int(ring[start]) & 15) + 8
     if start + HEADER_BYTES > at + length:
         return -1
-    return start if get(ring, start, 4) == MAGIC else -1
+    return start if read(ring, start, 4) == MAGIC else -1
 
 
 @bare_kernel
