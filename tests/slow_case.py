@@ -433,10 +433,11 @@ def _gated_births(
     """Of an interval all copies of all frames are sent or none, by when the first of them is born;
     but for those on a path on which it would begin before the run.
     """
-    sent = []
-    for each in zip(*copies, strict=True):
+    sent = [True] * len(every)
+    # What is always sent is: also of paths whose tables are not of one length, as no plan's are.
+    for number, each in enumerate(zip(*copies, strict=way.spans != [(0, EVER)])):
         times = [min(one)[0] for one in each if min(one)[0] >= 0]
-        sent.append(not times or way.is_in_force(min(times)))
+        sent[number] = not times or way.is_in_force(min(times))
     kept = [one for one, is_sent in zip(every, sent, strict=True) if is_sent]
     left_out = sum(len(one) for one in kept if min(one)[0] < 0)
     births = tuple(one for each in kept if min(each)[0] >= 0 for one in each)

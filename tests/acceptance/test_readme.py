@@ -16,7 +16,7 @@ from qnet.files.read import read_topology
 ROOT = Path(__file__).parents[2]
 QNET = Path(sys.executable).with_name("qnet")
 READMES = ("README.md", "README.zh-CN.md")
-LONG = {"run", "simulate", "explain", "emulate"}
+LONG = {"run", "simulate", "explain", "emulate", "diff"}
 """Verbs that other tests run; here their options are read, and no more."""
 
 ENDS = {"sweep": 1, "--fail": 1, "check": 4}

@@ -30,6 +30,8 @@ pytestmark = [
 PROFILE = Path(__file__).parents[1] / "golden" / "line" / "traffic.yaml"
 PROMPT = "mininet> "
 PATIENCE_S = 90.0
+AGAIN_S = 10.0
+"""After so long a user types again: Ctrl-C between a prompt and its reading is heard by nobody."""
 
 
 class Terminal:
@@ -42,11 +44,15 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.end, text.encode())
 
-    def until(self, words: str) -> str:
-        """Return what is written up to these words."""
+    def until(self, words: str, again: str = "") -> str:
+        """Return what is written up to these words; type something again while nothing comes."""
         written = ""
         give_up = time.monotonic() + PATIENCE_S
+        type_at = time.monotonic() + AGAIN_S
         while words not in written:
+            if again and not written and time.monotonic() > type_at:
+                self.type(again)
+                type_at = time.monotonic() + AGAIN_S
             if time.monotonic() > give_up or self.child.poll() is not None:
                 pytest.fail(f"no {words!r} after {written[-500:]!r}")
             if not select.select([self.end], [], [], 0.2)[0]:
@@ -112,7 +118,7 @@ def test_the_command_line_on_a_terminal(tmp_path: Path) -> None:
         terminal.type("a ping -c 2 -i 0.2 -W 5 d\n")
         assert " 0% packet loss" in terminal.until(PROMPT)
         terminal.type("\x03")
-        assert "Interrupt" in terminal.until(PROMPT), "Ctrl-C is the command line's own"
+        assert "Interrupt" in terminal.until(PROMPT, "\x03"), "Ctrl-C is the command line's own"
         terminal.type("a ping d\n")
         terminal.until("icmp_seq=2")
         terminal.type("\x03")

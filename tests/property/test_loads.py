@@ -103,7 +103,7 @@ class Loading(Moving):
 def test_the_slow_twin_sends_the_same(name: str) -> None:
     drawn = st.composite(lambda draw: Loading(draw, PARTS[name]).case())
 
-    @settings(max_examples=SETS or 6, derandomize=not SETS, phases=UNSHRUNK, deadline=None)
+    @settings(max_examples=SETS or 3, derandomize=not SETS, phases=UNSHRUNK, deadline=None)
     @given(drawn(), st.data())
     def check(case: Case, data: st.DataObject) -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -73,7 +73,7 @@ class Moving(Drawing):
 def test_the_slow_twin_moves_the_same(name: str) -> None:
     drawn = st.composite(lambda draw: Moving(draw, PARTS[name]).case())
 
-    @settings(max_examples=SETS or 6, derandomize=not SETS, phases=UNSHRUNK, deadline=None)
+    @settings(max_examples=SETS or 4, derandomize=not SETS, phases=UNSHRUNK, deadline=None)
     @given(drawn(), st.data())
     def check(case: Case, data: st.DataObject) -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import qnet
 from qnet.check.plan import prove
-from qnet.errors import ArgumentError, InputError
+from qnet.errors import InputError
 from qnet.files.read import load
 from qnet.model.plan import Move, Plan
-from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.explain import TracedRun, explain
@@ -367,13 +365,3 @@ def test_replicas_keep_what_a_damper_promises_through_a_cut() -> None:
     assert (cut.lost, cut.sent) == (0, calm.sent)
     assert cut.variation_ps == calm.variation_ps
     assert cut.latency_ps_max == calm.latency_ps_max
-
-
-def test_mininet_moves_nothing() -> None:
-    """A plan that is a sequence of plans is not played as if it were one."""
-    case = qnet.load("zheng-qing-ha")
-    made = qnet.plan(case)
-    move = Move(at_ps=MS, stream=made.streams[0])
-    proof = Proof(streams=(), ports=(), findings=())
-    with pytest.raises(ArgumentError, match="mininet moves nothing"):
-        qnet.play(case, made.replace(moves=(move,)), proof, None, tier="mininet")  # type: ignore[arg-type]

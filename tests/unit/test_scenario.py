@@ -86,13 +86,6 @@ def test_the_words_of_files_come_back() -> None:
         assert text in to_yaml(made.profile)
 
 
-def test_a_mix_that_files_cannot_say_is_refused() -> None:
-    (demand,) = scenario().profile.demands
-    mixed = demand.replace(sizes=((64, 1), (1518, 1)))
-    with pytest.raises(InputError, match="files know no other mix"):
-        to_yaml(mixed)
-
-
 def test_spelling_is_not_meaning() -> None:
     spelled = {
         "links": [
