@@ -31,7 +31,7 @@ from qnet.simulate.draws import words_of
 from tests.emulate.breaking import QNET
 
 pytestmark = [
-    pytest.mark.xdist_group("generator"),
+    pytest.mark.xdist_group("mininet"),
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="iproute2 is not here"),
 ]
