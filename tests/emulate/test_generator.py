@@ -59,7 +59,7 @@ def _ip(line: str) -> None:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[str, str]]:
     """Two namespaces, `va` in the first joined with `vb` in the second."""
-    names = [f"qnet-test-{os.getpid()}-{end}" for end in "ab"]
+    names = [f"generator-{os.getpid()}-{end}" for end in "ab"]
     try:
         for name in names:
             _ip(f"netns add {name}")
