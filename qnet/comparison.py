@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from qnet.errors import ArgumentError, Problem
 from qnet.files.run_folder import read_run
 from qnet.model.difference import Comparison, Direction, RunDifference
 from qnet.model.requirement import BPS, COUNT, OF_TIME, PPB, PS, Keeps, Unit
-from qnet.model.verdict import Outcome
+from qnet.model.verdict import Outcome, Row
 from qnet.progress import Progress
 from qnet.report.columns import Table
 from qnet.result import Result
@@ -66,10 +67,9 @@ def diff(
         raise ArgumentError([Problem("tolerance", 0, 0, "", str(error))]) from None
     old, new = (_result(one, progress) for one in (before, after))
     notes = [_noted(name, one) for name, one in (("before", before), ("after", after))]
-    every: list[RunDifference] = []
-    compared = 0
+    every = list(_promises(old, new, tolerance_ppb))
+    compared = len(_by_promise(old).keys() & _by_promise(new).keys())
     only: list[list[str]] = [[], []]
-    compared += _promises(old, new, tolerance_ppb, every)
     for what, first, second, figures in (
         ("stream", old.streams, new.streams, _OF_STREAMS),
         ("demand", old.demands, new.demands, _OF_DEMANDS),
@@ -77,8 +77,9 @@ def diff(
         rows, others = _rows(first), _rows(second)
         only[0] += [name for name in rows if name not in others]
         only[1] += [name for name in others if name not in rows]
-        for name in (one for one in rows if one in others):
-            compared += 1
+        both = [name for name in rows if name in others]
+        compared += len(both)
+        for name in both:
             every += _of_rows(what, name, rows[name], others[name], figures, tolerance_ppb)
     return Comparison(
         before=_name(before),
@@ -125,51 +126,35 @@ def _settings(old: Result, new: Result) -> Iterator[str]:
         yield "topologies differ"
 
 
-def _promises(old: Result, new: Result, tolerance_ppb: int, every: list[RunDifference]) -> int:
-    """Add how the outcomes and figures of promises differ; return how many both have."""
-    rows = {(one.subject, one.kind): one for one in old.verdict.rows}
-    compared = 0
+def _by_promise(run: Result) -> Mapping[tuple[str, str], Row]:
+    return {(one.subject, one.kind): one for one in run.verdict.rows}
+
+
+def _promises(old: Result, new: Result, tolerance_ppb: int) -> Iterator[RunDifference]:
+    """Yield how outcomes and figures differ of the promises that both have."""
+    rows = _by_promise(old)
     for row in new.verdict.rows:
         was = rows.get((row.subject, row.kind))
         if was is None:
             continue
-        compared += 1
-        name = f"{row.subject}: {row.what}"
+        name, unit = f"{row.subject}: {row.what}", row.told.unit
+        differs = partial(RunDifference, what="promise", name=name)
         if was.outcome != row.outcome:
-            better = _RANK[row.outcome] < _RANK[was.outcome]
-            every.append(
-                RunDifference(
-                    what="promise",
-                    name=name,
-                    figure="outcome",
-                    before=was.outcome,
-                    after=row.outcome,
-                    direction="better" if better else "worse",
-                )
+            is_better = _RANK[row.outcome] < _RANK[was.outcome]
+            yield differs(
+                figure="outcome",
+                before=was.outcome,
+                after=row.outcome,
+                direction="better" if is_better else "worse",
             )
-        unit, keeps = row.told.unit, row.told.keeps
-        figures = [("promised", was.promised, row.promised)]
-        figures += [
-            (witness, getattr(was, witness), getattr(row, witness))
-            for witness in ("proven", "simulated", "emulated")
-        ]
-        for figure, first, second in figures:
-            made = _differ(first, second, _Figure(unit, keeps), tolerance_ppb)
+        for figure in ("promised", "proven", "simulated", "emulated"):
+            first, second = getattr(was, figure), getattr(row, figure)
+            made = _differ(first, second, _Figure(unit, row.told.keeps), tolerance_ppb)
             if made is not None:
-                if figure == "promised":
-                    made = "other"
-                every.append(
-                    RunDifference(
-                        what="promise",
-                        name=name,
-                        figure=figure,
-                        before=first,
-                        after=second,
-                        unit=unit,
-                        direction=made,
-                    )
+                direction = "other" if figure == "promised" else made
+                yield differs(
+                    figure=figure, before=first, after=second, unit=unit, direction=direction
                 )
-    return compared
 
 
 def _rows(table: Table) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,9 @@ Kind = Literal["latency", "variation", "loss"]
 
 Member = Stream | Demand
 
+LONGER_RUN = "a longer run"
+"""How the words begin that say that more time would decide a promise."""
+
 RESERVING = "a mechanism with a proof (tcqf, csqf, cqf, qbv)"
 
 GAPS_AWAITED = 20
@@ -189,7 +192,7 @@ class MemberFigures(NamedTuple):
         if self.outcome != "unknown":
             return None
         if self.proven is not None and self.is_all_lost:
-            return "a longer run, or a way whose links, meters and buffers let its frames through"
+            return f"{LONGER_RUN}, or a way whose links, meters and buffers let its frames through"
         if self.proven is not None:
             loss = f"a promise of {show_share(self.proven)}"
             time = f"a promise of {exact_time(self.proven)}, or {RESERVING}"
@@ -200,7 +203,7 @@ class MemberFigures(NamedTuple):
         needed_ps = two_digits(self._enough_ps(seen, seen.longest))
         if needed_ps > DURATION_PS_HIGHEST:
             return f"no run, which lasts {exact_time(DURATION_PS_HIGHEST)} at most{proof}"
-        return f"a longer run ('--duration {exact_time(needed_ps)}'){proof}"
+        return f"{LONGER_RUN} ('--duration {exact_time(needed_ps)}'){proof}"
 
     def _enough_ps(self, seen: Seen, run: Observation) -> int:
         """Return how long a run must be to see enough frames of the member once it is steady.

@@ -76,8 +76,8 @@ def load(
     """
     from qnet.files.write import to_json, write_text
     from qnet.loads.run import load_limit, read_load_ppm
+    from qnet.report.columns import to_csv
     from qnet.report.load import load_lines, load_table
-    from qnet.report.sweep import to_csv
 
     _check_scaled(how)
     if how["loss"] is not None and how["goal"] != "loss":

@@ -201,7 +201,8 @@ def _leave(
 ) -> None:
     """Write and print the answer."""
     from qnet.files.write import to_json, write_text
-    from qnet.report.sweep import case_table, sweep_lines, sweep_page, to_csv
+    from qnet.report.columns import to_csv
+    from qnet.report.sweep import case_table, sweep_lines, sweep_page
 
     if output is not None:
         write_text(output, to_json(made))

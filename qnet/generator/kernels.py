@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.emulate.wires.kernels.frames import read, write
-from qnet.emulate.wires.kernels.system import DONT_WAIT, clock_gettime, copy, ppoll, sendmmsg
+from qnet.emulate.wires.kernels.system import (
+    DONT_WAIT,
+    REALTIME,
+    copy,
+    ppoll,
+    sendmmsg,
+    time_of,
+)
 from qnet.kernel import bare_kernel, columns, kernel, read_shared, write_shared
 from qnet.simulate.kernels.delivery import bin_of
 
@@ -23,7 +30,6 @@ MAGIC = 0x716E6574
 """'qnet'."""
 
 HEADER_BYTES = 24
-REALTIME = 0
 BATCH = 64
 """Frames handed to the kernel in one call, at most."""
 
@@ -83,13 +89,6 @@ class StreamSeen(IntEnum):
     TOO_OLD = 14
 
 
-@bare_kernel
-def wall_ns(clock: Ints) -> int:
-    """Return the time of the clock on the wall."""
-    clock_gettime(REALTIME, clock.ctypes.data)
-    return clock[0] * 1_000_000_000 + clock[1]
-
-
 @kernel
 def send_due(
     until_ns: int,
@@ -112,9 +111,9 @@ def send_due(
     `qnet.model.histogram`.
     """
     stride, at, burst = law[SendState.STRIDE], law[SendState.AT], law[SendState.BURST]
-    taken_ns = wall_ns(clock)
+    taken_ns = time_of(REALTIME, clock)
     while law[SendState.SENT] < law[SendState.COUNT]:
-        now = wall_ns(clock)
+        now = time_of(REALTIME, clock)
         if now >= until_ns:
             return False
         filled = 0
@@ -140,7 +139,7 @@ def send_due(
             filled += 1
         if filled == 0:
             _rest(law[SendState.ORIGIN_NS] + due_ps // 1000 - now, until_ns - now, messages, clock)
-            taken_ns = wall_ns(clock)
+            taken_ns = time_of(REALTIME, clock)
             continue
         sent = sendmmsg(law[SendState.SOCKET], messages.ctypes.data, filled, DONT_WAIT)
         if sent <= 0:
@@ -197,7 +196,7 @@ def take(
     while True:
         head = turn[0] * step
         if read_shared(words, head + RING_STATUS) & USER == 0:
-            now = wall_ns(clock)
+            now = time_of(REALTIME, clock)
             if now >= until_ns:
                 return total
             # struct pollfd, then struct timespec.
@@ -218,7 +217,7 @@ def take(
                 total += 1
         write_shared(words, head + RING_STATUS, 0)
         turn[0] = (turn[0] + 1) % places
-        if total & 1023 == 1023 and wall_ns(clock) >= until_ns:
+        if total & 1023 == 1023 and time_of(REALTIME, clock) >= until_ns:
             return total
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import mmap
 import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
+from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.wires.run import (
     ETH_P_ALL,
     PACKET_IGNORE_OUTGOING,
     PACKET_QDISC_BYPASS,
-    PACKET_RX_RING,
-    PACKET_VERSION,
     SOL_PACKET,
-    TPACKET_V2,
+    receive_ring,
 )
 from qnet.errors import EnvironmentMissing
 from qnet.generator.frames import Look, build
@@ -216,7 +213,7 @@ def receive_for(
             return
 
 
-class FrameReceiver:
+class FrameReceiver(AllOrNothing):
     """Takes in test frames from the moment that it is entered; a context.
 
     Raises EnvironmentMissing without the right to, or without the interface.
@@ -236,30 +233,13 @@ class FrameReceiver:
         self._ring = np.zeros(0, dtype=np.uint8)
         self._dropped = 0
 
-    def __enter__(self) -> Self:
+    def _start(self) -> None:
         one = self._socket = _open(self._interface, self._namespace)
-        try:
-            one.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-            one.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
-            block, total = max(self._step, 1 << 16), self._step * RING_FRAMES
-            asked = struct.pack("=4I", block, total // block, self._step, RING_FRAMES)
-            one.setsockopt(SOL_PACKET, PACKET_RX_RING, asked)
-            self._ring = np.frombuffer(mmap.mmap(one.fileno(), total), dtype=np.uint8)
-            self.take(0)  # compiled, or read from the cache, before time counts
-            with Inside(self._namespace):
-                one.bind((self._interface, ETH_P_ALL))
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        one.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        self._ring = np.frombuffer(receive_ring(one, self._step, RING_FRAMES), dtype=np.uint8)
+        self.take(0)  # compiled, or read from the cache, before time counts
+        with Inside(self._namespace):
+            one.bind((self._interface, ETH_P_ALL))
 
     def close(self) -> None:
         """Close the socket; may be called again. The kernel keeps it for as long as its ring is."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from qnet import api
+from qnet.check.promises import LONGER_RUN
 from qnet.errors import ArgumentError, Problem
 from qnet.loads.bound import PPM, FlowBound, fullest, port_bound
 from qnet.loads.figures import counts_of, point_of
@@ -17,6 +20,7 @@ from qnet.model.plan import DemandPlan, Plan
 from qnet.model.proof import Proof
 from qnet.model.scale import Chosen, scaled
 from qnet.model.scenario import Scenario
+from qnet.model.traffic import Demand, Stream
 from qnet.model.verdict import Outcome, Verdict
 from qnet.progress import Heeded, Progress
 from qnet.report.text import reason as reason_of
@@ -25,9 +29,6 @@ from qnet.units import RATIO, format_quantity
 
 AT_SHARES_PPM = (100_000, 500_000, 900_000, PPM)
 """Of the limit: where latency is looked at."""
-
-LONGER = "a longer run"
-"""What would decide a promise that a short run has left open."""
 
 REASONS = 5
 """Of a trial, at most."""
@@ -59,9 +60,13 @@ class _Search:
     def scenario(self, scale_ppm: int) -> Scenario:
         """Return the scenario at a load; what a site must send is no goal of it."""
         case = self.asked.scenario
-        profile = scaled(case.profile, Fraction(scale_ppm, PPM), self.asked.chosen)
+        profile = scaled(case.profile, Fraction(scale_ppm, PPM), self.is_scaled)
         sites = tuple(one.replace(rate_bps=1) for one in profile.egress)
         return case.with_(profile=profile.replace(egress=sites))
+
+    def is_scaled(self, one: Stream | Demand) -> bool:
+        """Tell what is scaled of what was asked for."""
+        return self.asked.chosen(one)
 
     def send(self, case: Scenario, plan: Plan, scale_ppm: int) -> Observation:
         """Send every frame at a load, and keep what it met."""
@@ -91,115 +96,135 @@ class _Search:
         )
         self.trials.append(trial)
 
-    def points(self) -> tuple[LoadPoint, ...]:
-        """Return what was seen, in order of loads."""
-        return tuple(self.seen[one][0] for one in sorted(self.seen))
+    def answer(
+        self, lower_ppm: int | None, look: Callable[[int], object], **more: Any
+    ) -> LoadLimit:
+        """Return what was found, once there are looks at shares of the lower bound too."""
+        for share in AT_SHARES_PPM if lower_ppm else ():
+            at_ppm = max((lower_ppm or 0) * share // PPM, 1)
+            if at_ppm not in self.seen:
+                look(at_ppm)
+        profile = self.asked.scenario.profile
+        return LoadLimit(
+            title=profile.title,
+            width_ppm=self.asked.width_ppm,
+            duration_ps=profile.simulation.duration_ps,
+            seed=profile.simulation.seed,
+            lower_ppm=lower_ppm,
+            trials=tuple(self.trials),
+            points=tuple(self.seen[one][0] for one in sorted(self.seen)),
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A load that is planned and proven."""
+
+    case: Scenario
+    plan: Plan
+    proof: Proof
+
+    @cached_property
+    def excluded(self) -> tuple[str, ...]:
+        """What the plan, or the proof of it, says is not kept."""
+        verdict = api.judge(self.case, self.plan, self.proof)
+        rows = [one for one in verdict.rows if one.outcome == "fail"]
+        broken = (f"{subject(one)}: {reason_of(one)}" for one in rows)
+        return (*verdict.findings, *broken)
 
 
 class Promises(_Search):
     """Every promise is known to be kept, by a plan that is made for each load."""
+
+    def __init__(self, asked: LoadQuestion) -> None:
+        super().__init__(asked)
+        self._made: dict[int, _Made] = {}
 
     def find(self) -> LoadLimit:
         """Search from the bounds down."""
         asked, case = self.asked, self.asked.scenario
         bound = FlowBound(case.topology, case.profile, asked.chosen).find()
         steps = -(-PPM // asked.width_ppm)
-        self._made: dict[int, tuple[Scenario, Plan, Proof]] = {}
 
         def load(step: int) -> int:
             return bound.carried_ppm * step // steps
 
-        proven = highest(lambda step: not self._excluded(load(step)), steps)
+        proven = highest(lambda step: not self._plan(load(step)).excluded, steps)
         lower = highest(lambda step: self._kept(load(step)), proven)
-        upper = lower + 1
-        by: BoundBy = "trial"
-        limited: tuple[str, ...]
-        if upper > steps:
-            by, limited, upper_ppm = "linear program", _named(bound.ports), bound.excluded_ppm
-        else:
-            upper_ppm = load(upper)
-            by = "trial" if upper <= proven else "proof"
+        by: BoundBy = "linear program"
+        upper_ppm, limited = bound.excluded_ppm, _named(bound.ports)
+        if lower < steps:
+            by = "trial" if lower < proven else "proof"
+            upper_ppm = load(lower + 1)
             limited = (*self._why(upper_ppm, by), *self._full(upper_ppm))
         irregular = None
         if not lower:
             irregular = "no load that was tried meets the goal: there is no lower bound"
-        for share in AT_SHARES_PPM if lower else ():
-            at_ppm = max(load(lower) * share // PPM, 1)
-            if at_ppm not in self.seen:
-                made, plan, _ = self._plan(at_ppm)
-                self.send(made, plan, at_ppm)
-        profile = case.profile
-        return LoadLimit(
-            title=profile.title,
+        return self.answer(
+            load(lower) or None,
+            self._look,
             scaled=asked.words,
             goal="promises",
-            width_ppm=asked.width_ppm,
-            duration_ps=profile.simulation.duration_ps,
-            seed=profile.simulation.seed,
             bound_ppm=bound.carried_ppm,
             bound_ports=bound.ports,
             proven_ppm=load(proven),
-            lower_ppm=load(lower) or None,
             upper_ppm=upper_ppm,
             upper_by=by,
             irregular=irregular,
             limited_by=limited,
             egress=self._egress(load(lower)) if lower else (),
-            trials=tuple(self.trials),
-            points=self.points(),
         )
 
-    def _plan(self, scale_ppm: int) -> tuple[Scenario, Plan, Proof]:
+    def _plan(self, scale_ppm: int) -> _Made:
         """Plan and prove at a load, once."""
         if scale_ppm not in self._made:
+            self.heeded.stage(f"prove at {show_load(scale_ppm)}")
             case = self.scenario(scale_ppm)
             plan = api.plan(case, progress=self.asked.progress)
-            self._made = {scale_ppm: (case, plan, api.prove(case, plan))}
+            self._made[scale_ppm] = _Made(case, plan, api.prove(case, plan))
         return self._made[scale_ppm]
-
-    def _excluded(self, scale_ppm: int) -> list[str]:
-        """Return what the plan, or the proof of it, says is not kept at a load."""
-        self.heeded.stage(f"prove at {show_load(scale_ppm)}")
-        case, plan, proof = self._plan(scale_ppm)
-        verdict = api.judge(case, plan, proof)
-        rows = [one for one in verdict.rows if one.outcome == "fail"]
-        return [*verdict.findings, *(f"{subject(one)}: {reason_of(one)}" for one in rows)]
 
     def _kept(self, scale_ppm: int) -> bool:
         """Send frames at a load, and say whether every promise is known to be kept."""
-        case, plan, proof = self._plan(scale_ppm)
-        seen = self.send(case, plan, scale_ppm)
-        result = api.answer(case, plan, proof, seen, progress=self.asked.progress)
+        made = self._plan(scale_ppm)
+        seen = self.send(made.case, made.plan, scale_ppm)
+        result = api.answer(made.case, made.plan, made.proof, seen, progress=self.asked.progress)
         _refuse_short(result.verdict)
-        self.note(case, seen, scale_ppm, result.outcome, () if result.passed else result.reasons)
+        reasons = () if result.passed else result.reasons
+        self.note(made.case, seen, scale_ppm, result.outcome, reasons)
         return result.passed
+
+    def _look(self, scale_ppm: int) -> None:
+        """See what frames meet at a load that is known to be carried."""
+        made = self._plan(scale_ppm)
+        self.send(made.case, made.plan, scale_ppm)
 
     def _why(self, scale_ppm: int, by: BoundBy) -> tuple[str, ...]:
         """Say what is not kept at the upper bound."""
         if by == "trial":
             (trial,) = (one for one in self.trials if one.scale_ppm == scale_ppm)
             return trial.reasons
-        return tuple(self._excluded(scale_ppm)[:REASONS])
+        return self._plan(scale_ppm).excluded[:REASONS]
 
     def _full(self, scale_ppm: int) -> tuple[str, ...]:
         """Name the ports that are fullest in the plan for a load."""
-        case, plan, _ = self._plan(scale_ppm)
-        found = fullest(case.topology, case.profile, plan, PORTS)
+        made = self._plan(scale_ppm)
+        found = fullest(made.case.topology, made.case.profile, made.plan, PORTS)
         return tuple(f"{port} is {format_quantity(RATIO, fill)} full" for port, fill in found)
 
     def _egress(self, scale_ppm: int) -> tuple[SiteRate, ...]:
         """Return what leaves each site with required egress, and the most that any plan sends."""
-        _, plan, _ = self._plan(scale_ppm)
         return tuple(
             SiteRate(site=one.site, placed_bps=one.placed_bps, bound_bps=one.bound_bps)
-            for one in plan.egress
+            for one in self._plan(scale_ppm).plan.egress
         )
 
 
 def _refuse_short(verdict: Verdict) -> None:
     """Refuse trials that are too short to know anything, whatever the load."""
     rows = [one for one in verdict.rows if one.outcome == "unknown"]
-    short = [one for one in rows if (one.decided_by or "").startswith(LONGER)]
+    short = [one for one in rows if (one.decided_by or "").startswith(LONGER_RUN)]
     if verdict.outcome == "unknown" and len(short) == len(rows):
         words = f"trials are too short: {subject(short[0])}: {reason_of(short[0])}"
         raise ArgumentError([Problem("duration", 0, 0, "", words)])
@@ -251,44 +276,34 @@ class Losses(_Search):
         irregular = None
         if lower is None:
             irregular = "more is lost at the lowest load, too: there is no lower bound"
-        for share in AT_SHARES_PPM if lower else ():
-            at_ppm = max((lower or 0) * share // PPM, 1)
-            if at_ppm not in self.seen:
-                self._send(at_ppm)
-        profile = case.profile
-        return LoadLimit(
-            title=profile.title,
+        return self.answer(
+            lower,
+            self._send,
             scaled=f"demands of {asked.words}",
             goal="loss",
             loss_ppb=self._loss_ppb,
-            width_ppm=asked.width_ppm,
-            duration_ps=profile.simulation.duration_ps,
-            seed=profile.simulation.seed,
             bound_ppm=bound.carried_ppm,
             bound_ports=bound.ports,
-            lower_ppm=lower,
             upper_ppm=upper,
             upper_by=by,
             irregular=irregular,
             limited_by=limited,
-            trials=tuple(self.trials),
-            points=self.points(),
         )
+
+    def is_scaled(self, one: Stream | Demand) -> bool:
+        """Tell demands alone: streams stay as they are planned."""
+        return isinstance(one, Demand) and self.asked.chosen(one)
 
     def _send(self, scale_ppm: int) -> tuple[Scenario, Observation]:
         """Send frames at a load over the ways that there are."""
         self.heeded.stage(f"send at {show_load(scale_ppm)}")
         case = self.scenario(scale_ppm)
-        rates = {one.name: one.rate_bps for one in case.profile.demands}
-        scaled_names = {one.name for one in case.profile.demands if self.asked.chosen(one)}
+        rates = {one.name: one.rate_bps for one in case.profile.demands if self.is_scaled(one)}
         demands = tuple(
-            _offering(one, scale_ppm, rates[one.name]) if one.name in scaled_names else one
+            _offering(one, scale_ppm, rates[one.name]) if one.name in rates else one
             for one in self._plan.demands
         )
-        plan = self._plan.replace(demands=demands)
-        profile = case.profile.replace(streams=self.asked.scenario.profile.streams)
-        case = case.with_(profile=profile)
-        return case, self.send(case, plan, scale_ppm)
+        return case, self.send(case, self._plan.replace(demands=demands), scale_ppm)
 
     def _measure(self, scale_ppm: int) -> Counted:
         case, seen = self._send(scale_ppm)

@@ -7,6 +7,8 @@ are shares of the time in steps of 1e-15.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
@@ -306,3 +308,12 @@ def requirement_rows(case: ReportInput) -> Table:
     """Return a row for each requirement; `kind` says of what its figures are, `unit` in what."""
     rows = [{**one.model_dump(), "unit": one.told.unit.one_step} for one in case.verdict.rows]
     return _table(rows, REQUIREMENT_COLUMNS)
+
+
+def to_csv(table: Table) -> str:
+    """Write a table as CSV: a line of names, and nothing where there is no value."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(table)
+    lines.writerows(zip(*table.values(), strict=True))
+    return text.getvalue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
@@ -62,15 +60,6 @@ def _row(one: CaseResult, sites: Sequence[str]) -> dict[str, int | str | None]:
     row["frames_lost_otherwise"] = None if seen is None else seen.frames_lost_otherwise
     row["late"] = None if seen is None else seen.late
     return row
-
-
-def to_csv(table: Table) -> str:
-    """Write a table as CSV: a line of names, and nothing where there is no value."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(table)
-    lines.writerows(zip(*table.values(), strict=True))
-    return text.getvalue()
 
 
 def sweep_lines(sweep: Sweep, ranked: int = RANKED) -> list[str]:

@@ -27,7 +27,8 @@ from qnet.model.sweep import KINDS_OF_FAILURE, CaseResult, Depth, Sweep
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.progress import Heeded
-from qnet.report.sweep import case_table, sweep_lines, sweep_page, to_csv
+from qnet.report.columns import to_csv
+from qnet.report.sweep import case_table, sweep_lines, sweep_page
 from qnet.schedule.reserve import Keeping
 from qnet.schedule.run import schedule
 from qnet.sweeps import failures, run

@@ -66,6 +66,20 @@ ETH_P_ALL = 3
 TPACKET_V2 = 1
 
 
+def receive_ring(one: socket.socket, frame_bytes: int, frames: int) -> mmap.mmap:
+    """Let the kernel put what it receives into memory that both see: no call for each frame.
+
+    Of version 2 of the ring, which shows every frame at once; version 3 keeps them for a while. A
+    place for a frame has `frame_bytes`, a power of two.
+    """
+    block = max(frame_bytes, RING_BLOCK_BYTES)
+    total = frame_bytes * frames
+    one.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
+    asked = struct.pack("=4I", block, total // block, frame_bytes, frames)
+    one.setsockopt(SOL_PACKET, PACKET_RX_RING, asked)
+    return mmap.mmap(one.fileno(), total)
+
+
 class Emulator:
     """All wires and ports of a network, in virtual time stretched over the wall.
 
@@ -135,7 +149,7 @@ class Emulator:
                 one.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
                 one.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
                 one.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES)
-                ring = self._ring(one)
+                ring = receive_ring(one, 8 * int(self.wires.law[w.RING_WORDS]), RING_FRAMES)
                 numbers = [socket.if_nametoindex(end.interface) for end in self.ends]
             except BaseException:
                 one.close()
@@ -151,20 +165,6 @@ class Emulator:
         self.messages = self.messages._replace(ring=view, words=view.view(np.int64))
         self.wires.law[w.SOCKET] = one.fileno()
         self.socket = one
-
-    def _ring(self, one: socket.socket) -> mmap.mmap:
-        """Let the kernel put what it receives into memory that both see: no call for each frame.
-
-        Of version 2 of the ring, which shows every frame at once; version 3 keeps them for a while.
-        """
-        size = 8 * int(self.wires.law[w.RING_WORDS])
-        block = max(size, RING_BLOCK_BYTES)
-        total = size * RING_FRAMES
-        one.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
-        one.setsockopt(
-            SOL_PACKET, PACKET_RX_RING, struct.pack("=4I", block, total // block, size, RING_FRAMES)
-        )
-        return mmap.mmap(one.fileno(), total)
 
     def close(self) -> None:
         """Close the socket; may be called at any time, and again."""

@@ -18,14 +18,20 @@ clock_gettime = libc("clock_gettime", types.int32, types.int32, types.intp)
 
 DONT_WAIT = 0x40
 POLL_IN = 1
-MONOTONIC = 1
+REALTIME, MONOTONIC = 0, 1
+
+
+@bare_kernel
+def time_of(which: int, clock: Ints) -> int:
+    """Return the nanoseconds of one of the machine's clocks."""
+    clock_gettime(which, clock.ctypes.data)
+    return clock[0] * 1_000_000_000 + clock[1]
 
 
 @bare_kernel
 def wall(clock: Ints) -> int:
     """Return the wall time."""
-    clock_gettime(MONOTONIC, clock.ctypes.data)
-    return clock[0] * 1_000_000_000 + clock[1]
+    return time_of(MONOTONIC, clock)
 
 
 @bare_kernel
