@@ -425,7 +425,7 @@ def _search(scenario: Scenario, budget: str | None, rounds: int | None) -> Searc
 
 def _ports_down(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Return the ports of each link, cable or node; unknown ones are all reported at once."""
-    from qnet.model.timeline import ports_by_target
+    from qnet.model.outages import ports_by_target
 
     topology = scenario.topology
     down = ports_by_target(topology)
@@ -463,7 +463,7 @@ def _to_keep(scenario: Scenario, plan: Plan | Path | str) -> Plan:
 def _cuts(scenario: Scenario, text: str) -> list[Cut]:
     """Read TARGET@TIME, such as 'a->b@10ms': what events call a link, a wire or a cable."""
     from qnet.emulate.tiers.tier import Cut
-    from qnet.model.timeline import ports_of, wires_by_name
+    from qnet.model.outages import ports_of, wires_by_name
 
     topology = scenario.topology
     name, _, when = text.rpartition("@")

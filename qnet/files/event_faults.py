@@ -8,15 +8,9 @@ from typing import NamedTuple
 from qnet.files.tree import Location, Source
 from qnet.model.expand import untold
 from qnet.model.loads import Loads, load_misfits
+from qnet.model.outages import nodes_by_name, outages_of, wires_by_name
 from qnet.model.processes import Process
-from qnet.model.timeline import (
-    EVENTS_HIGHEST,
-    KINDS,
-    Event,
-    nodes_by_name,
-    outages_of,
-    wires_by_name,
-)
+from qnet.model.timeline import EVENTS_HIGHEST, KINDS, Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import TrafficClass
 from qnet.units import describe

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from qnet.files.instants import instant_ps
 from qnet.files.tree import Branch, Source, decode, guess
 from qnet.model.calendar import is_moment
-from qnet.model.timeline import LISTED_HIGHEST, nodes_by_name, wires_by_name
+from qnet.model.outages import nodes_by_name, wires_by_name
+from qnet.model.timeline import LISTED_HIGHEST
 from qnet.model.topology import Topology
 from qnet.units import INSTANT, UnitError, describe, format_quantity, parse
 

@@ -22,14 +22,9 @@ from typing import NamedTuple
 from qnet.errors import InputError, Problem
 from qnet.model.calendar import read_moment
 from qnet.model.failures import KM_PER_STEP, REPAIR_S_DEFAULT, Failing
+from qnet.model.outages import nodes_by_name, wires_by_name
 from qnet.model.processes import MONTHS, Process, Repair
-from qnet.model.timeline import (
-    EVENTS_HIGHEST,
-    LISTED_HIGHEST,
-    Event,
-    nodes_by_name,
-    wires_by_name,
-)
+from qnet.model.timeline import EVENTS_HIGHEST, LISTED_HIGHEST, Event
 from qnet.model.topology import Topology, length_km
 from qnet.model.traffic import Profile
 from qnet.units import INSTANT, PPB, PS_PER_MS, YEAR_S

@@ -13,15 +13,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from qnet.model.fields import IMIX
+from qnet.model.outages import Misfit, Setting, last_begun
 from qnet.model.plan import DemandPart, DemandPlan
-from qnet.model.timeline import (
-    FOREVER_PS,
-    KINDS,
-    Event,
-    Misfit,
-    Setting,
-    last_begun,
-)
+from qnet.model.timeline import FOREVER_PS, KINDS, Event
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import (
     BEST_EFFORT,

@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.errors import Infeasible
-from qnet.model.timeline import FOREVER_PS, Event, event, nodes_by_name
+from qnet.model.outages import nodes_by_name
+from qnet.model.timeline import FOREVER_PS, Event, event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.clocks.walks import own_drift_ppb

@@ -15,18 +15,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qnet.model.loads import Offer, attack_entry, offer_of
+from qnet.model.outages import Outage, Setting, Thing, Wire, outages_of, settings_of
 from qnet.model.plan import Entry, Plan, StreamPlan
-from qnet.model.timeline import (
-    FOREVER_PS,
-    KINDS,
-    Event,
-    Outage,
-    Setting,
-    Thing,
-    Wire,
-    outages_of,
-    settings_of,
-)
+from qnet.model.timeline import FOREVER_PS, KINDS, Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import LEG, Profile
 from qnet.units import PPB

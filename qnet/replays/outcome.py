@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
+from qnet.model.outages import Wire
 from qnet.model.plan import StreamPlan
 from qnet.model.replay import (
     Replay,
@@ -24,7 +25,7 @@ from qnet.model.replay import (
     ServiceLoss,
     Span,
 )
-from qnet.model.timeline import FOREVER_PS, Wire
+from qnet.model.timeline import FOREVER_PS
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.model.verdict import Outcome
 from qnet.replays.account import Count, Share, WindowAccount, WindowRow

@@ -20,10 +20,11 @@ from qnet.emulate.frames.streaming import ChangeSeen, Pace, SentFrame
 from qnet.errors import ArgumentError, Problem
 from qnet.graph.distances import distances
 from qnet.model.emulation import Tier
+from qnet.model.outages import Outage, Wire, outages_of
 from qnet.model.reacting import PairReaction, Reacting, ReactingChange, ReactingStream
 from qnet.model.replay import ReplayPromise
 from qnet.model.scenario import Scenario
-from qnet.model.timeline import FOREVER_PS, Event, Outage, Wire, outages_of
+from qnet.model.timeline import FOREVER_PS, Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Stream
 from qnet.model.verdict import Outcome

@@ -20,11 +20,12 @@ from qnet.files.read import Given, title_of
 from qnet.files.write import to_json
 from qnet.model.emulation import Tier
 from qnet.model.expand import expand
+from qnet.model.outages import Wire, outages_of, settings_of
 from qnet.model.plan import Entry, Plan
 from qnet.model.proof import Proof
 from qnet.model.replay import Replay
 from qnet.model.scenario import Scenario
-from qnet.model.timeline import FOREVER_PS, Wire, outages_of, settings_of
+from qnet.model.timeline import FOREVER_PS
 from qnet.model.traffic import DURATION_PS_HIGHEST, Demand, Stream
 from qnet.progress import Progress
 from qnet.replays.account import WindowAccount, account_of

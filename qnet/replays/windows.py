@@ -15,8 +15,9 @@ from math import lcm
 from typing import NamedTuple
 
 from qnet.model.loads import Loads
+from qnet.model.outages import Outage, Wire
 from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
-from qnet.model.timeline import Event, Outage, Wire, event
+from qnet.model.timeline import Event, event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.replays.clocks import carried_clocks

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from qnet.model.timeline import Outage, Wire, cut_ps, outages_of
+from qnet.model.outages import Outage, Wire, cut_ps, outages_of
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.ports.parts import IN_NEXT_NODE, IN_OWN_NODE, ON_THE_LINE

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from qnet.model.timeline import Event, Setting, Wire, settings_of
+from qnet.model.outages import Setting, Wire, settings_of
+from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.ports.parts import SENDING, MPacket, Parts, PortLaw

@@ -12,8 +12,8 @@ from math import prod
 from typing import NamedTuple
 
 from qnet.errors import ArgumentError, Problem
+from qnet.model.outages import nodes_by_name, ports_of, wires_by_name
 from qnet.model.sweep import KINDS_OF_FAILURE, Failure, FailureOf
-from qnet.model.timeline import nodes_by_name, ports_of, wires_by_name
 from qnet.model.topology import Topology
 from qnet.units import YEAR_S
 

@@ -12,7 +12,7 @@ from qnet.check.survival import survivable_egress
 from qnet.files.read import read_topology
 from qnet.graph.flows import most_placed_bps
 from qnet.graph.routes import Graph, make_edges
-from qnet.model.timeline import ports_by_target
+from qnet.model.outages import ports_by_target
 from qnet.model.topology import Link, Topology
 from qnet.result import Result
 from qnet.schedule.capacity import mean_rate_bps

@@ -13,8 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qnet.check.plan import prove
+from qnet.model.outages import outages_of
 from qnet.model.plan import Plan
-from qnet.model.timeline import Event, outages_of
+from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.run import simulate

@@ -13,8 +13,9 @@ from qnet.check.verdict import judge
 from qnet.errors import InputError
 from qnet.files.read import load
 from qnet.files.words import to_yaml
+from qnet.model.outages import Outage, Wire, outages_of
 from qnet.model.scenario import Scenario
-from qnet.model.timeline import Event, Outage, Timeline, Wire, outages_of
+from qnet.model.timeline import Event, Timeline
 from qnet.model.topology import Topology
 from qnet.simulate.run import simulate
 

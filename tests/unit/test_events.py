@@ -20,9 +20,10 @@ from qnet.errors import InputError, Interrupted
 from qnet.files.read import load
 from qnet.files.words import to_yaml
 from qnet.model.observation import Observation
+from qnet.model.outages import outages_of
 from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.scenario import Scenario
-from qnet.model.timeline import COMMON, KINDS, Change, Event, Timeline, outages_of
+from qnet.model.timeline import COMMON, KINDS, Change, Event, Timeline
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import outages, run

@@ -11,14 +11,8 @@ import pytest
 
 from qnet.errors import InputError, Interrupted
 from qnet.files.read import load
-from qnet.model.timeline import (
-    FOREVER_PS,
-    Event,
-    Setting,
-    Wire,
-    outages_of,
-    settings_of,
-)
+from qnet.model.outages import Setting, Wire, outages_of, settings_of
+from qnet.model.timeline import FOREVER_PS, Event
 from qnet.model.topology import Topology
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.explain import TracedRun

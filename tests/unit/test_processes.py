@@ -19,8 +19,9 @@ from qnet.files.read import load, read_topology
 from qnet.files.run_folder import read_run
 from qnet.files.words import to_yaml
 from qnet.model.expand import expand
+from qnet.model.outages import outages_of
 from qnet.model.processes import Process
-from qnet.model.timeline import Event, Timeline, outages_of
+from qnet.model.timeline import Event, Timeline
 from qnet.model.topology import Topology
 from qnet.simulate.run import simulate
 from qnet.units import INSTANT, PS_PER_S, format_quantity, parse

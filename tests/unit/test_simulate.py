@@ -15,8 +15,9 @@ from qnet.errors import ArgumentError, InputError
 from qnet.kernel import highest_bit, zeros
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
 from qnet.model.observation import Observation, Traffic
+from qnet.model.outages import outages_of
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
-from qnet.model.timeline import Event, outages_of
+from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate import layout, run, setup

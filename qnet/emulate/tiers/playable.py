@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from qnet.model.timeline import outages_of
+from qnet.model.outages import outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
+from qnet.model.outages import ports_by_target
 from qnet.model.plan import StreamPlan
-from qnet.model.timeline import ports_by_target
 from qnet.model.topology import Topology
 from qnet.model.traffic import Stream
 from qnet.schedule.cycles.candidates import Pair

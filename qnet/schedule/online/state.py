@@ -22,7 +22,7 @@ from qnet.errors import InputError, Problem
 from qnet.files.consistency import HYPERCYCLE_HIGHEST
 from qnet.files.read import read_bytes
 from qnet.files.write import to_json, write_bytes
-from qnet.model.timeline import ports_by_target
+from qnet.model.outages import ports_by_target
 from qnet.model.topology import Topology
 from qnet.schedule.cycles.candidates import CandidateHop, CandidatePath, Pair
 from qnet.schedule.cycles.kernels.tables import Request, ReservationRows

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qnet.model.timeline import Event, Thing, Wire, cut_ps, outages_of
+from qnet.model.outages import Thing, Wire, cut_ps, outages_of
+from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
 
 

@@ -19,9 +19,10 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
+from qnet.model.outages import Thing
 from qnet.model.plan import Entry, Move, Plan, StreamPlan, Unmoved
 from qnet.model.reaction import Reaction
-from qnet.model.timeline import FOREVER_PS, Thing
+from qnet.model.timeline import FOREVER_PS
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.schedule.availability import with_paths

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible
-from qnet.model.timeline import Event, nodes_by_name
+from qnet.model.outages import nodes_by_name
+from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.clocks import walks

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from qnet.model.outages import Outage, Thing, Wire, cut_ps, outages_of
 from qnet.model.plan import Plan
-from qnet.model.timeline import Outage, Thing, Wire, cut_ps, outages_of
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.settings import port_states
