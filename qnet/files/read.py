@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -388,15 +388,23 @@ def _read_json(path: str, model: type[Written]) -> Written:
     raise InputError(source.problems, source.unlisted)
 
 
+def _twice(items: Iterable[tuple[str, object]]) -> str:
+    """Return the first key that comes again."""
+    seen: set[str] = set()
+    for key, _ in items:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError("one does")
+
+
 def _check_json(source: Source, raw: bytes) -> str | None:
     """Refuse what JSON readers differ about, before the validator reads the same text."""
 
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(items)
         if len(made) < len(items):
-            seen: set[str] = set()
-            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            source.report(0, 0, "", f"key '{twice[:40]}' twice in one object")
+            source.report(0, 0, "", f"key '{_twice(items)[:40]}' twice in one object")
         for key, value in items:
             highest = _highest(key)
             if highest is not None and _beyond(value, highest):

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from qnet.model.fields import IMIX
-from qnet.model.outages import Misfit, Setting, last_begun
+from qnet.model.outages import Misfit, Setting, Span, joined, last_begun
 from qnet.model.plan import DemandPart, DemandPlan
 from qnet.model.timeline import FOREVER_PS, KINDS, Event
 from qnet.model.topology import Port, Topology
@@ -30,9 +30,6 @@ from qnet.units import PPB, RATE, ceil_div, describe, format_quantity
 ATTACK = "attack"
 
 _ATTACK = re.compile(rf"{ATTACK}-[0-9]+")
-
-Span = tuple[int, int]
-"""From when to before when."""
 
 
 class Named(NamedTuple):
@@ -202,7 +199,7 @@ def offer_of(profile: Profile) -> Offer:
             factors[name] = _factors(spans, events)
         else:
             left_out = [one[1:] for one in spans if fewer[name, one.event]]
-            silent[name] = _joined([*silent.get(name, ()), *left_out])
+            silent[name] = tuple(joined([*silent.get(name, ()), *left_out]))
     return Offer(
         {name: spans for name, spans in silent.items() if spans},
         {name: spans for name, spans in factors.items() if spans},
@@ -263,18 +260,7 @@ def _silences(mine: Sequence[tuple[int, Event]]) -> tuple[Span, ...]:
             open_from = len(stops)
         else:
             stops.append([at_ps, event.end_ps if phase else FOREVER_PS])
-    return _joined((begin, end) for begin, end in stops)
-
-
-def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Return spans in order of time, those that meet as one."""
-    made: list[Span] = []
-    for begin, end in sorted(spans):
-        if begin < end and made and begin <= made[-1][1]:
-            made[-1] = made[-1][0], max(made[-1][1], end)
-        elif begin < end:
-            made.append((begin, end))
-    return tuple(made)
+    return tuple(joined((begin, end) for begin, end in stops))
 
 
 def _factors(spans: Sequence[Setting], events: Sequence[Event]) -> tuple[tuple[int, int, int], ...]:

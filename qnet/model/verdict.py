@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,6 +11,14 @@ from qnet.model.fields import Noun
 from qnet.model.requirement import COUNT, KINDS, Kind, Requirement, Unit
 
 Outcome = Literal["pass", "fail", "unknown"]
+
+
+def worst_of(outcomes: Iterable[Outcome], *, has_failed: bool, is_unknown: bool) -> Outcome:
+    """Return the outcome of all together: broken when any is, kept when all are known to be."""
+    every = set(outcomes)
+    if has_failed or "fail" in every:
+        return "fail"
+    return "unknown" if is_unknown or "unknown" in every else "pass"
 
 
 Basis = Literal["proven", "seen"]

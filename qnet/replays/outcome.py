@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
-from qnet.model.outages import Wire
+from qnet.model.outages import Wire, joined
 from qnet.model.plan import StreamPlan
 from qnet.model.replay import (
     Replay,
@@ -27,7 +27,7 @@ from qnet.model.replay import (
 )
 from qnet.model.timeline import FOREVER_PS
 from qnet.model.traffic import Demand, Profile, Stream
-from qnet.model.verdict import Outcome
+from qnet.model.verdict import Outcome, worst_of
 from qnet.replays.account import Count, Share, WindowAccount, WindowRow
 from qnet.replays.course import Stretch, Timetable, breaks_nothing, changes_what_lasts
 from qnet.replays.egress import short_egress
@@ -76,15 +76,17 @@ def outcome_of(table: Timetable, accounts: Sequence[WindowAccount]) -> Replay:
     promises = _promises(table, sums, accounts)
     findings = tuple(dict.fromkeys(finding for account in accounts for finding in account.findings))
     unwatched = tuple(_unwatched(table, outside))
-    outcomes = {one.outcome for one in promises} | ({"fail"} if findings else set())
     is_void = any(one.emulated is not None and one.emulated.void for one in accounts)
-    outcomes |= {"unknown"} if unwatched or is_void else set()
     streams = {one.name for one in table.profile.every_stream}
     told = [(name, _stream(table, one)) for name, one in sums.items()]
     return Replay(
         title=table.profile.title,
         epoch=table.profile.epoch,
-        outcome="fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes else "pass",
+        outcome=worst_of(
+            (one.outcome for one in promises),
+            has_failed=bool(findings),
+            is_unknown=bool(unwatched) or is_void,
+        ),
         until_ps=table.until_ps,
         watched_ps=sum(one.until_ps - one.from_ps for one in accounts),
         findings=findings,
@@ -277,17 +279,6 @@ def _stream(table: Timetable, one: _Sum) -> ReplayStream:
 def _spans(spans: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
     """Return spans of time in order, those that meet as one."""
     return tuple(Span(from_ps=begin, until_ps=end) for begin, end in joined(spans))
-
-
-def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return spans in order, those that meet as one."""
-    made: list[tuple[int, int]] = []
-    for begin, end in sorted(spans):
-        if made and begin <= made[-1][1]:
-            made[-1] = made[-1][0], max(made[-1][1], end)
-        else:
-            made.append((begin, end))
-    return made
 
 
 def _window(one: WindowAccount) -> ReplayWindow:

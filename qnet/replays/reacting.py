@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -20,17 +19,17 @@ from qnet.emulate.frames.streaming import ChangeSeen, Pace, SentFrame
 from qnet.errors import ArgumentError, Problem
 from qnet.graph.distances import distances
 from qnet.model.emulation import Tier
-from qnet.model.outages import Outage, Wire, outages_of
+from qnet.model.outages import Outage, Wire, joined, outages_of
 from qnet.model.reacting import PairReaction, Reacting, ReactingChange, ReactingStream
 from qnet.model.replay import ReplayPromise
 from qnet.model.scenario import Scenario
 from qnet.model.timeline import FOREVER_PS, Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Stream
-from qnet.model.verdict import Outcome
+from qnet.model.verdict import Outcome, worst_of
 from qnet.replays.course import Timetable
-from qnet.replays.outcome import LOSS, joined, mean_bits
-from qnet.replays.run import drawn, times_of
+from qnet.replays.outcome import LOSS, mean_bits
+from qnet.replays.run import before_events, drawn, times_of
 from qnet.units import PPB, PS_PER_S, show_time
 
 SEEN = frozenset({"cut", "repair", "down", "up", "flap", "partition", "capacity", "maintenance"})
@@ -111,14 +110,14 @@ def replay_to_controller(
     streams = tuple(_streams(scenario, {pair: names[pair] for pair in pairs}, blocked))
     promises = tuple(_promises(scenario, streams, until_ps, is_void=bool(void)))
     findings = () if void else tuple(_findings(made, spans_ps, longest_ps))
-    outcomes = {one.outcome for one in promises} | ({"fail"} if findings else set())
-    outcomes |= {"unknown"} if void else set()
     return Reacting(
         title=title or scenario.profile.title,
         controller=controller,
         tier=tier,
         epoch=scenario.profile.epoch,
-        outcome="fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes else "pass",
+        outcome=worst_of(
+            (one.outcome for one in promises), has_failed=bool(findings), is_unknown=bool(void)
+        ),
         until_ps=until_ps,
         longest_ps=longest_ps,
         findings=findings,
@@ -206,8 +205,7 @@ def _names_by_pair(scenario: Scenario, until_ps: int) -> dict[tuple[str, str], l
     profile, topology = scenario.profile, scenario.topology
     hosts = {node.name for node in topology.nodes if node.is_host}
     hosts = hosts or {node.name for node in topology.nodes}
-    still = replace(scenario, profile=profile.replace(events=()), events_origin=None)
-    table = Timetable(topology, profile, api.plan(still), until_ps)
+    table = Timetable(topology, profile, api.plan(before_events(scenario)), until_ps)
     dark: Counter[tuple[str, str]] = Counter()
     names: dict[tuple[str, str], list[str]] = defaultdict(list)
     ends = [(one.name, one.talker, one.listener) for one in profile.every_stream]

@@ -106,7 +106,7 @@ def replay(
     if not events:
         words = "nothing happens in this scenario; 'events:' or '--events FILE' say what does"
         raise ArgumentError([Problem("events", 0, 0, "", words)])
-    still = _still(scenario)
+    still = before_events(scenario)
     calm = api.run(still, threads=threads, progress=progress, say=say)
     if calm.outcome == "fail":
         why = "; ".join(calm.reasons[:3])
@@ -215,7 +215,7 @@ def drawn(scenario: Scenario, until_ps: int | None) -> Scenario:
     return replace(scenario, profile=profile.replace(events=(*given, *drawn), processes=()))
 
 
-def _still(scenario: Scenario) -> Scenario:
+def before_events(scenario: Scenario) -> Scenario:
     """Return the scenario before anything happens."""
     return replace(scenario, profile=scenario.profile.replace(events=()), events_origin=None)
 

@@ -19,7 +19,8 @@ from qnet.errors import Infeasible, InputError, Problem
 from qnet.kernel import aligned, zeros
 from qnet.model.fields import FRAME_BYTES_HIGHEST, FRAME_BYTES_LOWEST
 from qnet.model.histogram import BIN_COUNT
-from qnet.model.loads import Span, every_demand
+from qnet.model.loads import every_demand
+from qnet.model.outages import Span
 from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import (

@@ -14,7 +14,8 @@ from itertools import count, pairwise
 from typing import NamedTuple
 
 from qnet.errors import InputError, Problem
-from qnet.model.loads import Span, attack_entry, attacks_of, offer_of
+from qnet.model.loads import attack_entry, attacks_of, offer_of
+from qnet.model.outages import Span
 from qnet.model.plan import DemandPlan, Entry, Move, Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import LEG, Profile

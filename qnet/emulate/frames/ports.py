@@ -472,7 +472,8 @@ class VirtualPorts:
 
     def _cell(self, lane: int, place: int) -> Ints:
         lanes = self.world.lanes
-        return lanes.cells[lanes.base[lane] + (place & lanes.mask[lane])]  # type: ignore[no-any-return]
+        cell: Ints = lanes.cells[lanes.base[lane] + (place & lanes.mask[lane])]
+        return cell
 
     def _deliver(self, time_ps: int, birth: int, label: int) -> None:
         """Count a frame of a single hop, which the port cannot tell from the real ones there."""

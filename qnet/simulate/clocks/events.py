@@ -139,7 +139,8 @@ class _Clock:
 def _grown(drift_ppb: int, times_ps: Ints) -> Ints:
     """Return what a drift comes to in some times: exact, where a product would not fit."""
     whole, rest = np.divmod(times_ps, PPB)
-    return whole * drift_ppb + rest * drift_ppb // PPB  # type: ignore[no-any-return]
+    grown: Ints = whole * drift_ppb + rest * drift_ppb // PPB
+    return grown
 
 
 class ClockSettings:

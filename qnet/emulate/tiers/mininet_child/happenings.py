@@ -9,10 +9,10 @@ Rules of what is sent another way are laid two windows before, too.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from qnet.model.outages import Outage, Thing, Wire, cut_ps, outages_of
+from qnet.model.outages import Outage, Thing, Wire, cut_ps, joined, outages_of
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -53,18 +53,8 @@ def dark_ports(topology: Topology, profile: Profile) -> dict[str, list[tuple[int
             way_ps = cut_ps(topology, port, profile.events[one.event], line_ps)
             spans.append((one.from_ps + way_ps, one.until_ps))
         if spans:
-            made[port.name] = _joined((a, b) for a, b in spans if a < b)
+            made[port.name] = joined(spans)
     return made
-
-
-def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for begin, end in sorted(spans):
-        if joined and begin <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(joined[-1][1], end)
-        else:
-            joined.append((begin, end))
-    return joined
 
 
 def happenings(
