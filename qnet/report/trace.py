@@ -13,7 +13,7 @@ from qnet.formats.pcapng import FCS_BYTES, Interface, Packet, capture
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import FrameSource, sources_of
+from qnet.simulate.frame_sources import FrameSource, sources_of
 from qnet.simulate.world import REFUSED, TraceRow
 
 if TYPE_CHECKING:

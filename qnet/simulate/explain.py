@@ -29,12 +29,12 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import LEG, Profile
 from qnet.progress import Heeded, Progress
 from qnet.simulate.clocks.kernels import ClockTable, setting_at, when_shown
+from qnet.simulate.frame_sources import FrameSource, sources_of
 from qnet.simulate.kernels.sources import advance, draw_size
 from qnet.simulate.ports.account import why_gone
 from qnet.simulate.ports.kernels.timed import emit_next
 from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.run import Course
-from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.tracing import leading, play, rows_of
 from qnet.simulate.turns import begin_turn
 from qnet.simulate.waiting import Waiting

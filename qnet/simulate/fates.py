@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qnet.kernel import zeros
 from qnet.simulate.clocks.events import is_set_otherwise, reached_ps
-from qnet.simulate.setup import FrameSource
+from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.world import (
     FOLLOWED,
     NODE_DOWN,

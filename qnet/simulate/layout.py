@@ -16,10 +16,11 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.progress import Heeded
+from qnet.simulate.frame_sources import FrameSource, sources_of
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.ports.setup import add_parts
 from qnet.simulate.settings import PortChange
-from qnet.simulate.setup import FrameSource, build, empty_lanes, sources_of
+from qnet.simulate.setup import build, empty_lanes
 from qnet.simulate.turns import Change, apply_turns, turns_by_time
 from qnet.simulate.world import NextHop, World
 

@@ -32,6 +32,7 @@ from qnet.simulate.checkpoint import Checkpoint, Keeper
 from qnet.simulate.clocks.events import ClockChanges
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
 from qnet.simulate.fates import Followed
+from qnet.simulate.frame_sources import FrameSource, sources_of
 from qnet.simulate.kernels.delivery import bin_of
 from qnet.simulate.layout import lay_out
 from qnet.simulate.outages import events_within, ports_going_down
@@ -48,7 +49,6 @@ from qnet.simulate.ports.kernels.outages import go_down
 from qnet.simulate.ports.parts import Parts
 from qnet.simulate.series import Series
 from qnet.simulate.settings import PortChanges
-from qnet.simulate.setup import FrameSource, sources_of
 from qnet.simulate.turns import apply_turns
 from qnet.simulate.windows.shares import share_out, work_per_s
 from qnet.simulate.windows.threads import run_windows

@@ -12,8 +12,8 @@ from qnet.model.observation import LatencySeries
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
+from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.run import Course
-from qnet.simulate.setup import FrameSource
 from qnet.simulate.world import NEVER, PASSED_ON, POSITIONS, REFUSED, Trace, TraceRow
 
 Ints = NDArray[np.int64]

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.simulate.frame_sources import FrameSource, Turn
 from qnet.simulate.kernels.sources import pass_over
 from qnet.simulate.ports.parts import Parts, SourceTable
-from qnet.simulate.setup import FrameSource, Turn
 from qnet.simulate.world import NEVER, SourceHeap, Sources, SourceState, World
 
 Ints = NDArray[np.int64]

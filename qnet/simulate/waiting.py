@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qnet.model.journey import Cause, Wait
 from qnet.model.topology import Port
 from qnet.simulate.clocks.kernels import setting_at
+from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.ports.kernels.gates import (
     entry_at,
     gate_ready,
@@ -26,7 +27,6 @@ from qnet.simulate.ports.kernels.gates import (
 from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST
 from qnet.simulate.ports.parts import GENERAL, HELD_GATE, PortLaw
 from qnet.simulate.run import Course
-from qnet.simulate.setup import FrameSource
 from qnet.simulate.tracing import TraceRows
 from qnet.simulate.world import REFUSED, TraceRow
 from qnet.units import PREAMBLE_BYTES, PS_PER_S, WIRE_OVERHEAD_BYTES, ceil_div, serialisation_ps

@@ -22,8 +22,8 @@ from qnet.model.plan import PathPlan, Plan, StreamPlan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.draws import integers
+from qnet.simulate.frame_sources import sources_of
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import sources_of
 from qnet.simulate.tracing import play
 from qnet.simulate.world import TraceRow
 from qnet.units import PREAMBLE_BYTES, wire_bytes

@@ -23,7 +23,7 @@ from qnet.emulate.wires.run import Emulator
 from qnet.model.histogram import quantile_ps
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import sources_of
+from qnet.simulate.frame_sources import sources_of
 from tests.builders import plan_for
 
 NODES = [{"name": name} for name in "abc"]

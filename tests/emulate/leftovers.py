@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from qnet.emulate.process import cleanup
 
@@ -30,6 +31,18 @@ def folders(process: int) -> list[Path]:
             if f'"pid": {process},' in (folder / cleanup.STATE).read_text():
                 found.append(folder)
     return found
+
+
+def end_with_all(
+    child: subprocess.Popen[Any], number: signal.Signals, inside: Sequence[int]
+) -> None:
+    """End a command by a signal, and see that all that ran under it ends as well."""
+    child.send_signal(number)
+    child.wait(20)
+    give_up = time.monotonic() + 10
+    while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert not [one for one in inside if cleanup.start_time(one)]
 
 
 def descendants(process: int) -> list[int]:
@@ -66,12 +79,7 @@ def end_early(command: Sequence[str], number: signal.Signals, cwd: Path | None =
                 break
             time.sleep(0.1)
         assert len(inside) > 5, "switches and hosts are running"
-        child.send_signal(number)
-        child.wait(20)
-        give_up = time.monotonic() + 10
-        while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:
-            time.sleep(0.05)
-        assert not [one for one in inside if cleanup.start_time(one)]
+        end_with_all(child, number, inside)
     finally:
         if child.poll() is None:
             child.kill()

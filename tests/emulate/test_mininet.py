@@ -20,8 +20,8 @@ from qnet.files.read import load
 from qnet.model.plan import Plan
 from qnet.model.scenario import Scenario
 from qnet.progress import Quiet
+from qnet.simulate.frame_sources import sources_of
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import sources_of
 from tests.builders import plan_for
 from tests.emulate.leftovers import command_of, descendants, end_early, folders, machine
 

@@ -19,8 +19,8 @@ from qnet.emulate.tiers.tier import Options
 from qnet.errors import ArgumentError
 from qnet.model.emulation import Emulation
 from qnet.model.scenario import Scenario
-from qnet.simulate.setup import sources_of
-from tests.emulate.leftovers import descendants, folders, machine
+from qnet.simulate.frame_sources import sources_of
+from tests.emulate.leftovers import descendants, end_with_all, folders, machine
 from tests.unit.test_replay import REACTIONS, _case
 
 REASON = probe.missing_tools()
@@ -115,12 +115,7 @@ def test_killed_while_events_are_played_it_leaves_nothing(tmp_path: Path) -> Non
                 break
             time.sleep(0.1)
         assert child.poll() is None
-        child.send_signal(signal.SIGKILL)
-        child.wait(20)
-        give_up = time.monotonic() + 10
-        while any(map(cleanup.start_time, inside)) and time.monotonic() < give_up:
-            time.sleep(0.05)
-        assert not [one for one in inside if cleanup.start_time(one)]
+        end_with_all(child, signal.SIGKILL, inside)
     finally:
         if child.poll() is None:
             child.kill()

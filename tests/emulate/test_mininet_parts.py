@@ -13,7 +13,7 @@ from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.tiers import mininet, probe
 from qnet.emulate.tiers.tier import Cut, HostCommand, Meddling, Options
 from qnet.model.emulation import Emulation
-from qnet.simulate.setup import sources_of
+from qnet.simulate.frame_sources import sources_of
 from tests.asking import Answer, ask
 from tests.emulate.leftovers import folders, machine
 from tests.emulate.networks import every_part, round_about

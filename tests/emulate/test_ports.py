@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from qnet.emulate.frames.kernels import TIME
 from qnet.emulate.frames.ports import RealFrames, VirtualPorts
 from qnet.model.observation import Observation
+from qnet.simulate.frame_sources import sources_of
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import sources_of
 from tests.asking import Answer, ask
 from tests.builders import network, plan_for, profile
 from tests.emulate.networks import every_part

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from qnet.files.write import to_json
 from qnet.report.text import print_verdict
-from qnet.simulate.setup import build, sources_of
+from qnet.simulate.frame_sources import sources_of
+from qnet.simulate.setup import build
 from qnet.simulate.windows.shares import share_out, work_per_s
 from tests.asking import Answer, ask, command
 

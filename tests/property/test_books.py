@@ -21,8 +21,8 @@ from qnet.model.traffic import Profile, Recovery
 from qnet.simulate import explain as explaining
 from qnet.simulate.clocks import walks
 from qnet.simulate.explain import explain
+from qnet.simulate.frame_sources import FrameSource, sources_of
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import FrameSource, sources_of
 from tests.builders import plan_for
 from tests.random_sets import KINDS, random_set
 from tests.slow_case import WORDS, Case, compare

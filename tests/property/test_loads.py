@@ -16,15 +16,11 @@ from hypothesis import strategies as st
 
 import qnet
 from qnet.model.timeline import Event
-from qnet.simulate.clocks import walks
-from qnet.simulate.explain import TracedRun, _Replay, explain
-from qnet.simulate.run import simulate
-from qnet.simulate.setup import sources_of
-from qnet.simulate.windows import shares
-from tests.property.test_books import UNSHRUNK, balance
-from tests.property.test_moves import Moving, in_pieces
-from tests.slow_case import Case, compare
-from tests.unit.test_simulate import CLOCK_BLOCK_PS
+from qnet.simulate.explain import TracedRun, _Replay
+from qnet.simulate.frame_sources import sources_of
+from tests.property.test_books import UNSHRUNK
+from tests.property.test_moves import Moving, agree
+from tests.slow_case import Case
 from tests.unit.test_simulate_ports import PARTS, Drawing
 
 SETS = int(os.environ.get("QNET_SETS", "0"))
@@ -106,19 +102,6 @@ def test_the_slow_twin_sends_the_same(name: str) -> None:
     @settings(max_examples=SETS or 3, derandomize=not SETS, phases=UNSHRUNK, deadline=None)
     @given(drawn(), st.data())
     def check(case: Case, data: st.DataObject) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
-            seen = simulate(*case, threads=1)
-            balance(case[1], seen)
-            compare(case, seen)
-            patch.setattr(shares, "HOPS_PER_TASK", 1)
-            assert simulate(*case, threads=2) == seen
-            assert in_pieces(case) == seen
-            sent = [one for one in (*seen.streams, *seen.demands) if one.sent]
-            if sent:
-                one = data.draw(st.sampled_from(sent))
-                number = data.draw(st.integers(1, one.sent))
-                journeys = explain(TracedRun(*case), seen, one.name, number)
-                assert {journey.number for journey in journeys} == {number}
+        agree(case, data, ends=())
 
     check()

@@ -7,6 +7,7 @@ be moved. Other ones each time: QNET_SETS=300 pytest tests/property/test_moves.p
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +20,7 @@ from qnet.errors import InputError, Interrupted
 from qnet.model.plan import Move, StreamPlan
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.clocks import walks
-from qnet.simulate.explain import TracedRun, explain
+from qnet.simulate.explain import TracedRun, Which, explain
 from qnet.simulate.run import simulate
 from qnet.simulate.windows import shares
 from tests.builders import network, plan_for, profile
@@ -76,25 +77,30 @@ def test_the_slow_twin_moves_the_same(name: str) -> None:
     @settings(max_examples=SETS or 4, derandomize=not SETS, phases=UNSHRUNK, deadline=None)
     @given(drawn(), st.data())
     def check(case: Case, data: st.DataObject) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
-            seen = simulate(*case, threads=1)
-            balance(case[1], seen)
-            compare(case, seen)
-            patch.setattr(shares, "HOPS_PER_TASK", 1)
-            assert simulate(*case, threads=2) == seen
-            assert in_pieces(case) == seen
-            sent = [one for one in (*seen.streams, *seen.demands) if one.sent]
-            if sent:
-                one = data.draw(st.sampled_from(sent))
-                number = data.draw(st.integers(1, one.sent))
-                journeys = explain(TracedRun(*case), seen, one.name, number)
-                assert {journey.number for journey in journeys} == {number}
-                for which in ("worst", "best") if one.received else ():
-                    (journey,) = explain(TracedRun(*case), seen, one.name, which)
-                    assert journey.latency_ps in (one.latency_ps_max, one.latency_ps_min)
+        agree(case, data)
 
     check()
+
+
+def agree(case: Case, data: st.DataObject, ends: Sequence[Which] = ("worst", "best")) -> None:
+    """See that a case is the slow twin's, on one thread and two, in pieces, and explained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walks, "CLOCK_BLOCK_PS", CLOCK_BLOCK_PS)
+        seen = simulate(*case, threads=1)
+        balance(case[1], seen)
+        compare(case, seen)
+        patch.setattr(shares, "HOPS_PER_TASK", 1)
+        assert simulate(*case, threads=2) == seen
+        assert in_pieces(case) == seen
+        sent = [one for one in (*seen.streams, *seen.demands) if one.sent]
+        if sent:
+            one = data.draw(st.sampled_from(sent))
+            number = data.draw(st.integers(1, one.sent))
+            journeys = explain(TracedRun(*case), seen, one.name, number)
+            assert {journey.number for journey in journeys} == {number}
+            for which in ends if one.received else ():
+                (journey,) = explain(TracedRun(*case), seen, one.name, which)
+                assert journey.latency_ps in (one.latency_ps_max, one.latency_ps_min)
 
 
 def in_pieces(case: Case) -> object:

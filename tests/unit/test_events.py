@@ -29,9 +29,9 @@ from qnet.model.traffic import Profile
 from qnet.simulate import outages, run
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.explain import TracedRun, explain
+from qnet.simulate.frame_sources import sources_of
 from qnet.simulate.ports.parts import ON_THE_LINE
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import sources_of
 from tests.slow_case import compare
 from tests.unit.test_simulate import events
 

@@ -18,8 +18,8 @@ from qnet.model.plan import Move
 from qnet.simulate.checkpoint import Checkpoint
 from qnet.simulate.draws import integers
 from qnet.simulate.explain import TracedRun, _Replay, explain
+from qnet.simulate.frame_sources import sources_of
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import sources_of
 from qnet.simulate.windows import shares
 from tests.builders import network, plan_for, profile
 from tests.property.test_books import balance

@@ -24,12 +24,12 @@ from qnet.simulate import layout, run, setup
 from qnet.simulate.clocks import walks
 from qnet.simulate.clocks.walks import error_walk
 from qnet.simulate.draws import dice, integers, log_table
+from qnet.simulate.frame_sources import sources_of
 from qnet.simulate.kernels.delivery import bin_of
 from qnet.simulate.kernels.sources import advance, exponential
 from qnet.simulate.kernels.sources import draw as draw_bits
 from qnet.simulate.ports import setup as ports_setup
 from qnet.simulate.run import simulate
-from qnet.simulate.setup import sources_of
 from qnet.simulate.windows import shares
 from qnet.simulate.world import PortTally, Ring, SourceState, World
 from qnet.units import PS_PER_US

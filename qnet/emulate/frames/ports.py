@@ -33,6 +33,7 @@ from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.simulate.clocks.events import ClockChanges
+from qnet.simulate.frame_sources import FrameSource, Turn
 from qnet.simulate.kernels.delivery import damper_due, deliver, listeners_of
 from qnet.simulate.layout import Ends, Extended, lay_out, with_ends
 from qnet.simulate.outages import epochs, ports_going_down
@@ -52,7 +53,6 @@ from qnet.simulate.ports.parts import (
 from qnet.simulate.run import make_room
 from qnet.simulate.series import Series
 from qnet.simulate.settings import PortChanges
-from qnet.simulate.setup import FrameSource, Turn
 from qnet.simulate.turns import apply_turns, begin_turn
 from qnet.simulate.windows.shares import Shares
 from qnet.simulate.windows.threads import run_windows

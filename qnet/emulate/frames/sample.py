@@ -14,7 +14,7 @@ from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.model.plan import Plan
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import FrameSource, sources_of
+from qnet.simulate.frame_sources import FrameSource, sources_of
 
 SAMPLE = 1000
 """Real frames of a run, unless another number is asked for."""

@@ -46,7 +46,7 @@ from qnet.model.proof import Proof
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.progress import Heeded, Progress
-from qnet.simulate.setup import FrameSource, sources_of
+from qnet.simulate.frame_sources import FrameSource, sources_of
 from qnet.simulate.world import NEVER
 
 JOB = "job.pickle"

@@ -14,7 +14,8 @@ from qnet.model.histogram import BIN_COUNT
 from qnet.model.loads import every_demand
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import FrameSource, hops_of, positions
+from qnet.simulate.frame_sources import FrameSource
+from qnet.simulate.setup import hops_of, positions
 from qnet.simulate.world import NEVER
 
 Ints = NDArray[np.int64]

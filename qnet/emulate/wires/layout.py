@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from qnet.emulate.frames.ports import stray_rings
 from qnet.model.topology import Topology
 from qnet.simulate.clocks.walks import CLOCK_BLOCK_PS
+from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.layout import RING, Ends, with_ends
 from qnet.simulate.ports.parts import AT_LISTENER, Parts, PositionLaw
-from qnet.simulate.setup import FrameSource, empty_lanes, hops_of
+from qnet.simulate.setup import empty_lanes, hops_of
 from qnet.simulate.world import (
     BLOCK_BINS,
     PortTally,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from qnet.model.observation import Copies
 from qnet.model.timeline import WORDS
+from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.ports.parts import GENERAL, Cause, Parts, PortLaw, RecoveryState
-from qnet.simulate.setup import FrameSource
 from qnet.simulate.world import (
     DUPLICATE,
     LINK_DOWN,

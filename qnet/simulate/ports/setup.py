@@ -19,6 +19,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream, TrafficClass
 from qnet.simulate.clocks.events import is_set_otherwise
 from qnet.simulate.draws import dice
+from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.outages import LATEST_PS, Epochs, Shadow, epochs, events_within
 from qnet.simulate.ports.kernels.gates import open_by
 from qnet.simulate.ports.kernels.preemption import FRAGMENT_LEAST, REST_LEAST
@@ -38,14 +39,7 @@ from qnet.simulate.ports.parts import (
     SourceTable,
 )
 from qnet.simulate.settings import PortChange, PortState
-from qnet.simulate.setup import (
-    FrameSource,
-    heads_ps,
-    hops_of,
-    number_by_node,
-    positions,
-    rates_of,
-)
+from qnet.simulate.setup import heads_ps, hops_of, number_by_node, positions, rates_of
 from qnet.simulate.world import NEVER, Ring, World
 from qnet.units import PPB, PS_PER_S, ceil_div, serialisation_ps
 

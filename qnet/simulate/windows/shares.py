@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qnet.simulate.setup import FrameSource
+from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.windows.kernels import Agenda
 from qnet.simulate.world import NEVER, World
 from qnet.units import PS_PER_S

@@ -22,7 +22,7 @@ from qnet.emulate.wires.run import Emulator
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
-from qnet.simulate.setup import sources_of
+from qnet.simulate.frame_sources import sources_of
 
 
 class Job:
