@@ -85,7 +85,7 @@ class _Search:
         reasons: Sequence[str] = (),
     ) -> None:
         """Note a trial."""
-        offered, lost = counts_of(case.profile, seen, self.asked.chosen)
+        offered, lost = counts_of(case.profile, seen, self.is_scaled)
         trial = LoadTrial(
             scale_ppm=scale_ppm,
             offered_bps=case.offered_bps,
@@ -307,7 +307,7 @@ class Losses(_Search):
 
     def _measure(self, scale_ppm: int) -> Counted:
         case, seen = self._send(scale_ppm)
-        offered, lost = counts_of(case.profile, seen, self.asked.chosen)
+        offered, lost = counts_of(case.profile, seen, self.is_scaled)
         reasons = []
         if lost * 10**9 > self._loss_ppb * offered:
             reasons.append(f"{lost:,} of {offered:,} frames lost")

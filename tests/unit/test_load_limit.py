@@ -185,6 +185,19 @@ def test_the_loss_goal_finds_what_a_port_carries() -> None:
     assert len(limit.trials) == 1
 
 
+def test_only_frames_of_what_is_scaled_count_in_the_loss_goal() -> None:
+    """Streams keep their number; asked for with the demands, they are in no count of losses."""
+    pytest.importorskip("MLRsearch")
+    stream = {
+        "name": "voice", "from": "a", "to": "c", "class": "reserved", "interval": "100us",
+        "max-payload-size": "300B",
+    }  # fmt: skip
+    case = _case({"name": "mine", "from": "a", "to": "c", "rate": "100Mbps"}, streams=[stream])
+    every = load_limit(case, goal="loss")
+    demands = load_limit(case, goal="loss", traffic_class="best-effort")
+    assert [one.offered for one in every.trials] == [one.offered for one in demands.trials]
+
+
 def test_the_search_of_rfc_9971_keeps_to_its_width_and_asks_for_no_load_twice() -> None:
     pytest.importorskip("MLRsearch")
     for limit in (1_000, 40_000, 333_333, 999_999, 1_000_000, 1_234_567):
