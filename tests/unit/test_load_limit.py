@@ -192,9 +192,11 @@ def test_only_frames_of_what_is_scaled_count_in_the_loss_goal() -> None:
         "name": "voice", "from": "a", "to": "c", "class": "reserved", "interval": "100us",
         "max-payload-size": "300B",
     }  # fmt: skip
-    case = _case({"name": "mine", "from": "a", "to": "c", "rate": "100Mbps"}, streams=[stream])
+    demand = {"name": "mine", "from": "a", "to": "c", "rate": "100Mbps", "sizes": "64B"}
+    case = _case(demand, streams=[stream])
     every = load_limit(case, goal="loss")
     demands = load_limit(case, goal="loss", traffic_class="best-effort")
+    assert [one.traffic_class for one in every.points[-1].classes] == ["reserved", "best-effort"]
     assert [one.offered for one in every.trials] == [one.offered for one in demands.trials]
 
 
