@@ -388,7 +388,7 @@ def _read_json(path: str, model: type[Written]) -> Written:
     raise InputError(source.problems, source.unlisted)
 
 
-def _twice(items: Iterable[tuple[str, object]]) -> str:
+def twice(items: Iterable[tuple[str, object]]) -> str:
     """Return the first key that comes again."""
     seen: set[str] = set()
     for key, _ in items:
@@ -404,7 +404,7 @@ def _check_json(source: Source, raw: bytes) -> str | None:
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(items)
         if len(made) < len(items):
-            source.report(0, 0, "", f"key '{_twice(items)[:40]}' twice in one object")
+            source.report(0, 0, "", f"key '{twice(items)[:40]}' twice in one object")
         for key, value in items:
             highest = _highest(key)
             if highest is not None and _beyond(value, highest):

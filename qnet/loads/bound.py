@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
-from qnet.graph.flows import FlowProgram, Pair
+from qnet.graph.flows import FlowProgram, Pair, most_placed_bps
 from qnet.graph.routes import Routes
 from qnet.model.plan import Plan
 from qnet.model.scale import SCALE_HIGHEST, Chosen
@@ -79,20 +79,19 @@ class FlowBound:
         if low < PPM < high:
             low = PPM
         edges = self._graph.edges
-        prices = self._program(high).intact.price_ppb
+        full = FlowProgram(self._graph, self._capacity_bps, self._wants(high))
+        prices = full.intact.price_ppb
         ports = (port.name for number in sorted(prices) for port in edges[number].ports)
         return LoadBound(low, high, tuple(ports))
 
     def _carries(self, scale_ppm: int) -> bool:
-        wanted_bps = sum(self._wants(scale_ppm).values())
-        missing_bps = wanted_bps - self._program(scale_ppm).intact.served_bps
+        wants = self._wants(scale_ppm)
+        wanted_bps = sum(wants.values())
+        missing_bps = wanted_bps - most_placed_bps(self._graph, self._capacity_bps, wants)
         return missing_bps <= self._unsure_bps(scale_ppm)
 
     def _unsure_bps(self, scale_ppm: int) -> int:
         return max(SURE_BPS, sum(self._wants(scale_ppm).values()) * SURE_PPB // PPB)
-
-    def _program(self, scale_ppm: int) -> FlowProgram:
-        return FlowProgram(self._graph, self._capacity_bps, self._wants(scale_ppm))
 
     def _wants(self, scale_ppm: int) -> Mapping[Pair, int]:
         wants = dict(self._fixed)

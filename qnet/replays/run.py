@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -192,8 +191,8 @@ def _check_names(scenario: Scenario, names: Sequence[str]) -> None:
     problems = []
     for name in dict.fromkeys(names):
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            near = api.guess(name, known)
+            hint = f"; {near}" if near else ""
             problems.append(Problem("latency", 0, 0, name, words + hint))
     if problems:
         raise ArgumentError(problems)

@@ -12,7 +12,7 @@ from xml.sax import ContentHandler, SAXException, SAXParseException
 from xml.sax.handler import feature_namespaces
 
 from qnet.errors import EnvironmentMissing, InputError
-from qnet.files.read import open_file
+from qnet.files.read import open_file, twice
 from qnet.files.tree import Source
 from qnet.formats.networks.found import Spot
 from qnet.units import describe
@@ -62,9 +62,7 @@ def read_json(source: Source, raw: bytes) -> Any:
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(items)
         if len(made) < len(items):
-            keys = [key for key, _ in items]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            source.report(0, 0, "", f"key {describe(twice)} twice in one object")
+            source.report(0, 0, "", f"key {describe(twice(items))} twice in one object")
         return made
 
     def whole(digits: str) -> int:
