@@ -60,10 +60,13 @@ def expand(
     Those of one instant are in the order of processes and targets. Targets that the network does
     not have, or that never break, have none. Raises InputError where a million are not all.
     """
+    words = f"more than {EXPANDED_HIGHEST:,} events are drawn; a rate has a wrong unit?"
+    too_many = InputError([Problem("processes", 0, 0, "", words)])
+    if _mean_count(topology, processes, until_ps, epoch) > 2 * EXPANDED_HIGHEST:
+        raise too_many  # to draw them would take minutes
     drawn = _drawn(topology, processes, seed, until_ps, epoch, EXPANDED_HIGHEST + 1)
     if len(drawn) > EXPANDED_HIGHEST:
-        words = f"more than {EXPANDED_HIGHEST:,} events are drawn; a rate has a wrong unit?"
-        raise InputError([Problem("processes", 0, 0, "", words)])
+        raise too_many
     return drawn
 
 
@@ -102,14 +105,31 @@ def _drawn(
     drawn: list[Event] = []
     rates = _Rates(topology)
     for one in processes:
-        end_ps = min(until_ps, one.until_ps or until_ps, INSTANT.highest)
         seasons = _Seasons(starts, one.season)
-        for target in targets_of(topology, one):
-            failing = rates.failing(one, target)
-            if failing is not None and failing.per_year > 0:
-                each = _events(one, target, failing, seasons, seed, end_ps)
-                drawn += islice(each, most - len(drawn))
+        for target, failing in rates.breaking(one):
+            each = _events(one, target, failing, seasons, seed, _end_ps(one, until_ps))
+            drawn += islice(each, most - len(drawn))
     return sorted(drawn, key=lambda event: event.at_ps)
+
+
+def _mean_count(
+    topology: Topology, processes: Sequence[Process], until_ps: int, epoch: str | None
+) -> Fraction:
+    """Return how many events are drawn on average."""
+    starts = read_moment(epoch or WITHOUT_EPOCH)
+    rates = _Rates(topology)
+    count = Fraction(0)
+    for one in processes:
+        seasons = _Seasons(starts, one.season)
+        ends, begins = _end_ps(one, until_ps), one.from_ps
+        if ends > begins:
+            years = Fraction(seasons.spent_by(ends) - seasons.spent_by(begins), seasons.year)
+            count += years * sum(failing.per_year for _, failing in rates.breaking(one))
+    return count
+
+
+def _end_ps(process: Process, until_ps: int) -> int:
+    return min(until_ps, process.until_ps or until_ps, INSTANT.highest)
 
 
 def targets_of(topology: Topology, process: Process) -> Sequence[str]:
@@ -146,6 +166,13 @@ class _Rates:
 
     def knows(self, process: Process, target: str) -> bool:
         return target in (self.wires if process.change == "cut" else self.nodes)
+
+    def breaking(self, process: Process) -> Iterator[tuple[str, Failing]]:
+        """Yield what of its targets breaks at all, and how often and for how long."""
+        for target in targets_of(self.topology, process):
+            failing = self.failing(process, target)
+            if failing is not None and failing.per_year > 0:
+                yield target, failing
 
     def failing(self, process: Process, target: str) -> Failing | None:
         """Return how often it breaks and for how long; None where nothing says so."""
@@ -272,6 +299,14 @@ class _Seasons:
         place = bisect_right(self._spent, spent) - 1
         more = (spent - self._spent[place]) // self._weights[place]
         return self._begins_ms[place] + more
+
+    def spent_by(self, at_ps: int) -> int:
+        """Return what has passed at a time from the start of the run."""
+        ms = at_ps // PS_PER_MS
+        while self._begins_ms[-1] <= ms:
+            self._add_month()
+        place = bisect_right(self._begins_ms, ms) - 1
+        return self._spent[place] + self._weights[place] * (ms - self._begins_ms[place])
 
     def _add_month(self) -> None:
         weight = self.weights[self._month.month - 1]

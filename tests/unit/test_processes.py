@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import qnet
+import qnet.model.expand as module
 from qnet.errors import InputError
 from qnet.files.read import load, read_topology
 from qnet.files.run_folder import read_run
@@ -136,6 +137,22 @@ def test_from_and_until_leave_out_what_is_outside() -> None:
     whole = _drawn(CUTS, 40)
     part = _drawn(CUTS | {"from": "3y", "until": "20y"}, 40)
     assert part == [one for one in whole if 3 * YEAR_PS <= one.at_ps < 20 * YEAR_PS]
+
+
+def test_rates_of_a_wrong_unit_are_refused_before_anything_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Means are exact in time as months weigh it, so a short stretch late in a run is let in."""
+    drawn = module._events
+    monkeypatch.setattr(module, "_events", lambda *given: pytest.fail("an event was drawn"))
+    for storm in ({"mtbf": "1s"}, {"mtbf": "1s", "season": "china", "from": "3y"}):
+        with pytest.raises(InputError, match="a rate has a wrong unit"):
+            _drawn({"change": "cut", **storm}, 4)
+    monkeypatch.setattr(module, "_events", drawn)
+    hour = _drawn({"change": "cut", "mtbf": "60s", "until": "1h"}, 4)
+    assert 80 < len(hour) < 160, "60 of each of two cables"
+    winter = {"season": [0, *[1] * 11], "mtbf": "1s", "until": "30d"}
+    assert not _drawn({"change": "cut", **winter}, 1), "nothing breaks in January here"
 
 
 def test_instants_far_beyond_64_bits_are_exact() -> None:
