@@ -6,17 +6,18 @@ A plan goes to others only when it keeps every rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from qnet.errors import ArgumentError, Infeasible, InputError, Problem
 
 if TYPE_CHECKING:
     from qnet.formats.bridges import GateTable
-    from qnet.formats.networks.nouns import Imported, ImportOptions
-    from qnet.formats.networks.table import Format
+    from qnet.formats.networks.nouns import Exported, Imported, ImportOptions
+    from qnet.formats.networks.table import Export, Import
     from qnet.model.gates import GatePlan, GateProblem, GateProof
     from qnet.model.plan import Plan
     from qnet.model.scenario import Scenario
+    from qnet.model.topology import Topology
     from qnet.model.verdict import Outcome
 
 Texts = Mapping[str, str]
@@ -39,11 +40,18 @@ def judge_gates(problem: GateProblem, plan: GatePlan, *, given: bool) -> tuple[G
     return proof, gate_plan_outcome(plan, proof, given=given)
 
 
-def network_formats() -> Mapping[str, Format]:
+def network_formats() -> Mapping[str, Import]:
     """Return the formats of networks that can be read, by name."""
     from qnet.formats.networks.table import FORMATS
 
-    return FORMATS
+    return {name: one.into for name, one in FORMATS.items() if one.into is not None}
+
+
+def network_exports() -> Mapping[str, Export]:
+    """Return the formats of networks that can be written, by name."""
+    from qnet.formats.networks.table import FORMATS
+
+    return {name: one.out for name, one in FORMATS.items() if one.out is not None}
 
 
 Hyperedge = Literal["switch", "clique", "drop"]
@@ -74,10 +82,7 @@ def import_network(
     EnvironmentMissing where the extra `networks` is not installed.
     """
     formats = network_formats()
-    if format not in formats:
-        words = f"'{format}' is not a format of networks; there are {', '.join(formats)}"
-        raise ArgumentError([Problem("format", 0, 0, "", words)])
-    chosen = formats[format]
+    chosen = _chosen(formats, format)
     if not chosen.least <= len(files) <= len(chosen.arguments):
         words = f"{len(files)} given; {format} takes {' '.join(chosen.arguments)}"
         raise ArgumentError([Problem("files", 0, 0, "", words)])
@@ -85,6 +90,16 @@ def import_network(
     texts = {"rate": rate, "metro_length": metro_length, "detour": detour}
     options = _import_options(format, chosen.asks, asked, texts, largest)
     return chosen.read(files, options)
+
+
+Format = TypeVar("Format")
+
+
+def _chosen(formats: Mapping[str, Format], name: str) -> Format:
+    if name not in formats:
+        words = f"'{name}' is not a format of networks; there are {', '.join(formats)}"
+        raise ArgumentError([Problem("format", 0, 0, "", words)])
+    return formats[name]
 
 
 def _import_options(
@@ -141,6 +156,19 @@ def network_files(imported: Imported) -> Texts:
     if imported.profile is not None:
         texts["traffic.yaml"] = to_lines(imported.profile)
     return texts
+
+
+def export_network(format: str, topology: Topology | str) -> Exported:
+    """Write a network as the file of another program.
+
+    `format` is one of `network_exports`, `topology` a noun, a bundled name or a file. What the
+    format cannot say is in `left_out`, with counts. Raises InputError with all faults of the file,
+    and ArgumentError for a format that there is not.
+    """
+    from qnet.files.read import read_topology
+
+    chosen = _chosen(network_exports(), format)
+    return chosen.write(read_topology(topology) if isinstance(topology, str) else topology)
 
 
 def read_tsnkit(task: str, network: str) -> GateProblem:

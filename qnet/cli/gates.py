@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from qnet.cli.command import NOT_KNOWN, main
-from qnet.cli.networks import Formats
+from qnet.cli.networks import Exports, Imports
 from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.outputs import check_outputs, files_of, in_folder
@@ -65,7 +65,7 @@ def gates(
         sys.exit(1 if outcome == "fail" else NOT_KNOWN)
 
 
-@main.group("import", cls=Formats)
+@main.group("import", cls=Imports)
 def import_() -> None:
     """Turn files of other programs into qnet's."""
 
@@ -110,12 +110,13 @@ def import_tsnkit_schedule(problem_file: str, prefix: str, output: Path | None) 
         write_text(output, text)
 
 
-@main.group("export")
+@main.group("export", cls=Exports)
 def export() -> None:
-    """Turn a plan into files of other programs; one that breaks a rule is refused.
+    """Turn a network or a plan into files of other programs.
 
-    WHAT is a PROFILE and PLAN one of 'qnet plan', or a problem of 'qnet import' and PLAN one of
-    'qnet gates'.
+    TOPOLOGY is a bundled network or the file of one. WHAT is a PROFILE and PLAN one of 'qnet plan',
+    or a problem of 'qnet import' and PLAN one of 'qnet gates'; a plan that breaks a rule is
+    refused.
     """
 
 

@@ -1,13 +1,18 @@
-"""`qnet import FORMAT`: networks of other programs, a command for each line of the table."""
+"""`qnet import FORMAT`, `qnet export FORMAT`: networks of other programs.
+
+Each has a command for each line of the table of formats.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from qnet.cli.options import output_option
 from qnet.cli.output import say, say_json
 from qnet.cli.outputs import check_outputs, in_folder
 from qnet.cli.stages import check_out
@@ -55,26 +60,59 @@ OPTIONS = {
 _OF_SOME = ("hyperedge", "unit", "coordinates")
 
 
-class Formats(click.Group):
+class _Formats(click.Group):
     """A group with a command for each format of networks beside those that it has itself."""
+
+    def formats(self) -> Collection[str]:
+        """Name the formats."""
+        raise NotImplementedError
+
+    def make(self, name: str) -> click.Command:
+        """Make the command of a format."""
+        raise NotImplementedError
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Name all commands."""
-        from qnet.interchange import network_formats
-
-        return sorted([*super().list_commands(context), *network_formats()])
+        return sorted([*super().list_commands(context), *self.formats()])
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Return a command; those of formats are made when they are asked for."""
-        return super().get_command(context, name) or _command(name)
+        own = super().get_command(context, name)
+        return self.make(name) if own is None and name in self.formats() else own
 
 
-def _command(name: str) -> click.Command | None:
+class Imports(_Formats):
+    """The formats that can be read."""
+
+    def formats(self) -> Collection[str]:
+        """Name the formats."""
+        from qnet.interchange import network_formats
+
+        return network_formats()
+
+    def make(self, name: str) -> click.Command:
+        """Make the command of a format."""
+        return _import_command(name)
+
+
+class Exports(_Formats):
+    """The formats that can be written."""
+
+    def formats(self) -> Collection[str]:
+        """Name the formats."""
+        from qnet.interchange import network_exports
+
+        return network_exports()
+
+    def make(self, name: str) -> click.Command:
+        """Make the command of a format."""
+        return _export_command(name)
+
+
+def _import_command(name: str) -> click.Command:
     from qnet.interchange import network_formats
 
-    chosen = network_formats().get(name)
-    if chosen is None:
-        return None
+    chosen = network_formats()[name]
 
     def run(files: tuple[str, ...], output: Path, as_json: bool, **options: Any) -> None:
         _import(name, files, output, as_json, options)
@@ -130,7 +168,59 @@ def _import(
     of = f"{counts['links']:,} links of {counts['wires']:,} wires, from {counts['edges']:,} edges"
     demands = f", {counts['demands']:,} demands" if counts["demands"] else ""
     say(f"{counts['nodes']:,} nodes, {of}{demands}: {' and '.join(texts)} in {output}")
-    if made.assumptions:
-        say("assumed:", err=True)
-    for one in made.assumptions:
-        say(f"  {one}", err=True)
+    _say_list("assumed", made.assumptions)
+
+
+def _say_list(head: str, listed: Iterable[object]) -> None:
+    """Print what was assumed or left out, beside the answer."""
+    lines = [f"  {one}" for one in listed]
+    if lines:
+        say("\n".join([f"{head}:", *lines]), err=True)
+
+
+def _export_command(name: str) -> click.Command:
+    from qnet.interchange import network_exports
+
+    def run(topology: str, output: Path | None, as_json: bool) -> None:
+        _export(name, topology, output, as_json)
+
+    run.__doc__ = (
+        f"{network_exports()[name].summary}\n\nTOPOLOGY is a bundled network or the file of one. "
+        "What the format cannot say is listed."
+    )
+    command: Any = run
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the list as JSON; needs -o."),
+        output_option("Write the file there instead of to standard output."),
+        click.argument("topology", metavar="TOPOLOGY"),
+    ):
+        command = option(command)
+    return click.command(name)(command)
+
+
+def _export(name: str, topology: str, output: Path | None, as_json: bool) -> None:
+    from qnet.files.read import read_topology
+    from qnet.files.write import write_text
+    from qnet.interchange import export_network
+
+    if as_json and output is None:
+        raise click.UsageError("'--json' needs '-o': standard output has the network otherwise")
+    check_outputs([topology], ("--output", output))
+    network = read_topology(topology)
+    made = export_network(name, network)
+    counts = {
+        "nodes": len(network.nodes),
+        "links": len(network.links),
+        "wires": sum(link.members for link in network.links),
+    }
+    if output is None:
+        say(made.text.removesuffix("\n"))
+    else:
+        write_text(output, made.text)
+    if as_json:
+        say_json({**counts, "left_out": [asdict(one) for one in made.left_out]})
+        return
+    if output is not None:
+        of = f"{counts['links']:,} links of {counts['wires']:,} wires"
+        say(f"{counts['nodes']:,} nodes, {of}: {output}")
+    _say_list("left out", made.left_out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -81,12 +81,19 @@ def dump_yaml(data: Mapping[str, object]) -> str:
 
 def file_data(noun: Noun) -> dict[str, Any]:
     """Return a noun as a file has it: its keys, quantities with units, defaults left out."""
-    data = {}
+    return {one.key: _word(one, value) for one, value in _given(noun)}
+
+
+def given(noun: Noun) -> dict[str, Any]:
+    """Return what a file of it would say, by its keys: values in internal units, no defaults."""
+    return {one.key: value for one, value in _given(noun)}
+
+
+def _given(noun: Noun) -> Iterator[tuple[_Column, Any]]:
     for one in _columns(type(noun)):
         value = getattr(noun, one.field)
         if one.is_required or value != one.default:
-            data[one.key] = _word(one, value)
-    return data
+            yield one, value
 
 
 class _Column(NamedTuple):

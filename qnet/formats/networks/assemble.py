@@ -54,17 +54,17 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
     topology = Topology(
         title=title,
         description=printable(found.description) or None,
-        assumptions=tuple(str(one) for one in found.assumptions if not one.of_demands),
+        assumptions=tuple(str(one) for one in found.listed if not one.of_demands),
         nodes=tuple(nodes),
         links=tuple(links),
     )
     profile = Profile(
         title=f"Demands of {title}",
         topology=TOPOLOGY,
-        assumptions=tuple(str(one) for one in found.assumptions if one.of_demands),
+        assumptions=tuple(str(one) for one in found.listed if one.of_demands),
         demands=tuple(demands),
     )
-    return Imported(topology, profile if demands else None, found.assumptions, found.edges)
+    return Imported(topology, profile if demands else None, found.listed, found.edges)
 
 
 def _check_ends(found: FoundNetwork) -> None:

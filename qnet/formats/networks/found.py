@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple, NoReturn
 
 from qnet.errors import InputError
-from qnet.files.tree import Source, printable
-from qnet.formats.networks.nouns import LEFT_OUT, Assumption, ImportOptions
+from qnet.files.tree import Source
+from qnet.formats.networks.notes import Notes
+from qnet.formats.networks.nouns import LEFT_OUT, ImportOptions
 from qnet.model.fields import Position
 from qnet.units import RATE, describe
 
 LINKS_HIGHEST = NODES_HIGHEST = 100_000
 """Of one import; so many fit into a file that qnet reads."""
-
-EXAMPLES = 3
 
 
 class Spot(NamedTuple):
@@ -70,17 +69,11 @@ class FoundDemand:
     spot: Spot = NOWHERE
 
 
-@dataclass
-class _Noted:
-    count: int = 0
-    edges: int = 0
-    examples: list[str] = field(default_factory=list)
-
-
-class FoundNetwork:
+class FoundNetwork(Notes):
     """All that a reader found, with the faults of its files and what is to be told of them."""
 
     def __init__(self, title: str, source: Source, *others: Source) -> None:
+        super().__init__()
         self.title = title
         self.description = ""
         self.source = source
@@ -91,8 +84,6 @@ class FoundNetwork:
         self.edges = 0
         self.off_globe: list[tuple[Spot, str]] = []
         """Places that are none, unless the coordinates are those of a drawing."""
-
-        self._noted: dict[tuple[str, bool], _Noted] = {}
 
     def fault(self, spot: Spot, message: str, source: Source | None = None) -> None:
         """Report what is wrong at a place, of the first file unless another one is named."""
@@ -120,31 +111,6 @@ class FoundNetwork:
         """Raise InputError when there are faults."""
         if self.off_globe or any(source.problems for source in self.sources):
             raise self.faults()
-
-    def note(
-        self,
-        what: str,
-        example: str = "",
-        *,
-        count: int = 1,
-        edges: int = 0,
-        of_demands: bool = False,
-    ) -> None:
-        """Count what was assumed, merged, renamed or left out."""
-        noted = self._noted.setdefault((what, of_demands), _Noted())
-        noted.count += count
-        noted.edges += edges
-        example = printable(example[:80])
-        if example and example not in noted.examples and len(noted.examples) <= EXAMPLES:
-            noted.examples.append(example if len(noted.examples) < EXAMPLES else "...")
-
-    @property
-    def assumptions(self) -> tuple[Assumption, ...]:
-        """All that was noted."""
-        return tuple(
-            Assumption(what, one.count, tuple(one.examples), one.edges, of_demands)
-            for (what, of_demands), one in self._noted.items()
-        )
 
     def add_node(self, node: FoundNode) -> None:
         """Add a node; its key stands for no other."""

@@ -74,3 +74,10 @@ class Imported(NamedTuple):
     def wires(self) -> int:
         """Count the members of all links."""
         return sum(link.members for link in self.topology.links)
+
+
+class Exported(NamedTuple):
+    """A network as the file of another program, and what that cannot say."""
+
+    text: str
+    left_out: tuple[Assumption, ...]

@@ -1,22 +1,30 @@
-"""All formats of networks: a line each, which the command line and Python go by."""
+"""All formats of networks: a line each, which the command line and Python go by.
+
+A format has a reader, or a writer, or both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
-from qnet.formats.networks import gml, graphml, node_link, repetita, topohub
-from qnet.formats.networks.nouns import Imported, ImportOptions
+from qnet.formats.networks import gml, graphml, node_link, repetita, rfc8345, topohub
+from qnet.formats.networks.nouns import Exported, Imported, ImportOptions
 from qnet.formats.networks.sndlib import reader as sndlib
+from qnet.model.topology import Topology
 
 Reader = Callable[[Sequence[str], ImportOptions], Imported]
 """Reads files, or what a format has in their place, such as a name."""
 
 
+Writer = Callable[[Topology], Exported]
+
+
 @dataclass(frozen=True)
-class Format:
-    """One format: how it is read, and what its files do not say."""
+class Import:
+    """How a format is read, and what its files do not say."""
 
     summary: str
     """One line for `qnet import --help`."""
@@ -34,43 +42,75 @@ class Format:
         return sum(1 for one in self.arguments if not one.startswith("["))
 
 
+@dataclass(frozen=True)
+class Export:
+    """How a format is written."""
+
+    summary: str
+    """One line for `qnet export --help`."""
+
+    write: Writer
+
+
+class Format(NamedTuple):
+    """One format; None for the way that it does not go."""
+
+    into: Import | None = None
+    out: Export | None = None
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "topohub": Format(
-            "Take a network out of the package topohub, such as 'topozoo/Abilene'.",
-            ("NAME",),
-            topohub.read,
-            frozenset({"unit", "coordinates"}),
+            Import(
+                "Take a network out of the package topohub, such as 'topozoo/Abilene'.",
+                ("NAME",),
+                topohub.read,
+                frozenset({"unit", "coordinates"}),
+            )
         ),
         "graphml": Format(
-            "Read GraphML, with the attributes of the Internet Topology Zoo.",
-            ("GRAPH.graphml",),
-            graphml.read,
-            frozenset({"hyperedge", "unit", "coordinates"}),
+            Import(
+                "Read GraphML, with the attributes of the Internet Topology Zoo.",
+                ("GRAPH.graphml",),
+                graphml.read,
+                frozenset({"hyperedge", "unit", "coordinates"}),
+            )
         ),
         "sndlib": Format(
-            "Read a network of SNDlib with its demands, native or XML.",
-            ("NETWORK",),
-            sndlib.read,
-            frozenset({"unit", "coordinates"}),
+            Import(
+                "Read a network of SNDlib with its demands, native or XML.",
+                ("NETWORK",),
+                sndlib.read,
+                frozenset({"unit", "coordinates"}),
+            )
         ),
         "repetita": Format(
-            "Read a graph of REPETITA, and demands for it.",
-            ("GRAPH.graph", "[MATRIX.demands]"),
-            repetita.read,
-            frozenset({"unit", "coordinates"}),
+            Import(
+                "Read a graph of REPETITA, and demands for it.",
+                ("GRAPH.graph", "[MATRIX.demands]"),
+                repetita.read,
+                frozenset({"unit", "coordinates"}),
+            )
         ),
         "gml": Format(
-            "Read GML, with the attributes of the Internet Topology Zoo.",
-            ("GRAPH.gml",),
-            gml.read,
-            frozenset({"hyperedge", "unit", "coordinates"}),
+            Import(
+                "Read GML, with the attributes of the Internet Topology Zoo.",
+                ("GRAPH.gml",),
+                gml.read,
+                frozenset({"hyperedge", "unit", "coordinates"}),
+            )
         ),
         "node-link": Format(
-            "Read node-link JSON, as networkx writes it.",
-            ("GRAPH.json",),
-            node_link.read,
-            frozenset({"hyperedge", "unit", "coordinates"}),
+            Import(
+                "Read node-link JSON, as networkx writes it.",
+                ("GRAPH.json",),
+                node_link.read,
+                frozenset({"hyperedge", "unit", "coordinates"}),
+            )
+        ),
+        "rfc8345": Format(
+            out=Export("Write RFC 8345 JSON, rates and delays by RFC 8944.", rfc8345.write),
         ),
     }
 )
