@@ -219,6 +219,12 @@ def every_demand(profile: Profile) -> tuple[Demand, ...]:
     return (*profile.demands, *attacks)
 
 
+def sent_by_name(profile: Profile) -> dict[str, Stream | Demand]:
+    """Return all streams and demands of a profile and its attacks by name."""
+    every: tuple[Stream | Demand, ...] = (*profile.every_stream, *every_demand(profile))
+    return {one.name: one for one in every}
+
+
 def _streams_of(named: Named, event: Event) -> Iterable[tuple[str, bool]]:
     """Yield all streams that an event names, and whether they are among the first ones of a scale.
 

@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 from qnet.model.histogram import bin_low_ps, quantile_ps
-from qnet.model.loads import every_demand
+from qnet.model.loads import sent_by_name
 from qnet.model.observation import Traffic
 from qnet.model.proof import StreamProof
 from qnet.model.traffic import LEG, Stream
@@ -116,13 +116,12 @@ def services(case: ReportInput) -> Listed[Service]:
 
 def summaries(case: ReportInput) -> list[ServiceSummary]:
     """Sum up each service, in the order of the charts."""
-    class_of = {stream.name: stream.traffic_class for stream in case.profile.every_stream}
-    class_of |= {one.name: one.traffic_class for one in every_demand(case.profile)}
+    by_name = sent_by_name(case.profile)
     return [
         ServiceSummary(
             name,
             _members(is_demand, members),
-            ", ".join(sorted({class_of[one.name] for one in members})),
+            ", ".join(sorted({by_name[one.name].traffic_class for one in members})),
             sum(one.sent for one in members),
             sum(one.received for one in members),
             sum(one.lost for one in members),

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from qnet.files.run_folder import TABLES
 from qnet.files.write import writing
 from qnet.model.histogram import bin_low_ps
-from qnet.model.loads import every_demand
+from qnet.model.loads import sent_by_name
 from qnet.model.observation import Observation, Traffic
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -67,8 +67,7 @@ def _every(observation: Observation) -> list[tuple[str, Traffic]]:
 
 
 def _classes(profile: Profile) -> dict[str, str]:
-    streams = {one.name: one.traffic_class for one in profile.every_stream}
-    return streams | {one.name: one.traffic_class for one in every_demand(profile)}
+    return {name: one.traffic_class for name, one in sent_by_name(profile).items()}
 
 
 def _traffic(profile: Profile, observation: Observation) -> Columns:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qnet.kernel import aligned, zeros
 from qnet.model.histogram import bin_low_ps
-from qnet.model.loads import every_demand
+from qnet.model.loads import every_demand, sent_by_name
 from qnet.model.observation import (
     ClassUse,
     Drop,
@@ -403,11 +403,10 @@ def _class_uses(
     profile: Profile, account: _Accounts, every: Sequence[Traffic]
 ) -> tuple[ClassUse, ...]:
     """Add up streams and demands by class, copy by copy."""
-    class_of = {one.name: one.traffic_class for one in profile.every_stream}
-    class_of |= {one.name: one.traffic_class for one in every_demand(profile)}
+    by_name = sent_by_name(profile)
     members: dict[str, list[Traffic]] = {one.name: [] for one in profile.classes}
     for traffic in every:
-        members[class_of[traffic.name]].append(traffic)
+        members[by_name[traffic.name].traffic_class].append(traffic)
     uses = []
     for one in profile.classes:
         mine = members[one.name]

@@ -13,7 +13,7 @@ from qnet.emulate.frames.sample import Sample, SampledPath
 from qnet.emulate.tiers.follow_frames import Walk
 from qnet.model.emulation import Emulation, Lateness, Witnesses
 from qnet.model.histogram import BIN_COUNT, bin_low_ps
-from qnet.model.loads import every_demand
+from qnet.model.loads import sent_by_name
 from qnet.model.observation import Lost, Observation, Traffic
 from qnet.model.proof import Proof
 from qnet.model.traffic import Profile
@@ -157,8 +157,6 @@ def _account(
     copies = members[0].stream.demand is None
     versions = [member.stream.version for member in members]
     recovery = copies_at(ports.parts, ports.found[members[0].source].elimination)
-    service = {one.name: one.service for one in profile.every_stream}
-    service |= {one.name: one.service for one in every_demand(profile)}
     sent, received, late, sent_bytes, received_bytes, steady = [], [], 0, [], [], 0
     trips: list[list[tuple[int, int]]] = []
     came: list[set[tuple[int, int]]] = []
@@ -218,7 +216,7 @@ def _account(
 
     return Traffic(
         name=name,
-        service=service[name],
+        service=sent_by_name(profile)[name].service,
         sent=once(sent),
         received=arrived,
         copies=sum(received),
