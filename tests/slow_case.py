@@ -246,7 +246,7 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
                 tuple(b - a for a, b in pairwise(way.path.cycles)),
                 way.hold_ps,
                 clocks[way.ports[-1].target],
-                (stream.rate_bps, stream.burst_bytes) if stream and stream.police else None,
+                _meter(stream),
                 (stream.rate_bps, stream.burst_bytes) if stream else None,
                 recovery,
                 first,
@@ -268,6 +268,16 @@ def slow_run(topology: Topology, profile: Profile, plan: Plan) -> SlowSimulator:
         slow.cycle_gate = profile.queue_by_class[cyclic[0].name]
     slow.run()
     return slow
+
+
+def _meter(stream: Stream | None) -> tuple[tuple[int, int], ...]:
+    if stream is None or not stream.police:
+        return ()
+    committed = (stream.rate_bps, stream.burst_bytes)
+    if stream.excess_rate_bps is None:
+        return (committed,)
+    burst_bytes = stream.excess_burst_bytes or stream.burst_bytes
+    return (committed, (stream.excess_rate_bps, burst_bytes))
 
 
 def broken(topology: Topology, profile: Profile) -> list[SlowCut | SlowDown]:
@@ -698,6 +708,7 @@ def compare(case: Case, fast: Observation) -> SlowSimulator:
             assert (seen.passed, seen.discarded) == (other.passed, other.discarded)
             assert (seen.out_of_order, seen.rogue) == (other.out_of_order, other.rogue)
             assert seen.resets == other.resets
+    assert sum(one.yellow for one in fast.meters) == slow.coloured[1]
     for number, (port, use) in enumerate(zip(fast.ports, slow.uses, strict=True)):
         assert (port.came, port.waiting) == (use.came, slow.waiting(number))
         assert port.lost_on_link == use.lost_on_link

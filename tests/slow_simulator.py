@@ -8,7 +8,7 @@ apart, or handed in as a function.
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -165,8 +165,8 @@ class SlowSource:
     hold_ps: int | None = None
     hold_clock: SlowClock = SlowClock()
     """Of the listener's node."""
-    meter: tuple[int, int] | None = None
-    """Rate and burst, checked at the first port."""
+    meter: tuple[tuple[int, int], ...] = ()
+    """Rates and bursts, committed first, of which a frame needs one, at the first port."""
     shaper: tuple[int, int] | None = None
     """Committed rate and burst, for queues with a residence time."""
     recovery: tuple[str, int, int] | None = None
@@ -337,7 +337,9 @@ class SlowSimulator:
         self.reserved: dict[tuple[int, int], deque[_Frame]] = defaultdict(deque)
         self.queues: dict[tuple[int, int], list[_Frame]] = defaultdict(list)
         self.last_arrival: dict[tuple[int, int], int] = defaultdict(int)
-        self.meters: dict[tuple[str, int], tuple[Fraction, int]] = {}
+        self.meters: dict[tuple[str, int, int], tuple[Fraction, int]] = {}
+        self.coloured: Counter[int] = Counter()
+        """Frames that were green (0) and yellow (1)."""
         self.buckets: dict[tuple[str, int], Fraction] = {}
         self.recoveries: dict[str, SlowRecovery] = {}
         # Events: time, nodes that go down, arrivals, wake-ups; sources before lanes, by number.
@@ -598,16 +600,22 @@ class SlowSimulator:
         )
 
     def conforms(self, time: int, frame: _Frame) -> bool:
-        """A bucket of tokens, in bits."""
+        """Buckets of tokens, in bits."""
         source = self.sources[frame.source]
-        assert source.meter is not None
-        rate_bps, burst_bytes = source.meter
-        key = source.name, source.ports[0]
-        tokens, at = self.meters.get(key, (Fraction(8 * burst_bytes), 0))
-        tokens = min(tokens + Fraction((time - at) * rate_bps, 10**12), Fraction(8 * burst_bytes))
         need = 8 * (frame.size + 20)
-        self.meters[key] = (tokens - need if need <= tokens else tokens, time)
-        return need <= tokens
+        # Green in the first bucket that has room, or yellow; both fill whatever comes of it.
+        conforms = False
+        for colour, (rate_bps, burst_bytes) in enumerate(source.meter):
+            key = source.name, source.ports[0], colour
+            tokens, at = self.meters.get(key, (Fraction(8 * burst_bytes), 0))
+            tokens = min(
+                tokens + Fraction((time - at) * rate_bps, 10**12), Fraction(8 * burst_bytes)
+            )
+            takes = not conforms and need <= tokens
+            self.meters[key] = (tokens - need if takes else tokens, time)
+            conforms = conforms or takes
+            self.coloured[colour] += takes
+        return conforms
 
     def shape(self, time: int, number: int, frame: _Frame) -> bool:
         """IEEE 802.1Q clause 8.6.11.3, with the names of its pseudo-code."""

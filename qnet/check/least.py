@@ -179,14 +179,20 @@ def lost_on_links(ports: Sequence[Port], frame_bytes: int) -> Fraction:
 def passed_by_meter(stream: Stream, frames: int) -> Fraction:
     """Return the share of so many frames an interval that a stream's meter lets through at most.
 
-    They come at once: the bucket is good for its burst, and on average for its rate.
+    They come at once: the bucket is good for its burst, and on average for its rate; of a meter of
+    two rates both buckets are.
     """
     if not stream.police:
         return Fraction(1)
     on_wire = wire_bytes(stream.frame_bytes)
     sent_bps = Fraction(frames * on_wire * 8 * PS_PER_S, stream.interval_ps)
-    by_burst = Fraction(max(stream.burst_bytes // on_wire, 0), frames)
-    return min(Fraction(1), stream.rate_bps / sent_bps, by_burst)
+    bursts = stream.burst_bytes // on_wire
+    passed_bps = stream.rate_bps
+    if stream.excess_rate_bps is not None:
+        # What is not green may be yellow, out of a bucket of its own.
+        bursts += (stream.excess_burst_bytes or stream.burst_bytes) // on_wire
+        passed_bps += stream.excess_rate_bps
+    return min(Fraction(1), passed_bps / sent_bps, Fraction(bursts, frames))
 
 
 def _lost_on(port: Port, frame_bytes: int) -> Fraction:

@@ -426,6 +426,7 @@ def _check_class_use(
                 f"class '{demand.traffic_class}' reserves {what}; a demand has none to reserve"
             )
             source.fault(("demands", index, "class"), message)
+    _check_excess(source, streams, mechanisms)
     slopes = {one.name for one in classes.values() if one.idle_slope == IdleSlope()}
     for index, demand in demands.items():
         if demand.traffic_class in slopes:
@@ -444,6 +445,16 @@ def _check_class_use(
         if stream.paths == 2 and stream.damper and mechanisms.get(stream.traffic_class) == "qbv":
             message = "the two copies of a gated stream have times of their own; a damper needs one"
             source.fault(("streams", index, "damper"), message)
+
+
+def _check_excess(
+    source: Source, streams: Mapping[int, Stream], mechanisms: Mapping[str, str]
+) -> None:
+    for index, stream in streams.items():
+        mechanism = mechanisms.get(stream.traffic_class, "strict-priority")
+        if stream.excess_rate_bps is not None and mechanism != "strict-priority":
+            message = f"class '{stream.traffic_class}' reserves room, and yellow frames have none"
+            source.fault(("streams", index, "excess-rate"), message)
 
 
 def _listed(names: set[str]) -> str:

@@ -141,6 +141,16 @@ class Drop(Noun):
     frames: int
 
 
+class MeterUse(Noun):
+    """Account of a meter of two rates: frames in the committed rate, the excess rate, neither."""
+
+    port: str
+    name: str
+    green: int
+    yellow: int
+    red: int
+
+
 class Taken(Noun):
     """Frames of a stream or demand that an event took; of several paths or listeners each copy."""
 
@@ -204,6 +214,8 @@ class Observation(Noun):
     ports: tuple[PortUse, ...]
     classes: tuple[ClassUse, ...] = ()
     drops: tuple[Drop, ...] = ()
+    meters: tuple[MeterUse, ...] = Field((), exclude_if=lambda meters: not meters)
+    """Of two rates; of one rate, `drops` have what was red."""
     events: tuple[EventUse, ...] = Field((), exclude_if=lambda events: not events)
     figures: tuple[Figure, ...] = Field((), exclude_if=lambda figures: not figures)
     """Of layers."""

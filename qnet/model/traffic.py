@@ -374,6 +374,19 @@ class Stream(Noun):
         description="its first port drops what exceeds committed rate and burst "
         "(IEEE 802.1Q clause 8.6.5)",
     )
+    excess_rate_bps: Rate | None = Field(
+        None,
+        alias="excess-rate",
+        description="its meter has two rates (RFC 4115, MEF 10.3): what exceeds committed rate and "
+        "burst passes as yellow up to this rate, with no promise; the rest is dropped",
+        exclude_if=lambda rate: rate is None,
+    )
+    excess_burst_bytes: Size | None = Field(
+        None,
+        alias="excess-burst",
+        description="burst of yellow frames, default as the committed burst",
+        exclude_if=lambda burst: burst is None,
+    )
     excess_packets: int = Field(
         0,
         strict=True,
@@ -435,6 +448,13 @@ class Stream(Noun):
         return self.committed_burst_bytes or self.max_packets * wire_bytes(self.frame_bytes)
 
     @property
+    def yellow_burst_bytes(self) -> int:
+        """Excess burst, with preamble and gap: 0 without an excess rate, else as given."""
+        if self.excess_rate_bps is None:
+            return 0
+        return self.excess_burst_bytes or self.burst_bytes
+
+    @property
     def service(self) -> str:
         """Group for the report."""
         return self.group or self.name
@@ -456,12 +476,27 @@ class Stream(Noun):
             raise ValueError(f"a policed burst of {self.burst_bytes}B is too large; at most 1MB")
         if self.burst_bytes < self.frame_bytes:
             raise ValueError("'committed-burst' is less than one frame, which would never pass")
+        self._check_excess()
         if self.max_payload_bytes + self.encapsulation_bytes > FRAME_BYTES_HIGHEST:
             raise ValueError(
                 f"a frame of {self.max_payload_bytes + self.encapsulation_bytes}B is too long; "
                 f"at most {FRAME_BYTES_HIGHEST}B"
             )
         return self
+
+    def _check_excess(self) -> None:
+        if self.excess_rate_bps is None:
+            if self.excess_burst_bytes is not None:
+                raise ValueError("'excess-burst' goes with 'excess-rate' only")
+            return
+        if not self.police:
+            raise ValueError("'excess-rate' goes with 'police: true' only")
+        if self.yellow_burst_bytes > BURST_BYTES_HIGHEST:
+            raise ValueError(
+                f"an excess burst of {self.yellow_burst_bytes}B is too large; at most 1MB"
+            )
+        if self.yellow_burst_bytes < wire_bytes(self.frame_bytes):
+            raise ValueError("'excess-burst' is less than one frame, which would never be yellow")
 
 
 class Demand(Noun):

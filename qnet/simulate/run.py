@@ -19,6 +19,7 @@ from qnet.model.observation import (
     Drop,
     EventUse,
     Lost,
+    MeterUse,
     Observation,
     PortUse,
     Taken,
@@ -46,7 +47,7 @@ from qnet.simulate.ports.account import (
     why_gone,
 )
 from qnet.simulate.ports.kernels.outages import go_down
-from qnet.simulate.ports.parts import Parts
+from qnet.simulate.ports.parts import MeterState, Parts, PositionLaw
 from qnet.simulate.series import Series
 from qnet.simulate.settings import PortChanges
 from qnet.simulate.turns import apply_turns
@@ -350,6 +351,7 @@ def _observe(topology: Topology, profile: Profile, course: Course) -> Observatio
         ),
         classes=_class_uses(profile, account, (*streams, *demands)),
         drops=_drops(topology, account, world, course.parts),
+        meters=_meter_uses(topology, account, world, course.parts),
         events=_event_uses(profile, account, world, course.parts),
         series_end_ps=series.end_ps,
         series=series.by_port(topology.ports),
@@ -371,6 +373,29 @@ def _drops(
         Drop(port=port, name=name, cause=cause, frames=count[number, port, name, cause])
         for number, port, name, cause in sorted(+count)
     )
+
+
+def _meter_uses(
+    topology: Topology, account: _Accounts, world: World, parts: Parts | None
+) -> tuple[MeterUse, ...]:
+    """List the frames of each meter of two rates by colour, in the order of ports and names."""
+    if parts is None:
+        return ()
+    uses: dict[tuple[int, str], MeterUse] = {}
+    rows = parts.position[:, PositionLaw.METER]
+    for position in np.flatnonzero(rows >= 0).tolist():
+        law = parts.meter[rows[position]]
+        if law[MeterState.EXCESS_FULL]:
+            port = topology.ports[account.sent_from[position]]
+            owner = account.found[int(world.routes.owner[position])]
+            uses[port.number, owner.name] = MeterUse(
+                port=port.name,
+                name=owner.name,
+                green=int(law[MeterState.GREEN]),
+                yellow=int(law[MeterState.YELLOW]),
+                red=int(law[MeterState.RED]),
+            )
+    return tuple(uses[key] for key in sorted(uses))
 
 
 def _event_uses(

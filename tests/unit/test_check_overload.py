@@ -167,6 +167,13 @@ def test_meters_and_shapers_below_what_their_streams_ask_for() -> None:
     assert found(planned([burst])) == [
         "its meter at a->b lets 80Mbps of 160Mbps through; the rest is lost"
     ]
+    # What is not green may be yellow: 30 Mb/s of it and 10 at once, 30 and 5.
+    yellow = stream("s", police=True, committed_rate="30Mbps", excess_rate="10Mbps")
+    assert not found(planned([yellow]))
+    assert found(planned([yellow | {"excess-rate": "5Mbps"}])) == [
+        "its meter at a->b lets 35Mbps of 40Mbps through; the rest is lost"
+    ]
+    assert not found(planned([burst | {"excess-rate": "1Gbps", "excess-burst": "2100B"}]))
     shaped = {"priority": 5, "max-residence": "1ms"}
     assert found(planned([stream("s", committed_rate="39999999bps")], video=shaped)) == [
         "its shaper at a->b lets 39.999999Mbps of 40Mbps through; the rest is lost"

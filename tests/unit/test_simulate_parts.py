@@ -120,6 +120,23 @@ def test_a_meter_drops_what_is_beyond_the_reservation() -> None:
     assert [(drop.cause, drop.frames) for drop in seen.drops] == [("beyond the committed rate", 15)]
 
 
+def test_a_meter_of_two_rates_passes_green_then_yellow() -> None:
+    """Five frames at once: two are green, one yellow, two red; and so every interval."""
+    once = {"max-pkts-per-interval": 2, "excess-pkts-per-interval": 3, "police": True}
+    more = {"excess-rate": "61520kbps", "excess-burst": "1538B"}
+    seen = _run(_net(), _profile([{"name": "one", "priority": 5}], {"class": "one"} | once | more))
+    assert [one.model_dump() for one in seen.meters] == [
+        {"port": "a->b", "name": "s0", "green": 10, "yellow": 5, "red": 10}
+    ]
+    assert seen.streams[0].received == 15
+    # The bucket for yellow ones fills at half of what it would take for one each interval.
+    half = _profile(
+        [{"name": "one", "priority": 5}], {"class": "one"} | once | more | {"excess-rate": "31Mbps"}
+    )
+    (use,) = _run(_net(), half).meters
+    assert (use.green, use.yellow, use.red) == (10, 3, 12)
+
+
 def test_weights_share_the_line_two_to_one() -> None:
     """A hundred frames each at once: two of the heavy class, one of the light, and so on."""
     crowd = {"max-pkts-per-interval": 100, "interval": "4ms", "group": "all", "start": "together"}

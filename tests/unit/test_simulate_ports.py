@@ -143,6 +143,9 @@ class Drawing:
         if "meters" in self.parts:
             stream["police"] = self.draw(st.booleans())
             stream["excess-pkts-per-interval"] = self.whole(0, 3)
+            if stream["police"] and self.draw(st.booleans()):
+                stream["excess-rate"] = f"{self.whole(10, 2000)}Mbps"
+                stream["excess-burst"] = f"{self.whole(1538, 6000)}B"
         if "shaping" in self.parts and self.draw(st.booleans()):
             stream["committed-rate"] = f"{self.whole(50, 2000)}Mbps"
         if "copies" in self.parts and self.draw(st.booleans()):

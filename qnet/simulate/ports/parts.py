@@ -166,12 +166,19 @@ class OutageState(IntEnum):
 
 @columns
 class MeterState(IntEnum):
-    """Columns of `Parts.meter`; levels in 1e-12 bits."""
+    """Columns of `Parts.meter`; levels in 1e-12 bits, and frames by their colours."""
 
     RATE = 0
     FULL = 1
     LEVEL = 2
-    TIME = 3
+    EXCESS_RATE = 3
+    EXCESS_FULL = 4
+    """0 of a meter of one rate."""
+    EXCESS_LEVEL = 5
+    TIME = 6
+    GREEN = 7
+    YELLOW = 8
+    RED = 9
 
 
 @columns

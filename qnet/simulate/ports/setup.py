@@ -30,6 +30,7 @@ from qnet.simulate.ports.parts import (
     IN_OWN_NODE,
     ON_THE_LINE,
     RECOVERY,
+    MeterState,
     Parts,
     PortLaw,
     PositionLaw,
@@ -359,7 +360,9 @@ class _Layout:
             row = self.meter_of.setdefault((owner.name, port.number), len(self.meters))
             self.position[position, PositionLaw.METER] = row
             if row == len(self.meters):
-                self.meters.append([stream.rate_bps, full, full, 0])
+                excess = stream.yellow_burst_bytes * BYTE_PS
+                rates = (stream.rate_bps, full, full, stream.excess_rate_bps or 0, excess, excess)
+                self.meters.append([*rates, 0, 0, 0, 0])
         if stream is not None and one.residence_ps is not None:
             rate_bps = stream.rate_bps
             filling = ceil_div(stream.burst_bytes * BYTE_PS, rate_bps)
@@ -431,7 +434,7 @@ class _Layout:
             gate_end=_ints(self.gate_end),
             gate_change=_table(self.gate_change, 2 * GATES),
             gate_open=_table(self.gate_open, GATES),
-            meter=_table(self.meters, 4),
+            meter=_table(self.meters, len(MeterState)),
             shaper=_table(self.shapers, 4),
             group=np.zeros(len(self.groups), dtype=np.int64),
             loss=_table([chances(*one) for one in self.losses], FRAME_BYTES_HIGHEST + 1),

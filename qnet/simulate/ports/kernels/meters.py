@@ -12,25 +12,45 @@ Ints = NDArray[np.int64]
 
 
 @bare_kernel
-def meter(row: int, arrival: int, frame_bytes: int, meters: Ints) -> bool:
-    """Say whether a frame conforms to its committed rate and burst; if so, take its tokens.
+def refilled(level: int, full: int, rate: int, waited: int) -> int:
+    """Return what is in a bucket of tokens after a while."""
+    if waited >= (full - level + rate - 1) // rate:
+        return full
+    return level + waited * rate
 
-    IEEE 802.1Q clause 8.6.5.5 with the token bucket of MEF 10.3, one rate, two colours. Bytes are
-    those of the frame with preamble and gap.
+
+@bare_kernel
+def meter(row: int, arrival: int, frame_bytes: int, meters: Ints) -> bool:
+    """Say whether a frame is green or yellow; if so, take its tokens. Red ones are dropped.
+
+    IEEE 802.1Q clause 8.6.5.5 with the algorithm of MEF 10.3, colour-blind, no coupling, which is
+    that of RFC 4115: green by committed rate and burst, else yellow by excess rate and burst, each
+    bucket filled on its own. Bytes are those of the frame with preamble and gap.
     """
-    rate = meters[row, MeterState.RATE]
-    room = meters[row, MeterState.FULL] - meters[row, MeterState.LEVEL]
-    waited = arrival - meters[row, MeterState.TIME]
-    if waited >= (room + rate - 1) // rate:
-        meters[row, MeterState.LEVEL] = meters[row, MeterState.FULL]
-    else:
-        meters[row, MeterState.LEVEL] += waited * rate
-    meters[row, MeterState.TIME] = arrival
+    mine = meters[row]
+    waited = arrival - mine[MeterState.TIME]
+    mine[MeterState.TIME] = arrival
     cost = (frame_bytes + 20) * BYTE_PS
-    if cost > meters[row, MeterState.LEVEL]:
-        return False
-    meters[row, MeterState.LEVEL] -= cost
-    return True
+    mine[MeterState.LEVEL] = refilled(
+        mine[MeterState.LEVEL], mine[MeterState.FULL], mine[MeterState.RATE], waited
+    )
+    if mine[MeterState.EXCESS_FULL] > 0:
+        mine[MeterState.EXCESS_LEVEL] = refilled(
+            mine[MeterState.EXCESS_LEVEL],
+            mine[MeterState.EXCESS_FULL],
+            mine[MeterState.EXCESS_RATE],
+            waited,
+        )
+    if cost <= mine[MeterState.LEVEL]:
+        mine[MeterState.LEVEL] -= cost
+        mine[MeterState.GREEN] += 1
+        return True
+    if cost <= mine[MeterState.EXCESS_LEVEL]:
+        mine[MeterState.EXCESS_LEVEL] -= cost
+        mine[MeterState.YELLOW] += 1
+        return True
+    mine[MeterState.RED] += 1
+    return False
 
 
 @bare_kernel
