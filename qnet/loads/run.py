@@ -8,6 +8,8 @@ frames at most is lost (RFC 2544's throughput where that is none), searched by M
 
 from __future__ import annotations
 
+from typing import get_args
+
 from qnet import api
 from qnet.errors import ArgumentError, Problem
 from qnet.loads.bound import PPM
@@ -44,6 +46,9 @@ def load_limit(
     answer, however long trials take. Raises ArgumentError, InputError, Infeasible, Cancelled; and
     EnvironmentMissing where goal `loss` has no MLRsearch.
     """
+    if goal not in get_args(GoalKind):
+        words = f"{describe(goal)} is no goal; there are {' and '.join(get_args(GoalKind))}"
+        raise ArgumentError([Problem("goal", 0, 0, "", words)])
     case = api.load(scenario) if isinstance(scenario, str) else scenario
     case = case.with_(duration=duration)
     scaled_words, chosen = _chosen(case, traffic_class, group, route)

@@ -85,9 +85,9 @@ class Scenario:
         `duration` is text with a unit, such as '5ms'. `scale` is what the offered load is
         multiplied by, 1.2 or '6/5': rates of demands and numbers of streams, see
         `qnet.model.scale`. `events` take the place of all that there are, and of random processes.
-        The copy is checked as
-        files are, and keeps nothing that was worked out for the original. Raises ArgumentError
-        where an argument is wrong, InputError with all that does not fit together.
+        The copy is checked as files are, and keeps nothing that was worked out for the original.
+        Raises ArgumentError where an argument is wrong, InputError with all that does not fit
+        together.
         """
         problems: list[Problem] = []
         changes: dict[str, int] = {}
@@ -105,6 +105,11 @@ class Scenario:
             factor = None if scale is None else read_scale(scale)
         except UnitError as error:
             problems.append(Problem("scale", 0, 0, "", str(error)))
+        given: Sequence[object] = events or ()
+        for number, one in enumerate(given):
+            if not isinstance(one, Event):
+                words = f"{describe(one)} is no event; qnet.cut and qnet.event make them"
+                problems.append(Problem(f"events[{number}]", 0, 0, "", words))
         if problems:
             raise ArgumentError(problems)
         traffic = self.profile if profile is None else profile

@@ -216,6 +216,11 @@ def test_other_arguments_are_refused_by_name(case: qnet.Scenario, result: qnet.R
         match="cut: x@1ms: 'x' is no port, link or cable; write it like 'a->b/1@",
     ):
         qnet.run(case, cut=["x@1ms"])
+    with pytest.raises(ArgumentError, match=r"events\[1\]: 'cut' is no event; qnet.cut and"):
+        qnet.run(case, events=[qnet.cut("a--b", at="1ms"), "cut"])  # type: ignore[list-item]
+    for wrong in (0, -1, "two", True):
+        with pytest.raises(ArgumentError, match=r"threads: '.*' is no number of threads"):
+            qnet.observe(case, result.plan, threads=wrong)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="at_most: the run has some"):
         qnet.run(case, at_most=1)
     with pytest.raises(ArgumentError, match="topology: goes with what is still to be read"):

@@ -246,6 +246,7 @@ def test_trials_that_are_too_short_to_know_anything_are_refused() -> None:
         ({"width": "0%"}, "out of range"),
         ({"width": "wide"}, "width"),
         ({"goal": "loss", "loss": "200%"}, "loss"),
+        ({"goal": "lost"}, "goal: .lost. is no goal; there are promises and loss"),
     ],
 )
 def test_wrong_arguments_are_refused(options: dict[str, Any], words: str) -> None:

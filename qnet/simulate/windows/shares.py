@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qnet.errors import ArgumentError, Problem
 from qnet.simulate.frame_sources import FrameSource
 from qnet.simulate.windows.kernels import Agenda
 from qnet.simulate.world import NEVER, World
-from qnet.units import PS_PER_S
+from qnet.units import PS_PER_S, describe
 
 Ints = NDArray[np.int64]
 
@@ -66,8 +67,11 @@ def share_out(world: World, work: NDArray[np.float64], threads: int | None) -> S
     """Share the ports among threads so that those of different threads are far from each other.
 
     Ports with a short way between them stay together, for as long a way as leaves the shares even;
-    what is longer sets the window.
+    what is longer sets the window. Raises ArgumentError where `threads` is no number of any.
     """
+    if threads is not None and (type(threads) is not int or threads < 1):
+        words = f"{describe(threads)} is no number of threads; a whole number from 1 on"
+        raise ArgumentError([Problem("threads", 0, 0, "", words)])
     reach = world.lanes.reach
     least = int(reach.min(initial=world.network.block))
     most = threads or len(os.sched_getaffinity(0))
