@@ -1,11 +1,11 @@
 """Import every network that there is, validate it, plan a drawn matrix over it, simulate 1 ms.
 
-    python -m tests.all_networks --zoo FOLDER --topohub [--table FILE] [--only WORD]
+    python -m tests.all_networks --zoo FOLDER --topohub --gnpy FOLDER [--table FILE] [--only WORD]
 
-FOLDER has GraphML files of the Internet Topology Zoo; topohub's networks come from its package. The
-judge (`network_judge.py`) counts edges by itself. Ends with 1 when an edge is neither a wire nor
-listed, or a network could not be imported, validated, planned or simulated. It takes long, so it is
-run by hand; a few of the networks are in `tests/unit`.
+The folders have GraphML files of the Internet Topology Zoo, and GNPy's `example-data`; topohub's
+networks come from its package. The judge (`network_judge.py`) counts edges by itself. Ends with 1
+when an edge is neither a wire nor listed, or a network could not be imported, validated, planned or
+simulated. It takes long, so it is run by hand; a few of the networks are in `tests/unit`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,14 @@ def drawn_traffic(folder: Path, seed: int) -> dict[str, object]:
     with (folder / "topology.yaml").open(encoding="utf-8") as file:
         topology = yaml.load(file, Loader=yaml.CSafeLoader)
     beside: dict[str, set[str]] = defaultdict(set)
+    after: dict[str, set[str]] = defaultdict(set)
     for link in topology["links"]:
         near, far = link["between"]
         beside[near].add(far)
         beside[far].add(near)
+        after[near].add(far)
+        if link.get("direction") != "one-way":
+            after[far].add(near)
     part = largest_part(beside)
     slowest_bps = min(
         rate
@@ -61,7 +65,12 @@ def drawn_traffic(folder: Path, seed: int) -> dict[str, object]:
     draw = numpy.random.Generator(numpy.random.PCG64(seed))
     talkers = draw.choice(len(part), min(TALKERS, len(part)), replace=False)
     listeners = draw.choice(len(part), min(LISTENERS, len(part)), replace=False)
-    pairs = [(one, other) for one in sorted(talkers) for other in sorted(listeners) if one != other]
+    pairs = [
+        (one, other)
+        for one in sorted(talkers)
+        for other in sorted(listeners)
+        if one != other and part[other] in reached(after, part[one])
+    ]
     weights = draw.random(len(pairs)) + 0.1
     shares = weights / weights.sum() * slowest_bps / 2
     demands = [
@@ -75,14 +84,19 @@ def largest_part(beside: dict[str, set[str]]) -> list[str]:
     """Return the nodes of the largest connected part, sorted."""
     left, largest = set(beside), set[str]()
     while left:
-        part = {min(left)}
-        edge = set(part)
-        while edge:
-            edge = {other for node in edge for other in beside[node]} - part
-            part |= edge
+        part = reached(beside, min(left))
         left -= part
         largest = max(largest, part, key=len)
     return sorted(largest)
+
+
+def reached(after: dict[str, set[str]], start: str) -> set[str]:
+    """Return the nodes that edges lead to from a node, and itself."""
+    part = edge = {start}
+    while edge:
+        edge = {other for node in edge for other in after[node]} - part
+        part = part | edge
+    return part
 
 
 def networks(options: argparse.Namespace) -> Iterator[tuple[str, str, str, int]]:
@@ -97,6 +111,12 @@ def networks(options: argparse.Namespace) -> Iterator[tuple[str, str, str, int]]
             if group != "gabriel" or name.endswith("/0"):
                 edges = len(judge.topohub_graph(name)["edges"])
                 yield f"topohub, {group}", "topohub", name, edges
+
+    if options.gnpy:
+        for path in sorted(Path(options.gnpy).glob("*.json")):
+            text = path.read_text(encoding="utf-8")
+            if '"connections"' in text:
+                yield "GNPy's examples", "gnpy", str(path), judge.edges_in_gnpy(text)
 
 
 def try_network(group: Group, format: str, name: str, edges: int, folder: Path) -> None:
@@ -163,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--zoo", metavar="FOLDER")
     parser.add_argument("--topohub", action="store_true")
+    parser.add_argument("--gnpy", metavar="FOLDER")
     parser.add_argument("--only", default="")
     parser.add_argument("--table", metavar="FILE")
     options = parser.parse_args()

@@ -19,6 +19,11 @@ LESS = (
     "edges of these hyperedges left out",
     "edges outside of the largest part left out",
     "directed edges joined with one that leads back",
+    "connections of these transceivers left out",
+    "connections that come again left out",
+    "connections within a line, part of its link",
+    "connections of lines that end nowhere left out",
+    "connections of lines that begin nowhere left out",
 )
 MORE = ("edges put between the neighbours of hyperedges",)
 
@@ -56,6 +61,23 @@ def edges_in_repetita(text: str) -> int:
 def edges_in_gml(text: str) -> int:
     """Count edges by their brackets, outside of texts."""
     return len(re.findall(r"\bedge\s*\[", re.sub(r'"[^"]*"', "", text)))
+
+
+def edges_in_gnpy(text: str) -> int:
+    """Count the connections by their keys."""
+    return len(re.findall(r'"from_node"\s*:', text))
+
+
+def fibre_km_in_gnpy(text: str) -> float:
+    """Add the lengths of all fibres, each of which carries one direction."""
+    params = [one["params"] for one in json.loads(text)["elements"] if "Fiber" in one["type"]]
+    lengths = [(float(one["length"]), one["length_units"]) for one in params]
+    return sum(length if units == "km" else length / 1000 for length, units in lengths)
+
+
+def edges_in_miniedit(text: str) -> int:
+    """Count the links by their keys."""
+    return len(re.findall(r'"dest"\s*:', text))
 
 
 def topohub_folder() -> Path:

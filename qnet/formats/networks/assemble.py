@@ -10,7 +10,7 @@ from typing import NamedTuple
 from qnet.files.tree import printable
 from qnet.formats.networks.found import NOWHERE, FoundLink, FoundNetwork
 from qnet.formats.networks.hyperedges import settle_hyperedges
-from qnet.formats.networks.naming import give_names
+from qnet.formats.networks.naming import give_cable_names, give_names
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.model.fields import BothWays, Position
 from qnet.model.topology import EARTH_RADIUS_M, Link, Node, Topology
@@ -145,16 +145,19 @@ class _Wire(NamedTuple):
     rate: BothWays
     length: BothWays | None
     delay: BothWays | None
+    loss: BothWays
+    cable: str
     is_directed: bool
 
     @property
     def alike(self) -> tuple[object, ...]:
         """What wires of one link have in common, whichever way they are written down."""
-        pairs = [one for one in (self.rate, self.length, self.delay) if one is not None]
+        given = (self.rate, self.length, self.delay, self.loss)
+        pairs = [one for one in given if one is not None]
         turned = not self.is_directed and self.ends[0] > self.ends[1]
         values = [BothWays(one.back, one.there) if turned else one for one in pairs]
         ends = self.ends[::-1] if turned else self.ends
-        return (ends, self.delay is None, self.is_directed, *values)
+        return (ends, self.cable, self.delay is None, self.is_directed, *values)
 
 
 def _wire(
@@ -179,7 +182,16 @@ def _wire(
             places = positions[ends[0]], positions[ends[1]]
             length_mm = _length_mm(found, link, places, example, options)
     length = None if length_mm is None else BothWays(length_mm, length_mm)
-    return _Wire(ends, link.name, BothWays(rate_bps, rate_bps), length, delay, link.is_directed)
+    return _Wire(
+        ends,
+        link.name,
+        BothWays(rate_bps, rate_bps),
+        length,
+        delay,
+        BothWays(link.loss_ppb, link.loss_ppb),
+        link.cable,
+        link.is_directed,
+    )
 
 
 def _length_mm(
@@ -244,7 +256,16 @@ def _joined(found: FoundNetwork, there: _Wire, back: _Wire) -> _Wire:
     if length is None and delay is None:
         found.note("delays left out, since the way back has a length", "--".join(there.ends))
         length = there.length or back.length
-    return _Wire(there.ends, there.name, rate, length, delay, is_directed=False)
+    if back.cable and back.cable != there.cable:
+        found.note("cables of both directions taken for one", there.cable or back.cable)
+    return there._replace(
+        rate=rate,
+        length=length,
+        delay=delay,
+        loss=BothWays(there.loss.there, back.loss.there),
+        cable=there.cable or back.cable,
+        is_directed=False,
+    )
 
 
 def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
@@ -256,6 +277,7 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
     parallel: dict[frozenset[str], int] = defaultdict(int)
     for wire, _ in links:
         parallel[frozenset(wire.ends)] += 1
+    cables = give_cable_names(found, [wire.cable for wire, _ in links if wire.cable])
     for number, (wire, members) in enumerate(links, start=1):
         if members > 1:
             found.note(
@@ -273,6 +295,8 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
             members=members,
             length_mm=wire.length,
             delay_ps=wire.delay,
+            loss_ppb=wire.loss,
+            cable=cables.get(wire.cable),
         )
 
 

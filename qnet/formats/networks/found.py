@@ -56,6 +56,8 @@ class FoundLink:
     length_mm: int | None = None
     straight_mm: int | None = None
     delay_ps: int | None = None
+    loss_ppb: int = 0
+    cable: str = ""
     is_directed: bool = False
 
 
@@ -89,9 +91,9 @@ class FoundNetwork(Notes):
         """Report what is wrong at a place, of the first file unless another one is named."""
         (source or self.source).report(*spot, message)
 
-    def stop(self, spot: Spot, message: str) -> NoReturn:
+    def stop(self, spot: Spot, message: str, source: Source | None = None) -> NoReturn:
         """Report what leaves nothing to go on with."""
-        self.fault(spot, message)
+        self.fault(spot, message, source)
         raise self.faults()
 
     def faults(self) -> InputError:
@@ -125,8 +127,21 @@ class FoundNetwork(Notes):
         """Add an edge; whether there are such nodes is looked at when all are known."""
         self.links.append(link)
         self.edges += 1
-        if self.edges > LINKS_HIGHEST:
+        if len(self.links) > LINKS_HIGHEST:
             self.stop(link.spot, f"more than {LINKS_HIGHEST:,} edges; qnet takes no more")
+
+    def leave_out(self, what: str, example: str = "", edges: int = 1) -> None:
+        """Count edges of the file that are no wire, and so have not been added."""
+        self.edges += edges
+        self.note(what, example, count=edges, edges=edges)
+
+    def forget_places_at_zero(self) -> None:
+        """Take places for none where all are at 0 0, and note them."""
+        nodes = self.nodes.values()
+        if any(node.position for node in nodes) and not any(any(n.position or ()) for n in nodes):
+            for node in nodes:
+                node.position = None
+            self.note("nodes without a place, since all are at 0 0", count=len(nodes))
 
 
 def place(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,6 +26,17 @@ def give_names(found: FoundNetwork) -> dict[str, str]:
     for node, plain, name in zip(nodes, wanted, names, strict=True):
         _note(found, node, plain, name)
     return {node.key: name for node, name in zip(nodes, names, strict=True)}
+
+
+def give_cable_names(found: FoundNetwork, labels: Iterable[str]) -> dict[str, str]:
+    """Return a name for each cable by its label, and note those that are not the label."""
+    distinct = list(dict.fromkeys(labels))
+    wanted = [plain_name(label) or "cable" for label in distinct]
+    names = dict(zip(distinct, _distinct(wanted), strict=True))
+    for label, name in names.items():
+        if name != label:
+            found.note("cables whose names are written as names can be", f"'{label}' is {name}")
+    return names
 
 
 def _of_key(key: str) -> str:

@@ -111,10 +111,7 @@ def _add_nodes(found: FoundNetwork, tables: _Tables, options: ImportOptions) -> 
         else:
             position = place(found, spot, float(x), float(y), options, may_be_drawn=True)
         found.add_node(FoundNode(str(index), label, spot, position))
-    if not any(any(node.position or ()) for node in found.nodes.values()):
-        for node in found.nodes.values():
-            node.position = None
-        found.note("nodes without a place, since all are at 0 0", count=len(found.nodes))
+    found.forget_places_at_zero()
 
 
 def _add_edges(found: FoundNetwork, tables: _Tables, unit: GivenUnit) -> None:

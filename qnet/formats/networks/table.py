@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from qnet.formats.networks import gml, graphml, node_link, repetita, rfc8345, topohub
+from qnet.formats.networks import (
+    gml,
+    gnpy,
+    graphml,
+    miniedit,
+    node_link,
+    repetita,
+    rfc8345,
+    topohub,
+)
 from qnet.formats.networks.nouns import Exported, Imported, ImportOptions
 from qnet.formats.networks.sndlib import reader as sndlib
 from qnet.model.topology import Topology
@@ -111,6 +120,19 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         "rfc8345": Format(
             out=Export("Write RFC 8345 JSON, rates and delays by RFC 8944.", rfc8345.write),
+        ),
+        "gnpy": Format(
+            Import(
+                "Read a network of GNPy, with the lengths of its fibres.",
+                ("NETWORK.json",),
+                gnpy.read,
+                frozenset({"coordinates"}),
+            )
+        ),
+        "miniedit": Format(
+            Import(
+                "Read a topology of MiniEdit, Mininet's editor.", ("TOPOLOGY.mn",), miniedit.read
+            )
         ),
     }
 )

@@ -1,0 +1,124 @@
+"""A JSON file that is an object with lists of objects, as most formats of networks are."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qnet.files.tree import Source
+from qnet.formats.networks.found import FoundNetwork, Spot
+from qnet.formats.networks.texts import decode, read_json
+from qnet.units import describe
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_decode = json.JSONDecoder().raw_decode
+
+Item = Mapping[str, Any]
+
+
+class Objects:
+    """The lists of a file, each member with its line. Raises InputError where it is no object."""
+
+    def __init__(self, found: FoundNetwork, source: Source, raw: bytes, due: str) -> None:
+        self._found = found
+        self._source = source
+        self._text = decode(source, raw)
+        self.data = read_json(source, raw)
+        if not isinstance(self.data, dict):
+            words = f"{describe(self.data)}, not an object with {due}"
+            found.stop(Spot(1, 1), words, source)
+
+    def text(self, key: str) -> str:
+        """Return the text under a key, or nothing."""
+        value = self.data.get(key)
+        return value.strip() if isinstance(value, str) else ""
+
+    def list_of(self, *path: str, may_lack: bool = False) -> Iterator[tuple[Spot, Item]]:
+        """Yield the objects of a list under some keys; what is no list or no object is a fault."""
+        where = ".".join(path)
+        value: object = self.data
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, list):
+            if value is not None or not may_lack:
+                words = "no such key" if value is None else f"{describe(value)}, not a list"
+                self._found.fault(Spot(1, 1, where), words, self._source)
+            return
+        try:
+            spots = _places(self._text, path)
+        except RecursionError:
+            self._found.stop(Spot(1, 1, where), "nested too deeply", self._source)
+        for spot, one in zip(spots, value, strict=True):
+            if isinstance(one, dict):
+                yield spot, one
+            else:
+                self._found.fault(spot, f"{describe(one)}, not an object", self._source)
+
+    def list_rest(self, *used: str) -> None:
+        """Note what stands beside the lists."""
+        for name in self.data:
+            if name not in used:
+                self._found.note("parts of the file left out", name)
+
+
+def inside(spot: Spot, name: str) -> Spot:
+    """Return the place of a value of an object."""
+    return spot._replace(where=f"{spot.where}.{name}")
+
+
+def mapping(found: FoundNetwork, spot: Spot, item: Item, name: str) -> Item:
+    """Return an object inside of another one, empty where there is none."""
+    value = item.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        found.fault(inside(spot, name), f"{describe(value)}, not an object")
+        return {}
+    return value
+
+
+def _places(text: str, path: Sequence[str]) -> list[Spot]:
+    """Return where each member of a list begins, in a text that is JSON."""
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    where = ".".join(path)
+    at = _after_space(text, 0)
+    for key in path:
+        at = _value_of(text, at, key)
+    spots = []
+    for index, begin in enumerate(_members(text, at)):
+        line = bisect_right(starts, begin)
+        spots.append(Spot(line, begin - starts[line - 1] + 1, f"{where}[{index}]"))
+    return spots
+
+
+def _after_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return at if match is None else match.end()
+
+
+def _value_of(text: str, at: int, wanted: str) -> int:
+    """Return where the value of a key begins, in the object that begins at a place."""
+    at = _after_space(text, at + 1)
+    while True:
+        key, at = _decode(text, at)
+        at = _after_space(text, _after_space(text, at) + 1)
+        if key == wanted:
+            return at
+        at = _after_value(text, at)
+
+
+def _members(text: str, at: int) -> Iterator[int]:
+    """Yield where each member begins of the list that begins at a place."""
+    at = _after_space(text, at + 1)
+    while text[at] != "]":
+        yield at
+        at = _after_value(text, at)
+
+
+def _after_value(text: str, at: int) -> int:
+    """Return where the next key or member begins, or the bracket that ends them."""
+    at = _after_space(text, _decode(text, at)[1])
+    return _after_space(text, at + 1) if text[at] == "," else at
