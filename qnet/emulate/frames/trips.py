@@ -68,6 +68,17 @@ class Delivery(NamedTuple):
     """Longest time that a switch, or the controller behind it, has kept it; wall clock."""
 
 
+class Ended(NamedTuple):
+    """Where a copy of a frame ended: it went into the last switch of its path by this port.
+
+    Nothing has come out of it there, or it did not even get in, since the port was down.
+    """
+
+    path: tuple[str, ...]
+    port: int
+    down: bool = False
+
+
 class Trip(NamedTuple):
     """What became of one frame, or of what hosts and controller sent because of it."""
 
@@ -79,6 +90,8 @@ class Trip(NamedTuple):
     notes: tuple[str, ...] = ()
     """What a controller did to the frame beside sending it on."""
     number: int = 0
+    ended: tuple[Ended, ...] = ()
+    """Where copies ended that no host got."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -104,9 +117,12 @@ class _Trip:
     number: int
     of: _Trip | None
     """The frame that it answers."""
+    expected: bool = False
+    """Somebody expects it, or nothing: it is kept for `Follower.unexpected`."""
     copies: list[_Copy] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     answers: list[_Trip] = field(default_factory=list)
+    down: list[Ended] = field(default_factory=list)
     looped: set[str] = field(default_factory=set)
     notes: dict[str, None] = field(default_factory=dict)
 
@@ -121,6 +137,7 @@ class _Trip:
             tuple(answers),
             tuple(notes),
             self.number,
+            tuple(sorted([*self.down, *(one.ended for one in self.copies if not one.outs)])),
         )
 
     def family(self) -> Iterator[_Trip]:
@@ -143,7 +160,14 @@ class _Copy:
     """Ports by which it came in or went out so far: 'in' or 'out', switch, port."""
     since: float
     slow_s: float
+    port: int
+    """By which it went in."""
     outs: int = 0
+
+    @property
+    def ended(self) -> Ended:
+        """Where it has ended, if nothing comes out any more."""
+        return Ended(self.path, self.port)
 
     @cached_property
     def content(self) -> tuple[int, bytes] | None:
@@ -185,6 +209,8 @@ class Follower:
         self._active: list[_Trip] = []
         self._key = self._number = 0
         self._heard: defaultdict[str, list[Delivery]] = defaultdict(list)
+        self._unexpected: list[tuple[int, Delivery]] = []
+        self._judging = False
         self._told: dict[tuple[str, int], packets.End] = {}
         self._hosts_own: deque[tuple[int, bytes]] = deque(maxlen=256)
         self._copies_most = max(COPIES_LEAST, 4 * len(wiring.port_at))
@@ -196,19 +222,26 @@ class Follower:
         frames: Sequence[tuple[str, bytes]],
         patience_s: float,
         asks: tuple[str, int] | None = None,
+        into: int | None = None,
     ) -> list[Trip]:
         """Send frames from hosts at once and follow them all until nothing more is expected.
 
         A copy of which nothing comes out of a switch is given up after `patience_s`, or twice the
         longest time that anything has taken. With `asks`, a host and the IP address that it wants
-        to find, its answer ends the waiting.
+        to find, its answer ends the waiting. With `into`, a port of the hosts' switches, what
+        comes of the frames is kept for `unexpected`, else the caller judges it.
         """
         if asks is not None:
             self._told.pop(asks, None)
-        trips = self._active = [self._begin(host, data) for host, data in frames]
+        self._judging = into is None
+        port = HOST_PORT if into is None else into
+        trips = self._active = [
+            self._begin(host, data, port=port, expected=into is not None) for host, data in frames
+        ]
         while not self._is_over(patience_s, asks):
             self.look(0.002)
         self._active = []
+        self._judging = False
         return [one.told() for one in trips]
 
     def send_paced(self, host: str, data: bytes) -> _Trip:
@@ -231,6 +264,14 @@ class Follower:
     def received(self, host: str) -> tuple[Delivery, ...]:
         """Return what came to a host since this was last asked."""
         return tuple(self._heard.pop(host, ()))
+
+    def unexpected(self) -> tuple[tuple[int, Delivery], ...]:
+        """Return what came out of switches since this was last asked, each with its port.
+
+        Left out is what came of frames whose caller judges it. A delivery's host is the switch.
+        """
+        found, self._unexpected = tuple(self._unexpected), []
+        return found
 
     def outage(
         self,
@@ -290,6 +331,8 @@ class Follower:
         if copy is None:
             if data[-TRAILER_BYTES:-8] == MAGIC:
                 return True  # one that is forgotten
+            if not self._judging:
+                self._keep(port, Delivery(node, data, ()))
             if port == HOST_PORT:
                 self._from_nobody(node, data)
             return False
@@ -299,6 +342,8 @@ class Follower:
         copy.outs += 1
         path = copy.path if node == copy.path[-1] else (*copy.path, node)
         longest_s = max(copy.slow_s, slow_s)
+        if copy.trip.expected:
+            self._keep(port, Delivery(node, data, path, longest_s))
         if port == HOST_PORT:
             self._deliver(copy.trip, Delivery(node, data, path, longest_s))
             return True
@@ -323,9 +368,24 @@ class Follower:
         if known is not None:
             self._hosts_own.append(known)
 
-    def _begin(self, host: str, data: bytes, of: _Trip | None = None) -> _Trip:
+    def _keep(self, port: int, one: Delivery) -> None:
+        """Keep what came out of a switch until it is asked for."""
+        self._unexpected.append((port, one))
+        if len(self._unexpected) > KEPT:
+            del self._unexpected[: KEPT // 2]
+
+    def _begin(
+        self,
+        host: str,
+        data: bytes,
+        of: _Trip | None = None,
+        *,
+        port: int = HOST_PORT,
+        expected: bool = False,
+    ) -> _Trip:
+        """Send a frame into a switch, as its host does unless it is by another port."""
         self._number += 1
-        trip = _Trip(self._number, of)
+        trip = _Trip(self._number, of, expected)
         self._trips[trip.number] = trip
         mark = packets.number_in(data)
         if mark is not None:
@@ -333,7 +393,7 @@ class Follower:
         for known in (self._trips, self._by_mark):
             if len(known) > KEPT:
                 del known[next(iter(known))]
-        self._enter(trip, HOST_PORT, data, (host,), frozenset({("in", host, HOST_PORT)}), 0.0)
+        self._enter(trip, port, data, (host,), frozenset({("in", host, port)}), 0.0)
         return trip
 
     def _enter(
@@ -348,8 +408,9 @@ class Follower:
         """Put a copy into the last switch of its path."""
         self._key += 1
         self._moved_at = time.monotonic()
-        copy = _Copy(trip, path[-1], data, path, steps, self._moved_at, slow_s)
+        copy = _Copy(trip, path[-1], data, path, steps, self._moved_at, slow_s, port)
         if not self._put(copy.node, port, data + MAGIC + self._key.to_bytes(8, "big")):
+            trip.down.append(Ended(path, port, down=True))
             return
         self._copies[self._key] = copy
         self._recent.append(copy)
@@ -413,7 +474,7 @@ class Follower:
         reply = packets.arp_answer(self._ends[one.host], one.data)
         if reply is None or (trip is not None and len(trip.answers) >= COPIES_LEAST):
             return
-        answer = self._begin(one.host, reply, trip)
+        answer = self._begin(one.host, reply, trip, expected=trip is not None and trip.expected)
         if trip is not None:
             trip.answers.append(answer)
 

@@ -85,6 +85,7 @@ class TestbedAgent:
             "still_s": self.follower.still_s,
             "address": self.follower.address,
             "received": self.follower.received,
+            "unexpected": self.follower.unexpected,
             "outage": self.outage,
             "stream_through": self.stream_through,
             "pump": self.pump,

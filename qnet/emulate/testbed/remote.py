@@ -119,10 +119,16 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         frames: Sequence[tuple[str, bytes]],
         patience_s: float,
         asks: tuple[str, int] | None = None,
+        into: int | None = None,
     ) -> list[Trip]:
         """As `qnet.emulate.frames.trips.Follower.follow`."""
-        trips: list[Trip] = self._ask("follow", list(frames), patience_s, asks)
+        trips: list[Trip] = self._ask("follow", list(frames), patience_s, asks, into)
         return trips
+
+    def unexpected(self) -> tuple[tuple[int, Delivery], ...]:
+        """Return what came out of switches since this was last asked, each with its port."""
+        found: tuple[tuple[int, Delivery], ...] = self._ask("unexpected")
+        return found
 
     def trip(self, number: int) -> Trip:
         """Return what is known by now of a frame that was followed."""

@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from qnet.emulate.frames import packets
+from qnet.emulate.frames.likeness import Frame, Ignored, Likeness, frame_bytes
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
 from qnet.emulate.frames.trips import Delivery, Follower, Stall, Trip
-from qnet.emulate.openflow.nouns import Switch, show_ipv4
+from qnet.emulate.openflow.nouns import Switch, show_ipv4, show_mac
 from qnet.emulate.openflow.table import Difference, differences
 from qnet.emulate.process.address import stopped_listener
 from qnet.emulate.process.all_or_nothing import AllOrNothing
@@ -23,6 +24,8 @@ from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
+from qnet.emulate.testbed.expectations import Expectations
+from qnet.emulate.testbed.waiting import seconds
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
@@ -47,6 +50,9 @@ FAILOVER_S = 10.0
 
 RUN_S = 30.0
 """Longest time for a host's command, unless told otherwise."""
+
+NOTHING_S = 0.1
+"""So long it is waited for what nobody expects, unless told otherwise."""
 
 RECONNECT_S = 2.0
 """A controller that has hung up has this long to be there again."""
@@ -165,6 +171,7 @@ class Testbed(AllOrNothing):
                 versions=versions,
             )
             self._net = self.fabric.follower
+        self._expectations = Expectations(self)
         self.hosts = self.wiring.hosts
         self.switches = tuple(
             node.name for node in topology.nodes if node.name not in self.wiring.plain_hosts
@@ -206,21 +213,64 @@ class Testbed(AllOrNothing):
         frames: Sequence[tuple[str, bytes]],
         patience_s: float,
         asks: tuple[str, int] | None = None,
+        into: int | None = None,
     ) -> list[Trip]:
-        trips = self._net.follow(frames, patience_s, asks)
+        trips = self._net.follow(frames, patience_s, asks, into)
         self.frames = max(self.frames, *(one.number for one in trips))
         return trips
 
-    def send(self, host: str, data: bytes) -> Trip:
+    def send(self, host: str, frame: Frame, *, port: int = HOST_PORT) -> Trip:
         """Send a frame from a host and follow all its copies until hosts have them.
 
-        What the controller sent to hosts meanwhile is in the trip too, without a path.
+        With `port`, it comes into that port of the node's switch instead. What the controller sent
+        to hosts meanwhile is in the trip too, without a path. Raises NoFrame for what is none.
         """
-        self._check(host)
-        trip = self._follow([(host, data)], self.patience_s)[0]
+        self._check_place(host, port)
+        trip = self._follow([(host, frame_bytes(frame))], self.patience_s, into=port)[0]
+        self._expectations.sent(host, trip.number)
         if not trip.deliveries:
             self._confirm()
         return trip
+
+    def expect(
+        self,
+        host: str,
+        frame: Frame,
+        *,
+        within: float | str | None = None,
+        ignore: Sequence[Ignored] = (),
+        port: int = HOST_PORT,
+    ) -> Delivery:
+        """Return the next copy of a frame that came to a host, or out of a port of a switch.
+
+        Looked through is what came of `send`, and what controllers and programs of hosts sent, as
+        far as it was not expected already. Of the frame, fields such as "IP.ttl" and ranges of
+        bytes in `ignore` may be otherwise. Raises Unexpected with what came instead when none has
+        come `within` the patience of the testbed, or the time that is given.
+        """
+        self._check_place(host, port)
+        within_s = self.patience_s if within is None else seconds(within)
+        return self._expectations.expect(host, port, Likeness(frame, ignore), within_s)
+
+    def nothing_else(self, *hosts: str, within: float | str = NOTHING_S) -> None:
+        """Raise Unexpected when hosts, all of them unless some are named, got anything else.
+
+        Anything but what was expected, and what controllers find wires by (LLDP and such).
+        """
+        self._check(*hosts)
+        self._expectations.nothing_else(hosts or self.hosts, seconds(within))
+
+    def forget(self) -> None:
+        """Forget what has come so far: neither `expect` nor `nothing_else` looks at it."""
+        self._expectations.forget()
+
+    def unexpected(self) -> tuple[tuple[int, Delivery], ...]:
+        """Return what came out of switches since this was last asked, each with its port."""
+        return self._net.unexpected()
+
+    def trip(self, number: int) -> Trip:
+        """Return what is known by now of a frame that was sent, by the number of its trip."""
+        return self._net.trip(number)
 
     def arp(self, host: str, target: str) -> Trip:
         """Ask for a host's address, as a host does before anything else.
@@ -402,6 +452,20 @@ class Testbed(AllOrNothing):
         self._check(host)
         return show_ipv4(self.wiring.host_ip(host))
 
+    def mac(self, host: str) -> str:
+        """Return the MAC address of a host, as in 02:51:48:00:00:01."""
+        self._check(host)
+        return show_mac(self.wiring.host_mac(host))
+
+    def dpid(self, switch: str) -> int:
+        """Return the datapath id of a switch."""
+        _check_names("switch", self.switches, switch)
+        return self.wiring.datapath_id(switch)
+
+    def port(self, node: str, far: str) -> int:
+        """Return the OpenFlow port of a node's first wire to another one; its host is on 1."""
+        return self.wiring.openflow_port[self._wires(node, far)[0]]
+
     # Links and rules
 
     def cut(self, first: str, second: str) -> AbstractContextManager[None]:
@@ -549,6 +613,17 @@ class Testbed(AllOrNothing):
 
     def _end(self, host: str) -> packets.End:
         return packets.end_of(self.wiring, host)
+
+    def _check_place(self, node: str, port: int) -> None:
+        """Refuse a host that is not there, or a port that a switch does not have."""
+        if port == HOST_PORT:
+            self._check(node)
+            return
+        _check_names("switch", self.switches, node)
+        there = sorted(number for name, number in self.wiring.port_at if name == node)
+        if port not in there:
+            has = ", ".join(map(str, [HOST_PORT, *there]))
+            raise NotThere(f"{node} has no port {port}; it has {has}")
 
     def _check(self, *hosts: str) -> None:
         """Refuse names of hosts that are not there, and a host with itself."""
