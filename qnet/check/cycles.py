@@ -407,6 +407,15 @@ def bound(topology: Topology, one: Reservation) -> tuple[int, int]:
     return one.hold_ps - error_ps, one.hold_ps + error_ps
 
 
+def come_ps(topology: Topology, stream: Stream, entry: StreamPlan, hops: int) -> int:
+    """Return how long after it is sent a frame can be behind some ports of its one path."""
+    (path,) = entry.paths
+    port, cycle = topology.port_by_name[path.ports[hops - 1]], path.cycles[hops - 1]
+    last = _hop(topology, port, cycle)
+    begin_ps = _begin_ps(topology, last, cycle) - last.clock.error_ps - (entry.send_ps or 0)
+    return begin_ps + last_bit_ps(stream.frame_bytes, port.rate_bps) + port.propagation_ps
+
+
 def arrivals(topology: Topology, one: Reservation) -> tuple[int, int]:
     """Return the least and the largest time from sending to arrival, over all paths.
 

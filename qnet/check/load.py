@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from qnet.check.findings import (
@@ -85,6 +86,8 @@ class Beside(NamedTuple):
 
     streams: Sequence[tuple[Stream, StreamPlan]] = ()
     demands: Sequence[tuple[Demand, DemandPlan]] = ()
+    rides: Mapping[str, int] = MappingProxyType({})
+    """Ports from the talker on at which the frames of a stream are those of another one."""
 
 
 class Others(NamedTuple):

@@ -152,7 +152,7 @@ def _prove_whole(
 
     placed = (stream_plans, demand_plans)
     reservations, gated, broken_streams = _check_streams(
-        topology, profile, plan, stream_plans, (known, findings, heeded)
+        topology, profile, plan, stream_plans, (known, findings, heeded), beside.rides
     )
     in_the_way = ([*stream_plans, *beside.streams], [*demand_plans, *beside.demands])
     others = longest_others(topology, profile, *in_the_way)
@@ -304,6 +304,7 @@ def _check_streams(
     plan: Plan,
     pairs: Sequence[tuple[Stream, StreamPlan]],
     told: tuple[Known, Findings, Heeded],
+    riding: Mapping[str, int],
 ) -> tuple[list[Reservation], list[GatedStream], set[str]]:
     """Check each stream and each tree by itself; return what is reserved, and who is at fault."""
     known, findings, heeded = told
@@ -311,7 +312,7 @@ def _check_streams(
     broken = {name for name, count in counts.items() if count > 1}
     reservations: list[Reservation] = []
     gated: list[GatedStream] = []
-    rides = ridden(pairs)
+    rides = {**ridden(pairs), **riding}
     for stream, entry in heeded.each(pairs):
         sound = known.of(entry)
         if sound is not None:

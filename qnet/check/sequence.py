@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from qnet.check.broken import EVER, Span
+from qnet.check.cycles import come_ps
 from qnet.check.findings import NUMBER_HIGHEST, Findings, exact_time, is_sane, quoted
 from qnet.check.load import Beside, check_demands, check_rates
 from qnet.check.offers import LoadChanges
@@ -57,7 +58,7 @@ class EntryInForce(NamedTuple, Generic[_Entry]):
     """One entry of a stream or demand, and from when to before when it is in force."""
 
     number: int
-    """0 is the plan's own, STANDBY what is held ready for it."""
+    """0 is the plan's own, STANDBY what is held ready for it, and numbers below what else is."""
     entry: _Entry
     from_ps: int
     until_ps: int
@@ -66,8 +67,9 @@ class EntryInForce(NamedTuple, Generic[_Entry]):
     def known_as(self) -> str:
         """What findings call it, and it alone."""
         name = self.entry.name
-        if self.number == STANDBY:
-            return f"{name} (standby)"
+        if self.number <= STANDBY:
+            more = "" if self.number == STANDBY else f" {1 + STANDBY - self.number}"
+            return f"{name} (standby{more})"
         return f"{name} (from {exact_time(self.from_ps)} on)" if self.number else name
 
 
@@ -118,6 +120,10 @@ def sequence_of(
         fault = _fault(profile, plan, move, last_ps)
         if move.stream is not None:
             fault = fault or _stream_fault(topology, profile, streams.get(name), move.stream)
+            before = [one for one in plan.streams if one.name == name]
+            before += [entry for _, entry in moved_streams[name]]
+            if move.repaired_at and not fault:
+                fault = _repair_fault(topology, profile, streams[name], before[-1], move)
         elif move.demand is not None:
             fault = fault or _demand_fault(demands.get(name), move.demand)
         if fault:
@@ -160,6 +166,8 @@ def _fault(profile: Profile, plan: Plan, move: Move, last_ps: int) -> str | None
         ("installed", move.installed_ps),
     )
     late = [what for what, act_ps in acts if act_ps is not None and act_ps > move.at_ps]
+    if move.repaired_at:
+        late = []  # the acts are those of a node further on
     if not is_sane([move.at_ps, *(act_ps or 0 for _, act_ps in acts)]):
         return f"moved at a time beyond {NUMBER_HIGHEST} ps; ignored"
     if move.at_ps < last_ps:
@@ -188,6 +196,46 @@ def _stream_fault(
     if entry.status == "refused":
         return "moved to a way, and refused" if entry.paths else None
     return None if profile.is_reserved(stream) else _way_fault(topology, stream, entry)
+
+
+def _repair_fault(
+    topology: Topology, profile: Profile, stream: Stream, before: StreamPlan, move: Move
+) -> str | None:
+    """Say why a node on the way cannot be who sends a stream another way from some time on.
+
+    Up to there both entries are the same, and what is sent from then on is at the node when it has
+    switched. A frame that is in cycle 7 of the port before, of 10 us each, with 1.2 us to its last
+    bit and 49 us of fibre, is there 120.2 us after it was sent at 0 at the soonest.
+    """
+    node, after = move.repaired_at, move.stream
+    words = f"moved at {quoted(node)}, "
+    if after is None or not profile.takes_cycles(stream):
+        return words + "and reserves no cycles: only its talker can move it"
+    if move.installed_ps is None:
+        return words + "and nothing says when that has switched"
+    hop = _hops_before(topology, after, node)
+    if hop is None:
+        return words + "which is not on its one way"
+    if len(before.paths) != 1 or _same_ports(before, after) < hop:
+        return words + "and is not the same before: its ports, their cycles, when it is sent"
+    soonest_ps = come_ps(topology, stream, after, hop) if hop else 0
+    early_ps = move.installed_ps - move.at_ps - soonest_ps
+    if early_ps <= 0:
+        return None
+    sent = exact_time(move.at_ps)
+    return words + f"where what is sent at {sent} can be {exact_time(early_ps)} before it switches"
+
+
+def _hops_before(topology: Topology, entry: StreamPlan, node: str) -> int | None:
+    """Return how many ports of its one way an entry has before a node; None where it has none."""
+    if len(entry.paths) != 1 or entry.send_ps is None:
+        return None
+    (path,) = entry.paths
+    ports = topology.port_by_name
+    sources = [ports[name].source if name in ports else None for name in path.ports]
+    if node not in sources or len(path.cycles) < len(path.ports):
+        return None
+    return sources.index(node) if is_sane([entry.send_ps, *path.cycles]) else None
 
 
 def _way_fault(topology: Topology, stream: Stream, entry: StreamPlan) -> str | None:
@@ -261,6 +309,7 @@ class _Judge:
         for one in chosen:
             first.setdefault((one.entry.name, one.entry.model_dump_json()), one)
         more = [one for one in first.values() if one.number and one.entry.status != "refused"]
+        rides = _ridden([one for one in first.values() if one.entry.status != "refused"])
         streams = [self.streams[one.entry.name].replace(name=one.known_as) for one in more]
         profile = self.profile.replace(streams=(*self.profile.streams, *streams), events=())
         entries = [
@@ -275,7 +324,8 @@ class _Judge:
             reserved=None,
             egress=tuple(one.replace(placed_bps=0) for one in self.plan.egress),
         )
-        proof = self.prove(self.topology, profile, plan, beside=self._beside(until_ps))
+        beside = self._beside(until_ps)._replace(rides=rides)
+        proof = self.prove(self.topology, profile, plan, beside=beside)
         found = [
             one
             for one in proof.findings
@@ -327,11 +377,12 @@ class _Judge:
 
     def standby(self) -> tuple[Finding, ...]:
         """See that what is held ready fits beside what is sent from the beginning."""
-        ready = [
-            EntryInForce(STANDBY, one, 0, EVER)
-            for one in self.plan.standby
-            if one.name in self.streams and self.profile.takes_cycles(self.streams[one.name])
-        ]
+        numbers: Counter[str] = Counter()
+        ready: list[EntryInForce[StreamPlan]] = []
+        for one in self.plan.standby:
+            if one.name in self.streams and self.profile.takes_cycles(self.streams[one.name]):
+                ready.append(EntryInForce(STANDBY - numbers[one.name], one, 0, EVER))
+                numbers[one.name] += 1
         own = [one for one in self.reserved() if not one.number]
         return self.together([*own, *ready], 0)[1] if ready else ()
 
@@ -404,6 +455,43 @@ class _Judge:
             for port in (ports[name] for name in later - before):
                 found[port.number, stream.traffic_class] += asked_bps(stream, port)
         return found
+
+
+def _ridden(entries: Iterable[EntryInForce[StreamPlan]]) -> Mapping[str, int]:
+    """Return over how many ports from the talker on each entry is as one of its stream before it.
+
+    An interval is sent whole by one of them, so that cycles there hold it once: of a->b, b->d and
+    a->b, b->c, c->d, in one cycle of a->b, the second rides over one port.
+    """
+    before: dict[str, list[StreamPlan]] = defaultdict(list)
+    found: dict[str, int] = {}
+    for one in entries:
+        entry = one.entry
+        if len(entry.paths) != 1:
+            continue
+        others = before[entry.name]
+        shared = max((_same_ports(other, entry) for other in others), default=0)
+        if shared:
+            found[one.known_as] = shared
+        others.append(entry)
+    return found
+
+
+def _same_ports(one: StreamPlan, other: StreamPlan) -> int:
+    """Return over how many ports from the talker on two entries of one path each are the same."""
+    (near,), (far,) = one.paths, other.paths
+    count = 0
+    if one.send_ps != other.send_ps:
+        return count
+    for mine, theirs in zip(
+        zip(near.ports, near.cycles, strict=False),
+        zip(far.ports, far.cycles, strict=False),
+        strict=False,
+    ):
+        if mine != theirs:
+            break
+        count += 1
+    return count
 
 
 def _gone(entry: StreamPlan) -> StreamPlan:

@@ -345,6 +345,12 @@ class Routes:
         )
         return ((one, other),) if disjoint(one, other) else ()
 
+    def around(
+        self, source: str, target: str, nodes: Collection[str], cables: Collection[str]
+    ) -> Route | None:
+        """Return the shortest route that enters none of the nodes and uses none of the cables."""
+        return self._by_cable.avoiding(source, target, nodes, cables)
+
     def least_propagation_ps(self, source: str, target: str) -> int | None:
         """Return the smallest sum of propagation delays over any route."""
         route = self.graph.shortest(source, target, cost=lambda edge: edge.propagation_ps)

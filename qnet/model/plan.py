@@ -120,6 +120,9 @@ class Move(Noun):
     An interval of a stream is sent whole by one entry: the one in force when its first frame is
     born by that entry's own times. What is under way goes on where it was sent. The acts on the way
     are none where nobody had to see, decide or install anything.
+
+    A node on the way may be who sends it another way: the entry is then the same up to that node,
+    the acts are done there, and what is born from `at_ps` on comes there when it is installed.
     """
 
     at_ps: int = Field(ge=0)
@@ -131,6 +134,8 @@ class Move(Noun):
     detected_ps: int | None = None
     decided_ps: int | None = None
     installed_ps: int | None = None
+    repaired_at: str = Field("", exclude_if=lambda name: not name)
+    """The node before what broke, where it repairs (point of local repair, RFC 4090)."""
 
     @model_validator(mode="after")
     def _check(self) -> Move:
@@ -285,7 +290,8 @@ class Plan(Noun):
     demands: tuple[DemandPlan, ...]
     egress: tuple[EgressPlan, ...]
     standby: tuple[StreamPlan, ...] = Field((), exclude_if=lambda entries: not entries)
-    """Second ways of streams that switch to them when something breaks, reserved beside the first.
+    """Second ways of streams that switch to them when something breaks, reserved beside the first:
+    one that is apart from it, or detours that are the same up to where they leave it.
     """
     moves: tuple[Move, ...] = Field((), exclude_if=lambda moves: not moves)
     """What is sent another way in the course of the run, in order of time: a sequence of plans."""

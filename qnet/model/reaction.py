@@ -19,6 +19,7 @@ Policy = Literal["none", "failover", "local", "central"]
 
 _OF: dict[str, frozenset[str]] = {
     "switching_ps": frozenset({"failover"}),
+    "repair": frozenset({"failover"}),
     "planning_ps": frozenset({"local", "central"}),
     "telemetry_ps": frozenset({"central"}),
     "flows_per_s": frozenset({"central"}),
@@ -37,7 +38,7 @@ class Reaction(Noun):
 
     policy: Policy = Field(
         description="none: frames go on into the broken link. failover: each stream has a second "
-        "way, reserved beforehand, to which its talker's node switches. local: the talker's node "
+        "way, reserved beforehand, to which it is switched. local: the talker's node "
         "looks for a new way when it has heard of the failure. central: a controller does"
     )
     detection: Literal["loss-of-light", "bfd"] = Field(
@@ -64,6 +65,13 @@ class Reaction(Noun):
     )
     switching_ps: TimeOrZero = Field(
         40 * PS_PER_MS, alias="switching", description="failover: how long a node takes to switch"
+    )
+    repair: Literal["head-end", "local"] = Field(
+        "head-end",
+        description="failover: who switches. head-end: the talker's node, to a way apart from the "
+        "first. local: the node before what broke, to a detour around it (point of local repair, "
+        "RFC 4090)",
+        exclude_if=lambda given: given == "head-end",
     )
     planning_ps: TimeOrZero | None = Field(
         None,
@@ -116,6 +124,11 @@ class Reaction(Noun):
     def _key(fields: set[str]) -> str:
         first = min(fields)
         return Reaction.model_fields[first].alias or first
+
+    @property
+    def repairs(self) -> bool:
+        """Whether the node before what broke acts by itself."""
+        return self.policy == "failover" and self.repair == "local"
 
     @property
     def missed_ps(self) -> int:

@@ -338,6 +338,10 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
                 worst, (_blocked_ps(one, Fraction(frames), number), name), key=lambda pair: pair[0]
             )
     moves = [one for one in table.plan.moves if one.cause == event.words]
+    installed_ps = [
+        one.installed_ps if one.repaired_at and one.installed_ps is not None else one.at_ps
+        for one in moves
+    ]
     unmoved = [one for one in table.plan.unmoved if one.cause == event.words]
     reasons = Counter(one.reason for one in unmoved)
     return ReplayEvent(
@@ -356,8 +360,8 @@ def _event(table: Timetable, number: int, sums: Mapping[str, _Sum]) -> ReplayEve
         reasons=tuple(why for why, _ in reasons.most_common(REASONS_LISTED)),
         detected_ps=_first(one.detected_ps for one in moves),
         decided_ps=_first(one.decided_ps for one in moves),
-        installed_first_ps=min((one.at_ps for one in moves), default=None),
-        installed_last_ps=max((one.at_ps for one in moves), default=None),
+        installed_first_ps=min(installed_ps, default=None),
+        installed_last_ps=max(installed_ps, default=None),
         blocked_ps=worst[0],
         blocked=worst[1],
     )

@@ -180,6 +180,13 @@ def _first_port(topology: Topology, wire: Wire) -> str:
     )
 
 
+def _installed_ps(move: Move, window: Window) -> int | None:
+    """Return when a node on the way has switched, by the time of a window; None for others."""
+    if move.installed_ps is None or not move.repaired_at:
+        return None
+    return move.installed_ps - window.from_ps
+
+
 def _plan_at(table: Timetable, window: Window) -> Plan:
     """Return the plan that is in force when a window begins, with the moves within it."""
     plan = table.plan
@@ -187,7 +194,7 @@ def _plan_at(table: Timetable, window: Window) -> Plan:
     demands = [table.entry_at(one.name, window.from_ps) for one in plan.demands]
     moves = [
         Move.replace(one, at_ps=one.at_ps - window.from_ps, detected_ps=None, decided_ps=None,
-                     installed_ps=None)
+                     installed_ps=_installed_ps(one, window))
         for one in plan.moves
         if window.from_ps < one.at_ps < window.until_ps
     ]  # fmt: skip

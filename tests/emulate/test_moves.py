@@ -96,3 +96,36 @@ def test_a_sample_of_a_moved_stream_is_emulated_as_simulated() -> None:
     result, _ = run_case(sampled, prove(net, made, plan), simulate(*case))
     assert not result.findings
     assert {one.difference_ps for one in result.streams} == {0}
+
+
+def test_a_repair_on_the_way_is_emulated_as_simulated() -> None:
+    """Frames go by the detour from the node before the break on, and the same ones are lost."""
+    net = network(
+        [
+            {"between": pair}
+            for pair in (("a", "b"), ("b", "d"), ("a", "c"), ("c", "d"), ("b", "c"))
+        ],
+        link={"rate": "1Gbps", "delay": "50us"},
+        tcqf={"cycle": "20us"},
+    )
+    reaction = {"policy": "failover", "repair": "local"}
+    reaction |= {"detection-time": "100us", "switching": "200us", "wait-to-restore": "0ms"}
+    made = profile(
+        [{"from": "a", "to": "d", "interval": "100us", "max-payload-size": "200B"}],
+        classes=[{"name": "r", "priority": 6, "mechanism": "tcqf", "reaction": reaction}],
+        stream={"class": "r"},
+        events=[{"at": "1ms", "change": "cut", "target": "b--d", "for": "1500us"}],
+        simulation={"duration": "4ms"},
+    )
+    plan: Plan = plan_for(net, made)
+    assert [one.repaired_at for one in plan.moves] == ["b", "b"]
+    case = net, made, plan
+    seen = simulate(*case)
+    compare(case, seen)
+    result, _ = run_case(Sample(net, made, plan, frames=10_000), prove(*case), seen)
+    assert not result.findings
+    assert {one.difference_ps for one in result.streams} == {0}
+    assert result.observation is not None
+    ((mine,), (other,)) = result.observation.streams, seen.streams
+    assert 0 < mine.lost == other.lost < 5
+    assert (mine.sent, mine.latency_ps_sum) == (other.sent, other.latency_ps_sum)

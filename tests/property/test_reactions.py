@@ -46,14 +46,14 @@ EVENTS = st.one_of(
 
 
 def _reactions(*policies: str) -> st.SearchStrategy[dict[str, Any]]:
-    def made(policy: str, bfd: bool, back: str | None, second: bool) -> dict[str, Any]:
+    def made(policy: str, bfd: bool, back: str | None, other: bool) -> dict[str, Any]:
         one: dict[str, Any] = {"policy": policy}
         one |= {"wait-to-restore": back} if back else {}
         missed = {"detection": "bfd", "bfd-interval": "300us"}
         one |= missed if bfd else {"detection-time": "700us"}
         if policy == "failover":
-            return one | {"switching": "500us"}
-        one |= {"planning": "700us", "restore-second": second}
+            return one | {"switching": "500us", "repair": "local" if other else "head-end"}
+        one |= {"planning": "700us", "restore-second": other}
         central = {"telemetry": "900us", "flows-per-second": 20_000}
         return one | (central if policy == "central" else {})
 
@@ -90,6 +90,7 @@ def _asked(
     demands: int,
     reactions: list[dict[str, Any]],
     events: list[Any],
+    mechanism: str = "tcqf",
 ) -> Profile:
     streams: list[dict[str, Any]] = [
         {"from": one["ends"][0], "to": one["ends"][1], "interval": one["interval"], "count": 3,
@@ -105,7 +106,7 @@ def _asked(
         streams,
         [{"from": "a", "to": "d", "rate": "150Mbps", "class": "e"}] * demands,
         classes=[
-            {"name": "r", "priority": 6, "mechanism": "tcqf", "reaction": reactions[0]},
+            {"name": "r", "priority": 6, "mechanism": mechanism, "reaction": reactions[0]},
             {"name": "e", "priority": 1, "mechanism": "strict-priority", "reaction": reactions[1]},
         ],
         events=events,
@@ -121,6 +122,7 @@ def _asked(
     single=st.lists(SINGLE, min_size=1, max_size=6),
     double=st.lists(DOUBLE, max_size=4),
     demands=st.integers(0, 2),
+    mechanism=st.sampled_from(["tcqf", "tcqf", "csqf"]),
 )
 def test_all_that_is_done_is_proven_and_seen(
     events: list[dict[str, Any]],
@@ -130,14 +132,16 @@ def test_all_that_is_done_is_proven_and_seen(
     single: list[dict[str, Any]],
     double: list[str],
     demands: int,
+    mechanism: str,
 ) -> None:
     topology = _network(lengths)
-    asked = _asked(single, double, demands, [reserved, other], events)
+    asked = _asked(single, double, demands, [reserved, other], events, mechanism)
     made = plan_for(topology, asked)
     for move in made.moves:
         acts = (move.detected_ps, move.decided_ps, move.installed_ps)
-        known = [time for time in (0, *acts, move.at_ps) if time is not None]
+        known = [time for time in (0, *acts) if time is not None]
         assert known == sorted(known)
+        assert move.repaired_at or move.at_ps >= known[-1]
     proof = prove(topology, asked, made)
     assert not proof.findings
     assert not any(one.findings for one in proof.epochs)

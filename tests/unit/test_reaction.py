@@ -253,7 +253,7 @@ def test_who_is_sent_into_what_is_broken_is_moved_on() -> None:
         ),
         max_size=5,
     ),
-    st.sampled_from(["failover", "local", "central"]),
+    st.sampled_from(["failover", "failover at b", "local", "central"]),
     st.integers(1, 30),
     st.sampled_from([None, "2ms"]),
 )
@@ -266,14 +266,16 @@ def test_every_state_of_a_plan_that_moves_holds(
         | ({"lost": True} if change == "controller" else {"target": target})
         for change, at, target, lasts in happened
     ]
+    policy, _, at = policy.partition(" ")
     reaction = {"policy": policy, "detection-time": "1ms"}
     reaction |= {"switching": "1ms"} if policy == "failover" else {"planning": "1ms"}
+    reaction |= {"repair": "local"} if at else {}
     reaction |= {"telemetry": "1ms"} if policy == "central" else {}
     reaction |= {"wait-to-restore": back} if back else {}
     topology, asked = _diamond(), _asked(reaction, happening, count=count)
     made = plan_for(topology, asked)
     assert [one.at_ps for one in made.moves] == sorted(one.at_ps for one in made.moves)
-    assert all(one.decided_ps is None or one.decided_ps <= one.at_ps for one in made.moves)
+    assert all((one.decided_ps or 0) <= (one.installed_ps or 0) for one in made.moves)
     proof = prove(topology, asked, made)
     assert not proof.findings
     assert not any(one.findings for one in proof.epochs)

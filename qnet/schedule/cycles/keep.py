@@ -80,7 +80,7 @@ def check_shifts(topology: Topology, legs: Sequence[StreamPlan]) -> None:
     """Refuse waits where the class has none: new streams would need the same mapping of cycles."""
     for entry in legs:
         for path in entry.paths:
-            edges = [_edge(topology.port_by_name[name]) for name in path.ports]
+            edges = [edge_of(topology.port_by_name[name]) for name in path.ports]
             for (edge, following), (cycle, then) in zip(
                 pairwise(edges), pairwise(path.cycles), strict=True
             ):
@@ -92,5 +92,6 @@ def check_shifts(topology: Topology, legs: Sequence[StreamPlan]) -> None:
                     )
 
 
-def _edge(port: Port) -> Edge:
+def edge_of(port: Port) -> Edge:
+    """Return a port as an edge without choices."""
     return Edge(0, port.source, port.target, None, port.propagation_ps, 0, (port,))

@@ -287,21 +287,21 @@ def plans_of(
     own = [[path] for path in paths] if place.pair.others else [paths]
     plans = []
     for name, listener, taken in zip(names, place.pair.listeners, own, strict=True):
-        latest_ps = max(_latest_ps(topology, path) for path in taken) - sent_ps
+        taken_ps = max(latest_ps(topology, path) for path in taken) - sent_ps
         error_ps = topology.node_by_name[listener].clock.error_ps
         plans.append(
             StreamPlan(
                 name=name,
                 status="admitted",
                 send_ps=sent_ps,
-                hold_ps=latest_ps + error_ps if damper else None,
+                hold_ps=taken_ps + error_ps if damper else None,
                 paths=tuple(taken),
             )
         )
     return plans
 
 
-def _latest_ps(topology: Topology, path: PathPlan) -> int:
+def latest_ps(topology: Topology, path: PathPlan) -> int:
     """Return when the last bit of a path's frames has surely come."""
     last = topology.port_by_name[path.ports[-1]]
     clock = topology.node_by_name[last.source].clock

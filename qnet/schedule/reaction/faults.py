@@ -28,6 +28,7 @@ class Fault(NamedTuple):
 class Heard(NamedTuple):
     """How long after a fault the light is gone at the node before it, and then to the talker."""
 
+    node: str
     light_ps: int
     back_ps: int
 
@@ -66,7 +67,7 @@ def heard(
             light_ps = port.propagation_ps
         else:
             continue
-        return Heard(light_ps, sum(one.propagation_ps for one in way[:number]))
+        return Heard(port.source, light_ps, sum(one.propagation_ps for one in way[:number]))
     return None
 
 

@@ -16,7 +16,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, takewhile
 from typing import NamedTuple
 
 from qnet.model.outages import Thing
@@ -27,6 +27,7 @@ from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Demand, Profile, Stream
 from qnet.schedule.availability import with_paths
 from qnet.schedule.reaction.controller import ControllerTime, Installing
+from qnet.schedule.reaction.detours import same_until, soonest_ps
 from qnet.schedule.reaction.faults import (
     Fault,
     crosses,
@@ -58,10 +59,10 @@ def with_reactions(
     if not policies:
         return plan
     reactor = _Reactor(topology, with_paths(topology, profile), plan, policies)
-    standby = reactor.keep_ready()
+    reactor.keep_ready()
     reactor.run(profile.simulation.duration_ps if until_ps is None else until_ps)
     return plan.replace(
-        standby=tuple(standby.values()),
+        standby=tuple(reactor.standby),
         moves=tuple(sorted(reactor.moves, key=lambda one: one.at_ps)),
         unmoved=tuple(sorted(reactor.unmoved, key=lambda one: one.at_ps)),
     )
@@ -74,6 +75,8 @@ class _Wanted(NamedTuple):
     cause: str
     detected_ps: int | None
     """None where it was announced."""
+    node: str = ""
+    """Which node missed it, where that repairs."""
 
 
 class _Reactor:
@@ -93,8 +96,13 @@ class _Reactor:
         self._entries = {one.name: one for one in entries if one.routes}
         """What is in force when all moves that are decided are done."""
         self._first = dict(self._entries)
+        self.standby: list[StreamPlan] = []
         self._ready: dict[str, StreamPlan] = {}
         """To what a stream would switch now."""
+        self._detours: dict[tuple[str, str], StreamPlan] = {}
+        """By stream and point of local repair."""
+        self._sent_from_ps: dict[str, int] = defaultdict(int)
+        """From when on what is sent goes by its last move, where nodes repair."""
         self._controller = ControllerTime(profile.events)
         self._installing = {
             name: Installing(policy, self._controller) for name, policy in policies.items()
@@ -110,15 +118,20 @@ class _Reactor:
 
     # Before anything breaks
 
-    def keep_ready(self) -> Mapping[str, StreamPlan]:
-        """Reserve a second way for every stream that is to switch to one; return them by name."""
+    def keep_ready(self) -> None:
+        """Reserve a second way for every stream that is to switch to one, or its detours."""
         apart: dict[frozenset[int], list[Stream]] = defaultdict(list)
+        repaired: list[Stream] = []
         for name, one in self._asked.items():
             entry = self._entries.get(name)
             if self._policy[name].policy != "failover" or not isinstance(entry, StreamPlan):
                 continue
             assert isinstance(one, Stream)
-            if len(entry.paths) == 1:
+            if len(entry.paths) != 1:
+                continue
+            if self._policy[name].repair == "local":
+                repaired.append(one)
+            else:
                 apart[self._beside(entry.paths[0].ports)].append(one)
         groups = (
             (one.rank, one.name, one, ports) for ports, every in apart.items() for one in every
@@ -128,9 +141,25 @@ class _Reactor:
             made = self._rooms.place(stream)
             if isinstance(made, StreamPlan):
                 self._ready[name] = made
+                self.standby.append(made)
             else:
                 self.unmoved.append(Unmoved(name=name, at_ps=0, cause=NOT_READY, reason=made))
-        return dict(self._ready)
+        self._rooms.set_down(frozenset())
+        for stream in sorted(repaired, key=lambda one: (one.rank, one.name)):
+            self._keep_detours(stream)
+
+    def _keep_detours(self, stream: Stream) -> None:
+        """Reserve a detour of a stream from each node of its way on around what comes next."""
+        name = stream.name
+        entry = self._entries[name]
+        assert isinstance(entry, StreamPlan)
+        for hop, port in enumerate(self._ports(entry.paths[0].ports)):
+            made = self._rooms.detour(stream, entry, hop)
+            if isinstance(made, StreamPlan):
+                self._detours[name, port.source] = made
+                self.standby.append(made)
+            else:
+                self.unmoved.append(Unmoved(name=name, at_ps=0, cause=NOT_READY, reason=made))
 
     def _beside(self, names: Sequence[str]) -> frozenset[int]:
         """Return the ports of all that shares a cable, or a node between the ends, with a way."""
@@ -195,13 +224,13 @@ class _Reactor:
             if not known:
                 continue  # the talker itself is down
             detected_ps = fault.from_ps + known[0].light_ps + policy.missed_ps
-            told_ps = detected_ps + known[0].back_ps
+            told_ps = detected_ps if policy.repairs else detected_ps + known[0].back_ps
             if policy.policy == "central":
                 first_ps = first_miss_ps(self._topology, event, fault.things)
                 detected_ps = fault.from_ps + first_ps + policy.missed_ps
                 told_ps = self._controller.step_ps(detected_ps, policy.telemetry_ps)
             key = self._asked[name].traffic_class, told_ps
-            told[key].append(_Wanted(name, event.words, detected_ps))
+            told[key].append(_Wanted(name, event.words, detected_ps, known[0].node))
         for (_, told_ps), every in told.items():
             policy = self._policy[every[0].name]
             at_ps = told_ps + policy.switching_ps
@@ -218,6 +247,7 @@ class _Reactor:
                 self._give_up(now_ps, wanted, LOST)
             return
         act = self._switch if policy.policy == "failover" else self._plan_anew
+        act = self._repair if policy.repairs else act
         self._at(at_ps, partial(act, every, policy))
 
     # When something is announced
@@ -301,6 +331,27 @@ class _Reactor:
             assert isinstance(entry, StreamPlan)
             self._ready[name] = entry
             self._move(now_ps, wanted, spare, now_ps - policy.switching_ps)
+
+    def _repair(self, every: Sequence[_Wanted], policy: Reaction, now_ps: int) -> None:
+        """Send streams by detours from the nodes before what broke on, whose own lines are dark."""
+        broken = self._known(now_ps, policy)
+        for wanted in every:
+            name = wanted.name
+            entry = self._entries[name]
+            assert isinstance(entry, StreamPlan)
+            way = self._ports(entry.paths[0].ports)
+            dark = [port for port in way if crosses(port, broken)]
+            if not dark or (wanted.node and wanted.node not in {port.source for port in dark}):
+                continue
+            node = wanted.node or dark[0].source
+            hop = next(place for place, port in enumerate(way) if port.source == node)
+            spare = self._detours.get((name, node))
+            if spare is None or same_until(entry, spare) != hop:
+                self._give_up(now_ps, wanted, f"{NOT_READY} at {node}")
+            elif crosses(self._ports(spare.paths[0].ports)[hop], broken):
+                self._give_up(now_ps, wanted, f"its second way from {node} on is broken too")
+            else:
+                self._move(now_ps, wanted._replace(node=node), spare, now_ps - policy.switching_ps)
 
     def _plan_anew(self, every: Sequence[_Wanted], policy: Reaction, now_ps: int) -> None:
         """Find other ways for what is broken, low rank first, and say when they are in force."""
@@ -405,7 +456,8 @@ class _Reactor:
             if not known:
                 continue
             seen_ps = now_ps + known[0].light_ps + policy.missed_ps
-            at_ps = seen_ps + known[0].back_ps + policy.wait_to_restore_ps
+            at_ps = seen_ps + policy.wait_to_restore_ps
+            at_ps += 0 if policy.repairs else known[0].back_ps
             if policy.policy == "central":
                 told_ps = self._controller.step_ps(seen_ps, policy.telemetry_ps)
                 at_ps = self._controller.there_ps(told_ps + policy.wait_to_restore_ps)
@@ -425,6 +477,12 @@ class _Reactor:
             at_ps = clock.installed_ps(first)
             if at_ps >= FOREVER_PS:
                 continue  # it stays where it is
+            if policy.repairs:
+                assert isinstance(entry, StreamPlan)
+                assert isinstance(first, StreamPlan)
+                leaves = self._ports(first.paths[0].ports)[same_until(entry, first)]
+                self._move(at_ps, wanted._replace(node=leaves.source), first, now_ps)
+                continue
             self._move(at_ps, wanted, first, now_ps)
             if policy.policy == "failover":
                 assert isinstance(entry, StreamPlan)
@@ -439,6 +497,11 @@ class _Reactor:
         self._entries[wanted.name] = entry
         self._sent.append(wanted.name)
         at_ps, decided_ps = max(at_ps, 0), max(decided_ps, 0)  # what is due before a run begins
+        installed_ps = at_ps
+        if self._policy[wanted.name].repairs:
+            # A node further on can have acted on frames that are sent later.
+            at_ps -= self._soonest_ps(entry, wanted.node)
+            at_ps = self._sent_from_ps[wanted.name] = max(at_ps, self._sent_from_ps[wanted.name])
         self.moves.append(
             Move(
                 at_ps=at_ps,
@@ -447,9 +510,19 @@ class _Reactor:
                 cause=wanted.cause,
                 detected_ps=wanted.detected_ps,
                 decided_ps=decided_ps,
-                installed_ps=at_ps,
+                installed_ps=installed_ps,
+                repaired_at=wanted.node if self._policy[wanted.name].repairs else "",
             )
         )
+
+    def _soonest_ps(self, entry: Entry, node: str) -> int:
+        """Return how long after it is sent a frame can be at a node of its way."""
+        stream = self._asked[entry.name]
+        assert isinstance(entry, StreamPlan)
+        assert isinstance(stream, Stream)
+        way = self._ports(entry.paths[0].ports)
+        before = list(takewhile(lambda port: port.source != node, way))
+        return soonest_ps(self._topology, stream, entry, before)
 
     def _give_up(self, at_ps: int, wanted: _Wanted, reason: str) -> None:
         self.unmoved.append(

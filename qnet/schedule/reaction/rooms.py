@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from qnet.graph.routes import Routes
-from qnet.model.plan import DemandPlan, Entry, Plan, StreamPlan
-from qnet.model.topology import Topology
+from qnet.graph.routes import Edge, Routes
+from qnet.model.plan import DemandPlan, Entry, PathPlan, Plan, StreamPlan
+from qnet.model.topology import Port, Topology
 from qnet.model.traffic import Profile, Stream
-from qnet.schedule.capacity import mean_rate_bps
+from qnet.schedule.capacity import mean_rate_bps, need_bytes
 from qnet.schedule.cycles.keep import kept_legs
 from qnet.schedule.cycles.kernels.admit import place_rows
 from qnet.schedule.cycles.kernels.book import clear_row
@@ -22,6 +22,7 @@ from qnet.schedule.cycles.kernels.tables import Request
 from qnet.schedule.cycles.table import ReservationTable
 from qnet.schedule.demands import place_demands
 from qnet.schedule.guards import LongestFrame, OpenWays, guards_anywhere
+from qnet.schedule.reaction.detours import find_detour
 from qnet.schedule.repair.kernels import remove_rows
 from qnet.schedule.routed import most_bps, route_streams
 from qnet.units import PS_PER_S, ceil_div
@@ -57,6 +58,7 @@ class RoomLeft:
         self._table.room.narrow_guards({*guards, *sizes})
         self._down: frozenset[int] | None = None
         self._routes: dict[frozenset[int], Routes] = {}
+        self._whole = Routes(topology)
         self.set_down(frozenset())
 
     def set_down(self, ports: Collection[int]) -> None:
@@ -70,15 +72,10 @@ class RoomLeft:
 
     def place(self, stream: Stream) -> StreamPlan | str:
         """Reserve a place beside all that is reserved; return its entry, or why there is none."""
-        table = self._table
-        vacant = np.flatnonzero(table.book.asked[:, Request.PERIOD] == 0)
-        if not vacant.size:
-            vacant = np.arange(len(table.book.way), len(table.book.way) + ROWS_MORE)
-            table.lengthen(len(table.book.way) + ROWS_MORE)
-        row = int(vacant[0])
-        table.write(vacant[:1], table.room.requests([stream], self._profile.may_wait))
-        field = table.field(table.book.asked[vacant[:1], Request.PAIR])
-        place_rows(*field[:4], vacant[:1], field.scratch)
+        table, row = self._table, self._asked_row(stream)
+        rows = np.array([row])
+        field = table.field(table.book.asked[rows, Request.PAIR])
+        place_rows(*field[:4], rows, field.scratch)
         if table.book.way[row] < 0:
             reason = table.room.why_not(table.book.asked, row) or "there is no room for it"
             clear_row(table.book, row)
@@ -87,6 +84,48 @@ class RoomLeft:
         (entry,) = table.plans(row)
         self._rows[entry].append(row)
         return entry
+
+    def _asked_row(self, stream: Stream) -> int:
+        """Return a row that asks for a stream and has no place yet."""
+        table = self._table
+        vacant = np.flatnonzero(table.book.asked[:, Request.PERIOD] == 0)
+        if not vacant.size:
+            vacant = np.arange(len(table.book.way), len(table.book.way) + ROWS_MORE)
+            table.lengthen(len(table.book.way) + ROWS_MORE)
+        table.write(vacant[:1], table.room.requests([stream], self._profile.may_wait))
+        return int(vacant[0])
+
+    def detour(self, stream: Stream, entry: StreamPlan, hop: int) -> StreamPlan | str:
+        """Reserve a detour of a stream around a port of its way, from the node before it on.
+
+        Return the entry with it, or why there is none. The node behind the port is left out too,
+        where that can be.
+        """
+        waits = self._profile.may_wait(stream)
+        asked = (stream, entry, hop)
+        found = find_detour(self._topology, self._whole, asked, self._wire, waits=waits)
+        if isinstance(found, str):
+            return found
+        (path,) = found.paths
+        behind = PathPlan(ports=path.ports[hop:], cycles=path.cycles[hop:])
+        row = self._asked_row(stream)
+        self._table.keep([row], [[found.replace(paths=(behind,))]])
+        self._table.streams[row] = stream
+        self._rows[found].append(row)
+        return found
+
+    def _wire(self, stream: Stream, edge: Edge, cycle: int) -> Port | None:
+        """Return the emptiest wire of those that have room for a stream in a cycle."""
+        grid, length = self._table.grid, self._table.hypercycle
+        period = stream.interval_ps // self._topology.tcqf.cycle_ps
+        cycles = (cycle + np.arange(0, length, period)) % length
+        need = need_bytes(stream)
+        free = [
+            port
+            for port in edge.ports
+            if port.number not in self._closed and grid.free[port.number, cycles].min() >= need
+        ]
+        return max(free, key=lambda port: int(grid.spare[port.number]), default=None)
 
     def give_back(self, entry: StreamPlan) -> None:
         """Give the place of an entry back."""
