@@ -56,6 +56,7 @@ def network_exports() -> Mapping[str, Export]:
 
 Hyperedge = Literal["switch", "clique", "drop"]
 Coordinates = Literal["degrees", "drawing"]
+INTERVAL_HIGHEST = 1_000_000
 
 
 def import_network(
@@ -68,6 +69,8 @@ def import_network(
     hyperedge: Hyperedge | None = None,
     unit: str | None = None,
     coordinates: Coordinates | None = None,
+    topology: str | None = None,
+    interval: int | None = None,
 ) -> Imported:
     """Read a network in another program's format: its topology, and its demands if it has any.
 
@@ -75,8 +78,9 @@ def import_network(
     fibre is `detour` times the great circle, and `metro_length` where places are missing or one and
     the same. `hyperedge` says what becomes of a bus or cloud, `largest` keeps the largest part of a
     network that falls into several; `unit` is that of capacities and demands, such as 'Mbps', or
-    'none' to leave them out; `coordinates` may be those of a drawing. Whatever was assumed is in
-    `assumptions`, and in the `assumptions` of topology and profile.
+    'none' to leave them out; `coordinates` may be those of a drawing. A matrix is read for a
+    `topology`, a bundled name or a file; `interval` picks one of several. Whatever was assumed is
+    in `assumptions`, and in the `assumptions` of topology and profile.
 
     Raises InputError with all faults of the files, ArgumentError for wrong arguments, and
     EnvironmentMissing where the extra `networks` is not installed.
@@ -86,7 +90,13 @@ def import_network(
     if not chosen.least <= len(files) <= len(chosen.arguments):
         words = f"{len(files)} given; {format} takes {' '.join(chosen.arguments)}"
         raise ArgumentError([Problem("files", 0, 0, "", words)])
-    asked = {"hyperedge": hyperedge, "unit": unit, "coordinates": coordinates}
+    asked = {
+        "hyperedge": hyperedge,
+        "unit": unit,
+        "coordinates": coordinates,
+        "topology": topology,
+        "interval": interval,
+    }
     texts = {"rate": rate, "metro_length": metro_length, "detour": detour}
     options = _import_options(format, chosen.asks, asked, texts, largest)
     return chosen.read(files, options)
@@ -105,7 +115,7 @@ def _chosen(formats: Mapping[str, Format], name: str) -> Format:
 def _import_options(
     format: str,
     takes: frozenset[str],
-    asked: Mapping[str, str | None],
+    asked: Mapping[str, str | int | None],
     texts: Mapping[str, str],
     largest: bool,
 ) -> ImportOptions:
@@ -125,7 +135,10 @@ def _import_options(
     for name, value in given.items():
         if name not in takes:
             problems.append(Problem(name, 0, 0, "", f"{format} has no use for it; leave it out"))
-        elif value not in kinds[name]:
+        elif name == "interval" and not 1 <= value <= INTERVAL_HIGHEST:
+            words = f"{value} is no interval; they are counted from 1 on"
+            problems.append(Problem(name, 0, 0, "", words))
+        elif name in kinds and value not in kinds[name]:
             words = f"{describe(value)} is none of {', '.join(kinds[name])}"
             problems.append(Problem(name, 0, 0, "", words))
     for name, dimension, field in (
@@ -158,17 +171,36 @@ def network_files(imported: Imported) -> Texts:
     return texts
 
 
-def export_network(format: str, topology: Topology | str) -> Exported:
-    """Write a network as the file of another program.
+def export_network(
+    format: str, what: Topology | Scenario | str, *, unit: str | None = None
+) -> Exported:
+    """Write a network, or its demands, as the file of another program.
 
-    `format` is one of `network_exports`, `topology` a noun, a bundled name or a file. What the
-    format cannot say is in `left_out`, with counts. Raises InputError with all faults of the file,
-    and ArgumentError for a format that there is not.
+    `format` is one of `network_exports`. `what` is a topology, or a scenario where the format is of
+    traffic (`of_traffic`): a noun, a bundled name or a file. Formats of rates without a unit need
+    the `unit` that they are written in. What the format cannot say is in `left_out`, with counts.
+
+    Raises InputError with all faults of the file, and ArgumentError for wrong arguments.
     """
-    from qnet.files.read import read_topology
+    from qnet.files.read import load, read_topology
+    from qnet.units import RATE, describe
 
     chosen = _chosen(network_exports(), format)
-    return chosen.write(read_topology(topology) if isinstance(topology, str) else topology)
+    options = {"unit": unit}
+    problems = []
+    for name, value in options.items():
+        if (value is None) == (name in chosen.asks):
+            words = "has no use for it; leave it out" if value else "needs it, such as 'Mbps'"
+            problems.append(Problem(name, 0, 0, "", f"{format} {words}"))
+    if unit is not None and unit not in RATE.units:
+        words = f"{describe(unit)} is none of {', '.join(RATE.units)}"
+        problems.append(Problem("unit", 0, 0, "", words))
+    if problems:
+        raise ArgumentError(problems)
+    given = {name: value for name, value in options.items() if name in chosen.asks}
+    if not isinstance(what, str):
+        return chosen.write(what, **given)
+    return chosen.write(load(what) if chosen.of_traffic else read_topology(what), **given)
 
 
 def read_tsnkit(task: str, network: str) -> GateProblem:

@@ -49,15 +49,28 @@ OPTIONS = {
     "unit": click.option(
         "--unit", help="Unit of capacities and demands, such as Mbps; 'none' leaves them out."
     ),
+    "topology": click.option(
+        "--topology",
+        metavar="TOPOLOGY",
+        help="Bundled network, or the file of one, to read it for.",
+    ),
+    "interval": click.option(
+        "--interval", type=int, metavar="N", help="Which one is taken of a file of several."
+    ),
     "coordinates": click.option(
         "--coordinates",
         type=click.Choice(["degrees", "drawing"]),
         help="Degrees (default) or those of a drawing, which say nothing about lengths.",
     ),
 }
-"""All of an import; the last three are of formats that ask for them."""
+"""All of an import; what is not of links is of formats that ask for it."""
 
-_OF_SOME = ("hyperedge", "unit", "coordinates")
+EXPORT_OPTIONS: dict[str, Any] = {
+    "unit": click.option("--unit", help="Unit of what is written, such as Mbps."),
+}
+"""Of exports that ask for them."""
+
+_OF_LINKS = ("rate", "metro-length", "detour", "largest")
 
 
 class _Formats(click.Group):
@@ -122,7 +135,8 @@ def _import_command(name: str) -> click.Command:
         "was assumed, merged, renamed or left out is listed, and kept in the files."
     )
     command: Any = run
-    takes = [key for key in OPTIONS if key not in _OF_SOME or key in chosen.asks]
+    of_links = _OF_LINKS if chosen.has_links else ()
+    takes = [key for key in OPTIONS if key in chosen.asks or key in of_links]
     for key in reversed(takes):
         command = OPTIONS[key](command)
     for option in (
@@ -148,7 +162,8 @@ def _import(
     from qnet.files.write import write_text
     from qnet.interchange import import_network, network_files
 
-    check_outputs(files, *in_folder("--output", output, FILES))
+    topology = [options["topology"]] if options.get("topology") else []
+    check_outputs([*files, *topology], *in_folder("--output", output, FILES))
     check_out(output)
     made = import_network(name, *files, **options)
     texts = network_files(made)
@@ -181,33 +196,41 @@ def _say_list(head: str, listed: Iterable[object]) -> None:
 def _export_command(name: str) -> click.Command:
     from qnet.interchange import network_exports
 
-    def run(topology: str, output: Path | None, as_json: bool) -> None:
-        _export(name, topology, output, as_json)
+    chosen = network_exports()[name]
+    kind = "PROFILE" if chosen.of_traffic else "TOPOLOGY"
+
+    def run(what: str, output: Path | None, as_json: bool, **options: Any) -> None:
+        _export(name, what, output, as_json, options)
 
     run.__doc__ = (
-        f"{network_exports()[name].summary}\n\nTOPOLOGY is a bundled network or the file of one. "
+        f"{chosen.summary}\n\n{kind} is a bundled "
+        f"{'traffic file or your own' if chosen.of_traffic else 'network or the file of one'}. "
         "What the format cannot say is listed."
     )
     command: Any = run
     for option in (
+        *(EXPORT_OPTIONS[key] for key in sorted(chosen.asks)),
         click.option("--json", "as_json", is_flag=True, help="Print the list as JSON; needs -o."),
         output_option("Write the file there instead of to standard output."),
-        click.argument("topology", metavar="TOPOLOGY"),
+        click.argument("what", metavar=kind),
     ):
         command = option(command)
     return click.command(name)(command)
 
 
-def _export(name: str, topology: str, output: Path | None, as_json: bool) -> None:
-    from qnet.files.read import read_topology
+def _export(
+    name: str, what: str, output: Path | None, as_json: bool, options: dict[str, Any]
+) -> None:
+    from qnet.files.read import load, read_topology
     from qnet.files.write import write_text
-    from qnet.interchange import export_network
+    from qnet.interchange import export_network, network_exports
 
     if as_json and output is None:
         raise click.UsageError("'--json' needs '-o': standard output has the network otherwise")
-    check_outputs([topology], ("--output", output))
-    network = read_topology(topology)
-    made = export_network(name, network)
+    check_outputs([what], ("--output", output))
+    scenario = load(what) if network_exports()[name].of_traffic else None
+    network = read_topology(what) if scenario is None else scenario.topology
+    made = export_network(name, scenario or network, **options)
     counts = {
         "nodes": len(network.nodes),
         "links": len(network.links),

@@ -49,7 +49,7 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
     found.note(
         "nodes that take no time and have exact clocks, as qnet's defaults are", count=len(nodes)
     )
-    demands = [*_demands(found, names)]
+    demands = made_demands(found, names)
     title = printable(found.title.strip())[:_TITLE_HIGHEST] or "A network"
     topology = Topology(
         title=title,
@@ -207,6 +207,9 @@ def _length_mm(
         near, far = places
         straight_mm = 0 if near is None or far is None else great_circle_mm(near, far)
     length_mm = round(straight_mm * options.detour / 1000) * 1000
+    if length_mm > LENGTH.highest:
+        most = format_quantity(LENGTH, LENGTH.highest)
+        found.stop(link.spot, f"a length beyond {most}; qnet takes no more")
     if length_mm:
         found.note(f"lengths taken as {float(options.detour):g} x the straight line", example)
         return length_mm
@@ -300,9 +303,10 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
         )
 
 
-def _demands(found: FoundNetwork, names: Mapping[str, str]) -> Iterable[Demand]:
+def made_demands(found: FoundNetwork, names: Mapping[str, str]) -> list[Demand]:
     """Make the demands; one without a rate, or from a node to itself, is left out and noted."""
     taken: set[str] = set()
+    made = []
     for number, demand in enumerate(found.demands, start=1):
         ends = names[demand.source], names[demand.target]
         if ends[0] == ends[1] or not demand.rate_bps:
@@ -314,4 +318,6 @@ def _demands(found: FoundNetwork, names: Mapping[str, str]) -> Iterable[Demand]:
             name = f"demand-{number}"
         taken.add(name)
         rate = format_quantity(RATE, demand.rate_bps)
-        yield Demand.model_validate({"name": name, "from": ends[0], "to": ends[1], "rate": rate})
+        words = {"name": name, "from": ends[0], "to": ends[1], "rate": rate}
+        made.append(Demand.model_validate(words))
+    return made

@@ -11,9 +11,9 @@ from qnet.files.tree import Source
 from qnet.formats.networks.notes import Notes
 from qnet.formats.networks.nouns import LEFT_OUT, ImportOptions
 from qnet.model.fields import Position
-from qnet.units import RATE, describe
+from qnet.units import LENGTH, RATE, TIME, Dimension, describe, format_quantity
 
-LINKS_HIGHEST = NODES_HIGHEST = 100_000
+LINKS_HIGHEST = NODES_HIGHEST = DEMANDS_HIGHEST = 100_000
 """Of one import; so many fit into a file that qnet reads."""
 
 
@@ -129,6 +129,29 @@ class FoundNetwork(Notes):
         self.edges += 1
         if len(self.links) > LINKS_HIGHEST:
             self.stop(link.spot, f"more than {LINKS_HIGHEST:,} edges; qnet takes no more")
+        for dimension, amount in (
+            (RATE, link.rate_bps),
+            (LENGTH, link.length_mm),
+            (LENGTH, link.straight_mm),
+            (TIME, link.delay_ps),
+        ):
+            self._check_amount(dimension, amount or 0, link.spot, self.source)
+
+    def add_demand(self, demand: FoundDemand, source: Source | None = None) -> None:
+        """Add an entry of a traffic matrix; its ends are looked at when all nodes are known."""
+        self.demands.append(demand)
+        if len(self.demands) > DEMANDS_HIGHEST:
+            words = f"more than {DEMANDS_HIGHEST:,} demands; qnet takes no more"
+            self.stop(demand.spot, words, source)
+        self._check_amount(RATE, demand.rate_bps, demand.spot, source)
+
+    def _check_amount(
+        self, dimension: Dimension, amount: int, spot: Spot, source: Source | None
+    ) -> None:
+        """Report what is more than qnet's files can say."""
+        if amount > dimension.highest:
+            most = format_quantity(dimension, dimension.highest)
+            self.fault(spot, f"a {dimension.name} beyond {most}; qnet takes no more", source)
 
     def leave_out(self, what: str, example: str = "", edges: int = 1) -> None:
         """Count edges of the file that are no wire, and so have not been added."""

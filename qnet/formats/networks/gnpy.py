@@ -247,8 +247,6 @@ def _add_line(
 ) -> None:
     fibres = [one for one in line if one.type in FIBRES]
     length_mm = _length_of(fibres)
-    if length_mm > LENGTH.highest:
-        found.fault(fibres[0].spot, "the line that begins here is longer than qnet's files can say")
     cable = fibres[0].uid if fibres else ""
     if len(fibres) > 1:
         found.note("lines of several fibres, their cable named after the first one", cable)
@@ -260,7 +258,7 @@ def _add_line(
         FoundLink(
             source,
             target,
-            spot,
+            fibres[0].spot if fibres else spot,
             length_mm=length_mm if fibres else None,
             straight_mm=None if fibres else 0,
             cable=cable,

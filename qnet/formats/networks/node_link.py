@@ -93,4 +93,4 @@ def _add_demands(found: FoundNetwork, demands: Any, unit: GivenUnit) -> None:
                 continue
             rate_bps = unit.rate_bps(read, "demands")
             if rate_bps is not None:
-                found.demands.append(FoundDemand(source, target, rate_bps, spot))
+                found.add_demand(FoundDemand(source, target, rate_bps, spot))

@@ -38,6 +38,12 @@ class ImportOptions:
     coordinates: Literal["degrees", "drawing"] = "degrees"
     """Degrees are longitude and latitude; those of a drawing say nothing about lengths."""
 
+    topology: str | None = None
+    """A bundled name or a file: what a matrix is read for."""
+
+    interval: int | None = None
+    """Which one of a file of several is taken, from 1 on."""
+
 
 @dataclass(frozen=True)
 class Assumption:

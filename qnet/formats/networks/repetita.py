@@ -15,6 +15,7 @@ from pathlib import Path
 from qnet.files.tree import Source
 from qnet.formats.networks.assemble import assemble
 from qnet.formats.networks.attributes import number
+from qnet.formats.networks.cells import numbered_lines
 from qnet.formats.networks.found import (
     LINKS_HIGHEST,
     FoundDemand,
@@ -44,19 +45,13 @@ def read(files: Sequence[str], options: ImportOptions) -> Imported:
     return assemble(found, options)
 
 
-_LINES_HIGHEST = 1_000_000
-
-
 class _Tables:
     """The tables of one file: a name and a number of rows, headings, rows."""
 
     def __init__(self, found: FoundNetwork, source: Source, text: str) -> None:
         self.found = found
         self.source = source
-        if text.count("\n") > _LINES_HIGHEST:
-            found.stop(Spot(), f"more than {_LINES_HIGHEST:,} lines; qnet takes no more")
-        lines = enumerate(text.splitlines(), start=1)
-        self._lines = [(number, line) for number, line in lines if line and not line.isspace()]
+        self._lines = list(numbered_lines(found, source, text))
 
     def fault(self, line: int, where: str, message: str) -> None:
         """Report what is wrong in a line."""
@@ -138,4 +133,4 @@ def _add_demands(found: FoundNetwork, tables: _Tables, unit: GivenUnit) -> None:
             continue
         rate_bps = unit.rate_bps(read, "demands")
         if rate_bps is not None:
-            found.demands.append(FoundDemand(source, target, rate_bps, spot))
+            found.add_demand(FoundDemand(source, target, rate_bps, spot), tables.source)

@@ -14,6 +14,7 @@ from qnet.formats.networks import (
     gml,
     gnpy,
     graphml,
+    matrix,
     miniedit,
     node_link,
     repetita,
@@ -22,13 +23,13 @@ from qnet.formats.networks import (
 )
 from qnet.formats.networks.nouns import Exported, Imported, ImportOptions
 from qnet.formats.networks.sndlib import reader as sndlib
-from qnet.model.topology import Topology
 
 Reader = Callable[[Sequence[str], ImportOptions], Imported]
 """Reads files, or what a format has in their place, such as a name."""
 
 
-Writer = Callable[[Topology], Exported]
+Writer = Callable[..., Exported]
+"""Writes a topology, or topology and traffic, by options of its own."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ class Import:
 
     read: Reader
     asks: frozenset[str] = frozenset()
-    """Options of those that only some formats need: hyperedge, unit, coordinates."""
+    """Options of those that only some formats need: hyperedge, unit, coordinates, and others."""
+
+    has_links: bool = True
+    """Whether options of links are of use: rate, metro-length, detour, largest."""
 
     @property
     def least(self) -> int:
@@ -59,6 +63,11 @@ class Export:
     """One line for `qnet export --help`."""
 
     write: Writer
+    asks: frozenset[str] = frozenset()
+    """Options that it needs, by their names: unit."""
+
+    of_traffic: bool = False
+    """Whether demands are written, and so a traffic file is given."""
 
 
 class Format(NamedTuple):
@@ -133,6 +142,21 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Import(
                 "Read a topology of MiniEdit, Mininet's editor.", ("TOPOLOGY.mn",), miniedit.read
             )
+        ),
+        "matrix": Format(
+            Import(
+                "Read a traffic matrix, CSV or YATES, for a topology that is there.",
+                ("MATRIX.csv", "[HOSTS]"),
+                matrix.read,
+                frozenset({"unit", "topology", "interval"}),
+                has_links=False,
+            ),
+            Export(
+                "Write the demands as a square matrix, CSV.",
+                matrix.write,
+                frozenset({"unit"}),
+                of_traffic=True,
+            ),
         ),
     }
 )

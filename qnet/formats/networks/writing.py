@@ -41,15 +41,16 @@ class Says:
 
 def list_unsaid(notes: Notes, topology: Topology, says: Says) -> None:
     """Note whatever a topology says that a format cannot say, key by key."""
-    _list(notes, topology, "the network", says.topology | {"nodes", "links"}, "")
+    list_keys(notes, topology, "the network", says.topology | {"nodes", "links"}, "")
     for node in topology.nodes:
-        _list(notes, node, "nodes", says.node, node.name)
+        list_keys(notes, node, "nodes", says.node, node.name)
     for link in topology.links:
-        _list(notes, link, "links", says.link, link.name or "--".join(link.between))
+        list_keys(notes, link, "links", says.link, link.name or "--".join(link.between))
 
 
-def _list(notes: Notes, noun: Noun, of: str, known: frozenset[str], example: str) -> None:
+def list_keys(notes: Notes, noun: Noun, of: str, known: frozenset[str], example: str) -> None:
+    """Note the keys of a noun that a format has no place for."""
     for key, value in given(noun).items():
         if key not in known:
-            count = len(value) if isinstance(value, tuple) and of == "the network" else 1
+            count = len(value) if isinstance(value, tuple) and not example else 1
             notes.note(f"'{key}' of {of} left out", example, count=count)

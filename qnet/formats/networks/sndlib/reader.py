@@ -70,7 +70,7 @@ def _add_network(found: FoundNetwork, network: SndNetwork, options: ImportOption
         if rate_bps is not None:
             what = "demands taken one way, from their first node to their second"
             found.note(what, of_demands=True)
-            found.demands.append(FoundDemand(*demand.ends, rate_bps, spot))
+            found.add_demand(FoundDemand(*demand.ends, rate_bps, spot))
     unit.ask()
 
 
