@@ -142,7 +142,12 @@ def _arp(to_mac: int, operation: int, by: End, about: End) -> bytes:
 def is_discovery(data: bytes) -> bool:
     """Tell whether a frame is between switches and controllers: LLDP, spanning tree and such."""
     near_bridge = int.from_bytes(data[:6], "big") & ~0xF == BRIDGE_GROUP
-    return near_bridge or int.from_bytes(data[12:14], "big") in DISCOVERY_TYPES
+    return near_bridge or finds_wires(data)
+
+
+def finds_wires(data: bytes) -> bool:
+    """Tell whether a frame is what a controller finds wires by."""
+    return int.from_bytes(data[12:14], "big") in DISCOVERY_TYPES
 
 
 def _fields(data: bytes) -> dict[str, int]:

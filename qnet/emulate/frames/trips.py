@@ -210,6 +210,7 @@ class Follower:
         self._key = self._number = 0
         self._heard: defaultdict[str, list[Delivery]] = defaultdict(list)
         self._unexpected: list[tuple[int, Delivery]] = []
+        self._discovered: dict[tuple[str, int], float] = {}
         self._judging = False
         self._told: dict[tuple[str, int], packets.End] = {}
         self._hosts_own: deque[tuple[int, bytes]] = deque(maxlen=256)
@@ -273,6 +274,10 @@ class Follower:
         found, self._unexpected = tuple(self._unexpected), []
         return found
 
+    def discovered(self) -> dict[tuple[str, int], float]:
+        """Return when LLDP last came out of each switch and port, on the monotonic clock."""
+        return dict(self._discovered)
+
     def outage(
         self,
         data: bytes,
@@ -331,6 +336,8 @@ class Follower:
         if copy is None:
             if data[-TRAILER_BYTES:-8] == MAGIC:
                 return True  # one that is forgotten
+            if packets.finds_wires(data):
+                self._discovered[node, port] = now
             if not self._judging:
                 self._keep(port, Delivery(node, data, ()))
             if port == HOST_PORT:

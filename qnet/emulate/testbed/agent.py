@@ -86,6 +86,7 @@ class TestbedAgent:
             "address": self.follower.address,
             "received": self.follower.received,
             "unexpected": self.follower.unexpected,
+            "discovered": self.follower.discovered,
             "outage": self.outage,
             "stream_through": self.stream_through,
             "pump": self.pump,

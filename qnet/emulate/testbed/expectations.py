@@ -21,7 +21,7 @@ class Unexpected(AssertionError):
     """What is expected of the network has not happened, or something else has."""
 
 
-class Network(Protocol):
+class Observed(Protocol):
     """What is asked of a testbed."""
 
     def unexpected(self) -> tuple[tuple[int, Delivery], ...]:
@@ -37,8 +37,8 @@ class Network(Protocol):
 class Expectations:
     """Frames that have come out of switches and that nobody has expected yet."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
         self._open: list[tuple[int, Delivery]] = []
         self._sent: list[tuple[str, int]] = []
         """Hosts that have sent, and the numbers of their frames."""
@@ -49,7 +49,7 @@ class Expectations:
 
     def forget(self) -> None:
         """Forget all that has come so far."""
-        self._network.unexpected()
+        self._observed.unexpected()
         self._open.clear()
         self._sent.clear()
 
@@ -61,7 +61,7 @@ class Expectations:
         end = time.monotonic() + within_s
         tried = 0
         while True:
-            self._open += self._network.unexpected()
+            self._open += self._observed.unexpected()
             for place in range(tried, len(self._open)):
                 by, one = self._open[place]
                 if (one.host, by) == (node, port) and not like.differences(one.data):
@@ -71,15 +71,15 @@ class Expectations:
             left_s = end - time.monotonic()
             if left_s <= 0:
                 raise Unexpected(self._missing(node, port, like, within_s))
-            self._network.wait(min(LOOK_AGAIN_S, left_s))
+            self._observed.wait(min(LOOK_AGAIN_S, left_s))
 
     def nothing_else(self, hosts: Collection[str], within_s: float) -> None:
         """Raise Unexpected when hosts got more than what was expected; wait so long for it.
 
         What has come so far is forgotten then.
         """
-        self._network.wait(within_s)
-        self._open += self._network.unexpected()
+        self._observed.wait(within_s)
+        self._open += self._observed.unexpected()
         found = [
             one
             for port, one in self._open
@@ -120,7 +120,7 @@ class Expectations:
         else:
             lines.append(f"nothing that is not expected already came to {place}")
         for host, number in self._sent[-3:]:
-            lines += _story(host, self._network.trip(number))
+            lines += _story(host, self._observed.trip(number))
         return "\n".join(lines)
 
 

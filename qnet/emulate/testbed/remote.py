@@ -125,6 +125,11 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         trips: list[Trip] = self._ask("follow", list(frames), patience_s, asks, into)
         return trips
 
+    def discovered(self) -> dict[tuple[str, int], float]:
+        """Return when LLDP last came out of each switch and port, on the monotonic clock."""
+        found: dict[tuple[str, int], float] = self._ask("discovered")
+        return found
+
     def unexpected(self) -> tuple[tuple[int, Delivery], ...]:
         """Return what came out of switches since this was last asked, each with its port."""
         found: tuple[tuple[int, Delivery], ...] = self._ask("unexpected")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from qnet.emulate.frames import packets
 from qnet.emulate.frames.likeness import Frame, Ignored, Likeness, frame_bytes
@@ -25,13 +25,15 @@ from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
 from qnet.emulate.testbed.expectations import Expectations
-from qnet.emulate.testbed.waiting import seconds
+from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
 
 if TYPE_CHECKING:
     from qnet.emulate.testbed.remote import Ran, RemoteSwitches
+
+_T = TypeVar("_T")
 
 PATIENCE_S = 0.4
 """A controller has this long to send on a frame for which a switch has no rule."""
@@ -172,6 +174,7 @@ class Testbed(AllOrNothing):
             )
             self._net = self.fabric.follower
         self._expectations = Expectations(self)
+        self._mended_at: dict[str, float] = {}
         self.hosts = self.wiring.hosts
         self.switches = tuple(
             node.name for node in topology.nodes if node.name not in self.wiring.plain_hosts
@@ -197,14 +200,58 @@ class Testbed(AllOrNothing):
         """Let switches and controller talk for so long: while a test sleeps, wires stand still."""
         self.fabric.pump(seconds)
 
-    def wait_until(self, condition: Callable[[], bool], most_s: float = SETTLE_S) -> bool:
-        """Wait until a condition holds, for so long at most; return whether it does."""
-        end = time.monotonic() + most_s
-        while not condition():
-            if time.monotonic() > end:
-                return False
-            self.wait(0.1)
-        return True
+    def wait_until(
+        self, condition: Callable[[], _T], within: float | str = SETTLE_S, what: str = ""
+    ) -> _T:
+        """Return what a condition gives as soon as it holds, while switches and controller talk.
+
+        Raises Unexpected when it does not `within` the time: it says `what` was waited for, how
+        the condition stands and how switches and controller do. A condition that raises an
+        AssertionError, as `expect` does, does not hold.
+        """
+        return wait_until(condition, seconds(within), what, self.wait, self._stands)
+
+    def wait_quiet(self, quiet: float | str = 1.0, within: float | str = SETTLE_S) -> None:
+        """Wait until the controller has left the tables alone for a while.
+
+        Raises Unexpected when it has not `within` the time.
+        """
+        still = Stillness(self.fabric.entry_count, seconds(quiet))
+        what = f"tables to be quiet for {seconds(quiet):g} s"
+        wait_until(still, seconds(within), what, self.wait, lambda: (str(still), *self.control()))
+        self.fabric.fence()
+
+    def wait_discovered(self, within: float | str = SETTLE_S) -> None:
+        """Wait until LLDP has gone over every wire, since it was last mended.
+
+        Raises Unexpected with the wires that it has not gone over `within` the time.
+        """
+
+        def undiscovered() -> list[str]:
+            seen = self._net.discovered()
+            return [
+                name
+                for (node, number), name in places.items()
+                if seen.get((node, number), 0.0) <= self._mended_at.get(name, 0.0)
+            ]
+
+        places = {
+            place: port.name
+            for place, port in self.wiring.port_at.items()
+            if {port.source, port.target} <= set(self.switches)
+        }
+        what = "LLDP to go over every wire"
+        wait_until(
+            lambda: not undiscovered(),
+            seconds(within),
+            what,
+            self.wait,
+            lambda: (f"none has gone over {', '.join(undiscovered())}", *self.control()),
+        )
+
+    def _stands(self) -> tuple[str, ...]:
+        """Say how switches and controller are."""
+        return (f"all tables together have {self.fabric.entry_count()} entries", *self.control())
 
     # Frames
 
@@ -484,8 +531,13 @@ class Testbed(AllOrNothing):
                 error.add_note(words)
             raise
         finally:
-            for name in wires:
-                self.fabric.set_wire(name, up=True)
+            self._mend(wires)
+
+    def _mend(self, wires: Sequence[str]) -> None:
+        for name in wires:
+            self.fabric.set_wire(name, up=True)
+            for one in self.wiring.both(self.topology.port_by_name[name]):
+                self._mended_at[one.name] = time.monotonic()
 
     def _check_cut(self) -> None:
         """Raise CutUndone when a port is up though its wire is cut: the controller was deceived."""
@@ -561,8 +613,7 @@ class Testbed(AllOrNothing):
                 self._check_cut()
             return found
         finally:
-            for name in wires:
-                self.fabric.set_wire(name, up=True)
+            self._mend(wires)
 
     def failover_s(self, host: str, target: str, most_s: float = FAILOVER_S) -> float | None:
         """As `failover`, the time alone."""
