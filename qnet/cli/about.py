@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -11,18 +11,25 @@ from qnet.cli.command import main
 from qnet.cli.output import say, say_json
 from qnet.errors import InputError, Problem
 
+if TYPE_CHECKING:
+    from qnet.model.traffic import Profile
+
 
 @main.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-def validate(files: tuple[str, ...], as_json: bool) -> None:
+@click.option("--plain", is_flag=True, help="Print traffic files with all scenes written out.")
+def validate(files: tuple[str, ...], as_json: bool, plain: bool) -> None:
     """Read topology and traffic files and report every fault of all of them.
+
+    With --plain a traffic file follows as plain classes, streams, demands and events, the figures
+    of its scenes and their sources before it.
 
     Exit code 1 when they are right, but ask for what no plan can give: more than the wires that
     every route must take can carry, or less time than light and line take.
     """
     from qnet.api import excluded as excluded_by
-    from qnet.files.read import kind_of, load, read_topology
+    from qnet.files.read import bundled_names, kind_of, load, read_topology
     from qnet.report.text import first_lines
 
     problems: list[Problem] = []
@@ -31,11 +38,14 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
     excluded: list[str] = []
     for name in files:
         try:
-            if kind_of(name) == "topology":
+            is_both = plain and name in bundled_names("traffic")
+            if kind_of(name) == "topology" and not is_both:
                 good.append(f"{name}: {read_topology(name).title}")
             else:
                 scenario = load(name)
                 good.append(f"{name}: {scenario.profile.title}")
+                if plain:
+                    good += _plain_lines(name, scenario.profile)
                 excluded += [f"{name}: {text}" for text in excluded_by(scenario)]
         except InputError as error:
             problems += error.problems
@@ -54,12 +64,26 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
         sys.exit(1)
 
 
+def _plain_lines(name: str, profile: Profile) -> list[str]:
+    """Return a traffic file with its scenes written out, and what is known of them."""
+    from qnet.files.read import scenes_in
+    from qnet.files.words import to_yaml
+
+    told = [
+        f"# {scene.name}: {figure.what}: {figure.value} ({figure.source})"
+        for scene in scenes_in(name)
+        for figure in scene.figures
+    ]
+    return [*told, *to_yaml(profile).splitlines()]
+
+
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def list_bundled(as_json: bool) -> None:
-    """List the topologies, traffic profiles and timelines that come with qnet."""
+    """List the topologies, traffic profiles, scenes and timelines that come with qnet."""
     from qnet.files.read import (
         bundled_names,
+        bundled_scenes,
         bundled_timelines,
         load,
         read_timeline,
@@ -70,6 +94,7 @@ def list_bundled(as_json: bool) -> None:
         "traffic": {name: load(name).profile.title for name in bundled_names("traffic")},
         "topologies": {name: read_topology(name).title for name in bundled_names("topology")},
         "timelines": {name: read_timeline(name).title for name in bundled_timelines()},
+        "scenes": {scene.name: scene.title for scene in bundled_scenes()},
     }
     if as_json:
         say_json(titles)
@@ -77,7 +102,7 @@ def list_bundled(as_json: bool) -> None:
     for kind, entries in titles.items():
         say(f"{kind}:")
         for name, title in entries.items():
-            say(f"  {name:20} {title}")
+            say(f"  {name:24} {title}")
 
 
 @main.command()

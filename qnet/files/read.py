@@ -28,6 +28,7 @@ from qnet.files.failure_data import compose_failures
 from qnet.files.faults import file_keys, translate
 from qnet.files.fill import fill_defaults, fill_parameters
 from qnet.files.instants import fill_instants
+from qnet.files.scenes import Scene, fill_scenes, names_in, read_scene, scenes_of
 from qnet.files.tree import Source, compose, guess, printable
 from qnet.files.words import dump_yaml, file_data
 from qnet.layers import FileKind, extended, keys, models
@@ -53,6 +54,9 @@ FOLDERS: Mapping[Kind, str] = MappingProxyType({"topology": "topologies", "traff
 
 TIMELINES = "timelines"
 """Beside the traffic files: what happened, with its sources."""
+
+SCENES = "scenes"
+"""Beside the traffic files: templates of streams and demands, with their sources."""
 
 DEFAULTS: Mapping[Kind, Mapping[str, type[Node | Link | Stream | Demand]]] = MappingProxyType(
     {
@@ -300,6 +304,22 @@ def bundled_timelines() -> list[str]:
     return sorted(path.stem for path in (_bundled_folder("traffic") / TIMELINES).glob("*.yaml"))
 
 
+def bundled_scenes() -> list[Scene]:
+    """Return the scenes that come with qnet, by name."""
+    folder = _scenes_folder()
+    return [read_scene(folder / f"{name}.yaml") for name in names_in(folder)]
+
+
+def scenes_in(traffic: Given) -> list[Scene]:
+    """Return the scenes that a traffic file takes, each once. Raises InputError without a file."""
+    _, source, _ = _open_traffic(traffic)
+    return scenes_of(source, _scenes_folder())
+
+
+def _scenes_folder() -> Path:
+    return _bundled_folder("traffic") / SCENES
+
+
 def title_of(traffic: str, events: str | None) -> str | None:
     """Return the title of the timeline that a command names, by itself or beside its traffic.
 
@@ -490,6 +510,7 @@ def _draft_topology(source: Source, origin: Origin | None) -> _Network:
 def _draft_profile(source: Source, settings: Mapping[str, str]) -> Draft[Profile]:
     fill_parameters(source, settings)
     _fill(source, "traffic")
+    fill_scenes(source, _scenes_folder())
     fill_instants(source)
     return _draft(source, Profile, "traffic")
 

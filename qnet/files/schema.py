@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qnet.files.faults import annotation_parts_of, dimension_of, file_keys, inner_model
-from qnet.files.read import DEFAULTS, Kind
+from qnet.files.read import DEFAULTS, Kind, bundled_scenes
 from qnet.layers import ROOTS, extended, models
 from qnet.model.fields import IMIX, PER_DIRECTION, BothWays, TimeRange
 from qnet.model.timeline import Timeline
@@ -25,6 +25,7 @@ KINDS: tuple[FileKind, ...] = ("topology", "traffic", "events")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NO_DEFAULT = ("name", "between")
+_CALLED = "what its streams and demands are called; default the scene's name"
 _REFERENCE = {"type": "string", "pattern": r"\$\{[^{}]+\}"}
 
 
@@ -42,6 +43,8 @@ def schema(kind: FileKind) -> dict[str, Any]:
             _allow_references(part)
     if kind != "events":
         made["properties"]["defaults"] = _defaults_block(kind, made["$defs"])
+    if kind == "traffic":
+        made["properties"]["scenes"] = _scenes_block()
     return {"$schema": DIALECT, **made}
 
 
@@ -124,6 +127,21 @@ def _defaults_block(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _scenes_block() -> dict[str, Any]:
+    """Describe the list `scenes:`; every scene has parameters of its own."""
+    names = [scene.name for scene in bundled_scenes()]
+    called = {"type": "string", "description": _CALLED}
+    return {
+        "type": "array",
+        "description": "named scenes, written out as streams, demands and events",
+        "items": {
+            "type": "object",
+            "required": ["scene"],
+            "properties": {"scene": {"anyOf": [{"enum": names}, _REFERENCE]}, "name": called},
+        },
+    }
+
+
 def tables() -> str:
     """Return a Markdown table of the keys of every mapping that a file may hold."""
     return "\n".join(_file_tables(kind) for kind in KINDS)
@@ -144,6 +162,12 @@ def _file_tables(kind: FileKind) -> str:
     parts.append("### defaults\n")
     filled = " and ".join(f"`{part}:` fills `{part}s:`" for part in DEFAULTS[kind])
     parts.append(f"{filled}; all keys of these but {_ticked(_NO_DEFAULT[: _kept(kind)])}.\n")
+    if kind == "traffic":
+        parts.append("### scenes[]\n")
+        parts.append(
+            "`scene`, one of the names that `qnet list` has; `name`, what its streams and demands "
+            "are called; and what the scene lets be set ([profiles.md](profiles.md)).\n"
+        )
     return "\n".join(part for part in parts if part)
 
 
