@@ -28,6 +28,7 @@ shows, in a section "controller", what the controller wrote last and what switch
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from io import StringIO
@@ -119,6 +120,17 @@ def pytest_runtest_makereport(
     if told is not None and report.failed and call.when != "teardown" and (lines := told.lines()):
         report.sections.append(("controller", "\n".join(lines)))
     return report
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Show differences of tables as a diff."""
+    if "qnet.emulate.openflow.diff" not in sys.modules:
+        return None
+    from qnet.emulate.openflow.diff import Differences  # noqa: PLC0415
+
+    if op == "==" and right == () and isinstance(left, Differences):
+        return ["tables are not as wanted", *str(left).splitlines()]
+    return None
 
 
 def _words(result: Result) -> str:

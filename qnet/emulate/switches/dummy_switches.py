@@ -23,12 +23,13 @@ from typing import NamedTuple
 
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair, stream_through
 from qnet.emulate.frames.trips import MAGIC, TRAILER_BYTES, Follower, Stall
+from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort, close_all
-from qnet.emulate.switches.switch_set import SwitchSet, read_switch
+from qnet.emulate.switches.switch_set import SwitchSet, read_counters, read_switch
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.progress import Heeded
 
@@ -165,6 +166,10 @@ class Fabric(SwitchSet, AllOrNothing):
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
         return read_switch(self.ovs(node), BRIDGE, node, self.wiring.datapath_id(node))
+
+    def counters(self, node: str) -> Counters:
+        """Read what a switch has counted by now."""
+        return read_counters(self.ovs(node), BRIDGE, node)
 
     def fence(self) -> None:
         """Make rule changes hold for every later frame, in all switches."""

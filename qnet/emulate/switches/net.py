@@ -19,13 +19,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.process.watch import Part, Watch, blaming
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
-from qnet.emulate.switches.switch_set import SwitchSet, read_switch
+from qnet.emulate.switches.switch_set import SwitchSet, read_counters, read_switch
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.records import WireEnd
@@ -176,6 +177,10 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
         return read_switch(self.ovs, self.bridge(node), node, self.wiring.datapath_id(node))
+
+    def counters(self, node: str) -> Counters:
+        """Read what a switch has counted by now."""
+        return read_counters(self.ovs, self.bridge(node), node)
 
     def pump(self, seconds: float) -> None:
         """Let switches and controller talk for a while of wall-clock time."""

@@ -240,6 +240,18 @@ class Ovs(AllOrNothing):
             return ""
         return self.ofctl(f"dump-{what}", bridge, "--no-names", "--no-stats")
 
+    def statistics(
+        self, what: Literal["flows", "ports", "ports-desc", "groups", "meters"], bridge: str
+    ) -> str:
+        """Return what a bridge has counted, in the words of ovs-ofctl, ports as numbers.
+
+        Nothing for groups and meters where the bridge speaks a version that has none.
+        """
+        if max(self.versions) < {"groups": "1.1", "meters": "1.3"}.get(what, "1.0"):
+            return ""
+        command = {"groups": "dump-group-stats", "meters": "meter-stats"}.get(what, f"dump-{what}")
+        return self.ofctl(command, bridge, "--no-names")
+
     def appctl(self, command: str, *arguments: str) -> str:
         """Ask ovs-vswitchd; faster than the program of that name, which starts a process."""
         try:

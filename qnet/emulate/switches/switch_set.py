@@ -10,6 +10,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
+from qnet.emulate.openflow.counters import (
+    Counters,
+    read_entry_counters,
+    read_group_counters,
+    read_meter_counters,
+    read_port_counters,
+)
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
 from qnet.emulate.process.address import stopped_listener
@@ -41,6 +48,18 @@ def read_switch(ovs: Ovs, bridge: str, node: str, datapath_id: int) -> Switch:
     return Switch(node, datapath_id, rules, groups, meters, tuple(unread))
 
 
+def read_counters(ovs: Ovs, bridge: str, node: str) -> Counters:
+    """Read what the bridge of a node has counted by now."""
+    ovs.fence()  # what the datapath's flows have counted is theirs until then
+    return Counters(
+        node,
+        read_entry_counters(ovs.statistics("flows", bridge)),
+        read_port_counters(ovs.statistics("ports", bridge), ovs.statistics("ports-desc", bridge)),
+        read_group_counters(ovs.statistics("groups", bridge)),
+        read_meter_counters(ovs.statistics("meters", bridge)),
+    )
+
+
 class SwitchSet(ABC):
     """What a set of switches can say of itself, whichever way its frames are carried."""
 
@@ -61,6 +80,10 @@ class SwitchSet(ABC):
     @abstractmethod
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
+
+    @abstractmethod
+    def counters(self, node: str) -> Counters:
+        """Read what a switch has counted by now."""
 
     @abstractmethod
     def pump(self, seconds: float) -> None:

@@ -93,6 +93,7 @@ class TestbedAgent:
             "set_wire": self.set_wire,
             "run": self.run,
             "tables": self.net.tables,
+            "counters": self.net.counters,
             "fence": self.net.ovs.fence,
             "confirm": self.net.confirm,
             "talks": self.net.talks,

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
 from qnet.emulate.frames.trips import Delivery, Stall, Trip
+from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process import cleanup, namespaces
 from qnet.emulate.process.all_or_nothing import AllOrNothing
@@ -188,6 +189,11 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
         found: Switch = self._ask("tables", node)
+        return found
+
+    def counters(self, node: str) -> Counters:
+        """Read what a switch has counted by now."""
+        found: Counters = self._ask("counters", node)
         return found
 
     def fence(self) -> None:

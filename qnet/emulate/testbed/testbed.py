@@ -16,15 +16,16 @@ from qnet.emulate.frames import packets
 from qnet.emulate.frames.likeness import Frame, Ignored, Likeness, frame_bytes
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
 from qnet.emulate.frames.trips import Delivery, Follower, Stall, Trip
+from qnet.emulate.openflow.counters import Counters
+from qnet.emulate.openflow.diff import Differences, read_tables, tables_apart
 from qnet.emulate.openflow.nouns import Switch, show_ipv4, show_mac
-from qnet.emulate.openflow.table import Difference, differences
 from qnet.emulate.process.address import stopped_listener
 from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
-from qnet.emulate.testbed.expectations import Expectations
+from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Tier
@@ -630,11 +631,36 @@ class Testbed(AllOrNothing):
         _check_names("switch", self.switches, node)
         return self.fabric.tables(node)
 
-    def differences(self, wanted: Sequence[Switch]) -> tuple[Difference, ...]:
-        """Compare what the switches have with rules such as `qnet.emulate.rules` computes."""
-        return tuple(
-            one for switch in wanted for one in differences(switch, self.tables(switch.name))
-        )
+    def counters(self, node: str) -> Counters:
+        """Read what a switch has counted: frames and bytes of entries, ports, groups and meters.
+
+        What has come into the switch by now is counted.
+        """
+        _check_names("switch", self.switches, node)
+        return self.fabric.counters(node)
+
+    def differences(self, wanted: Sequence[Switch]) -> Differences:
+        """Compare what the switches have with rules such as `qnet.emulate.rules` computes.
+
+        As text they are a unified diff in the words of ovs-ofctl.
+        """
+        return tables_apart(wanted, {one.name: self.tables(one.name) for one in wanted})
+
+    def assert_tables(self, wanted: Sequence[Switch] | Mapping[str, str]) -> None:
+        """Raise Unexpected with a diff where switches do not have just what they are to have.
+
+        `wanted` are rules such as `qnet.emulate.rules` computes, or for each switch lines as
+        ovs-ofctl dumps them: "priority=1,in_port=2 actions=output:3". Those that say no cookie mean
+        any; groups and meters are compared where there are some. Raises ValueError with a line that
+        is none.
+        """
+        if isinstance(wanted, Mapping):
+            every = [read_tables(name, text, self.tables(name)) for name, text in wanted.items()]
+            found = tables_apart([one for one, _ in every], {one.name: one for _, one in every})
+        else:
+            found = self.differences(wanted)
+        if found:
+            raise Unexpected(f"tables are not as wanted:\n{found}")
 
     def control(self) -> tuple[str, ...]:
         """Say what the switches have to say of the controller that explains a failure."""
