@@ -57,6 +57,7 @@ def network_exports() -> Mapping[str, Export]:
 Hyperedge = Literal["switch", "clique", "drop"]
 Coordinates = Literal["degrees", "drawing"]
 INTERVAL_HIGHEST = 1_000_000
+STRETCH_HIGHEST = 1_000_000
 
 
 def import_network(
@@ -172,13 +173,18 @@ def network_files(imported: Imported) -> Texts:
 
 
 def export_network(
-    format: str, what: Topology | Scenario | str, *, unit: str | None = None
+    format: str,
+    what: Topology | Scenario | str,
+    *,
+    unit: str | None = None,
+    stretch: int | None = None,
 ) -> Exported:
     """Write a network, or its demands, as the file of another program.
 
     `format` is one of `network_exports`. `what` is a topology, or a scenario where the format is of
     traffic (`of_traffic`): a noun, a bundled name or a file. Formats of rates without a unit need
-    the `unit` that they are written in. What the format cannot say is in `left_out`, with counts.
+    the `unit` that they are written in; what runs may have time `stretch` times slower. What the
+    format cannot say is in `left_out`, with counts.
 
     Raises InputError with all faults of the file, and ArgumentError for wrong arguments.
     """
@@ -186,21 +192,27 @@ def export_network(
     from qnet.units import RATE, describe
 
     chosen = _chosen(network_exports(), format)
-    options = {"unit": unit}
-    problems = []
-    for name, value in options.items():
-        if (value is None) == (name in chosen.asks):
-            words = "has no use for it; leave it out" if value else "needs it, such as 'Mbps'"
-            problems.append(Problem(name, 0, 0, "", f"{format} {words}"))
+    options = {
+        name: value for name, value in (("unit", unit), ("stretch", stretch)) if value is not None
+    }
+    problems = [
+        Problem(name, 0, 0, "", f"{format} has no use for it; leave it out")
+        for name in options
+        if name not in chosen.asks
+    ]
+    if "unit" in chosen.asks and unit is None:
+        problems.append(Problem("unit", 0, 0, "", f"{format} needs it, such as 'Mbps'"))
+    if stretch is not None and not 1 <= stretch <= STRETCH_HIGHEST:
+        words = f"{stretch} is not from 1 to {STRETCH_HIGHEST:,}"
+        problems.append(Problem("stretch", 0, 0, "", words))
     if unit is not None and unit not in RATE.units:
         words = f"{describe(unit)} is none of {', '.join(RATE.units)}"
         problems.append(Problem("unit", 0, 0, "", words))
     if problems:
         raise ArgumentError(problems)
-    given = {name: value for name, value in options.items() if name in chosen.asks}
-    if not isinstance(what, str):
-        return chosen.write(what, **given)
-    return chosen.write(load(what) if chosen.of_traffic else read_topology(what), **given)
+    if isinstance(what, str):
+        return chosen.write(load(what) if chosen.of_traffic else read_topology(what), **options)
+    return chosen.write(what, **options)
 
 
 def read_tsnkit(task: str, network: str) -> GateProblem:

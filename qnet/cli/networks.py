@@ -67,6 +67,9 @@ OPTIONS = {
 
 EXPORT_OPTIONS: dict[str, Any] = {
     "unit": click.option("--unit", help="Unit of what is written, such as Mbps."),
+    "stretch": click.option(
+        "--stretch", type=int, metavar="N", help="Run time N times slower; rates are so much lower."
+    ),
 }
 """Of exports that ask for them."""
 

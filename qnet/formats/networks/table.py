@@ -16,6 +16,7 @@ from qnet.formats.networks import (
     graphml,
     matrix,
     miniedit,
+    mininet_script,
     node_link,
     repetita,
     rfc8345,
@@ -64,7 +65,7 @@ class Export:
 
     write: Writer
     asks: frozenset[str] = frozenset()
-    """Options that it needs, by their names: unit."""
+    """Options that it takes, by their names: unit, which it needs, and stretch."""
 
     of_traffic: bool = False
     """Whether demands are written, and so a traffic file is given."""
@@ -157,6 +158,13 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 frozenset({"unit"}),
                 of_traffic=True,
             ),
+        ),
+        "mininet": Format(
+            out=Export(
+                "Write a Python program that builds the network in Mininet, and pings.",
+                mininet_script.write,
+                frozenset({"stretch"}),
+            )
         ),
     }
 )
