@@ -300,7 +300,7 @@ def _reach(
     found = reach(scenario, controller, **given)
     title = f"{controller} on {scenario.topology.title}"
     if out is not None:
-        write_reach(out, title, found.told())
+        write_reach(out, title, found)
     if as_json:
         say_json(found.told())
     else:

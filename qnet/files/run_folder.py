@@ -42,6 +42,7 @@ OWN = (
     "emulation.json",
     "run.json",
     "observation.json",
+    "channel.pcapng",
     TOPOLOGY,
     TRAFFIC,
     EVENTS,

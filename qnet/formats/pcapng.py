@@ -57,10 +57,13 @@ def capture(
     comment: str = "",
     hosts: Mapping[int, str] | None = None,
     longest: int = 0,
+    digits: int = PS_PER_SECOND_DIGITS,
 ) -> Iterator[bytes]:
     """Yield the blocks of a capture.
 
     `hosts` are names by IPv4 address. Frames are cut to `longest` bytes by the caller; 0 is none.
+    Times are cut to so many `digits` of a second: with twelve, those after July 1970 do not fit,
+    and Wireshark 4 shows those beyond 18 ms of a second wrongly.
     """
     byte_order, length_unknown = 0x1A2B3C4D, -1
     yield _block(
@@ -76,18 +79,20 @@ def capture(
                 (NAME, interface.name.encode()),
                 (DESCRIPTION, interface.description.encode()),
                 (SPEED, struct.pack("<Q", interface.rate_bps) if interface.rate_bps else b""),
-                (RESOLUTION, bytes([PS_PER_SECOND_DIGITS])),
+                (RESOLUTION, bytes([digits])),
                 (CHECK_BYTES, b"\0"),
             ),
         )
     if hosts:
         yield _block(NAMES, b"".join(_name(*one) for one in sorted(hosts.items())) + b"\0\0\0\0")
+    unit_ps = 10 ** (PS_PER_SECOND_DIGITS - digits)
     for packet in packets:
+        time = packet.time_ps // unit_ps
         head = struct.pack(
             "<IIIII",
             packet.interface,
-            packet.time_ps >> 32,
-            packet.time_ps & 0xFFFFFFFF,
+            time >> 32,
+            time & 0xFFFFFFFF,
             len(packet.data),
             packet.length,
         )

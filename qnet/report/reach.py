@@ -48,12 +48,15 @@ def _waited(found: Judgement, settle_s: float | None) -> list[str]:
     return [f"judged once, {since}"] if found.findings else []
 
 
-def write_reach(out: Path, title: str, answer: Mapping[str, Any]) -> None:
+def write_reach(out: Path, title: str, found: Judgement) -> None:
     """Leave the answer of `qnet emulate --against reach` in a folder."""
+    answer = found.told()
     text = json.dumps(answer, ensure_ascii=False, indent=1)
     with whole_folder(out, OWN) as folder:
         write_text(folder / "verdict.json", f"{text}\n")
         write_text(folder / "junit.xml", reach_junit(title, answer))
+        if found.channel is not None:
+            found.channel.write(folder / "channel.pcapng")
 
 
 def reach_junit(title: str, answer: Mapping[str, Any]) -> str:

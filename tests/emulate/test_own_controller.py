@@ -80,10 +80,10 @@ def echo() -> Iterator[str]:
 
 def test_a_relay_passes_on_what_either_side_says(echo: str, tmp_path: Path) -> None:
     words = os.urandom(3_000_000)  # more than all buffers hold
-    with Relay(tmp_path, echo) as relay:
+    with Relay({"": tmp_path / "one.sock"}, echo) as relay:
         ends = [socket.socket(socket.AF_UNIX) for _ in range(3)]
         for end in ends:
-            end.connect(str(relay.path))
+            end.connect(str(relay.paths[""]))
             threading.Thread(target=end.sendall, args=(words,)).start()
         for end in ends:
             heard = bytearray()
@@ -96,13 +96,16 @@ def test_a_relay_passes_on_what_either_side_says(echo: str, tmp_path: Path) -> N
     assert [end.recv(1) for end in ends] == [b"", b""], "its end closes what is open"
     for end in ends:
         end.close()
-    assert not relay.path.exists()
+    assert not relay.paths[""].exists()
 
 
 def test_a_relay_to_nobody_closes_the_connection(tmp_path: Path) -> None:
-    with Relay(tmp_path, "tcp:127.0.0.1:9") as relay, socket.socket(socket.AF_UNIX) as end:
+    with (
+        Relay({"": tmp_path / "one.sock"}, "tcp:127.0.0.1:9") as relay,
+        socket.socket(socket.AF_UNIX) as end,
+    ):
         end.settimeout(10)
-        end.connect(str(relay.path))
+        end.connect(str(relay.paths[""]))
         assert end.recv(1) == b""
 
 

@@ -168,6 +168,7 @@ def test_a_cut_that_the_controller_undoes_judges_nothing(tmp_path: Path) -> None
     assert done.returncode == 4, done.stderr + done.stdout
     assert done.stdout.startswith("NOT KNOWN")
     assert json.loads((tmp_path / "out" / "verdict.json").read_text())["outcome"] == "unknown"
+    assert (tmp_path / "out" / "channel.pcapng").read_bytes().count(b"controller") >= 1
     assert '<error message="not known: no failover' in (tmp_path / "out" / "junit.xml").read_text()
 
 

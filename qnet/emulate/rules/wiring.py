@@ -90,6 +90,11 @@ class Wiring:
         return frozenset(node.name for node in self.topology.nodes if node.is_host)
 
     @property
+    def switches(self) -> tuple[str, ...]:
+        """The nodes that a stranger's controller has to do with: no plain hosts."""
+        return tuple(node.name for node in self.topology.nodes if node.name not in self.plain_hosts)
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The nodes whose hosts are tried: the plain ones, or every node's where there are none."""
         every = tuple(node.name for node in self.topology.nodes)

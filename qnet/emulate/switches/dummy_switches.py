@@ -18,6 +18,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from qnet.emulate.frames.trips import MAGIC, TRAILER_BYTES, Follower, Stall
 from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.all_or_nothing import AllOrNothing
+from qnet.emulate.process.relay import Relay
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort, close_all
@@ -106,10 +108,12 @@ class Fabric(SwitchSet, AllOrNothing):
         for use. With `plain_hosts`, controllers have only switches that are no host's card.
         `heeded` may cancel the start.
         """
+        super().__init__()
         self._heeded = heeded or Heeded(None)
         self.wiring = wiring
         self.ports = {node: sorted(numbers) for node, numbers in ports.items()}
         self.controllers = tuple(controllers)
+        self._between = ExitStack()
         self._cards = wiring.plain_hosts if plain_hosts else frozenset[str]()
         self.versions = tuple(versions)
         self.carry_control = carry_control or follow
@@ -129,6 +133,9 @@ class Fabric(SwitchSet, AllOrNothing):
         self._next_check = 0.0
 
     def _start(self) -> None:
+        if self.listener is not None:
+            (controller,) = self.controllers
+            self.relay = self._between.enter_context(Relay({}, controller, self.listener))
         for node, numbers in self._heeded.wanted(self.ports.items()):
             ovs = Ovs(whose=node, versions=self.versions)
             self._nodes[node] = _Node(node, ovs)
@@ -137,7 +144,7 @@ class Fabric(SwitchSet, AllOrNothing):
                 BRIDGE,
                 self.wiring.datapath_id(node),
                 tuple(SwitchPort(f"p{number}", number) for number in numbers),
-                () if node in self._cards else self.controllers,
+                self._controllers_for(node),
                 rules=self.wiring.card_rules(node) if node in self._cards else (),
             )
             ovs.add_bridges([bridge])
@@ -158,6 +165,13 @@ class Fabric(SwitchSet, AllOrNothing):
         close_all([one.ovs for one in self._nodes.values()])
         self._nodes.clear()
         self._poll.close()
+        self._between.close()
+
+    def _controllers_for(self, node: str) -> tuple[str, ...]:
+        """Return where a switch connects to: a relay before its controller, if there is one."""
+        if node in self._cards or self.relay is None:
+            return () if node in self._cards else self.controllers
+        return (self.relay.listen(node),)
 
     def ovs(self, node: str) -> Ovs:
         """Return the private Open vSwitch of a node."""
@@ -267,8 +281,8 @@ class Fabric(SwitchSet, AllOrNothing):
         """Return the daemons of all switches, for who looks whether they are at work."""
         return [part for one in self._nodes.values() for part in one.ovs.parts()]
 
-    def talks(self) -> dict[str, Talk]:
-        """Return, by node, what switches have with their controller."""
+    def logged_talks(self) -> dict[str, Talk]:
+        """Return, by node, what the logs of switches say of their controller."""
         switches = {name: one for name, one in self._nodes.items() if name not in self._cards}
         return {name: one.ovs.talks([BRIDGE])[BRIDGE] for name, one in switches.items()}
 

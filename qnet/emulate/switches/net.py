@@ -26,7 +26,13 @@ from qnet.emulate.process.namespaces import Inside
 from qnet.emulate.process.watch import Part, Watch, blaming
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import Bridge, Ovs, SwitchFailure, SwitchPort
-from qnet.emulate.switches.switch_set import SwitchSet, read_counters, read_switch
+from qnet.emulate.switches.switch_set import (
+    Controllers,
+    SwitchSet,
+    controllers_of,
+    read_counters,
+    read_switch,
+)
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.records import WireEnd
@@ -77,7 +83,7 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         nodes: Collection[str],
         ports: Collection[int],
         folder: Path,
-        controllers: Sequence[str] = (),
+        controllers: Controllers = (),
         *,
         hosts_ask: bool = False,
         plain_hosts: bool = False,
@@ -87,6 +93,7 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
 
         With `plain_hosts`, controllers have only switches that are no host's card.
         """
+        super().__init__()
         self.hosts_ask = hosts_ask
         self.topology = topology
         self.wiring = Wiring(topology)
@@ -98,7 +105,7 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         self.ports = [port for port in topology.ports if port.number in wanted]
         named = set(nodes) | {name for port in self.ports for name in (port.source, port.target)}
         self.nodes = [node.name for node in topology.nodes if node.name in named]
-        self.controllers = tuple(controllers)
+        self.controllers = controllers
         self._cards = self.wiring.plain_hosts if plain_hosts else frozenset[str]()
         self.ovs = Ovs(dummy=False, folder=folder, versions=versions)
         self.mininet: Any = None
@@ -163,8 +170,8 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         """Return the name of a node's switch."""
         return f"s{self.wiring.datapath_id(node)}"
 
-    def talks(self) -> dict[str, Talk]:
-        """Return, by node, what switches have with their controller."""
+    def logged_talks(self) -> dict[str, Talk]:
+        """Return, by node, what the logs of switches say of their controller."""
         switches = [node for node in self.nodes if node not in self._cards]
         found = self.ovs.talks(map(self.bridge, switches))
         return {node: found[self.bridge(node)] for node in switches}
@@ -288,7 +295,7 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
                 self.bridge(node),
                 self.wiring.datapath_id(node),
                 tuple(mine[node]),
-                () if node in self._cards else self.controllers,
+                () if node in self._cards else controllers_of(self.controllers, node),
                 datapath="netdev",
                 rules=self.wiring.card_rules(node) if node in self._cards else (),
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from qnet.emulate.openflow.counters import (
@@ -20,6 +21,7 @@ from qnet.emulate.openflow.counters import (
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
 from qnet.emulate.process.address import stopped_listener
+from qnet.emulate.process.relay import Listener, Relay
 from qnet.emulate.rules.audit import audit_streams
 from qnet.emulate.rules.streams import SwitchedStream
 from qnet.emulate.rules.wiring import Wiring
@@ -60,14 +62,41 @@ def read_counters(ovs: Ovs, bridge: str, node: str) -> Counters:
     )
 
 
+Controllers = Sequence[str] | Mapping[str, Sequence[str]]
+"""Where switches connect to, all of them or each by its node, as in tcp:127.0.0.1:6653."""
+
+
+def controllers_of(every: Controllers, node: str) -> tuple[str, ...]:
+    """Return where the switch of a node connects to."""
+    return tuple(every[node] if isinstance(every, Mapping) else every)
+
+
 class SwitchSet(ABC):
     """What a set of switches can say of itself, whichever way its frames are carried."""
 
     wiring: Wiring
+    relay: Relay | None = None
+    """What stands between switches and controller."""
+    listener: Listener | None = None
+    """Who is told what they say; given before switches start. The controller is one then."""
+
+    def __init__(self) -> None:
+        self.excused: Counter[str] = Counter()
+        """Connections that the testbed itself has ended, by node: no controller's doing."""
 
     @abstractmethod
-    def talks(self) -> Mapping[str, Talk]:
-        """Return, by node, what switches have with their controller."""
+    def logged_talks(self) -> Mapping[str, Talk]:
+        """Return, by node, what the logs of switches say of their controller."""
+
+    def talks(self) -> dict[str, Talk]:
+        """Return, by node, what switches have with their controller, by its own doing."""
+        refusal = "" if self.relay is None else self.relay.refusal
+        found = {}
+        for node, talk in self.logged_talks().items():
+            one = talk._replace(connections=max(talk.connections - self.excused[node], 0))
+            lost = refusal and not one.connected
+            found[node] = one._replace(failed=refusal) if lost else one
+        return found
 
     @abstractmethod
     def confirm(self) -> None:

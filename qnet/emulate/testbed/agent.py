@@ -25,9 +25,9 @@ from typing import Any
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair, stream_through
 from qnet.emulate.frames.trips import Follower, Stall
 from qnet.emulate.process.namespaces import Inside
-from qnet.emulate.process.relay import SOCKET
+from qnet.emulate.process.relay import sockets_in
 from qnet.emulate.process.watch import Guard, blaming
-from qnet.emulate.rules.wiring import HOST_PORT
+from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.net import SwitchNetwork
 from qnet.emulate.switches.talk import Version
 from qnet.emulate.testbed.remote import Ran
@@ -96,7 +96,7 @@ class TestbedAgent:
             "counters": self.net.counters,
             "fence": self.net.ovs.fence,
             "confirm": self.net.confirm,
-            "talks": self.net.talks,
+            "logged_talks": self.net.logged_talks,
             "entry_count": self.net.entry_count,
         }
         poll = select.poll()
@@ -244,17 +244,19 @@ def main() -> None:
         versions: tuple[Version, ...]
         topology, versions = pickle.load(file)
     every = range(len(topology.ports))
-    target = f"unix:{folder / SOCKET}"
     with Connection(int(sys.argv[2])) as line:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
             nodes = [node.name for node in topology.nodes]
+            wiring = Wiring(topology)
+            numbers = {name: wiring.datapath_id(name) for name in wiring.switches}
+            paths = sockets_in(folder, numbers)
             net = SwitchNetwork(
                 topology,
                 nodes,
                 every,
                 folder,
-                [target],
+                {name: [f"unix:{path}"] for name, path in paths.items()},
                 hosts_ask=True,
                 plain_hosts=True,
                 versions=versions,

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from qnet.emulate.frames.trips import Stall
 from qnet.emulate.switches.switch_set import SETTLE_S
+from qnet.emulate.testbed.channel import ChannelLog
 from qnet.emulate.testbed.testbed import FAILOVER_S, CutUndone, Ping, Testbed
 from qnet.graph.distances import distances
 from qnet.model.verdict import Outcome
@@ -70,6 +71,8 @@ class Judgement(NamedTuple):
     """The pairs."""
     control: tuple[str, ...] = ()
     """What the switches say of the controller: messages refused, connections that were lost."""
+    channel: ChannelLog | None = None
+    """What switches and controller said to each other."""
 
     @property
     def outcome(self) -> Outcome:
@@ -79,7 +82,9 @@ class Judgement(NamedTuple):
     def told(self) -> dict[str, object]:
         """Return it under the names that the answer in JSON has."""
         values = self._asdict()
-        del values["faults"]
+        del values["faults"], values["channel"]
+        if self.channel is not None:
+            values["messages"] = self.channel.counts()
         findings = [one.told() for one in self.faults]
         return {**values, "outcome": self.outcome, "findings": findings}
 
@@ -123,6 +128,7 @@ def judge_reach(
         tuple(judge.findings()),
         tuple(pairs),
         testbed.control(),
+        testbed.channel,
     )
 
 

@@ -26,7 +26,7 @@ from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process import cleanup, namespaces
 from qnet.emulate.process.all_or_nothing import AllOrNothing
-from qnet.emulate.process.relay import Relay
+from qnet.emulate.process.relay import Relay, sockets_in
 from qnet.emulate.process.watch import LOOK_S, STOPPED_S
 from qnet.emulate.rules.wiring import Wiring
 from qnet.emulate.switches.switch_set import SwitchSet
@@ -54,6 +54,7 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
     def __init__(
         self, topology: Topology, controller: str, versions: Sequence[Version] = USUAL
     ) -> None:
+        super().__init__()
         self.versions = tuple(versions)
         self.topology = topology
         self.wiring = Wiring(topology)
@@ -61,7 +62,6 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         self._open = ExitStack()
         self._words: Any = None
         self._line: Connection | None = None
-        self._relay: Relay | None = None
         self._folder: Path | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -78,7 +78,9 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         with (folder / JOB).open("wb") as file:
             pickle.dump((self.topology, self.versions), file)
         self._words = self._open.enter_context((folder / "words").open("w+"))
-        self._relay = self._open.enter_context(Relay(folder, self.controller))
+        numbers = {name: self.wiring.datapath_id(name) for name in self.wiring.switches}
+        relay = Relay(sockets_in(folder, numbers), self.controller, self.listener)
+        self.relay = self._open.enter_context(relay)
         mine, childs = socket.socketpair()
         self._line = self._open.enter_context(Connection(mine.detach()))
         with childs:
@@ -204,14 +206,10 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         """Raise TestbedBroken when a switch or a host is not at work."""
         self._ask("confirm")
 
-    def talks(self) -> dict[str, Talk]:
-        """Return, by node, what switches have with their controller."""
-        found: dict[str, Talk] = self._ask("talks")
-        refusal = "" if self._relay is None else self._relay.refusal
-        return {
-            node: one if one.connected or not refusal else one._replace(failed=refusal)
-            for node, one in found.items()
-        }
+    def logged_talks(self) -> dict[str, Talk]:
+        """Return, by node, what the logs of switches say of their controller."""
+        found: dict[str, Talk] = self._ask("logged_talks")
+        return found
 
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""

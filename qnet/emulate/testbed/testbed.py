@@ -25,6 +25,7 @@ from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
+from qnet.emulate.testbed.channel import ChannelLog
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
 from qnet.errors import EnvironmentMissing, QnetError
@@ -154,6 +155,9 @@ class Testbed(AllOrNothing):
         self.controller = controller
         self.patience_s = patience_s
         self.tier = tier
+        numbers = {one: self.wiring.datapath_id(one) for one in self.wiring.switches}
+        self.channel = ChannelLog(numbers)
+        """What switches and controller said to each other."""
         self.fabric: Fabric | RemoteSwitches
         self._net: Follower | RemoteSwitches
         if tier == "mininet":
@@ -176,10 +180,9 @@ class Testbed(AllOrNothing):
             self._net = self.fabric.follower
         self._expectations = Expectations(self)
         self._mended_at: dict[str, float] = {}
+        self.fabric.listener = self.channel
         self.hosts = self.wiring.hosts
-        self.switches = tuple(
-            node.name for node in topology.nodes if node.name not in self.wiring.plain_hosts
-        )
+        self.switches = self.wiring.switches
 
     def _start(self) -> None:
         self.fabric.__enter__()

@@ -27,7 +27,7 @@ from qnet.emulate.frames.kernels import TIME
 from qnet.emulate.frames.ports import VirtualPorts
 from qnet.emulate.frames.sample import Sample
 from qnet.emulate.process import cleanup, namespaces
-from qnet.emulate.process.relay import Relay
+from qnet.emulate.process.relay import SOCKET, Relay
 from qnet.emulate.process.watch import LOOK_S, STOPPED_S
 from qnet.emulate.rules.streams import check_listeners
 from qnet.emulate.switches import ovs
@@ -284,7 +284,7 @@ def run_sample(
             stack.enter_context(ovs.unwinding())
             relay = None
             if options.controller is not None:
-                relay = stack.enter_context(Relay(folder, options.controller))
+                relay = stack.enter_context(Relay({"": folder / SOCKET}, options.controller))
             if options.cli:
                 stack.enter_context(lent_terminal(folder / PROMPT))
             child = namespaces.start(
