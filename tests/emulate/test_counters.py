@@ -8,7 +8,7 @@ import pytest
 from scapy.layers.l2 import Ether
 
 from qnet.emulate.openflow.counters import (
-    Counted,
+    CountedFrames,
     PortCounters,
     read_entry_counters,
     read_group_counters,
@@ -95,8 +95,8 @@ def test_counters_are_read_from_the_words_of_ovs_ofctl() -> None:
         ),
     )
     (group,) = read_group_counters(GROUPS)
-    assert group == (7, 5, 27, (Counted(4, 20), Counted(1, 7)))
-    assert read_meter_counters(METERS) == ((3, 9, 270, (Counted(2, 60),)),)
+    assert group == (7, 5, 27, (CountedFrames(4, 20), CountedFrames(1, 7)))
+    assert read_meter_counters(METERS) == ((3, 9, 270, (CountedFrames(2, 60),)),)
 
 
 # Differences

@@ -13,7 +13,7 @@ from qnet.emulate.openflow.nouns import Rule
 from qnet.emulate.openflow.text import read_flows, show, show_value
 
 
-class Counted(NamedTuple):
+class CountedFrames(NamedTuple):
     """Frames and their bytes."""
 
     packets: int
@@ -56,7 +56,7 @@ class GroupCounters(NamedTuple):
     number: int
     packets: int
     bytes: int
-    buckets: tuple[Counted, ...]
+    buckets: tuple[CountedFrames, ...]
 
 
 class MeterCounters(NamedTuple):
@@ -65,7 +65,7 @@ class MeterCounters(NamedTuple):
     number: int
     packets: int
     bytes: int
-    bands: tuple[Counted, ...]
+    bands: tuple[CountedFrames, ...]
 
 
 _Numbered = TypeVar("_Numbered", PortCounters, GroupCounters, MeterCounters)
@@ -187,6 +187,6 @@ def read_meter_counters(text: str) -> tuple[MeterCounters, ...]:
     return tuple(found)
 
 
-def _pairs(text: str, packets: str, octets: str) -> Iterator[Counted]:
+def _pairs(text: str, packets: str, octets: str) -> Iterator[CountedFrames]:
     for one, other in re.findall(rf"\b{packets}(\d+)[ ,]+{octets}(\d+)", text):
-        yield Counted(int(one), int(other))
+        yield CountedFrames(int(one), int(other))

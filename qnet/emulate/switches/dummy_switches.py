@@ -18,6 +18,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -189,6 +190,17 @@ class Fabric(SwitchSet, AllOrNothing):
         """Make rule changes hold for every later frame, in all switches."""
         for one in self._nodes.values():
             one.ovs.fence()
+
+    def advance(self, seconds: float) -> None:
+        """Put the clocks of all switches forward, while wires carry what comes of it."""
+        with ThreadPoolExecutor(len(self._nodes)) as threads:
+            going = [
+                threads.submit(one.ovs.advance, seconds, BRIDGE) for one in self._nodes.values()
+            ]
+            while not all(one.done() for one in going):
+                self.pump(0.01)
+            for one in going:
+                one.result()
 
     def set_wire(self, port_name: str, *, up: bool) -> None:
         """Take the ports at both ends of a wire down, or up again; returns when it has happened."""

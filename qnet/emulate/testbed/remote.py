@@ -180,6 +180,11 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         """Let switches, hosts and controller talk for a while of wall-clock time."""
         self._ask("pump", seconds)
 
+    def advance(self, seconds: float) -> None:
+        """Wait for so long: real hosts and wires have the one clock that there is."""
+        self.pump(seconds)
+        self.fence()
+
     def set_wire(self, port_name: str, *, up: bool) -> None:
         """Take a wire down, or up again; returns when both its switches have seen it."""
         self._ask("set_wire", port_name, up)

@@ -55,6 +55,9 @@ FAILOVER_S = 10.0
 RUN_S = 30.0
 """Longest time for a host's command, unless told otherwise."""
 
+ACTS_S = 0.1
+"""A controller has so long to act on what has run out."""
+
 NOTHING_S = 0.1
 """So long it is waited for what nobody expects, unless told otherwise."""
 
@@ -203,6 +206,15 @@ class Testbed(AllOrNothing):
     def wait(self, seconds: float) -> None:
         """Let switches and controller talk for so long: while a test sleeps, wires stand still."""
         self.fabric.pump(seconds)
+
+    def advance(self, time_on: float | str) -> None:
+        """Let so much time go by for the switches: entries with a timeout run out.
+
+        In tier lockstep their clocks are put forward, by a minute in a second or two; the
+        controller has no more time than that. In tier mininet the time is waited for.
+        """
+        self.fabric.advance(seconds(time_on))
+        self.wait(ACTS_S)
 
     def wait_until(
         self, condition: Callable[[], _T], within: float | str = SETTLE_S, what: str = ""
