@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         InputError,
         QnetError,
     )
+    from qnet.loads.activation import activation_test
+    from qnet.loads.benchmark import benchmark
     from qnet.loads.run import load_limit
     from qnet.model.scenario import Scenario
     from qnet.model.timeline import Event, cut, down, event, repair, up
@@ -47,6 +49,8 @@ __all__ = [
     "Reservations",
     "Result",
     "Scenario",
+    "activation_test",
+    "benchmark",
     "cut",
     "diff",
     "down",
@@ -75,6 +79,8 @@ _MODULES = {
     "Result": "qnet.result",
     "Scenario": "qnet.model.scenario",
     "diff": "qnet.comparison",
+    "activation_test": "qnet.loads.activation",
+    "benchmark": "qnet.loads.benchmark",
     "load_limit": "qnet.loads.run",
     "replay": "qnet.replays.run",
     "replay_to_controller": "qnet.replays.reacting",

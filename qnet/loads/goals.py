@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from qnet import api
 from qnet.check.promises import LONGER_RUN
 from qnet.errors import ArgumentError, Problem
-from qnet.loads.bound import PPM, FlowBound, fullest, port_bound
+from qnet.loads.bound import PPM, FlowBound, LoadBound, fullest, port_bound
 from qnet.loads.figures import counts_of, point_of
 from qnet.loads.search import Counted, highest, mlr_search
 from qnet.model.load_limit import BoundBy, LoadLimit, LoadPoint, LoadTrial, SiteRate, show_load
@@ -257,15 +257,26 @@ class Losses(_Search):
             words += "does not depend on their load: search with goal promises"
             raise ArgumentError([Problem("goal", 0, 0, "", words)])
 
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan for the profile's own load."""
+        return api.plan(self.asked.scenario, progress=self.asked.progress)
+
+    @cached_property
+    def bound(self) -> LoadBound:
+        """What the ports of its ways can send for ever."""
+        case = self.asked.scenario
+        chosen = self.asked.chosen
+        return port_bound(case.topology, case.profile, self.plan, chosen, self._loss_ppb)
+
     def find(self) -> LoadLimit:
         """Search by MLRsearch, from what the ports of the ways carry for ever down."""
-        asked, case = self.asked, self.asked.scenario
-        self._plan = api.plan(case, progress=asked.progress)
-        bound = port_bound(case.topology, case.profile, self._plan, asked.chosen, self._loss_ppb)
+        asked = self.asked
+        bound = self.bound
         if bound.carried_ppm < 2:
             words = "reserved streams fill a port of its way: no load of it is carried for ever"
             raise ArgumentError([Problem("goal", 0, 0, asked.words, words)])
-        found = mlr_search(self._measure, bound.carried_ppm, self._loss_ppb, asked.width_ppm)
+        found = mlr_search(self.measure, bound.carried_ppm, self._loss_ppb, asked.width_ppm)
         lower, upper = found.lower_ppm, found.upper_ppm
         by: BoundBy = "trial"
         limited = _named(bound.ports)
@@ -294,18 +305,24 @@ class Losses(_Search):
         """Tell demands alone: streams stay as they are planned."""
         return isinstance(one, Demand) and self.asked.chosen(one)
 
-    def _send(self, scale_ppm: int) -> tuple[Scenario, Observation]:
-        """Send frames at a load over the ways that there are."""
-        self.heeded.stage(f"send at {show_load(scale_ppm)}")
+    def at(self, scale_ppm: int) -> tuple[Scenario, Plan]:
+        """Return what there is at a load: more or less goes over the ways that there are."""
         case = self.scenario(scale_ppm)
         rates = {one.name: one.rate_bps for one in case.profile.demands if self.is_scaled(one)}
         demands = tuple(
             _offering(one, scale_ppm, rates[one.name]) if one.name in rates else one
-            for one in self._plan.demands
+            for one in self.plan.demands
         )
-        return case, self.send(case, self._plan.replace(demands=demands), scale_ppm)
+        return case, self.plan.replace(demands=demands)
 
-    def _measure(self, scale_ppm: int) -> Counted:
+    def _send(self, scale_ppm: int) -> tuple[Scenario, Observation]:
+        """Send frames at a load."""
+        self.heeded.stage(f"send at {show_load(scale_ppm)}")
+        case, plan = self.at(scale_ppm)
+        return case, self.send(case, plan, scale_ppm)
+
+    def measure(self, scale_ppm: int) -> Counted:
+        """Send frames at a load, and count what is lost of what is scaled."""
         case, seen = self._send(scale_ppm)
         offered, lost = counts_of(case.profile, seen, self.is_scaled)
         reasons = []

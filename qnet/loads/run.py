@@ -51,16 +51,12 @@ def load_limit(
         raise ArgumentError([Problem("goal", 0, 0, "", words)])
     case = api.load(scenario) if isinstance(scenario, str) else scenario
     case = case.with_(duration=duration)
-    scaled_words, chosen = _chosen(case, traffic_class, group, route)
-    usual = PROMISES_WIDTH if goal == "promises" else LOSS_WIDTH
-    width_ppm = _share_ppb("width", width or usual) // 1000
-    if not 100 <= width_ppm < PPM:
-        words = f"{width} is out of range; a share from 0.01% to below 100%"
-        raise ArgumentError([Problem("width", 0, 0, "", words)])
+    scaled_words, chosen = choose(case, traffic_class, group, route)
+    width_ppm = read_width_ppm(width, PROMISES_WIDTH if goal == "promises" else LOSS_WIDTH)
     asked = LoadQuestion(case, scaled_words, chosen, width_ppm, threads, progress)
     if goal == "promises":
         return Promises(asked).find()
-    return Losses(asked, _share_ppb("loss", loss)).find()
+    return Losses(asked, read_share_ppb("loss", loss)).find()
 
 
 def read_load_ppm(name: str, text: str) -> int:
@@ -73,14 +69,24 @@ def read_load_ppm(name: str, text: str) -> int:
         raise ArgumentError([Problem(name, 0, 0, "", str(error))]) from None
 
 
-def _share_ppb(name: str, text: str) -> int:
+def read_width_ppm(text: str | None, usual: str) -> int:
+    """Read how far apart bounds may be, as a share. Raises ArgumentError."""
+    width_ppm = read_share_ppb("width", text or usual) // 1000
+    if not 100 <= width_ppm < PPM:
+        words = f"{text} is out of range; a share from 0.01% to below 100%"
+        raise ArgumentError([Problem("width", 0, 0, "", words)])
+    return width_ppm
+
+
+def read_share_ppb(name: str, text: str) -> int:
+    """Read a share like '0.1%', in parts per billion. Raises ArgumentError."""
     try:
         return parse(RATIO, text)
     except UnitError as error:
         raise ArgumentError([Problem(name, 0, 0, "", str(error))]) from None
 
 
-def _chosen(
+def choose(
     case: Scenario, traffic_class: str | None, group: str | None, route: tuple[str, str] | None
 ) -> tuple[str, Chosen]:
     """Say what is scaled; raises ArgumentError where nothing is, or several are asked for."""

@@ -32,7 +32,7 @@ ROWS_SHOWN = 20
 TEXTS = {
     "name", "service", "traffic_class", "talker", "listener", "status", "reason", "source",
     "target", "outcome", "link", "cable", "subject", "kind", "basis", "worst", "decided_by",
-    "unit", "targets", "settings",
+    "unit", "targets", "settings", "step",
 }  # fmt: skip
 """Columns of texts; the others hold whole numbers."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qnet.model.load_limit import ClassAtLoad, LoadLimit, LoadPoint, LoadTrial, show_load
 from qnet.report.columns import Table
+from qnet.report.junit import SuiteCase
 from qnet.report.lines import aligned
 from qnet.units import show_rate, show_time
 
@@ -26,11 +27,11 @@ def load_lines(limit: LoadLimit) -> list[str]:
         most = "" if site.bound_bps is None else f"; no plan exceeds {show_rate(site.bound_bps)}"
         lines.append(f"egress of {site.site} there: {show_rate(site.placed_bps)}{most}")
     lines += ["", f"{len(limit.trials)} trials of {_time(limit.duration_ps)}, as they were made:"]
-    lines += aligned([_TRIAL_HEAD, *map(_trial, limit.trials)], (0, 5), "  ")
+    lines += aligned([TRIAL_HEAD, *map(trial_cells, limit.trials)], (0, 5), "  ")
     if limit.points:
         lines += ["", "what frames met, all classes:"]
-        rows = [_point(point, one) for point in limit.points for one in point.classes]
-        lines += aligned([_POINT_HEAD, *rows], (0, 1), "  ")
+        rows = [point_cells(point, one) for point in limit.points for one in point.classes]
+        lines += aligned([POINT_HEAD, *rows], (0, 1), "  ")
     return lines
 
 
@@ -51,6 +52,18 @@ def load_table(limit: LoadLimit) -> Table:
     return Table({name: [row[name] for row in rows] for name in names})
 
 
+def load_cases(limit: LoadLimit, least_ppm: int | None) -> list[SuiteCase]:
+    """Return the goal as a test case; it fails where the limit is below `least_ppm`."""
+    name = f"{limit.scaled}: {limit.goal}"
+    said = "\n".join(load_lines(limit)[:2])
+    if limit.lower_ppm is None:
+        return [SuiteCase("load", name, "unknown", limit.irregular, said)]
+    if least_ppm is not None and limit.lower_ppm < least_ppm:
+        why = f"the limit is {show_load(limit.lower_ppm)}, of {show_load(least_ppm)} at least"
+        return [SuiteCase("load", name, "fail", why, said)]
+    return [SuiteCase("load", name, "pass", None, said)]
+
+
 def _bounds(limit: LoadLimit) -> str:
     lower = "none" if limit.lower_ppm is None else show_load(limit.lower_ppm)
     upper = f"{show_load(limit.upper_ppm)} (by {limit.upper_by})"
@@ -60,10 +73,11 @@ def _bounds(limit: LoadLimit) -> str:
     return f"relevant lower bound {lower}, relevant upper bound {upper}; {bound}"
 
 
-_TRIAL_HEAD = ("load", "offered", "frames", "lost", "loss", "outcome")
+TRIAL_HEAD = ("load", "offered", "frames", "lost", "loss", "outcome")
 
 
-def _trial(one: LoadTrial) -> tuple[str, ...]:
+def trial_cells(one: LoadTrial) -> tuple[str, ...]:
+    """Return a trial as the cells of a row under `TRIAL_HEAD`."""
     return (
         show_load(one.scale_ppm),
         show_rate(one.offered_bps),
@@ -74,13 +88,14 @@ def _trial(one: LoadTrial) -> tuple[str, ...]:
     )
 
 
-_POINT_HEAD = (
+POINT_HEAD = (
     "load", "class", "frames", "lost", "latency from", "to", "waited 50 %", "99 %", "99.9 %",
     "variation",
 )  # fmt: skip
 
 
-def _point(point: LoadPoint, one: ClassAtLoad) -> tuple[str, ...]:
+def point_cells(point: LoadPoint, one: ClassAtLoad) -> tuple[str, ...]:
+    """Return what a class met at a load as the cells of a row under `POINT_HEAD`."""
     times = (
         one.latency_ps_min,
         one.latency_ps_max,

@@ -47,7 +47,12 @@ def write_measurements(
 
 def write_table(path: Path, columns: Columns) -> Path:
     """Write one table, whole or not at all."""
-    table = pa.table({name: _array(values) for name, values in columns.items()})
+    arrow = pa.table({name: _array(values) for name, values in columns.items()})
+    return write_arrow(path, arrow)
+
+
+def write_arrow(path: Path, table: pa.Table) -> Path:
+    """Write a table of Arrow, whole or not at all."""
     with writing(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
     return path

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from itertools import repeat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from qnet.emulate.testbed.reach import Judgement
 from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN
 from qnet.files.write import write_text
-from qnet.report.text import OUTCOME_WORD, printable
+from qnet.model.verdict import Outcome
+from qnet.report.junit import SuiteCase, junit_suite
+from qnet.report.text import OUTCOME_WORD
 
 WAY_ROUND = "a way round a cut link"
 
@@ -75,21 +75,12 @@ def reach_junit(title: str, answer: Mapping[str, Any]) -> str:
     cases = [(f"{source} to {target}", words) for (source, target), words in by_pair.items()]
     cases += [(WAY_ROUND, [words]) for words in others]
     unknown = [(WAY_ROUND, [f"not known: {words}"]) for words in answer["unknown"]]
-    counts = {
-        "tests": str(len(cases) + len(unknown)),
-        "failures": str(sum(bool(words) for _, words in cases)),
-        "errors": str(len(unknown)),
-        "skipped": "0",
-    }
-    root = ElementTree.Element("testsuites", {"name": "qnet", **counts})
-    suite = ElementTree.SubElement(root, "testsuite", {"name": printable(title), **counts})
-    kinds = [*zip(cases, repeat("failure")), *zip(unknown, repeat("error"))]
-    for (name, words), kind in kinds:
-        named = {"classname": "qnet.reach", "name": printable(name)}
-        case = ElementTree.SubElement(suite, "testcase", named)
-        if words:
-            failure = ElementTree.SubElement(case, kind, {"message": printable(words[0])})
-            failure.text = printable("\n".join(words))
-    ElementTree.indent(root)
-    body = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+    made = [_suite_case(name, "fail", words) for name, words in cases]
+    made += [_suite_case(name, "unknown", words) for name, words in unknown]
+    return junit_suite(title, made)
+
+
+def _suite_case(name: str, otherwise: Outcome, words: Sequence[str]) -> SuiteCase:
+    if not words:
+        return SuiteCase("reach", name, "pass")
+    return SuiteCase("reach", name, otherwise, words[0], "\n".join(words))
