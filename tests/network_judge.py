@@ -24,6 +24,12 @@ LESS = (
     "connections within a line, part of its link",
     "connections of lines that end nowhere left out",
     "connections of lines that begin nowhere left out",
+    "cables of other things than interfaces left out",
+    "cables over panels, front and rear ports of one name joined, part of their link",
+    "cables that end at a port of a panel left out",
+    "cables of panels that lead to no interface left out",
+    "edges between a device and its interface left out",
+    "edges between two devices without interfaces left out",
 )
 MORE = ("edges put between the neighbours of hyperedges",)
 
@@ -78,6 +84,16 @@ def fibre_km_in_gnpy(text: str) -> float:
 def edges_in_miniedit(text: str) -> int:
     """Count the links by their keys."""
     return len(re.findall(r'"dest"\s*:', text))
+
+
+def edges_in_netbox_cables(text: str) -> int:
+    """Count the lines below the headings."""
+    return sum(1 for line in text.splitlines()[1:] if line.strip())
+
+
+def edges_in_nrx(text: str) -> int:
+    """Count the ends of edges."""
+    return len(re.findall(r'"target"\s*:', text))
 
 
 def topohub_folder() -> Path:

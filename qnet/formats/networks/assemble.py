@@ -10,7 +10,7 @@ from typing import NamedTuple
 from qnet.files.tree import printable
 from qnet.formats.networks.found import NOWHERE, FoundLink, FoundNetwork
 from qnet.formats.networks.hyperedges import settle_hyperedges
-from qnet.formats.networks.naming import give_cable_names, give_names
+from qnet.formats.networks.naming import give_cable_names, give_link_names, give_names
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.model.fields import BothWays, Position
 from qnet.model.topology import EARTH_RADIUS_M, Link, Node, Topology
@@ -42,6 +42,7 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
             name=names[node.key],
             kind="host" if node.is_host else "switch",
             role=node.role,
+            site=node.site,
             position=node.position,
         )
         for node in found.nodes.values()
@@ -157,7 +158,7 @@ class _Wire(NamedTuple):
         turned = not self.is_directed and self.ends[0] > self.ends[1]
         values = [BothWays(one.back, one.there) if turned else one for one in pairs]
         ends = self.ends[::-1] if turned else self.ends
-        return (ends, self.cable, self.delay is None, self.is_directed, *values)
+        return (ends, self.name, self.cable, self.delay is None, self.is_directed, *values)
 
 
 def _wire(
@@ -281,13 +282,14 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
     for wire, _ in links:
         parallel[frozenset(wire.ends)] += 1
     cables = give_cable_names(found, [wire.cable for wire, _ in links if wire.cable])
+    names = give_link_names(found, [wire.name for wire, _ in links if wire.name])
     for number, (wire, members) in enumerate(links, start=1):
         if members > 1:
             found.note(
                 "parallel edges made members of one link", "--".join(wire.ends), count=members
             )
-        name = None
-        if parallel[frozenset(wire.ends)] > 1:
+        name = names.get(wire.name)
+        if name is None and parallel[frozenset(wire.ends)] > 1:
             name = f"link-{number}"
             found.note("parallel edges that differ, made links with names", name)
         yield Link(

@@ -71,3 +71,34 @@ def _cells(line: str, number: int, mark: str) -> Iterator[Cell]:
             end = len(line) if end < 0 else end
             text = line[start:end].strip()
         yield Cell(text, Spot(number, start + 1))
+
+
+Row = dict[str, Cell]
+"""The cells of a line, by their headings."""
+
+
+def headed(
+    found: FoundNetwork, source: Source, text: str
+) -> tuple[tuple[str, ...], Iterator[tuple[Spot, Row]]]:
+    """Return the headings of a table, in small letters, and its rows by them.
+
+    Rows of another width are faults, and are left out.
+    """
+    lines = rows(found, source, text)
+    head = next(lines, [])
+    names = tuple(cell.text.lower().replace(" ", "_") for cell in head)
+    for index, cell in enumerate(head):
+        if names[index] in names[:index]:
+            found.fault(cell.spot, f"heading '{names[index][:40]}' again", source)
+    return names, _by_heading(found, source, names, lines)
+
+
+def _by_heading(
+    found: FoundNetwork, source: Source, names: tuple[str, ...], lines: Iterator[list[Cell]]
+) -> Iterator[tuple[Spot, Row]]:
+    for cells in lines:
+        if len(cells) == len(names):
+            yield cells[0].spot, dict(zip(names, cells, strict=True))
+        else:
+            words = f"{len(cells)} columns; the headings are {len(names)}"
+            found.fault(cells[0].spot, words, source)

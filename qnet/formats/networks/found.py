@@ -37,6 +37,7 @@ class FoundNode:
     spot: Spot = NOWHERE
     position: Position | None = None
     role: str | None = None
+    site: str | None = None
     is_host: bool = False
     is_hyperedge: bool = False
 
@@ -175,6 +176,7 @@ def place(
     options: ImportOptions,
     *,
     may_be_drawn: bool = False,
+    source: Source | None = None,
 ) -> Position | None:
     """Turn degrees into a position, or report what is not on the globe.
 
@@ -190,7 +192,7 @@ def place(
             if may_be_drawn:
                 found.off_globe.append((spot, words))
             else:
-                found.fault(spot, words)
+                found.fault(spot, words, source)
             return None
     return Position(round(latitude * 10**6), round(longitude * 10**6))
 

@@ -30,12 +30,21 @@ def give_names(found: FoundNetwork) -> dict[str, str]:
 
 def give_cable_names(found: FoundNetwork, labels: Iterable[str]) -> dict[str, str]:
     """Return a name for each cable by its label, and note those that are not the label."""
-    distinct = list(dict.fromkeys(labels))
-    wanted = [plain_name(label) or "cable" for label in distinct]
-    names = dict(zip(distinct, _distinct(wanted), strict=True))
+    return _give(found, labels, "cable")
+
+
+def give_link_names(found: FoundNetwork, labels: Iterable[str]) -> dict[str, str]:
+    """Return a name for each link by its label, and note those that are not the label."""
+    return _give(found, labels, "link")
+
+
+def _give(found: FoundNetwork, labels: Iterable[str], kind: str) -> dict[str, str]:
+    each = list(dict.fromkeys(labels))
+    names = dict(zip(each, _distinct([plain_name(one) or kind for one in each]), strict=True))
     for label, name in names.items():
         if name != label:
-            found.note("cables whose names are written as names can be", f"'{label}' is {name}")
+            what = f"{kind}s whose names are written as names can be"
+            found.note(what, f"'{label}' is {name}")
     return names
 
 

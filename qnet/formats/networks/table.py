@@ -17,6 +17,7 @@ from qnet.formats.networks import (
     matrix,
     miniedit,
     mininet_script,
+    netbox,
     node_link,
     repetita,
     rfc8345,
@@ -158,6 +159,13 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 frozenset({"unit"}),
                 of_traffic=True,
             ),
+        ),
+        "netbox": Format(
+            Import(
+                "Read cables of NetBox: its CSV tables, or what nrx exports (.cyjs).",
+                ("FILE", "[FILE]", "[FILE]", "[FILE]"),
+                netbox.read,
+            )
         ),
         "mininet": Format(
             out=Export(
