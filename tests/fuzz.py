@@ -37,6 +37,7 @@ from qnet.emulate.rules.peering import exchange_rules, read_exchange
 from qnet.errors import InputError
 from qnet.files.read import read_topology
 from qnet.schedule.online import Scheduler
+from tests.captured import Shot, frame, pcap, pcapng
 
 PATIENCE_S = 240
 """Longest time for one input; some compile what no earlier one did."""
@@ -289,6 +290,9 @@ class Seeds:
             Path("net.yaml").write_text(NET)
             Path("events.yaml").write_text(EVENTS)
             Path("failures.csv").write_text(FAILURES)
+            Path("captured.yaml").write_text(CAPTURED)
+            Path("x.pcapng").write_bytes(pcapng(_shots()))
+            Path("x.pcap").write_bytes(pcap(_shots()))
             Path("task.csv").write_text(TASK)
             Path("topo.csv").write_text(TOPO)
             Path("members.json").write_text(json.dumps(MEMBERS))
@@ -347,6 +351,33 @@ def events(draws: Draws) -> list[list[str]]:
         return [[*check, "--events", "events.yaml"]]
     words = ["--events", "events.yaml", "--threads", "1", "--duration", "300us"]
     return [["simulate", f"{name}.yaml", f"{name}.json", *words]]
+
+
+CAPTURED = """\
+title: Captured
+topology: net
+captures:
+  - {name: x, file: x.pcapng, endpoints: {10.0.0.1: a, 10.0.0.2: c}, rate: 1Mbps, others: drop}
+simulation: {duration: 300us}
+"""
+
+
+def captures(draws: Draws) -> list[list[str]]:
+    """Both forms of files, with bytes changed, and the words of the traffic file."""
+    if draws.below(4):
+        if draws.below(2):
+            Path("x.pcap").replace("x.pcapng")
+        _edit("x.pcapng", change_bytes, draws)
+    else:
+        _edit("captured.yaml", change_yaml, draws)
+    if draws.below(2):
+        return [["validate", "captured.yaml"]]
+    return [["simulate", "captured.yaml", "--threads", "1"]]
+
+
+def _shots() -> list[Shot]:
+    ends = ("10.0.0.1", "10.0.0.2")
+    return [Shot(10**18 + n * 10**7, frame(*ends[:: 1 - n % 2 * 2])) for n in range(8)]
 
 
 def plan(draws: Draws) -> list[list[str]]:
@@ -470,8 +501,8 @@ def state(draws: Draws) -> list[list[str]]:
 KINDS: dict[str, Callable[[Draws], list[list[str]]]] = {
     one.__name__: one
     for one in (
-        topology, traffic, events, plan, problem, gates, tsnkit, schedule, run_folder, checkpoint,
-        options, members, state,
+        topology, traffic, captures, events, plan, problem, gates, tsnkit, schedule, run_folder,
+        checkpoint, options, members, state,
     )
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from qnet.model.observation import Observation
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
 from qnet.model.timeline import Event
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import Demand, Profile, Stream, TrafficClass
+from qnet.model.traffic import Demand, Profile, RecordedDemand, Stream, TrafficClass
 from qnet.simulate.draws import dice, integers, log_table
 from qnet.simulate.kernels.sources import draw, exponential
 from qnet.simulate.ports.setup import chances
@@ -509,6 +509,9 @@ def _drawn_births(number: int, way: Way, profile: Profile) -> Births:
     """When a part of a demand sends, by its words in the file; the draws are qnet's own."""
     demand, rate_bps = way.demand, way.rate_bps
     assert demand is not None
+    if isinstance(demand, RecordedDemand):
+        seen = zip(demand.recording.times_ps, demand.recording.frame_bytes, strict=True)
+        return tuple((at, size, 0) for at, size in seen if at < profile.simulation.duration_ps)
     simulation = profile.simulation
     state = dice(simulation.seed, f"source {number} {way.name}").reshape(1, 4)
     table = log_table()

@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,8 +42,16 @@ from qnet.check.line import ceil_div, last_bit_ps, serialisation_ps, wire_bytes
 from qnet.check.trees import own_ports, ridden
 from qnet.check.windows import ClassArrivals, GivenList, begins_after_ps, given
 from qnet.model.plan import DemandPlan, Plan, StreamPlan
+from qnet.model.recording import CapturedFrames
 from qnet.model.topology import Port, Topology
-from qnet.model.traffic import Demand, IdleSlope, Profile, Stream, TrafficClass
+from qnet.model.traffic import (
+    Demand,
+    IdleSlope,
+    Profile,
+    RecordedDemand,
+    Stream,
+    TrafficClass,
+)
 from qnet.units import PPB, PS_PER_S
 
 RESERVED = -1
@@ -226,19 +235,43 @@ def _flows(
     for demand, placed in demands:
         sizes = [size for size, _ in demand.sizes]
         for part in placed.parts:
-            # Times of sending are rounded down to a picosecond, which what one brings makes good.
             rate = ceil_div(part.rate_bps * WHOLE, 8 * PS_PER_S)
-            burst = demand.burst_packets * max(map(wire_bytes, sizes)) * BYTE
-            burst += ceil_div(rate * BYTE, WHOLE)
+            burst = None if demand.arrival == "poisson" else _burst(demand, rate)
+            if isinstance(demand, RecordedDemand):
+                burst = recorded_burst(demand.recording, rate)
             yield _Flow(
                 "",
                 rank[demand.traffic_class],
                 [topology.port_by_name[name] for name in part.ports],
                 sizes,
                 rate,
-                None if demand.arrival == "poisson" else burst,
+                burst,
                 None,
             )
+
+
+def _burst(demand: Demand, rate: int) -> int:
+    """Return the burst of a demand of even arrivals, in parts of BYTE.
+
+    Times of sending are rounded down to a picosecond, which what one brings makes good.
+    """
+    longest = max(wire_bytes(size) for size, _ in demand.sizes)
+    return demand.burst_packets * longest * BYTE + ceil_div(rate * BYTE, WHOLE)
+
+
+@lru_cache(maxsize=4096)
+def recorded_burst(recording: CapturedFrames, rate: int) -> int:
+    """Return the burst of what was captured, beside a rate: more never comes in any window.
+
+    The rate is in wire bytes per picosecond, in parts of WHOLE, the burst in parts of BYTE. It is
+    the highest that a bucket of that rate stands after any frame. Three frames of 84 bytes on the
+    wire at 0, 10 and 1000 ns beside 8 Gb/s, a byte a nanosecond: 84, 158, 84; so 158 bytes.
+    """
+    highest = level = last_ps = 0
+    for time_ps, size in zip(recording.times_ps, recording.frame_bytes, strict=True):
+        level = max(level - rate * (time_ps - last_ps), 0) + wire_bytes(size) * WHOLE
+        highest, last_ps = max(highest, level), time_ps
+    return ceil_div(highest * BYTE, WHOLE)
 
 
 def _shaped(

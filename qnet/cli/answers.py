@@ -68,7 +68,12 @@ HEEDED = ("threads", "at_most", "trace", "trace_frames")
     "--captures",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write what each host sent and got there, with virtual time stamps (pcapng).",
+    help="Write what each host sent and got there, with virtual time stamps.",
+)
+@click.option(
+    "--capture-form",
+    type=click.Choice(["pcapng", "pcap"]),
+    help="Form of the captures; pcapng unless said, pcap has nanoseconds and no names.",
 )
 @click.option(
     "--capture-switches",
@@ -97,9 +102,10 @@ def run(
     """Plan, prove, simulate, emulate if asked and judge; exit code 1 when a promise is not kept."""
     tier, sample, cuts = (simulation.pop(name) for name in ("tier", "sample", "cuts"))
     dilation, captures = simulation.pop("dilation"), simulation.pop("captures")
-    switches = simulation.pop("capture_switches")
+    switches, form = (simulation.pop(name) for name in ("capture_switches", "capture_form"))
     options = {"--cut": cuts, "--sample": sample, "--captures": captures, "--dilation": dilation}
-    _check_emulation(tier, [name for name, value in options.items() if value], switches)
+    given = [name for name, value in options.items() if value]
+    _check_emulation(tier, given, switches=switches, form=form)
     scenario = load_scenario(profile, topology, settings, **simulation)
     check_emulated(scenario, tier, cuts)
     check_port(scenario, port)
@@ -117,12 +123,15 @@ def run(
     if tier is not None:
         other = {"dilation": dilation} if tier == "mininet" else {"capture_switches": switches}
         how = {"tier": tier, "sample": sample, "cut": cuts, "captures": captures, **other}
+        how |= {"capture_form": form} if form is not None else {}
         emulation = play(scenario, made, proof, observation, **how)
     left = Left(out, port, run=True, measurements=simulation["measure"])
     answer(scenario, made, proof, observation, as_json, left, emulation)
 
 
-def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None:
+def _check_emulation(
+    tier: str | None, given: list[str], *, switches: bool, form: str | None
+) -> None:
     """Refuse options of an emulation that is not asked for, or cannot heed them."""
     problems = []
     if tier is None:
@@ -132,6 +141,8 @@ def _check_emulation(tier: str | None, given: list[str], switches: bool) -> None
     if switches and (tier != "lockstep" or "--captures" not in given):
         words = "goes with --emulate lockstep and --captures DIR"
         problems.append(Problem("--capture-switches", 0, 0, "", words))
+    if form is not None and "--captures" not in given:
+        problems.append(Problem("--capture-form", 0, 0, "", "goes with --captures DIR"))
     if problems:
         raise InputError(problems)
 

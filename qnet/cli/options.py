@@ -101,7 +101,7 @@ def simulation_options(command: Command) -> Command:
             "--trace",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Write frames there as pcapng, or as Parquet when it ends in .parquet.",
+            help="Write frames there as pcapng, or as its end says: .pcap, .parquet.",
         ),
         click.option("--resume", is_flag=True, help="Go on from the checkpoint, if there is one."),
         click.option(

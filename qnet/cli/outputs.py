@@ -45,7 +45,10 @@ def check_outputs(
 def files_of(scenario: Scenario) -> list[str]:
     """Return the names of the files that a scenario was read from."""
     origins = scenario.profile_origin, scenario.topology_origin, scenario.events_origin
-    return [one.file for one in origins if one is not None]
+    traffic = scenario.profile_origin
+    folder = Path() if traffic is None else Path(traffic.file).parent
+    captures = [str(folder / one.file) for one in scenario.profile.captures]
+    return [*(one.file for one in origins if one is not None), *captures]
 
 
 def in_folder(option: str, folder: Path | None, names: Collection[str]) -> Iterator[Place]:

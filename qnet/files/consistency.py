@@ -27,8 +27,9 @@ from qnet.files.tree import Source
 from qnet.files.words import file_data
 from qnet.layers import hooks
 from qnet.model.fields import Noun
-from qnet.model.loads import Loads
+from qnet.model.loads import Loads, takes_demands
 from qnet.model.processes import Process
+from qnet.model.recording import Capture
 from qnet.model.scenario import Scenario
 from qnet.model.timeline import Event, Timeline
 from qnet.model.topology import Link, Node, Sync, Tcqf, Topology, propagation_ps
@@ -41,6 +42,7 @@ from qnet.model.traffic import (
     GateControl,
     IdleSlope,
     Profile,
+    RecordedDemand,
     Simulation,
     Stream,
     TrafficClass,
@@ -83,10 +85,16 @@ class Draft(Generic[File]):
         listed = self.data.get(key)
         tried = enumerate(listed if isinstance(listed, list) else [])
         pairs = ((index, value.get("name")) for index, value in tried if isinstance(value, dict))
-        return {index: name for index, name in pairs if isinstance(name, str)}
+        found = {index: name for index, name in pairs if isinstance(name, str)}
+        if key == "demands" and isinstance(self.whole, Profile):
+            every = enumerate(self.whole.demands)
+            found |= {i: one.name for i, one in every if isinstance(one, RecordedDemand)}
+        return found
 
     def is_whole(self, key: str, right: Mapping[int, Noun]) -> bool:
         """Say whether all elements of a list are right."""
+        if self.whole is not None:
+            return True
         listed = self.data.get(key)
         return isinstance(listed, list) and len(listed) == len(right)
 
@@ -282,6 +290,9 @@ def check_profile(
     classes = _classes(draft)
     known = {one.name for one in classes.values()} | set(draft.names("classes").values())
     _check_classes(source, classes)
+    captures = draft.elements("captures", Capture)
+    if _misplaced(source, captures, classes, known, topology):
+        demands = {i: one for i, one in demands.items() if not isinstance(one, RecordedDemand)}
     _check_class_use(source, streams, demands, classes, known)
     _check_counts(source, streams, draft.names("demands"))
     simulation = draft.part("simulation", Simulation)
@@ -394,6 +405,35 @@ def _check_express(source: Source, classes: Mapping[int, TrafficClass]) -> None:
                 "preemptable classes have the lowest priorities"
             )
             source.fault(("classes", index, "preemptable"), message)
+
+
+def _misplaced(
+    source: Source,
+    captures: Mapping[int, Capture],
+    classes: Mapping[int, TrafficClass],
+    known: set[str],
+    topology: Draft[Topology] | None,
+) -> bool:
+    """Report nodes and classes of captures that there are not, and twins; say if there were any."""
+    before = len(source.problems)
+    refuse_twins(source, "captures", {i: one.name for i, one in captures.items()})
+    nodes = set() if topology is None else set(topology.names("nodes").values())
+    for index, one in captures.items():
+        for address, node in one.endpoints.items() if nodes else ():
+            if node not in nodes:
+                hint = source.guess(node, nodes)
+                message = f"no node {describe(node)}{hint}"
+                source.fault(("captures", index, "endpoints", address), message)
+        asked: dict[tuple[str, ...], str] = {("class",): one.traffic_class}
+        asked |= {("priorities", str(key)): name for key, name in one.priorities.items()}
+        for place, name in asked.items():
+            if name not in known:
+                hint = source.guess(name, known) or f"; one of {_listed(known)}"
+                source.fault(("captures", index, *place), f"no class {describe(name)}{hint}")
+            elif name not in {each.name for each in classes.values() if takes_demands(each)}:
+                words = "reserves or shapes what it carries; captured frames reserve nothing"
+                source.fault(("captures", index, *place), f"class '{name}' {words}")
+    return len(source.problems) > before
 
 
 def _mechanisms(classes: Mapping[int, TrafficClass]) -> str:

@@ -40,7 +40,7 @@ from qnet.model.scenario import NO_SETTINGS, Origin, Scenario
 from qnet.model.sweep import Sweep
 from qnet.model.timeline import Timeline
 from qnet.model.topology import Link, Node, Topology
-from qnet.model.traffic import Demand, Profile, Stream
+from qnet.model.traffic import Demand, Profile, Stream, recordings_of
 from qnet.units import INSTANT, RATE, TIME, WHOLE_HIGHEST, describe
 
 Kind = FileKind
@@ -81,6 +81,7 @@ def load(
     topology: Given | Topology | None = None,
     settings: Mapping[str, str] = NO_SETTINGS,
     events: Given | Timeline | None = None,
+    folder: str | Path | None = None,
 ) -> Scenario:
     """Read a traffic file and the topology that it names, or another one.
 
@@ -88,12 +89,13 @@ def load(
     files would say, as mappings; or nouns. `settings` replace parameters of the traffic file.
     `events` is a file of events, or the name of a bundled timeline, which follow those of the
     traffic file; the name of a timeline in place of `traffic` is the traffic that it goes with and
-    its events. Raises InputError with all faults of all of them.
+    its events. Captures are named from the traffic file's folder on, or from `folder`; of what is
+    no file, from the current one. Raises InputError with all faults of all of them.
     """
     if events is None and isinstance(traffic, str) and traffic in bundled_timelines():
         events, traffic = traffic, read_timeline(traffic).traffic or traffic
     if isinstance(traffic, Profile):
-        made = _of_profile(traffic, topology, settings)
+        made = _of_profile(traffic, topology, settings, Path(folder or "."))
         if events is None:
             return made
         return _with_events(made, *_open_timeline(events, traffic.epoch, made.topology))
@@ -103,7 +105,8 @@ def load(
         other = _network_of(traffic)
         problems, unlisted = [*source.problems, *other.problems], source.unlisted + other.unlisted
         raise InputError(problems, unlisted)
-    profile = _draft_profile(source, settings)
+    at = folder if folder is not None else path.parent if path is not None else "."
+    profile = _with_captured(_draft_profile(source, settings), Path(at))
     network = _network_for(profile, path, topology)
     happening, timeline = None, None
     if events is not None:
@@ -192,8 +195,29 @@ def _joined(profile: Profile, happening: Timeline) -> Profile:
     )
 
 
+def _with_captured(draft: Draft[Profile], folder: Path) -> Draft[Profile]:
+    """Add the conversations of its captures to a traffic file, and report their faults."""
+    whole = draft.whole
+    if whole is None or not whole.captures or recordings_of(whole):
+        return draft
+    from qnet.files.captures.recordings import take_all  # noqa: PLC0415
+
+    taken, faults = take_all(whole.captures, folder)
+    for error in faults:
+        draft.source.problems.extend(error.problems)
+    known = set(whole.assumptions)
+    notes = tuple(note for note in taken.notes if note not in known)
+    whole = whole.replace(
+        demands=(*whole.demands, *taken.demands), assumptions=(*whole.assumptions, *notes)
+    )
+    return replace(draft, whole=whole)
+
+
 def _of_profile(
-    profile: Profile, topology: Given | Topology | None, settings: Mapping[str, str]
+    profile: Profile,
+    topology: Given | Topology | None,
+    settings: Mapping[str, str],
+    folder: Path,
 ) -> Scenario:
     """Put a profile and a topology together, as `load` does."""
     if settings:
@@ -202,7 +226,10 @@ def _of_profile(
     network = _network_of(profile.topology if topology is None else topology)
     if network.problems or network.draft is None or network.draft.whole is None:
         raise InputError(network.problems, network.unlisted)
-    made = Scenario(network.draft.whole, profile, check_scenario, network.origin)
+    draft = _with_captured(Draft(Source("traffic"), {}, profile), folder)
+    if draft.source.problems or draft.whole is None:
+        raise InputError(draft.source.problems)
+    made = Scenario(network.draft.whole, draft.whole, check_scenario, network.origin)
     made.check()
     return made
 

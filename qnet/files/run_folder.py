@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from qnet.model.fields import Noun
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.record import Record
-from qnet.model.scenario import Origin, Scenario, hash_of
+from qnet.model.scenario import NO_SETTINGS, Origin, Scenario, hash_of, with_captured
 from qnet.model.timeline import Timeline
 
 TOPOLOGY, TRAFFIC = "inputs/topology.yaml", "inputs/traffic.yaml"
@@ -79,6 +80,7 @@ def write_run(folder: Path, place: Path, scenario: Scenario, observation: Observ
         duration_ps=simulation.duration_ps,
         seed=simulation.seed,
         events_sha256=None if happening is None else hash_of(happening),
+        captured_sha256=scenario.captured_sha256,
     )
     (folder / TOPOLOGY).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / TOPOLOGY, [_content(network, scenario.topology)])
@@ -128,14 +130,14 @@ def read_run(folder: Path) -> Run:
         what = "no run here; 'qnet run ... --out DIR' leaves one, as 'qnet simulate' does"
         raise InputError([Problem(str(folder), 0, 0, "", what)])
     record = read_record(str(folder / "run.json"))
-    settings = dict(record.settings)
+    settings, captured = dict(record.settings), record.captured_sha256
     problems = [
         Problem(str(folder / name), 0, 0, "", "changed since the run; it cannot be played again")
-        for name, file, was, used in (
-            (TOPOLOGY, record.topology_file, record.topology_sha256, {}),
-            (TRAFFIC, record.traffic_file, record.traffic_sha256, settings),
+        for name, file, was, used, beside in (
+            (TOPOLOGY, record.topology_file, record.topology_sha256, NO_SETTINGS, None),
+            (TRAFFIC, record.traffic_file, record.traffic_sha256, settings, captured),
         )
-        if file and hash_of(read_bytes(folder / name, FILE_BYTES_HIGHEST), used) != was
+        if file and _hash_of(folder / name, used, beside) != was
     ]
     was = record.events_sha256
     if was is not None and hash_of(read_bytes(folder / EVENTS, FILE_BYTES_HIGHEST)) != was:
@@ -147,7 +149,12 @@ def read_run(folder: Path) -> Run:
         problems = [Problem(str(folder / "plan.json"), 0, 0, "", "a plan for other files")]
     if problems:
         raise InputError(problems)
-    scenario = load(str(folder / TRAFFIC), topology=str(folder / TOPOLOGY), settings=settings)
+    scenario = load(
+        str(folder / TRAFFIC),
+        topology=str(folder / TOPOLOGY),
+        settings=settings,
+        folder=_captures_folder(folder, record),
+    )
     changes = {"duration_ps": record.duration_ps, "seed": record.seed}
     simulation = scenario.profile.simulation.replace(**changes)
     profile = scenario.profile.replace(simulation=simulation)
@@ -170,16 +177,26 @@ def read_run(folder: Path) -> Run:
     return Run(scenario, plan, observation, notes)
 
 
+def _hash_of(path: Path, used: Mapping[str, str], captured_sha256: str | None) -> str:
+    """Return the hash of a file, of a traffic file with its settings and captures."""
+    return with_captured(hash_of(read_bytes(path, FILE_BYTES_HIGHEST), used), captured_sha256)
+
+
+def _captures_folder(folder: Path, record: Record) -> Path:
+    """Return where captures are: they stay where they were, and what made them was looked for."""
+    return Path() if record.traffic_file is None else (folder / record.traffic_file).parent
+
+
 def _notes(folder: Path, record: Record, settings: dict[str, str]) -> tuple[str, ...]:
     notes = []
-    for name, was, used in (
-        (record.topology_file, record.topology_sha256, {}),
-        (record.traffic_file, record.traffic_sha256, settings),
+    for name, was, used, beside in (
+        (record.topology_file, record.topology_sha256, NO_SETTINGS, None),
+        (record.traffic_file, record.traffic_sha256, settings, record.captured_sha256),
     ):
         if name is None:
             continue
         path = Path(os.path.normpath(folder.resolve() / name))
-        if path.is_file() and hash_of(read_bytes(path, FILE_BYTES_HIGHEST), used) != was:
+        if path.is_file() and _hash_of(path, used, beside) != was:
             shown = os.path.relpath(path)
             notes.append(f"{shown} has changed since this run; this is the run as it was")
     if record.qnet_version != __version__:

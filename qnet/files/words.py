@@ -12,7 +12,7 @@ import yaml
 
 from qnet.files.faults import dimension_of, file_keys
 from qnet.model.fields import MIXES, BothWays, Noun, Position, TimeRange
-from qnet.model.traffic import AS_RESERVED, IdleSlope
+from qnet.model.traffic import AS_RESERVED, IdleSlope, RecordedDemand
 from qnet.units import RATE, RATIO, TIME, Dimension, format_quantity
 
 _LEFT_OUT = {"parameters"}
@@ -143,7 +143,10 @@ def _word(column: _Column, value: Any) -> Any:
             named = {mix: name for name, mix in MIXES.items()}
             word = named.get(value) or "+".join(f"{weight}x{size}B" for size, weight in value)
         case tuple():
-            word = [_word(column, one) for one in value]
+            told = (one for one in value if not isinstance(one, RecordedDemand))
+            word = [_word(column, one) for one in told]
+        case Mapping():
+            word = dict(value)
         case _:
             word = _quantity(column, value)
     return word

@@ -22,6 +22,7 @@ from qnet.model.traffic import (
     Demand,
     IdleSlope,
     Profile,
+    RecordedDemand,
     Stream,
     TrafficClass,
 )
@@ -357,6 +358,10 @@ def _scale_misfits(number: int, target: str, by_ppb: int, named: Named) -> Itera
         words = f"'{target}' has streams, of which there are no more than 100%; scale a demand so"
         yield Misfit(number, ("by",), words)
     for one in named.demands:
+        if isinstance(one, RecordedDemand):
+            words = f"'{one.name}' was captured: its frames have times of their own, and no scale"
+            yield Misfit(number, ("target",), words)
+            continue
         rate_bps = one.rate_bps * by_ppb // PPB
         if rate_bps > RATE.highest:
             most = format_quantity(RATE, RATE.highest)
@@ -383,16 +388,16 @@ def _attack_misfits(
     name = event.traffic_class or BEST_EFFORT.name
     where = ("class",) if event.traffic_class is not None else ()
     if name not in classes:
-        others = ", ".join(f"'{one.name}'" for one in classes.values() if _takes_attacks(one))
+        others = ", ".join(f"'{one.name}'" for one in classes.values() if takes_demands(one))
         words = f"no class {describe(name)}; give the attack a 'class'"
         yield Misfit(number, where, f"{words}: {others}" if others else words)
-    elif not _takes_attacks(classes[name]):
+    elif not takes_demands(classes[name]):
         words = f"class '{name}' reserves or shapes what it carries; an attack reserves nothing"
         yield Misfit(number, where, words)
     for taken in loads.like_attacks:
         yield Misfit(number, (), f"{describe(taken)} could be taken for an attack; rename it")
 
 
-def _takes_attacks(one: TrafficClass) -> bool:
+def takes_demands(one: TrafficClass) -> bool:
     """Say whether a class has demands."""
     return not one.reserves and one.residence_ps is None and one.idle_slope != IdleSlope()

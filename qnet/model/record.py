@@ -25,3 +25,5 @@ class Record(Noun):
     seed: int = Field(ge=0, le=WHOLE_HIGHEST)
     events_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
     """Of the file of all its events; None where there were none."""
+    captured_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
+    """Of the frames of its captures; None without any."""

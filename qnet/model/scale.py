@@ -18,7 +18,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from qnet.errors import ArgumentError, Problem
-from qnet.model.traffic import Demand, Profile, Stream
+from qnet.model.traffic import Demand, Profile, RecordedDemand, Stream
 from qnet.units import PS_PER_S, RATE, UnitError, describe, format_quantity, wire_bytes
 
 SCALE_HIGHEST = 10**6
@@ -53,6 +53,10 @@ def scaled(profile: Profile, factor: Fraction, chosen: Chosen | None = None) -> 
     for one in profile.demands:
         if chosen is not None and not chosen(one):
             demands.append(one)
+            continue
+        if isinstance(one, RecordedDemand) and factor != 1:
+            words = "it was captured: its frames have times of their own, and no scale"
+            problems.append(Problem("scale", 0, 0, one.name, words))
             continue
         rate_bps = max(_nearest(one.rate_bps * factor), 1)
         if rate_bps > RATE.highest:

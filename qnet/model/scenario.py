@@ -17,7 +17,7 @@ from qnet.model.expand import with_drawn
 from qnet.model.scale import mean_rate_bps, read_scale, scaled
 from qnet.model.timeline import Event
 from qnet.model.topology import Topology
-from qnet.model.traffic import DURATION_PS_HIGHEST, Profile
+from qnet.model.traffic import DURATION_PS_HIGHEST, Profile, recordings_of
 from qnet.units import TIME, WHOLE_HIGHEST, UnitError, describe, format_quantity, parse, show_rate
 
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
@@ -47,6 +47,13 @@ def hash_of(content: bytes, settings: Mapping[str, str] = NO_SETTINGS) -> str:
     if settings:
         content += b"\0" + json.dumps(sorted(settings.items())).encode()
     return hashlib.sha256(content).hexdigest()
+
+
+def with_captured(file_sha256: str, captured_sha256: str | None) -> str:
+    """Return the hash that a plan has of a traffic file with captures."""
+    if captured_sha256 is None:
+        return file_sha256
+    return hashlib.sha256(f"{file_sha256} {captured_sha256}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,11 +174,17 @@ class Scenario:
         Duration, seed and events given beside the file are not in either: a plan is for any.
         """
         if self.profile_origin is not None:
-            return self.profile_origin.file_sha256
+            return with_captured(self.profile_origin.file_sha256, self.captured_sha256)
         asked = {**_meaning_of_profile(self.profile)}
         for happening in ("events", "epoch", "processes"):
             asked.pop(happening, None)
         return _hash({"format": FORMAT, "traffic": asked})
+
+    @property
+    def captured_sha256(self) -> str | None:
+        """Hash of the frames of all captures; None without any."""
+        hashes = [one.recording.fingerprint for one in recordings_of(self.profile)]
+        return _hash({"captured": hashes}) if hashes else None
 
     @property
     def offered_bps(self) -> int:
@@ -214,8 +227,11 @@ def _meaning_of_topology(topology: Topology) -> dict[str, Any]:
 
 
 def _meaning_of_profile(profile: Profile) -> dict[str, Any]:
-    """Return what is asked for; the topology is a noun of its own, parameters are filled in."""
-    left_out = _PROSE | {"topology", "parameters", "simulation"}
+    """Return what is asked for; the topology is a noun of its own, parameters are filled in.
+
+    Of captures the demands that they were made of have all.
+    """
+    left_out = _PROSE | {"topology", "parameters", "simulation", "captures"}
     data = profile.model_dump(mode="json", exclude=left_out)
     for one in (*data["streams"], *data["demands"]):
         one["group"] = one["group"] or one["name"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema, model_validator
 
 from qnet.model.calendar import Moment
 from qnet.model.failures import Availability
@@ -32,6 +32,7 @@ from qnet.model.fields import (
 )
 from qnet.model.processes import Process
 from qnet.model.reaction import Reaction
+from qnet.model.recording import Capture, CapturedFrames
 from qnet.model.timeline import LISTED_HIGHEST, PROCESSES_HIGHEST, Event
 from qnet.units import (
     PPB,
@@ -557,6 +558,16 @@ class Demand(Noun):
         return self
 
 
+class RecordedDemand(Demand):
+    """A conversation of a capture; no file has one, `qnet.files.captures` makes them.
+
+    Its frames are sent at their own times and with their own sizes, all over the same wires; no
+    law of arrivals is theirs. The rate is what the plan has room for.
+    """
+
+    recording: CapturedFrames
+
+
 class Egress(Noun):
     """A site must be able to send this much to the outside, all at once."""
 
@@ -645,7 +656,13 @@ class Profile(Noun):
         (RESERVED, BEST_EFFORT), min_length=1, max_length=8, description="traffic classes"
     )
     streams: tuple[Stream, ...] = Field((), description="streams, reserved or not")
-    demands: tuple[Demand, ...] = Field((), description="aggregate demands")
+    demands: tuple[SerializeAsAny[Demand], ...] = Field((), description="aggregate demands")
+    captures: tuple[Capture, ...] = Field(
+        (),
+        max_length=LISTED_HIGHEST,
+        description="captures whose conversations are sent again; each is a demand",
+        exclude_if=lambda captures: not captures,
+    )
     egress: tuple[Egress, ...] = Field((), description="required egress of sites")
     gates: tuple[GateControl, ...] = Field(
         (), description="gate control lists that are given, for classes that reserve nothing"
@@ -736,3 +753,8 @@ class Profile(Noun):
     def may_wait(self, stream: Stream) -> bool:
         """Say whether the stream's frames may wait extra cycles on their way (CSQF)."""
         return self.class_by_name[stream.traffic_class].mechanism == "csqf"
+
+
+def recordings_of(profile: Profile) -> tuple[RecordedDemand, ...]:
+    """Return the demands that captures were made of."""
+    return tuple(one for one in profile.demands if isinstance(one, RecordedDemand))

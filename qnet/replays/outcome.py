@@ -26,7 +26,7 @@ from qnet.model.replay import (
     Span,
 )
 from qnet.model.timeline import FOREVER_PS
-from qnet.model.traffic import Demand, Profile, Stream
+from qnet.model.traffic import Demand, Profile, RecordedDemand, Stream
 from qnet.model.verdict import Outcome, worst_of
 from qnet.replays.account import Count, Share, WindowAccount, WindowRow
 from qnet.replays.course import Stretch, Timetable, breaks_nothing, changes_what_lasts
@@ -229,6 +229,9 @@ def frames_due(asked: Stream | Demand, stretch: Stretch, from_ps: int, until_ps:
         )
         return Fraction((last - first) * each)
     assert isinstance(asked, Demand)
+    if isinstance(asked, RecordedDemand):
+        before, until = map(asked.recording.frames_before, (from_ps, until_ps))
+        return Fraction(until - before if entry.parts else 0)
     rate_bps = sum(part.rate_bps * stretch.by_ppb // PPB for part in entry.parts)
     return Fraction((until_ps - from_ps) * rate_bps, PS_PER_S) / mean_bits(asked)
 

@@ -19,7 +19,7 @@ from qnet.model.outages import Outage, Wire
 from qnet.model.plan import DemandPlan, Move, Plan, StreamPlan
 from qnet.model.timeline import Event, event
 from qnet.model.topology import Topology
-from qnet.model.traffic import Profile
+from qnet.model.traffic import Demand, Profile, RecordedDemand
 from qnet.replays.clocks import carried_clocks
 from qnet.replays.course import Timetable, changes_what_lasts
 from qnet.units import PS_PER_S, RATIO, WHOLE_HIGHEST, format_quantity
@@ -120,12 +120,20 @@ def case_of(table: Timetable, window: Window) -> Case:
     # Of what began before the window the last one counts, wherever it is in the file.
     events.sort(key=lambda item: item[:3])
     local = profile.replace(
+        demands=tuple(_in_window(one, from_ps) for one in profile.demands),
         events=tuple(made for *_, made in events),
         simulation=profile.simulation.replace(
             duration_ps=until_ps - from_ps, seed=seed_of(profile.simulation.seed, window.number)
         ),
     )
     return Case(local, _plan_at(table, window), tuple(number for *_, number, _ in events))
+
+
+def _in_window(demand: Demand, from_ps: int) -> Demand:
+    """Have what was captured go on where it is when a window begins."""
+    if not isinstance(demand, RecordedDemand) or not from_ps:
+        return demand
+    return demand.replace(recording=demand.recording.since(from_ps))
 
 
 _TOLD = {"start", "stop", "scale"}

@@ -1,4 +1,4 @@
-"""The first frames of a run, as a capture or as Parquet."""
+"""The first frames of a run, as a capture in pcapng or pcap, or as Parquet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from qnet import __version__
 from qnet.files.write import write_bytes
+from qnet.formats.pcap import SUFFIX, nanosecond_capture
 from qnet.formats.pcapng import FCS_BYTES, Interface, Packet, capture
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
@@ -29,13 +30,16 @@ SNAPPED_BYTES = 64
 def write_trace(
     path: Path, topology: Topology, profile: Profile, plan: Plan, recording: Recording
 ) -> None:
-    """Write Parquet when the name ends in .parquet, else pcapng."""
+    """Write Parquet when the name ends in .parquet, pcap when it ends in .pcap, else pcapng."""
     found = sources_of(topology, profile, plan)
     if path.suffix == ".parquet":
         _write_table(path, topology, found, recording)
         return
-    interfaces = [Interface(port.name, port.rate_bps) for port in topology.ports]
     packets = _packets(topology, found, recording)
+    if path.suffix == SUFFIX:
+        write_bytes(path, nanosecond_capture(packets, longest=SNAPPED_BYTES))
+        return
+    interfaces = [Interface(port.name, port.rate_bps) for port in topology.ports]
     write_bytes(path, capture(f"qnet {__version__}", interfaces, packets, longest=SNAPPED_BYTES))
 
 

@@ -229,7 +229,9 @@ class _Replay:
                 if sources.law[number, SourceLaw.KIND] == TIMED:
                     emit_next(number, size, state, sources.law, *clocks)
                 else:
-                    advance(number, size, state, sources.law, sources.log_table)
+                    advance(
+                        number, size, state, sources.law, sources.log_table, sources.recorded_ps
+                    )
 
     def _in_order(self, numbers: Sequence[int]) -> Iterator[tuple[int, int, Born]]:
         """Yield birth, path or part, and frame of all frames of these, in the order of birth."""

@@ -18,10 +18,12 @@ from qnet.errors import Infeasible, InputError, Problem
 from qnet.model.loads import every_demand
 from qnet.model.outages import Span
 from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
+from qnet.model.recording import CapturedFrames
 from qnet.model.topology import Port, Topology
 from qnet.model.traffic import (
     Demand,
     Profile,
+    RecordedDemand,
     Stream,
     TrafficClass,
 )
@@ -35,6 +37,7 @@ from qnet.simulate.world import (
     PACED,
     PERIODIC,
     POISSON,
+    RECORDED,
 )
 from qnet.units import PS_PER_S, ceil_div, wire_bytes
 
@@ -60,6 +63,8 @@ class ArrivalLaw:
     first_step: int = 0
     """How many of these are left out, all of an interval or none, since the clock would show them
     before time zero."""
+    recording: CapturedFrames | None = None
+    """Of a recorded source: its frames."""
 
     @property
     def first_number(self) -> int:
@@ -233,7 +238,10 @@ class _SourceMaker:
             if not version.is_sent(part.rate_bps):
                 continue
             rate_bps = version.rate_bps(part.rate_bps)
-            law = _demand_law(demand, rate_bps, i, self.profile.simulation.seed)
+            if isinstance(demand, RecordedDemand):
+                law = _recorded_law(demand, self.profile.simulation.duration_ps)
+            else:
+                law = _demand_law(demand, rate_bps, i, self.profile.simulation.seed)
             yield FrameSource(
                 demand.name,
                 self.rank[demand.traffic_class],
@@ -417,6 +425,23 @@ def _timed_turns(
         if end is not None:
             number += (end - begin) * one.in_interval * one.copies
     return [tuple(turns) for turns in made]
+
+
+def _recorded_law(demand: RecordedDemand, end_ps: int) -> ArrivalLaw:
+    """Return the law of what was captured; one that sends nothing counts a little all the same."""
+    recording = demand.recording
+    return ArrivalLaw(
+        RECORDED,
+        gap=0,
+        shift=0,
+        packets=1,
+        first_ps=recording.times_ps[0] if recording.times_ps else NEVER,
+        first_cycle=0,
+        period_cycles=0,
+        sizes=demand.sizes,
+        frames_per_s=max(recording.frames_before(end_ps), 1) * PS_PER_S / end_ps,
+        recording=recording,
+    )
 
 
 def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> ArrivalLaw:

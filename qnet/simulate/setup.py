@@ -363,6 +363,8 @@ def _sources(profile: Profile, found: Sequence[FrameSource], ports: int, start: 
     size_limit: list[int] = []
     for number, owner in enumerate(found):
         one = owner.law
+        if one.recording is not None:
+            continue
         if one.sizes not in sizes:
             sizes[one.sizes] = len(size_bytes)
             size_bytes += [size for size, _ in one.sizes]
@@ -380,6 +382,12 @@ def _sources(profile: Profile, found: Sequence[FrameSource], ports: int, start: 
             state[number, SourceState.DICE : SourceState.DICE + 4] = dice(
                 profile.simulation.seed, f"source {number} {owner.name}"
             )
+    recorded = _Recorded(len(size_bytes))
+    for number, owner in enumerate(found):
+        if owner.law.recording is not None:
+            law[number] = recorded.add(owner, int(start[number]))
+            state[number, SourceState.NEXT_TIME] = owner.law.first_ps
+            state[number, SourceState.LEFT] = owner.law.packets
     # What rides from the talker on has no frames of its own there.
     talking = np.flatnonzero([not owner.leads for owner in found])
     first_port = _ints(found[number].ports[0].number for number in talking.tolist())
@@ -391,10 +399,31 @@ def _sources(profile: Profile, found: Sequence[FrameSource], ports: int, start: 
         heap=aligned(np.column_stack((state[heap, SourceState.NEXT_TIME], heap))),
         state=state,
         law=law,
-        size_bytes=_ints(size_bytes),
+        size_bytes=np.concatenate((_ints(size_bytes), *recorded.sizes)),
         size_limit=_ints(size_limit),
         log_table=log_table(),
+        recorded_ps=np.concatenate((zeros((0,)), *recorded.times)),
     )
+
+
+class _Recorded:
+    """Times and sizes of recorded sources, one behind the other; sizes behind those of others."""
+
+    def __init__(self, sizes_before: int) -> None:
+        self.times: list[Ints] = []
+        self.sizes: list[Ints] = []
+        self.length, self.before = 0, sizes_before
+
+    def add(self, owner: FrameSource, start: int) -> tuple[int, ...]:
+        """Add a source, and return its row of laws."""
+        law, recording = owner.law, owner.law.recording
+        assert recording is not None, "a recorded source has one"
+        at, count = self.length, len(recording.times_ps)
+        self.times.append(np.array(recording.times_ps, dtype=np.int64))
+        self.sizes.append(np.array(recording.frame_bytes, dtype=np.int64))
+        self.length += count
+        first = self.before + at
+        return law.kind, at, count, law.packets, start, first, first + 1, 0
 
 
 def _limits(weights: Sequence[int]) -> list[int]:

@@ -81,6 +81,7 @@ def begin_turn(
             sources.size_bytes,
             sources.size_limit,
             sources.log_table,
+            sources.recorded_ps,
         )
     state[number, SourceState.NEXT_NUMBER] = turn.number
     if table is not None and len(table):

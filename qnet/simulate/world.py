@@ -51,7 +51,7 @@ FOLLOWED = 1 << 47
 """In a label: what becomes of this copy is noted."""
 
 
-PERIODIC, PACED, POISSON = 0, 1, 2
+PERIODIC, PACED, POISSON, RECORDED = 0, 1, 2, 4
 
 
 BLOCK_BINS = 16
@@ -138,6 +138,7 @@ class SourceState(IntEnum):
     LEFT = 1
     NEXT_CYCLE = 2
     CARRY = 3
+    """What division left over; of a recorded one the frames that it is past."""
     SENT = 4
     SENT_BYTES = 5
     NEXT_NUMBER = 6
@@ -150,9 +151,11 @@ class SourceLaw(IntEnum):
     """Columns of `Sources.law`."""
 
     KIND = 0
-    """PERIODIC, PACED, POISSON or, where ports are general, TIMED."""
+    """PERIODIC, PACED, POISSON, RECORDED or, where ports are general, TIMED."""
     GAP = 1
+    """Of a recorded one: where its times begin in `Sources.recorded_ps`."""
     SHIFT = 2
+    """Of a recorded one: how many frames it has."""
     PACKETS = 3
     START = 4
     """Position of its first hop."""
@@ -362,6 +365,8 @@ class Sources(NamedTuple):
     size_limit: Ints
     """Draws below the limit take the size; the last limit is above every draw."""
     log_table: Ints
+    recorded_ps: Ints
+    """When the frames of recorded sources are born; their sizes are in `size_bytes`."""
 
 
 class Tally(NamedTuple):

@@ -519,8 +519,9 @@ def test_random_gaps_have_their_mean_at_any_rate(rate_bps: int) -> None:
     plan = plan.replace(streams=(), demands=(one,))
     world = setup.build(topology, profile, plan, sources_of(topology, profile, plan))
     state, law, table = world.sources.state, world.sources.law, world.sources.log_table
+    none = world.sources.recorded_ps
     begin = int(state[0, SourceState.NEXT_TIME])
     for _ in range(4000):
-        advance(0, 64, state, law, table)
+        advance(0, 64, state, law, table, none)
     mean_ps = (int(state[0, SourceState.NEXT_TIME]) - begin) / 4000
     assert abs(mean_ps / (8e12 * 381.8333 / rate_bps) - 1) < 5 / 4000**0.5

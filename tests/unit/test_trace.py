@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from qnet.files.captures.frames import frames_of, opened
 from qnet.model.plan import Plan
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
@@ -106,6 +107,36 @@ def test_tshark_reads_it(tmp_path: Path) -> None:
             == f"02:00:00:00:00:0{topology.nodes.index(topology.node_by_name[port.source]) + 1}"
         )
         assert f"queued {row[TraceRow.QUEUED]} ps" in comment
+
+
+def test_the_trace_as_pcap_has_the_same_frames_in_nanoseconds(tmp_path: Path) -> None:
+    case = _busy_case("1ms")
+    recorder = Recorder(500)
+    simulate(*case, recorder=recorder)
+    for name in ("t.pcapng", "t.pcap"):
+        write_trace(tmp_path / name, *case, recorder.recording())
+    seen = []
+    for name in ("t.pcapng", "t.pcap"):
+        with opened(tmp_path / name, name) as reader:
+            seen.append([*frames_of(reader)])
+    assert [(one.time_ps // 1000 * 1000, one.length, one.data) for one in seen[0]] == [
+        (one.time_ps, one.length, one.data) for one in seen[1]
+    ]
+    assert len(seen[1]) > 400
+    if shutil.which("tshark"):
+        words = [
+            "tshark",
+            "-r",
+            str(tmp_path / "t.pcap"),
+            "-Tfields",
+            "-eframe.time_epoch",
+            "-eframe.len",
+        ]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert [tuple(line.split("\t")) for line in told] == [
+            (f"{one.time_ps // 10**12}.{one.time_ps % 10**12 // 1000:09}", str(one.length))
+            for one in seen[1]
+        ]
 
 
 def test_the_trace_as_parquet(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def births(
                 network.clocks,
             )
         else:
-            advance(source, frame_bytes, state, sources.law, sources.log_table)
+            advance(source, frame_bytes, state, sources.law, sources.log_table, sources.recorded_ps)
         if number >= first and (number - first) % stride == 0:
             noted[count, TIME] = birth
             noted[count, FRAME_BYTES] = frame_bytes

@@ -189,7 +189,7 @@ def run_case(
         looks.last()
         talks = fabric.talks()
     if options.captures is not None:
-        write_captures(options.captures, case.wiring, emulated.sights)
+        write_captures(options.captures, case.wiring, emulated.sights, options.capture_form)
     faults = audit_streams(case.wiring, case.streams, tables)
     findings: Sequence[str] = [*map(str, faults), *emulated.findings.values()]
     if controller is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from qnet.emulate.frames.captures import CaptureForm
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S
 from qnet.emulate.switches.talk import USUAL, Version
 from qnet.model import emulation
@@ -82,6 +83,7 @@ class Options:
     """Frames that the simulator has delivered before the first one are compared, others counted."""
     captures: Path | None = None
     """A folder for what hosts have of real frames."""
+    capture_form: CaptureForm = "pcapng"
 
     capture_switches: bool = False
     """Capture at switches, too; of tier lockstep."""

@@ -109,7 +109,7 @@ def take_next(port: int, lane: int, came: int, world: World) -> Arrived:
         label = (law[source, SourceLaw.START] << 16) | frame_bytes
         if label & FOLLOWED:
             label = follow(source, birth, label, state, tally.followed, tally.fates)
-        advance(source, frame_bytes, state, law, sources.log_table)
+        advance(source, frame_bytes, state, law, sources.log_table, sources.recorded_ps)
         heap[top, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
         settle(heap, top, heap_size)
         prefetch_sources(top, heap_size, heap, state, law, world.routes.hop)

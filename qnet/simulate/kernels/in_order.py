@@ -133,7 +133,7 @@ def serve_in_order(
                 arrival = lane_cells[here, Frame.ARRIVAL] if head < seen else NEVER
             else:
                 frame_bytes = draw_size(source, state, law, sources.size_bytes, sources.size_limit)
-                advance(source, frame_bytes, state, law, sources.log_table)
+                advance(source, frame_bytes, state, law, sources.log_table, sources.recorded_ps)
                 heap[top, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
                 settle(heap, top, heap_size)
                 source_time = heap[top, SourceHeap.TIME]

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, highest_bit, inline_kernel, prefetch
 from qnet.simulate.world import (
+    NEVER,
     PACED,
     PERIODIC,
+    RECORDED,
     FateRing,
     SourceHeap,
     SourceLaw,
@@ -54,11 +56,13 @@ def exponential(bits: int, log_table: Ints) -> int:
 
 
 @bare_kernel
-def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: Ints) -> None:
+def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: Ints,
+            recorded: Ints) -> None:  # fmt: skip
     """Set the time, and the cycle, of a source's next frame after one has been sent.
 
     PERIODIC: every GAP. PACED: SHIFT / GAP picoseconds for each byte sent. POISSON: exponential
     with mean GAP / 2**(SHIFT - 20). What division leaves over is carried to the next gap.
+    RECORDED: when the next frame was seen; never after the last one.
     """
     state[source, SourceState.SENT] += 1
     state[source, SourceState.SENT_BYTES] += frame_bytes
@@ -77,6 +81,13 @@ def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: In
             state[source, SourceState.CARRY] // law[source, SourceLaw.GAP]
         )
         state[source, SourceState.CARRY] %= law[source, SourceLaw.GAP]
+    elif kind == RECORDED:
+        step = state[source, SourceState.CARRY] + 1
+        state[source, SourceState.CARRY] = step
+        is_over = step >= law[source, SourceLaw.SHIFT]
+        state[source, SourceState.NEXT_TIME] = (
+            NEVER if is_over else recorded[law[source, SourceLaw.GAP] + step]
+        )
     else:
         shift = law[source, SourceLaw.SHIFT]
         unit = exponential(draw(state, source, SourceState.DICE), log_table) >> 12
@@ -118,17 +129,19 @@ def draw_size(source: int, state: Ints, law: Ints, size_bytes: Ints, size_limit:
         bits = draw(state, source, SourceState.DICE)
         while bits >= size_limit[size]:
             size += 1
+    elif law[source, SourceLaw.KIND] == RECORDED:
+        size += state[source, SourceState.CARRY]
     return size_bytes[size]
 
 
 @bare_kernel
 def pass_over(source: int, until: int, state: Ints, law: Ints, size_bytes: Ints, size_limit: Ints,
-              log_table: Ints) -> None:  # fmt: skip
+              log_table: Ints, recorded: Ints) -> None:  # fmt: skip
     """Bring a source to its first frame at `until` or later; those before it are not sent."""
     sent, sent_bytes = state[source, SourceState.SENT], state[source, SourceState.SENT_BYTES]
     while state[source, SourceState.NEXT_TIME] < until:
         frame_bytes = draw_size(source, state, law, size_bytes, size_limit)
-        advance(source, frame_bytes, state, law, log_table)
+        advance(source, frame_bytes, state, law, log_table, recorded)
     state[source, SourceState.SENT], state[source, SourceState.SENT_BYTES] = sent, sent_bytes
 
 

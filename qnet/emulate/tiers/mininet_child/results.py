@@ -52,7 +52,9 @@ def result_of(
     captures: list[Path] = []
     if job.options.captures is not None:
         sights = [*_sent(job, reached_ps), *_received(job, net, arrivals)]
-        captures = write_captures(job.options.captures, job.wiring, sights)
+        captures = write_captures(
+            job.options.captures, job.wiring, sights, job.options.capture_form
+        )
     job.lap("result")
     return Emulated(
         latency_ps=tuple((one.owner, one.sequence, one.time_ps - one.born_ps) for one in arrivals),

@@ -179,7 +179,7 @@ def generate(
                     source, frame_bytes, state, law, timer, wires.timetable, network.clocks
                 )  # fmt: skip
             else:
-                advance(source, frame_bytes, state, law, sources.log_table)
+                advance(source, frame_bytes, state, law, sources.log_table, sources.recorded_ps)
             heap[base, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
             settle(heap, base, size)
             label = (law[source, SourceLaw.START] << 16) | frame_bytes

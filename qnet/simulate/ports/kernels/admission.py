@@ -93,7 +93,7 @@ def emit(port: int, source: int, came: int, world: World, parts: Parts) -> int:
             source, frame_bytes, state, law, mine, parts.timetable, world.network.clocks
         )  # fmt: skip
     else:
-        advance(source, frame_bytes, state, law, sources.log_table)
+        advance(source, frame_bytes, state, law, sources.log_table, sources.recorded_ps)
     top = sources.first[port]
     heap[top, SourceHeap.TIME] = state[source, SourceState.NEXT_TIME]
     settle(heap, top, sources.first[port + 1] - top)
