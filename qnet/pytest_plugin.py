@@ -21,18 +21,23 @@ such as tcp:127.0.0.1:6653; or the one that --qnet-controller names. `tier="mini
 --qnet-tier=mininet for all tests that do not say, gives real hosts and needs root. `settle="30s"`
 gives the controller time before the test begins, `patience="1s"` for each frame at each switch;
 with `arp=True` hosts know each other's addresses, and `openflow="1.0"` names the version that
-switches speak. Tests are skipped where the machine lacks what their tier needs. A test that fails
-shows, in a section "controller", what the controller wrote last and what switches say of it.
+switches speak. `scope="module"`, in the marker of a whole module, has its tests share one network
+and one controller: each finds what those before it have left in the tables. Tests are skipped
+where the machine lacks what their tier needs; with --qnet-require they fail, or, where the
+environment's QNET_REQUIRE has names such as "lockstep,ryu", those fail that need one of these. A
+test that fails shows, in a section "controller", what the controller wrote last and what switches
+say of it.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -56,6 +61,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "patience": (str, int, float),
     "arp": (bool,),
     "openflow": (str,),
+    "scope": (str,),
 }
 """What the marker knows, and which types each may have; times are text such as '1s', or seconds."""
 
@@ -66,6 +72,13 @@ WIDTH = 120
 
 LINES_SHOWN = 40
 """Of what a controller wrote, when its test fails."""
+
+REQUIRE = "QNET_REQUIRE"
+"""What of `REQUIRABLE` must be here, separated by commas: its tests fail without it."""
+
+REQUIRABLE = ("lockstep", "mininet", "os_ken", "ryu")
+
+SCOPES = ("function", "module")
 
 OF_APP = ("arguments", "framework", "python")
 
@@ -104,6 +117,25 @@ def _control(testbed: Testbed) -> tuple[str, ...]:
         return (str(error),)
 
 
+class _Shared:
+    """A testbed of a module's tests, open until the module is over or another one is wanted."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self.told = _Told()
+        self.open = ExitStack()
+        self.testbed: Testbed | None = None
+
+    def is_at_work(self) -> bool:
+        """Tell whether nothing has ended or hung up since the last test."""
+        return (
+            self.testbed is not None
+            and not _control(self.testbed)
+            and not (self.told.controller and self.told.controller.state())
+        )
+
+
+SHARED: pytest.StashKey[_Shared] = pytest.StashKey()
 TOLD: pytest.StashKey[_Told] = pytest.StashKey()
 RESULTS: pytest.StashKey[list[Result]] = pytest.StashKey()
 
@@ -145,7 +177,7 @@ def _words(result: Result) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --qnet-controller and --qnet-tier."""
+    """Add --qnet-controller, --qnet-tier and --qnet-require."""
     group = parser.getgroup("qnet")
     group.addoption(
         "--qnet-controller",
@@ -158,6 +190,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="lockstep",
         help="tier for tests that use qnet_testbed and name none (mininet needs root)",
     )
+    group.addoption(
+        "--qnet-require",
+        action="store_true",
+        help="tests that would be skipped since this machine lacks what they need fail",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -165,9 +202,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "qnet(topology, app=None, arguments=(), controller=None, framework='os_ken', python=None, "
-        "tier=None, settle=0, patience='400ms', arp=False, openflow=None): the network and the "
-        "controller of qnet_testbed",
+        "tier=None, settle=0, patience='400ms', arp=False, openflow=None, scope='function'): the "
+        "network and the controller of qnet_testbed",
     )
+    unknown = sorted(required() - set(REQUIRABLE))
+    if unknown:
+        raise pytest.UsageError(f"{REQUIRE}: no '{unknown[0]}'; one of {', '.join(REQUIRABLE)}")
+
+
+def required() -> set[str]:
+    """Return what must be here by the environment."""
+    return {name for name in os.environ.get(REQUIRE, "").split(",") if name}
+
+
+def _lacks(config: pytest.Config, what: str, reason: str) -> NoReturn:
+    """Skip a test for want of something, or fail it where that is required."""
+    if config.getoption("--qnet-require"):
+        pytest.fail(f"{reason} (required by --qnet-require)", pytrace=False)
+    if what in required():
+        pytest.fail(f"{reason} ({what} is required by {REQUIRE})", pytrace=False)
+    pytest.skip(reason)
 
 
 def _values(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -188,6 +242,8 @@ def _values(request: pytest.FixtureRequest) -> dict[str, Any]:
         faults.append(f"tier={values['tier']!r}; there are {' and '.join(TIERS)}")
     if values.get("framework", "ryu") not in {"os_ken", "ryu"}:
         faults.append(f"framework={values['framework']!r}; there are os_ken and ryu")
+    if values.get("scope", SCOPES[0]) not in SCOPES:
+        faults.append(f"scope={values['scope']!r}; there are {' and '.join(SCOPES)}")
     if values.get("openflow", "1.3") not in VERSIONS:
         faults.append(f"openflow={values['openflow']!r}; there are {', '.join(VERSIONS)}")
     if "topology" not in values:
@@ -261,7 +317,7 @@ def qnet_case(request: pytest.FixtureRequest) -> Callable[..., Result]:
         except InputError as error:
             pytest.fail(str(error), pytrace=False)
         except EnvironmentMissing as error:
-            pytest.skip(str(error))
+            _lacks(request.config, str(how.get("emulate", "")), str(error))
         results.append(made)
         return made
 
@@ -271,11 +327,39 @@ def qnet_case(request: pytest.FixtureRequest) -> Callable[..., Result]:
 @pytest.fixture
 def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     """Real switches of the marked topology, connected to the marked controller."""
-    from qnet.emulate.process import controller as controllers  # noqa: PLC0415
-    from qnet.emulate.process.address import read_address  # noqa: PLC0415
+    values = _values(request)
+    if values.get("scope") == "module":
+        yield _of_module(request, values)
+        return
+    told = request.node.stash[TOLD] = _Told()
+    with ExitStack() as stack:
+        yield _open(request, values, told, stack)
+
+
+def _of_module(request: pytest.FixtureRequest, values: Mapping[str, Any]) -> Testbed:
+    """Return the testbed of the test's module: the one that is open, if it is as it should be."""
+    module: pytest.Module = request.node.getparent(pytest.Module)
+    shared = module.stash.get(SHARED, None)
+    if shared is not None and (shared.values != values or not shared.is_at_work()):
+        shared.open.close()
+        shared = None
+    if shared is None:
+        shared = module.stash[SHARED] = _Shared(values)
+        module.addfinalizer(shared.open.close)
+        request.node.stash[TOLD] = shared.told
+        shared.testbed = _open(request, values, shared.told, shared.open)
+    request.node.stash[TOLD] = shared.told
+    assert shared.testbed is not None
+    shared.testbed.forget()
+    return shared.testbed
+
+
+def _open(
+    request: pytest.FixtureRequest, values: Mapping[str, Any], told: _Told, stack: ExitStack
+) -> Testbed:
+    """Start controller and switches; `stack` is to end them."""
     from qnet.emulate.testbed.testbed import PATIENCE_S, Testbed  # noqa: PLC0415
 
-    values = _values(request)
     tier = values.get("tier") or request.config.getoption("--qnet-tier")
     topology = _read(request, values["topology"])
     if tier == "mininet":
@@ -284,7 +368,7 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
         from qnet.emulate.switches.ovs import missing_switch as missing  # noqa: PLC0415
     reason = missing()
     if reason is not None:
-        pytest.skip(reason)
+        _lacks(request.config, tier, reason)
     how = {
         "settle_s": values.get("settle", 0.0),
         "patience_s": values.get("patience", PATIENCE_S),
@@ -292,29 +376,35 @@ def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
     }
     if "openflow" in values:
         how["versions"] = (values["openflow"],)
-    told = request.node.stash[TOLD] = _Told()
-    with ExitStack() as stack:
-        target = values.get("controller") or request.config.getoption("--qnet-controller")
-        if "app" in values:
-            chosen = {one: values[one] for one in ("framework", "python") if one in values}
-            lacking = controllers.missing_controller(**chosen)
-            if lacking:
-                pytest.skip(lacking)
-            arguments = values.get("arguments", ())
-            beside_test = controllers.Controller(
-                [values["app"]], arguments, modules=request.path.parent, **chosen
-            )
-            told.controller = beside_test
-            target = stack.enter_context(beside_test).target
-            stack.callback(told.keep)
-        if not target:
-            pytest.fail(
-                "no controller: give the marker 'app' or 'controller', or --qnet-controller"
-            )
-        try:
-            target = read_address(target)
-        except ValueError as error:
-            pytest.fail(f"controller: {error}", pytrace=False)
-        testbed = stack.enter_context(Testbed(topology, target, tier=tier, **how))
-        told.testbed = testbed
-        yield testbed
+    target = _target(request, values, told, stack)
+    testbed = stack.enter_context(Testbed(topology, target, tier=tier, **how))
+    told.testbed = testbed
+    return testbed
+
+
+def _target(
+    request: pytest.FixtureRequest, values: Mapping[str, Any], told: _Told, stack: ExitStack
+) -> str:
+    """Return where the controller listens: one that is started here, or that runs already."""
+    from qnet.emulate.process import controller as controllers  # noqa: PLC0415
+    from qnet.emulate.process.address import read_address  # noqa: PLC0415
+
+    target = values.get("controller") or request.config.getoption("--qnet-controller")
+    if "app" in values:
+        chosen = {one: values[one] for one in ("framework", "python") if one in values}
+        lacking = controllers.missing_controller(**chosen)
+        if lacking:
+            _lacks(request.config, values.get("framework", "os_ken"), lacking)
+        arguments = values.get("arguments", ())
+        beside_test = controllers.Controller(
+            [values["app"]], arguments, modules=request.path.parent, **chosen
+        )
+        told.controller = beside_test
+        target = stack.enter_context(beside_test).target
+        stack.callback(told.keep)
+    if not target:
+        pytest.fail("no controller: give the marker 'app' or 'controller', or --qnet-controller")
+    try:
+        return read_address(target)
+    except ValueError as error:
+        pytest.fail(f"controller: {error}", pytrace=False)

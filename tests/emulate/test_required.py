@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,19 +10,19 @@ import pytest
 from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.switches import ovs
 from qnet.emulate.tiers import probe
+from qnet.pytest_plugin import REQUIRABLE, required
 
 RYU = Path(__file__).parents[2] / ".venv-ryu" / "bin" / "python"
 
 MISSING: dict[str, Callable[[], str | None]] = {
     "lockstep": ovs.missing_switch,
     "mininet": probe.missing_tools,
+    "os_ken": lambda: missing_controller() or None,
     "ryu": lambda: missing_controller("ryu", str(RYU)) or None,
 }
 
-REQUIRED = [name for name in os.environ.get("QNET_REQUIRE", "").split(",") if name]
 
-
-@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("name", sorted(required()))
 def test_what_is_required_is_here(name: str) -> None:
-    assert name in MISSING, f"QNET_REQUIRE: no '{name}'; one of {', '.join(MISSING)}"
+    assert set(MISSING) == set(REQUIRABLE)
     assert MISSING[name]() is None
