@@ -72,6 +72,7 @@ def import_network(
     coordinates: Coordinates | None = None,
     topology: str | None = None,
     interval: int | None = None,
+    network: str | None = None,
 ) -> Imported:
     """Read a network in another program's format: its topology, and its demands if it has any.
 
@@ -79,9 +80,10 @@ def import_network(
     fibre is `detour` times the great circle, and `metro_length` where places are missing or one and
     the same. `hyperedge` says what becomes of a bus or cloud, `largest` keeps the largest part of a
     network that falls into several; `unit` is that of capacities and demands, such as 'Mbps', or
-    'none' to leave them out; `coordinates` may be those of a drawing. A matrix is read for a
-    `topology`, a bundled name or a file; `interval` picks one of several. Whatever was assumed is
-    in `assumptions`, and in the `assumptions` of topology and profile.
+    'none' to leave them out; `coordinates` may be those of a drawing; `network` is one of several
+    in a file. A matrix is read for a `topology`, a bundled name or a file; `interval` picks one of
+    several. Whatever was assumed is in `assumptions`, and in the `assumptions` of topology and
+    profile.
 
     Raises InputError with all faults of the files, ArgumentError for wrong arguments, and
     EnvironmentMissing where the extra `networks` is not installed.
@@ -97,6 +99,7 @@ def import_network(
         "coordinates": coordinates,
         "topology": topology,
         "interval": interval,
+        "network": network,
     }
     texts = {"rate": rate, "metro_length": metro_length, "detour": detour}
     options = _import_options(format, chosen.asks, asked, texts, largest)

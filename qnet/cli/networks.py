@@ -62,6 +62,7 @@ OPTIONS = {
         type=click.Choice(["degrees", "drawing"]),
         help="Degrees (default) or those of a drawing, which say nothing about lengths.",
     ),
+    "network": click.option("--network", metavar="ID", help="Which network of several."),
 }
 """All of an import; what is not of links is of formats that ask for it."""
 

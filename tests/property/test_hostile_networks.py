@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qnet.errors import InputError
 from qnet.files.read import load
 from qnet.formats.networks.nouns import Imported
-from qnet.interchange import import_network, network_files
+from qnet.interchange import import_network, network_files, network_formats
 
 DATA = Path(__file__).parents[1] / "data"
 GML = """graph [ directed 1 Network "a" node [ id 0 label "x y" Longitude 1 Latitude -2.5 ]
@@ -32,7 +32,59 @@ NODE_LINK = json.dumps(
     },
     indent=1,
 )
+LAB = """name: lab
+topology:
+  kinds: {linux: {labels: {qnet-role: hub}}}
+  nodes:
+    a: {kind: linux, labels: {graph-geoCoordinateLat: "1.5", graph-geoCoordinateLng: 2}}
+    b: {labels: {qnet-name: Zürich, qnet-queues: 4}}
+    c:
+  links:
+    - {endpoints: [a:e1, b:e1], vars: {qnet-rate: [1Gbps, 2Gbps], qnet-cable: east}}
+    - {type: veth, endpoints: [{node: b, interface: e2}, {node: c, interface: e1}]}
+    - {type: dummy, endpoint: {node: a, interface: e9}}
+"""
+NETLAB = """name: lab
+nodes:
+  a: {role: host, qnet: {position: 1N 2E}}
+  b: {device: frr}
+  c:
+links:
+  - a-b
+  - {interfaces: [{node: a, bandwidth: 1000}, {node: b}], tc: {delay: 1.5ms, loss: 0.1}}
+  - {a: {}, b: {bandwidth: 10}, qnet: {length: 3km, name: north, cable: east}}
+  - [a, b, c]
+"""
+RFC8345 = json.dumps(
+    {
+        "ietf-network:networks": {
+            "network": [
+                {
+                    "network-id": "n",
+                    "node": [
+                        {"node-id": "a", "ietf-te-topology:te": {"geolocation": {"latitude": "1"}}},
+                        {"node-id": "b", "ietf-l2-topology:l2-node-attributes": {"name": "x y"}},
+                    ],
+                    "ietf-network-topology:link": [
+                        {
+                            "link-id": f"{a}-{b}",
+                            "source": {"source-node": a, "source-tp": "1"},
+                            "destination": {"dest-node": b, "dest-tp": "1"},
+                            "supporting-link": [{"network-ref": "m", "link-ref": "east"}],
+                            "ietf-l2-topology:l2-link-attributes": {"rate": "7", "delay": 9},
+                        }
+                        for a, b in ("ab", "ba")
+                    ],
+                }
+            ]
+        }
+    },
+    indent=1,
+)
 SAMPLES = {
+    "containerlab": [LAB],
+    "netlab": [NETLAB],
+    "rfc8345": [RFC8345],
     "graphml": [(DATA / "topology-zoo/Nsfcnet.graphml").read_text()],
     "gml": [GML],
     "node-link": [NODE_LINK],
@@ -83,8 +135,11 @@ def read_or_refused(format: str, file: str, **options: Any) -> Imported | None:
 @given(data=st.data())
 def test_a_network_is_read_or_refused(format: str, data: st.DataObject) -> None:
     text = data.draw(mutated(data.draw(st.sampled_from(SAMPLES[format]))))
-    options: dict[str, Any] = {"unit": "Mbps", "largest": data.draw(st.booleans())}
-    if format in ("graphml", "gml", "node-link"):
+    asks = network_formats()[format].asks
+    options: dict[str, Any] = {"largest": data.draw(st.booleans())}
+    if "unit" in asks:
+        options["unit"] = "Mbps"
+    if "hyperedge" in asks:
         options["hyperedge"] = data.draw(st.sampled_from([None, "switch", "clique", "drop"]))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network"

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
-from qnet.files.tree import printable
-from qnet.formats.networks.found import NOWHERE, FoundLink, FoundNetwork
+from pydantic import ValidationError
+
+from qnet.errors import InputError
+from qnet.files.consistency import Draft, check_topology
+from qnet.files.tree import Source, printable
+from qnet.formats.networks.found import NOWHERE, FoundLink, FoundNetwork, OwnWords, Spot
 from qnet.formats.networks.hyperedges import settle_hyperedges
-from qnet.formats.networks.naming import give_cable_names, give_link_names, give_names
+from qnet.formats.networks.naming import (
+    free_name,
+    give_cable_names,
+    give_link_names,
+    give_names,
+)
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.model.fields import BothWays, Position
 from qnet.model.topology import EARTH_RADIUS_M, Link, Node, Topology
@@ -37,19 +46,24 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
     positions = {names[node.key]: node.position for node in found.nodes.values()}
     wires = [_wire(found, link, names, positions, options) for link in found.links]
     links = list(_links(found, _both_ways(found, wires)))
+    found.refuse_faults()
     nodes = [
-        Node(
-            name=names[node.key],
-            kind="host" if node.is_host else "switch",
-            role=node.role,
-            site=node.site,
-            position=node.position,
+        Node.model_validate(
+            {
+                "name": names[node.key],
+                "kind": "host" if node.is_host else "switch",
+                "role": node.role,
+                "site": node.site,
+                "position": node.position,
+                **(node.own or {}),
+            }
         )
         for node in found.nodes.values()
     ]
-    found.note(
-        "nodes that take no time and have exact clocks, as qnet's defaults are", count=len(nodes)
-    )
+    plain = sum(1 for node in found.nodes.values() if "processing" not in (node.own or ()))
+    if plain:
+        what = "nodes that take no time and have exact clocks, as qnet's defaults are"
+        found.note(what, count=plain)
     demands = made_demands(found, names)
     title = printable(found.title.strip())[:_TITLE_HIGHEST] or "A network"
     topology = Topology(
@@ -59,6 +73,7 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
         nodes=tuple(nodes),
         links=tuple(links),
     )
+    _check_own(found, topology)
     profile = Profile(
         title=f"Demands of {title}",
         topology=TOPOLOGY,
@@ -66,6 +81,16 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
         demands=tuple(demands),
     )
     return Imported(topology, profile if demands else None, found.listed, found.edges)
+
+
+def _check_own(found: FoundNetwork, topology: Topology) -> None:
+    """See that what a file says in qnet's own words fits together, as in a file of qnet's."""
+    if any(link.own or link.name for link in found.links):
+        source = Source(found.source.display)
+        names = [{"name": node.name} for node in topology.nodes]
+        check_topology(Draft(source, {"nodes": names}, topology))
+        if source.problems:
+            raise InputError(source.problems, source.unlisted)
 
 
 def _check_ends(found: FoundNetwork) -> None:
@@ -149,16 +174,24 @@ class _Wire(NamedTuple):
     loss: BothWays
     cable: str
     is_directed: bool
+    ports: tuple[str, str]
+    own: OwnWords | None
+    spot: Spot
 
     @property
     def alike(self) -> tuple[object, ...]:
-        """What wires of one link have in common, whichever way they are written down."""
+        """What wires of one link have in common, whichever way they are written down.
+
+        What a file says in qnet's own words may differ by direction, and is not turned.
+        """
         given = (self.rate, self.length, self.delay, self.loss)
         pairs = [one for one in given if one is not None]
-        turned = not self.is_directed and self.ends[0] > self.ends[1]
+        turned = not (self.is_directed or self.own) and self.ends[0] > self.ends[1]
         values = [BothWays(one.back, one.there) if turned else one for one in pairs]
         ends = self.ends[::-1] if turned else self.ends
-        return (ends, self.name, self.cable, self.delay is None, self.is_directed, *values)
+        own = repr(sorted(self.own.items())) if self.own else ""
+        kind = self.delay is None, self.is_directed
+        return (ends, self.name, self.cable, own, *kind, *values)
 
 
 def _wire(
@@ -175,24 +208,29 @@ def _wire(
         rate_bps = options.rate_bps
         text = format_quantity(RATE, rate_bps)
         found.note(f"edges of which no rate is known, taken as {text}", example)
-    delay = None if link.delay_ps is None else BothWays(link.delay_ps, link.delay_ps)
     length_mm = None
-    if delay is None:
+    if link.delay_ps is None:
         length_mm = link.length_mm
         if length_mm is None:
             places = positions[ends[0]], positions[ends[1]]
             length_mm = _length_mm(found, link, places, example, options)
-    length = None if length_mm is None else BothWays(length_mm, length_mm)
     return _Wire(
         ends,
         link.name,
-        BothWays(rate_bps, rate_bps),
-        length,
-        delay,
+        _both(rate_bps),
+        None if length_mm is None else _both(length_mm),
+        None if link.delay_ps is None else _both(link.delay_ps),
         BothWays(link.loss_ppb, link.loss_ppb),
         link.cable,
         link.is_directed,
+        link.ports,
+        link.own,
+        link.spot,
     )
+
+
+def _both(value: int | BothWays) -> BothWays:
+    return value if isinstance(value, BothWays) else BothWays(value, value)
 
 
 def _length_mm(
@@ -231,16 +269,18 @@ def great_circle_mm(near: Position, far: Position) -> int:
 
 def _both_ways(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[_Wire]:
     """Join each directed edge with one that leads back; others stay as they are."""
-    waiting: dict[tuple[str, str], list[int]] = defaultdict(list)
+    waiting: dict[tuple[str, ...], deque[int]] = defaultdict(deque)
     made: list[_Wire] = []
     for wire in wires:
-        back = waiting[wire.ends[::-1]] if wire.is_directed else []
-        if not back:
-            if wire.is_directed:
-                waiting[wire.ends].append(len(made))
+        if not wire.is_directed:
             made.append(wire)
             continue
-        index = back.pop(0)
+        back = waiting[*wire.ends[::-1], *wire.ports[::-1]]
+        if not back:
+            waiting[*wire.ends, *wire.ports].append(len(made))
+            made.append(wire)
+            continue
+        index = back.popleft()
         made[index] = _joined(found, made[index], wire)
         found.note(
             "directed edges joined with one that leads back", "--".join(wire.ends[::-1]), edges=1
@@ -263,6 +303,7 @@ def _joined(found: FoundNetwork, there: _Wire, back: _Wire) -> _Wire:
     if back.cable and back.cable != there.cable:
         found.note("cables of both directions taken for one", there.cable or back.cable)
     return there._replace(
+        name=there.name or back.name,
         rate=rate,
         length=length,
         delay=delay,
@@ -278,31 +319,61 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
     for wire in wires:
         groups[wire.alike].append(wire)
     links = [(group[0], len(group)) for group in groups.values()]
-    parallel: dict[frozenset[str], int] = defaultdict(int)
+    parallel: Counter[tuple[str, str]] = Counter()
     for wire, _ in links:
-        parallel[frozenset(wire.ends)] += 1
+        parallel.update(_ways(wire))
     cables = give_cable_names(found, [wire.cable for wire, _ in links if wire.cable])
     names = give_link_names(found, [wire.name for wire, _ in links if wire.name])
+    taken = set(names.values())
+    used: set[str] = set()
     for number, (wire, members) in enumerate(links, start=1):
         if members > 1:
             found.note(
                 "parallel edges made members of one link", "--".join(wire.ends), count=members
             )
         name = names.get(wire.name)
-        if name is None and parallel[frozenset(wire.ends)] > 1:
-            name = f"link-{number}"
+        if name is None and max(parallel[way] for way in _ways(wire)) > 1:
+            name = free_name(f"link-{number}", taken)
             found.note("parallel edges that differ, made links with names", name)
-        yield Link(
-            name=name,
-            between=wire.ends,
-            direction="one-way" if wire.is_directed else "both",
-            rate_bps=wire.rate,
-            members=members,
-            length_mm=wire.length,
-            delay_ps=wire.delay,
-            loss_ppb=wire.loss,
-            cable=cables.get(wire.cable),
+        elif name in used:
+            assert name is not None, "what is used is a name"
+            name = free_name(name, taken)
+            found.note("equal names of links told apart by a number", name)
+        if name is not None:
+            used.add(name)
+            taken.add(name)
+        link = _link(found, wire, name, members, cables.get(wire.cable))
+        if link is not None:
+            yield link
+
+
+def _ways(wire: _Wire) -> tuple[tuple[str, str], ...]:
+    return (wire.ends,) if wire.is_directed else (wire.ends, wire.ends[::-1])
+
+
+def _link(
+    found: FoundNetwork, wire: _Wire, name: str | None, members: int, cable: str | None
+) -> Link | None:
+    """Make a link, or report why what its file says in qnet's own words makes none."""
+    try:
+        return Link.model_validate(
+            {
+                "name": name,
+                "between": wire.ends,
+                "direction": "one-way" if wire.is_directed else "both",
+                "rate": wire.rate,
+                "members": members,
+                "length": wire.length,
+                "delay": wire.delay,
+                "loss": wire.loss,
+                "cable": cable,
+                **(wire.own or {}),
+            }
         )
+    except ValidationError as error:
+        for one in error.errors():
+            found.fault(wire.spot, one["msg"].removeprefix("Value error, "))
+        return None
 
 
 def made_demands(found: FoundNetwork, names: Mapping[str, str]) -> list[Demand]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from qnet.errors import InputError
 from qnet.files.tree import Source
 from qnet.formats.networks.notes import Notes
 from qnet.formats.networks.nouns import LEFT_OUT, ImportOptions
-from qnet.model.fields import Position
+from qnet.model.fields import BothWays, Position
 from qnet.units import LENGTH, RATE, TIME, Dimension, describe, format_quantity
 
 LINKS_HIGHEST = NODES_HIGHEST = DEMANDS_HIGHEST = 100_000
@@ -28,6 +29,10 @@ class Spot(NamedTuple):
 NOWHERE = Spot()
 
 
+OwnWords = Mapping[str, Any]
+"""Keys of qnet's own files, and what they would say."""
+
+
 @dataclass(slots=True)
 class FoundNode:
     """A node as its file has it; `key` is what edges call it."""
@@ -40,26 +45,33 @@ class FoundNode:
     site: str | None = None
     is_host: bool = False
     is_hyperedge: bool = False
+    is_named: bool = False
+    """Its label is the name that it keeps, to the letter."""
+
+    own: OwnWords | None = None
 
 
 @dataclass(slots=True)
 class FoundLink:
     """An edge; a directed one carries from source to target only, unless one leads back.
 
-    `straight_mm` is the distance of its ends as the file says it.
+    `straight_mm` is the distance of its ends as the file says it. Where the file has interfaces,
+    `ports` are those at source and target: only a wire between the same ones leads back.
     """
 
     source: str
     target: str
     spot: Spot = NOWHERE
     name: str = ""
-    rate_bps: int | None = None
-    length_mm: int | None = None
+    rate_bps: int | BothWays | None = None
+    length_mm: int | BothWays | None = None
     straight_mm: int | None = None
-    delay_ps: int | None = None
+    delay_ps: int | BothWays | None = None
     loss_ppb: int = 0
     cable: str = ""
     is_directed: bool = False
+    ports: tuple[str, str] = ("", "")
+    own: OwnWords | None = None
 
 
 @dataclass(slots=True)
@@ -85,6 +97,9 @@ class FoundNetwork(Notes):
         self.links: list[FoundLink] = []
         self.demands: list[FoundDemand] = []
         self.edges = 0
+        self.interfaces: set[tuple[str, str]] = set()
+        """Node and interface of the ends of links, where the file has each once."""
+
         self.off_globe: list[tuple[Spot, str]] = []
         """Places that are none, unless the coordinates are those of a drawing."""
 
@@ -136,7 +151,8 @@ class FoundNetwork(Notes):
             (LENGTH, link.straight_mm),
             (TIME, link.delay_ps),
         ):
-            self._check_amount(dimension, amount or 0, link.spot, self.source)
+            highest = max(amount) if isinstance(amount, BothWays) else amount or 0
+            self._check_amount(dimension, highest, link.spot, self.source)
 
     def add_demand(self, demand: FoundDemand, source: Source | None = None) -> None:
         """Add an entry of a traffic matrix; its ends are looked at when all nodes are known."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from qnet.formats.networks.found import LINKS_HIGHEST, FoundLink, FoundNetwork
 from qnet.formats.networks.nouns import ImportOptions
+from qnet.model.fields import BothWays
 
 
 def settle_hyperedges(found: FoundNetwork, options: ImportOptions) -> None:
@@ -78,16 +79,23 @@ class _Way(NamedTuple):
 
 
 def _over(near: FoundLink, far: FoundLink, one: str, other: str) -> FoundLink:
-    rates = [link.rate_bps for link in (near, far) if link.rate_bps is not None]
+    rates = [_each(link.rate_bps) for link in (near, far)]
 
-    def total(first: int | None, second: int | None) -> int | None:
-        return None if first is None or second is None else first + second
+    def total(first: int | BothWays | None, second: int | BothWays | None) -> int | None:
+        both = [_each(first), _each(second)]
+        return sum(map(max, both)) if all(both) else None
 
     return FoundLink(
         one,
         other,
         near.spot,
-        rate_bps=min(rates, default=None),
+        rate_bps=min((rate for pair in rates for rate in pair), default=None),
         length_mm=total(near.length_mm, far.length_mm),
         delay_ps=total(near.delay_ps, far.delay_ps),
     )
+
+
+def _each(value: int | BothWays | None) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, BothWays) else (value,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,7 +21,10 @@ _SUFFIX_HIGHEST = 8
 def give_names(found: FoundNetwork) -> dict[str, str]:
     """Return a name for each node by its key, and note those that are not its label."""
     nodes = list(found.nodes.values())
-    wanted = [plain_name(node.label) or _of_key(node.key) for node in nodes]
+    wanted = [
+        node.label if node.is_named else plain_name(node.label) or _of_key(node.key)
+        for node in nodes
+    ]
     names = _distinct(wanted)
     for node, plain, name in zip(nodes, wanted, names, strict=True):
         _note(found, node, plain, name)
@@ -40,12 +43,26 @@ def give_link_names(found: FoundNetwork, labels: Iterable[str]) -> dict[str, str
 
 def _give(found: FoundNetwork, labels: Iterable[str], kind: str) -> dict[str, str]:
     each = list(dict.fromkeys(labels))
-    names = dict(zip(each, _distinct([plain_name(one) or kind for one in each]), strict=True))
+    names = dict(zip(each, _distinct([kept_name(one) or kind for one in each]), strict=True))
     for label, name in names.items():
         if name != label:
             what = f"{kind}s whose names are written as names can be"
             found.note(what, f"'{label}' is {name}")
     return names
+
+
+def is_name(text: str) -> bool:
+    """Say whether a text can be a name as it is."""
+    try:
+        _NAME.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def kept_name(text: str) -> str:
+    """Return a text as it is where it can be a name, else the name nearest to it, or nothing."""
+    return text if is_name(text) else plain_name(text)
 
 
 def _of_key(key: str) -> str:
@@ -88,8 +105,26 @@ def _distinct(wanted: Sequence[str]) -> list[str]:
     for name in wanted:
         last[name] += 1
         made = name
-        while last[name] > 1 and (made := f"{name}-{last[name]}") in taken:
+        while last[name] > 1 and (made := numbered(name, last[name])) in taken:
             last[name] += 1
         taken.add(made)
         names.append(made)
     return names
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return a name, with a number where it is taken."""
+    made, number = name, 1
+    while made in taken:
+        number += 1
+        made = numbered(name, number)
+    return made
+
+
+def numbered(name: str, number: int) -> str:
+    """Return a name with a number after as much of it as there is room for."""
+    made = f"{name}-{number}"
+    while not is_name(made) and len(name) > 1:
+        name = name[:-1]
+        made = f"{name}-{number}"
+    return made

@@ -35,6 +35,9 @@ class ImportOptions:
     unit: str | None = None
     """Of capacities and demands: a unit of rate such as 'Mbps', or 'none' to leave them out."""
 
+    network: str | None = None
+    """Which one of a file that has several."""
+
     coordinates: Literal["degrees", "drawing"] = "degrees"
     """Degrees are longitude and latitude; those of a drawing say nothing about lengths."""
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from qnet.formats.networks import (
+    containerlab,
     gml,
     gnpy,
     graphml,
@@ -18,6 +19,7 @@ from qnet.formats.networks import (
     miniedit,
     mininet_script,
     netbox,
+    netlab,
     node_link,
     repetita,
     rfc8345,
@@ -129,8 +131,27 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 frozenset({"hyperedge", "unit", "coordinates"}),
             )
         ),
+        "containerlab": Format(
+            Import("Read a topology file of containerlab.", ("LAB.clab.yml",), containerlab.read),
+            Export("Write a topology file of containerlab.", containerlab.write),
+        ),
+        "netlab": Format(
+            Import(
+                "Read a topology of netlab, its links one by one.",
+                ("TOPOLOGY.yml",),
+                netlab.read,
+                frozenset({"hyperedge"}),
+            ),
+            Export("Write a topology of netlab.", netlab.write),
+        ),
         "rfc8345": Format(
-            out=Export("Write RFC 8345 JSON, rates and delays by RFC 8944.", rfc8345.write),
+            Import(
+                "Read RFC 8345 JSON with rates and delays of RFC 8944, and what RFC 8795 adds.",
+                ("NETWORK.json",),
+                rfc8345.read,
+                frozenset({"network"}),
+            ),
+            Export("Write RFC 8345 JSON, rates and delays by RFC 8944.", rfc8345.write),
         ),
         "gnpy": Format(
             Import(

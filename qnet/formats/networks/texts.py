@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from xml.sax.handler import feature_namespaces
 
 from qnet.errors import EnvironmentMissing, InputError
 from qnet.files.read import open_file, twice
-from qnet.files.tree import Source
-from qnet.formats.networks.found import Spot
+from qnet.files.tree import Branch, Source, compose
+from qnet.formats.networks.found import FoundNetwork, Spot
 from qnet.units import describe
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -85,6 +85,53 @@ def read_json(source: Source, raw: bytes) -> Any:
         source.report(0, 0, "", "nested too deeply")
     refuse([source])
     return found
+
+
+def read_yaml(source: Source, raw: bytes) -> Branch:
+    """Read YAML with its places. Raises InputError for what is none, and for aliases and tags."""
+    compose(source, raw)
+    refuse([source])
+    assert source.root is not None, "what cannot be read is a fault"
+    return source.root
+
+
+def spot_of(branch: Branch, where: str) -> Spot:
+    """Say where a value of YAML stands."""
+    return Spot(branch.line, branch.column, where)
+
+
+def part(
+    found: FoundNetwork, branch: Branch, key: str, where: str, *, needed: bool = True
+) -> Branch:
+    """Return the mapping under a key, or an empty one; a fault where that is wrong."""
+    inner = branch.child(key)
+    nothing = Branch(branch.line, branch.column, {})
+    if inner is None or (inner.plain and inner.value() is None):
+        if needed:
+            found.fault(spot_of(branch, where), f"no '{key}'")
+        return nothing
+    if not isinstance(inner.content, dict):
+        at = f"{where}.{key}" if where else key
+        found.fault(spot_of(inner, at), f"{describe(inner.value())}, not a mapping")
+        return nothing
+    return inner
+
+
+def items(branch: Branch) -> Iterator[tuple[str, Branch]]:
+    """Yield keys and values of a mapping."""
+    if isinstance(branch.content, dict):
+        yield from branch.content.items()
+
+
+def elements(found: FoundNetwork, branch: Branch, key: str, where: str) -> list[Branch]:
+    """Return the elements of a list under a key; none, and a fault, where it is no list."""
+    inner = branch.child(key)
+    if inner is None or (inner.plain and inner.value() is None):
+        return []
+    if not isinstance(inner.content, list):
+        found.fault(spot_of(inner, where), f"{describe(inner.value())}, not a list")
+        return []
+    return inner.content
 
 
 @dataclass(slots=True)
