@@ -17,7 +17,7 @@ WIDEST = 1000
 """Columns of a line, where nothing else is known."""
 
 _MARKS = ",;\t"
-_QUOTED = re.compile(r'"((?:[^"]|"")*)" *')
+_QUOTED = re.compile(r'"((?:[^"]|"")*+)" *')
 
 
 class Cell(NamedTuple):
@@ -45,7 +45,7 @@ def rows(
     """
     mark, count = "", 0
     for number, line in numbered_lines(found, source, text):
-        mark = mark or max(_MARKS, key=re.sub('"[^"]*"', "", line).count)
+        mark = mark or max(_MARKS, key=re.sub('"[^"]*"', "", line[:10_000]).count)
         width = line.count(mark) + 1
         count += width
         if width > widest:

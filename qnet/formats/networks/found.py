@@ -17,6 +17,9 @@ from qnet.units import LENGTH, RATE, TIME, Dimension, describe, format_quantity
 LINKS_HIGHEST = NODES_HIGHEST = DEMANDS_HIGHEST = 100_000
 """Of one import; so many fit into a file that qnet reads."""
 
+FAULTS_HIGHEST = 1000
+"""Of a file, ten times what is shown."""
+
 
 class Spot(NamedTuple):
     """Where something stands in its file; line 0 where the parser does not know."""
@@ -104,8 +107,14 @@ class FoundNetwork(Notes):
         """Places that are none, unless the coordinates are those of a drawing."""
 
     def fault(self, spot: Spot, message: str, source: Source | None = None) -> None:
-        """Report what is wrong at a place, of the first file unless another one is named."""
-        (source or self.source).report(*spot, message)
+        """Report what is wrong at a place, of the first file unless another one is named.
+
+        Very many faults end the reading: a file of something else has millions.
+        """
+        chosen = source or self.source
+        chosen.report(*spot, message)
+        if len(chosen.problems) >= FAULTS_HIGHEST:
+            raise self.faults()
 
     def stop(self, spot: Spot, message: str, source: Source | None = None) -> NoReturn:
         """Report what leaves nothing to go on with."""
@@ -119,7 +128,7 @@ class FoundNetwork(Notes):
             others = len(self.off_globe) - 1
             more = f", and {others:,} more nodes are off the globe" if others else ""
             hint = "where coordinates are those of a drawing write '--coordinates drawing'"
-            self.fault(spot, f"{words}{more}; {hint}")
+            self.source.report(*spot, f"{words}{more}; {hint}")
         return InputError(
             [one for source in self.sources for one in source.problems],
             sum(source.unlisted for source in self.sources),

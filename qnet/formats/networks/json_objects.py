@@ -49,13 +49,13 @@ class Objects:
             return
         try:
             spots = _places(self._text, path)
+            for spot, one in zip(spots, value, strict=True):
+                if isinstance(one, dict):
+                    yield spot, one
+                else:
+                    self._found.fault(spot, f"{describe(one)}, not an object", self._source)
         except RecursionError:
             self._found.stop(Spot(1, 1, where), "nested too deeply", self._source)
-        for spot, one in zip(spots, value, strict=True):
-            if isinstance(one, dict):
-                yield spot, one
-            else:
-                self._found.fault(spot, f"{describe(one)}, not an object", self._source)
 
     def list_rest(self, *used: str) -> None:
         """Note what stands beside the lists."""
@@ -80,18 +80,16 @@ def mapping(found: FoundNetwork, spot: Spot, item: Item, name: str) -> Item:
     return value
 
 
-def _places(text: str, path: Sequence[str]) -> list[Spot]:
-    """Return where each member of a list begins, in a text that is JSON."""
+def _places(text: str, path: Sequence[str]) -> Iterator[Spot]:
+    """Yield where each member of a list begins, in a text that is JSON."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     where = ".".join(path)
     at = _after_space(text, 0)
     for key in path:
         at = _value_of(text, at, key)
-    spots = []
     for index, begin in enumerate(_members(text, at)):
         line = bisect_right(starts, begin)
-        spots.append(Spot(line, begin - starts[line - 1] + 1, f"{where}[{index}]"))
-    return spots
+        yield Spot(line, begin - starts[line - 1] + 1, f"{where}[{index}]")
 
 
 def _after_space(text: str, at: int) -> int:

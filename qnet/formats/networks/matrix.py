@@ -32,9 +32,6 @@ from qnet.units import describe
 
 _FROM = {"from", "source", "src", "origin"}
 _TO = {"to", "target", "dest", "dst", "destination"}
-_FAULTS_HIGHEST = 1000
-"""After these no more are looked for: a file of something else has millions."""
-
 _NO_RATE = "demands of no rate left out"
 _TO_ITSELF = "demands from a node to itself left out"
 
@@ -107,10 +104,8 @@ class _Reading:
         return made
 
     def fault(self, cell: Cell, where: str, message: str, source: Source) -> None:
-        """Report what is wrong in a cell; very many faults end the reading."""
+        """Report what is wrong in a cell."""
         self.found.fault(cell.spot._replace(where=where), message, source)
-        if len(source.problems) >= _FAULTS_HIGHEST:
-            raise self.found.faults()
 
     def add(self, ends: tuple[str | None, str | None], cell: Cell, source: Source) -> None:
         """Add what one node sends to another, or report that it is no amount."""

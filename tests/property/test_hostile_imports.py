@@ -1,0 +1,52 @@
+"""Files of GNPy, MiniEdit and NetBox, and matrices, changed at random: read, or refused."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnet.files.read import load
+from qnet.interchange import network_files
+from tests.property.test_hostile_networks import mutated, read_or_refused
+from tests.unit.test_network_json import gnpy_text
+from tests.unit.test_network_matrix import NET, SQUARE
+from tests.unit.test_network_netbox import CABLES, DEVICES, INTERFACES, SITES, graph_of_nrx
+
+LAB = """{"version": "2", "application": {}, "controllers": [{"opts": {"hostname": "c0"}}],
+ "hosts": [{"number": "1", "opts": {"hostname": "h1", "nodeNum": 1}, "x": "1", "y": "2"}],
+ "switches": [{"number": "1", "opts": {}}, {"opts": {"hostname": "s2", "switchType": "x"}}],
+ "links": [{"src": "h1", "dest": "s1", "opts": {"bw": 10, "delay": "5ms", "loss": 1}},
+  {"src": "s1", "dest": "s2", "opts": {"max_queue_size": 3, "bw": "2.5"}}]}"""
+SAMPLES = {
+    "gnpy": [gnpy_text()],
+    "miniedit": [LAB],
+    "netbox": [CABLES, DEVICES, INTERFACES, SITES, json.dumps(graph_of_nrx())],
+    "matrix": [SQUARE, "from;to;value\na;b;1.5\nb;New-York;2e1\n"],
+}
+
+
+@pytest.mark.parametrize("format", sorted(SAMPLES))
+@given(data=st.data())
+def test_a_file_is_read_or_refused(format: str, data: st.DataObject) -> None:
+    text = data.draw(mutated(data.draw(st.sampled_from(SAMPLES[format]))))
+    with tempfile.TemporaryDirectory() as folder:
+        file, net = Path(folder) / "network", Path(folder) / "net.yaml"
+        file.write_bytes(text.encode())
+        net.write_text(NET)
+        options: dict[str, Any] = {"unit": "Gbps", "topology": str(net)}
+        made = read_or_refused(format, str(file), **(options if format == "matrix" else {}))
+    if made is None:
+        return
+    assert made.edges == made.wires + sum(one.edges for one in made.assumptions)
+    texts = {name: yaml.safe_load(text) for name, text in network_files(made).items()}
+    traffic = texts.get("traffic.yaml", {"title": "none", "topology": "topology"})
+    case = load(traffic, topology=texts["topology.yaml"])
+    assert case.topology == made.topology
+    assert made.profile is None or case.profile == made.profile
