@@ -100,12 +100,24 @@ class _Told:
         """Return the words of switches and controller."""
         if self._lines is not None:
             return self._lines
-        lines = [] if self.testbed is None else list(_control(self.testbed))
+        lines = [] if self.testbed is None else [*_why(self.testbed), *_control(self.testbed)]
         if self.controller is not None:
             lines += self.controller.words(LINES_SHOWN).splitlines()
             state = self.controller.state()
             lines += [state] if state else []
         return lines
+
+
+def _why(testbed: Testbed) -> list[str]:
+    """Say why the last check that failed did so."""
+    from qnet.emulate.testbed.findings import explanations  # noqa: PLC0415
+
+    of = testbed.suspect
+    if of is None:
+        return []
+    found = explanations(testbed, of)
+    lines = [line for one in found.values() for line in one.lines()]
+    return [f"{of.who}, {', '.join(found)}:", *(f"  {line}" for line in lines)] if found else []
 
 
 def _control(testbed: Testbed) -> tuple[str, ...]:
@@ -379,6 +391,7 @@ def _open(
     target = _target(request, values, told, stack)
     testbed = stack.enter_context(Testbed(topology, target, tier=tier, **how))
     told.testbed = testbed
+    testbed.app = told.controller
     return testbed
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qnet.emulate.testbed.reach import Judgement
+from qnet.emulate.testbed.reach import Judgement, ReachFinding
 from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN
 from qnet.files.write import write_text
@@ -15,13 +15,17 @@ from qnet.model.verdict import Outcome
 from qnet.report.junit import SuiteCase, junit_suite
 from qnet.report.text import OUTCOME_WORD
 
+PAIRS_SHOWN = 6
+"""Of those for which the same is wrong."""
+
 WAY_ROUND = "a way round a cut link"
 
 
 def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[str]:
     """Say whether the controller passes, then what was found; `settle_s` is what it was given."""
     lines = [f"{OUTCOME_WORD[found.outcome]}  {title}"]
-    lines += [f"      {words}" for words in (*found.control, *found.findings, *found.unknown)]
+    told = (*found.control, *_by_cause(found.faults), *found.unknown)
+    lines += [f"      {words}" for words in told]
     late = f", {found.late} late" if found.late else ""
     lines.append(
         f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost{late}; "
@@ -33,6 +37,26 @@ def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[st
             f"to within {found.failover_within_s:.3f} s"
         )
     return lines + _waited(found, settle_s)
+
+
+def _by_cause(faults: Sequence[ReachFinding]) -> Iterator[str]:
+    """Say what is wrong, once for each cause: the first with what explains it."""
+    by_cause: dict[tuple[str, str], list[ReachFinding]] = {}
+    for one in faults:
+        by_cause.setdefault(one.cause, []).append(one)
+    for number, same in enumerate(by_cause.values()):
+        first, *others = same
+        yield first.message
+        if first.why is not None:
+            lines = first.why.lines()
+            yield from (f"  {line}" for line in (lines if number == 0 else lines[1:2]))
+        if len(others) == 1:
+            yield others[0].message
+        elif others:
+            pairs = [f"{one.source} to {one.target}" for one in others]
+            some = ", ".join(pairs[:PAIRS_SHOWN])
+            more = f" and {len(pairs) - PAIRS_SHOWN} more" if len(pairs) > PAIRS_SHOWN else ""
+            yield f"  the same: {some}{more}"
 
 
 def _waited(found: Judgement, settle_s: float | None) -> list[str]:
@@ -59,6 +83,18 @@ def write_reach(out: Path, title: str, found: Judgement) -> None:
             found.channel.write(folder / "channel.pcapng")
 
 
+def _why(finding: Mapping[str, Any]) -> list[str]:
+    """Return the lines of what explains a finding."""
+    if "why" not in finding:
+        return []
+    why = dict(finding["why"])
+    lines = [f"  way: {' -> '.join(why.pop('way'))}", f"  ends: {why.pop('ends')}"]
+    lines.append(f"  frame: {why.pop('frame')}")
+    for name in ("asked", "refused", "messages", "logged"):
+        lines += [f"  {name}: {one}" for one in why[name]]
+    return lines
+
+
 def reach_junit(title: str, answer: Mapping[str, Any]) -> str:
     """Write one test case for each pair of hosts, and one for each finding that is of no pair.
 
@@ -71,7 +107,7 @@ def reach_junit(title: str, answer: Mapping[str, Any]) -> str:
         if one["kind"] == "failover" or pair not in by_pair:
             others.append(one["message"])
         else:
-            by_pair[pair].append(one["message"])
+            by_pair[pair] += [one["message"], *_why(one)]
     cases = [(f"{source} to {target}", words) for (source, target), words in by_pair.items()]
     cases += [(WAY_ROUND, [words]) for words in others]
     unknown = [(WAY_ROUND, [f"not known: {words}"]) for words in answer["unknown"]]

@@ -81,6 +81,9 @@ class Fabric:
             data, path, wires, lambda name: self.set_wire(name, up=False), most_s
         )
 
+    def trace(self, node: str, port: int, data: bytes) -> str:
+        return ""
+
     def tables(self, node: str) -> Switch:
         return Switch(node, 0, (), (), ())
 

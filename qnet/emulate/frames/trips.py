@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from qnet.emulate.frames import packets
 from qnet.emulate.openflow.nouns import IPV4
@@ -79,6 +79,37 @@ class Ended(NamedTuple):
     down: bool = False
 
 
+class Exit(NamedTuple):
+    """That a copy came out of a switch."""
+
+    node: str
+    """Another one than it went into, where the controller has sent it out of that."""
+    port: int
+    time_s: float
+    """Monotonic clock."""
+    end: Literal["", "host", "looped", "no wire", "wire down", "not followed"] = ""
+    """Why it went into no other switch, if it did not."""
+
+
+class Passage(NamedTuple):
+    """A copy of a frame that went into a switch, and what came out of it."""
+
+    node: str
+    port: int
+    time_s: float
+    """Monotonic clock."""
+    data: bytes
+    """As it went in, with the twelve bytes behind it by which it is known."""
+    before: int
+    """Place of the passage that it comes from, or -1."""
+    exits: tuple[Exit, ...]
+
+    @property
+    def mark(self) -> bytes:
+        """The twelve bytes."""
+        return self.data[-TRAILER_BYTES:]
+
+
 class Trip(NamedTuple):
     """What became of one frame, or of what hosts and controller sent because of it."""
 
@@ -92,6 +123,8 @@ class Trip(NamedTuple):
     number: int = 0
     ended: tuple[Ended, ...] = ()
     """Where copies ended that no host got."""
+    replies: tuple[int, ...] = ()
+    """Numbers of what hosts answered by themselves."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -138,6 +171,7 @@ class _Trip:
             tuple(notes),
             self.number,
             tuple(sorted([*self.down, *(one.ended for one in self.copies if not one.outs)])),
+            tuple(one.number for one in self.answers),
         )
 
     def family(self) -> Iterator[_Trip]:
@@ -145,6 +179,15 @@ class _Trip:
         yield self
         for one in self.answers:
             yield from one.family()
+
+
+class _Way(NamedTuple):
+    """How a copy came where it is; as in `_Copy`."""
+
+    path: tuple[str, ...]
+    steps: frozenset[tuple[str, str, int]]
+    slow_s: float
+    before: _Copy | None
 
 
 @dataclass(eq=False)
@@ -162,7 +205,16 @@ class _Copy:
     slow_s: float
     port: int
     """By which it went in."""
-    outs: int = 0
+    mark: bytes
+    """Twelve bytes behind it by which it is known."""
+    before: _Copy | None
+    """The copy that came out of the switch before."""
+    exits: list[Exit] = field(default_factory=list)
+
+    @property
+    def outs(self) -> int:
+        """How many copies have come out."""
+        return len(self.exits)
 
     @property
     def ended(self) -> Ended:
@@ -252,6 +304,22 @@ class Follower:
     def trip(self, number: int) -> Trip:
         """Return what is known by now of a frame that was followed."""
         return self._trips[number].told()
+
+    def passages(self, number: int) -> tuple[Passage, ...]:
+        """Return all copies of a frame that was followed, in the order in which they went in."""
+        copies = self._trips[number].copies
+        place = {id(one): at for at, one in enumerate(copies)}
+        return tuple(
+            Passage(
+                one.node,
+                one.port,
+                one.since,
+                one.data + one.mark,
+                place.get(id(one.before), -1),
+                tuple(one.exits),
+            )
+            for one in copies
+        )
 
     def still_s(self) -> float:
         """Return for how long no frame that is followed has moved."""
@@ -346,28 +414,34 @@ class Follower:
         self._moved_at = time.monotonic()
         slow_s = max(now - copy.since, 0.0)
         self.slowest_s = max(self.slowest_s, slow_s)
-        copy.outs += 1
+        copy.exits.append(Exit(node, port, now, self._goes_on(copy, node, port, data, slow_s)))
+        return True
+
+    def _goes_on(
+        self, copy: _Copy, node: str, port: int, data: bytes, slow_s: float
+    ) -> Literal["", "host", "looped", "no wire", "wire down", "not followed"]:
+        """Have what came out of a switch go on; say why it does not."""
         path = copy.path if node == copy.path[-1] else (*copy.path, node)
         longest_s = max(copy.slow_s, slow_s)
         if copy.trip.expected:
             self._keep(port, Delivery(node, data, path, longest_s))
         if port == HOST_PORT:
             self._deliver(copy.trip, Delivery(node, data, path, longest_s))
-            return True
+            return "host"
         wire = self.wiring.port_at.get((node, port))
         if wire is None:  # nothing is sent by that end of a wire of one direction
-            return True
+            return "no wire"
         out = ("out", node, port)
         into = ("in", wire.target, self.wiring.in_port(wire))
         if out in copy.steps or into in copy.steps:
             copy.trip.looped.add(node if out in copy.steps else wire.target)
-        elif len(copy.trip.copies) >= self._copies_most:
+            return "looped"
+        if len(copy.trip.copies) >= self._copies_most:
             note = f"more than {self._copies_most} copies; the others were not followed"
             copy.trip.notes[note] = None
-        else:
-            steps = copy.steps | {out, into}
-            self._enter(copy.trip, into[2], data, (*path, wire.target), steps, longest_s)
-        return True
+            return "not followed"
+        way = _Way((*path, wire.target), copy.steps | {out, into}, longest_s, copy)
+        return "" if self._enter(copy.trip, into[2], data, way) else "wire down"
 
     def hosts_own(self, data: bytes) -> None:
         """Take note of what a real host sends: it is not the controller's when it comes out."""
@@ -400,30 +474,26 @@ class Follower:
         for known in (self._trips, self._by_mark):
             if len(known) > KEPT:
                 del known[next(iter(known))]
-        self._enter(trip, port, data, (host,), frozenset({("in", host, port)}), 0.0)
+        way = _Way((host,), frozenset({("in", host, port)}), 0.0, None)
+        self._enter(trip, port, data, way)
         return trip
 
-    def _enter(
-        self,
-        trip: _Trip,
-        port: int,
-        data: bytes,
-        path: tuple[str, ...],
-        steps: frozenset[tuple[str, str, int]],
-        slow_s: float,
-    ) -> None:
-        """Put a copy into the last switch of its path."""
+    def _enter(self, trip: _Trip, port: int, data: bytes, way: _Way) -> bool:
+        """Put a copy into the last switch of its path; False where the port is down."""
         self._key += 1
-        self._moved_at = time.monotonic()
-        copy = _Copy(trip, path[-1], data, path, steps, self._moved_at, slow_s, port)
-        if not self._put(copy.node, port, data + MAGIC + self._key.to_bytes(8, "big")):
+        self._moved_at = now = time.monotonic()
+        mark = MAGIC + self._key.to_bytes(8, "big")
+        path, steps, slow_s, before = way
+        copy = _Copy(trip, path[-1], data, path, steps, now, slow_s, port, mark, before)
+        if not self._put(copy.node, port, data + mark):
             trip.down.append(Ended(path, port, down=True))
-            return
+            return False
         self._copies[self._key] = copy
         self._recent.append(copy)
         trip.copies.append(copy)
         if len(self._copies) > KEPT:
             del self._copies[next(iter(self._copies))]
+        return True
 
     def _whose(self, node: str, data: bytes) -> tuple[_Copy | None, bytes]:
         """Return the copy that came out, and the frame without what was put behind it."""

@@ -229,6 +229,18 @@ class Controller(AllOrNothing):
         text = os.pread(self._words.fileno(), size - begin, begin).decode(errors="replace")
         return "\n".join(text.strip().splitlines()[-most:])
 
+    def written(self) -> int:
+        """Return how many bytes the process has written so far, for `words_since`."""
+        return 0 if self._words is None else os.fstat(self._words.fileno()).st_size
+
+    def words_since(self, written: int) -> str:
+        """Return what the process wrote after so many bytes, the end of it if it is much."""
+        if self._words is None:
+            return ""
+        begin = max(written, self.written() - LINES_SHOWN * LINE_BYTES)
+        most = LINES_SHOWN * LINE_BYTES
+        return os.pread(self._words.fileno(), most, begin).decode(errors="replace")
+
     def _said(self) -> str:
         return "".join(f"\n  {line}" for line in self.words().splitlines())
 

@@ -186,6 +186,10 @@ class Fabric(SwitchSet, AllOrNothing):
         """Read what a switch has counted by now."""
         return read_counters(self.ovs(node), BRIDGE, node)
 
+    def trace(self, node: str, port: int, data: bytes) -> str:
+        """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
+        return self.ovs(node).trace(BRIDGE, port, data)
+
     def fence(self) -> None:
         """Make rule changes hold for every later frame, in all switches."""
         for one in self._nodes.values():

@@ -189,6 +189,10 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         """Read what a switch has counted by now."""
         return read_counters(self.ovs, self.bridge(node), node)
 
+    def trace(self, node: str, port: int, data: bytes) -> str:
+        """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
+        return self.ovs.trace(self.bridge(node), port, data)
+
     def pump(self, seconds: float) -> None:
         """Let switches and controller talk for a while of wall-clock time."""
         time.sleep(seconds)

@@ -290,9 +290,9 @@ class Ovs(AllOrNothing):
         self.turn()
         self.vsctl("--if-exists", "clear", "controller", bridge, "inactivity_probe")
 
-    def trace(self, bridge: str, flow: str) -> str:
-        """Have the switch explain what it does with a frame, as `ovs-appctl ofproto/trace`."""
-        return self.appctl("ofproto/trace", bridge, flow)
+    def trace(self, bridge: str, port: int, data: bytes) -> str:
+        """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
+        return self.appctl("ofproto/trace", bridge, f"in_port={port}", data.hex())
 
     def talks(self, bridges: Iterable[str]) -> dict[str, Talk]:
         """Return what bridges have with their controller.

@@ -115,6 +115,10 @@ class SwitchSet(ABC):
         """Read what a switch has counted by now."""
 
     @abstractmethod
+    def trace(self, node: str, port: int, data: bytes) -> str:
+        """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
+
+    @abstractmethod
     def pump(self, seconds: float) -> None:
         """Let switches and controller talk for a while of wall-clock time."""
 

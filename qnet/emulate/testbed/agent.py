@@ -93,6 +93,8 @@ class TestbedAgent:
             "set_wire": self.set_wire,
             "run": self.run,
             "tables": self.net.tables,
+            "trace": self.net.trace,
+            "passages": self.follower.passages,
             "counters": self.net.counters,
             "fence": self.net.ovs.fence,
             "confirm": self.net.confirm,

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from qnet.emulate.frames.trips import Stall
 from qnet.emulate.switches.switch_set import SETTLE_S
 from qnet.emulate.testbed.channel import ChannelLog
+from qnet.emulate.testbed.findings import Explanation, explanations, suspect
 from qnet.emulate.testbed.testbed import FAILOVER_S, CutUndone, Ping, Testbed
 from qnet.graph.distances import distances
 from qnet.model.verdict import Outcome
@@ -35,12 +36,22 @@ class ReachFinding(NamedTuple):
     frames: int
     """Frames that it happened to, or that were sent when it did."""
     message: str
+    why: Explanation | None = None
+    """What explains it."""
+
+    @property
+    def cause(self) -> tuple[str, str]:
+        """What findings of one cause have in common: loops, or what went wrong at one switch."""
+        where = "" if self.kind == "loop" or self.why is None else self.why.where
+        return self.kind, where
 
     def told(self) -> dict[str, object]:
         """Return it under the names that the answer in JSON has."""
         values = self._asdict()
         ends = {"from": values.pop("source"), "to": values.pop("target")}
-        return {"kind": values.pop("kind"), **ends, **values}
+        why = values.pop("why")
+        explained = {} if why is None else {"why": why._asdict()}
+        return {"kind": values.pop("kind"), **ends, **values, **explained}
 
 
 class Judgement(NamedTuple):
@@ -142,6 +153,7 @@ class _Judge:
         self.at_first: dict[str, None] = {}
         self.tried_again = 0
         self._no_way: ReachFinding | None = None
+        self._why: dict[tuple[str, str], dict[str, Explanation]] = {}
         self.unknown: list[str] = []
 
     def look(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -160,15 +172,24 @@ class _Judge:
                 learnt.append(pair)
             else:
                 self._try_again(pair)
+            self._explain(pair)
         if len(learnt) == 1 and not self.found[learnt[0]].answered:
             self._try_again(learnt[0])
+            self._explain(learnt[0])
 
     def findings(self) -> Iterator[ReachFinding]:
         """Give everything that is wrong."""
         for pair, found in self.found.items():
-            yield from _faults(*pair, found)
+            why = self._why.get(pair, {})
+            for one in _faults(*pair, found):
+                yield one._replace(why=why.get(one.kind))
         if self._no_way:
             yield self._no_way
+
+    def _explain(self, pair: tuple[str, str]) -> None:
+        """Keep what explains the findings of a pair, while switches and log still know of it."""
+        of = suspect(*pair, self.found[pair])
+        self._why[pair] = explanations(self.testbed, of) if of.kinds else {}
 
     def _try_again(self, pair: tuple[str, str]) -> None:
         """Send frames until the pair is right or the time is over; then judge it anew."""

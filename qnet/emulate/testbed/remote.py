@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
-from qnet.emulate.frames.trips import Delivery, Stall, Trip
+from qnet.emulate.frames.trips import Delivery, Passage, Stall, Trip
 from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process import cleanup, namespaces
@@ -143,6 +143,11 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         trip: Trip = self._ask("trip", number)
         return trip
 
+    def passages(self, number: int) -> tuple[Passage, ...]:
+        """Return all copies of a frame that was followed, in the order in which they went in."""
+        found: tuple[Passage, ...] = self._ask("passages", number)
+        return found
+
     def still_s(self) -> float:
         """Return for how long no frame that is followed has moved."""
         return float(self._ask("still_s"))
@@ -202,6 +207,10 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         """Read what a switch has counted by now."""
         found: Counters = self._ask("counters", node)
         return found
+
+    def trace(self, node: str, port: int, data: bytes) -> str:
+        """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
+        return str(self._ask("trace", node, port, data))
 
     def fence(self) -> None:
         """Make rule changes hold for every later frame, in all switches."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from qnet.emulate.frames import packets
 from qnet.emulate.frames.likeness import Frame, Ignored, Likeness, frame_bytes
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
-from qnet.emulate.frames.trips import Delivery, Follower, Stall, Trip
+from qnet.emulate.frames.trips import Delivery, Follower, Passage, Stall, Trip
 from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.diff import Differences, read_tables, tables_apart
 from qnet.emulate.openflow.nouns import Switch, show_ipv4, show_mac
@@ -27,12 +27,14 @@ from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
 from qnet.emulate.testbed.channel import ChannelLog
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
+from qnet.emulate.testbed.findings import Suspect, suspect
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
 
 if TYPE_CHECKING:
+    from qnet.emulate.process.controller import Controller
     from qnet.emulate.testbed.remote import Ran, RemoteSwitches
 
 _T = TypeVar("_T")
@@ -100,6 +102,10 @@ class Ping(NamedTuple):
     """The listener itself has answered the host's ARP request."""
     good: tuple[bool, ...] = ()
     """Of each frame: it came once, in time, and to nobody else."""
+    followed: tuple[tuple[int, str], ...] = ()
+    """Numbers of the frames, ARP included, and for whom each was."""
+    written: int = 0
+    """What the controller had written before, where qnet started it."""
 
     @property
     def lost(self) -> int:
@@ -147,6 +153,10 @@ class Testbed(AllOrNothing):
         self.connect_s = connect_s
         self.settle_s = settle_s
         self.knows_addresses = arp
+        self.app: Controller | None = None
+        """The controller, where qnet started it."""
+        self.suspect: Suspect | None = None
+        """Frames of the last check that failed."""
         self.connected_at = 0.0
         """When the last switch was connected, on the monotonic clock."""
         self._number = 0
@@ -362,26 +372,35 @@ class Testbed(AllOrNothing):
         """
         self._check(host, target)
         mac, speaks = self._end(target).mac, False
+        written = 0 if self.app is None else self.app.written()
         looped: set[str] = set()
+        followed: list[tuple[int, str]] = []
         if not self.knows_addresses:
             found, request = self._find(host, target)
             looped |= set(request.looped)
+            followed += [(request.number, target), *((one, host) for one in request.replies)]
             if found is None:
                 words = _not_found(host, target, request)
-                return self._pinged_in_vain(host, target, count, words, looped)
+                vain = self._pinged_in_vain(host, target, count, words, looped)
+                return vain._replace(followed=tuple(followed), written=written)
             mac, speaks = found, any(one.host == host for one in request.answers)
         answered = speaks
         sent: list[tuple[int, bool]] = []
         for _ in range(count):
             trip = self._udp(host, target, mac)
             sent.append((trip.number, speaks))
+            followed.append((trip.number, target))
             if trip.at(target) and not speaks:
                 speaks = True
                 if self.knows_addresses or self._find(target, host)[0] is not None:
-                    looped |= set(self._udp(target, host, self._end(host).mac).looped)
+                    back = self._udp(target, host, self._end(host).mac)
+                    looped |= set(back.looped)
+                    followed.insert(0, (back.number, host))
         self._wait_for_late(lambda: all(self._net.trip(one).at(target) for one, _ in sent))
         trips = [(self._net.trip(number), learnt) for number, learnt in sent]
-        found_now = self._pinged(target, trips, looped)._replace(answered=answered)
+        found_now = self._pinged(target, trips, looped)._replace(
+            answered=answered, followed=tuple(followed), written=written
+        )
         if found_now.lost:
             self._confirm()
         return found_now
@@ -397,7 +416,9 @@ class Testbed(AllOrNothing):
     def reaches(self, host: str, target: str) -> bool:
         """Tell whether a host finds another one, and its frames come there, each exactly once."""
         found = self.ping(host, target)
-        return found.received == found.sent and not found.copies
+        good = found.received == found.sent and not found.copies
+        self.suspect = None if good else suspect(host, target, found)
+        return good
 
     def isolated(self, host: str, target: str) -> Isolation:
         """Tell whether nothing that a host sends comes to another one, and if so, what does.
@@ -416,8 +437,10 @@ class Testbed(AllOrNothing):
             trips = self._follow(frames, self.patience_s)
             names |= zip((trip.number for trip in trips), tried, strict=True)
         self._confirm()
-        came = [name for number, name in names.items() if self._net.trip(number).at(target)]
-        return Isolation(tuple(dict.fromkeys(came)))
+        came = {number: one for number, one in names.items() if self._net.trip(number).at(target)}
+        leaks = tuple((number, target) for number in came)
+        self.suspect = Suspect(f"{host} to {target}", ("leak",), leaks, 0) if came else None
+        return Isolation(tuple(dict.fromkeys(came.values())))
 
     def _udp(self, host: str, target: str, mac: int, size: int = 100) -> Trip:
         return self._follow([(host, self._datagram(host, target, mac, size))], self.patience_s)[0]
@@ -676,6 +699,15 @@ class Testbed(AllOrNothing):
             found = self.differences(wanted)
         if found:
             raise Unexpected(f"tables are not as wanted:\n{found}")
+
+    def passages(self, number: int) -> tuple[Passage, ...]:
+        """Return all copies of a frame that hosts sent: where they went in and came out."""
+        return self._net.passages(number)
+
+    def trace(self, node: str, port: int, data: bytes) -> str:
+        """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
+        _check_names("switch", tuple(self.topology.node_by_name), node)
+        return self.fabric.trace(node, port, data)
 
     def control(self) -> tuple[str, ...]:
         """Say what the switches have to say of the controller that explains a failure."""
