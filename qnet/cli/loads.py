@@ -55,7 +55,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTPUTS = ("output", "csv", "parquet", "html", "junit")
 
 _OF_TEST = {
-    "limit": {"goal", "loss", "width", "at_least"},
+    "limit": {"goal", "loss", "width", "at_least", "emulate", "sample"},
     "y1564": {"loss", "cir", "eir"},
     "rfc2544": {"width", "at_least", "sizes", "repeats"},
 }
@@ -111,6 +111,14 @@ def _output_options(command: Any) -> Any:
 )
 @click.option(
     "--repeats", type=click.IntRange(1, 10_000), help="RFC 9004: bursts of a size; default 50."
+)
+@click.option(
+    "--emulate",
+    type=click.Choice(["lockstep", "mininet"]),
+    help="Send a sample of the frames of each trial through real switches, too.",
+)
+@click.option(
+    "--sample", type=click.IntRange(1, 10**9), metavar="N", help="As with 'qnet run --emulate'."
 )
 @click.option("--duration", metavar="TIME", help="Network time of each trial.")
 @click.option("--seed", type=click.IntRange(0, WHOLE_HIGHEST), help="Another seed.")
@@ -257,6 +265,8 @@ def _check_options(test: str, how: dict[str, Any]) -> None:
             raise InputError([Problem(option, 0, 0, str(how[name]), words)])
     if test == "limit" and how["loss"] is not None and how["goal"] != "loss":
         raise InputError([Problem("--loss", 0, 0, how["loss"], "goes with '--goal loss'")])
+    if how["sample"] is not None and how["emulate"] is None:
+        raise InputError([Problem("--sample", 0, 0, str(how["sample"]), "goes with '--emulate'")])
 
 
 def _check_scaled(how: dict[str, Any]) -> None:

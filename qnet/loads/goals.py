@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from qnet import api
 from qnet.check.promises import LONGER_RUN
-from qnet.errors import ArgumentError, Problem
+from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 from qnet.loads.bound import PPM, FlowBound, LoadBound, fullest, port_bound
 from qnet.loads.figures import counts_of, point_of
 from qnet.loads.search import Counted, highest, mlr_search
+from qnet.model.emulation import Emulation, Tier
 from qnet.model.load_limit import BoundBy, LoadLimit, LoadPoint, LoadTrial, SiteRate, show_load
 from qnet.model.observation import Observation
 from qnet.model.plan import DemandPlan, Plan
@@ -46,6 +47,9 @@ class LoadQuestion(NamedTuple):
     width_ppm: int
     threads: int | None
     progress: Progress | None
+    emulate: Tier | None = None
+    """Trials send a sample of their frames through real switches, too; looks between do not."""
+    sample: int | None = None
 
 
 class _Search:
@@ -76,16 +80,32 @@ class _Search:
         self.seen[scale_ppm] = point, seen
         return seen
 
+    def play(self, case: Scenario, plan: Plan, proof: Proof, seen: Observation) -> Emulation | None:
+        """Send a sample of a trial's frames through real switches, if that is asked for.
+
+        Raises EnvironmentMissing where they cannot keep up: then nothing is known of the load.
+        """
+        asked = self.asked
+        if asked.emulate is None:
+            return None
+        how: dict[str, Any] = {"tier": asked.emulate, "sample": asked.sample}
+        made = api.play(case, plan, proof, seen, progress=asked.progress, **how)
+        if made.void:
+            raise EnvironmentMissing(f"the switches could not keep up: {made.void}")
+        return made
+
     def note(
         self,
         case: Scenario,
-        seen: Observation,
+        witnesses: tuple[Observation, Emulation | None],
         scale_ppm: int,
         outcome: Outcome,
         reasons: Sequence[str] = (),
     ) -> None:
         """Note a trial."""
+        seen, real = witnesses
         offered, lost = counts_of(case.profile, seen, self.is_scaled)
+        frames = None if real is None else counts_of(case.profile, real.observation, _any)
         trial = LoadTrial(
             scale_ppm=scale_ppm,
             offered_bps=case.offered_bps,
@@ -93,6 +113,8 @@ class _Search:
             reasons=tuple(reasons)[:REASONS],
             offered=offered,
             lost=lost,
+            real_frames=None if frames is None else frames[0],
+            real_lost=None if frames is None else frames[1],
         )
         self.trials.append(trial)
 
@@ -110,6 +132,7 @@ class _Search:
             width_ppm=self.asked.width_ppm,
             duration_ps=profile.simulation.duration_ps,
             seed=profile.simulation.seed,
+            emulated=self.asked.emulate,
             lower_ppm=lower_ppm,
             trials=tuple(self.trials),
             points=tuple(self.seen[one][0] for one in sorted(self.seen)),
@@ -189,10 +212,12 @@ class Promises(_Search):
         """Send frames at a load, and say whether every promise is known to be kept."""
         made = self._plan(scale_ppm)
         seen = self.send(made.case, made.plan, scale_ppm)
-        result = api.answer(made.case, made.plan, made.proof, seen, progress=self.asked.progress)
+        real = self.play(made.case, made.plan, made.proof, seen)
+        progress = self.asked.progress
+        result = api.answer(made.case, made.plan, made.proof, seen, real, progress=progress)
         _refuse_short(result.verdict)
         reasons = () if result.passed else result.reasons
-        self.note(made.case, seen, scale_ppm, result.outcome, reasons)
+        self.note(made.case, (seen, real), scale_ppm, result.outcome, reasons)
         return result.passed
 
     def _look(self, scale_ppm: int) -> None:
@@ -228,6 +253,10 @@ def _refuse_short(verdict: Verdict) -> None:
     if verdict.outcome == "unknown" and len(short) == len(rows):
         words = f"trials are too short: {subject(short[0])}: {reason_of(short[0])}"
         raise ArgumentError([Problem("duration", 0, 0, "", words)])
+
+
+def _any(_: Stream | Demand) -> bool:
+    return True
 
 
 def _named(ports: Sequence[str]) -> tuple[str, ...]:
@@ -279,12 +308,16 @@ class Losses(_Search):
         found = mlr_search(self.measure, bound.carried_ppm, self._loss_ppb, asked.width_ppm)
         lower, upper = found.lower_ppm, found.upper_ppm
         by: BoundBy = "trial"
+        irregular = None
         limited = _named(bound.ports)
         if upper is None:
             upper, by = bound.excluded_ppm, "rates of ports"
+            irregular = (
+                "the highest load that was tried meets the goal: what its ports can send for "
+            )
+            irregular += "ever excludes more, and no trial does"
         else:
             limited = self._why(upper)
-        irregular = None
         if lower is None:
             irregular = "more is lost at the lowest load, too: there is no lower bound"
         return self.answer(
@@ -315,20 +348,26 @@ class Losses(_Search):
         )
         return case, self.plan.replace(demands=demands)
 
-    def _send(self, scale_ppm: int) -> tuple[Scenario, Observation]:
+    def _send(self, scale_ppm: int) -> tuple[Scenario, Plan, Observation]:
         """Send frames at a load."""
         self.heeded.stage(f"send at {show_load(scale_ppm)}")
         case, plan = self.at(scale_ppm)
-        return case, self.send(case, plan, scale_ppm)
+        return case, plan, self.send(case, plan, scale_ppm)
 
     def measure(self, scale_ppm: int) -> Counted:
         """Send frames at a load, and count what is lost of what is scaled."""
-        case, seen = self._send(scale_ppm)
+        case, plan, seen = self._send(scale_ppm)
+        real = None
+        if self.asked.emulate is not None:
+            real = self.play(case, plan, api.prove(case, plan), seen)
         offered, lost = counts_of(case.profile, seen, self.is_scaled)
-        reasons = []
-        if lost * 10**9 > self._loss_ppb * offered:
+        reasons = list(real.findings) if real is not None else []
+        if reasons:
+            # Switches did otherwise than the plan says: none of it counts as forwarded.
+            lost = offered
+        elif lost * 10**9 > self._loss_ppb * offered:
             reasons.append(f"{lost:,} of {offered:,} frames lost")
-        self.note(case, seen, scale_ppm, "fail" if reasons else "pass", reasons)
+        self.note(case, (seen, real), scale_ppm, "fail" if reasons else "pass", reasons)
         return Counted(offered, lost)
 
     def _why(self, scale_ppm: int) -> tuple[str, ...]:

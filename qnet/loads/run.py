@@ -14,6 +14,7 @@ from qnet import api
 from qnet.errors import ArgumentError, Problem
 from qnet.loads.bound import PPM
 from qnet.loads.goals import LoadQuestion, Losses, Promises
+from qnet.model.emulation import Tier
 from qnet.model.load_limit import GoalKind, LoadLimit
 from qnet.model.scale import Chosen, read_scale
 from qnet.model.scenario import Scenario
@@ -35,6 +36,8 @@ def load_limit(
     group: str | None = None,
     route: tuple[str, str] | None = None,
     duration: str | None = None,
+    emulate: Tier | None = None,
+    sample: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> LoadLimit:
@@ -42,9 +45,11 @@ def load_limit(
 
     All streams and demands are scaled, as `Scenario.with_(scale=)` does, or those of a class, a
     group, or a route from one node to another. Bounds are at most `width` apart. With goal `loss`
-    that share of the frames at most may be lost. The same scenario and arguments give the same
-    answer, however long trials take. Raises ArgumentError, InputError, Infeasible, Cancelled; and
-    EnvironmentMissing where goal `loss` has no MLRsearch.
+    that share of the frames at most may be lost. With `emulate` each trial sends a `sample` of its
+    frames through real switches, too, which must do as the plan says. The same scenario and
+    arguments give the same answer, however long trials take. Raises ArgumentError, InputError,
+    Infeasible, Cancelled; and EnvironmentMissing where goal `loss` has no MLRsearch, or the machine
+    not what emulation needs.
     """
     if goal not in get_args(GoalKind):
         words = f"{describe(goal)} is no goal; there are {' and '.join(get_args(GoalKind))}"
@@ -53,7 +58,10 @@ def load_limit(
     case = case.with_(duration=duration)
     scaled_words, chosen = choose(case, traffic_class, group, route)
     width_ppm = read_width_ppm(width, PROMISES_WIDTH if goal == "promises" else LOSS_WIDTH)
-    asked = LoadQuestion(case, scaled_words, chosen, width_ppm, threads, progress)
+    if sample is not None and emulate is None:
+        raise ArgumentError([Problem("sample", 0, 0, "", "goes with emulate only")])
+    api.check_emulated(case, emulate)
+    asked = LoadQuestion(case, scaled_words, chosen, width_ppm, threads, progress, emulate, sample)
     if goal == "promises":
         return Promises(asked).find()
     return Losses(asked, read_share_ppb("loss", loss)).find()

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from qnet.model.emulation import Tier
 from qnet.model.fields import Noun
 from qnet.model.verdict import Outcome
 
@@ -38,6 +39,9 @@ class LoadTrial(Noun):
     reasons: tuple[str, ...] = ()
     offered: int
     lost: int
+    real_frames: int | None = Field(None, exclude_if=lambda frames: frames is None)
+    """Frames that went through real switches, where trials are emulated, too."""
+    real_lost: int | None = Field(None, exclude_if=lambda frames: frames is None)
 
     @property
     def loss_ppb(self) -> int:
@@ -92,6 +96,8 @@ class LoadLimit(Noun):
     """How far apart bounds may be, as a share of the upper one."""
     duration_ps: int
     seed: int
+    emulated: Tier | None = Field(None, exclude_if=lambda tier: tier is None)
+    """On what trials are emulated, too."""
     bound_ppm: int
     """What linear programs (goal promises) or the rates of ports (goal loss) allow at most."""
     bound_ports: tuple[str, ...]

@@ -97,12 +97,8 @@ def loss_rows(found: Benchmark) -> list[tuple[str, ...]]:
 def irregular(found: Benchmark) -> Iterator[str]:
     """Yield what is to be known of results before they are used (RFC 9971, RFC 9004)."""
     for one in found.sizes:
-        limit = one.throughput
-        bounded = limit.irregular
-        if bounded is None and limit.upper_by != "trial":
-            bounded = f"nothing was lost at the highest load tried; {limit.upper_by} exclude more"
         for what, why in (
-            ("throughput", bounded),
+            ("throughput", one.throughput.irregular),
             ("back-to-back", one.back_to_back.irregular),
         ):
             if why is not None:

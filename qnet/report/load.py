@@ -26,7 +26,9 @@ def load_lines(limit: LoadLimit) -> list[str]:
     for site in limit.egress:
         most = "" if site.bound_bps is None else f"; no plan exceeds {show_rate(site.bound_bps)}"
         lines.append(f"egress of {site.site} there: {show_rate(site.placed_bps)}{most}")
-    lines += ["", f"{len(limit.trials)} trials of {_time(limit.duration_ps)}, as they were made:"]
+    on = "" if limit.emulated is None else f", emulated in {limit.emulated}, too"
+    length = _time(limit.duration_ps)
+    lines += ["", f"{len(limit.trials)} trials of {length}{on}, as they were made:"]
     lines += aligned([TRIAL_HEAD, *map(trial_cells, limit.trials)], (0, 5), "  ")
     if limit.points:
         lines += ["", "what frames met, all classes:"]
@@ -78,13 +80,16 @@ TRIAL_HEAD = ("load", "offered", "frames", "lost", "loss", "outcome")
 
 def trial_cells(one: LoadTrial) -> tuple[str, ...]:
     """Return a trial as the cells of a row under `TRIAL_HEAD`."""
+    real: tuple[str, ...] = ()
+    if one.real_frames is not None:
+        real = (f"{one.real_frames:,} frames in real switches, {one.real_lost:,} lost",)
     return (
         show_load(one.scale_ppm),
         show_rate(one.offered_bps),
         f"{one.offered:,}",
         f"{one.lost:,}",
         _share(one.loss_ppb),
-        "; ".join([one.outcome, *one.reasons[:1]]),
+        "; ".join([one.outcome, *one.reasons[:1], *real]),
     )
 
 

@@ -183,6 +183,7 @@ def test_the_loss_goal_finds_what_a_port_carries() -> None:
     assert limit.lower_ppm == 5_000_000
     assert limit.upper_by == "rates of ports"
     assert len(limit.trials) == 1
+    assert limit.irregular is not None, "no trial did not meet the goal"
 
 
 def test_only_frames_of_what_is_scaled_count_in_the_loss_goal() -> None:
