@@ -1,10 +1,11 @@
 """Drawn timelines: networks of all mechanisms in which whatever can happens, and streams are moved.
 
-Things break, links have other rates, fibres and losses, clocks are wrong, streams and demands
-start, stop and scale, and there are attacks.
+Things break, links have other rates, fibres and losses, clocks are wrong and lose their
+grandmaster, streams and demands start, stop and scale, there are attacks, and controllers are away.
 
 What the slow twin sees of every frame must lie within what is proven of it: `python -m
-tests.timelines 1000` judges so many of every mechanism, other than those that CI looks at.
+tests.timelines 1000` judges so many of every mechanism, other than those that CI looks at, and
+`python -m tests.timelines 1000 500` the 500 from number 1000 on.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from qnet.check.plan import prove
 from qnet.model.plan import Move, PathPlan, Plan, StreamPlan
 from qnet.model.proof import Proof
 from qnet.model.timeline import Event
-from qnet.model.topology import Topology
+from qnet.model.topology import Sync, Topology
 from qnet.model.traffic import Demand, Profile, Recovery, Stream
 from qnet.simulate.run import simulate
 from tests.builders import plan_for
@@ -43,6 +44,7 @@ def drawn_case(mechanism: str, number: int) -> Case:
     topology, profile = random_set(mechanism, number)
     profile = profile.replace(demands=tuple(_few(profile, one) for one in profile.demands))
     dice = Dice(f"{mechanism} timeline", number)
+    topology = _synced(Dice(f"{mechanism} grandmaster", number), topology)
     profile = profile.replace(streams=tuple(_doubled(dice, profile)))
     profile = profile.replace(events=tuple(_events(dice, topology, profile)))
     twice = profile.replace(events=(), streams=(*profile.streams, *_seconds(dice, profile)))
@@ -55,7 +57,26 @@ def drawn_case(mechanism: str, number: int) -> Case:
     return topology, profile, plan.replace(moves=tuple(moves))
 
 
-FRAMES_OF_DEMANDS = 6_000
+def _synced(dice: Dice, topology: Topology) -> Topology:
+    """Have the clocks of every other set follow one, by more or less than plans are made for."""
+    if dice.below(2):
+        return topology
+    off = (0, 50, 1000)[dice.below(3)]
+    nodes = tuple(
+        one.replace(clock=one.clock.replace(frequency_ppb=dice.below(off + 1)))
+        for one in topology.nodes
+    )
+    sync = Sync.model_validate(
+        {
+            "grandmaster": topology.nodes[0].name,
+            "hop-error": f"{(0, 1, 50)[dice.below(3)]}ns",
+            "interval": ("1ms", "333us")[dice.below(2)],
+        }
+    )
+    return topology.replace(nodes=nodes, sync=sync)
+
+
+FRAMES_OF_DEMANDS = 2_000
 """About so many at most, since the twin looks at every one."""
 
 
@@ -105,7 +126,12 @@ def _events(dice: Dice, topology: Topology, profile: Profile) -> Iterator[Event]
             {"change": "maintenance", "target": (name, node)[dice.below(2)]},
             {"change": "clock", "target": node, "step": f"{_either(dice, 10**9)}ps"},
             {"change": "clock", "target": node, "drift": f"{_either(dice, 10**6)}ppb"},
+            {"change": "controller", **({"lost": True}, {"slow-by": "1ms"})[dice.below(2)]},
         ]
+        if topology.sync is not None:
+            kinds.append({"change": "clock", "grandmaster-lost": True})
+            if node != topology.sync.grandmaster:
+                kinds.append({"change": "clock", "target": node, "holdover": True})
         kinds += _of_links(dice, (topology, profile), name, link.rate_bps.there)
         kinds += _of_loads(dice, topology, profile)
         chosen = {**common, **kinds[dice.below(len(kinds))]}
@@ -275,10 +301,11 @@ def judge_case(case: Case, proof: Proof, slow: SlowSimulator) -> Judged:
 def _faults(case: Case, proof: Proof) -> list[str]:
     """Findings that a timeline must not have, whose reservations all fit.
 
-    Demands are moved wherever there is a way, also where a guard has no room for their frames.
+    Demands are moved wherever there is a way, also where a guard has no room for their frames; and
+    clocks may follow theirs by less than plans are made for.
     """
     _, profile, plan = case
-    spared = {"rate", "overload", "disjoint", "latency", "variation", "recovery"}
+    spared = {"rate", "overload", "disjoint", "latency", "variation", "recovery", "clock"}
     spared |= {"capacity"} if any(one.demand for one in plan.moves) else set()
     every = [*proof.findings, *(one for epoch in proof.epochs for one in epoch.findings)]
     if not any(one.reserves for one in profile.classes):
@@ -286,24 +313,49 @@ def _faults(case: Case, proof: Proof) -> list[str]:
     return [f"{one.rule}: {one.subject}: {one.message}" for one in every if one.rule not in spared]
 
 
-def main(count: int) -> int:
-    """Judge so many timelines of every mechanism; return how many are broken."""
-    faults = 0
-    for mechanism in KINDS:
-        outcomes = [judge(mechanism, number) for number in range(1000, 1000 + count)]
-        faults += sum(bool(one.broken) for one in outcomes)
-        words = [f"{mechanism} {1000 + i}: {one}" for i, each in enumerate(outcomes)
-                 for one in each.broken]  # fmt: skip
-        words.append(
-            f"{mechanism}: {count} timelines, {sum(one.moves for one in outcomes)} moves, "
-            f"{sum(one.epochs for one in outcomes)} epochs, "
-            f"{sum(one.bounded for one in outcomes)} frames held to a bound, "
-            f"{sum(one.lost for one in outcomes)} lost"
-        )
-        sys.stdout.write("\n".join([*words, ""]))
-        sys.stdout.flush()
-    return faults
+class Sum(NamedTuple):
+    """What the timelines of one mechanism came to."""
 
+    timelines: int = 0
+    moves: int = 0
+    epochs: int = 0
+    bounded: int = 0
+    lost: int = 0
+    broken: int = 0
+
+    def add(self, one: Judged) -> Sum:
+        """Return it with one more."""
+        own = (1, one.moves, one.epochs, one.bounded, one.lost, bool(one.broken))
+        return Sum(*(mine + more for mine, more in zip(self, own, strict=True)))
+
+
+def main(first: int, count: int) -> int:
+    """Judge so many timelines of every mechanism; return how many are broken.
+
+    All of one number before those of the next, so that it can be ended at any time.
+    """
+    sums = dict.fromkeys(KINDS, Sum())
+    for number in range(first, first + count):
+        for mechanism in KINDS:
+            one = judge(mechanism, number)
+            sums[mechanism] = sums[mechanism].add(one)
+            for words in one.broken:
+                sys.stdout.write(f"{mechanism} {number}: {words}\n")
+        if (number + 1) % REPORTED == 0 or number + 1 == first + count:
+            sys.stdout.write(f"up to {number}:\n")
+            for mechanism, total in sums.items():
+                sys.stdout.write(
+                    f"  {mechanism}: {total.timelines} timelines, {total.moves} moves, "
+                    f"{total.epochs} epochs, {total.bounded} frames held to a bound, "
+                    f"{total.lost} lost\n"
+                )
+        sys.stdout.flush()
+    return sum(one.broken for one in sums.values())
+
+
+REPORTED = 50
+"""After so many numbers it is told how far it is."""
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])) > 0)
+    given = [int(one) for one in sys.argv[1:]]
+    sys.exit(main(*(given if len(given) > 1 else [1000, *given])) > 0)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 
 from qnet.check.bounds import RunBounds, disturbed_streams
-from qnet.check.broken import Broken, Thing, broken_things, named, touches
+from qnet.check.broken import OF_LOADS, Broken, Thing, broken_things, named, touches
 from qnet.check.event_losses import Circumstances, demand_loss, stream_loss
 from qnet.check.findings import Findings, exact_time
 from qnet.check.links import LinkChanges, link_changes
@@ -38,6 +38,7 @@ from qnet.model.proof import (
     Proof,
     StreamProof,
 )
+from qnet.model.timeline import Event
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile, Stream
 
@@ -265,15 +266,26 @@ def loss_words(one: EventLoss | DemandEventLoss) -> str:
     return "; ".join(one.events[:EVENTS_LISTED]) + more
 
 
-def epoch_lines(proof: Proof, observations: Mapping[str, Observation], services: Mapping[str, str],
-                ) -> list[str]:  # fmt: skip
+TAKES_NONE = OF_LOADS | {"loss", "controller", "clock", "repair", "up"}
+"""Kinds of events to which no frame is charged."""
+
+
+def epoch_lines(
+    proof: Proof,
+    observations: Mapping[str, Observation],
+    services: Mapping[str, str],
+    events: Iterable[Event],
+) -> list[str]:
     """Say what holds in every epoch, and between them what each event took of which service.
 
-    `observations` are by witness, `services` by the name of a stream or demand.
+    `observations` are by witness, `services` by the name of a stream or demand. What takes no frame
+    by nature is not said to have taken none: what is lost after it counts elsewhere.
     """
+    still = {one.words for one in events if one.change in TAKES_NONE or one.rate_bps is not None}
     lines = [(one.from_ps, 1, _epoch_words(one)) for one in proof.epochs]
     for witness, run in observations.items():
-        lines += [(one.at_ps, 0, _event_words(witness, one, services)) for one in run.events]
+        told = [one for one in run.events if one.lost or one.event not in still]
+        lines += [(one.at_ps, 0, _event_words(witness, one, services)) for one in told]
     return [words for _, _, words in sorted(lines, key=lambda line: line[:2])]
 
 

@@ -102,7 +102,7 @@ def judge(
             _note("simulated", seen.runs.get("simulated")),
             *_emulation_notes(emulation, seen.runs),
         ),
-        events=tuple(epoch_lines(proof, seen.runs, _services(profile))),
+        events=tuple(epoch_lines(proof, seen.runs, _services(profile), profile.events)),
     )
 
 

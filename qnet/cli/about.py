@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from qnet.cli.command import main
+from qnet.cli.options import events_option
 from qnet.cli.output import say, say_json
 from qnet.errors import InputError, Problem
 
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True)
+@events_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 @click.option("--plain", is_flag=True, help="Print traffic files with all scenes written out.")
-def validate(files: tuple[str, ...], as_json: bool, plain: bool) -> None:
+def validate(files: tuple[str, ...], events: str | None, as_json: bool, plain: bool) -> None:
     """Read topology and traffic files and report every fault of all of them.
 
-    With --plain a traffic file follows as plain classes, streams, demands and events, the figures
-    of its scenes and their sources before it.
+    Events are read with each traffic file, and must be of what that has. With --plain a traffic
+    file follows as plain classes, streams, demands and events, the figures of its scenes and their
+    sources before it.
 
     Exit code 1 when they are right, but ask for what no plan can give: more than the wires that
     every route must take can carry, or less time than light and line take.
@@ -36,13 +39,16 @@ def validate(files: tuple[str, ...], as_json: bool, plain: bool) -> None:
     good: list[str] = []
     unlisted = 0
     excluded: list[str] = []
+    is_read = events is None
+    # Of a name that is both a topology's and a traffic file's the second is meant then.
+    both = bundled_names("traffic") if plain or events is not None else []
     for name in files:
         try:
-            is_both = plain and name in bundled_names("traffic")
-            if kind_of(name) == "topology" and not is_both:
+            if name not in both and kind_of(name) == "topology":
                 good.append(f"{name}: {read_topology(name).title}")
             else:
-                scenario = load(name)
+                is_read = True
+                scenario = load(name, events=events)
                 good.append(f"{name}: {scenario.profile.title}")
                 if plain:
                     good += _plain_lines(name, scenario.profile)
@@ -50,8 +56,12 @@ def validate(files: tuple[str, ...], as_json: bool, plain: bool) -> None:
         except InputError as error:
             problems += error.problems
             unlisted += error.unlisted
+    if not is_read and not problems:
+        words = "events go with a traffic file, and none is given"
+        problems.append(Problem("--events", 0, 0, "", words))
+    problems = sorted(set(problems))
     if as_json:
-        rows = [vars(problem) for problem in sorted(set(problems))]
+        rows = [vars(problem) for problem in problems]
         say_json({"valid": good, "problems": rows, "unlisted": unlisted, "excluded": excluded})
     else:
         for line in [*good, *first_lines(excluded)]:

@@ -306,6 +306,51 @@ def test_a_file_of_events_follows_those_of_the_traffic_file(tmp_path: Path) -> N
     assert (problem.file, problem.line, problem.where) == (str(more), 5, "events[0].target")
 
 
+def test_events_are_validated_with_the_traffic_that_they_go_with(tmp_path: Path) -> None:
+    """All faults of all files at once, each at its line and once."""
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(
+        "title: t\nevents:\n"
+        "  - {at: 1ms, change: cut, target: nowhere}\n"
+        "  - {at: 2ms, change: flap, target: zhengzhou--xian}\n"
+        "  - {at: 3ms, change: brake, target: zhengzhou--xian}\n"
+    )
+    right = tmp_path / "right.yaml"
+    right.write_text("title: t\nevents: [{at: 1ms, change: cut, target: zhengzhou--xian}]\n")
+    net = tmp_path / "net.yaml"
+    net.write_text(to_yaml(Topology.model_validate(_net())))
+
+    def said(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, ["validate", *words])
+        return done.exit_code, done.output
+
+    traffic = ["zheng-qing-ha", "zheng-qing-ha"]
+    assert said(*traffic, "--events", str(right))[0] == 0
+    code, words = said(*traffic, "--events", str(wrong))
+    assert code == 2
+    lines = [int(one.split(":")[1]) for one in words.splitlines() if one.startswith(str(wrong))]
+    assert lines == [4, 5]
+    wrong.write_text("title: t\nevents:\n  - {at: 1ms, change: cut, target: nowhere}\n")
+    code, words = said(*traffic, "--events", str(wrong))
+    assert (code, words.count(f"{wrong}:3:")) == (2, 1)
+    code, words = said(str(net), "--events", str(right))
+    assert code == 2
+    assert "events go with a traffic file, and none is given" in words
+
+
+def test_what_takes_no_frame_by_nature_is_not_said_to_have_taken_none() -> None:
+    """What is lost on a link that loses counts as wrong bits, and what was not sent nowhere."""
+    happening = [
+        {"at": "5us", "change": "loss", "target": "duct", "ratio": "50%"},
+        {"at": "6us", "change": "stop", "target": "s"},
+        {"at": "90us", "change": "cut", "target": "duct"},
+    ]
+    case = _case(happening)
+    told = judge(*case, prove(*case), [simulate(*case)]).events
+    (took,) = (one for one in told if "took" in one)
+    assert took.startswith("cut of duct at 90us: simulated: took ")
+
+
 NEEDED: dict[str, Any] = {
     "target": "a--b",
     "every_ps": "1us",
@@ -412,7 +457,7 @@ def answered() -> tuple[Scenario, Plan]:
 
 def test_every_epoch_is_proven(answered: tuple[Scenario, Plan]) -> None:
     scenario, plan = answered
-    cut = scenario.with_(events=[qnet.cut("xian-qingyang", at="9ms")])
+    cut = scenario.with_(events=[qnet.cut("zhengzhou--xian", at="9ms")])
     whole = prove(scenario.topology, scenario.profile, plan)
     proof = prove(cut.topology, cut.profile, plan)
     before, after = proof.epochs
@@ -466,7 +511,7 @@ def test_what_is_seen_lies_within_what_is_proven(
 
 def test_a_witness_that_loses_otherwise_is_a_finding(answered: tuple[Scenario, Plan]) -> None:
     scenario, plan = answered
-    cut = scenario.with_(events=[qnet.cut("xian-qingyang", at="9ms")])
+    cut = scenario.with_(events=[qnet.cut("zhengzhou--xian", at="9ms")])
     proof = prove(cut.topology, cut.profile, plan)
     seen = simulate(cut.topology, cut.profile, plan)
 
