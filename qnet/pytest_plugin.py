@@ -14,11 +14,16 @@ machine lacks skips it, and a test that fails shows the verdicts that it asked f
     def test_hosts_reach_each_other(qnet_testbed):
         assert qnet_testbed.reaches("a", "c")
 
-`topology` is a topology file, beside the test or by its whole path, or a bundled name. The
-controller is one of `app`, a module beside the test or any that os-ken can load, started for the
-test (with `framework="ryu"` and `python=...` under Ryu, and with `arguments=[...]`); `controller`,
-such as tcp:127.0.0.1:6653; or the one that --qnet-controller names. `tier="mininet"`, or
---qnet-tier=mininet for all tests that do not say, gives real hosts and needs root. `settle="30s"`
+`topology` is a topology file, beside the test or by its whole path, a bundled name, or a kind and
+size such as "ring:4" (line, ring, star, tree, mesh). With several, as in ["line:2..4", "ring:3..6",
+"dual-node"], the test runs on each, the smallest first; once it has failed on one, larger ones are
+skipped, and the summary says from which on it fails.
+
+The controller is one of `app`, a module beside the test or any that os-ken can load, started for
+the test (with `framework="ryu"` and `python=...` under Ryu, and with `arguments=[...]`);
+`controller`, such as tcp:127.0.0.1:6653; or the one that --qnet-controller names.
+`tier="mininet"`, or --qnet-tier=mininet for all tests that do not say, gives real hosts and needs
+root. `settle="30s"`
 gives the controller time before the test begins, `patience="1s"` for each frame at each switch;
 with `arp=True` hosts know each other's addresses, and `openflow="1.0"` names the version that
 switches speak. `scope="module"`, in the marker of a whole module, has its tests share one network
@@ -34,14 +39,16 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from io import StringIO
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qnet.emulate.process.controller import Controller
     from qnet.emulate.testbed.testbed import Testbed
     from qnet.model.topology import Topology
@@ -50,7 +57,7 @@ if TYPE_CHECKING:
 TIERS = ("lockstep", "mininet")
 
 KEYS: Mapping[str, tuple[type, ...]] = {
-    "topology": (str,),
+    "topology": (str, list, tuple),
     "app": (str,),
     "arguments": (list, tuple),
     "framework": (str,),
@@ -79,6 +86,13 @@ REQUIRE = "QNET_REQUIRE"
 REQUIRABLE = ("lockstep", "mininet", "os_ken", "ryu")
 
 SCOPES = ("function", "module")
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "tier": TIERS,
+    "framework": ("os_ken", "ryu"),
+    "scope": SCOPES,
+    "openflow": VERSIONS,
+}
 
 OF_APP = ("arguments", "framework", "python")
 
@@ -147,6 +161,12 @@ class _Shared:
         )
 
 
+FAILED: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""By test, without its topology: the smallest one on which it has failed."""
+
+TRIED = "qnet_topology"
+"""Property of a test's report: the topology."""
+
 SHARED: pytest.StashKey[_Shared] = pytest.StashKey()
 TOLD: pytest.StashKey[_Told] = pytest.StashKey()
 RESULTS: pytest.StashKey[list[Result]] = pytest.StashKey()
@@ -160,6 +180,8 @@ def pytest_runtest_makereport(
     report = yield
     for result in item.stash.get(RESULTS, []) if report.failed and call.when == "call" else []:
         report.sections.append(("qnet", _words(result)))
+    for test, topology in _tried(item.nodeid, item.user_properties) if report.failed else ():
+        item.session.stash.setdefault(FAILED, {}).setdefault(test, topology)
     told = item.stash.get(TOLD, None)
     if told is not None and report.failed and call.when != "teardown" and (lines := told.lines()):
         report.sections.append(("controller", "\n".join(lines)))
@@ -250,16 +272,15 @@ def _values(request: pytest.FixtureRequest) -> dict[str, Any]:
             kinds = " or ".join(one.__name__ for one in KEYS[key])
             faults.append(f"{key}={value!r} is not {kinds}")
     values = {key: value for key, value in values.items() if value is not None}
-    if values.get("tier", TIERS[0]) not in TIERS:
-        faults.append(f"tier={values['tier']!r}; there are {' and '.join(TIERS)}")
-    if values.get("framework", "ryu") not in {"os_ken", "ryu"}:
-        faults.append(f"framework={values['framework']!r}; there are os_ken and ryu")
-    if values.get("scope", SCOPES[0]) not in SCOPES:
-        faults.append(f"scope={values['scope']!r}; there are {' and '.join(SCOPES)}")
-    if values.get("openflow", "1.3") not in VERSIONS:
-        faults.append(f"openflow={values['openflow']!r}; there are {', '.join(VERSIONS)}")
+    for key, there in CHOICES.items():
+        if key in values and values[key] not in there:
+            joined = (" and " if len(there) == 2 else ", ").join(there)
+            faults.append(f"{key}={values[key]!r}; there are {joined}")
     if "topology" not in values:
         faults.append("qnet_testbed needs @pytest.mark.qnet(topology=...)")
+    topology = values.get("topology", "")
+    if not isinstance(topology, str) and not _names(topology):
+        faults.append(f"topology={topology!r} is not names of topologies")
     if "app" in values and "controller" in values:
         faults.append("give 'app', which is started, or 'controller', which runs already")
     if "app" not in values:
@@ -269,6 +290,11 @@ def _values(request: pytest.FixtureRequest) -> dict[str, Any]:
     if faults:
         pytest.fail("@pytest.mark.qnet: " + "\n".join(faults), pytrace=False)
     return values
+
+
+def _names(given: Sequence[object]) -> bool:
+    """Tell whether a list has names, one at least."""
+    return bool(given) and all(isinstance(one, str) for one in given)
 
 
 def _unnamed(marker: pytest.Mark | None) -> tuple[Any, ...]:
@@ -298,16 +324,91 @@ def _read_time(values: dict[str, Any], key: str, faults: list[str]) -> None:
     values[key] = float(seconds)
 
 
-def _read(request: pytest.FixtureRequest, name: str) -> Topology:
-    """Read a topology beside the test, by its path or bundled; fail with its faults."""
-    from qnet.errors import QnetError  # noqa: PLC0415
+def _read(folder: Path, name: str) -> Topology:
+    """Read a topology beside the test, by its path, bundled, or by kind and size.
+
+    Raises QnetError or ValueError with its faults.
+    """
+    from qnet.emulate.testbed.topologies import drawn  # noqa: PLC0415
     from qnet.files.read import read_topology  # noqa: PLC0415
 
-    beside = request.path.parent / name
-    try:
-        return read_topology(str(beside) if beside.exists() else name)
-    except QnetError as error:
-        pytest.fail(f"@pytest.mark.qnet(topology={name!r}): {error}", pytrace=False)
+    beside = folder / name
+    return drawn(name) or read_topology(str(beside) if beside.exists() else name)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each of several topologies, the smallest first."""
+    if "qnet_topology" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("qnet")
+    given = marker.kwargs.get("topology") if marker else None
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, (list, tuple)) or not _names(names):
+        return  # the fixture says what is wrong
+    every = _sorted(metafunc.definition.path.parent, names)
+    if every != [given]:
+        shared = marker is not None and marker.kwargs.get("scope") == "module"
+        scope: Literal["module", "function"] = "module" if shared else "function"
+        metafunc.parametrize("qnet_topology", every, indirect=True, scope=scope)
+
+
+def _sorted(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return all topologies that names stand for, by size; what cannot be read comes first."""
+    from qnet.emulate.testbed.topologies import expand  # noqa: PLC0415
+    from qnet.errors import QnetError  # noqa: PLC0415
+
+    sized: dict[str, tuple[int, int]] = {}
+    for name in names:
+        try:
+            for one in expand(name):
+                topology = _read(folder, one)
+                sized[one] = len(topology.nodes), len(topology.links)
+        except (QnetError, ValueError):
+            sized[name] = 0, 0
+    return sorted(sized, key=lambda one: sized[one])
+
+
+@pytest.fixture
+def qnet_topology(request: pytest.FixtureRequest) -> str | None:
+    """Name of the topology that the test runs on, where its marker has several."""
+    return getattr(request, "param", None)
+
+
+def _tried(node: str, properties: Iterable[tuple[str, object]]) -> Iterator[tuple[str, str]]:
+    """Give a test, without its topology, and the topology, where it has several."""
+    for name, value in properties:
+        if name == TRIED:
+            test, _, parameters = node.partition("[")
+            yield f"{test}[{parameters.replace(str(value), '*')}", str(value)
+
+
+def _try(request: pytest.FixtureRequest, topology: str) -> None:
+    """Take note of the topology of a test; skip it where it has failed on a smaller one."""
+    request.node.user_properties.append((TRIED, topology))
+    ((test, _),) = _tried(request.node.nodeid, request.node.user_properties)
+    failed = request.session.stash.get(FAILED, {}).get(test)
+    if failed is not None:
+        pytest.skip(f"fails from {failed} on, the smallest of its topologies")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say on which topologies tests passed, and from which on they fail."""
+    tried: dict[str, dict[str, list[str]]] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for test, topology in _tried(report.nodeid, getattr(report, "user_properties", ())):
+                seen = tried.setdefault(test, {"passed": [], "failed": []})
+                seen["passed" if outcome == "passed" else "failed"].append(topology)
+    lines = []
+    for test, seen in tried.items():
+        if seen["failed"]:
+            good = ", ".join(seen["passed"])
+            words = f"; it passes on {good}" if good else ", the smallest"
+            lines.append(f"{test.replace('[*]', '')} fails from {seen['failed'][0]} on{words}")
+    if lines:
+        terminalreporter.section("qnet: the smallest topologies that fail")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture
@@ -337,9 +438,12 @@ def qnet_case(request: pytest.FixtureRequest) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def qnet_testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
+def qnet_testbed(request: pytest.FixtureRequest, qnet_topology: str | None) -> Iterator[Testbed]:
     """Real switches of the marked topology, connected to the marked controller."""
     values = _values(request)
+    if qnet_topology is not None:
+        values["topology"] = qnet_topology
+        _try(request, qnet_topology)
     if values.get("scope") == "module":
         yield _of_module(request, values)
         return
@@ -371,9 +475,14 @@ def _open(
 ) -> Testbed:
     """Start controller and switches; `stack` is to end them."""
     from qnet.emulate.testbed.testbed import PATIENCE_S, Testbed  # noqa: PLC0415
+    from qnet.errors import QnetError  # noqa: PLC0415
 
     tier = values.get("tier") or request.config.getoption("--qnet-tier")
-    topology = _read(request, values["topology"])
+    try:
+        topology = _read(request.path.parent, values["topology"])
+    except (QnetError, ValueError) as error:
+        words = f"@pytest.mark.qnet(topology={values['topology']!r}): {error}"
+        pytest.fail(words, pytrace=False)
     if tier == "mininet":
         from qnet.emulate.tiers.probe import missing_tools as missing  # noqa: PLC0415
     else:

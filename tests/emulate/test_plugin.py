@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.switches.ovs import missing_switch
+from qnet.emulate.testbed.topologies import drawn
 from tests.emulate.test_testbed import LINE
 
 LACKING = missing_switch() or missing_controller()
@@ -118,3 +121,112 @@ def test_a_requirement_that_nobody_knows_is_refused(
 def test_a_scope_that_nobody_knows_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROJECT.replace('"learning"', '"learning", scope="session"'))
     run(pytester).stdout.fnmatch_lines(["*scope='session'; there are function and module*"])
+
+
+# Several topologies
+
+
+@needs_switches
+def test_the_smallest_topology_that_fails_is_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        several = pytest.mark.qnet(topology=["ring:3..5", "line:3"], app="learning", arp=True)
+
+        @several
+        def test_no_frame_goes_round(qnet_testbed):
+            hosts = qnet_testbed.hosts
+            assert not qnet_testbed.arp(hosts[0], hosts[-1]).looped
+
+        @several
+        @pytest.mark.parametrize("count", [1])
+        def test_is_good_on_all(qnet_testbed, count):
+            assert len(qnet_testbed.topology.nodes) > count
+        """
+    )
+    found = run(pytester, "-q", "-rs", "-k", "round or ring:3")
+    found.assert_outcomes(passed=2, failed=1, skipped=2)
+    found.stdout.fnmatch_lines(
+        [
+            "*= qnet: the smallest topologies that fail =*",
+            "*::test_no_frame_goes_round fails from ring:3 on; it passes on line:3",
+            "SKIPPED*2* fails from ring:3 on, the smallest of its topologies",
+        ]
+    )
+
+
+@needs_switches
+def test_tests_of_a_module_share_one_testbed_for_each_topology(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.qnet(topology="line:2..3", app="learning", scope="module")
+        seen = []
+
+        def test_first(qnet_testbed):
+            seen.append(qnet_testbed)
+            assert len(qnet_testbed.hosts) == len(seen) + 1
+
+        def test_second(qnet_testbed):
+            assert qnet_testbed is seen[-1]
+        """
+    )
+    run(pytester, "-q").assert_outcomes(passed=4)
+
+
+def collected(pytester: pytest.Pytester, marker: str) -> list[str]:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.qnet({marker}, controller="tcp:127.0.0.1:9")
+        def test_one(qnet_testbed):
+            pass
+        """
+    )
+    found = run(pytester, "-q", "--collect-only")
+    return [line.partition("::")[2] for line in found.outlines if "::" in line]
+
+
+def test_topologies_are_ordered_by_size(pytester: pytest.Pytester) -> None:
+    (pytester.path / "two.yaml").write_text(
+        "title: Two\nnodes: [{name: a}, {name: b}]\n"
+        "links: [{between: [a, b], rate: 1Gbps, length: 1km}]\n"
+    )
+    marker = 'topology=["dual-node", "ring:3..4", "two.yaml", "tree:1..2", "mesh:4"]'
+    names = ["two.yaml", "tree:1", "ring:3", "ring:4", "mesh:4", "tree:2", "dual-node"]
+    assert collected(pytester, marker) == [f"test_one[{name}]" for name in names]
+    assert collected(pytester, 'topology="line:2..3"') == ["test_one[line:2]", "test_one[line:3]"]
+    assert collected(pytester, 'topology="line:2"') == ["test_one"]
+
+
+@pytest.mark.parametrize(
+    ("topology", "words"),
+    [
+        ("['rnig:3..4']", "no kind of topology 'rnig'; did you mean 'ring'*"),
+        ("'ring:2'", "ring:2: a ring has a size from 3 to 64"),
+        ("['line:9..3', 'line:2']", "line:9..3: a line has a size from 2 to 64"),
+        ("[]", "topology=[[][]] is not names of topologies"),
+        ("[3]", "topology=[[]3[]] is not names of topologies"),
+    ],
+)
+def test_a_topology_that_is_none_is_refused(
+    topology: str, words: str, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(PROJECT.replace(repr(LINE), topology))
+    run(pytester).stdout.fnmatch_lines([f"*{words}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "links"),
+    [("line:4", 4, 3), ("ring:4", 4, 4), ("star:4", 4, 3), ("tree:2", 7, 6), ("mesh:4", 4, 6)],
+)
+def test_drawn_topologies(name: str, nodes: int, links: int) -> None:
+    topology = drawn(name)
+    assert topology is not None
+    assert (len(topology.nodes), len(topology.links)) == (nodes, links)
+    degrees = Counter(end for link in topology.links for end in link.between)
+    ends = {"line": [1, 1, 2, 2], "ring": [2] * 4, "star": [1, 1, 1, 3], "mesh": [3] * 4}
+    assert sorted(degrees.values()) == ends.get(name[:-2], [1, 1, 1, 1, 2, 3, 3])
