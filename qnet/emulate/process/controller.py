@@ -148,6 +148,13 @@ class Controller(AllOrNothing):
         self._words = None
         self._open.close()
 
+    def restart(self) -> None:
+        """End the process and start it anew, at the same port; what it had said is forgotten."""
+        self.close()
+        self._kept.clear()
+        self._incoming = queue.Queue()
+        self._start()
+
     def parts(self) -> list[Part]:
         """Return the process, for who looks whether it is at work."""
         process = self._process

@@ -115,6 +115,7 @@ class Fabric(SwitchSet, AllOrNothing):
         self.ports = {node: sorted(numbers) for node, numbers in ports.items()}
         self.controllers = tuple(controllers)
         self._between = ExitStack()
+        self._bridges: dict[str, Bridge] = {}
         self._cards = wiring.plain_hosts if plain_hosts else frozenset[str]()
         self.versions = tuple(versions)
         self.carry_control = carry_control or follow
@@ -141,7 +142,7 @@ class Fabric(SwitchSet, AllOrNothing):
             ovs = Ovs(whose=node, versions=self.versions)
             self._nodes[node] = _Node(node, ovs)
             ovs.__enter__()
-            bridge = Bridge(
+            bridge = self._bridges[node] = Bridge(
                 BRIDGE,
                 self.wiring.datapath_id(node),
                 tuple(SwitchPort(f"p{number}", number) for number in numbers),
@@ -150,13 +151,32 @@ class Fabric(SwitchSet, AllOrNothing):
             )
             ovs.add_bridges([bridge])
         for one in self._nodes.values():
-            for number in self.ports[one.name]:
-                end = one.ovs.connect(f"p{number}")
-                end.settimeout(LOOK_S)
-                one.sockets[number] = end
-                self._place[end.fileno()] = (one, number)
-                self._rest[end.fileno()] = bytearray()
-                self._poll.register(end, select.EPOLLIN)
+            self._plug(one)
+
+    def _plug(self, one: _Node) -> None:
+        """Take the ends of a switch's ports."""
+        for number in self.ports[one.name]:
+            end = one.ovs.connect(f"p{number}")
+            end.settimeout(LOOK_S)
+            one.sockets[number] = end
+            self._place[end.fileno()] = (one, number)
+            self._rest[end.fileno()] = bytearray()
+            self._poll.register(end, select.EPOLLIN)
+
+    def restart_switch(self, node: str) -> None:
+        """Take a switch away and make it anew, with its ports and without entries."""
+        one = self._nodes[node]
+        for end in one.sockets.values():
+            self._poll.unregister(end)
+            del self._place[end.fileno()]
+            end.close()
+        one.ovs.vsctl("del-br", BRIDGE)
+        one.ovs.add_bridges([self._bridges[node]])
+        one.sent = 0
+        self._plug(one)
+        for cut, number in self._down:
+            if cut == node:
+                one.ovs.appctl("netdev-dummy/set-admin-state", f"p{number}", "down")
 
     def close(self) -> None:
         """Stop all switches."""

@@ -109,6 +109,7 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         self._cards = self.wiring.plain_hosts if plain_hosts else frozenset[str]()
         self.ovs = Ovs(dummy=False, folder=folder, versions=versions)
         self.mininet: Any = None
+        self._bridges: dict[str, Bridge] = {}
         self._begun: list[Any] = []
         """Hosts, those too whose shell is still to give its first prompt."""
         self._closing = False
@@ -188,6 +189,11 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
     def counters(self, node: str) -> Counters:
         """Read what a switch has counted by now."""
         return read_counters(self.ovs, self.bridge(node), node)
+
+    def restart_switch(self, node: str) -> None:
+        """Take a switch away and make it anew, with its ports and without entries."""
+        self.ovs.vsctl("del-br", self.bridge(node))
+        self.ovs.add_bridges([self._bridges[node]])
 
     def trace(self, node: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
@@ -294,8 +300,8 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         batch(far, wires.pid)
         for node, host in hosts.items():
             self._equip(node, host)
-        self.ovs.add_bridges(
-            Bridge(
+        for node in self.nodes:
+            self._bridges[node] = Bridge(
                 self.bridge(node),
                 self.wiring.datapath_id(node),
                 tuple(mine[node]),
@@ -303,8 +309,7 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
                 datapath="netdev",
                 rules=self.wiring.card_rules(node) if node in self._cards else (),
             )
-            for node in self.nodes
-        )
+        self.ovs.add_bridges(self._bridges.values())
 
     def _equip(self, node: str, host: Any) -> None:
         """Give a host its addresses, and others' unless it asks for them; no offload, no IPv6."""

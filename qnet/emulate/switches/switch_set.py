@@ -115,6 +115,10 @@ class SwitchSet(ABC):
         """Read what a switch has counted by now."""
 
     @abstractmethod
+    def restart_switch(self, node: str) -> None:
+        """Take a switch away and make it anew, with its ports and without entries."""
+
+    @abstractmethod
     def trace(self, node: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
 

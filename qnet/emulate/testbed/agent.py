@@ -94,6 +94,7 @@ class TestbedAgent:
             "run": self.run,
             "tables": self.net.tables,
             "trace": self.net.trace,
+            "restart_switch": self.net.restart_switch,
             "passages": self.follower.passages,
             "counters": self.net.counters,
             "fence": self.net.ovs.fence,

@@ -208,6 +208,10 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         found: Counters = self._ask("counters", node)
         return found
 
+    def restart_switch(self, node: str) -> None:
+        """Take a switch away and make it anew, with its ports and without entries."""
+        self._ask("restart_switch", node)
+
     def trace(self, node: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
         return str(self._ask("trace", node, port, data))

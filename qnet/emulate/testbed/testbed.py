@@ -25,6 +25,7 @@ from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.dummy_switches import Fabric
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
+from qnet.emulate.testbed import injections
 from qnet.emulate.testbed.channel import ChannelLog
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.findings import Suspect, suspect
@@ -335,6 +336,7 @@ class Testbed(AllOrNothing):
 
     def forget(self) -> None:
         """Forget what has come so far: neither `expect` nor `nothing_else` looks at it."""
+        self.suspect = None
         self._expectations.forget()
 
     def unexpected(self) -> tuple[tuple[int, Delivery], ...]:
@@ -577,6 +579,29 @@ class Testbed(AllOrNothing):
             self.fabric.set_wire(name, up=True)
             for one in self.wiring.both(self.topology.port_by_name[name]):
                 self._mended_at[one.name] = time.monotonic()
+
+    def slow_controller(self, delay: float | str) -> AbstractContextManager[None]:
+        """Have what the controller says come so much later for a while, as in "300ms"."""
+        return injections.slow_controller(self, seconds(delay))
+
+    def controller_away(self) -> AbstractContextManager[None]:
+        """Take the controller's connections away for a while; at its end all are there again.
+
+        Raises ControllerGone when the controller does not take them back.
+        """
+        return injections.controller_away(self)
+
+    def restart_switch(self, node: str) -> None:
+        """Start a switch anew, without entries; returns when it is connected again."""
+        _check_names("switch", self.switches, node)
+        injections.restart_switch(self, node)
+
+    def restart_controller(self) -> None:
+        """End the controller and start it anew; returns when all switches are connected again.
+
+        Raises EnvironmentMissing when it was not started for this testbed.
+        """
+        injections.restart_controller(self)
 
     def _check_cut(self) -> None:
         """Raise CutUndone when a port is up though its wire is cut: the controller was deceived."""
