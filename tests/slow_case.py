@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import accumulate, pairwise
+from typing import Any
 
 from qnet.model.observation import Observation
 from qnet.model.plan import DemandPart, DemandPlan, PathPlan, Plan, StreamPlan
@@ -520,6 +521,8 @@ def _drawn_births(number: int, way: Way, profile: Profile) -> Births:
     below = list(zip(sums, (size for size, _ in demand.sizes), strict=True))
     mean = sum(Fraction((size + 20) * 8 * 10**12 * weight, total) for size, weight in demand.sizes)
     mean_gap = mean / rate_bps
+    if demand.arrival == "flows":
+        return _flow_births(way, profile, state, below, Fraction(mean_gap))
     span = -int(-mean_gap // 1) * demand.burst_packets
     (first_ps,) = integers(simulation.seed, f"start {demand.name} {way.part}", 1, span)
     poisson = demand.arrival == "poisson"
@@ -537,6 +540,58 @@ def _drawn_births(number: int, way: Way, profile: Profile) -> Births:
         if poisson:
             gap = int(exponential(draw(state, 0, 0), table)) >> 12
             passed += Fraction(gap * int(mean_gap * 2**shift), 2 ** (shift + 20))
+    return tuple(births)
+
+
+def _flow_births(
+    way: Way, profile: Profile, state: Any, below: Sequence[tuple[Fraction, int]], gap: Fraction
+) -> Births:
+    """When a demand of flows sends: frames at the access rate, and a pause behind each flow.
+
+    A length is found by counting them up: of each point's share of draws, all between have as many.
+    """
+    demand, simulation = way.demand, profile.simulation
+    assert demand is not None
+    assert demand.flow_sizes is not None
+    assert demand.access_rate_bps is not None
+    table = log_table()
+    mean, low, reached = Fraction(0), 0, 0
+    spans = []
+    for frames, share in demand.flow_sizes:
+        first = low + 1 if low else frames
+        mean += Fraction(share - reached, PPB) * Fraction(first + frames, 2)
+        spans.append((share * 2**32 // PPB, first, frames))
+        low, reached = frames, share
+    (first_ps,) = integers(
+        simulation.seed,
+        f"start {demand.name} {way.part}",
+        1,
+        -int(-gap // 1) * -int(-mean // 1),
+    )
+    pause = mean * (gap - gap * way.rate_bps / demand.access_rate_bps)
+    shift = 62 - 25 - (-int(-pause // 1)).bit_length()
+
+    def length() -> int:
+        drawn, from_ = int(draw(state, 0, 0)), 0
+        for until, first, last in spans:
+            if drawn < until:
+                return first + (drawn - from_) * (last - first + 1) // (until - from_)
+            from_ = until
+        raise AssertionError("the last share is all")
+
+    births: list[tuple[int, int, int]] = []
+    passed = Fraction(0)
+    left = length()
+    while first_ps + passed < simulation.duration_ps:
+        drawn = int(draw(state, 0, 0)) if len(below) > 1 else 0
+        size = next(size for part, size in below if Fraction(drawn, 2**32) < part)
+        births.append((first_ps + int(passed), size, 0))
+        passed += Fraction((size + 20) * 8 * 10**12, demand.access_rate_bps)
+        left -= 1
+        if left == 0:
+            drawn = int(exponential(draw(state, 0, 0), table)) >> 12
+            passed += drawn * int(pause * 2**shift) // 2 ** (shift + 20)
+            left = length()
     return tuple(births)
 
 

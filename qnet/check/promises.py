@@ -214,6 +214,10 @@ class MemberFigures(NamedTuple):
         if isinstance(self.member, Demand):
             bits = max(wire_bytes(size) for size, _ in self.member.sizes) * 8
             bits *= self.member.burst_packets
+            points = self.member.flow_sizes or ()
+            before = (0, *(share for _, share in points))
+            flows = sum(n * (share - low) for (n, share), low in zip(points, before, strict=False))
+            bits *= max(ceil_div(flows, PPB), 1)
             gap_ps = ceil_div(bits * PS_PER_S, self.member.rate_bps)
             return 2 * seen.steady_ps + GAPS_AWAITED * gap_ps
         intervals = 2 if self.kind == "variation" and self.member.max_packets == 1 else 1

@@ -236,7 +236,7 @@ def _flows(
         sizes = [size for size, _ in demand.sizes]
         for part in placed.parts:
             rate = ceil_div(part.rate_bps * WHOLE, 8 * PS_PER_S)
-            burst = None if demand.arrival == "poisson" else _burst(demand, rate)
+            burst = None if demand.arrival in ("poisson", "flows") else _burst(demand, rate)
             if isinstance(demand, RecordedDemand):
                 burst = recorded_burst(demand.recording, rate)
             yield _Flow(

@@ -19,7 +19,10 @@ from qnet.files.tree import Branch, Location, Source, compose
 from qnet.units import INSTANT, RATE, UnitError, describe, format_quantity, parse
 
 KEY = "scenes"
-PARTS = ("streams", "demands", "events")
+PAIRS = "pairs"
+"""Of the key `symmetry`."""
+
+PARTS = ("streams", "demands", "events", PAIRS)
 ASSUMED = "assumed"
 """What a figure has for its source where there is none."""
 
@@ -140,9 +143,13 @@ def fill_scenes(source: Source, folder: Path) -> None:
     ]
     del root.content[KEY]
     for part, more in written.items():
-        there = root.content.setdefault(part, Branch(block.line, block.column, []))
-        if isinstance(there.content, list):
-            there.content.extend(more)
+        around = root
+        if part == PAIRS:
+            around = root.content.setdefault("symmetry", Branch(block.line, block.column, {}))
+        if isinstance(around.content, dict):
+            there = around.content.setdefault(part, Branch(block.line, block.column, []))
+            if isinstance(there.content, list):
+                there.content.extend(more)
 
 
 class _Filler:

@@ -12,6 +12,7 @@ import yaml
 
 from qnet.files.faults import dimension_of, file_keys
 from qnet.model.fields import MIXES, BothWays, Noun, Position, TimeRange
+from qnet.model.flow_sizes import spell_flow_sizes
 from qnet.model.traffic import AS_RESERVED, IdleSlope, RecordedDemand
 from qnet.units import RATE, RATIO, TIME, Dimension, format_quantity
 
@@ -139,6 +140,8 @@ def _word(column: _Column, value: Any) -> Any:
             word = _idle_slope(value)
         case ((int(frame_bytes), 1),) if key == "sizes":
             word = f"{frame_bytes}B"
+        case tuple() if key == "flow-sizes":
+            word = spell_flow_sizes(value)
         case tuple() if key == "sizes":
             named = {mix: name for name, mix in MIXES.items()}
             word = named.get(value) or "+".join(f"{weight}x{size}B" for size, weight in value)

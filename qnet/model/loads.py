@@ -363,6 +363,9 @@ def _scale_misfits(number: int, target: str, by_ppb: int, named: Named) -> Itera
             yield Misfit(number, ("target",), words)
             continue
         rate_bps = one.rate_bps * by_ppb // PPB
+        if one.access_rate_bps is not None and rate_bps >= one.access_rate_bps:
+            words = f"'{one.name}' would have the access rate of its flows, or more"
+            yield Misfit(number, ("by",), words)
         if rate_bps > RATE.highest:
             most = format_quantity(RATE, RATE.highest)
             words = f"'{one.name}' would have {format_quantity(RATE, rate_bps)}; at most {most}"

@@ -63,6 +63,9 @@ def scaled(profile: Profile, factor: Fraction, chosen: Chosen | None = None) -> 
             most = format_quantity(RATE, RATE.highest)
             words = f"{format_quantity(RATE, rate_bps)} is out of range; at most {most}"
             problems.append(Problem("scale", 0, 0, one.name, words))
+        elif one.access_rate_bps is not None and rate_bps >= one.access_rate_bps:
+            words = f"{format_quantity(RATE, rate_bps)} is not below the access rate of its flows"
+            problems.append(Problem("scale", 0, 0, one.name, words))
         elif one.microflows is not None and rate_bps < one.microflows:
             words = f"{one.microflows} microflows would share {rate_bps} bit/s; each needs 1 bit/s"
             problems.append(Problem("scale", 0, 0, one.name, words))

@@ -30,6 +30,7 @@ from qnet.model.fields import (
     Time,
     TimeOrZero,
 )
+from qnet.model.flow_sizes import FlowSizes
 from qnet.model.processes import Process
 from qnet.model.reaction import Reaction
 from qnet.model.recording import Capture, CapturedFrames
@@ -513,8 +514,10 @@ class Demand(Noun):
     rate_bps: Rate = Field(
         alias="rate", description="mean rate on the wire: frames with preamble and gap"
     )
-    arrival: Literal["poisson", "constant-rate", "bursts"] = Field(
-        "poisson", description="law of the arrivals"
+    arrival: Literal["poisson", "constant-rate", "bursts", "flows"] = Field(
+        "poisson",
+        description="law of the arrivals; flows come one after the other at the access rate, with "
+        "pauses of exponential length between them",
     )
     burst_packets: int = Field(
         strict=True,
@@ -523,6 +526,20 @@ class Demand(Noun):
         default=1,
         alias="burst",
         description="frames back to back in one burst (arrival: bursts)",
+    )
+    flow_sizes: FlowSizes | None = Field(
+        None,
+        alias="flow-sizes",
+        description="frames of a flow (arrival: flows): 'web-search' (DCTCP), 'data-mining' (VL2), "
+        "or points like '1:50%+20:90%+100:100%', so many frames at most and the share of flows",
+        exclude_if=lambda points: points is None,
+    )
+    access_rate_bps: Rate | None = Field(
+        None,
+        alias="access-rate",
+        description="rate on the wire at which the frames of one flow come (arrival: flows), above "
+        "the mean rate",
+        exclude_if=lambda rate: rate is None,
     )
     sizes: FrameSizes = Field(
         IMIX, description="one frame size, 'imix' (64, 594, 1518 at 7:4:1) or another mix"
@@ -551,6 +568,14 @@ class Demand(Noun):
             raise ValueError(f"'from' and 'to' are both '{self.source}'; a demand needs two nodes")
         if self.burst_packets > 1 and self.arrival != "bursts":
             raise ValueError("'burst' goes with 'arrival: bursts' only")
+        flows = {"flow-sizes": self.flow_sizes, "access-rate": self.access_rate_bps}
+        for key, value in flows.items():
+            if value is not None and self.arrival != "flows":
+                raise ValueError(f"'{key}' goes with 'arrival: flows' only")
+            if value is None and self.arrival == "flows":
+                raise ValueError(f"'arrival: flows' has no '{key}'")
+        if self.access_rate_bps is not None and self.access_rate_bps <= self.rate_bps:
+            raise ValueError("'access-rate' is not above 'rate'; flows would have no end")
         if self.microflows is not None and self.rate_bps < self.microflows:
             raise ValueError(
                 f"{self.microflows} microflows share {self.rate_bps} bit/s; each needs 1 bit/s"

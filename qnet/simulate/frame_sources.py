@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from math import gcd
+from math import ceil, gcd
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qnet.errors import Infeasible, InputError, Problem
+from qnet.model.flow_sizes import mean_frames
 from qnet.model.loads import every_demand
 from qnet.model.outages import Span
 from qnet.model.plan import DemandPlan, PathPlan, Plan, StreamPlan
@@ -33,13 +34,14 @@ from qnet.simulate.draws import integers
 from qnet.simulate.ports.parts import TIMED
 from qnet.simulate.versions import ALWAYS, Version, attack_versions, versions_of
 from qnet.simulate.world import (
+    FLOWS,
     NEVER,
     PACED,
     PERIODIC,
     POISSON,
     RECORDED,
 )
-from qnet.units import PS_PER_S, ceil_div, wire_bytes
+from qnet.units import PPB, PS_PER_S, ceil_div, wire_bytes
 
 Ints = NDArray[np.int64]
 
@@ -60,6 +62,8 @@ class ArrivalLaw:
     """Mean, for memory and for sharing out the work only."""
     timetable: tuple[int, ...] = ()
     """Of a timed source: when its frames are due within the `gap`, by the clock of its node."""
+    flows: tuple[int, ...] = ()
+    """Of a source of flows: mean pause and shift, then frames and limit of each point."""
     first_step: int = 0
     """How many of these are left out, all of an interval or none, since the clock would show them
     before time zero."""
@@ -444,6 +448,43 @@ def _recorded_law(demand: RecordedDemand, end_ps: int) -> ArrivalLaw:
     )
 
 
+def _as_fine(mean_ps: Fraction) -> tuple[int, int]:
+    """Return an exponential law of a mean as fine as 62 bits allow, as gap and shift.
+
+    A draw is below 2**25, in units of 2**-20 times the mean.
+    """
+    shift = 62 - 25 - ceil_div(mean_ps.numerator, mean_ps.denominator).bit_length()
+    return int(mean_ps * Fraction(2) ** shift), shift + 20
+
+
+def _flow_law(demand: Demand, mean_gap: Fraction, start_ps: int, frames_per_s: float) -> ArrivalLaw:
+    """Return the law of flows that come one after the other, each at the access rate.
+
+    What the frames of a flow leave of their mean time is, on average, the pause behind it.
+    """
+    points, access_bps = demand.flow_sizes, demand.access_rate_bps
+    assert points is not None, "it was asked for"
+    assert access_bps is not None, "it goes with flow sizes"
+    common = gcd(8 * PS_PER_S, access_bps)
+    weight = sum(weight for _, weight in demand.sizes)
+    wire_sum = sum(wire_bytes(size) * weight for size, weight in demand.sizes)
+    line = Fraction(8 * PS_PER_S * wire_sum, access_bps * weight)
+    pause = max(mean_frames(points) * (mean_gap - line), Fraction(0))
+    limits = [(frames, (share << 32) // PPB) for frames, share in points]
+    return ArrivalLaw(
+        FLOWS,
+        access_bps // common,
+        8 * PS_PER_S // common,
+        0,
+        start_ps,
+        0,
+        0,
+        demand.sizes,
+        frames_per_s,
+        flows=(*_as_fine(pause), *(one for limit in limits for one in limit)),
+    )
+
+
 def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> ArrivalLaw:
     """Return the law of a demand's part; a part of random arrivals is random by itself."""
     if rate_bps <= 0:
@@ -453,16 +494,16 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> ArrivalL
     wire_sum = sum(wire_bytes(size) * weight for size, weight in demand.sizes)
     frames_per_s = rate_bps * weight / (8 * wire_sum)
     mean_gap_ps = ceil_div(8 * PS_PER_S * wire_sum, rate_bps * weight)
-    (start_ps,) = integers(
-        seed, f"start {demand.name} {part}", 1, mean_gap_ps * demand.burst_packets
-    )
+    at_once = demand.burst_packets
+    if demand.flow_sizes is not None:
+        at_once = ceil(mean_frames(demand.flow_sizes))
+    (start_ps,) = integers(seed, f"start {demand.name} {part}", 1, mean_gap_ps * at_once)
+    mean_gap = Fraction(8 * PS_PER_S * wire_sum, rate_bps * weight)
     if demand.arrival == "poisson":
-        # As fine as 62 bits allow: a gap is a draw below 2**25 (in units of 2**-20) times the mean.
-        shift = 62 - 25 - mean_gap_ps.bit_length()
-        mean_gap = Fraction(8 * PS_PER_S * wire_sum, rate_bps * weight) * Fraction(2) ** shift
-        return ArrivalLaw(
-            POISSON, int(mean_gap), shift + 20, 1, start_ps, 0, 0, demand.sizes, frames_per_s
-        )
+        gap, shift = _as_fine(mean_gap)
+        return ArrivalLaw(POISSON, gap, shift, 1, start_ps, 0, 0, demand.sizes, frames_per_s)
+    if demand.flow_sizes is not None:
+        return _flow_law(demand, mean_gap, start_ps, frames_per_s)
     common = gcd(8 * PS_PER_S, rate_bps)
     longest = max(size for size, _ in demand.sizes)
     if demand.burst_packets * wire_bytes(longest) * (8 * PS_PER_S // common) >= NEVER:

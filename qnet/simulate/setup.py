@@ -21,6 +21,7 @@ from qnet.progress import Heeded
 from qnet.simulate.clocks.events import clock_settings, reached_ps
 from qnet.simulate.draws import dice, log_table
 from qnet.simulate.frame_sources import FrameSource
+from qnet.simulate.kernels.sources import draw, flow_frames
 from qnet.simulate.settings import PortState, port_states
 from qnet.simulate.world import (
     BLOCK_BINS,
@@ -37,6 +38,7 @@ from qnet.simulate.world import (
     Receiver,
     Ring,
     RouteTable,
+    SourceLaw,
     Sources,
     SourceState,
     Tally,
@@ -358,6 +360,7 @@ def empty_lanes(mask: Ints, feeder: Ints, reach: Ints) -> Lanes:
 def _sources(profile: Profile, found: Sequence[FrameSource], ports: int, start: Ints) -> Sources:
     state = zeros((len(found), 16))
     law = zeros((len(found), 8))
+    table = [*log_table().tolist()]
     sizes: dict[tuple[tuple[int, int], ...], int] = {}
     size_bytes: list[int] = []
     size_limit: list[int] = []
@@ -378,10 +381,15 @@ def _sources(profile: Profile, found: Sequence[FrameSource], ports: int, start: 
         state[number, SourceState.NEXT_TIME] = one.first_ps
         state[number, SourceState.LEFT] = one.packets
         state[number, SourceState.NEXT_CYCLE] = one.first_cycle
-        if one.kind == POISSON or len(one.sizes) > 1:
+        if one.kind == POISSON or one.flows or len(one.sizes) > 1:
             state[number, SourceState.DICE : SourceState.DICE + 4] = dice(
                 profile.simulation.seed, f"source {number} {owner.name}"
             )
+        if one.flows:
+            law[number, SourceLaw.PACKETS] = len(table)
+            table += one.flows
+            bits = draw(state, number, SourceState.DICE)
+            state[number, SourceState.LEFT] = flow_frames(bits, 2, _ints(one.flows))
     recorded = _Recorded(len(size_bytes))
     for number, owner in enumerate(found):
         if owner.law.recording is not None:
@@ -401,7 +409,7 @@ def _sources(profile: Profile, found: Sequence[FrameSource], ports: int, start: 
         law=law,
         size_bytes=np.concatenate((_ints(size_bytes), *recorded.sizes)),
         size_limit=_ints(size_limit),
-        log_table=log_table(),
+        log_table=_ints(table),
         recorded_ps=np.concatenate((zeros((0,)), *recorded.times)),
     )
 

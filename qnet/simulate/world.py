@@ -54,6 +54,10 @@ FOLLOWED = 1 << 47
 PERIODIC, PACED, POISSON, RECORDED = 0, 1, 2, 4
 
 
+FLOWS = 5
+"""Flow after flow, each paced, with a pause between them; see `kernels.sources.begin_flow`."""
+
+
 BLOCK_BINS = 16
 
 
@@ -151,12 +155,13 @@ class SourceLaw(IntEnum):
     """Columns of `Sources.law`."""
 
     KIND = 0
-    """PERIODIC, PACED, POISSON, RECORDED or, where ports are general, TIMED."""
+    """PERIODIC, PACED, POISSON, RECORDED, FLOWS or, where ports are general, TIMED."""
     GAP = 1
     """Of a recorded one: where its times begin in `Sources.recorded_ps`."""
     SHIFT = 2
     """Of a recorded one: how many frames it has."""
     PACKETS = 3
+    """Of flows: where their law begins in `Sources.log_table`."""
     START = 4
     """Position of its first hop."""
     SIZE_FIRST = 5
@@ -365,6 +370,7 @@ class Sources(NamedTuple):
     size_limit: Ints
     """Draws below the limit take the size; the last limit is above every draw."""
     log_table: Ints
+    """The logarithm (`draws.log_table`), and behind it the law of each source of flows."""
     recorded_ps: Ints
     """When the frames of recorded sources are born; their sizes are in `size_bytes`."""
 

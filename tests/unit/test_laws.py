@@ -7,6 +7,7 @@ textbook (Wilson and Hilferty's approximation of the chi-square quantile, Kolmog
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ import pytest
 import qnet
 from qnet.emulate.frames.kernels import FRAME_BYTES, TIME
 from qnet.emulate.frames.ports import RealFrames, VirtualPorts
-from qnet.errors import InputError
+from qnet.errors import ArgumentError, InputError
 from qnet.files.words import to_yaml
 from qnet.model.fields import MIXES
+from qnet.model.flow_sizes import FLOW_SIZES, mean_frames
+from qnet.model.scale import scaled
+from qnet.simulate.kernels.sources import flow_frames
+from qnet.units import PPB
 from tests.builders import network, plan_for, profile
 
 FRAMES = 10**6
@@ -91,6 +96,98 @@ def test_random_arrivals_are_exponential_and_keep_their_rate() -> None:
     later = gaps[1:] - mean_ps
     with_the_one_before = float(np.mean(later * (gaps[:-1] - mean_ps))) / mean_ps**2
     assert abs(with_the_one_before) < NORMAL / len(gaps) ** 0.5, "gaps know nothing of each other"
+
+
+def _notices_a_hundredth(some: int, others: int, share: float) -> bool:
+    """Tell whether counts fit a share, and neither one that is 1 % more nor 1 % less."""
+    fits = [_fits([some, others], [one, 1 - one]) for one in (share, share * 0.99, share * 1.01)]
+    return fits == [True, False, False]
+
+
+def _lengths(gaps: np.ndarray[Any, Any], line_ps: int) -> np.ndarray[Any, Any]:
+    """Return how many frames each flow has that has ended: there is a pause behind it."""
+    ends = np.flatnonzero(gaps > line_ps)
+    return np.diff(ends)
+
+
+def test_flows_have_their_lengths_their_pauses_and_their_rate() -> None:
+    points, shares = "1:50%+3:80%+7:100%", [50, 15, 15, 5, 5, 5, 5]
+    rate_bps, access_bps = 3_100_000 * 8 * (480 + 20), 50 * 10**9
+    more: dict[str, Any] = {"flow-sizes": points, "access-rate": f"{access_bps}bps"}
+    drawn = _drawn(rate=f"{rate_bps}bps", sizes="480B", arrival="flows", **more)
+    line_ps = 8 * 500 * 20
+    gaps = np.diff(drawn[:, 0])
+    assert gaps.min() >= line_ps
+    seen = np.bincount(_lengths(gaps, line_ps), minlength=8)[1:8].tolist()
+    assert _fits(seen, shares)
+    assert _notices_a_hundredth(seen[0], sum(seen[1:]), 0.5)
+    mean_ps = 2.35 * (8e12 * 500 / rate_bps - line_ps)
+    pauses = (gaps[gaps > line_ps] - line_ps).astype(np.float64)
+    bound = (0.5 * np.log(2e3) / len(pauses)) ** 0.5
+    assert _largest_gap(pauses, mean_ps) <= bound
+    assert _largest_gap(pauses, mean_ps * 1.01) > bound, "a pause that is 1 % off is noticed"
+    assert abs(gaps.mean() / (8e12 * 500 / rate_bps) - 1) < 0.01
+
+
+@pytest.mark.parametrize(("name", "mean"), [("web-search", 1138), ("data-mining", 5117)])
+def test_named_distributions_of_flows_are_drawn_and_have_the_means_told_of_them(
+    name: str, mean: int
+) -> None:
+    points = FLOW_SIZES[name]
+    assert abs(float(mean_frames(points)) / mean - 1) < 0.005
+    table = np.array([(n, (share << 32) // PPB) for n, share in points], dtype=np.int64).ravel()
+    words = np.random.PCG64(1).random_raw(FRAMES) >> np.uint64(32)
+    lengths = np.array([flow_frames(int(word), 0, table) for word in words])
+    # Of each part between two points the lower and the upper half of lengths, where it has both.
+    low, before, edges, shares = 0, 0, [0], []
+    for frames, share in points:
+        first = low + 1 if low else frames
+        middle = (first + frames) // 2
+        for last in dict.fromkeys((middle, frames)):
+            edges.append(last)
+            shares.append(
+                (share - before) * (last - max(edges[-2], first - 1)) / (frames - first + 1)
+            )
+        low, before = frames, share
+    seen = np.histogram(lengths, bins=np.array(edges) + 0.5)[0].tolist()
+    assert sum(seen) == FRAMES
+    assert _fits(seen, shares)
+    frames, share = min(points, key=lambda one: abs(2 * one[1] - PPB))
+    short = int((lengths <= frames).sum())
+    assert _notices_a_hundredth(short, FRAMES - short, share / PPB)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"flow-sizes": "web"}, "is no distribution of flow sizes"),
+        ({"flow-sizes": "1:50%+1:100%"}, "does not rise"),
+        ({"flow-sizes": "1:50%+2:99%"}, "from more than 0% to 100%"),
+        ({"flow-sizes": "0:50%+2:100%"}, "are no frames of a flow"),
+        ({"flow-sizes": None}, "'arrival: flows' has no 'flow-sizes'"),
+        ({"access-rate": None}, "'arrival: flows' has no 'access-rate'"),
+        ({"access-rate": "1Gbps"}, "'access-rate' is not above 'rate'"),
+        ({"arrival": "poisson"}, "'flow-sizes' goes with 'arrival: flows' only"),
+    ],
+)
+def test_flows_that_cannot_be_are_refused(more: dict[str, Any], words: str) -> None:
+    whole = {"name": "d", "from": "a", "to": "b", "rate": "1Gbps", "arrival": "flows"}
+    whole |= {"flow-sizes": "web-search", "access-rate": "2Gbps"} | more
+    given = {key: value for key, value in whole.items() if value is not None}
+    topology = network([{"between": ["a", "b"], "rate": "1Gbps", "length": "1km"}])
+    with pytest.raises(InputError, match=words):
+        qnet.load({"title": "p", "topology": "t", "demands": [given]}, topology=topology)
+
+
+def test_flows_are_written_as_they_are_read_and_scaled_up_to_their_access() -> None:
+    one = {"from": "a", "to": "b", "rate": "1Gbps", "arrival": "flows", "access-rate": "2Gbps"}
+    sizes = ("web-search", "data-mining", "1:50%+3:80%+7:100%")
+    made = profile(demands=[one | {"flow-sizes": each} for each in sizes])
+    text = to_yaml(made)
+    assert all(f"flow-sizes: {each}\n" in text for each in sizes)
+    assert scaled(made, Fraction(3, 2)).demands[0].rate_bps == 1_500_000_000
+    with pytest.raises(ArgumentError, match="not below the access rate"):
+        scaled(made, Fraction(2))
 
 
 def test_another_seed_draws_others_and_the_same_one_the_same() -> None:

@@ -151,6 +151,22 @@ def test_what_comes_again_is_the_source_that_was_there_before() -> None:
     _run(_with(case, *twice))
 
 
+def test_flows_are_paced_and_scaled_and_silenced_as_the_twin_has_them() -> None:
+    flows = {"arrival": "flows", "flow-sizes": "1:50%+3:80%+7:100%", "access-rate": "400Mbps"}
+    case = _case([PLAIN], [DEMAND | flows, DEMAND | flows | {"sizes": "imix"}])
+    (births,) = _births(case, "d0")
+    line = BITS * 2500
+    gaps = [later - one for one, later in itertools.pairwise(births)]
+    assert min(gaps) == line
+    assert 0.3 < sum(gap == line for gap in gaps) / len(gaps) < 0.8
+    _run(case)
+    happening = (
+        _one("scale", 300 * US, "d0", by="250%", for_=f"{400 * US}ps"),
+        _one("stop", 900 * US, "d1", for_=f"{200 * US}ps"),
+    )
+    _run(_with(case, *happening))
+
+
 def test_an_attack_is_of_constant_rate_and_its_account_is_behind_the_others() -> None:
     case = _case([PLAIN], [DEMAND])
     keys = {"from": "b", "to": "c", "rate": "4Gbps", "sizes": "980B"}

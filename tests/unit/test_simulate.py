@@ -70,11 +70,14 @@ def demand(draw: st.DrawFn, number: int, ends: tuple[int, int], name: str) -> di
         "to": f"n{ends[1]}",
         "class": name,
         "rate": f"{draw(st.integers(50, 1500))}Mbps",
-        "arrival": draw(st.sampled_from(["poisson", "constant-rate", "bursts"])),
+        "arrival": draw(st.sampled_from(["poisson", "constant-rate", "bursts", "flows"])),
         "sizes": draw(st.sampled_from(["imix", "64B", "1500B"])),
     }
     if one["arrival"] == "bursts":
         one["burst"] = draw(st.integers(1, 5))
+    if one["arrival"] == "flows":
+        one["access-rate"] = f"{draw(st.integers(1501, 3000))}Mbps"
+        one["flow-sizes"] = draw(st.sampled_from(["1:50%+3:80%+7:100%", "2:100%"]))
     return one
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from qnet.kernel import bare_kernel, highest_bit, inline_kernel, prefetch
 from qnet.simulate.world import (
+    FLOWS,
     NEVER,
     PACED,
     PERIODIC,
@@ -55,22 +56,61 @@ def exponential(bits: int, log_table: Ints) -> int:
     return zeros * log_table[0] + log_table[index] - ((step * (mantissa & 0x7FFFFF)) >> 23)
 
 
+@inline_kernel
+def flow_frames(bits: int, at: int, table: Ints) -> int:
+    """Return how many frames a flow has, by 32 random bits and points from a place of the table on.
+
+    A point is two entries: at most so many frames, for draws below a limit; the last limit is above
+    every draw. Between two points all lengths are alike, up to the first there is one.
+    """
+    point = at
+    while bits >= table[point + 1]:
+        point += 2
+    if point == at:
+        return int(table[at])
+    low, limit = table[point - 2], table[point - 1]
+    steps = (table[point] - low) * (bits - limit)
+    return int(low + steps // (table[point + 1] - limit) + 1)
+
+
+@inline_kernel
+def begin_flow(source: int, state: Ints, law: Ints, log_table: Ints) -> None:
+    """Draw the pause before a source's next flow, and then the frames of that.
+
+    The law of flows has the mean pause and a shift, as GAP and SHIFT of POISSON, then points.
+    """
+    at = law[source, SourceLaw.PACKETS]
+    unit = exponential(draw(state, source, SourceState.DICE), log_table) >> 12
+    state[source, SourceState.NEXT_TIME] += (unit * log_table[at]) >> log_table[at + 1]
+    bits = draw(state, source, SourceState.DICE)
+    state[source, SourceState.LEFT] = flow_frames(bits, at + 2, log_table)
+
+
 @bare_kernel
 def advance(source: int, frame_bytes: int, state: Ints, law: Ints, log_table: Ints,
             recorded: Ints) -> None:  # fmt: skip
     """Set the time, and the cycle, of a source's next frame after one has been sent.
 
     PERIODIC: every GAP. PACED: SHIFT / GAP picoseconds for each byte sent. POISSON: exponential
-    with mean GAP / 2**(SHIFT - 20). What division leaves over is carried to the next gap.
+    with mean GAP / 2**(SHIFT - 20). FLOWS: as PACED, and a pause after each flow. What division
+    leaves over is carried to the next gap.
     RECORDED: when the next frame was seen; never after the last one.
     """
     state[source, SourceState.SENT] += 1
     state[source, SourceState.SENT_BYTES] += frame_bytes
     kind = law[source, SourceLaw.KIND]
-    if kind == PACED:
+    if kind in (PACED, FLOWS):
         state[source, SourceState.CARRY] += (frame_bytes + 20) * law[source, SourceLaw.SHIFT]
+    if kind == FLOWS:
+        state[source, SourceState.NEXT_TIME] += (
+            state[source, SourceState.CARRY] // law[source, SourceLaw.GAP]
+        )
+        state[source, SourceState.CARRY] %= law[source, SourceLaw.GAP]
     state[source, SourceState.LEFT] -= 1
     if state[source, SourceState.LEFT] > 0:
+        return
+    if kind == FLOWS:
+        begin_flow(source, state, law, log_table)
         return
     state[source, SourceState.LEFT] = law[source, SourceLaw.PACKETS]
     if kind == PERIODIC:
