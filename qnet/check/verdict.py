@@ -29,6 +29,7 @@ from qnet.check.judged import (
 )
 from qnet.check.line import ceil_div
 from qnet.check.promises import Kind, Member, MemberFigures, Seen, lost_ppb
+from qnet.check.recorded import sent_otherwise
 from qnet.check.requirements import weigh
 from qnet.model.emulation import Emulation
 from qnet.model.observation import Observation, Traffic
@@ -147,7 +148,8 @@ def _disagreements(judged: Judged) -> list[str]:
                     )
                 ]
     drawn = drawn_otherwise(judged.topology, judged.profile, judged.proof, judged.seen.drawn)
-    return [*found, *(f"witnesses disagree: {words}" for words in drawn)]
+    others = (*drawn, *sent_otherwise(judged))
+    return [*found, *(f"witnesses disagree: {words}" for words in others)]
 
 
 def _lost_otherwise(taken: EventLoss, account: Traffic, lossy: bool) -> Iterable[str]:

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import qnet
 from qnet.check.line import wire_bytes
 from qnet.check.queues import BYTE, WHOLE, recorded_burst
+from qnet.check.verdict import judge
 from qnet.cli import main
 from qnet.errors import ArgumentError, InputError
 from qnet.files.captures.recordings import take
@@ -503,6 +504,25 @@ def test_a_stream_beside_a_capture_is_bounded_and_the_bound_holds(tmp_path: Path
     assert proven.latency_ps_max is not None
     assert seen.latency_ps_max is not None
     assert 0 < seen.latency_ps_max <= proven.latency_ps_max
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_the_verdict_counts_what_was_sent_of_a_capture(tmp_path: Path, more: int) -> None:
+    case = _scenario(tmp_path)
+    plan = qnet.plan(case)
+    seen = simulate(case.topology, case.profile, plan)
+    first = recordings_of(case.profile)[0].name
+    demands = tuple(
+        one.replace(sent=one.sent + more, received=one.received + more)
+        if one.name == first
+        else one
+        for one in seen.demands
+    )
+    made = judge(case.topology, case.profile, plan, qnet.prove(case, plan),
+                 [seen.replace(demands=demands)])  # fmt: skip
+    due = sum(at < 12 * 10**9 for at in recordings_of(case.profile)[0].recording.times_ps)
+    words = f"witnesses disagree: {first}: simulated {due + more} frames sent, captured {due}"
+    assert (words in made.findings) == bool(more)
 
 
 # Kept
