@@ -31,6 +31,10 @@ def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[st
         f"{found.pairs} pairs of hosts, {found.frames} frames, {found.lost} lost{late}; "
         f"{found.rules} rules in the switches"
     )
+    lines.append(
+        f"{found.packet_ins} frames given to the controller (packet-in); "
+        f"at most {found.rules_most} rules in a switch"
+    )
     if found.failover_s is not None:
         lines.append(
             f"way round a cut link after {found.failover_s:.3f} s of wall-clock time, "

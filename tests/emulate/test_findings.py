@@ -231,6 +231,10 @@ def test_a_loop_is_told_once_and_whole_in_files(tmp_path: Path) -> None:
     answer = json.loads((tmp_path / "out" / "verdict.json").read_text())
     every = [one for one in answer["findings"] if one["kind"] == "loop"]
     assert len(every) > 1
+    asked = sum(one["packet-in"] for one in answer["messages"].values())
+    assert answer["packet_ins"] == asked > answer["frames"]
+    assert answer["rules"] / 3 <= answer["rules_most"] < answer["rules"]
+    assert f"{asked} frames given to the controller" in done.stdout
     assert all(one["why"]["way"] and one["why"]["messages"] for one in every)
     assert "ends: at port" in (tmp_path / "out" / "junit.xml").read_text()
 

@@ -82,6 +82,10 @@ class Judgement(NamedTuple):
     """The pairs."""
     control: tuple[str, ...] = ()
     """What the switches say of the controller: messages refused, connections that were lost."""
+    rules_most: int = 0
+    """Rules of the switch that has most of them."""
+    packet_ins: int = 0
+    """Frames of which switches asked the controller, discovery included."""
     channel: ChannelLog | None = None
     """What switches and controller said to each other."""
 
@@ -119,9 +123,9 @@ def judge_reach(
     judge = _Judge(testbed, testbed.connected_at + settle_s)
     judge.look(pairs)
     outage = judge.try_failover(failover_s) if failover else None
-    rules = sum(
+    rules = [
         len(switch.rules) + len(switch.unread) for switch in map(testbed.tables, testbed.switches)
-    )
+    ]
     found = judge.found.values()
     return Judgement(
         len(pairs),
@@ -129,7 +133,7 @@ def judge_reach(
         sum(one.lost for one in found),
         tuple(one.message for one in judge.findings()),
         None if outage is None else outage.seconds,
-        rules,
+        sum(rules),
         sum(one.late for one in found),
         None if outage is None else outage.resolution_s,
         tuple(judge.at_first),
@@ -139,6 +143,8 @@ def judge_reach(
         tuple(judge.findings()),
         tuple(pairs),
         testbed.control(),
+        max(rules, default=0),
+        sum(one.get("packet-in", 0) for one in testbed.channel.counts().values()),
         testbed.channel,
     )
 
