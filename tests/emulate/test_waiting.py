@@ -46,6 +46,8 @@ def test_what_was_waited_for_is_told_and_how_it_stands() -> None:
 
     with pytest.raises(Unexpected, match="for five ways; its words: there are two"):
         wait_until(five_ways, 0.01, "", lambda _: None, tuple)
+    with pytest.raises(Unexpected, match="for a rule; its words: 'b'"):
+        wait_until(lambda: {"a": 1}["b"], 0.01, "a rule", lambda _: None, tuple)
     with pytest.raises(Unexpected, match=r"wait_until\(lambda: None, 0.01"):
         wait_until(lambda: None, 0.01, "", lambda _: None, tuple)
 

@@ -58,6 +58,7 @@ class Expectations:
 
         Raises Unexpected when none has come after so long.
         """
+        __tracebackhide__ = True
         end = time.monotonic() + within_s
         tried = 0
         while True:
@@ -78,6 +79,7 @@ class Expectations:
 
         What has come so far is forgotten then.
         """
+        __tracebackhide__ = True
         self._observed.wait(within_s)
         self._open += self._observed.unexpected()
         found = [

@@ -234,8 +234,9 @@ class Testbed(AllOrNothing):
 
         Raises Unexpected when it does not `within` the time: it says `what` was waited for, how
         the condition stands and how switches and controller do. A condition that raises an
-        AssertionError, as `expect` does, does not hold.
+        AssertionError, as `expect` does, or a LookupError, as counters do, does not hold.
         """
+        __tracebackhide__ = True
         return wait_until(condition, seconds(within), what, self.wait, self._stands)
 
     def wait_quiet(self, quiet: float | str = 1.0, within: float | str = SETTLE_S) -> None:
@@ -243,6 +244,7 @@ class Testbed(AllOrNothing):
 
         Raises Unexpected when it has not `within` the time.
         """
+        __tracebackhide__ = True
         still = Stillness(self.fabric.entry_count, seconds(quiet))
         what = f"tables to be quiet for {seconds(quiet):g} s"
         wait_until(still, seconds(within), what, self.wait, lambda: (str(still), *self.control()))
@@ -267,6 +269,7 @@ class Testbed(AllOrNothing):
             for place, port in self.wiring.port_at.items()
             if {port.source, port.target} <= set(self.switches)
         }
+        __tracebackhide__ = True
         what = "LLDP to go over every wire"
         wait_until(
             lambda: not undiscovered(),
@@ -322,6 +325,7 @@ class Testbed(AllOrNothing):
         bytes in `ignore` may be otherwise. Raises Unexpected with what came instead when none has
         come `within` the patience of the testbed, or the time that is given.
         """
+        __tracebackhide__ = True
         self._check_place(host, port)
         within_s = self.patience_s if within is None else seconds(within)
         return self._expectations.expect(host, port, Likeness(frame, ignore), within_s)
@@ -331,6 +335,7 @@ class Testbed(AllOrNothing):
 
         Anything but what was expected, and what controllers find wires by (LLDP and such).
         """
+        __tracebackhide__ = True
         self._check(*hosts)
         self._expectations.nothing_else(hosts or self.hosts, seconds(within))
 
@@ -717,6 +722,7 @@ class Testbed(AllOrNothing):
         any; groups and meters are compared where there are some. Raises ValueError with a line that
         is none.
         """
+        __tracebackhide__ = True
         if isinstance(wanted, Mapping):
             every = [read_tables(name, text, self.tables(name)) for name, text in wanted.items()]
             found = tables_apart([one for one, _ in every], {one.name: one for _, one in every})

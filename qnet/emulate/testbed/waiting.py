@@ -35,16 +35,17 @@ def wait_until(
 ) -> _T:
     """Return what a condition gives as soon as it holds; raise Unexpected when it does not in time.
 
-    One that raises an AssertionError does not hold. Between two looks `wait` is called; `stands`
-    says how things are in the end.
+    One that raises an AssertionError or a LookupError does not hold. Between two looks `wait` is
+    called; `stands` says how things are in the end.
     """
+    __tracebackhide__ = True
     begun = time.monotonic()
     while True:
-        raised: AssertionError | None = None
+        raised: AssertionError | LookupError | None = None
         value: _T | None = None
         try:
             value = condition()
-        except AssertionError as error:
+        except (AssertionError, LookupError) as error:
             raised = error
         if raised is None and value:
             return value
@@ -52,7 +53,7 @@ def wait_until(
         if waited_s > within_s:
             words = f"its words: {raised}" if raised else f"it is {_short(repr(value))}"
             lines = [f"waited {waited_s:.1f} s for {what or _source(condition)}; {words}"]
-            raise Unexpected("\n    ".join([*lines, *stands()])) from raised
+            raise Unexpected("\n    ".join([*lines, *stands()])) from None
         wait(min(LOOK_AGAIN_S, max(within_s - waited_s, 0.001)))
 
 
