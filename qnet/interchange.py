@@ -5,7 +5,9 @@ A plan goes to others only when it keeps every rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from qnet.errors import ArgumentError, Infeasible, InputError, Problem
@@ -52,6 +54,18 @@ def network_exports() -> Mapping[str, Export]:
     from qnet.formats.networks.table import FORMATS
 
     return {name: one.out for name, one in FORMATS.items() if one.out is not None}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Have Python look for no cycles: of a million edges it takes two fifths of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 Hyperedge = Literal["switch", "clique", "drop"]
@@ -103,7 +117,8 @@ def import_network(
     }
     texts = {"rate": rate, "metro_length": metro_length, "detour": detour}
     options = _import_options(format, chosen.asks, asked, texts, largest)
-    return chosen.read(files, options)
+    with _uncollected():
+        return chosen.read(files, options)
 
 
 Format = TypeVar("Format")
@@ -169,7 +184,8 @@ def network_files(imported: Imported) -> Texts:
     """Return an imported network as qnet's files: topology.yaml, and traffic.yaml with demands."""
     from qnet.files.words import to_lines
 
-    texts = {"topology.yaml": to_lines(imported.topology)}
+    with _uncollected():
+        texts = {"topology.yaml": to_lines(imported.topology)}
     if imported.profile is not None:
         texts["traffic.yaml"] = to_lines(imported.profile)
     return texts

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 PS_PER_NS = 10**3
 PS_PER_US = 10**6
@@ -186,6 +187,7 @@ def describe(value: object) -> str:
     return f"'{text if len(text) <= 40 else text[:37] + '...'}'"
 
 
+@lru_cache(maxsize=4096)
 def format_quantity(dimension: Dimension, amount: int) -> str:
     """Write `amount` exactly, in the largest unit that leaves a short decimal.
 

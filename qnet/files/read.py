@@ -47,6 +47,7 @@ Kind = FileKind
 Written = TypeVar("Written", Plan, GateProblem, GatePlan, Observation, Record, Sweep)
 
 FILE_BYTES_HIGHEST = 32 * 2**20
+OTHERS_BYTES_HIGHEST = 64 * 2**20
 PLAN_BYTES_HIGHEST = 512 * 2**20
 INTEGER_DIGITS_HIGHEST = len(str(WHOLE_HIGHEST))
 
@@ -420,7 +421,7 @@ def read_text(path: str) -> str:
 def open_file(path: Path) -> tuple[Source, bytes | None]:
     """Read the bytes of a file of another program; without them its source has the fault."""
     source = Source(_display(path))
-    return source, _read_bytes(source, path, FILE_BYTES_HIGHEST)
+    return source, _read_bytes(source, path, OTHERS_BYTES_HIGHEST)
 
 
 def _read_json(path: str, model: type[Written]) -> Written:

@@ -240,6 +240,8 @@ class Link(Noun):
         return self
 
     def _check_directions(self) -> None:
+        if not (self.is_one_way or self.asymmetry_ps):
+            return
         given = {
             "rate": self.rate_bps,
             "reservable": self.reservable_bps,

@@ -356,7 +356,7 @@ def test_faults_of_rfc8345(text: str | bytes, says: list[str], tmp_path: Path) -
 
 @pytest.mark.parametrize("format", ["containerlab", "netlab", "rfc8345"])
 def test_what_is_large_or_deep_is_refused(format: str, tmp_path: Path) -> None:
-    assert fault_of(tmp_path, format, b"x" * (33 * 2**20)) == [" too large; at most 32 MiB"]
+    assert fault_of(tmp_path, format, b"x" * (65 * 2**20)) == [" too large; at most 64 MiB"]
 
 
 # What others take has names that they take

@@ -417,7 +417,7 @@ def test_faults_of_miniedit(tmp_path: Path) -> None:
             '{"hosts": [\n"\x00"]}',
             ["2:2: character U+0000 does not belong in a text file; remove it"],
         ),
-        (b"x" * (33 * 2**20), [" too large; at most 32 MiB"]),
+        (b"x" * (65 * 2**20), [" too large; at most 64 MiB"]),
         ("[" * 100_000, [" nested too deeply"]),
         ('{"links": [' * 100_000, [" nested too deeply"]),
         ('{"links": [], "links": []}', [" key 'links' twice in one object"]),

@@ -149,7 +149,7 @@ def test_the_files_are_a_case_that_runs(tmp_path: Path, net: str) -> None:
         ),
         (",a,\x00", ["1:4: character U+0000 does not belong in a text file; remove it"]),
         (b",a,\xff", ["1:4: not a text file in UTF-8"]),
-        (b"x" * (33 * 2**20), [" too large; at most 32 MiB"]),
+        (b"x" * (65 * 2**20), [" too large; at most 64 MiB"]),
         (
             "[" * 10_000,
             ["1:1: " + HEAD],

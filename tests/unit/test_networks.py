@@ -16,6 +16,7 @@ from qnet.cli import main
 from qnet.errors import ArgumentError, InputError
 from qnet.files.read import load, read_topology
 from qnet.files.words import to_lines
+from qnet.formats.networks import found
 from qnet.formats.networks.naming import plain_name
 from qnet.interchange import import_network, network_files, network_formats
 from qnet.model.topology import Topology
@@ -451,10 +452,11 @@ def large(count: int) -> str:
     return graphml(PAIR, '<edge source="1" target="2"/>\n' * count)
 
 
-def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
-    assert fault_of(tmp_path, "graphml", b"x" * (33 * 2**20)) == [" too large; at most 32 MiB"]
-    says = fault_of(tmp_path, "graphml", large(100_001))
-    assert says == ["100006:1: edge 1--2: more than 100,000 edges; qnet takes no more"]
+def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fault_of(tmp_path, "graphml", b"x" * (65 * 2**20)) == [" too large; at most 64 MiB"]
+    monkeypatch.setattr(found, "LINKS_HIGHEST", 1000)
+    says = fault_of(tmp_path, "graphml", large(1001))
+    assert says == ["1006:1: edge 1--2: more than 1,000 edges; qnet takes no more"]
 
 
 @pytest.mark.parametrize(

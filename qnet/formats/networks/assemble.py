@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
@@ -12,7 +13,14 @@ from pydantic import ValidationError
 from qnet.errors import InputError
 from qnet.files.consistency import Draft, check_topology
 from qnet.files.tree import Source, printable
-from qnet.formats.networks.found import NOWHERE, FoundLink, FoundNetwork, OwnWords, Spot
+from qnet.formats.networks.found import (
+    LINKS_READ,
+    NOWHERE,
+    FoundLink,
+    FoundNetwork,
+    OwnWords,
+    Spot,
+)
 from qnet.formats.networks.hyperedges import settle_hyperedges
 from qnet.formats.networks.naming import (
     free_name,
@@ -45,8 +53,13 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
     names = give_names(found)
     positions = {names[node.key]: node.position for node in found.nodes.values()}
     wires = [_wire(found, link, names, positions, options) for link in found.links]
+    has_own = any(link.own or link.name for link in found.links)
+    found.links = []  # they are wires now; of a million both would be too large
     links = list(_links(found, _both_ways(found, wires)))
     found.refuse_faults()
+    if len(links) > LINKS_READ:
+        what = f"links beyond the {LINKS_READ:,} or so that qnet reads from a file"
+        found.note(what, count=len(links) - LINKS_READ)
     nodes = [
         Node.model_validate(
             {
@@ -73,7 +86,8 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
         nodes=tuple(nodes),
         links=tuple(links),
     )
-    _check_own(found, topology)
+    if has_own:
+        _check_own(found, topology)
     profile = Profile(
         title=f"Demands of {title}",
         topology=TOPOLOGY,
@@ -85,12 +99,11 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
 
 def _check_own(found: FoundNetwork, topology: Topology) -> None:
     """See that what a file says in qnet's own words fits together, as in a file of qnet's."""
-    if any(link.own or link.name for link in found.links):
-        source = Source(found.source.display)
-        names = [{"name": node.name} for node in topology.nodes]
-        check_topology(Draft(source, {"nodes": names}, topology))
-        if source.problems:
-            raise InputError(source.problems, source.unlisted)
+    source = Source(found.source.display)
+    names = [{"name": node.name} for node in topology.nodes]
+    check_topology(Draft(source, {"nodes": names}, topology))
+    if source.problems:
+        raise InputError(source.problems, source.unlisted)
 
 
 def _check_ends(found: FoundNetwork) -> None:
@@ -229,6 +242,7 @@ def _wire(
     )
 
 
+@lru_cache(maxsize=4096)
 def _both(value: int | BothWays) -> BothWays:
     return value if isinstance(value, BothWays) else BothWays(value, value)
 
@@ -245,7 +259,7 @@ def _length_mm(
     if straight_mm is None:
         near, far = places
         straight_mm = 0 if near is None or far is None else great_circle_mm(near, far)
-    length_mm = round(straight_mm * options.detour / 1000) * 1000
+    length_mm = round(straight_mm * options.detour / 1000) * 1000 if straight_mm else 0
     if length_mm > LENGTH.highest:
         most = format_quantity(LENGTH, LENGTH.highest)
         found.stop(link.spot, f"a length beyond {most}; qnet takes no more")

@@ -148,6 +148,9 @@ def add_link(
     straight: str | None = None,
 ) -> None:
     """Add an edge by its attributes; `straight` is the one with the distance of its ends in km."""
+    if attributes.keys() <= _OF_FORM:  # of a million edges most say nothing more
+        found.add_link(FoundLink(*ends, spot, is_directed=is_directed))
+        return
     reading = Reading(found, spot, attributes)
     straight_mm = None
     if straight is not None:

@@ -14,8 +14,11 @@ from qnet.formats.networks.nouns import LEFT_OUT, ImportOptions
 from qnet.model.fields import BothWays, Position
 from qnet.units import LENGTH, RATE, TIME, Dimension, describe, format_quantity
 
-LINKS_HIGHEST = NODES_HIGHEST = DEMANDS_HIGHEST = 100_000
-"""Of one import; so many fit into a file that qnet reads."""
+LINKS_HIGHEST, NODES_HIGHEST, DEMANDS_HIGHEST = 500_000, 100_000, 100_000
+"""Of one import; docs/performance.md has what it takes."""
+
+LINKS_READ = 200_000
+"""About as many are read from a topology file: it holds two million values."""
 
 FAULTS_HIGHEST = 1000
 """Of a file, ten times what is shown."""
@@ -160,8 +163,9 @@ class FoundNetwork(Notes):
             (LENGTH, link.straight_mm),
             (TIME, link.delay_ps),
         ):
-            highest = max(amount) if isinstance(amount, BothWays) else amount or 0
-            self._check_amount(dimension, highest, link.spot, self.source)
+            if amount is not None:
+                highest = max(amount) if isinstance(amount, BothWays) else amount
+                self._check_amount(dimension, highest, link.spot, self.source)
 
     def add_demand(self, demand: FoundDemand, source: Source | None = None) -> None:
         """Add an entry of a traffic matrix; its ends are looked at when all nodes are known."""

@@ -24,6 +24,7 @@ def read(files: Sequence[str], options: ImportOptions) -> Imported:
     data = read_json(source, raw)
     found = FoundNetwork(Path(files[0]).stem, source)
     add_graph(found, data, options)
+    del data  # a million edges are noted; as objects they are too large to be kept beside
     return assemble(found, options)
 
 

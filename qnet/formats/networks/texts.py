@@ -19,7 +19,7 @@ from qnet.units import describe
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DEPTH_HIGHEST = 100
-_ELEMENTS_HIGHEST = 1_000_000
+_ELEMENTS_HIGHEST = 5_000_000
 INTEGER_DIGITS_HIGHEST = 18
 VALUES_HIGHEST, LISTS_HIGHEST = 1_000_000, 250_000
 """Of a JSON file; what has more is no network of as many edges as qnet takes."""
