@@ -91,7 +91,7 @@ class Exit(NamedTuple):
     """Why it went into no other switch, if it did not."""
 
 
-class Passage(NamedTuple):
+class Traversal(NamedTuple):
     """A copy of a frame that went into a switch, and what came out of it."""
 
     node: str
@@ -305,12 +305,12 @@ class Follower:
         """Return what is known by now of a frame that was followed."""
         return self._trips[number].told()
 
-    def passages(self, number: int) -> tuple[Passage, ...]:
+    def passages(self, number: int) -> tuple[Traversal, ...]:
         """Return all copies of a frame that was followed, in the order in which they went in."""
         copies = self._trips[number].copies
         place = {id(one): at for at, one in enumerate(copies)}
         return tuple(
-            Passage(
+            Traversal(
                 one.node,
                 one.port,
                 one.since,

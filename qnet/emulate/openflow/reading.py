@@ -111,14 +111,14 @@ def kind_of(message: bytes) -> str:
     return (_FIRST if version == 1 else _LATER).get(number, GARBAGE)
 
 
-class Carried(NamedTuple):
+class CarriedFrame(NamedTuple):
     """The frame in a packet-in or a packet-out, and the port by which it came into the switch."""
 
     in_port: int
     data: bytes
 
 
-def packet_of(message: bytes) -> Carried | None:
+def packet_of(message: bytes) -> CarriedFrame | None:
     """Return the frame of a packet-in or packet-out; None of other messages and of version 1.1.
 
     The frame of a packet-in may be cut, and that of a packet-out be empty where the switch kept it.
@@ -134,28 +134,28 @@ def packet_of(message: bytes) -> Carried | None:
     return None
 
 
-def _packet_in(message: bytes) -> Carried | None:
+def _packet_in(message: bytes) -> CarriedFrame | None:
     if message[0] == 1:
-        return Carried(int.from_bytes(message[14:16], "big"), message[18:])
+        return CarriedFrame(int.from_bytes(message[14:16], "big"), message[18:])
     if message[0] == 2:
         return None
     at = 16 if message[0] == 3 else 24
     length = int.from_bytes(message[at + 2 : at + 4], "big")
     in_port = _in_port(message[at + 4 : at + length])
-    return Carried(in_port, message[at + length + -length % 8 + 2 :])
+    return CarriedFrame(in_port, message[at + length + -length % 8 + 2 :])
 
 
-def _packet_out(message: bytes) -> Carried | None:
+def _packet_out(message: bytes) -> CarriedFrame | None:
     if message[0] == 1:
         in_port, length = struct.unpack_from("!HH", message, 12)
-        return Carried(in_port, message[16 + length :])
+        return CarriedFrame(in_port, message[16 + length :])
     if message[0] == NEWEST:
         (length,) = struct.unpack_from("!H", message, 12)
         match = int.from_bytes(message[18:20], "big")
         in_port = _in_port(message[20 : 16 + match])
-        return Carried(in_port, message[16 + match + -match % 8 + length :])
+        return CarriedFrame(in_port, message[16 + match + -match % 8 + length :])
     in_port, length = struct.unpack_from("!IH", message, 12)
-    return Carried(in_port, message[24 + length :])
+    return CarriedFrame(in_port, message[24 + length :])
 
 
 def _in_port(fields: bytes) -> int:

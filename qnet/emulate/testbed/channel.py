@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qnet import __version__
-from qnet.emulate.openflow.reading import Carried, Cutter, kind_of, packet_of
+from qnet.emulate.openflow.reading import CarriedFrame, Cutter, kind_of, packet_of
 from qnet.emulate.process.relay import By
 from qnet.files.write import write_bytes
 from qnet.formats import pcapng
@@ -52,7 +52,7 @@ class Message(NamedTuple):
     """Who closed the connection."""
 
     @property
-    def packet(self) -> Carried | None:
+    def packet(self) -> CarriedFrame | None:
         """The frame of a packet-in or a packet-out."""
         return packet_of(self.data)
 

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from qnet.emulate.frames.trips import TRAILER_BYTES, Exit, Passage
+from qnet.emulate.frames.trips import TRAILER_BYTES, Exit, Traversal
 from qnet.emulate.switches.ovs import program
 from qnet.emulate.testbed.channel import CLOSED, OPENED, Message
 from qnet.errors import QnetError
@@ -156,7 +156,7 @@ class _Chain(NamedTuple):
 class _Story:
     """One frame that went astray."""
 
-    def __init__(self, testbed: Testbed, passages: Sequence[Passage], chain: _Chain) -> None:
+    def __init__(self, testbed: Testbed, passages: Sequence[Traversal], chain: _Chain) -> None:
         self.testbed, self.chain = testbed, chain
         self.way = [passages[place] for place in chain.places]
         self.begun_s = passages[0].time_s
@@ -192,7 +192,7 @@ class _Story:
             tuple(logged.splitlines()),
         )
 
-    def _did(self, passage: Passage, trace: str) -> str:
+    def _did(self, passage: Traversal, trace: str) -> str:
         """Say what a switch did with a copy: the entries that took it, or what it was told."""
         mine = [one for one in self.packets if _mark(one) == passage.mark]
         if not any(one.kind == "packet-in" for one in mine):
@@ -229,7 +229,9 @@ def _mark(one: Message) -> bytes:
     return b"" if packet is None else packet.data[-TRAILER_BYTES:]
 
 
-def _chain(testbed: Testbed, kind: str, target: str, passages: Sequence[Passage]) -> _Chain | None:
+def _chain(
+    testbed: Testbed, kind: str, target: str, passages: Sequence[Traversal]
+) -> _Chain | None:
     """Choose the way that shows what a finding is about."""
     ends = [(place, out) for place, one in enumerate(passages) for out in one.exits if out.end]
     came = [(place, out) for place, out in ends if out.end == "host" and out.node == target]
@@ -260,7 +262,7 @@ def _chain(testbed: Testbed, kind: str, target: str, passages: Sequence[Passage]
 def _lost(
     testbed: Testbed,
     target: str,
-    passages: Sequence[Passage],
+    passages: Sequence[Traversal],
     ends: Sequence[tuple[int, Exit]],
 ) -> _Chain | None:
     """Choose where a lost frame came nearest to its host: swallowed first, or led elsewhere."""
@@ -283,7 +285,7 @@ def _lost(
     return _Chain(_back(passages, place), out, passages[place].node)
 
 
-def _back(passages: Sequence[Passage], place: int) -> tuple[int, ...]:
+def _back(passages: Sequence[Traversal], place: int) -> tuple[int, ...]:
     """Return the places of the passages up to one."""
     found = []
     while place >= 0:

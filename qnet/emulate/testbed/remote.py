@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
-from qnet.emulate.frames.trips import Delivery, Passage, Stall, Trip
+from qnet.emulate.frames.trips import Delivery, Stall, Traversal, Trip
 from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process import cleanup, namespaces
@@ -143,9 +143,9 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         trip: Trip = self._ask("trip", number)
         return trip
 
-    def passages(self, number: int) -> tuple[Passage, ...]:
+    def passages(self, number: int) -> tuple[Traversal, ...]:
         """Return all copies of a frame that was followed, in the order in which they went in."""
-        found: tuple[Passage, ...] = self._ask("passages", number)
+        found: tuple[Traversal, ...] = self._ask("passages", number)
         return found
 
     def still_s(self) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from qnet.emulate.frames import packets
 from qnet.emulate.frames.likeness import Frame, Ignored, Likeness, frame_bytes
 from qnet.emulate.frames.streaming import ChangeSeen, Pace, PacedPair
-from qnet.emulate.frames.trips import Delivery, Follower, Passage, Stall, Trip
+from qnet.emulate.frames.trips import Delivery, Follower, Stall, Traversal, Trip
 from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.diff import Differences, read_tables, tables_apart
 from qnet.emulate.openflow.nouns import Switch, show_ipv4, show_mac
@@ -731,7 +731,7 @@ class Testbed(AllOrNothing):
         if found:
             raise Unexpected(f"tables are not as wanted:\n{found}")
 
-    def passages(self, number: int) -> tuple[Passage, ...]:
+    def passages(self, number: int) -> tuple[Traversal, ...]:
         """Return all copies of a frame that hosts sent: where they went in and came out."""
         return self._net.passages(number)
 
