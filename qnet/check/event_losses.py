@@ -206,6 +206,8 @@ def _windows(
     maybe: list[Span] = []
     places: dict[tuple[Thing, int, int | None], list[tuple[_Place, bool]]] = {}
     for outage in outages:
+        if outage.from_ps >= end_ps:
+            continue  # no witness comes so far
         at = outage.thing, outage.event.where_ppb, outage.port
         if at not in places:
             found = _places(happening, stream, way, outage, high_ps, is_stored=is_stored)

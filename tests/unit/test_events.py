@@ -219,6 +219,28 @@ def test_events_of_one_instant_are_applied_in_the_order_of_the_file() -> None:
 
 
 @pytest.mark.twin
+@pytest.mark.parametrize(
+    "happening",
+    [
+        {"at": "1ms", "change": "cut"},
+        {"at": "400us", "change": "flap", "every": "300us", "duty": "20%", "for": "2ms"},
+    ],
+)
+def test_what_breaks_as_a_run_ends_takes_nothing_in_any_witness(happening: dict[str, Any]) -> None:
+    """Frames that are on the line then are in flight, though the broken point is before them."""
+    topology, profile, plan = _case([happening | {"target": "a--b"}])
+    (stream,) = profile.streams
+    often = profile.replace(streams=(stream.replace(interval_ps=10 * US),))
+    seen = simulate(topology, often, plan)
+    compare(TracedRun(topology, often, plan), seen)
+    (told,) = seen.streams
+    proof = prove(topology, often, plan)
+    assert told.in_flight > 4
+    assert judge(topology, often, plan, proof, [seen]).findings == ()
+    least = [one.frames_least for one in proof.event_losses]
+    assert all(one <= told.lost for one in least)
+
+
 def test_one_wire_of_several_is_cut_alone() -> None:
     case = _case([{"at": "0s", "change": "cut", "target": "a--b/2"}], members=2)
     ports = ("a->b/1", "b->c/1")

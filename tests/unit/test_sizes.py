@@ -14,8 +14,10 @@ LONG = {
 """Each is measured in docs/performance.md, under its name."""
 
 MANY = {
-    # The settings of a run, a replay, a sweep: each by its keyword, one by one or not at all.
+    # The settings of a run, a replay, a sweep ...: each by its keyword, one by one or not at all.
     "qnet/api.py: run",
+    "qnet/interchange.py: import_network",
+    "qnet/loads/run.py: load_limit",
     "qnet/replays/run.py: replay",
     "qnet/sweeps/run.py: sweep",
 }

@@ -23,7 +23,7 @@ from qnet.formats.networks.found import (
     Spot,
     place,
 )
-from qnet.formats.networks.json_objects import Item, Objects, inside, mapping
+from qnet.formats.networks.json_objects import Item, Objects, below, mapping
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.formats.networks.texts import open_all
 from qnet.units import LENGTH, describe
@@ -117,19 +117,19 @@ def _length_mm(found: FoundNetwork, spot: Spot, params: Item) -> int:
     units = params.get("length_units")
     if not isinstance(units, str) or units not in _UNITS_MM:
         shown = "no 'length_units'" if units is None else f"{describe(units)} is no unit of length"
-        found.fault(inside(spot, "params"), f"{shown}; there are {', '.join(_UNITS_MM)}")
+        found.fault(below(spot, "params"), f"{shown}; there are {', '.join(_UNITS_MM)}")
         return 0
     length = number(params.get("length"))
     if length is None or not 0 <= length * _UNITS_MM[units] <= LENGTH.highest:
         given = describe(params["length"]) if "length" in params else "nothing"
-        found.fault(inside(spot, "params.length"), f"{given} is not a length; it is zero or more")
+        found.fault(below(spot, "params.length"), f"{given} is not a length; it is zero or more")
         return 0
     return round(length * _UNITS_MM[units])
 
 
 def _position(found: FoundNetwork, spot: Spot, item: Item, options: ImportOptions) -> Any:
     metadata = mapping(found, spot, item, "metadata")
-    location = mapping(found, inside(spot, "metadata"), metadata, "location")
+    location = mapping(found, below(spot, "metadata"), metadata, "location")
     given = location.get("latitude"), location.get("longitude")
     for name in location:
         if name not in ("latitude", "longitude") and location[name]:
@@ -142,7 +142,7 @@ def _position(found: FoundNetwork, spot: Spot, item: Item, options: ImportOption
     latitude, longitude = (number(value) for value in given)
     if latitude is None or longitude is None:
         words = f"{describe(given[0])} and {describe(given[1])} are not two numbers"
-        found.fault(inside(spot, "metadata.location"), f"latitude and longitude: {words}")
+        found.fault(below(spot, "metadata.location"), f"latitude and longitude: {words}")
         return None
     east, north = float(longitude), float(latitude)
     return place(found, spot, east, north, options, may_be_drawn=True)
@@ -157,7 +157,7 @@ def _add_connection(
             shown = f"no '{name}'" if end is None else f"{describe(end)} is not a uid"
             found.fault(spot, shown)
         elif end not in elements:
-            found.fault(inside(spot, name), f"no element {describe(end)}")
+            found.fault(below(spot, name), f"no element {describe(end)}")
     source, target = (elements.get(end) if isinstance(end, str) else None for end in ends)
     if source is not None and target is not None:
         if target.uid in source.after:

@@ -64,7 +64,7 @@ class Objects:
                 self._found.note("parts of the file left out", name)
 
 
-def inside(spot: Spot, name: str) -> Spot:
+def below(spot: Spot, name: str) -> Spot:
     """Return the place of a value of an object."""
     return spot._replace(where=f"{spot.where}.{name}")
 
@@ -75,7 +75,7 @@ def mapping(found: FoundNetwork, spot: Spot, item: Item, name: str) -> Item:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        found.fault(inside(spot, name), f"{describe(value)}, not an object")
+        found.fault(below(spot, name), f"{describe(value)}, not an object")
         return {}
     return value
 

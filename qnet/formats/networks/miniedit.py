@@ -13,7 +13,7 @@ from pathlib import Path
 from qnet.formats.networks.assemble import assemble
 from qnet.formats.networks.attributes import number
 from qnet.formats.networks.found import FoundLink, FoundNetwork, FoundNode, Spot
-from qnet.formats.networks.json_objects import Item, Objects, inside, mapping
+from qnet.formats.networks.json_objects import Item, Objects, below, mapping
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.formats.networks.texts import open_all
 from qnet.units import RATE, TIME, UnitError, describe, parse
@@ -56,7 +56,7 @@ def _add_node(found: FoundNetwork, kind: str, spot: Spot, item: Item) -> None:
             return
         name = f"{_LETTERS[kind]}{given}"
     if not isinstance(name, str):
-        found.fault(inside(spot, "opts.hostname"), f"{describe(name)} is not a name")
+        found.fault(below(spot, "opts.hostname"), f"{describe(name)} is not a name")
         return
     role = opts.get("switchType")
     found.add_node(
@@ -96,7 +96,7 @@ def _rate_bps(found: FoundNetwork, spot: Spot, opts: Item) -> int | None:
     read = number(given)
     if read is None or not 0 <= read * 10**6 <= RATE.highest:
         words = f"{describe(given)} is not a bandwidth; it is more than zero, in Mbit/s"
-        found.fault(inside(spot, "opts.bw"), words)
+        found.fault(below(spot, "opts.bw"), words)
         return None
     rate_bps = round(read * 10**6)
     if not rate_bps:
@@ -115,7 +115,7 @@ def _delay_ps(found: FoundNetwork, spot: Spot, opts: Item) -> int | None:
         words = f"{describe(given)} is not a delay with its unit; write it like '5ms'"
     except UnitError as error:
         words = str(error)
-    found.fault(inside(spot, "opts.delay"), words)
+    found.fault(below(spot, "opts.delay"), words)
     return None
 
 
@@ -126,6 +126,6 @@ def _loss_ppb(found: FoundNetwork, spot: Spot, opts: Item) -> int:
     read = number(given)
     if read is None or not 0 <= read <= 100:
         words = f"{describe(given)} is not a loss; it is from 0 to 100 per cent"
-        found.fault(inside(spot, "opts.loss"), words)
+        found.fault(below(spot, "opts.loss"), words)
         return 0
     return round(read * 10**7)

@@ -18,8 +18,15 @@ from qnet.formats.networks.assemble import assemble
 from qnet.formats.networks.attributes import number
 from qnet.formats.networks.cells import Row, headed
 from qnet.formats.networks.found import FoundNetwork, Spot, place
-from qnet.formats.networks.json_objects import Item, Objects, inside, mapping
-from qnet.formats.networks.netbox_cables import INTERFACE, PANEL_PORTS, Book, Cable, Device, End
+from qnet.formats.networks.json_objects import Item, Objects, below, mapping
+from qnet.formats.networks.netbox_cables import (
+    INTERFACE,
+    PANEL_PORTS,
+    Book,
+    Cable,
+    CableEnd,
+    Device,
+)
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.formats.networks.texts import decode, open_all
 from qnet.model.fields import Position
@@ -144,7 +151,7 @@ def _add_cable(book: Book, source: Source, spot: Spot, row: Row) -> None:
     ends = []
     for side in "ab":
         device, kind, name = (row[f"side_{side}_{what}"] for what in ("device", "type", "name"))
-        ends.append(End(device.text, kind.text.lower().removeprefix("dcim."), name.text))
+        ends.append(CableEnd(device.text, kind.text.lower().removeprefix("dcim."), name.text))
         for cell, what in ((device, "device"), (name, "name")):
             if not cell.text:
                 book.found.fault(cell.spot, f"no {what} on side {side}", source)
@@ -222,12 +229,12 @@ def _add_node(
     key, kind = data.get("id"), data.get("type")
     if not isinstance(key, str) or kind not in ("device", "interface"):
         words = "no 'id', or no 'type' of device or interface"
-        found.fault(inside(spot, "data"), words, source)
+        found.fault(below(spot, "data"), words, source)
         return
     noun = mapping(found, spot, data, kind)
     name = noun.get("name")
     if not isinstance(name, str) or not name:
-        found.fault(inside(spot, f"data.{kind}"), "no 'name'", source)
+        found.fault(below(spot, f"data.{kind}"), "no 'name'", source)
     elif key in interfaces or key in book.devices:
         found.fault(spot, f"node {describe(key)} again", source)
     elif kind == "interface":
@@ -249,7 +256,7 @@ def _add_wire(
         words = f"interface {describe(missing[0])} is of no device"
         book.found.fault(spot, words, source)
     else:
-        near, far = (End(owners[end], INTERFACE, interfaces[end]) for end in ends)
+        near, far = (CableEnd(owners[end], INTERFACE, interfaces[end]) for end in ends)
         book.add_cable(Cable(near, far, None, spot, source))
 
 
@@ -258,7 +265,7 @@ def _edge(found: FoundNetwork, source: Source, spot: Spot, item: Item) -> tuple[
     ends = [data.get("source"), data.get("target")]
     shown = [str(end) if isinstance(end, (str, int)) else "" for end in ends]
     if "" in shown:
-        found.fault(inside(spot, "data"), "an edge has 'source' and 'target'", source)
+        found.fault(below(spot, "data"), "an edge has 'source' and 'target'", source)
     return spot, shown[0], shown[1]
 
 
@@ -271,7 +278,7 @@ def _device(
         east, north = (number(one) for one in given)
         if east is None or north is None:
             words = f"latitude {describe(given[1])} and longitude {describe(given[0])}, no numbers"
-            found.fault(inside(spot, "data.device"), words, source)
+            found.fault(below(spot, "data.device"), words, source)
         else:
             position = place(found, spot, float(east), float(north), options, source=source)
     site, role = (str(noun.get(key) or "") for key in ("site", "role"))

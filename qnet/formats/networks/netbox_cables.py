@@ -28,7 +28,7 @@ class Device(NamedTuple):
     source: Source
 
 
-class End(NamedTuple):
+class CableEnd(NamedTuple):
     """Where a cable ends; `device` is the key of one."""
 
     device: str
@@ -40,14 +40,14 @@ class End(NamedTuple):
 class Cable:
     """A cable between two ends."""
 
-    near: End
-    far: End
+    near: CableEnd
+    far: CableEnd
     length_mm: int | None
     spot: Spot
     source: Source
 
     @property
-    def ends(self) -> tuple[End, End]:
+    def ends(self) -> tuple[CableEnd, CableEnd]:
         """Both of its ends."""
         return self.near, self.far
 
@@ -61,7 +61,7 @@ class Book:
         self.devices: dict[str, Device] = {}
         self.rates_bps: dict[tuple[str, str], int | None] = {}
         self._cables: list[Cable] = []
-        self._at: dict[End, Cable] = {}
+        self._at: dict[CableEnd, Cable] = {}
 
     def add_device(self, key: str, device: Device) -> None:
         """Add a device; its key stands for no other."""
@@ -134,7 +134,7 @@ class Book:
                 what = "cables of panels that lead to no interface left out"
                 self.found.leave_out(what, f"{cable.near.device} {cable.near.name}")
 
-    def _line(self, start: End) -> Iterator[tuple[Cable, End]]:
+    def _line(self, start: CableEnd) -> Iterator[tuple[Cable, CableEnd]]:
         """Yield the cables from an interface on, each with its far end."""
         at = start
         while True:
@@ -143,12 +143,12 @@ class Book:
             yield cable, at
             if at.kind == INTERFACE:
                 return
-            behind = End(at.device, PANEL_PORTS[at.kind], at.name)
+            behind = CableEnd(at.device, PANEL_PORTS[at.kind], at.name)
             if behind not in self._at:
                 return
             at = behind
 
-    def _add_link(self, near: End, far: End, line: list[Cable]) -> None:
+    def _add_link(self, near: CableEnd, far: CableEnd, line: list[Cable]) -> None:
         if len(line) > 1:
             what = "cables over panels, front and rear ports of one name joined, part of their link"
             self.found.leave_out(what, f"{near.device} {near.name}", len(line) - 1)
