@@ -87,6 +87,7 @@ def import_network(
     topology: str | None = None,
     interval: int | None = None,
     network: str | None = None,
+    ports: Mapping[str, str] | None = None,
 ) -> Imported:
     """Read a network in another program's format: its topology, and its demands if it has any.
 
@@ -95,9 +96,9 @@ def import_network(
     the same. `hyperedge` says what becomes of a bus or cloud, `largest` keeps the largest part of a
     network that falls into several; `unit` is that of capacities and demands, such as 'Mbps', or
     'none' to leave them out; `coordinates` may be those of a drawing; `network` is one of several
-    in a file. A matrix is read for a `topology`, a bundled name or a file; `interval` picks one of
-    several. Whatever was assumed is in `assumptions`, and in the `assumptions` of topology and
-    profile.
+    in a file. A matrix or flows are read for a `topology`, a bundled name or a file; `interval`
+    picks one of several, `ports` says at which nodes ports of a traffic generator are. Whatever was
+    assumed is in `assumptions`, and in the `assumptions` of topology and profile.
 
     Raises InputError with all faults of the files, ArgumentError for wrong arguments, and
     EnvironmentMissing where the extra `networks` is not installed.
@@ -114,6 +115,7 @@ def import_network(
         "topology": topology,
         "interval": interval,
         "network": network,
+        "ports": ports or None,
     }
     texts = {"rate": rate, "metro_length": metro_length, "detour": detour}
     options = _import_options(format, chosen.asks, asked, texts, largest)
@@ -134,7 +136,7 @@ def _chosen(formats: Mapping[str, Format], name: str) -> Format:
 def _import_options(
     format: str,
     takes: frozenset[str],
-    asked: Mapping[str, str | int | None],
+    asked: Mapping[str, str | int | Mapping[str, str] | None],
     texts: Mapping[str, str],
     largest: bool,
 ) -> ImportOptions:

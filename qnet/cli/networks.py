@@ -5,7 +5,7 @@ Each has a command for each line of the table of formats.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,19 @@ from qnet.cli.stages import check_out
 
 FILES = ("topology.yaml", "traffic.yaml")
 """What an import leaves in its folder; without demands the first one only."""
+
+
+def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> Mapping[str, str]:
+    """Read 'PORT=NODE', each port once."""
+    made: dict[str, str] = {}
+    for one in given:
+        port, mark, node = one.rpartition("=")
+        if not (port and mark and node):
+            raise click.BadParameter(f"'{one}' is no PORT=NODE")
+        if made.setdefault(port, node) != node:
+            raise click.BadParameter(f"port '{port}' at two nodes, {made[port]} and {node}")
+    return made
+
 
 OPTIONS = {
     "rate": click.option(
@@ -63,6 +76,14 @@ OPTIONS = {
         help="Degrees (default) or those of a drawing, which say nothing about lengths.",
     ),
     "network": click.option("--network", metavar="ID", help="Which network of several."),
+    "ports": click.option(
+        "--map",
+        "ports",
+        multiple=True,
+        callback=_pairs,
+        metavar="PORT=NODE",
+        help="At which node a port is, where its name or location is none; may be repeated.",
+    ),
 }
 """All of an import; what is not of links is of formats that ask for it."""
 

@@ -18,6 +18,7 @@ from tests.property.test_hostile_networks import mutated, read_or_refused
 from tests.unit.test_network_json import gnpy_text
 from tests.unit.test_network_matrix import NET, SQUARE
 from tests.unit.test_network_netbox import CABLES, DEVICES, INTERFACES, SITES, graph_of_nrx
+from tests.unit.test_network_otg import CONFIG
 
 LAB = """{"version": "2", "application": {}, "controllers": [{"opts": {"hostname": "c0"}}],
  "hosts": [{"number": "1", "opts": {"hostname": "h1", "nodeNum": 1}, "x": "1", "y": "2"}],
@@ -28,8 +29,12 @@ SAMPLES = {
     "gnpy": [gnpy_text()],
     "miniedit": [LAB],
     "netbox": [CABLES, DEVICES, INTERFACES, SITES, json.dumps(graph_of_nrx())],
+    "otg": [CONFIG],
     "matrix": [SQUARE, "from;to;value\na;b;1.5\nb;New-York;2e1\n"],
 }
+
+
+FOR_A_TOPOLOGY = {"matrix", "otg"}
 
 
 @pytest.mark.parametrize("format", sorted(SAMPLES))
@@ -40,8 +45,10 @@ def test_a_file_is_read_or_refused(format: str, data: st.DataObject) -> None:
         file, net = Path(folder) / "network", Path(folder) / "net.yaml"
         file.write_bytes(text.encode())
         net.write_text(NET)
-        options: dict[str, Any] = {"unit": "Gbps", "topology": str(net)}
-        made = read_or_refused(format, str(file), **(options if format == "matrix" else {}))
+        options: dict[str, Any] = {"topology": str(net)} if format in FOR_A_TOPOLOGY else {}
+        if format == "matrix":
+            options["unit"] = "Gbps"
+        made = read_or_refused(format, str(file), **options)
     if made is None:
         return
     assert made.edges == made.wires + sum(one.edges for one in made.assumptions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -46,6 +47,9 @@ class ImportOptions:
 
     interval: int | None = None
     """Which one of a file of several is taken, from 1 on."""
+
+    ports: Mapping[str, str] = field(default_factory=dict)
+    """Ports of a traffic generator and the nodes that they are at, where their names do not say."""
 
 
 @dataclass(frozen=True)
