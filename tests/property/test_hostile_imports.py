@@ -19,6 +19,7 @@ from tests.unit.test_network_json import gnpy_text
 from tests.unit.test_network_matrix import NET, SQUARE
 from tests.unit.test_network_netbox import CABLES, DEVICES, INTERFACES, SITES, graph_of_nrx
 from tests.unit.test_network_otg import CONFIG
+from tests.unit.test_network_trex import STREAMS
 
 LAB = """{"version": "2", "application": {}, "controllers": [{"opts": {"hostname": "c0"}}],
  "hosts": [{"number": "1", "opts": {"hostname": "h1", "nodeNum": 1}, "x": "1", "y": "2"}],
@@ -30,11 +31,12 @@ SAMPLES = {
     "miniedit": [LAB],
     "netbox": [CABLES, DEVICES, INTERFACES, SITES, json.dumps(graph_of_nrx())],
     "otg": [CONFIG],
+    "trex": [STREAMS],
     "matrix": [SQUARE, "from;to;value\na;b;1.5\nb;New-York;2e1\n"],
 }
 
 
-FOR_A_TOPOLOGY = {"matrix", "otg"}
+FOR_A_TOPOLOGY = {"matrix", "otg", "trex"}
 
 
 @pytest.mark.parametrize("format", sorted(SAMPLES))
@@ -48,6 +50,8 @@ def test_a_file_is_read_or_refused(format: str, data: st.DataObject) -> None:
         options: dict[str, Any] = {"topology": str(net)} if format in FOR_A_TOPOLOGY else {}
         if format == "matrix":
             options["unit"] = "Gbps"
+        if format == "trex":
+            options["ports"] = {"tx": "a", "rx": "b"}
         made = read_or_refused(format, str(file), **options)
     if made is None:
         return

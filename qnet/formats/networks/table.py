@@ -26,6 +26,7 @@ from qnet.formats.networks import (
     repetita,
     rfc8345,
     topohub,
+    trex,
 )
 from qnet.formats.networks.nouns import Exported, Imported, ImportOptions
 from qnet.formats.networks.sndlib import reader as sndlib
@@ -196,6 +197,15 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 otg_writing.write,
                 of_traffic=True,
             ),
+        ),
+        "trex": Format(
+            Import(
+                "Read stateless streams of TRex, YAML or JSON, between two nodes (tx and rx).",
+                ("STREAMS",),
+                trex.read,
+                frozenset({"topology", "ports"}),
+                has_links=False,
+            )
         ),
         "netbox": Format(
             Import(
