@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from qnet.formats.bridges import GateTable
     from qnet.formats.networks.nouns import Exported, Imported, ImportOptions
     from qnet.formats.networks.table import Export, Import
+    from qnet.formats.otg_metrics import LatencyMode
     from qnet.model.gates import GatePlan, GateProblem, GateProof
     from qnet.model.plan import Plan
     from qnet.model.scenario import Scenario
     from qnet.model.topology import Topology
     from qnet.model.verdict import Outcome
+    from qnet.result import Result
 
 Texts = Mapping[str, str]
 """File name to contents."""
@@ -234,6 +236,31 @@ def export_network(
     if isinstance(what, str):
         return chosen.write(load(what) if chosen.of_traffic else read_topology(what), **options)
     return chosen.write(what, **options)
+
+
+def otg_metrics(run: Result | str, latency: LatencyMode = "store_forward") -> Exported:
+    """Return what was simulated as flow metrics of the Open Traffic Generator model, JSON.
+
+    `run` is a result, or the folder of a run. Latencies are those of the model: to the first bit
+    out, from the last bit in (`store_forward`) or the first (`cut_through`). What is not known of
+    a flow is left out, and listed in `left_out`.
+
+    Raises InputError where the folder holds no run, ArgumentError for another mode and for a
+    result without a simulation.
+    """
+    from pathlib import Path
+
+    from qnet.files.run_folder import read_run
+    from qnet.formats.otg_metrics import LATENCY_MODES, write
+    from qnet.units import describe
+
+    if latency not in LATENCY_MODES:
+        words = f"{describe(latency)} is none of {', '.join(LATENCY_MODES)}"
+        raise ArgumentError([Problem("latency", 0, 0, "", words)])
+    if isinstance(run, str):
+        saved = read_run(Path(run))
+        return write(saved.scenario, saved.plan, saved.observation, latency)
+    return write(run.scenario, run.plan, run.observation, latency)
 
 
 def read_tsnkit(task: str, network: str) -> GateProblem:

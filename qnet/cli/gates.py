@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from qnet.cli.command import NOT_KNOWN, main
-from qnet.cli.networks import Exports, Imports
+from qnet.cli.networks import Exports, Imports, say_list
 from qnet.cli.options import Command, output_option, scenario_arguments
 from qnet.cli.output import say, say_json_text
 from qnet.cli.outputs import check_outputs, files_of, in_folder
@@ -176,6 +176,35 @@ def export_yang(**options: Any) -> None:
 def export_taprio(**options: Any) -> None:
     """Write 'tc qdisc replace ... taprio' lines, one file a node."""
     _export_gates("taprio", **options)
+
+
+@export.command("otg-metrics")
+@click.argument("run", metavar="FOLDER")
+@click.option(
+    "--latency",
+    type=click.Choice(["store_forward", "cut_through"]),
+    default="store_forward",
+    show_default=True,
+    help="To the first bit out, from the last bit in or the first.",
+)
+@output_option("Write the file there instead of to standard output.")
+def export_otg_metrics(
+    run: str, latency: Literal["store_forward", "cut_through"], output: Path | None
+) -> None:
+    """Write what a run saw as flow metrics of the Open Traffic Generator model, JSON.
+
+    FOLDER is what 'qnet run --out' left.
+    """
+    from qnet.files.write import write_text
+    from qnet.interchange import otg_metrics
+
+    check_outputs([], ("--output", output))
+    made = otg_metrics(run, latency)
+    if output is None:
+        say_json_text(made.text)
+    else:
+        write_text(output, made.text)
+    say_list("left out", made.left_out)
 
 
 @export.command("srv6")

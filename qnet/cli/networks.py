@@ -208,10 +208,10 @@ def _import(
     of = f"{counts['links']:,} links of {counts['wires']:,} wires, from {counts['edges']:,} edges"
     demands = f", {counts['demands']:,} demands" if counts["demands"] else ""
     say(f"{counts['nodes']:,} nodes, {of}{demands}: {' and '.join(texts)} in {output}")
-    _say_list("assumed", made.assumptions)
+    say_list("assumed", made.assumptions)
 
 
-def _say_list(head: str, listed: Iterable[object]) -> None:
+def say_list(head: str, listed: Iterable[object]) -> None:
     """Print what was assumed or left out, beside the answer."""
     lines = [f"  {one}" for one in listed]
     if lines:
@@ -271,4 +271,4 @@ def _export(
     if output is not None:
         of = f"{counts['links']:,} links of {counts['wires']:,} wires"
         say(f"{counts['nodes']:,} nodes, {of}: {output}")
-    _say_list("left out", made.left_out)
+    say_list("left out", made.left_out)
