@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import yaml
@@ -39,12 +39,12 @@ def to_yaml(noun: Noun) -> str:
 def to_lines(noun: Noun) -> str:
     """Write a file as `to_yaml` does, with each element of a list on a line of its own."""
     lines = []
-    for key, value in file_data(noun).items():
-        if isinstance(value, list):
-            lines.append(f"{key}:")
-            lines += [f"  - {_flow(one)}" for one in value]
+    for one, value in _given(noun):
+        if type(value) is tuple:  # word by word: those of a million links are too large together
+            lines.append(f"{one.key}:")
+            lines += [f"  - {_flow(_word(one, each))}" for each in _told(value)]
         else:
-            lines.append(f"{key}: {_flow(value)}")
+            lines.append(f"{one.key}: {_flow(_word(one, value))}")
     return "\n".join(lines) + "\n"
 
 
@@ -61,8 +61,11 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
-    if not isinstance(value, str):
-        return json.dumps(value)
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+@lru_cache(maxsize=1 << 16)
+def _quoted(value: str) -> str:
     bare = _BARE.fullmatch(value) and value.lower() not in _WORDS_OF_YAML
     return value if bare else "".join(map(_shown, json.dumps(value, ensure_ascii=False)))
 
@@ -124,6 +127,8 @@ def _columns(kind: type[Noun]) -> tuple[_Column, ...]:
 
 
 def _word(column: _Column, value: Any) -> Any:
+    if isinstance(value, str):  # as most values are
+        return value
     key = column.key
     word: Any
     match value:
@@ -146,13 +151,17 @@ def _word(column: _Column, value: Any) -> Any:
             named = {mix: name for name, mix in MIXES.items()}
             word = named.get(value) or "+".join(f"{weight}x{size}B" for size, weight in value)
         case tuple():
-            told = (one for one in value if not isinstance(one, RecordedDemand))
-            word = [_word(column, one) for one in told]
+            word = [_word(column, one) for one in _told(value)]
         case Mapping():
             word = dict(value)
         case _:
             word = _quantity(column, value)
     return word
+
+
+def _told(every: tuple[Any, ...]) -> Iterator[Any]:
+    """Yield what files have themselves: demands of captures come of their captures."""
+    return (one for one in every if not isinstance(one, RecordedDemand))
 
 
 def _idle_slope(slope: IdleSlope) -> str:

@@ -203,8 +203,8 @@ def test_a_file_of_something_else_ends_soon(tmp_path: Path, net: str) -> None:
     zeros = ",a\n" + ("b" + ",0" * 900 + "\n") * 9000
     found = fault_of(tmp_path, "matrix", zeros, topology=net, unit="Mbps")
     assert found == ["1:1: " + HEAD]
-    says = [" more than 1,000,000 lines; qnet takes no more"]
-    assert fault_of(tmp_path, "matrix", "a\n" * 1_000_002, topology=net, unit="Mbps") == says
+    says = [" more than 2,000,000 lines; qnet takes no more"]
+    assert fault_of(tmp_path, "matrix", "a\n" * 2_000_002, topology=net, unit="Mbps") == says
 
 
 # Out

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, lru_cache
 from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
@@ -52,10 +52,8 @@ def assemble(found: FoundNetwork, options: ImportOptions) -> Imported:
         found.stop(NOWHERE, "no edge between two nodes; a topology has one link at least")
     names = give_names(found)
     positions = {names[node.key]: node.position for node in found.nodes.values()}
-    wires = [_wire(found, link, names, positions, options) for link in found.links]
     has_own = any(link.own or link.name for link in found.links)
-    found.links = []  # they are wires now; of a million both would be too large
-    links = list(_links(found, _both_ways(found, wires)))
+    links = list(_links(found, _both_ways(found, _wires(found, names, positions, options))))
     found.refuse_faults()
     if len(links) > LINKS_READ:
         what = f"links beyond the {LINKS_READ:,} or so that qnet reads from a file"
@@ -207,6 +205,18 @@ class _Wire(NamedTuple):
         return (ends, self.name, self.cable, own, *kind, *values)
 
 
+def _wires(
+    found: FoundNetwork,
+    names: Mapping[str, str],
+    positions: Mapping[str, Position | None],
+    options: ImportOptions,
+) -> Iterator[_Wire]:
+    """Yield a wire for each edge, which is forgotten then: of a million both would be too large."""
+    found.links.reverse()
+    while found.links:
+        yield _wire(found, found.links.pop(), names, positions, options)
+
+
 def _wire(
     found: FoundNetwork,
     link: FoundLink,
@@ -219,8 +229,7 @@ def _wire(
     rate_bps = link.rate_bps
     if rate_bps is None:
         rate_bps = options.rate_bps
-        text = format_quantity(RATE, rate_bps)
-        found.note(f"edges of which no rate is known, taken as {text}", example)
+        found.note(_no_rate(rate_bps), example)
     length_mm = None
     if link.delay_ps is None:
         length_mm = link.length_mm
@@ -266,11 +275,19 @@ def _length_mm(
     if length_mm:
         found.note(f"lengths taken as {float(options.detour):g} x the straight line", example)
         return length_mm
-    text = format_quantity(LENGTH, options.metro_mm)
-    found.note(
-        f"edges between ends without a place, or of one place, taken as {text} long", example
-    )
+    found.note(_no_place(options.metro_mm), example)
     return options.metro_mm
+
+
+@cache
+def _no_rate(taken_bps: int) -> str:
+    return f"edges of which no rate is known, taken as {format_quantity(RATE, taken_bps)}"
+
+
+@cache
+def _no_place(taken_mm: int) -> str:
+    text = format_quantity(LENGTH, taken_mm)
+    return f"edges between ends without a place, or of one place, taken as {text} long"
 
 
 def great_circle_mm(near: Position, far: Position) -> int:
@@ -333,6 +350,7 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
     for wire in wires:
         groups[wire.alike].append(wire)
     links = [(group[0], len(group)) for group in groups.values()]
+    groups.clear()
     parallel: Counter[tuple[str, str]] = Counter()
     for wire, _ in links:
         parallel.update(_ways(wire))
@@ -340,13 +358,15 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
     names = give_link_names(found, [wire.name for wire, _ in links if wire.name])
     taken = set(names.values())
     used: set[str] = set()
-    for number, (wire, members) in enumerate(links, start=1):
+    links.reverse()
+    for number in range(1, len(links) + 1):
+        wire, members = links.pop()
         if members > 1:
             found.note(
                 "parallel edges made members of one link", "--".join(wire.ends), count=members
             )
         name = names.get(wire.name)
-        if name is None and max(parallel[way] for way in _ways(wire)) > 1:
+        if name is None and any(parallel[way] > 1 for way in _ways(wire)):
             name = free_name(f"link-{number}", taken)
             found.note("parallel edges that differ, made links with names", name)
         elif name in used:
@@ -369,21 +389,20 @@ def _link(
     found: FoundNetwork, wire: _Wire, name: str | None, members: int, cable: str | None
 ) -> Link | None:
     """Make a link, or report why what its file says in qnet's own words makes none."""
+    words = {
+        "name": name,
+        "between": wire.ends,
+        "direction": "one-way" if wire.is_directed else None,
+        "rate": wire.rate,
+        "members": members if members > 1 else None,
+        "length": wire.length,
+        "delay": wire.delay,
+        "loss": wire.loss if any(wire.loss) else None,
+        "cable": cable,
+        **(wire.own or {}),
+    }
     try:
-        return Link.model_validate(
-            {
-                "name": name,
-                "between": wire.ends,
-                "direction": "one-way" if wire.is_directed else "both",
-                "rate": wire.rate,
-                "members": members,
-                "length": wire.length,
-                "delay": wire.delay,
-                "loss": wire.loss,
-                "cable": cable,
-                **(wire.own or {}),
-            }
-        )
+        return Link.model_validate({key: one for key, one in words.items() if one is not None})
     except ValidationError as error:
         for one in error.errors():
             found.fault(wire.spot, one["msg"].removeprefix("Value error, "))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from qnet.files.tree import Source
 from qnet.formats.networks.found import FoundNetwork, Spot
 
-LINES_HIGHEST = 1_000_000
+LINES_HIGHEST = 2_000_000
 CELLS_HIGHEST = 5_000_000
 """A matrix of more than two thousand nodes."""
 

@@ -14,7 +14,7 @@ from qnet.formats.networks.nouns import LEFT_OUT, ImportOptions
 from qnet.model.fields import BothWays, Position
 from qnet.units import LENGTH, RATE, TIME, Dimension, describe, format_quantity
 
-LINKS_HIGHEST, NODES_HIGHEST, DEMANDS_HIGHEST = 500_000, 100_000, 100_000
+LINKS_HIGHEST, NODES_HIGHEST, DEMANDS_HIGHEST = 1_000_000, 100_000, 100_000
 """Of one import; docs/performance.md has what it takes."""
 
 LINKS_READ = 200_000

@@ -41,7 +41,9 @@ def read(files: Sequence[str], options: ImportOptions) -> Imported:
     name_network(found, _data(found, graph, keys, "graph"))
     unit = GivenUnit(found, options)
     is_directed = graph.attributes.get("edgedefault") == "directed"
-    for child in graph.children:
+    graph.children.reverse()
+    while graph.children:  # each is forgotten then: of a million both would be too large
+        child = graph.children.pop()
         if child.tag == "node":
             _add_node(found, child, keys, options)
         elif child.tag == "edge":
