@@ -434,7 +434,7 @@ class _Layout:
             gate_end=_ints(self.gate_end),
             gate_change=_table(self.gate_change, 2 * GATES),
             gate_open=_table(self.gate_open, GATES),
-            meter=_table(self.meters, len(MeterState)),
+            meter=_table(self.meters, MeterState.RED + 1),
             shaper=_table(self.shapers, 4),
             group=np.zeros(len(self.groups), dtype=np.int64),
             loss=_table([chances(*one) for one in self.losses], FRAME_BYTES_HIGHEST + 1),
