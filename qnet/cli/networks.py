@@ -5,6 +5,7 @@ Each has a command for each line of the table of formats.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -98,16 +99,16 @@ EXPORT_OPTIONS: dict[str, Any] = {
 _OF_LINKS = ("rate", "metro-length", "detour", "largest")
 
 
-class _Formats(click.Group):
+class _Formats(click.Group, ABC):
     """A group with a command for each format of networks beside those that it has itself."""
 
+    @abstractmethod
     def formats(self) -> Collection[str]:
         """Name the formats."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make(self, name: str) -> click.Command:
         """Make the command of a format."""
-        raise NotImplementedError
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Name all commands."""

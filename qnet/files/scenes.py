@@ -111,7 +111,8 @@ def scenes_of(source: Source, folder: Path) -> list[Scene]:
     items = block.content if block is not None and isinstance(block.content, list) else []
     named = (item.child("scene") for item in items)
     found = dict.fromkeys(str(one.content) for one in named if one is not None)
-    return [read_scene(folder / f"{one}.yaml") for one in found if one in names_in(folder)]
+    known = set(names_in(folder)) if found else set()
+    return [read_scene(folder / f"{one}.yaml") for one in found if one in known]
 
 
 def fill_scenes(source: Source, folder: Path) -> None:

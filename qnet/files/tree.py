@@ -140,9 +140,12 @@ class Source:
         return guess(word, known)
 
 
-def guess(word: str, known: Collection[str]) -> str:
-    """Return "; did you mean 'x'?" when a known word resembles `word`, else nothing."""
-    close = difflib.get_close_matches(word[:80], sorted(known), n=1)
+def guess(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """Return "; did you mean 'x'?" when a known word resembles `word`, else nothing.
+
+    `cutoff` is the least likeness, as `difflib` counts it.
+    """
+    close = difflib.get_close_matches(word[:80], sorted(known), n=1, cutoff=cutoff)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

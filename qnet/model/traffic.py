@@ -60,6 +60,9 @@ GATE_ENTRIES_HIGHEST = 10_000
 LISTENERS_HIGHEST = 1000
 """Of one stream."""
 
+BURST_PACKETS_HIGHEST = 100_000
+"""Frames back to back in one burst of a demand."""
+
 DURATION_PS_HIGHEST = 1000 * PS_PER_S
 """The longest run."""
 
@@ -522,7 +525,7 @@ class Demand(Noun):
     burst_packets: int = Field(
         strict=True,
         ge=1,
-        le=100_000,
+        le=BURST_PACKETS_HIGHEST,
         default=1,
         alias="burst",
         description="frames back to back in one burst (arrival: bursts)",

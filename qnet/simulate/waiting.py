@@ -218,7 +218,8 @@ class Waiting:
         """Return the errors of the port's clock as it is set at a time."""
         network = self.course.world.network
         setting = setting_at(time, network.clock[self.port.number], network.clocks)
-        return network.clocks.errors[setting]  # type: ignore[no-any-return]
+        errors: Ints = network.clocks.errors[setting]
+        return errors
 
     def _level(self, owner: FrameSource) -> tuple[bool, int, int]:
         """Return what frames are served by at this port, the lowest first."""

@@ -23,7 +23,7 @@ from qnet.formats.networks.found import (
 )
 from qnet.formats.networks.hyperedges import settle_hyperedges
 from qnet.formats.networks.naming import (
-    free_name,
+    FreeNames,
     give_cable_names,
     give_link_names,
     give_names,
@@ -356,7 +356,7 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
         parallel.update(_ways(wire))
     cables = give_cable_names(found, [wire.cable for wire, _ in links if wire.cable])
     names = give_link_names(found, [wire.name for wire, _ in links if wire.name])
-    taken = set(names.values())
+    free = FreeNames(names.values())
     used: set[str] = set()
     links.reverse()
     for number in range(1, len(links) + 1):
@@ -367,15 +367,14 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
             )
         name = names.get(wire.name)
         if name is None and any(parallel[way] > 1 for way in _ways(wire)):
-            name = free_name(f"link-{number}", taken)
+            name = free.take(f"link-{number}")
             found.note("parallel edges that differ, made links with names", name)
         elif name in used:
             assert name is not None, "what is used is a name"
-            name = free_name(name, taken)
+            name = free.take(name)
             found.note("equal names of links told apart by a number", name)
         if name is not None:
             used.add(name)
-            taken.add(name)
         link = _link(found, wire, name, members, cables.get(wire.cable))
         if link is not None:
             yield link

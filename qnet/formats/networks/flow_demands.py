@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -11,18 +12,18 @@ from qnet.files.read import read_topology
 from qnet.files.tree import Source, printable
 from qnet.formats.networks.assemble import TOPOLOGY
 from qnet.formats.networks.found import DEMANDS_HIGHEST, FoundNetwork, Spot
-from qnet.formats.networks.naming import free_name, kept_name
+from qnet.formats.networks.naming import FreeNames, kept_name
 from qnet.formats.networks.nouns import Imported, ImportOptions
 from qnet.formats.networks.texts import read_yaml
 from qnet.formats.networks.values import Values
 from qnet.model.topology import Topology
 from qnet.model.traffic import BEST_EFFORT, Demand, Profile, TrafficClass
-from qnet.units import RATE, describe, format_quantity, wire_bytes
+from qnet.units import GAP_BYTES, RATE, describe, format_quantity, wire_bytes
 
 Sizes = tuple[tuple[int, int], ...]
 """Frame bytes and weights."""
 
-GAP_BITS = 96
+GAP_BITS = 8 * GAP_BYTES
 """The least gap between frames (IEEE 802.3 clause 4.4.2), which is part of a frame's line time."""
 
 _NOTED_BPS = Fraction(1, 1000)
@@ -59,12 +60,10 @@ def imported(found: FoundNetwork, topology: Topology, demands: Sequence[FlowDema
     if not demands:
         found.stop(Spot(), "no flow of a rate between two nodes")
     classes = [class_of(one) for one in sorted({demand.priority for demand in demands})]
-    taken: set[str] = set()
+    free = FreeNames()
     made = []
     for number, one in enumerate(demands, start=1):
-        kept = kept_name(one.name) or f"flow-{number}"
-        name = free_name(kept, taken)
-        taken.add(name)
+        name = free.take(kept_name(one.name) or f"flow-{number}")
         if name != one.name:
             words = "names of flows written as names can be, each once"
             found.note(words, f"'{one.name}' is {name}", of_demands=True)
@@ -123,12 +122,16 @@ def add_demand(demands: list[FlowDemand], demand: FlowDemand, flow: Values) -> N
         flow.found.stop(flow.spot(), f"more than {DEMANDS_HIGHEST:,} demands; qnet takes no more")
 
 
-def link_rate_bps(topology: Topology, node: str) -> int | None:
+def sending_rates_bps(topology: Topology) -> Mapping[str, set[int]]:
+    """Return the rates of the links by which each node sends."""
+    rates: dict[str, set[int]] = defaultdict(set)
+    for link in topology.links:
+        for (source, _), rate_bps in zip(link.directions, link.rate_bps, strict=False):
+            rates[source].add(rate_bps)
+    return rates
+
+
+def only_rate_bps(rates_bps: Mapping[str, set[int]], node: str) -> int | None:
     """Return the rate at which a node sends, where all its links have the same."""
-    rates = {
-        link.rate_bps[way]
-        for link in topology.links
-        for way in range(len(link.directions))
-        if link.between[way] == node
-    }
-    return rates.pop() if len(rates) == 1 else None
+    of_node = rates_bps.get(node, set())
+    return min(of_node) if len(of_node) == 1 else None

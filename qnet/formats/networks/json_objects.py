@@ -10,7 +10,7 @@ from typing import Any
 
 from qnet.files.tree import Source
 from qnet.formats.networks.found import FoundNetwork, Spot
-from qnet.formats.networks.texts import decode, read_json
+from qnet.formats.networks.texts import decode, parse_json
 from qnet.units import describe
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -26,7 +26,7 @@ class Objects:
         self._found = found
         self._source = source
         self._text = decode(source, raw)
-        self.data = read_json(source, raw)
+        self.data = parse_json(source, self._text)
         if not isinstance(self.data, dict):
             words = f"{describe(self.data)}, not an object with {due}"
             found.stop(Spot(1, 1), words, source)

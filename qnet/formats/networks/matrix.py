@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from qnet.errors import InputError, Problem
-from qnet.files.read import read_topology
 from qnet.files.tree import Source, printable
 from qnet.formats.networks.assemble import TOPOLOGY, made_demands
 from qnet.formats.networks.attributes import number
 from qnet.formats.networks.cells import WIDEST, Cell, numbered_lines, rows
+from qnet.formats.networks.flow_demands import given_topology
 from qnet.formats.networks.found import FoundDemand, FoundNetwork, GivenUnit, Spot, scale_of
 from qnet.formats.networks.naming import plain_name
 from qnet.formats.networks.notes import Notes
@@ -38,10 +37,7 @@ _TO_ITSELF = "demands from a node to itself left out"
 
 def read(files: Sequence[str], options: ImportOptions) -> Imported:
     """Read a matrix. Raises InputError with all its faults."""
-    if options.topology is None:
-        words = "a matrix is read for a topology; write '--topology FILE', or a bundled name"
-        raise InputError([Problem(files[0], 0, 0, "", words)])
-    topology = read_topology(options.topology)
+    topology = given_topology(files, options, "a matrix is")
     opened = open_all(files)
     found = FoundNetwork(Path(files[0]).stem, *(source for source, _ in opened))
     reading = _Reading(found, topology, GivenUnit(found, options))

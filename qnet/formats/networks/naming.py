@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -112,13 +112,23 @@ def _distinct(wanted: Sequence[str]) -> list[str]:
     return names
 
 
-def free_name(name: str, taken: Container[str]) -> str:
-    """Return a name, with a number where it is taken."""
-    made, number = name, 1
-    while made in taken:
-        number += 1
-        made = numbered(name, number)
-    return made
+class FreeNames:
+    """Names that are taken, each once; how often one was asked for is remembered."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._last: Counter[str] = Counter()
+
+    def take(self, name: str) -> str:
+        """Take a name, with a number where it is taken."""
+        number = max(self._last[name], 1)
+        made = name if number == 1 else numbered(name, number)
+        while made in self._taken:
+            number += 1
+            made = numbered(name, number)
+        self._last[name] = number
+        self._taken.add(made)
+        return made
 
 
 def numbered(name: str, number: int) -> str:

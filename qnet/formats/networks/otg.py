@@ -22,9 +22,10 @@ from qnet.formats.networks.flow_demands import (
     add_demand,
     given_topology,
     imported,
-    link_rate_bps,
     mean_wire_bits,
+    only_rate_bps,
     open_values,
+    sending_rates_bps,
 )
 from qnet.formats.networks.found import FoundNetwork, Spot
 from qnet.formats.networks.naming import plain_name
@@ -33,6 +34,7 @@ from qnet.formats.networks.otg_sizes import read_sizes
 from qnet.formats.networks.texts import open_all
 from qnet.formats.networks.values import Values
 from qnet.model.topology import Topology
+from qnet.model.traffic import BURST_PACKETS_HIGHEST
 from qnet.units import RATE, describe, format_quantity
 
 SPEEDS: Mapping[str, int] = MappingProxyType(
@@ -70,7 +72,6 @@ _DEFAULT_GAPS = {
     "microseconds": Fraction(96, 1000),
 }
 _UINT32, _UINT64 = 2**32 - 1, 2**64 - 1
-_BURST_HIGHEST = 100_000
 _ENDS = "ends of flows left out; they go on for the whole run"
 
 
@@ -110,6 +111,7 @@ class _Reading:
     def __init__(self, found: FoundNetwork, topology: Topology, given: Mapping[str, str]) -> None:
         self.found = found
         self.topology = topology
+        self.rates_bps = sending_rates_bps(topology)
         self.given = given
         self.ports: dict[str, _Port] = {}
         self.lags: set[str] = set()
@@ -296,7 +298,7 @@ class _Reading:
             words = f"port {describe(name)}{at} is no node of the topology; write '--map"
             port.values.fault("", f"{words} {printable(name)[:40]}=NODE'{guess(name, nodes)}")
             return None
-        link_bps = link_rate_bps(self.topology, port.node)
+        link_bps = only_rate_bps(self.rates_bps, port.node)
         if port.speed_bps is not None and link_bps not in (None, port.speed_bps):
             words = "ports of another speed than the links of their node"
             assert link_bps is not None, "just looked at"
@@ -309,7 +311,7 @@ class _Reading:
         if port.speed_bps is not None:
             return port.speed_bps
         node = self._node(port)
-        return None if node is None else link_rate_bps(self.topology, node)
+        return None if node is None else only_rate_bps(self.rates_bps, node)
 
     # Rates
 
@@ -355,7 +357,7 @@ class _Reading:
         elif kind == "fixed_seconds":
             inner.amount("seconds", Fraction(1))
         elif kind == "burst":
-            packets = inner.whole("packets", 1, 1, _BURST_HIGHEST)
+            packets = inner.whole("packets", 1, 1, BURST_PACKETS_HIGHEST)
         bursts = inner.whole("bursts", 0, 0, _UINT32) if kind == "burst" else 0
         if kind in ("fixed_packets", "fixed_seconds") or bursts:
             self.found.note(_ENDS, flow, of_demands=True)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from qnet.formats.networks.flow_demands import GAP_BITS, Sizes, class_of, mean_wire_bits
+from qnet.formats.networks.flow_demands import (
+    GAP_BITS,
+    Sizes,
+    class_of,
+    mean_wire_bits,
+    sending_rates_bps,
+)
 from qnet.formats.networks.notes import Notes
 from qnet.formats.networks.nouns import Exported
 from qnet.formats.networks.otg import SPEEDS
 from qnet.formats.networks.otg_sizes import PREDEFINED
 from qnet.formats.networks.writing import list_keys
 from qnet.model.scenario import Scenario
-from qnet.model.topology import Topology
 from qnet.model.traffic import Demand, Profile, RecordedDemand
 from qnet.units import PS_PER_S
 
@@ -55,7 +60,8 @@ def write(scenario: Scenario) -> Exported:
     ]
     talking = {end for one in sent for end in (one.source, *one.targets)}
     names = [node.name for node in topology.nodes if node.name in talking]
-    speeds = {name: _speed(topology, name) for name in names}
+    rates_bps = sending_rates_bps(topology)
+    speeds = {name: _speed(rates_bps, name) for name in names}
     data: dict[str, Any] = {"ports": [{"name": name, "location": name} for name in names]}
     layer1 = []
     for word, speed_bps in _WORDS.items():
@@ -77,15 +83,9 @@ def write(scenario: Scenario) -> Exported:
 _WORDS = {word: bps for word, bps in SPEEDS.items() if not word.endswith("_hd_mbps")}
 
 
-def _speed(topology: Topology, node: str) -> tuple[str, int]:
+def _speed(rates_bps: Mapping[str, set[int]], node: str) -> tuple[str, int]:
     """Return the word for the speed of a node's fastest way out, if there is one, and its rate."""
-    rates = [
-        link.rate_bps[way]
-        for link in topology.links
-        for way in range(len(link.directions))
-        if link.between[way] == node
-    ]
-    speed_bps = max(rates, default=0)
+    speed_bps = max(rates_bps.get(node, ()), default=0)
     word = next((word for word, bps in _WORDS.items() if bps == speed_bps), "")
     return word, speed_bps
 

@@ -196,7 +196,7 @@ def _add_link(found: FoundNetwork, spot: Spot, link: Mapping[str, Any]) -> None:
             spot,
             name=called if isinstance(called, str) else "",
             rate_bps=_rate_bps(found, spot, own, te),
-            delay_ps=_whole_number(found, spot, own, "delay", 2**32 - 1, PS_PER_US),
+            delay_ps=_whole_number(found, spot, own, "delay", _DELAY_HIGHEST, PS_PER_US),
             is_directed=True,
             ports=(near, far),
             cable=cable,

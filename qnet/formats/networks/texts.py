@@ -59,7 +59,11 @@ def decode(source: Source, raw: bytes) -> str:
 
 def read_json(source: Source, raw: bytes) -> Any:
     """Read JSON; a key twice in one object, and what is no number, are faults."""
-    text = decode(source, raw)
+    return parse_json(source, decode(source, raw))
+
+
+def parse_json(source: Source, text: str) -> Any:
+    """Read JSON as `read_json` does, of what is decoded."""
     if text.count(",") >= VALUES_HIGHEST:
         source.report(0, 0, "", f"more than {VALUES_HIGHEST:,} values")
         raise InputError(source.problems)
@@ -105,13 +109,19 @@ def spot_of(branch: Branch, where: str) -> Spot:
     return Spot(branch.line, branch.column, where)
 
 
+def there(branch: Branch, key: str) -> Branch | None:
+    """Return what stands under a key; None where there is nothing, or null."""
+    inner = branch.child(key)
+    return None if inner is None or (inner.plain and inner.value() is None) else inner
+
+
 def part(
     found: FoundNetwork, branch: Branch, key: str, where: str, *, needed: bool = True
 ) -> Branch:
     """Return the mapping under a key, or an empty one; a fault where that is wrong."""
-    inner = branch.child(key)
+    inner = there(branch, key)
     nothing = Branch(branch.line, branch.column, {})
-    if inner is None or (inner.plain and inner.value() is None):
+    if inner is None:
         if needed:
             found.fault(spot_of(branch, where), f"no '{key}'")
         return nothing
@@ -130,8 +140,8 @@ def items(branch: Branch) -> Iterator[tuple[str, Branch]]:
 
 def elements(found: FoundNetwork, branch: Branch, key: str, where: str) -> list[Branch]:
     """Return the elements of a list under a key; none, and a fault, where it is no list."""
-    inner = branch.child(key)
-    if inner is None or (inner.plain and inner.value() is None):
+    inner = there(branch, key)
+    if inner is None:
         return []
     if not isinstance(inner.content, list):
         found.fault(spot_of(inner, where), f"{describe(inner.value())}, not a list")

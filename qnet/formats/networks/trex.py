@@ -20,8 +20,9 @@ from qnet.formats.networks.flow_demands import (
     add_demand,
     given_topology,
     imported,
-    link_rate_bps,
     mean_wire_bits,
+    only_rate_bps,
+    sending_rates_bps,
 )
 from qnet.formats.networks.found import FoundNetwork, Spot
 from qnet.formats.networks.nouns import Imported, ImportOptions
@@ -29,6 +30,7 @@ from qnet.formats.networks.texts import open_all, read_yaml
 from qnet.formats.networks.values import Values
 from qnet.model.fields import FRAME_BYTES_HIGHEST, FRAME_BYTES_LOWEST
 from qnet.model.topology import Topology
+from qnet.model.traffic import BURST_PACKETS_HIGHEST
 from qnet.units import describe
 
 _ENDS = ("tx", "rx")
@@ -41,7 +43,6 @@ _RATES = ("pps", "bps_L1", "bps_L2", "percentage")
 _OF_MODES = ("total_pkts", "pkts_per_burst", "ibg", "count")
 """Some programs write all of them, whatever the mode is."""
 
-_BURST_HIGHEST = 100_000
 _UINT32 = 2**32 - 1
 _US = Fraction(1, 10**6)
 _OF_TREX = ("flow_stats", "flags", "core_id", "random_seed", "stream_id", "rx_stats")
@@ -72,10 +73,11 @@ def read(files: Sequence[str], options: ImportOptions) -> Imported:
         spot = Spot(branch.line, branch.column)
         found.stop(spot, f"{describe(branch.value())}, not a list of streams")
     ends = _ends(found, topology, options)
+    line_bps = None if ends is None else only_rate_bps(sending_rates_bps(topology), ends[0])
     demands: list[FlowDemand] = []
     root = Values(found, Branch(branch.line, branch.column, {"": branch}), "")
     for number, one in enumerate(root.each(""), start=1):
-        _add_stream(one, number, ends, topology, demands)
+        _add_stream(one, number, ends, line_bps, demands)
     return imported(found, topology, demands)
 
 
@@ -103,7 +105,7 @@ def _add_stream(
     outer: Values,
     number: int,
     ends: tuple[str, str] | None,
-    topology: Topology,
+    line_bps: int | None,
     demands: list[FlowDemand],
 ) -> None:
     """Add the demand that a stream is, or report or list why it is none."""
@@ -117,7 +119,7 @@ def _add_stream(
     mode = inner.inner("mode")
     sizes = ((max(packet.length + _FCS_BYTES, FRAME_BYTES_LOWEST), 1),)
     frame_bits = mean_wire_bits(sizes)
-    rate = _rate(mode.inner("rate"), packet, frame_bits, ends, topology, name)
+    rate = _rate(mode.inner("rate"), packet, frame_bits, ends, line_bps, name)
     burst, rate = _mode(mode, frame_bits, rate, name)
     _note_starts(inner, name)
     for key in _OF_TREX:
@@ -193,7 +195,7 @@ def _rate(
     packet: _Packet,
     frame_bits: Fraction,
     ends: tuple[str, str] | None,
-    topology: Topology,
+    line_bps: int | None,
     name: str,
 ) -> Fraction:
     """Return the rate on the wire; that of layer 2 is without preamble and gap."""
@@ -211,7 +213,6 @@ def _rate(
         given.found.note(words, name, of_demands=True)
         return value / (8 * (packet.length + _FCS_BYTES)) * frame_bits
     if kind == "percentage":
-        line_bps = None if ends is None else link_rate_bps(topology, ends[0])
         if line_bps is None:
             if ends is not None:
                 words = f"a share of the links of {ends[0]}, which have several rates; give another"
@@ -232,7 +233,7 @@ def _mode(given: Values, frame_bits: Fraction, rate: Fraction, name: str) -> tup
     if kind == "single_burst":
         given.whole("total_pkts", 1, 1, _UINT32)
     elif kind == "multi_burst":
-        packets = given.whole("pkts_per_burst", 1, 1, _BURST_HIGHEST)
+        packets = given.whole("pkts_per_burst", 1, 1, BURST_PACKETS_HIGHEST)
         given.whole("count", 1, 0, _UINT32)
         gap_s = given.amount("ibg", Fraction(0)) * _US
         if rate:

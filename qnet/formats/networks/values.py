@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from fractions import Fraction
 
-from qnet.files.tree import Branch
+from qnet.files.tree import Branch, guess
 from qnet.formats.networks.attributes import number
 from qnet.formats.networks.found import FoundNetwork, Spot
+from qnet.formats.networks.texts import there
 from qnet.units import describe
 
 _ALIKE = 0.8
@@ -37,11 +37,11 @@ class Values:
     def take(self, key: str) -> Branch | None:
         """Return a value with its place, None where there is none."""
         self._taken.add(key)
-        return _there(self.branch, key)
+        return there(self.branch, key)
 
     def has(self, key: str) -> bool:
         """Say whether there is a value, without taking it."""
-        return _there(self.branch, key) is not None
+        return there(self.branch, key) is not None
 
     def text(self, key: str, *, needed: bool = False) -> str:
         """Return a text, or nothing."""
@@ -122,7 +122,7 @@ class Values:
         value = inner.value()
         if isinstance(value, str) and value in words:
             return value
-        more = _alike(value, words) if isinstance(value, str) else ""
+        more = guess(value, words, _ALIKE) if isinstance(value, str) else ""
         self.fault(key, f"{describe(value)} is none of {', '.join(words)}{more}")
         return None
 
@@ -177,7 +177,7 @@ class Values:
         for key in content if isinstance(content, dict) else ():
             if key in self._taken or not self.has(key):
                 continue
-            more = "" if key in known else _alike(key, {*self._taken, *known})
+            more = "" if key in known else guess(key, {*self._taken, *known}, _ALIKE)
             if more:
                 self.fault(key, f"no key of {of}{more}")
                 continue
@@ -187,13 +187,3 @@ class Values:
             if count:
                 what = f"'{key}' of {of} left out"
                 self.found.note(what, example, count=count, of_demands=True)
-
-
-def _there(branch: Branch, key: str) -> Branch | None:
-    inner = branch.child(key)
-    return None if inner is None or (inner.plain and inner.value() is None) else inner
-
-
-def _alike(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word[:80], sorted(known), n=1, cutoff=_ALIKE)
-    return f"; did you mean '{close[0]}'?" if close else ""

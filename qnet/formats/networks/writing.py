@@ -9,7 +9,7 @@ from re import fullmatch, sub
 from typing import Any, NamedTuple
 
 from qnet.files.words import given
-from qnet.formats.networks.naming import free_name
+from qnet.formats.networks.naming import FreeNames
 from qnet.formats.networks.notes import Notes
 from qnet.formats.networks.own_words import own_words, words_of
 from qnet.model.fields import Noun
@@ -48,13 +48,12 @@ def names_within(
         and node.name not in reserved
         and fullmatch(f"[A-Za-z]{pattern}*", node.name)
     }
-    taken = {*names.values(), *reserved}
+    free = FreeNames([*names.values(), *reserved])
     for number, node in enumerate(topology.nodes, start=1):
         if node.name not in names:
             kept = "".join(char for char in node.name if fullmatch(pattern, char))
             made = kept[: highest - 8] if fullmatch(f"[A-Za-z]{pattern}*", kept) else f"n{number}"
-            names[node.name] = free_name(made, taken)
-            taken.add(names[node.name])
+            names[node.name] = free.take(made)
     return names
 
 
