@@ -378,12 +378,11 @@ def check_port(scenario: Scenario, port: str | None) -> None:
     names = scenario.topology.port_by_name
     if port is not None and port not in names:
         example = f"ports are named like '{next(iter(names))}'"
-        hint = guess(port, names) or example
+        hint = _guess(port, names) or example
         raise ArgumentError([Problem("port", 0, 0, port, f"no such port; {hint}")])
 
 
-def guess(name: str, known: Iterable[str]) -> str:
-    """Return the question after what was probably meant by a name; empty where nothing is close."""
+def _guess(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{close[0]}'?" if close else ""
 
@@ -435,7 +434,7 @@ def _ports_down(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[int
         example = f"a link is called '{topology.link_name(topology.links[0])}'"
         what = "no such link, wire, cable, node or site"
         raise ArgumentError(
-            Problem("fail", 0, 0, name, f"{what}; {guess(name, down) or example}")
+            Problem("fail", 0, 0, name, f"{what}; {_guess(name, down) or example}")
             for name in unknown
         )
     return {name: down[name] for name in names}

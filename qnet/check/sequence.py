@@ -114,16 +114,17 @@ def sequence_of(
     demands = {one.name: one for one in profile.demands}
     moved_streams: dict[str, list[tuple[int, StreamPlan]]] = defaultdict(list)
     moved_demands: dict[str, list[tuple[int, DemandPlan]]] = defaultdict(list)
+    own = {one.name: one for one in plan.streams}
     last_ps = 0
     for move in plan.moves:
         name = move.entry.name
         fault = _fault(profile, plan, move, last_ps)
         if move.stream is not None:
             fault = fault or _stream_fault(topology, profile, streams.get(name), move.stream)
-            before = [one for one in plan.streams if one.name == name]
-            before += [entry for _, entry in moved_streams[name]]
             if move.repaired_at and not fault:
-                fault = _repair_fault(topology, profile, streams[name], before[-1], move)
+                moved = moved_streams[name]
+                before = moved[-1][1] if moved else own[name]
+                fault = _repair_fault(topology, profile, streams[name], before, move)
         elif move.demand is not None:
             fault = fault or _demand_fault(demands.get(name), move.demand)
         if fault:

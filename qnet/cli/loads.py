@@ -13,8 +13,8 @@ from qnet.cli.command import NOT_KNOWN, main
 from qnet.cli.options import output_option, scenario_options
 from qnet.cli.output import say, say_json_text
 from qnet.cli.outputs import check_outputs
-from qnet.cli.stages import check_out, load_scenario, progress_bar
-from qnet.errors import EnvironmentMissing, InputError, Problem
+from qnet.cli.stages import check_out, check_parquet, load_scenario, progress_bar
+from qnet.errors import InputError, Problem
 from qnet.units import WHOLE_HIGHEST
 
 if TYPE_CHECKING:
@@ -244,13 +244,10 @@ def _write(answer: _Answer, places: dict[str, Path | None]) -> None:
 
 def _check_places(inputs: list[str | None], places: dict[str, Path | None]) -> None:
     """Refuse places that cannot be written, or not with what there is."""
-    from importlib.util import find_spec
-
     for path in places.values():
         check_out(path and path.parent)
     check_outputs(inputs, *((f"--{name}", path) for name, path in places.items()))
-    if places["parquet"] is not None and find_spec("pyarrow") is None:
-        raise EnvironmentMissing("Parquet needs pyarrow: pip install 'qnet-emulator[measure]'")
+    check_parquet(places["parquet"] is not None)
 
 
 def _check_options(test: str, how: dict[str, Any]) -> None:

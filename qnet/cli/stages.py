@@ -141,14 +141,18 @@ def observe(scenario: Scenario, plan: Plan, **how: Any) -> Observation:
 
 def check_measure(out: Path | None, measure: bool, trace: Path | None) -> None:
     """Refuse to measure where there is no place for it, or nothing to write it with."""
-    from importlib.util import find_spec
-
     if measure and out is None:
         raise InputError([Problem("--measure", 0, 0, "", "needs '--out DIR'")])
     if trace is not None:
         check_out(trace.parent)
-    in_parquet = measure or (trace is not None and trace.suffix == ".parquet")
-    if in_parquet and find_spec("pyarrow") is None:
+    check_parquet(measure or (trace is not None and trace.suffix == ".parquet"))
+
+
+def check_parquet(is_asked: bool) -> None:
+    """Refuse Parquet where there is nothing to write it with."""
+    from importlib.util import find_spec
+
+    if is_asked and find_spec("pyarrow") is None:
         raise EnvironmentMissing("Parquet needs pyarrow: pip install 'qnet-emulator[measure]'")
 
 

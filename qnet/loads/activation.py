@@ -23,6 +23,7 @@ from qnet.model.activation import (
     ServiceStep,
     StepName,
 )
+from qnet.model.load_limit import PPM
 from qnet.model.observation import Observation
 from qnet.model.scale import mean_rate_bps
 from qnet.model.scenario import Scenario
@@ -43,8 +44,6 @@ from qnet.units import (
     show_time,
     wire_bytes,
 )
-
-PPM = 10**6
 
 CIR_STEPS_PPM = (250_000, 500_000, 750_000, PPM)
 POLICING_PPM = 1_250_000

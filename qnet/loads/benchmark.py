@@ -17,11 +17,11 @@ import numpy as np
 
 from qnet import api
 from qnet.errors import ArgumentError, Problem
-from qnet.loads.bound import PPM
 from qnet.loads.goals import LoadQuestion, Losses
 from qnet.loads.run import LOSS_WIDTH, choose, read_width_ppm
 from qnet.model.benchmark import BackToBack, Benchmark, LossStep, SizeBenchmark
 from qnet.model.fields import FRAME_BYTES_HIGHEST, FRAME_BYTES_LOWEST
+from qnet.model.load_limit import PPM
 from qnet.model.plan import Plan
 from qnet.model.scenario import Scenario
 from qnet.model.topology import Topology

@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 from qnet.graph.flows import FlowProgram, Pair, most_placed_bps
 from qnet.graph.routes import Routes
+from qnet.model.load_limit import PPM
 from qnet.model.plan import Plan
 from qnet.model.scale import SCALE_HIGHEST, Chosen
 from qnet.model.topology import Topology
 from qnet.model.traffic import Profile
 from qnet.schedule.capacity import mean_rate_bps
 from qnet.units import PPB, ceil_div
-
-PPM = 10**6
 
 SURE_BPS, SURE_PPB = 10**4, 10
 """Of all that is wanted so little may be missing by the solver's error."""

@@ -11,11 +11,20 @@ from typing import Any, NamedTuple
 from qnet import api
 from qnet.check.promises import LONGER_RUN
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
-from qnet.loads.bound import PPM, FlowBound, LoadBound, fullest, port_bound
+from qnet.loads.bound import FlowBound, LoadBound, fullest, port_bound
 from qnet.loads.figures import counts_of, point_of
 from qnet.loads.search import Counted, highest, mlr_search
 from qnet.model.emulation import Emulation, Tier
-from qnet.model.load_limit import BoundBy, LoadLimit, LoadPoint, LoadTrial, SiteRate, show_load
+from qnet.model.load_limit import (
+    PPM,
+    BoundBy,
+    LoadLimit,
+    LoadPoint,
+    LoadTrial,
+    SiteRate,
+    loads_looked_at,
+    show_load,
+)
 from qnet.model.observation import Observation
 from qnet.model.plan import DemandPlan, Plan
 from qnet.model.proof import Proof
@@ -27,9 +36,6 @@ from qnet.progress import Heeded, Progress
 from qnet.report.text import reason as reason_of
 from qnet.report.text import subject
 from qnet.units import RATIO, format_quantity
-
-AT_SHARES_PPM = (100_000, 500_000, 900_000, PPM)
-"""Of the limit: where latency is looked at."""
 
 REASONS = 5
 """Of a trial, at most."""
@@ -73,12 +79,13 @@ class _Search:
         return self.asked.chosen(one)
 
     def send(self, case: Scenario, plan: Plan, scale_ppm: int) -> Observation:
-        """Send every frame at a load, and keep what it met."""
-        threads, progress = self.asked.threads, self.asked.progress
-        seen = api.observe(case, plan, threads=threads, progress=progress)
-        point = point_of(case.profile, seen, scale_ppm, case.offered_bps)
-        self.seen[scale_ppm] = point, seen
-        return seen
+        """Send every frame at a load, once a load, and keep what it met."""
+        if scale_ppm not in self.seen:
+            threads, progress = self.asked.threads, self.asked.progress
+            seen = api.observe(case, plan, threads=threads, progress=progress)
+            point = point_of(case.profile, seen, scale_ppm, case.offered_bps)
+            self.seen[scale_ppm] = point, seen
+        return self.seen[scale_ppm][1]
 
     def play(self, case: Scenario, plan: Plan, proof: Proof, seen: Observation) -> Emulation | None:
         """Send a sample of a trial's frames through real switches, if that is asked for.
@@ -122,8 +129,7 @@ class _Search:
         self, lower_ppm: int | None, look: Callable[[int], object], **more: Any
     ) -> LoadLimit:
         """Return what was found, once there are looks at shares of the lower bound too."""
-        for share in AT_SHARES_PPM if lower_ppm else ():
-            at_ppm = max((lower_ppm or 0) * share // PPM, 1)
+        for at_ppm in loads_looked_at(lower_ppm).values():
             if at_ppm not in self.seen:
                 look(at_ppm)
         profile = self.asked.scenario.profile

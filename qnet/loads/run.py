@@ -12,10 +12,9 @@ from typing import get_args
 
 from qnet import api
 from qnet.errors import ArgumentError, Problem
-from qnet.loads.bound import PPM
 from qnet.loads.goals import LoadQuestion, Losses, Promises
 from qnet.model.emulation import Tier
-from qnet.model.load_limit import GoalKind, LoadLimit
+from qnet.model.load_limit import PPM, GoalKind, LoadLimit
 from qnet.model.scale import Chosen, read_scale
 from qnet.model.scenario import Scenario
 from qnet.model.traffic import Demand, Stream

@@ -25,6 +25,18 @@ for ever, the checker says that a promise is broken, or frames were sent and the
 """
 
 
+PPM = 10**6
+
+_AT_SHARES_PPM = (100_000, 500_000, 900_000, PPM)
+
+
+def loads_looked_at(lower_ppm: int | None) -> dict[int, int]:
+    """Return the loads at which latency is looked at, by their shares of a lower bound."""
+    if not lower_ppm:
+        return {}
+    return {share: max(lower_ppm * share // PPM, 1) for share in _AT_SHARES_PPM}
+
+
 class LoadTrial(Noun):
     """One load that frames were sent at. Frames are those of what is scaled.
 

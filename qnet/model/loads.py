@@ -98,7 +98,7 @@ class Loads:
         for target in sorted(self.names):
             named = self.named(target) or Named()
             members = [one.name for one in named.demands]
-            members += (name for entry in named.streams for name in _names_of(*entry))
+            members += (name for entry in named.streams for name in names_of(*entry))
             found += [(target, members)] if len(members) > 1 else []
         return sorted(found, key=lambda one: -len(one[1]))
 
@@ -233,13 +233,13 @@ def _streams_of(named: Named, event: Event) -> Iterable[tuple[str, bool]]:
     """
     by_ppb = PPB if event.by_ppb is None else event.by_ppb
     for entry in named.streams:
-        names = _names_of(*entry)
+        names = names_of(*entry)
         left = ceil_div(by_ppb * len(names), PPB)
         for index, name in enumerate(names):
             yield name, index < left
 
 
-def _names_of(stream: Stream, place: int | None) -> list[str]:
+def names_of(stream: Stream, place: int | None = None) -> list[str]:
     """Return what the streams of an entry are called, or the one of them."""
     if stream.count == 1:
         return [stream.name]

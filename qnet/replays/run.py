@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from qnet import __version__, api
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 from qnet.files.read import Given, title_of
+from qnet.files.tree import guess
 from qnet.files.write import to_json
 from qnet.model.emulation import Tier
 from qnet.model.expand import expand
@@ -188,12 +189,11 @@ def _check_names(scenario: Scenario, names: Sequence[str]) -> None:
     asked: list[Stream | Demand] = [*scenario.profile.every_stream, *scenario.profile.demands]
     known = [one.name for one in asked]
     words = "no stream or demand of that name"
-    problems = []
-    for name in dict.fromkeys(names):
-        if name not in known:
-            near = api.guess(name, known)
-            hint = f"; {near}" if near else ""
-            problems.append(Problem("latency", 0, 0, name, words + hint))
+    problems = [
+        Problem("latency", 0, 0, name, words + guess(name, known))
+        for name in dict.fromkeys(names)
+        if name not in known
+    ]
     if problems:
         raise ArgumentError(problems)
 

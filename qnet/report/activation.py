@@ -90,7 +90,7 @@ def step_cells(step: ServiceStep) -> tuple[str, ...]:
         f"{step.yellow:,}",
         f"{step.lost:,}",
         show_share(step.flr_ppb),
-        *("-" if value is None else show_time(value) for value in times),
+        *map(show_time, times),
         step.outcome,
     )
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qnet.model.benchmark import BackToBack, Benchmark, SizeBenchmark
-from qnet.model.load_limit import LoadPoint, show_load
+from qnet.model.load_limit import PPM, LoadPoint, loads_looked_at, show_load
 from qnet.report.columns import Table
 from qnet.report.junit import SuiteCase
 from qnet.report.lines import aligned
 from qnet.units import show_share, show_time
-
-PPM = 10**6
-
-AT_SHARES_PPM = (100_000, 500_000, 900_000, PPM)
-"""Of the throughput: where latency is told."""
 
 
 def benchmark_lines(found: Benchmark) -> list[str]:
@@ -53,8 +48,8 @@ def throughput_cells(one: SizeBenchmark) -> tuple[str, ...]:
         "-" if lower_ppm is None else _percent(lower_ppm * PPM // one.input_ppm),
         str(bursts.repeats),
         *map(_count, frames),
-        _time(bursts.implied_ps),
-        _time(bursts.corrected_ps),
+        show_time(bursts.implied_ps),
+        show_time(bursts.corrected_ps),
     )
 
 
@@ -67,14 +62,13 @@ def latency_rows(one: SizeBenchmark) -> Iterator[tuple[str, ...]]:
         for met in point.classes:
             times = (met.latency_ps_min, met.latency_ps_mean, met.latency_ps_max, met.variation_ps)
             size, share = f"{one.frame_bytes} B", _percent(share_ppm)
-            yield (size, share, met.traffic_class, f"{met.frames:,}", *map(_time, times))
+            yield (size, share, met.traffic_class, f"{met.frames:,}", *map(show_time, times))
 
 
 def at_shares(one: SizeBenchmark) -> Iterator[tuple[int, LoadPoint]]:
     """Yield what was seen at shares of the throughput, each with its share."""
     points = {point.scale_ppm: point for point in one.throughput.points}
-    for share_ppm in AT_SHARES_PPM if one.throughput.lower_ppm else ():
-        at_ppm = max((one.throughput.lower_ppm or 0) * share_ppm // PPM, 1)
+    for share_ppm, at_ppm in loads_looked_at(one.throughput.lower_ppm).items():
         if at_ppm in points:
             yield share_ppm, points[at_ppm]
 
@@ -160,7 +154,7 @@ def benchmark_cases(found: Benchmark, least_ppm: int | None) -> Iterator[SuiteCa
 def _bursts(one: BackToBack) -> str:
     if one.frames_mean is None:
         return one.irregular or ""
-    return f"{one.frames_mean:,} frames, corrected buffer time {_time(one.corrected_ps)}"
+    return f"{one.frames_mean:,} frames, corrected buffer time {show_time(one.corrected_ps)}"
 
 
 def _percent(share_ppm: int) -> str:
@@ -169,7 +163,3 @@ def _percent(share_ppm: int) -> str:
 
 def _count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
-
-
-def _time(value: int | None) -> str:
-    return "-" if value is None else show_time(value)

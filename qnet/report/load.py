@@ -27,7 +27,7 @@ def load_lines(limit: LoadLimit) -> list[str]:
         most = "" if site.bound_bps is None else f"; no plan exceeds {show_rate(site.bound_bps)}"
         lines.append(f"egress of {site.site} there: {show_rate(site.placed_bps)}{most}")
     on = "" if limit.emulated is None else f", emulated in {limit.emulated}, too"
-    length = _time(limit.duration_ps)
+    length = show_time(limit.duration_ps)
     lines += ["", f"{len(limit.trials)} trials of {length}{on}, as they were made:"]
     lines += aligned([TRIAL_HEAD, *map(trial_cells, limit.trials)], (0, 5), "  ")
     if limit.points:
@@ -110,12 +110,8 @@ def point_cells(point: LoadPoint, one: ClassAtLoad) -> tuple[str, ...]:
         one.variation_ps,
     )
     counts = (f"{one.frames:,}", f"{one.lost:,}")
-    return (show_load(point.scale_ppm), one.traffic_class, *counts, *map(_time, times))
+    return (show_load(point.scale_ppm), one.traffic_class, *counts, *map(show_time, times))
 
 
 def _share(ppb: int) -> str:
     return f"{ppb / 10**7:.5g} %"
-
-
-def _time(value: int | None) -> str:
-    return "-" if value is None else show_time(value)

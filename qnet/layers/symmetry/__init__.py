@@ -14,6 +14,7 @@ from pydantic import Field
 
 from qnet.layers import Faults, FileKind, Layer
 from qnet.model.fields import Name, Noun, Time
+from qnet.model.loads import names_of
 from qnet.model.observation import Observation
 from qnet.model.plan import Plan
 from qnet.model.proof import Finding, Proof
@@ -110,8 +111,8 @@ class SymmetryLayer(Layer):
 
     def _members(self, profile: Profile, pair: SymmetricPair) -> list[tuple[str, str]]:
         """Return the streams of a pair of entries, two by two."""
-        counts = {one.name: one.count for one in profile.streams}
-        one, other = (_names(name, counts[name]) for name in pair.between)
+        entries = {one.name: one for one in profile.streams}
+        one, other = (names_of(entries[name]) for name in pair.between)
         return list(zip(one, other, strict=True))
 
     def _figures(self, witness: Witness, profile: Profile, bounds: Bounds) -> Iterator[Figure]:
@@ -125,10 +126,6 @@ class SymmetryLayer(Layer):
             if members and len(worst) == len(members):
                 subject = _subject(pair)
                 yield Figure(subject=subject, kind=KIND, witness=witness, value=max(worst))
-
-
-def _names(entry: str, count: int) -> list[str]:
-    return [entry] if count == 1 else [f"{entry}-{one + 1}" for one in range(count)]
 
 
 def _subject(pair: SymmetricPair) -> str:

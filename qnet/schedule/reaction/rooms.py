@@ -58,7 +58,6 @@ class RoomLeft:
         self._table.room.narrow_guards({*guards, *sizes})
         self._down: frozenset[int] | None = None
         self._routes: dict[frozenset[int], Routes] = {}
-        self._whole = Routes(topology)
         self.set_down(frozenset())
 
     def set_down(self, ports: Collection[int]) -> None:
@@ -103,7 +102,8 @@ class RoomLeft:
         """
         waits = self._profile.may_wait(stream)
         asked = (stream, entry, hop)
-        found = find_detour(self._topology, self._whole, asked, self._wire, waits=waits)
+        whole = self._routes_without(frozenset())
+        found = find_detour(self._topology, whole, asked, self._wire, waits=waits)
         if isinstance(found, str):
             return found
         (path,) = found.paths
@@ -180,15 +180,18 @@ class RoomLeft:
 
     # All others
 
+    def _routes_without(self, down: frozenset[int]) -> Routes:
+        if down not in self._routes:
+            self._routes[down] = Routes(self._topology, down)
+        return self._routes[down]
+
     def route(
         self, wanted: Collection[str], in_force: Iterable[StreamPlan | DemandPlan]
     ) -> Mapping[str, StreamPlan | DemandPlan]:
         """Return other ways for what reserves nothing, beside all else that is in force."""
         topology, profile = self._topology, self._profile
         assert self._down is not None
-        if self._down not in self._routes:
-            self._routes[self._down] = Routes(topology, self._down)
-        ways = OpenWays(topology, self._routes[self._down], self._down, self._bears)
+        ways = OpenWays(topology, self._routes_without(self._down), self._down, self._bears)
         streams = tuple(one for one in profile.every_tree if one.name in wanted)
         demands = tuple(one for one in profile.demands if one.name in wanted)
         asked = profile.replace(streams=streams, demands=demands, gates=())
