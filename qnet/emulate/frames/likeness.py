@@ -60,8 +60,9 @@ class Likeness:
         self._places = {place for one in self.ignore if isinstance(one, range) for place in one}
         self._fields = [tuple(one.partition(".")[::2]) for one in names]
         self._kind: Any = None
-        if names or not isinstance(frame, (bytes, bytearray, memoryview)):
-            self._kind = _ether() if isinstance(frame, (bytes, bytearray)) else type(frame)
+        is_raw = isinstance(frame, (bytes, bytearray, memoryview))
+        if names or not is_raw:
+            self._kind = _ether() if is_raw else type(frame)
             self._check(names)
 
     def _check(self, names: Sequence[str]) -> None:

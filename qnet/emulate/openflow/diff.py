@@ -38,7 +38,7 @@ def read_tables(name: str, text: str, found: Switch) -> tuple[Switch, Switch]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     groups = [line for line in lines if line.startswith("group_id=")]
     meters = [line for line in lines if line.startswith("meter=")]
-    entries = [line for line in lines if line not in groups and line not in meters]
+    entries = [line for line in lines if not line.startswith(("group_id=", "meter="))]
     for line in entries:
         if "actions=" not in line:
             raise ValueError(

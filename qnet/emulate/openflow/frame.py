@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -232,8 +233,9 @@ _READERS: Mapping[int, Callable[[bytes, int], dict[str, int]]] = {
 
 
 def checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071) of an even number of bytes."""
-    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    """Return the Internet checksum (RFC 1071)."""
+    data += b"\0" * (len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF

@@ -95,6 +95,11 @@ class Wiring:
         return tuple(node.name for node in self.topology.nodes if node.name not in self.plain_hosts)
 
     @property
+    def datapath_ids(self) -> dict[str, int]:
+        """Of all `switches`."""
+        return {name: self.datapath_id(name) for name in self.switches}
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The nodes whose hosts are tried: the plain ones, or every node's where there are none."""
         every = tuple(node.name for node in self.topology.nodes)

@@ -190,9 +190,9 @@ class Fabric(SwitchSet, AllOrNothing):
 
     def _controllers_for(self, node: str) -> tuple[str, ...]:
         """Return where a switch connects to: a relay before its controller, if there is one."""
-        if node in self._cards or self.relay is None:
-            return () if node in self._cards else self.controllers
-        return (self.relay.listen(node),)
+        if node in self._cards:
+            return ()
+        return self.controllers if self.relay is None else (self.relay.listen(node),)
 
     def ovs(self, node: str) -> Ovs:
         """Return the private Open vSwitch of a node."""

@@ -251,9 +251,7 @@ def main() -> None:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
             nodes = [node.name for node in topology.nodes]
-            wiring = Wiring(topology)
-            numbers = {name: wiring.datapath_id(name) for name in wiring.switches}
-            paths = sockets_in(folder, numbers)
+            paths = sockets_in(folder, Wiring(topology).datapath_ids)
             net = SwitchNetwork(
                 topology,
                 nodes,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qnet import __version__
+from qnet.emulate.openflow.frame import checksum
 from qnet.emulate.openflow.reading import CarriedFrame, Cutter, kind_of, packet_of
 from qnet.emulate.process.relay import By
 from qnet.files.write import write_bytes
@@ -165,18 +166,9 @@ def _segment(
     acknowledged = acknowledged if flags & ACK else 0
     head = struct.pack("!HHIIBBHHH", by, to, sequence, acknowledged, 5 << 4, flags, 0xFFFF, 0, 0)
     pseudo = struct.pack("!IIBBH", source, target, 0, 6, len(head) + len(data))
-    head = head[:16] + struct.pack("!H", _checksum(pseudo + head + data)) + head[18:]
+    head = head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:]
     length = 20 + len(head) + len(data)
     ip = struct.pack("!BBHIBBHII", 0x45, 0, length, 0x4000, 64, 6, 0, source, target)
-    ip = ip[:10] + struct.pack("!H", _checksum(ip)) + ip[12:]
+    ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
     macs = b"".join(b"\x02\x51" + one.to_bytes(4, "big") for one in (target, source))
     return macs + b"\x08\x00" + ip + head + data
-
-
-def _checksum(data: bytes) -> int:
-    """Return the checksum of the Internet (RFC 1071)."""
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF

@@ -20,7 +20,8 @@ from qnet.errors import QnetError
 from qnet.graph.distances import distances
 
 if TYPE_CHECKING:
-    from qnet.emulate.testbed.testbed import Ping, Testbed
+    from qnet.emulate.testbed.pings import Ping
+    from qnet.emulate.testbed.testbed import Testbed
 
 AROUND_S = 1.0
 """What was said so long before a frame went astray, and after, is told."""
@@ -172,9 +173,12 @@ class _Story:
         did = [self._did(*one) for one in zip(self.way, traces, strict=True)]
         way = [f"{one.node} ({words})" for one, words in zip(self.way, did, strict=True)]
         nodes = {one.node for one in self.way}
+        channel = self.testbed.channel
+        counts = channel.counts()
+        has_errors = any("error" in counts.get(node, ()) for node in nodes)
         refused = [
             one
-            for one in self.testbed.channel.since(0.0)
+            for one in (channel.since(0.0) if has_errors else ())
             if one.kind == "error" and one.from_switch and one.switch in nodes
         ]
         around = [one for one in self.said if one.kind not in _QUIET]

@@ -78,8 +78,7 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         with (folder / JOB).open("wb") as file:
             pickle.dump((self.topology, self.versions), file)
         self._words = self._open.enter_context((folder / "words").open("w+"))
-        numbers = {name: self.wiring.datapath_id(name) for name in self.wiring.switches}
-        relay = Relay(sockets_in(folder, numbers), self.controller, self.listener)
+        relay = Relay(sockets_in(folder, self.wiring.datapath_ids), self.controller, self.listener)
         self.relay = self._open.enter_context(relay)
         mine, childs = socket.socketpair()
         self._line = self._open.enter_context(Connection(mine.detach()))

@@ -8,7 +8,7 @@ times of the controller.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -29,6 +29,7 @@ from qnet.emulate.testbed import injections
 from qnet.emulate.testbed.channel import ChannelLog
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.findings import Suspect, suspect
+from qnet.emulate.testbed.pings import Ping, not_found, summed
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
 from qnet.errors import EnvironmentMissing, QnetError
 from qnet.model.emulation import Tier
@@ -76,42 +77,6 @@ class NotThere(QnetError):
 
 class CutUndone(EnvironmentMissing):
     """The controller has set a port up whose wire was cut: tier lockstep cannot prevent it."""
-
-
-class Ping(NamedTuple):
-    """What a host's frames to another one met with."""
-
-    sent: int
-    received: int
-    """Frames that came to the listener in time, copies not counted."""
-    copies: int
-    """Copies too many at the listener."""
-    others: tuple[str, ...]
-    """Other hosts that got a frame once all addresses were learnt."""
-    path: tuple[str, ...]
-    """Switches on the way of the last frame that came."""
-    looped: tuple[str, ...]
-    late: int = 0
-    """Frames that came, but were kept at a switch for longer than the patience."""
-    slowest_s: float = 0.0
-    """Longest time that a switch, or the controller behind it, has kept one of them."""
-    patience_s: float = 0.0
-    """Time that they were given at each switch."""
-    not_found: str = ""
-    """Why the host does not know the listener's address, so that it can send nothing."""
-    answered: bool = False
-    """The listener itself has answered the host's ARP request."""
-    good: tuple[bool, ...] = ()
-    """Of each frame: it came once, in time, and to nobody else."""
-    followed: tuple[tuple[int, str], ...] = ()
-    """Numbers of the frames, ARP included, and for whom each was."""
-    written: int = 0
-    """What the controller had written before, where qnet started it."""
-
-    @property
-    def lost(self) -> int:
-        """Frames that did not come."""
-        return self.sent - self.received - self.late
 
 
 class Isolation(NamedTuple):
@@ -169,8 +134,7 @@ class Testbed(AllOrNothing):
         self.controller = controller
         self.patience_s = patience_s
         self.tier = tier
-        numbers = {one: self.wiring.datapath_id(one) for one in self.wiring.switches}
-        self.channel = ChannelLog(numbers)
+        self.channel = ChannelLog(self.wiring.datapath_ids)
         """What switches and controller said to each other."""
         self.fabric: Fabric | RemoteSwitches
         self._net: Follower | RemoteSwitches
@@ -387,7 +351,7 @@ class Testbed(AllOrNothing):
             looped |= set(request.looped)
             followed += [(request.number, target), *((one, host) for one in request.replies)]
             if found is None:
-                words = _not_found(host, target, request)
+                words = not_found(host, target, request)
                 vain = self._pinged_in_vain(host, target, count, words, looped)
                 return vain._replace(followed=tuple(followed), written=written)
             mac, speaks = found, any(one.host == host for one in request.answers)
@@ -405,7 +369,7 @@ class Testbed(AllOrNothing):
                     followed.insert(0, (back.number, host))
         self._wait_for_late(lambda: all(self._net.trip(one).at(target) for one, _ in sent))
         trips = [(self._net.trip(number), learnt) for number, learnt in sent]
-        found_now = self._pinged(target, trips, looped)._replace(
+        found_now = summed(target, trips, looped, self.patience_s)._replace(
             answered=answered, followed=tuple(followed), written=written
         )
         if found_now.lost:
@@ -493,40 +457,6 @@ class Testbed(AllOrNothing):
             tuple(sorted(looped | set(trip.looped))),
             not_found=words,
             good=(False,) * count,
-        )
-
-    def _pinged(
-        self, target: str, trips: Sequence[tuple[Trip, bool]], looped: Collection[str]
-    ) -> Ping:
-        """Sum up what became of frames; of each it is said whether all addresses were learnt."""
-        got, late, copies, slowest_s = 0, 0, 0, 0.0
-        path: tuple[str, ...] = ()
-        others: set[str] = set()
-        good = []
-        for trip, learnt in trips:
-            came = trip.at(target)
-            soonest_s = min((one.slow_s for one in came), default=0.0)
-            is_late = soonest_s > self.patience_s
-            also = {one.host for one in trip.deliveries if one.path and one.host != target}
-            got += bool(came) and not is_late
-            late += is_late
-            slowest_s = max(slowest_s, soonest_s)
-            copies += max(len(came) - 1, 0)
-            others |= also if learnt else set()
-            path = came[-1].path if came else path
-            good.append(len(came) == 1 and not is_late and not (learnt and also))
-        circles = tuple(sorted({*looped, *(one for trip, _ in trips for one in trip.looped)}))
-        return Ping(
-            len(trips),
-            got,
-            copies,
-            tuple(sorted(others)),
-            path,
-            circles,
-            late,
-            slowest_s,
-            self.patience_s,
-            good=tuple(good),
         )
 
     def run(self, host: str, command: str, most_s: float = RUN_S) -> Ran:
@@ -785,18 +715,6 @@ class Testbed(AllOrNothing):
         _check_names("host", self.hosts, *hosts)
         if len(hosts) == 2 and hosts[0] == hosts[1]:
             raise NotThere(f"{hosts[0]} and {hosts[1]} are one host; name two")
-
-
-def _not_found(host: str, target: str, request: Trip) -> str:
-    """Say why a host has no address of another one."""
-    got = sorted({one.host for one in request.deliveries if one.path} - {host})
-    if target in got:
-        to = sorted({one.host for one in request.answers})
-        return f"{target} answered its ARP request, and the reply came to " + (
-            f"{', '.join(to)}, not to {host}" if to else "nobody"
-        )
-    to_whom = f"{', '.join(got)}, not to {target}," if got else "nobody"
-    return f"its ARP request came to {to_whom} and was not answered"
 
 
 def _check_names(kind: str, there: Sequence[str], *names: str) -> None:
