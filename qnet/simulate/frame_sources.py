@@ -457,19 +457,16 @@ def _as_fine(mean_ps: Fraction) -> tuple[int, int]:
     return int(mean_ps * Fraction(2) ** shift), shift + 20
 
 
-def _flow_law(demand: Demand, mean_gap: Fraction, start_ps: int, frames_per_s: float) -> ArrivalLaw:
+def _flow_law(demand: Demand, left: Fraction, start_ps: int, frames_per_s: float) -> ArrivalLaw:
     """Return the law of flows that come one after the other, each at the access rate.
 
-    What the frames of a flow leave of their mean time is, on average, the pause behind it.
+    What a frame leaves of its mean time, `left`, is on average what it adds to the pause behind.
     """
     points, access_bps = demand.flow_sizes, demand.access_rate_bps
     assert points is not None, "it was asked for"
     assert access_bps is not None, "it goes with flow sizes"
     common = gcd(8 * PS_PER_S, access_bps)
-    weight = sum(weight for _, weight in demand.sizes)
-    wire_sum = sum(wire_bytes(size) * weight for size, weight in demand.sizes)
-    line = Fraction(8 * PS_PER_S * wire_sum, access_bps * weight)
-    pause = max(mean_frames(points) * (mean_gap - line), Fraction(0))
+    pause = max(mean_frames(points) * left, Fraction(0))
     limits = [(frames, (share << 32) // PPB) for frames, share in points]
     return ArrivalLaw(
         FLOWS,
@@ -503,7 +500,9 @@ def _demand_law(demand: Demand, rate_bps: int, part: int, seed: int) -> ArrivalL
         gap, shift = _as_fine(mean_gap)
         return ArrivalLaw(POISSON, gap, shift, 1, start_ps, 0, 0, demand.sizes, frames_per_s)
     if demand.flow_sizes is not None:
-        return _flow_law(demand, mean_gap, start_ps, frames_per_s)
+        assert demand.access_rate_bps is not None, "it goes with flow sizes"
+        mean_line = mean_gap * rate_bps / demand.access_rate_bps
+        return _flow_law(demand, mean_gap - mean_line, start_ps, frames_per_s)
     common = gcd(8 * PS_PER_S, rate_bps)
     longest = max(size for size, _ in demand.sizes)
     if demand.burst_packets * wire_bytes(longest) * (8 * PS_PER_S // common) >= NEVER:

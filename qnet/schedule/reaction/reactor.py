@@ -129,7 +129,7 @@ class _Reactor:
             assert isinstance(one, Stream)
             if len(entry.paths) != 1:
                 continue
-            if self._policy[name].repair == "local":
+            if self._policy[name].repairs:
                 repaired.append(one)
             else:
                 apart[self._beside(entry.paths[0].ports)].append(one)
@@ -230,7 +230,8 @@ class _Reactor:
                 detected_ps = fault.from_ps + first_ps + policy.missed_ps
                 told_ps = self._controller.step_ps(detected_ps, policy.telemetry_ps)
             key = self._asked[name].traffic_class, told_ps
-            told[key].append(_Wanted(name, event.words, detected_ps, known[0].node))
+            node = known[0].node if policy.repairs else ""
+            told[key].append(_Wanted(name, event.words, detected_ps, node))
         for (_, told_ps), every in told.items():
             policy = self._policy[every[0].name]
             at_ps = told_ps + policy.switching_ps
@@ -498,7 +499,7 @@ class _Reactor:
         self._sent.append(wanted.name)
         at_ps, decided_ps = max(at_ps, 0), max(decided_ps, 0)  # what is due before a run begins
         installed_ps = at_ps
-        if self._policy[wanted.name].repairs:
+        if wanted.node:
             # A node further on can have acted on frames that are sent later.
             at_ps -= self._soonest_ps(entry, wanted.node)
             at_ps = self._sent_from_ps[wanted.name] = max(at_ps, self._sent_from_ps[wanted.name])
@@ -511,7 +512,7 @@ class _Reactor:
                 detected_ps=wanted.detected_ps,
                 decided_ps=decided_ps,
                 installed_ps=installed_ps,
-                repaired_at=wanted.node if self._policy[wanted.name].repairs else "",
+                repaired_at=wanted.node,
             )
         )
 
