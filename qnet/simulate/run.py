@@ -248,6 +248,8 @@ def make_room(world: World) -> World:
     )
     ring = aligned(queues.ring)
     full = ring[:, Ring.COUNT] > ring[:, Ring.MASK]
+    if full.any():  # and those that would be next
+        full = 2 * ring[:, Ring.COUNT] > ring[:, Ring.MASK]
     base, mask, cells = _regrow(
         ring[:, Ring.BASE],
         ring[:, Ring.MASK],
@@ -283,16 +285,28 @@ def _more_blocks(tally: Tally) -> Tally:
 def _regrow(
     base: Ints, mask: Ints, front: Ints, count: Ints, grow: NDArray[np.bool_], cells: Ints
 ) -> tuple[Ints, Ints, Ints]:
-    """Return base, mask and cells of rings of which those marked are twice as long."""
+    """Return base, mask and cells of rings of which those marked are twice as long.
+
+    They move behind all others, which stay where they are, so that it takes as long as what grows
+    is. What they leave behind is less than what they have then; a half more is laid out when there
+    is no room for them.
+    """
     if not grow.any():
         return base, mask, cells
-    sizes = np.where(grow, 2 * (mask + 1), mask + 1)
-    new_base = np.cumsum(sizes) - sizes
-    new_cells = zeros((int(sizes.sum()), 4))
-    for i in np.flatnonzero(count):
+    growing = np.flatnonzero(grow)
+    sizes = 2 * (mask[growing] + 1)
+    used = int((base + mask + 1).max())
+    ends = used + np.cumsum(sizes)
+    if ends[-1] > len(cells):
+        larger = zeros((int(ends[-1]) * 3 // 2, 4))
+        larger[:used] = cells[:used]
+        cells = larger
+    new_base, new_mask = base.copy(), mask.copy()
+    new_base[growing], new_mask[growing] = ends - sizes, sizes - 1
+    for i in growing[count[growing] > 0]:
         turn = front[i] + np.arange(count[i])
-        new_cells[new_base[i] + (turn & (sizes[i] - 1))] = cells[base[i] + (turn & mask[i])]
-    return new_base, sizes - 1, new_cells
+        cells[new_base[i] + (turn & new_mask[i])] = cells[base[i] + (turn & mask[i])]
+    return new_base, new_mask, cells
 
 
 def _riders(found: Sequence[FrameSource]) -> dict[tuple[int, int], list[int]]:
