@@ -16,8 +16,9 @@ from qnet.emulate.frames.likeness import Likeness, NoFrame, show_frame
 from qnet.emulate.frames.trips import Ended
 from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.switches.ovs import missing_switch
+from qnet.emulate.testbed.cuts import NotThere
 from qnet.emulate.testbed.expectations import Unexpected
-from qnet.emulate.testbed.testbed import NotThere, Testbed
+from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers.probe import missing_tools
 from qnet.files.read import read_topology
 from qnet.model.emulation import Tier

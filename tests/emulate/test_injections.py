@@ -12,7 +12,8 @@ from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.switches.ovs import missing_switch
 from qnet.emulate.switches.talk import ControllerGone
 from qnet.emulate.testbed import injections
-from qnet.emulate.testbed.testbed import NotThere, Testbed
+from qnet.emulate.testbed.cuts import NotThere
+from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers.probe import missing_tools
 from qnet.errors import EnvironmentMissing
 from qnet.files.read import read_topology

@@ -13,8 +13,9 @@ from qnet.cli import main
 from qnet.emulate.openflow.nouns import to_text
 from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.switches.ovs import missing_switch
+from qnet.emulate.testbed.cuts import CutUndone
 from qnet.emulate.testbed.reach import judge_reach
-from qnet.emulate.testbed.testbed import CutUndone, Testbed
+from qnet.emulate.testbed.testbed import Testbed
 from qnet.emulate.tiers.probe import missing_tools
 from qnet.errors import EnvironmentMissing
 from qnet.files.read import read_topology

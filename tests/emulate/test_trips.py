@@ -16,8 +16,9 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from qnet.emulate.frames.trips import MAGIC
 from qnet.emulate.openflow.nouns import ARP as ARP_TYPE
 from qnet.emulate.rules.wiring import HOST_PORT
+from qnet.emulate.testbed.cuts import NotThere
 from qnet.emulate.testbed.reach import judge_reach
-from qnet.emulate.testbed.testbed import NotThere, Testbed
+from qnet.emulate.testbed.testbed import Testbed
 from qnet.model.topology import Topology
 from tests.emulate.imagined import Behaviour, Sends, imagine
 

@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 from qnet.emulate.frames.trips import Stall
 from qnet.emulate.switches.switch_set import SETTLE_S
 from qnet.emulate.testbed.channel import ChannelLog
+from qnet.emulate.testbed.cuts import CutUndone
 from qnet.emulate.testbed.findings import Explanation, explanations, suspect
 from qnet.emulate.testbed.pings import Ping
-from qnet.emulate.testbed.testbed import FAILOVER_S, CutUndone, Testbed
+from qnet.emulate.testbed.testbed import FAILOVER_S, Testbed
 from qnet.graph.distances import distances
 from qnet.model.verdict import Outcome
 

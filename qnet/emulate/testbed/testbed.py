@@ -8,8 +8,8 @@ times of the controller.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from qnet.emulate.frames import packets
@@ -27,11 +27,12 @@ from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
 from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
 from qnet.emulate.testbed import injections
 from qnet.emulate.testbed.channel import ChannelLog
+from qnet.emulate.testbed.cuts import Cuts, NotThere, check_names
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.findings import Suspect, suspect
 from qnet.emulate.testbed.pings import Ping, not_found, summed
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
-from qnet.errors import EnvironmentMissing, QnetError
+from qnet.errors import EnvironmentMissing
 from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
 
@@ -67,16 +68,6 @@ NOTHING_S = 0.1
 
 RECONNECT_S = 2.0
 """A controller that has hung up has this long to be there again."""
-
-
-class NotThere(QnetError):
-    """A test names a host or a link that the topology does not have."""
-
-    exit_code = 2
-
-
-class CutUndone(EnvironmentMissing):
-    """The controller has set a port up whose wire was cut: tier lockstep cannot prevent it."""
 
 
 class Isolation(NamedTuple):
@@ -157,7 +148,7 @@ class Testbed(AllOrNothing):
             )
             self._net = self.fabric.follower
         self._expectations = Expectations(self)
-        self._mended_at: dict[str, float] = {}
+        self._cuts = Cuts(self.fabric, self.wiring)
         self.fabric.listener = self.channel
         self.hosts = self.wiring.hosts
         self.switches = self.wiring.switches
@@ -225,7 +216,7 @@ class Testbed(AllOrNothing):
             return [
                 name
                 for (node, number), name in places.items()
-                if seen.get((node, number), 0.0) <= self._mended_at.get(name, 0.0)
+                if seen.get((node, number), 0.0) <= self._cuts.mended_at.get(name, 0.0)
             ]
 
         places = {
@@ -482,38 +473,18 @@ class Testbed(AllOrNothing):
 
     def dpid(self, switch: str) -> int:
         """Return the datapath id of a switch."""
-        _check_names("switch", self.switches, switch)
+        check_names("switch", self.switches, switch)
         return self.wiring.datapath_id(switch)
 
     def port(self, node: str, far: str) -> int:
         """Return the OpenFlow port of a node's first wire to another one; its host is on 1."""
-        return self.wiring.openflow_port[self._wires(node, far)[0]]
+        return self.wiring.openflow_port[self._cuts.wires(node, far)[0]]
 
     # Links and rules
 
     def cut(self, first: str, second: str) -> AbstractContextManager[None]:
         """Take all wires between two nodes down for a while; raises NotThere without one."""
-        return self._down(self._wires(first, second))
-
-    @contextmanager
-    def _down(self, wires: Sequence[str]) -> Iterator[None]:
-        try:
-            for name in wires:
-                self.fabric.set_wire(name, up=False)
-            yield
-            self._check_cut()
-        except AssertionError as error:
-            if words := self._undone_cut():
-                error.add_note(words)
-            raise
-        finally:
-            self._mend(wires)
-
-    def _mend(self, wires: Sequence[str]) -> None:
-        for name in wires:
-            self.fabric.set_wire(name, up=True)
-            for one in self.wiring.both(self.topology.port_by_name[name]):
-                self._mended_at[one.name] = time.monotonic()
+        return self._cuts.down(self._cuts.wires(first, second))
 
     def slow_controller(self, delay: float | str) -> AbstractContextManager[None]:
         """Have what the controller says come so much later for a while, as in "300ms"."""
@@ -528,7 +499,7 @@ class Testbed(AllOrNothing):
 
     def restart_switch(self, node: str) -> None:
         """Start a switch anew, without entries; returns when it is connected again."""
-        _check_names("switch", self.switches, node)
+        check_names("switch", self.switches, node)
         injections.restart_switch(self, node)
 
     def restart_controller(self) -> None:
@@ -537,33 +508,6 @@ class Testbed(AllOrNothing):
         Raises EnvironmentMissing when it was not started for this testbed.
         """
         injections.restart_controller(self)
-
-    def _check_cut(self) -> None:
-        """Raise CutUndone when a port is up though its wire is cut: the controller was deceived."""
-        if words := self._undone_cut():
-            raise CutUndone(words)
-
-    def _undone_cut(self) -> str:
-        """Say which port is up though its wire is cut, or nothing where none is."""
-        for node, number in self.fabric.undone():
-            wire = self.wiring.port_at.get((node, number)) or self.wiring.only_into[node, number]
-            return (
-                f"the controller set the port of {node} at the cut wire {wire.name} up again "
-                "(OFPPC_PORT_DOWN of a port modification), so that it took the wire for whole; "
-                "tier mininet cuts wires so that nobody can"
-            )
-        return ""
-
-    def _wires(self, first: str, second: str) -> list[str]:
-        """Return the ports of a node to another one."""
-        _check_names("node", tuple(self.topology.node_by_name), first, second)
-        ports = self.topology.ports
-        wires = [one.name for one in ports if (one.source, one.target) == (first, second)]
-        if not wires:
-            near = ", ".join(dict.fromkeys(one.target for one in ports if one.source == first))
-            has = f"{first} has wires to {near}" if near else f"{first} has no wires"
-            raise NotThere(f"no wire between {first} and {second}; {has}")
-        return wires
 
     def react(
         self,
@@ -583,7 +527,7 @@ class Testbed(AllOrNothing):
         ]
         found = self.fabric.stream_through(frames, hopeless, wires, pace)
         self._confirm()
-        self._check_cut()
+        self._cuts.check()
         return found
 
     def failover(self, host: str, target: str, most_s: float = FAILOVER_S) -> Stall | None:
@@ -604,15 +548,15 @@ class Testbed(AllOrNothing):
         data = self._datagram(host, target, self._mac_for(host, target))
         link = self.wiring.first_link(path)
         assert link is not None, "a way that can be cut has two switches"
-        wires = self._wires(*link)
+        wires = self._cuts.wires(*link)
         try:
             found = self.fabric.outage(data, path, wires, most_s)
             if found is None:
                 self._confirm()
-                self._check_cut()
+                self._cuts.check()
             return found
         finally:
-            self._mend(wires)
+            self._cuts.mend(wires)
 
     def failover_s(self, host: str, target: str, most_s: float = FAILOVER_S) -> float | None:
         """As `failover`, the time alone."""
@@ -626,7 +570,7 @@ class Testbed(AllOrNothing):
 
     def tables(self, node: str) -> Switch:
         """Read what a switch has now: entries, groups and meters."""
-        _check_names("switch", self.switches, node)
+        check_names("switch", self.switches, node)
         return self.fabric.tables(node)
 
     def counters(self, node: str) -> Counters:
@@ -634,7 +578,7 @@ class Testbed(AllOrNothing):
 
         What has come into the switch by now is counted.
         """
-        _check_names("switch", self.switches, node)
+        check_names("switch", self.switches, node)
         return self.fabric.counters(node)
 
     def differences(self, wanted: Sequence[Switch]) -> Differences:
@@ -667,7 +611,7 @@ class Testbed(AllOrNothing):
 
     def trace(self, node: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
-        _check_names("switch", tuple(self.topology.node_by_name), node)
+        check_names("switch", tuple(self.topology.node_by_name), node)
         return self.fabric.trace(node, port, data)
 
     def control(self) -> tuple[str, ...]:
@@ -704,7 +648,7 @@ class Testbed(AllOrNothing):
         if port == HOST_PORT:
             self._check(node)
             return
-        _check_names("switch", self.switches, node)
+        check_names("switch", self.switches, node)
         there = sorted(number for name, number in self.wiring.port_at if name == node)
         if port not in there:
             has = ", ".join(map(str, [HOST_PORT, *there]))
@@ -712,12 +656,6 @@ class Testbed(AllOrNothing):
 
     def _check(self, *hosts: str) -> None:
         """Refuse names of hosts that are not there, and a host with itself."""
-        _check_names("host", self.hosts, *hosts)
+        check_names("host", self.hosts, *hosts)
         if len(hosts) == 2 and hosts[0] == hosts[1]:
             raise NotThere(f"{hosts[0]} and {hosts[1]} are one host; name two")
-
-
-def _check_names(kind: str, there: Sequence[str], *names: str) -> None:
-    for name in names:
-        if name not in there:
-            raise NotThere(f"no {kind} '{name}'; there are {', '.join(there)}")
