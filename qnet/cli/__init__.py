@@ -10,7 +10,17 @@ Rooms are imported inside the verbs: numba alone takes half a second to load.
 from qnet.cli.early import loading
 
 with loading():
-    from qnet.cli import about, answers, emulation, gates, generator, loads, replays, sweep
+    from qnet.cli import (
+        about,
+        answers,
+        emulation,
+        gates,
+        generator,
+        loads,
+        projects,
+        replays,
+        sweep,
+    )
     from qnet.cli.command import main
 
 __all__ = [
@@ -21,6 +31,7 @@ __all__ = [
     "generator",
     "loads",
     "main",
+    "projects",
     "replays",
     "sweep",
 ]
