@@ -14,7 +14,7 @@ RYU_PYTHON ?= $(shell for p in python3.11 python3.10 python3.9; do \
 	$$p -c 'import ensurepip, venv' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help run test tools ryu lint bench bench-ns3 clean
+.PHONY: help run test tools ryu lint warm bench bench-ns3 clean
 
 help:
 	@sed -n '1,6s/^# //p' Makefile
@@ -65,10 +65,15 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+warm: .venv/ready
+	$(BIN)/python -m tests.warm
+
 # As many processes as there are cores, four at most; of what may not run beside its like, one.
 BESIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
-test: lint
-	$(BIN)/python -m tests.warm
+# Tests start some hundred processes: whatever the environment says, each module is compiled once.
+test: export PYTHONDONTWRITEBYTECODE =
+test: .venv/ready
+	$(MAKE) --no-print-directory --jobs 2 warm lint
 	$(BIN)/python -m pytest $(BESIDE)
 	@$(BIN)/qnet doctor | grep emulate || true
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m twin $(BESIDE)
