@@ -7,6 +7,7 @@ what killed runs have left of it.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +39,8 @@ class WireChange(NamedTuple):
     pace: Pace
 
 
-def address(texts: Sequence[str]) -> str | None:
-    """Read where a controller listens ('tcp:HOST:PORT'); there is one at most.
+def addresses(texts: Sequence[str]) -> tuple[str, ...]:
+    """Read where controllers listen ('tcp:HOST:PORT').
 
     Raises ArgumentError with all that is wrong.
     """
@@ -51,17 +52,19 @@ def address(texts: Sequence[str]) -> str | None:
             found.append(read_address(text))
         except ValueError as error:
             problems.append(Problem("controller", 0, 0, "", str(error)))
-    if len(texts) > 1:
-        words = f"given {len(texts)} times; switches connect to one controller"
-        problems.append(Problem("controller", 0, 0, "", words))
+    problems += [
+        Problem("controller", 0, 0, "", f"{one} is given {times} times")
+        for one, times in Counter(found).items()
+        if times > 1
+    ]
     if problems:
         raise ArgumentError(problems)
-    return found[0] if found else None
+    return tuple(found)
 
 
 def reach(
     scenario: Scenario,
-    controller: str,
+    controller: str | Sequence[str],
     *,
     tier: Tier = "lockstep",
     sample: int | None = None,
@@ -74,7 +77,8 @@ def reach(
 ) -> Judgement:
     """Judge a controller by whether every host reaches every other one, and nobody else.
 
-    `sample` is the number of pairs tried. After `settle_s` it is judged once; without it, pairs
+    Of several controllers, each is taken away in turn then, unless `failover` is False. `sample` is
+    the number of pairs tried. After `settle_s` it is judged once; without it, pairs
     that do not reach each other are tried again. Raises EnvironmentMissing, and TestbedBroken.
     """
     from qnet.emulate.switches.ovs import unwinding
@@ -142,9 +146,7 @@ def _listening(controller: str) -> Iterator[str]:
     from qnet.emulate.process.controller import Controller
 
     if controller.startswith(("tcp:", "udp:", "ssl:", "unix:")):
-        found = address([controller])
-        assert found is not None, "one was given"
-        yield found
+        yield from addresses([controller])
         return
     path = Path(controller)
     if path.suffix == ".py" and not path.is_file():

@@ -22,6 +22,8 @@ skipped, and the summary says from which on it fails.
 The controller is one of `app`, a module beside the test or any that os-ken can load, started for
 the test (with `framework="ryu"` and `python=...` under Ryu, and with `arguments=[...]`);
 `controller`, such as tcp:127.0.0.1:6653; or the one that --qnet-controller names.
+Several are a list, or go by names: app={"first": "ha", "second": "ha"}; `arguments` then may be by
+these names too.
 `tier="mininet"`, or --qnet-tier=mininet for all tests that do not say, gives real hosts and needs
 root. `settle="30s"`
 gives the controller time before the test begins, `patience="1s"` for each frame at each switch;
@@ -58,11 +60,11 @@ TIERS = ("lockstep", "mininet")
 
 KEYS: Mapping[str, tuple[type, ...]] = {
     "topology": (str, list, tuple),
-    "app": (str,),
-    "arguments": (list, tuple),
+    "app": (str, list, tuple, dict),
+    "arguments": (list, tuple, dict),
     "framework": (str,),
     "python": (str,),
-    "controller": (str,),
+    "controller": (str, list, tuple, dict),
     "tier": (str,),
     "settle": (str, int, float),
     "patience": (str, int, float),
@@ -101,7 +103,7 @@ class _Told:
     """What the controller's side of a test can say when it fails."""
 
     def __init__(self) -> None:
-        self.controller: Controller | None = None
+        self.controllers: Mapping[str, Controller] = {}
         self.testbed: Testbed | None = None
         self._lines: list[str] | None = None
 
@@ -115,9 +117,10 @@ class _Told:
         if self._lines is not None:
             return self._lines
         lines = [] if self.testbed is None else [*_why(self.testbed), *_control(self.testbed)]
-        if self.controller is not None:
-            lines += self.controller.words(LINES_SHOWN).splitlines()
-            state = self.controller.state()
+        for name, one in self.controllers.items():
+            lines += [f"{name}:"] if len(self.controllers) > 1 else []
+            lines += one.words(LINES_SHOWN).splitlines()
+            state = one.state()
             lines += [state] if state else []
         return lines
 
@@ -156,7 +159,7 @@ class _Shared:
         return (
             self.told.testbed is not None
             and not _control(self.told.testbed)
-            and not (self.told.controller and self.told.controller.state())
+            and not any(one.state() for one in self.told.controllers.values())
         )
 
 
@@ -280,15 +283,32 @@ def _values(request: pytest.FixtureRequest) -> dict[str, Any]:
     topology = values.get("topology", "")
     if not isinstance(topology, str) and not _names(topology):
         faults.append(f"topology={topology!r} is not names of topologies")
-    if "app" in values and "controller" in values:
-        faults.append("give 'app', which is started, or 'controller', which runs already")
-    if "app" not in values:
-        faults += [f"{one!r} goes with 'app'" for one in OF_APP if one in values]
+    faults += _faults_of_controllers(values)
     for key in {"settle", "patience"} & values.keys():
         _read_time(values, key, faults)
     if faults:
         pytest.fail("@pytest.mark.qnet: " + "\n".join(faults), pytrace=False)
     return values
+
+
+def _faults_of_controllers(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is wrong with who is to be controller."""
+    if "app" in values and "controller" in values:
+        yield "give 'app', which is started, or 'controller', which runs already"
+    if "app" not in values:
+        yield from (f"{one!r} goes with 'app'" for one in OF_APP if one in values)
+    for key in sorted({"app", "controller"} & values.keys()):
+        given = values[key]
+        every = list(given.values()) if isinstance(given, dict) else given
+        if not isinstance(every, str) and not (_names(every) and _names(list(given))):
+            yield f"{key}={given!r} is not one or several, nor several by their names"
+        elif key == "controller" and not isinstance(every, str) and len(set(every)) < len(every):
+            yield f"controller={given!r} has one twice"
+    own, apps = values.get("arguments"), values.get("app")
+    if isinstance(own, dict) and isinstance(apps, dict):
+        yield from (f"arguments: there is no app {one!r}" for one in own if one not in apps)
+    elif isinstance(own, dict):
+        yield "arguments by name go with apps by name: app={'first': ...}"
 
 
 def _names(given: Sequence[object]) -> bool:
@@ -504,36 +524,38 @@ def _open(
     }
     if "openflow" in values:
         how["versions"] = (values["openflow"],)
-    target = _target(request, values, told, stack)
-    testbed = stack.enter_context(Testbed(topology, target, tier=tier, **how))
+    targets = _targets(request, values, told, stack)
+    testbed = stack.enter_context(Testbed(topology, targets, tier=tier, **how))
     told.testbed = testbed
-    testbed.app = told.controller
+    testbed.controllers.apps.update(told.controllers)
     return testbed
 
 
-def _target(
+def _targets(
     request: pytest.FixtureRequest, values: Mapping[str, Any], told: _Told, stack: ExitStack
-) -> str:
-    """Return where the controller listens: one that is started here, or that runs already."""
+) -> dict[str, str]:
+    """Return where controllers listen, by name: they are started here, or run already."""
     from qnet.emulate.process import controller as controllers  # noqa: PLC0415
     from qnet.emulate.process.address import read_address  # noqa: PLC0415
+    from qnet.emulate.testbed.apps import named, started  # noqa: PLC0415
 
-    target = values.get("controller") or request.config.getoption("--qnet-controller")
+    given = values.get("controller") or request.config.getoption("--qnet-controller")
     if "app" in values:
         chosen = {one: values[one] for one in ("framework", "python") if one in values}
         lacking = controllers.missing_controller(**chosen)
         if lacking:
             _lacks(request.config, values.get("framework", "os_ken"), lacking)
-        arguments = values.get("arguments", ())
-        beside_test = controllers.Controller(
-            [values["app"]], arguments, modules=request.path.parent, **chosen
-        )
-        told.controller = beside_test
-        target = stack.enter_context(beside_test).target
+        apps, arguments = named(values["app"]), values.get("arguments", ())
+        beside_test = started(apps, arguments, request.path.parent, chosen)
+        told.controllers = stack.enter_context(beside_test)
         stack.callback(told.keep)
-    if not target:
+        return {name: one.target for name, one in told.controllers.items()}
+    if not given:
         pytest.fail("no controller: give the marker 'app' or 'controller', or --qnet-controller")
     try:
-        return read_address(target)
+        if isinstance(given, dict):
+            return {name: read_address(one) for name, one in given.items()}
+        every = [read_address(one) for one in ([given] if isinstance(given, str) else given)]
     except ValueError as error:
         pytest.fail(f"controller: {error}", pytrace=False)
+    return {one: one for one in every}

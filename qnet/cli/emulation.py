@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from qnet.model.scenario import Scenario
 
 
-def _target(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
-    """Read where the controller listens; there is one."""
+def _targets(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Read where controllers listen."""
     del option
     if not values:
-        return None
-    from qnet.machine import address
+        return ()
+    from qnet.machine import addresses
 
-    return address(values)
+    return addresses(values)
 
 
 def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> float | None:
@@ -51,10 +51,12 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
 @report_options
 @click.option(
     "--controller",
+    "controllers",
     metavar="tcp:HOST:PORT",
     multiple=True,
-    callback=_target,
-    help="Your controller, which listens there; switches of the topology connect to it.",
+    callback=_targets,
+    help="Your controller, which listens there; switches of the topology connect to it. Given "
+    "several times, they connect to all, and each is away in turn (--against reach).",
 )
 @click.option(
     "--against",
@@ -134,7 +136,7 @@ def emulate(
     profile: str,
     topology: str | None,
     settings: dict[str, str],
-    controller: str | None,
+    controllers: tuple[str, ...],
     against: str,
     tier: Tier,
     sample: int | None,
@@ -149,7 +151,7 @@ def emulate(
     commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
     arp = options.pop("arp")
     given = {one: options.pop(one) for one in ("settle", "patience", "failover", "no_failover")}
-    if controller is None and not commands and not cli:
+    if not controllers and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
     openflow: str | None = options.pop("openflow")
@@ -173,7 +175,8 @@ def emulate(
             "goes with hosts, or with --tier mininet --against plan",
         ),
         ("--rules-file", rules_file, judged == "plan", "goes with --against plan"),
-        ("--openflow", openflow, controller is not None, "goes with --controller"),
+        ("--openflow", openflow, bool(controllers), "goes with --controller"),
+        ("several --controller", len(controllers) > 1, reach, "go with --against reach"),
         (
             "--openflow",
             openflow,
@@ -200,16 +203,16 @@ def emulate(
     check_port(scenario, port)
     check_out(out)
     check_outputs([], ("--rules-file", rules_file), *of_report(out), scenario=scenario)
+    controller = controllers[0] if controllers else None
     if uses_hosts:
         hosts = {"controller": controller, "cli": cli, "arp": arp, "openflow": openflow}
         _use_hosts(scenario, commands, as_json, {**hosts, "dilation": dilation or 1})
         return
-    assert controller is not None
     if against == "reach":
         how = {f"{one}_s": given[one] for one in ("settle", "patience", "failover")}
         how |= {"tier": tier, "sample": sample, "arp": arp, "openflow": openflow}
         how["failover"] = not given["no_failover"]
-        _reach(scenario, controller, out, as_json, how)
+        _reach(scenario, controllers, out, as_json, how)
         return
     made = make_plan(scenario)
     proof = prove(scenario, made)
@@ -291,14 +294,18 @@ def cleanup(folders: tuple[Path, ...]) -> None:
 
 
 def _reach(
-    scenario: Scenario, controller: str, out: Path | None, as_json: bool, given: Mapping[str, Any]
+    scenario: Scenario,
+    controllers: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    given: Mapping[str, Any],
 ) -> None:
     """Judge reach; `given` are arguments of `qnet.machine.reach`."""
     from qnet.machine import reach
     from qnet.report.reach import reach_lines, write_reach
 
-    found = reach(scenario, controller, **given)
-    title = f"{controller} on {scenario.topology.title}"
+    found = reach(scenario, controllers, **given)
+    title = f"{' and '.join(controllers)} on {scenario.topology.title}"
     if out is not None:
         write_reach(out, title, found)
     if as_json:

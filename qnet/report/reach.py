@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qnet.emulate.testbed.reach import Judgement, ReachFinding
+from qnet.emulate.testbed.takeovers import Absence
 from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN
 from qnet.files.write import write_text
@@ -19,6 +20,7 @@ PAIRS_SHOWN = 6
 """Of those for which the same is wrong."""
 
 WAY_ROUND = "a way round a cut link"
+OF_NO_PAIR = {"failover": WAY_ROUND, "takeover": "another controller takes over"}
 
 
 def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[str]:
@@ -40,7 +42,22 @@ def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[st
             f"way round a cut link after {found.failover_s:.3f} s of wall-clock time, "
             f"to within {found.failover_within_s:.3f} s"
         )
+    lines += [_away(one) for one in found.absences]
     return lines + _waited(found, settle_s)
+
+
+def _away(absence: Absence) -> str:
+    """Say what happened while one of several controllers was away."""
+    if absence.seconds is None:
+        role = "it was no switch's master" if not absence.orphans else "nobody took over"
+    else:
+        masters = ", ".join(absence.masters)
+        role = f"{masters} was master after {absence.seconds:.3f} s of wall-clock time at most"
+    good = sum(one.received == one.sent for _, one in absence.pings)
+    return (
+        f"while {absence.away} was away: {role}; "
+        f"{good} of {len(absence.pings)} pairs reached each other"
+    )
 
 
 def _by_cause(faults: Sequence[ReachFinding]) -> Iterator[str]:
@@ -108,12 +125,12 @@ def reach_junit(title: str, answer: Mapping[str, Any]) -> str:
     others = []
     for one in answer["findings"]:
         pair = (one["from"], one["to"])
-        if one["kind"] == "failover" or pair not in by_pair:
-            others.append(one["message"])
+        if one["kind"] in OF_NO_PAIR or pair not in by_pair:
+            others.append((OF_NO_PAIR.get(one["kind"], WAY_ROUND), [one["message"]]))
         else:
             by_pair[pair] += [one["message"], *_why(one)]
     cases = [(f"{source} to {target}", words) for (source, target), words in by_pair.items()]
-    cases += [(WAY_ROUND, [words]) for words in others]
+    cases += others
     unknown = [(WAY_ROUND, [f"not known: {words}"]) for words in answer["unknown"]]
     made = [_suite_case(name, "fail", words) for name, words in cases]
     made += [_suite_case(name, "unknown", words) for name, words in unknown]

@@ -43,7 +43,7 @@ class Between:
         self.listener = listener
         host, port = listener.getsockname()[:2]
         target = f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"
-        self.relay = Relay({"a": folder / "a.sock"}, target, self.log)
+        self.relay = Relay({"a": folder / "a.sock"}, target, *self.log.ears())
 
     def connect(self) -> tuple[socket.socket, socket.socket]:
         """Return the switch's socket and the controller's."""
@@ -205,9 +205,10 @@ def test_messages_are_cut_wherever_bytes_come_apart() -> None:
 
 def test_what_is_kept_is_bounded_and_counts_are_not() -> None:
     log = ChannelLog({"a": 1}, kept_bytes=1000)
-    log.opened("a", 1, 0.5)
+    (ear,) = log.ears()
+    ear.opened("a", 1, 0.5)
     for number in range(100):
-        log.came("a", 1, float(number + 1), True, ECHO)
+        ear.came("a", 1, float(number + 1), True, ECHO)
     assert log.counts() == {"a": {"echo-request": 100, "opened": 1}}
     kept = log.since(0)
     assert len(kept) == 1000 // (len(ECHO) + 64)

@@ -66,7 +66,7 @@ def fixed(folder: Path, fault: str, tier: Tier = "lockstep") -> Iterator[Testbed
         Controller(["fixed"], modules=folder) as controller,
         Testbed(read_topology(LINE), controller.target, tier=tier) as testbed,
     ):
-        testbed.app = controller
+        testbed.controllers.apps[controller.target] = controller
         yield testbed
 
 

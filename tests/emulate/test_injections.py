@@ -63,7 +63,8 @@ def under(folder: Path, app: str, tier: Tier = "lockstep") -> Iterator[Testbed]:
         Controller([app], modules=folder) as controller,
         Testbed(read_topology(str(folder / "two.yaml")), controller.target, tier=tier) as testbed,
     ):
-        testbed.app = controller
+        (name,) = testbed.controllers.names
+        testbed.controllers.apps[name] = controller
         yield testbed
 
 
@@ -114,7 +115,7 @@ def test_one_that_is_asked_is_late_when_it_is_slow(tmp_path: Path) -> None:
         assert testbed.ping("b", "a").received == 3
         with testbed.controller_away():
             assert testbed.fabric.talks()["a"].connected is False
-        testbed.app = None
+        testbed.controllers.apps.clear()
         with pytest.raises(EnvironmentMissing, match="was not started here"):
             testbed.restart_controller()
 
@@ -124,9 +125,9 @@ def test_one_that_does_not_come_back_is_gone(
 ) -> None:
     monkeypatch.setattr(injections, "BACK_S", 0.5)
     with under(tmp_path, "learning") as testbed:
-        assert testbed.app is not None
+        (app,) = testbed.controllers.apps.values()
         with (
             pytest.raises(ControllerGone, match=r"has not taken back a, b in .* it was away"),
             testbed.controller_away(),
         ):
-            testbed.app.close()
+            app.close()

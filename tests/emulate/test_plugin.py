@@ -230,3 +230,36 @@ def test_drawn_topologies(name: str, nodes: int, links: int) -> None:
     degrees = Counter(end for link in topology.links for end in link.between)
     ends = {"line": [1, 1, 2, 2], "ring": [2] * 4, "star": [1, 1, 1, 3], "mesh": [3] * 4}
     assert sorted(degrees.values()) == ends.get(name[:-2], [1, 1, 1, 1, 2, 3, 3])
+
+
+@needs_switches
+def test_two_apps_both_answer_where_they_ask_for_no_role(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.qnet(topology="line:2", app={"x": "learning", "y": "learning"})
+        def test_two(qnet_testbed):
+            assert qnet_testbed.roles.of("x") == {"s1": "equal", "s2": "equal"}
+            assert qnet_testbed.roles.master("s1") is None
+            with qnet_testbed.controller_away("y"):
+                assert qnet_testbed.reaches("s1", "s2")
+            qnet_testbed.restart_controller("y")
+            qnet_testbed.restart_switch("s1")
+            assert qnet_testbed.ping("s1", "s2").copies
+
+        @pytest.mark.qnet(topology="line:2", app={"x": 1}, arguments={"y": []}, controller=[])
+        def test_none(qnet_testbed):
+            pass
+        """
+    )
+    found = run(pytester, "-q")
+    found.assert_outcomes(passed=1, errors=1)
+    found.stdout.fnmatch_lines(
+        [
+            "*give 'app', which is started, or 'controller'*",
+            "app={'x': 1} is not one or several, nor several by their names",
+            "controller=[[]] is not one or several, nor several by their names",
+            "arguments: there is no app 'y'",
+        ]
+    )

@@ -316,6 +316,9 @@ def _bound(path: Path) -> socket.socket:
     return one
 
 
-def sockets_in(folder: Path, numbers: Mapping[str, int]) -> dict[str, Path]:
-    """Return a socket in the folder of several switches for each, by its datapath id."""
-    return {name: folder / f"controller-{number}.sock" for name, number in numbers.items()}
+def sockets_in(folder: Path, numbers: Mapping[str, int], place: int = 0) -> dict[str, Path]:
+    """Return a socket in the folder of several switches for each, by its datapath id.
+
+    `place` is that of the controller among several.
+    """
+    return {name: folder / f"controller-{place}-{number}.sock" for name, number in numbers.items()}

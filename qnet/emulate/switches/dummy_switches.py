@@ -135,9 +135,11 @@ class Fabric(SwitchSet, AllOrNothing):
         self._next_check = 0.0
 
     def _start(self) -> None:
-        if self.listener is not None:
-            (controller,) = self.controllers
-            self.relay = self._between.enter_context(Relay({}, controller, self.listener))
+        if self.listeners:
+            self.relays = tuple(
+                self._between.enter_context(Relay({}, *each))
+                for each in zip(self.controllers, self.listeners, strict=True)
+            )
         for node, numbers in self._heeded.wanted(self.ports.items()):
             ovs = Ovs(whose=node, versions=self.versions)
             self._nodes[node] = _Node(node, ovs)
@@ -189,10 +191,10 @@ class Fabric(SwitchSet, AllOrNothing):
         self._between.close()
 
     def _controllers_for(self, node: str) -> tuple[str, ...]:
-        """Return where a switch connects to: a relay before its controller, if there is one."""
+        """Return where a switch connects to: relays before its controllers, if there are some."""
         if node in self._cards:
             return ()
-        return self.controllers if self.relay is None else (self.relay.listen(node),)
+        return tuple(one.listen(node) for one in self.relays) or self.controllers
 
     def ovs(self, node: str) -> Ovs:
         """Return the private Open vSwitch of a node."""
@@ -317,10 +319,13 @@ class Fabric(SwitchSet, AllOrNothing):
         """Return the daemons of all switches, for who looks whether they are at work."""
         return [part for one in self._nodes.values() for part in one.ovs.parts()]
 
-    def logged_talks(self) -> dict[str, Talk]:
+    def logged_talks(self, place: int = 0) -> dict[str, Talk]:
         """Return, by node, what the logs of switches say of their controller."""
-        switches = {name: one for name, one in self._nodes.items() if name not in self._cards}
-        return {name: one.ovs.talks([BRIDGE])[BRIDGE] for name, one in switches.items()}
+        found = {}
+        for name in (one for one in self._nodes if one not in self._cards):
+            targets = {BRIDGE: self._bridges[name].controllers[place]}
+            found[name] = self.ovs(name).talks([BRIDGE], targets)[BRIDGE]
+        return found
 
     def entry_count(self) -> int:
         """Return how many entries all tables have together."""

@@ -171,10 +171,15 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         """Return the name of a node's switch."""
         return f"s{self.wiring.datapath_id(node)}"
 
-    def logged_talks(self) -> dict[str, Talk]:
+    def logged_talks(self, place: int = 0) -> dict[str, Talk]:
         """Return, by node, what the logs of switches say of their controller."""
         switches = [node for node in self.nodes if node not in self._cards]
-        found = self.ovs.talks(map(self.bridge, switches))
+        targets = {
+            self.bridge(node): one
+            for node in switches
+            for one in self._bridges[node].controllers[place : place + 1]
+        }
+        found = self.ovs.talks(map(self.bridge, switches), targets)
         return {node: found[self.bridge(node)] for node in switches}
 
     def entry_count(self) -> int:

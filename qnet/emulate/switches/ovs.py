@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,7 @@ MTU_BYTES = 16_200
 WARP_MS, WARP_STEP_MS = 60_000, 500
 """A clock is put forward by so much at once, and the main thread goes round after each step."""
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RECEIVED = re.compile(r"packets received: (\d+)")
 
 
@@ -194,10 +195,13 @@ class Ovs(AllOrNothing):
                     socket_path = self.socket_path(port.name)
                     arguments += ["type=dummy", f"options:pstream=punix:{socket_path.name}"]
                     arguments += [f"mtu_request={MTU_BYTES}"]
-            if bridge.controllers:
-                arguments += ["--", "set-controller", bridge.name, *bridge.controllers]
+            ids = [f"@{bridge.name}-{place}" for place, _ in enumerate(bridge.controllers)]
+            for name, target in zip(ids, bridge.controllers, strict=True):
+                arguments += ["--", f"--id={name}", "create", "controller"]
                 # Soon back at a controller that starts late, or anew.
-                arguments += ["--", "set", "controller", bridge.name, "max_backoff=1000"]
+                arguments += [f"target={json.dumps(target)}", "max_backoff=1000"]
+            if ids:
+                arguments += ["--", "set", "bridge", bridge.name, f"controller=[{','.join(ids)}]"]
         self.vsctl(*arguments)
         for bridge in made:
             if bridge.rules:
@@ -278,8 +282,9 @@ class Ovs(AllOrNothing):
         Its other clocks go with it, so for that long it does not ask the controller of the bridge
         whether it is still there, which it would have no time to answer. The dummy datapath only.
         """
-        probe = ("--if-exists", "set", "controller", bridge, "inactivity_probe=0")
-        self.vsctl(*probe)
+        ids = _UUID.findall(self.vsctl("get", "bridge", bridge, "controller"))
+        for one in ids:
+            self.vsctl("set", "controller", one, "inactivity_probe=0")
         left_ms = round(seconds * 1000)
         while left_ms > 0:
             now_ms = min(left_ms, WARP_MS)
@@ -288,19 +293,22 @@ class Ovs(AllOrNothing):
         # Entries are looked at after what the datapath's flows have seen has been read.
         self.appctl("revalidator/wait")
         self.turn()
-        self.vsctl("--if-exists", "clear", "controller", bridge, "inactivity_probe")
+        for one in ids:
+            self.vsctl("clear", "controller", one, "inactivity_probe")
 
     def trace(self, bridge: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
         return self.appctl("ofproto/trace", bridge, f"in_port={port}", data.hex())
 
-    def talks(self, bridges: Iterable[str]) -> dict[str, Talk]:
-        """Return what bridges have with their controller.
+    def talks(
+        self, bridges: Iterable[str], targets: Mapping[str, str] | None = None
+    ) -> dict[str, Talk]:
+        """Return what bridges have with their controller: of several, the one at `targets`.
 
         From the log: the database learns of it only every five seconds.
         """
         text = (self._folder / "ovs-vswitchd.log").read_text(errors="replace")
-        return read_talks(text, bridges)
+        return read_talks(text, bridges, targets)
 
     def frames_seen(self) -> int:
         """Return how many frames have come into the datapath by its ports since it began.

@@ -75,25 +75,30 @@ class SwitchSet(ABC):
     """What a set of switches can say of itself, whichever way its frames are carried."""
 
     wiring: Wiring
-    relay: Relay | None = None
-    """What stands between switches and controller."""
-    listener: Listener | None = None
-    """Who is told what they say; given before switches start. The controller is one then."""
+    relays: tuple[Relay, ...] = ()
+    """What stands between switches and each of their controllers."""
+    listeners: Sequence[Listener] = ()
+    """Who is told what they say, for each controller; given before switches start."""
 
     def __init__(self) -> None:
-        self.excused: Counter[str] = Counter()
-        """Connections that the testbed itself has ended, by node: no controller's doing."""
+        self.excused: Counter[tuple[str, int]] = Counter()
+        """Connections that the testbed itself has ended, by node and the place of the controller
+        among several: no controller's doing."""
 
     @abstractmethod
-    def logged_talks(self) -> Mapping[str, Talk]:
-        """Return, by node, what the logs of switches say of their controller."""
+    def logged_talks(self, place: int = 0) -> Mapping[str, Talk]:
+        """Return, by node, what the logs of switches say of their controller.
 
-    def talks(self) -> dict[str, Talk]:
+        `place` is its place among several.
+        """
+
+    def talks(self, place: int = 0) -> dict[str, Talk]:
         """Return, by node, what switches have with their controller, by its own doing."""
-        refusal = "" if self.relay is None else self.relay.refusal
+        refusal = self.relays[place].refusal if self.relays else ""
         found = {}
-        for node, talk in self.logged_talks().items():
-            one = talk._replace(connections=max(talk.connections - self.excused[node], 0))
+        for node, talk in self.logged_talks(place).items():
+            ended = self.excused[node, place]
+            one = talk._replace(connections=max(talk.connections - ended, 0))
             lost = refusal and not one.connected
             found[node] = one._replace(failed=refusal) if lost else one
         return found
@@ -127,14 +132,22 @@ class SwitchSet(ABC):
         """Let switches and controller talk for a while of wall-clock time."""
 
     def wait_connected(
-        self, controller: str, most_s: float = CONNECT_S, heeded: Heeded | None = None
+        self,
+        controller: str,
+        most_s: float = CONNECT_S,
+        heeded: Heeded | None = None,
+        *,
+        place: int = 0,
     ) -> None:
-        """Wait for every switch's connection; raises EnvironmentMissing when one gets none."""
+        """Wait for every switch's connection; raises EnvironmentMissing when one gets none.
+
+        `place` is that of the controller among several.
+        """
         begun = time.monotonic()
         heeded = heeded or Heeded(None)
         while True:
             heeded.look()
-            talks = self.talks()
+            talks = self.talks(place)
             if all(one.connected for one in talks.values()):
                 return
             waited_s = time.monotonic() - begun

@@ -24,9 +24,10 @@ PROTOCOLS: Mapping[Version, str] = {
 USUAL: tuple[Version, ...] = ("1.3", "1.5")
 
 _LINE = re.compile(r"^[^|]*\|\d+\|(?P<module>\w+)\|\w+\|(?P<words>.*)$", re.MULTILINE)
-_RCONN = re.compile(r"(?P<bridge>[^<\s]+)<->\S+: (?P<state>.*)")
+_RCONN = re.compile(r"(?P<bridge>[^<\s]+)<->(?P<target>\S+): (?P<state>.*)")
 _REFUSED = re.compile(
-    r"(?P<bridge>[^<\s]+)<->\S+: sending (?P<error>\w+) error reply to (?P<message>\w+) message"
+    r"(?P<bridge>[^<\s]+)<->(?P<target>\S+): "
+    r"sending (?P<error>\w+) error reply to (?P<message>\w+) message"
 )
 _VERSIONS = re.compile(
     r"version negotiation failed \(we support versions? (?P<ours>[^)]*?), "
@@ -59,20 +60,33 @@ class Talk(NamedTuple):
     """Errors that it sent to its controller: which, for what kind of message, how many."""
 
 
-def read_talks(log: str, bridges: Iterable[str]) -> dict[str, Talk]:
-    """Read the log of an ovs-vswitchd; return what it says of each of its bridges."""
+def read_talks(
+    log: str, bridges: Iterable[str], targets: Mapping[str, str] | None = None
+) -> dict[str, Talk]:
+    """Read the log of an ovs-vswitchd; return what it says of each of its bridges.
+
+    `targets` are where each connects to, for one controller of several.
+    """
+
+    def is_meant(found: re.Match[str]) -> bool:
+        bridge = found["bridge"]
+        return bridge in talks and (targets is None or targets.get(bridge) == found["target"])
+
+    ends = None if targets is None else tuple(f"{one}: " for one in targets.values())
     talks = {bridge: Talk() for bridge in bridges}
     refused: dict[str, Counter[tuple[str, str]]] = {bridge: Counter() for bridge in talks}
     versions = ("", "")
     for line in _LINE.finditer(log):
         module, words = line["module"], line["words"]
         if module == "vconn" and (found := _VERSIONS.search(words)):
+            if ends is not None and not words.startswith(ends):
+                continue
             versions = _versions(found["ours"]), _versions(found["theirs"])
         elif module == "rconn" and (found := _RCONN.match(words)):
-            if found["bridge"] in talks:
+            if is_meant(found):
                 talk = talks[found["bridge"]]
                 talks[found["bridge"]] = _next(talk, found["state"])
-        elif module == "connmgr" and (found := _REFUSED.match(words)) and found["bridge"] in talks:
+        elif module == "connmgr" and (found := _REFUSED.match(words)) and is_meant(found):
             refused[found["bridge"]][found["error"], found["message"]] += 1
     return {
         bridge: talk._replace(
@@ -179,7 +193,7 @@ def _why_switches_close(reason: str) -> str | None:
     return "sent what is no OpenFlow" if reason == "protocol error" else None
 
 
-def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
+def told(talks: Mapping[str, Talk], whose: str = "the controller") -> tuple[str, ...]:
     """Say what explains that something did not go well: what was refused, who hung up meanwhile."""
     found = []
     kinds: dict[tuple[str, str], dict[str, int]] = {}
@@ -189,8 +203,8 @@ def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
     for (error, message), nodes in sorted(kinds.items()):
         count = sum(nodes.values())
         found.append(
-            f"{_names(nodes)} refused {count} message{'' if count == 1 else 's'} of the "
-            f"controller: {error} for {message}"
+            f"{_names(nodes)} refused {count} message{'' if count == 1 else 's'} of "
+            f"{whose}: {error} for {message}"
         )
     again: dict[str | None, list[str]] = {}
     for node, one in talks.items():
@@ -203,7 +217,7 @@ def told(talks: Mapping[str, Talk]) -> tuple[str, ...]:
             words = f"hung up on {_names(some)} {times} and was there again"
         else:
             words = f"{why}, so {_names(some)} closed the connection and opened it anew, {times}"
-        found.append(f"the controller {words}")
+        found.append(f"{whose} {words}")
     return tuple(found)
 
 

@@ -245,19 +245,21 @@ def main() -> None:
     with (folder / JOB).open("rb") as file:
         topology: Topology
         versions: tuple[Version, ...]
-        topology, versions = pickle.load(file)
+        controllers: int
+        topology, versions, controllers = pickle.load(file)
     every = range(len(topology.ports))
     with Connection(int(sys.argv[2])) as line:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
             nodes = [node.name for node in topology.nodes]
-            paths = sockets_in(folder, Wiring(topology).datapath_ids)
+            numbers = Wiring(topology).datapath_ids
+            paths = [sockets_in(folder, numbers, place) for place in range(controllers)]
             net = SwitchNetwork(
                 topology,
                 nodes,
                 every,
                 folder,
-                {name: [f"unix:{path}"] for name, path in paths.items()},
+                {name: [f"unix:{one[name]}" for one in paths] for name in numbers},
                 hosts_ask=True,
                 plain_hosts=True,
                 versions=versions,

@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from qnet import __version__
 from qnet.emulate.openflow.frame import checksum
 from qnet.emulate.openflow.reading import CarriedFrame, Cutter, kind_of, packet_of
 from qnet.emulate.process.relay import By
+from qnet.emulate.testbed.roles import Roles
 from qnet.files.write import write_bytes
 from qnet.formats import pcapng
 from qnet.units import PS_PER_S
@@ -30,6 +31,8 @@ NETWORK = 0xC612_0000
 """198.18.0.0/15, for tests of networks (RFC 2544): switches have its addresses in a capture."""
 
 CONTROLLER = NETWORK | 0x1_FFFE
+"""The first; others have the addresses below."""
+
 PORT = 6653
 """Of the controller in a capture: IANA's for OpenFlow, by which a reader knows it."""
 
@@ -51,6 +54,8 @@ class Message(NamedTuple):
     """As in packet-in; or opened, or closed."""
     by: By | None = None
     """Who closed the connection."""
+    controller: str = ""
+    """Its name, where there are several."""
 
     @property
     def packet(self) -> CarriedFrame | None:
@@ -59,40 +64,34 @@ class Message(NamedTuple):
 
 
 class ChannelLog:
-    """Listens to a relay (`qnet.emulate.process.relay.Listener`); may be asked by any thread."""
+    """What is said to one controller or several; may be asked by any thread."""
 
-    def __init__(self, datapath_ids: Mapping[str, int], kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self,
+        datapath_ids: Mapping[str, int],
+        kept_bytes: int = KEPT_BYTES,
+        controllers: Sequence[str] = ("",),
+    ) -> None:
         self.datapath_ids = dict(datapath_ids)
+        self.controllers = tuple(controllers)
+        """Their names."""
+        self.roles = Roles()
         self._clock_ps = time.time_ns() * 1000 - int(time.monotonic() * PS_PER_S)
         self._kept_bytes = kept_bytes
         self._bytes = 0
         self._lock = threading.Lock()
         self._messages: deque[Message] = deque()
-        self._counts: Counter[tuple[str, bool, str]] = Counter()
-        self._cutters: dict[tuple[int, bool], Cutter] = {}
+        self._counts: Counter[tuple[str, str, bool, str]] = Counter()
 
-    # What the relay tells
+    def ears(self) -> tuple[Ear, ...]:
+        """Return who listens to the relay of each controller."""
+        return tuple(Ear(self, name) for name in self.controllers)
 
-    def opened(self, switch: str, connection: int, time_s: float) -> None:
-        """Note a connection."""
-        self._cutters |= {(connection, side): Cutter() for side in (True, False)}
-        self._keep(Message(time_s, switch, connection, True, b"", OPENED))
-
-    def came(
-        self, switch: str, connection: int, time_s: float, from_switch: bool, data: bytes
-    ) -> None:
-        """Note what came, message by message."""
-        for one in self._cutters[connection, from_switch].cut(data):
-            self._keep(Message(time_s, switch, connection, from_switch, one, kind_of(one)))
-
-    def closed(self, switch: str, connection: int, time_s: float, by: By) -> None:
-        """Note the end of a connection; what comes after is passed on, and noted still."""
-        self._keep(Message(time_s, switch, connection, by == "switch", b"", CLOSED, by))
-
-    def _keep(self, one: Message) -> None:
+    def keep(self, one: Message) -> None:
+        """Keep a message."""
         with self._lock:
             self._messages.append(one)
-            self._counts[one.switch, one.from_switch, one.kind] += 1
+            self._counts[one.controller, one.switch, one.from_switch, one.kind] += 1
             self._bytes += len(one.data) + MESSAGE_BYTES
             while self._bytes > self._kept_bytes:
                 self._bytes -= len(self._messages.popleft().data) + MESSAGE_BYTES
@@ -109,14 +108,18 @@ class ChannelLog:
                 found.append(one)
         return found[::-1]
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many messages of each kind each switch sent and got, by switch and kind."""
+    def counts(self, controller: str | None = None) -> dict[str, dict[str, int]]:
+        """Return how many messages of each kind each switch sent and got, by switch and kind.
+
+        Those of one controller alone, where one is named.
+        """
         with self._lock:
-            counted = sorted(self._counts.items())
+            counted = sorted((one[1:], one[0], count) for one, count in self._counts.items())
         found: dict[str, dict[str, int]] = {}
-        for (switch, _, kind), count in counted:
-            of = found.setdefault(switch, {})
-            of[kind] = of.get(kind, 0) + count
+        for (switch, _, kind), whose, count in counted:
+            if controller in (None, whose):
+                of = found.setdefault(switch, {})
+                of[kind] = of.get(kind, 0) + count
         return found
 
     def write(self, path: Path) -> None:
@@ -124,7 +127,10 @@ class ChannelLog:
 
         The switch with datapath id n has the address 198.18.0.0 + n; times are the wall clock's.
         """
-        hosts = {CONTROLLER: "controller"}
+        hosts = {
+            CONTROLLER - place: name if len(self.controllers) > 1 else "controller"
+            for place, name in enumerate(self.controllers)
+        }
         hosts |= {NETWORK | number: name for name, number in self.datapath_ids.items()}
         comment = "of TCP only what switches and controller said is as it was"
         blocks = pcapng.capture(
@@ -138,11 +144,13 @@ class ChannelLog:
         write_bytes(path, blocks)
 
     def _segments(self) -> Iterator[pcapng.Packet]:
-        sent: Counter[tuple[int, bool]] = Counter()
+        sent: Counter[tuple[tuple[str, int], bool]] = Counter()
         for one in self.since(0.0):
             near = NETWORK | self.datapath_ids[one.switch], FIRST_PORT + one.connection % FIRST_PORT
-            ends = (near, (CONTROLLER, PORT))
-            mine, theirs = (one.connection, one.from_switch), (one.connection, not one.from_switch)
+            place = self.controllers.index(one.controller)
+            ends = (near, (CONTROLLER - place, PORT))
+            connection = one.controller, one.connection
+            mine, theirs = (connection, one.from_switch), (connection, not one.from_switch)
             flags = {OPENED: SYN, CLOSED: RST if one.by == "relay" else FIN | ACK}
             for begin in range(0, max(len(one.data), 1), SEGMENT_BYTES):
                 part = one.data[begin : begin + SEGMENT_BYTES]
@@ -155,6 +163,38 @@ class ChannelLog:
                 sent[mine] += len(part)
                 time_ps = self._clock_ps + int(one.time_s * PS_PER_S)
                 yield pcapng.Packet(0, time_ps, data, len(data))
+
+
+class Ear:
+    """Listens to the relay of one controller (`qnet.emulate.process.relay.Listener`)."""
+
+    def __init__(self, log: ChannelLog, controller: str) -> None:
+        self._log, self._controller = log, controller
+        self._cutters: dict[tuple[int, bool], Cutter] = {}
+
+    def opened(self, switch: str, connection: int, time_s: float) -> None:
+        """Note a connection."""
+        self._cutters |= {(connection, side): Cutter() for side in (True, False)}
+        self._log.roles.opened(time_s, switch, self._controller, connection)
+        self._keep(Message(time_s, switch, connection, True, b"", OPENED))
+
+    def came(
+        self, switch: str, connection: int, time_s: float, from_switch: bool, data: bytes
+    ) -> None:
+        """Note what came, message by message."""
+        for one in self._cutters[connection, from_switch].cut(data):
+            kind = kind_of(one)
+            if from_switch:
+                self._log.roles.came(time_s, switch, self._controller, kind, one)
+            self._keep(Message(time_s, switch, connection, from_switch, one, kind))
+
+    def closed(self, switch: str, connection: int, time_s: float, by: By) -> None:
+        """Note the end of a connection; what comes after is passed on, and noted still."""
+        self._log.roles.closed(time_s, switch, self._controller, connection)
+        self._keep(Message(time_s, switch, connection, by == "switch", b"", CLOSED, by))
+
+    def _keep(self, one: Message) -> None:
+        self._log.keep(one._replace(controller=self._controller))
 
 
 def _segment(

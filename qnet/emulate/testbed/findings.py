@@ -101,8 +101,8 @@ class Suspect(NamedTuple):
     """Kinds of finding: lost, late, copies, others, loop, address, leak."""
     followed: tuple[tuple[int, str], ...]
     """Numbers of frames, and for whom each was."""
-    written: int
-    """What the controller had written before."""
+    written: tuple[int, ...]
+    """What controllers had written before, where qnet started them."""
 
 
 def suspect(host: str, target: str, found: Ping) -> Suspect:
@@ -121,7 +121,7 @@ def suspect(host: str, target: str, found: Ping) -> Suspect:
 
 def explanations(testbed: Testbed, of: Suspect) -> dict[str, Explanation]:
     """Explain what can be explained, by the kind of finding."""
-    logged = "" if testbed.app is None else testbed.app.words_since(of.written)
+    logged = testbed.controllers.words_since(of.written)
     found = {kind: explain(testbed, kind, of.followed, logged) for kind in of.kinds}
     return {kind: one for kind, one in found.items() if one is not None}
 

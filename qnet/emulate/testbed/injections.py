@@ -18,79 +18,101 @@ BACK_S = 20.0
 """Longest wait for a controller to take switches back."""
 
 
+Before = Mapping[tuple[str, str], int]
+"""How many connections there have been, by switch and controller."""
+
+
 @contextmanager
-def slow_controller(testbed: Testbed, delay_s: float) -> Iterator[None]:
-    """Have what the controller says come so much later."""
-    relay = _relay(testbed)
-    relay.delay_s = delay_s
+def slow_controller(testbed: Testbed, delay_s: float, name: str | None) -> Iterator[None]:
+    """Have what controllers say come so much later."""
+    relays = _relays(testbed, testbed.controllers.chosen(name))
+    for relay in relays:
+        relay.delay_s = delay_s
     try:
         yield
     finally:
-        relay.delay_s = 0.0
+        for relay in relays:
+            relay.delay_s = 0.0
 
 
 @contextmanager
-def controller_away(testbed: Testbed) -> Iterator[None]:
-    """Take the controller's connections away, and give them back; waits until all are there."""
-    relay, before = _relay(testbed), _excuse(testbed, testbed.switches)
-    relay.send_away()
+def controller_away(testbed: Testbed, name: str | None) -> Iterator[None]:
+    """Take controllers' connections away, and give them back; waits until all are there."""
+    names = testbed.controllers.chosen(name)
+    relays, before = _relays(testbed, names), _excuse(testbed, testbed.switches, names)
+    for relay in relays:
+        relay.send_away()
+    places = [testbed.controllers.place(one) for one in names]
     try:
-        while any(one.connected for one in testbed.fabric.talks().values()):
+        while any(
+            one.connected for place in places for one in testbed.fabric.talks(place).values()
+        ):
             testbed.wait(0.01)  # a switch has not seen it yet
         yield
-    except BaseException:
-        relay.take_back()
-        raise
-    relay.take_back()
+    finally:
+        for relay in relays:
+            relay.take_back()
     _wait_back(testbed, before, "it was away")
 
 
 def restart_switch(testbed: Testbed, node: str) -> None:
     """Start a switch anew, without entries; returns when it is connected again."""
-    before = _excuse(testbed, [node])
+    before = _excuse(testbed, [node], testbed.controllers.names)
     testbed.fabric.restart_switch(node)
     _wait_back(testbed, before, f"{node} was started anew")
 
 
-def restart_controller(testbed: Testbed) -> None:
-    """End the controller that was started for the testbed and start it anew, at the same port."""
-    if testbed.app is None:
+def restart_controller(testbed: Testbed, name: str | None) -> None:
+    """End controllers that were started for the testbed and start them anew, at the same port."""
+    names = testbed.controllers.chosen(name)
+    apps = [testbed.controllers.apps.get(one) for one in names]
+    if not all(apps):
         words = "the controller was not started here; nobody but who did can start it anew"
         raise EnvironmentMissing(words)
-    before = _excuse(testbed, testbed.switches)
-    testbed.app.restart()
+    before = _excuse(testbed, testbed.switches, names)
+    for app in apps:
+        assert app is not None
+        app.restart()
     _wait_back(testbed, before, "it was started anew")
 
 
-def _relay(testbed: Testbed) -> Relay:
-    relay = testbed.fabric.relay
-    assert relay is not None, "use Testbed in a with statement"
-    return relay
+def _relays(testbed: Testbed, names: Iterable[str]) -> list[Relay]:
+    relays = testbed.fabric.relays
+    assert relays, "use Testbed in a with statement"
+    return [relays[testbed.controllers.place(name)] for name in names]
 
 
-def _excuse(testbed: Testbed, nodes: Iterable[str]) -> dict[str, int]:
+def _excuse(testbed: Testbed, nodes: Iterable[str], names: Iterable[str]) -> Before:
     """Have connections that end now be nobody's fault; return how many there have been."""
-    talks = testbed.fabric.logged_talks()
-    for node in nodes:
-        testbed.fabric.excused[node] += talks[node].connected
-    return {node: talks[node].connections for node in nodes}
+    nodes, before = list(nodes), {}
+    for name in names:
+        place = testbed.controllers.place(name)
+        talks = testbed.fabric.logged_talks(place)
+        for node in nodes:
+            testbed.fabric.excused[node, place] += talks[node].connected
+            before[node, name] = talks[node].connections
+    return before
 
 
-def _wait_back(testbed: Testbed, before: Mapping[str, int], when: str) -> None:
+def _wait_back(testbed: Testbed, before: Before, when: str) -> None:
     """Wait until switches have one more connection; raises ControllerGone when one has not."""
     end = time.monotonic() + BACK_S
+    names = dict.fromkeys(name for _, name in before)
     while True:
-        talks = testbed.fabric.logged_talks()
-        absent = [
-            node
-            for node, connections in before.items()
-            if not (talks[node].connected and talks[node].connections > connections)
-        ]
+        absent: dict[str, list[str]] = {}
+        for name in names:
+            talks = testbed.fabric.logged_talks(testbed.controllers.place(name))
+            for node, whose in before:
+                is_new = talks[node].connections > before[node, whose]
+                if whose == name and not (talks[node].connected and is_new):
+                    absent.setdefault(name, []).append(node)
         if not absent:
             return
         if time.monotonic() > end:
-            raise ControllerGone(
-                f"the controller at {testbed.controller} has not taken back {', '.join(absent)} "
-                f"in {BACK_S:.0f} s after {when}"
-            )
+            words = [
+                f"the controller at {testbed.controllers.at(name)} has not taken back "
+                f"{', '.join(nodes)} in {BACK_S:.0f} s after {when}"
+                for name, nodes in absent.items()
+            ]
+            raise ControllerGone("; ".join(words))
         testbed.wait(0.05)

@@ -35,8 +35,8 @@ class Ping(NamedTuple):
     """Of each frame: it came once, in time, and to nobody else."""
     followed: tuple[tuple[int, str], ...] = ()
     """Numbers of the frames, ARP included, and for whom each was."""
-    written: int = 0
-    """What the controller had written before, where qnet started it."""
+    written: tuple[int, ...] = ()
+    """What controllers had written before, where qnet started them."""
 
     @property
     def lost(self) -> int:

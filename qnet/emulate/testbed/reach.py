@@ -13,6 +13,7 @@ from qnet.emulate.testbed.channel import ChannelLog
 from qnet.emulate.testbed.cuts import CutUndone
 from qnet.emulate.testbed.findings import Explanation, explanations, suspect
 from qnet.emulate.testbed.pings import Ping
+from qnet.emulate.testbed.takeovers import Absence, try_absences
 from qnet.emulate.testbed.testbed import FAILOVER_S, Testbed
 from qnet.graph.distances import distances
 from qnet.model.verdict import Outcome
@@ -23,6 +24,9 @@ LATE_AGAIN = 2
 AGAIN_S = 1.0
 """Pause before a pair of hosts is tried again."""
 
+PAIRS_AWAY = 4
+"""Pairs of hosts tried again while one of several controllers is away."""
+
 PAIRS = 50
 """Pairs of hosts tried, unless another number is asked for."""
 
@@ -30,7 +34,7 @@ PAIRS = 50
 class ReachFinding(NamedTuple):
     """One finding: between whom, at which switches, of how many frames, and in a sentence."""
 
-    kind: Literal["address", "lost", "late", "copies", "others", "loop", "failover"]
+    kind: Literal["address", "lost", "late", "copies", "others", "loop", "failover", "takeover"]
     source: str
     target: str
     switches: tuple[str, ...]
@@ -90,6 +94,8 @@ class Judgement(NamedTuple):
     """Frames of which switches asked the controller, discovery included."""
     channel: ChannelLog | None = None
     """What switches and controller said to each other."""
+    absences: tuple[Absence, ...] = ()
+    """What happened while each of several controllers was away."""
 
     @property
     def outcome(self) -> Outcome:
@@ -99,7 +105,9 @@ class Judgement(NamedTuple):
     def told(self) -> dict[str, object]:
         """Return it under the names that the answer in JSON has."""
         values = self._asdict()
-        del values["faults"], values["channel"]
+        del values["faults"], values["channel"], values["absences"]
+        if self.absences:
+            values["absences"] = [one.told() for one in self.absences]
         if self.channel is not None:
             values["messages"] = self.channel.counts()
         findings = [one.told() for one in self.faults]
@@ -125,6 +133,8 @@ def judge_reach(
     judge = _Judge(testbed, testbed.connected_at + settle_s)
     judge.look(pairs)
     outage = judge.try_failover(failover_s) if failover else None
+    if failover and len(testbed.controllers.names) > 1:
+        judge.try_absences(failover_s)
     rules = [
         len(switch.rules) + len(switch.unread) for switch in map(testbed.tables, testbed.switches)
     ]
@@ -148,6 +158,7 @@ def judge_reach(
         max(rules, default=0),
         sum(one.get("packet-in", 0) for one in testbed.channel.counts().values()),
         testbed.channel,
+        tuple(judge.absences),
     )
 
 
@@ -163,6 +174,7 @@ class _Judge:
         self._no_way: ReachFinding | None = None
         self._why: dict[tuple[str, str], dict[str, Explanation]] = {}
         self.unknown: list[str] = []
+        self.absences: list[Absence] = []
 
     def look(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Try all pairs, those for which something is wrong again.
@@ -193,6 +205,8 @@ class _Judge:
                 yield one._replace(why=why.get(one.kind))
         if self._no_way:
             yield self._no_way
+        for absence in self.absences:
+            yield from _faults_while_away(absence)
 
     def _explain(self, pair: tuple[str, str]) -> None:
         """Keep what explains the findings of a pair, while switches and log still know of it."""
@@ -232,6 +246,12 @@ class _Judge:
         except CutUndone as error:
             self.unknown.append(f"no failover was seen: {error}")
             return None
+
+    def try_absences(self, most_s: float) -> None:
+        """Take each of several controllers away in turn."""
+        right = [pair for pair, found in self.found.items() if not any(_faults(*pair, found))]
+        pairs = right[:: -(-len(right) // PAIRS_AWAY)] if right else []
+        self.absences += try_absences(self.testbed, pairs, most_s)
 
     def _fail_over(self, path: Sequence[str], most_s: float) -> Stall | None:
         outage = self.testbed.failover_on(path, most_s)
@@ -277,6 +297,18 @@ def _faults(host: str, target: str, found: Ping) -> Iterator[ReachFinding]:
         where = ", ".join(found.looped)
         words = f"{way}: a loop: a frame passed the same port of {where} twice"
         yield ReachFinding("loop", host, target, found.looped, found.sent, words)
+
+
+def _faults_while_away(absence: Absence) -> Iterator[ReachFinding]:
+    """Give what went wrong while one of several controllers was away."""
+    when = f"while the controller {absence.away} was away"
+    if absence.orphans:
+        words = f"{when}, of which it was master, nobody became master of"
+        names = ", ".join(absence.orphans)
+        yield ReachFinding("takeover", "", "", absence.orphans, 0, f"{words} {names} (--failover)")
+    for pair, found in absence.pings:
+        for one in _faults(*pair, found):
+            yield one._replace(kind="takeover", message=f"{one.message}, {when}")
 
 
 def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:

@@ -47,18 +47,18 @@ class Ran(NamedTuple):
 class RemoteSwitches(SwitchSet, AllOrNothing):
     """Switches and hosts of a topology in namespaces of their own; a context manager.
 
-    `controller` is where a controller listens outside, as in tcp:127.0.0.1:6653. Raises
+    `controllers` are where each listens outside, as in tcp:127.0.0.1:6653. Raises
     EnvironmentMissing without root, Open vSwitch or Mininet.
     """
 
     def __init__(
-        self, topology: Topology, controller: str, versions: Sequence[Version] = USUAL
+        self, topology: Topology, controllers: Sequence[str], versions: Sequence[Version] = USUAL
     ) -> None:
         super().__init__()
         self.versions = tuple(versions)
         self.topology = topology
         self.wiring = Wiring(topology)
-        self.controller = controller
+        self.controllers = tuple(controllers)
         self._open = ExitStack()
         self._words: Any = None
         self._line: Connection | None = None
@@ -76,10 +76,13 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         folder = cleanup.new_run()
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         with (folder / JOB).open("wb") as file:
-            pickle.dump((self.topology, self.versions), file)
+            pickle.dump((self.topology, self.versions, len(self.controllers)), file)
         self._words = self._open.enter_context((folder / "words").open("w+"))
-        relay = Relay(sockets_in(folder, self.wiring.datapath_ids), self.controller, self.listener)
-        self.relay = self._open.enter_context(relay)
+        numbers = self.wiring.datapath_ids
+        self.relays = tuple(
+            self._open.enter_context(Relay(sockets_in(folder, numbers, place), *each))
+            for place, each in enumerate(zip(self.controllers, self.listeners, strict=True))
+        )
         mine, childs = socket.socketpair()
         self._line = self._open.enter_context(Connection(mine.detach()))
         with childs:
@@ -223,9 +226,9 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         """Raise TestbedBroken when a switch or a host is not at work."""
         self._ask("confirm")
 
-    def logged_talks(self) -> dict[str, Talk]:
+    def logged_talks(self, place: int = 0) -> dict[str, Talk]:
         """Return, by node, what the logs of switches say of their controller."""
-        found: dict[str, Talk] = self._ask("logged_talks")
+        found: dict[str, Talk] = self._ask("logged_talks", place)
         return found
 
     def entry_count(self) -> int:

@@ -19,25 +19,25 @@ from qnet.emulate.frames.trips import Delivery, Follower, Stall, Traversal, Trip
 from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.diff import Differences, read_tables, tables_apart
 from qnet.emulate.openflow.nouns import Switch, show_ipv4, show_mac
-from qnet.emulate.process.address import stopped_listener
 from qnet.emulate.process.all_or_nothing import AllOrNothing
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.dummy_switches import Fabric
-from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S, STOPPED
-from qnet.emulate.switches.talk import NOTHING_KNOWN, USUAL, ControllerGone, Version, hung_up, told
+from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S
+from qnet.emulate.switches.talk import USUAL, Version
 from qnet.emulate.testbed import injections
 from qnet.emulate.testbed.channel import ChannelLog
+from qnet.emulate.testbed.controller_set import ControllerSet, Given
 from qnet.emulate.testbed.cuts import Cuts, NotThere, check_names
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.findings import Suspect, suspect
 from qnet.emulate.testbed.pings import Ping, not_found, summed
+from qnet.emulate.testbed.takeovers import Takeover, wait_master
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
 from qnet.errors import EnvironmentMissing
 from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
 
 if TYPE_CHECKING:
-    from qnet.emulate.process.controller import Controller
     from qnet.emulate.testbed.remote import Ran, RemoteSwitches
 
 _T = TypeVar("_T")
@@ -66,9 +66,6 @@ ACTS_S = 0.1
 NOTHING_S = 0.1
 """So long it is waited for what nobody expects, unless told otherwise."""
 
-RECONNECT_S = 2.0
-"""A controller that has hung up has this long to be there again."""
-
 
 class Isolation(NamedTuple):
     """What of all that a host sent came to another one; true where nothing did."""
@@ -91,7 +88,7 @@ class Testbed(AllOrNothing):
     def __init__(
         self,
         topology: Topology,
-        controller: str,
+        controller: Given,
         *,
         tier: Tier = "lockstep",
         patience_s: float = PATIENCE_S,
@@ -102,6 +99,8 @@ class Testbed(AllOrNothing):
     ) -> None:
         """Prepare; `controller` is where it listens, as in tcp:127.0.0.1:6653.
 
+        Of several, where each does, also by names of theirs: switches are connected to all.
+
         In tier `mininet` switches have devices, and hosts are real ones; it needs root. A
         controller has `settle_s` after its switches are connected before anything is sent.
         With `arp`, hosts know all addresses, else they ask for them. Switches speak these
@@ -110,8 +109,6 @@ class Testbed(AllOrNothing):
         self.connect_s = connect_s
         self.settle_s = settle_s
         self.knows_addresses = arp
-        self.app: Controller | None = None
-        """The controller, where qnet started it."""
         self.suspect: Suspect | None = None
         """Frames of the last check that failed."""
         self.connected_at = 0.0
@@ -122,17 +119,21 @@ class Testbed(AllOrNothing):
         self._vain_waits = 0
         self.topology = topology
         self.wiring = Wiring(topology)
-        self.controller = controller
+        self.controllers = ControllerSet(controller)
         self.patience_s = patience_s
         self.tier = tier
-        self.channel = ChannelLog(self.wiring.datapath_ids)
-        """What switches and controller said to each other."""
+        names = self.controllers.names
+        self.channel = ChannelLog(self.wiring.datapath_ids, controllers=names)
+        """What switches and controllers said to each other."""
+        self.roles = self.channel.roles
+        """Which of several controllers is master, by switch."""
+        where = tuple(self.controllers.addresses.values())
         self.fabric: Fabric | RemoteSwitches
         self._net: Follower | RemoteSwitches
         if tier == "mininet":
             from qnet.emulate.testbed.remote import RemoteSwitches  # noqa: PLC0415
 
-            self.fabric = self._net = RemoteSwitches(topology, controller, versions)
+            self.fabric = self._net = RemoteSwitches(topology, where, versions)
         else:
             ports = {node.name: {HOST_PORT} for node in topology.nodes}
             for port in topology.ports:
@@ -141,7 +142,7 @@ class Testbed(AllOrNothing):
             self.fabric = Fabric(
                 self.wiring,
                 ports,
-                controllers=[controller],
+                controllers=where,
                 follow=True,
                 plain_hosts=True,
                 versions=versions,
@@ -149,13 +150,13 @@ class Testbed(AllOrNothing):
             self._net = self.fabric.follower
         self._expectations = Expectations(self)
         self._cuts = Cuts(self.fabric, self.wiring)
-        self.fabric.listener = self.channel
+        self.fabric.listeners = self.channel.ears()
         self.hosts = self.wiring.hosts
         self.switches = self.wiring.switches
 
     def _start(self) -> None:
         self.fabric.__enter__()
-        self.fabric.wait_connected(self.controller, self.connect_s)
+        self.controllers.wait_connected(self.fabric, self.connect_s)
         self.connected_at = time.monotonic()
         self.wait(self.settle_s)
         self.settle()
@@ -334,7 +335,7 @@ class Testbed(AllOrNothing):
         """
         self._check(host, target)
         mac, speaks = self._end(target).mac, False
-        written = 0 if self.app is None else self.app.written()
+        written = self.controllers.written()
         looped: set[str] = set()
         followed: list[tuple[int, str]] = []
         if not self.knows_addresses:
@@ -401,7 +402,7 @@ class Testbed(AllOrNothing):
         self._confirm()
         came = {number: one for number, one in names.items() if self._net.trip(number).at(target)}
         leaks = tuple((number, target) for number in came)
-        self.suspect = Suspect(f"{host} to {target}", ("leak",), leaks, 0) if came else None
+        self.suspect = Suspect(f"{host} to {target}", ("leak",), leaks, ()) if came else None
         return Isolation(tuple(dict.fromkeys(came.values())))
 
     def _udp(self, host: str, target: str, mac: int, size: int = 100) -> Trip:
@@ -486,28 +487,43 @@ class Testbed(AllOrNothing):
         """Take all wires between two nodes down for a while; raises NotThere without one."""
         return self._cuts.down(self._cuts.wires(first, second))
 
-    def slow_controller(self, delay: float | str) -> AbstractContextManager[None]:
-        """Have what the controller says come so much later for a while, as in "300ms"."""
-        return injections.slow_controller(self, seconds(delay))
+    def slow_controller(
+        self, delay: float | str, controller: str | None = None
+    ) -> AbstractContextManager[None]:
+        """Have what the controller says come so much later for a while, as in "300ms".
 
-    def controller_away(self) -> AbstractContextManager[None]:
+        Of several, all are slow unless one is named.
+        """
+        return injections.slow_controller(self, seconds(delay), controller)
+
+    def controller_away(self, controller: str | None = None) -> AbstractContextManager[None]:
         """Take the controller's connections away for a while; at its end all are there again.
 
-        Raises ControllerGone when the controller does not take them back.
+        Of several, all are away unless one is named. Raises ControllerGone when a controller does
+        not take them back.
         """
-        return injections.controller_away(self)
+        return injections.controller_away(self, controller)
 
     def restart_switch(self, node: str) -> None:
         """Start a switch anew, without entries; returns when it is connected again."""
         check_names("switch", self.switches, node)
         injections.restart_switch(self, node)
 
-    def restart_controller(self) -> None:
+    def restart_controller(self, controller: str | None = None) -> None:
         """End the controller and start it anew; returns when all switches are connected again.
 
-        Raises EnvironmentMissing when it was not started for this testbed.
+        Of several, all are unless one is named. Raises EnvironmentMissing when it was not started
+        for this testbed.
         """
-        injections.restart_controller(self)
+        injections.restart_controller(self, controller)
+
+    def wait_master(self, controller: str, within: float | str = SETTLE_S) -> Takeover:
+        """Wait until a controller is master of all switches; return how long they had none.
+
+        Raises Unexpected when it is not `within` the time.
+        """
+        __tracebackhide__ = True
+        return wait_master(self, controller, seconds(within))
 
     def react(
         self,
@@ -616,9 +632,7 @@ class Testbed(AllOrNothing):
 
     def control(self) -> tuple[str, ...]:
         """Say what the switches have to say of the controller that explains a failure."""
-        talks = self.fabric.talks()
-        gone = hung_up(talks, self.controller)
-        return (*([gone] if gone else []), *told(talks))
+        return self.controllers.control(self.fabric)
 
     def _confirm(self) -> None:
         """Raise what else explains that a frame has not come.
@@ -627,18 +641,7 @@ class Testbed(AllOrNothing):
         to be there again, as it has when it is started anew.
         """
         self.fabric.confirm()
-        end = time.monotonic() + RECONNECT_S
-        after = f"after frame {self.frames}" if self.frames else ""
-        while (words := hung_up(self.fabric.talks(), self.controller, after)) is not None:
-            if time.monotonic() > end:
-                raise ControllerGone(f"{words}; {NOTHING_KNOWN}")
-            self.fabric.pump(0.05)
-        process = stopped_listener(self.controller)
-        if process is not None:
-            raise ControllerGone(
-                f"the controller at {self.controller} (process {process}) {STOPPED}; "
-                f"{NOTHING_KNOWN}"
-            )
+        self.controllers.confirm(self.fabric, f"after frame {self.frames}" if self.frames else "")
 
     def _end(self, host: str) -> packets.End:
         return packets.end_of(self.wiring, host)
