@@ -130,7 +130,9 @@ def launch(apps: Sequence[str], arguments: Sequence[str]) -> None:
         sys.stderr.write(f"{refused}\n")
         sys.stderr.flush()
         os._exit(2)  # nothing has been started but threads of the framework
-    host, port = CONF.ofp_listen_host or LOOPBACK, CONF.ofp_tcp_listen_port
+    secure = CONF.ctl_privkey is not None and CONF.ctl_cert is not None
+    port = CONF.ofp_ssl_listen_port if secure else CONF.ofp_tcp_listen_port
+    host = CONF.ofp_listen_host or LOOPBACK
     while not _listens(host, port):
         hub.sleep(0.02)
     tell("listening", host=host, port=port, framework=FRAMEWORK)

@@ -17,6 +17,7 @@ from qnet.errors import ArgumentError, Problem
 
 if TYPE_CHECKING:
     from qnet.emulate.frames.streaming import ChangeSeen, Pace
+    from qnet.emulate.process.tls import TlsFiles
     from qnet.emulate.switches.talk import Version
     from qnet.emulate.testbed.reach import Judgement
     from qnet.emulate.testbed.testbed import Testbed
@@ -40,7 +41,7 @@ class WireChange(NamedTuple):
 
 
 def addresses(texts: Sequence[str]) -> tuple[str, ...]:
-    """Read where controllers listen ('tcp:HOST:PORT').
+    """Read where controllers listen ('tcp:HOST:PORT', 'ssl:HOST:PORT').
 
     Raises ArgumentError with all that is wrong.
     """
@@ -62,6 +63,28 @@ def addresses(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def tls_files(
+    controllers: Iterable[str], ca: Path | None, cert: Path | None, key: Path | None
+) -> TlsFiles | None:
+    """Return the files of TLS, where controllers are at ssl:HOST:PORT; None where none is.
+
+    Raises ArgumentError with all that is wrong with them.
+    """
+    from qnet.emulate.process.tls import TlsFiles, context_for
+
+    given = {"tls-ca": ca, "tls-cert": cert, "tls-key": key}
+    secure = [one for one in controllers if one.startswith("ssl:")]
+    if not secure:
+        words = "goes with a controller at ssl:HOST:PORT"
+        problems = [Problem(name, 0, 0, "", words) for name, one in given.items() if one]
+        if problems:
+            raise ArgumentError(problems)
+        return None
+    files = None if ca is None else TlsFiles(ca, cert, key)
+    context_for(secure[0], files)
+    return files
+
+
 def reach(
     scenario: Scenario,
     controller: str | Sequence[str],
@@ -74,6 +97,7 @@ def reach(
     failover_s: float | None = None,
     arp: bool = False,
     openflow: Version | None = None,
+    tls: TlsFiles | None = None,
 ) -> Judgement:
     """Judge a controller by whether every host reaches every other one, and nobody else.
 
@@ -84,12 +108,13 @@ def reach(
     from qnet.emulate.switches.ovs import unwinding
     from qnet.emulate.switches.switch_set import SETTLE_S
     from qnet.emulate.switches.talk import USUAL
+    from qnet.emulate.testbed.controller_set import ControllerSet
     from qnet.emulate.testbed.reach import PAIRS, judge_reach
     from qnet.emulate.testbed.testbed import FAILOVER_S, PATIENCE_S, Testbed
 
     testbed = Testbed(
         scenario.topology,
-        controller,
+        ControllerSet(controller, tls),
         tier=tier,
         patience_s=patience_s or PATIENCE_S,
         settle_s=settle_s or 0,
@@ -146,7 +171,11 @@ def _listening(controller: str) -> Iterator[str]:
     from qnet.emulate.process.controller import Controller
 
     if controller.startswith(("tcp:", "udp:", "ssl:", "unix:")):
-        yield from addresses([controller])
+        (found,) = addresses([controller])
+        if found.startswith("ssl:"):
+            words = "changes are played to controllers at tcp:HOST:PORT, or to an app"
+            raise ArgumentError([Problem("controller", 0, 0, "", words)])
+        yield found
         return
     path = Path(controller)
     if path.suffix == ".py" and not path.is_file():
@@ -184,6 +213,7 @@ def use_hosts(
     arp: bool = False,
     dilation: int = 1,
     openflow: Version | None = None,
+    tls: TlsFiles | None = None,
 ) -> Emulated:
     """Have hosts of the emulated network run commands, as in 'a=ping -c 3 10.0.0.2'. Needs root.
 
@@ -203,6 +233,7 @@ def use_hosts(
         dilation=dilation,
         free_run=True,
         versions=USUAL if openflow is None else (openflow,),
+        tls=tls,
     )
     return run_sample(scenario.topology, scenario.profile, plan, {}, options)
 

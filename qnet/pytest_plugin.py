@@ -23,7 +23,9 @@ The controller is one of `app`, a module beside the test or any that os-ken can 
 the test (with `framework="ryu"` and `python=...` under Ryu, and with `arguments=[...]`);
 `controller`, such as tcp:127.0.0.1:6653; or the one that --qnet-controller names.
 Several are a list, or go by names: app={"first": "ha", "second": "ha"}; `arguments` then may be by
-these names too.
+these names too. `tls=True` has apps speak TLS, with certificates made for the test;
+tls={"ca": "ca.pem", "cert": "switch.pem", "key": "switch.key"} are files for a `controller` at
+ssl:HOST:PORT.
 `tier="mininet"`, or --qnet-tier=mininet for all tests that do not say, gives real hosts and needs
 root. `settle="30s"`
 gives the controller time before the test begins, `patience="1s"` for each frame at each switch;
@@ -44,14 +46,15 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qnet.emulate.process.controller import Controller
+    from qnet.emulate.testbed.controller_set import ControllerSet
     from qnet.emulate.testbed.testbed import Testbed
     from qnet.model.topology import Topology
     from qnet.result import Result
@@ -70,6 +73,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "patience": (str, int, float),
     "arp": (bool,),
     "openflow": (str,),
+    "tls": (bool, dict),
     "scope": (str,),
 }
 """What the marker knows, and which types each may have; times are text such as '1s', or seconds."""
@@ -238,8 +242,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "qnet(topology, app=None, arguments=(), controller=None, framework='os_ken', python=None, "
-        "tier=None, settle=0, patience='400ms', arp=False, openflow=None, scope='function'): the "
-        "network and the controller of qnet_testbed",
+        "tier=None, settle=0, patience='400ms', arp=False, openflow=None, tls=False, "
+        "scope='function'): the network and the controller of qnet_testbed",
     )
     unknown = sorted(required() - set(REQUIRABLE))
     if unknown:
@@ -304,6 +308,13 @@ def _faults_of_controllers(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}={given!r} is not one or several, nor several by their names"
         elif key == "controller" and not isinstance(every, str) and len(set(every)) < len(every):
             yield f"controller={given!r} has one twice"
+    tls = values.get("tls")
+    if isinstance(tls, dict):
+        good = {"ca"} <= tls.keys() <= {"ca", "cert", "key"} and _names(list(tls.values()))
+        if "app" in values or not good:
+            yield f"tls={tls!r}: files 'ca', 'cert', 'key' go with 'controller'; for apps tls=True"
+    elif tls and "app" not in values:
+        yield "tls=True goes with 'app'; with 'controller' give tls={'ca': 'ca.pem'}"
     own, apps = values.get("arguments"), values.get("app")
     if isinstance(own, dict) and isinstance(apps, dict):
         yield from (f"arguments: there is no app {one!r}" for one in own if one not in apps)
@@ -524,38 +535,61 @@ def _open(
     }
     if "openflow" in values:
         how["versions"] = (values["openflow"],)
-    targets = _targets(request, values, told, stack)
-    testbed = stack.enter_context(Testbed(topology, targets, tier=tier, **how))
+    controllers = _controllers(request, values, told, stack)
+    testbed = stack.enter_context(Testbed(topology, controllers, tier=tier, **how))
     told.testbed = testbed
-    testbed.controllers.apps.update(told.controllers)
     return testbed
 
 
-def _targets(
+def _controllers(
     request: pytest.FixtureRequest, values: Mapping[str, Any], told: _Told, stack: ExitStack
-) -> dict[str, str]:
-    """Return where controllers listen, by name: they are started here, or run already."""
-    from qnet.emulate.process import controller as controllers  # noqa: PLC0415
+) -> ControllerSet:
+    """Return the controllers: they are started here, or run already."""
     from qnet.emulate.process.address import read_address  # noqa: PLC0415
-    from qnet.emulate.testbed.apps import named, started  # noqa: PLC0415
+    from qnet.emulate.process.tls import TlsFiles  # noqa: PLC0415
+    from qnet.emulate.testbed.controller_set import ControllerSet  # noqa: PLC0415
 
-    given = values.get("controller") or request.config.getoption("--qnet-controller")
     if "app" in values:
-        chosen = {one: values[one] for one in ("framework", "python") if one in values}
-        lacking = controllers.missing_controller(**chosen)
-        if lacking:
-            _lacks(request.config, values.get("framework", "os_ken"), lacking)
-        apps, arguments = named(values["app"]), values.get("arguments", ())
-        beside_test = started(apps, arguments, request.path.parent, chosen)
-        told.controllers = stack.enter_context(beside_test)
-        stack.callback(told.keep)
-        return {name: one.target for name, one in told.controllers.items()}
+        return _started(request, values, told, stack)
+    given = values.get("controller") or request.config.getoption("--qnet-controller")
     if not given:
         pytest.fail("no controller: give the marker 'app' or 'controller', or --qnet-controller")
+    files = {name: request.path.parent / path for name, path in values.get("tls", {}).items()}
     try:
         if isinstance(given, dict):
-            return {name: read_address(one) for name, one in given.items()}
-        every = [read_address(one) for one in ([given] if isinstance(given, str) else given)]
+            named = {name: read_address(one) for name, one in given.items()}
+        else:
+            every = [given] if isinstance(given, str) else given
+            named = {(found := read_address(one)): found for one in every}
     except ValueError as error:
         pytest.fail(f"controller: {error}", pytrace=False)
-    return {one: one for one in every}
+    return ControllerSet(named, TlsFiles(**files) if files else None)
+
+
+def _started(
+    request: pytest.FixtureRequest, values: Mapping[str, Any], told: _Told, stack: ExitStack
+) -> ControllerSet:
+    """Start the marked apps, over TLS with certificates made for them where that is asked for."""
+    from qnet.emulate.process.controller import missing_controller  # noqa: PLC0415
+    from qnet.emulate.testbed.apps import named, started  # noqa: PLC0415
+    from qnet.emulate.testbed.certificates import Authority, missing_openssl  # noqa: PLC0415
+    from qnet.emulate.testbed.controller_set import ControllerSet  # noqa: PLC0415
+
+    chosen = {one: values[one] for one in ("framework", "python") if one in values}
+    lacking = missing_controller(**chosen)
+    if lacking:
+        _lacks(request.config, values.get("framework", "os_ken"), lacking)
+    tls = None
+    if values.get("tls"):
+        if lacking := missing_openssl():
+            _lacks(request.config, "tls", lacking)
+        folder = stack.enter_context(TemporaryDirectory(prefix="qnet-tls-"))
+        authority = Authority(Path(folder))
+        chosen["tls"], tls = authority.for_controllers(), authority.for_switches()
+    apps, arguments = named(values["app"]), values.get("arguments", ())
+    beside_test = started(apps, arguments, request.path.parent, chosen)
+    told.controllers = stack.enter_context(beside_test)
+    stack.callback(told.keep)
+    controllers = ControllerSet({name: one.target for name, one in told.controllers.items()}, tls)
+    controllers.apps.update(told.controllers)
+    return controllers

@@ -52,11 +52,26 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
 @click.option(
     "--controller",
     "controllers",
-    metavar="tcp:HOST:PORT",
+    metavar="tcp:HOST:PORT|ssl:HOST:PORT",
     multiple=True,
     callback=_targets,
     help="Your controller, which listens there; switches of the topology connect to it. Given "
     "several times, they connect to all, and each is away in turn (--against reach).",
+)
+@click.option(
+    "--tls-ca",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For a controller at ssl:HOST:PORT: the CA (PEM) that has signed its certificate.",
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The certificate (PEM) that switches show to a controller that asks for one.",
+)
+@click.option(
+    "--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The key of --tls-cert."
 )
 @click.option(
     "--against",
@@ -155,6 +170,7 @@ def emulate(
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
     openflow: str | None = options.pop("openflow")
+    ca, cert, key = (options.pop(f"tls_{one}") for one in ("ca", "cert", "key"))
     uses_hosts = bool(commands or cli)
     judged = "hosts" if uses_hosts else against
     stretched = uses_hosts or (judged == "plan" and tier == "mininet")
@@ -196,6 +212,9 @@ def emulate(
         ("--sample", sample, not uses_hosts, "is for judging: leave out --exec and --cli"),
         ("--against", against == "plan", not uses_hosts, "leave out --exec and --cli"),
     )
+    from qnet.machine import tls_files
+
+    tls = tls_files(controllers, ca, cert, key)
     scenario = load_scenario(profile, topology, settings, **options)
     if uses_hosts or stretched:
         check_no_events(scenario)
@@ -205,12 +224,12 @@ def emulate(
     check_outputs([], ("--rules-file", rules_file), *of_report(out), scenario=scenario)
     controller = controllers[0] if controllers else None
     if uses_hosts:
-        hosts = {"controller": controller, "cli": cli, "arp": arp, "openflow": openflow}
+        hosts = {"controller": controller, "cli": cli, "arp": arp, "openflow": openflow, "tls": tls}
         _use_hosts(scenario, commands, as_json, {**hosts, "dilation": dilation or 1})
         return
     if against == "reach":
         how = {f"{one}_s": given[one] for one in ("settle", "patience", "failover")}
-        how |= {"tier": tier, "sample": sample, "arp": arp, "openflow": openflow}
+        how |= {"tier": tier, "sample": sample, "arp": arp, "openflow": openflow, "tls": tls}
         how["failover"] = not given["no_failover"]
         _reach(scenario, controllers, out, as_json, how)
         return
@@ -218,7 +237,7 @@ def emulate(
     proof = prove(scenario, made)
     how = {one: options[one] for one in ("threads", "at_most")}
     observation = observe(scenario, made, **how)
-    how = {"controller": controller, "rules_file": rules_file}
+    how = {"controller": controller, "rules_file": rules_file, "tls": tls}
     if openflow is not None:
         how["versions"] = (openflow,)
     if given["settle"] is not None:

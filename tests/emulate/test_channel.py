@@ -43,7 +43,7 @@ class Between:
         self.listener = listener
         host, port = listener.getsockname()[:2]
         target = f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"
-        self.relay = Relay({"a": folder / "a.sock"}, target, *self.log.ears())
+        self.relay = Relay({"a": folder / "a.sock"}, target, self.log.ears()[0])
 
     def connect(self) -> tuple[socket.socket, socket.socket]:
         """Return the switch's socket and the controller's."""

@@ -263,3 +263,34 @@ def test_two_apps_both_answer_where_they_ask_for_no_role(pytester: pytest.Pytest
             "arguments: there is no app 'y'",
         ]
     )
+
+
+@needs_switches
+def test_apps_speak_tls_where_the_marker_says_so(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.qnet(topology="line:2", app="learning", tls=True)
+        def test_secret(qnet_testbed):
+            (address,) = qnet_testbed.controllers.addresses.values()
+            assert address.startswith("ssl:")
+            assert qnet_testbed.reaches("s1", "s2")
+
+        @pytest.mark.qnet(topology="line:2", controller="ssl:127.0.0.1:9")
+        def test_without_files(qnet_testbed):
+            pass
+
+        @pytest.mark.qnet(topology="line:2", controller="ssl:127.0.0.1:9", tls=True)
+        def test_with_none_of_ours(qnet_testbed):
+            pass
+        """
+    )
+    found = run(pytester, "-q")
+    found.assert_outcomes(passed=1, errors=2)
+    found.stdout.fnmatch_lines(
+        [
+            "*tls-ca: ssl:127.0.0.1:9 needs the CA that has signed its certificate*",
+            "*tls=True goes with 'app'; with 'controller' give tls={'ca': 'ca.pem'}*",
+        ]
+    )

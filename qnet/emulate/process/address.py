@@ -10,26 +10,27 @@ from pathlib import Path
 
 from qnet.emulate.process.watch import is_stopped
 
-EXAMPLE = "write it like 'tcp:127.0.0.1:6653' or 'tcp:[::1]:6653'"
+EXAMPLE = "write it like 'tcp:127.0.0.1:6653' or 'tcp:[::1]:6653', or with ssl: for TLS"
 
 TRY_S = 0.3
 """For each of several addresses that a name has, to find the one where somebody listens."""
 
 
 def read_address(text: str) -> str:
-    """Read tcp:HOST:PORT and return it with the host's number.
+    """Read tcp:HOST:PORT, or ssl:HOST:PORT, and return it with the host's number.
 
     Raises ValueError, with what would be right. Of several addresses of a name, the first is taken
     at which somebody listens, or else the first of IPv4.
     """
-    found = re.fullmatch(r"tcp:(\[[^\[\]]+\]|[^:\[\]\s]+):([0-9]{1,5})", text)
-    if found is None or not 0 < int(found[2]) < 65536:
-        bare = re.fullmatch(r"tcp:([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*):([0-9]+)", text)
-        hint = f"; an IPv6 address goes in brackets: 'tcp:[{bare[1]}]:{bare[2]}'" if bare else ""
+    found = re.fullmatch(r"(tcp|ssl):(\[[^\[\]]+\]|[^:\[\]\s]+):([0-9]{1,5})", text)
+    if found is None or not 0 < int(found[3]) < 65536:
+        bare = re.fullmatch(r"(tcp|ssl):([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*):([0-9]+)", text)
+        right = f"'{bare[1]}:[{bare[2]}]:{bare[3]}'" if bare else ""
+        hint = f"; an IPv6 address goes in brackets: {right}" if bare else ""
         raise ValueError(f"'{text}' is not an address; {EXAMPLE}{hint}")
-    host, port = found[1].strip("[]"), int(found[2])
+    scheme, host, port = found[1], found[2].strip("[]"), int(found[3])
     with contextlib.suppress(ValueError):
-        return _written(str(ipaddress.ip_address(host)), port)
+        return _written(scheme, str(ipaddress.ip_address(host)), port)
     try:
         every = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -40,7 +41,7 @@ def read_address(text: str) -> str:
         )
     )
     chosen = next((one for one in hosts if len(hosts) > 1 and _listens(one, port)), hosts[0])
-    return _written(chosen, port)
+    return _written(scheme, chosen, port)
 
 
 AF_INET = socket.AF_INET
@@ -48,12 +49,12 @@ AF_INET = socket.AF_INET
 
 def split(target: str) -> tuple[str, int]:
     """Return host and port of what `read_address` gave."""
-    host, _, port = target.removeprefix("tcp:").rpartition(":")
+    host, _, port = target.partition(":")[2].rpartition(":")
     return host.strip("[]"), int(port)
 
 
-def _written(host: str, port: int) -> str:
-    return f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"
+def _written(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}:[{host}]:{port}" if ":" in host else f"{scheme}:{host}:{port}"
 
 
 def _listens(host: str, port: int) -> bool:

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import qnet
 from qnet.emulate.process.all_or_nothing import AllOrNothing
@@ -37,6 +37,14 @@ KEPT = 10_000
 """Events that nobody has asked for yet; older ones are forgotten."""
 
 Event = Mapping[str, Any]
+
+
+class ShownCertificate(NamedTuple):
+    """What apps show of themselves over TLS, and who may sign their switches; files in PEM."""
+
+    cert: Path
+    key: Path
+    ca: Path
 
 
 class ControllerFailure(QnetError):
@@ -85,9 +93,11 @@ class Controller(AllOrNothing):
         python: str = sys.executable,
         framework: Literal["os_ken", "ryu"] = "os_ken",
         modules: Path | None = None,
+        tls: ShownCertificate | None = None,
         heeded: Heeded | None = None,
     ) -> None:
-        """Prepare to start them; `heeded` may cancel the start."""
+        """Prepare to start them; `heeded` may cancel the start. With `tls` they speak TLS alone."""
+        self._tls = tls
         self.modules = modules
         self._heeded = heeded
         self.apps = tuple(apps)
@@ -105,13 +115,19 @@ class Controller(AllOrNothing):
     @property
     def target(self) -> str:
         """Where switches connect to, in the words of Open vSwitch."""
-        return f"tcp:127.0.0.1:{self.port}"
+        return f"{'tcp' if self._tls is None else 'ssl'}:127.0.0.1:{self.port}"
 
     def _start(self) -> None:
         reason = missing_controller(self.framework, self.python)
         if reason:
             raise EnvironmentMissing(reason)
-        listen = ["--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(self.port)]
+        listen = ["--ofp-listen-host", "127.0.0.1"]
+        if self._tls is None:
+            listen += ["--ofp-tcp-listen-port", str(self.port)]
+        else:
+            listen += ["--ofp-ssl-listen-port", str(self.port)]
+            listen += ["--ctl-cert", str(self._tls.cert), "--ctl-privkey", str(self._tls.key)]
+            listen += ["--ca-certs", str(self._tls.ca)]
         command = [self.python, str(folder() / "run.py"), *self.apps, *listen, *self.arguments]
         root = str(Path(qnet.__file__).parent.parent)
         environment = {**os.environ, "QNET_ROOT": root, "QNET_FRAMEWORK": self.framework}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -22,6 +23,14 @@ from typing import Literal, Protocol
 
 from qnet.emulate.process.address import split
 from qnet.emulate.process.all_or_nothing import AllOrNothing
+from qnet.emulate.process.tls import (
+    HANDSHAKE_S,
+    RECORD_OF_ALERT,
+    TlsFiles,
+    context_for,
+    fault,
+    speaks_tls,
+)
 
 SOCKET = "controller.sock"
 """Of switches that are not told apart, in a run's folder."""
@@ -31,6 +40,8 @@ CLOSE_S = 1.0
 
 EARLY_S = 1e-4
 """What is held is passed on when it is due within this time."""
+
+WANTS_TLS = "it wants TLS; write it like ssl:HOST:PORT"
 
 By = Literal["switch", "controller", "relay"]
 
@@ -55,17 +66,26 @@ class Relay(AllOrNothing):
 
     `paths` are Unix sockets, by the names of their switches, and `controller` is where connections
     go, as in tcp:127.0.0.1:6653. Where nobody listens there, a connection is closed again, and the
-    switch tries anew a little later.
+    switch tries anew a little later. With a controller at ssl:HOST:PORT the relay speaks TLS, by
+    the files of `tls`; switches and listener do not notice. Raises ArgumentError for such files.
     """
 
     def __init__(
-        self, paths: Mapping[str, Path], controller: str, listener: Listener | None = None
+        self,
+        paths: Mapping[str, Path],
+        controller: str,
+        listener: Listener | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.paths = dict(paths)
+        self._files = tls or TlsFiles(Path())
+        self._tls = context_for(controller, tls)
         self._host, self._port = split(controller)
         self.listener = listener
         self.refusal = ""
         """Why the last connection could not be passed on; empty when it could."""
+        self.wrong = ""
+        """Why none will be, as long as controller and files are what they are."""
         self.delay_s = 0.0
         """What the controller says comes to the switches so much later."""
         self.away = False
@@ -109,14 +129,35 @@ class Relay(AllOrNothing):
         """Connect to the controller for a switch."""
         try:
             await self.loop.create_connection(
-                lambda: _Side(connection, from_switch=False), self._host, self._port
+                lambda: _Side(connection, from_switch=False),
+                self._host,
+                self._port,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
+                ssl_shutdown_timeout=CLOSE_S if self._tls else None,
             )
         except OSError as error:
-            refused = isinstance(error, ConnectionRefusedError)
-            self.refusal = "connection refused" if refused else str(error)
+            self.failed(error)
             connection.end("controller")
             return
         self.refusal = ""
+
+    def failed(self, error: Exception | None) -> None:
+        """Take note of why a connection to the controller came to nothing, or to its end."""
+        if self._tls is not None and (words := fault(error, self._files)):
+            self.wrong = self.refusal = words
+        elif error is not None:
+            refused = isinstance(error, ConnectionRefusedError)
+            self.refusal = "connection refused" if refused else str(error)
+
+    def heard(self, data: bytes) -> None:
+        """Look at the first that a controller says over a connection."""
+        wants = self._tls is None and data.startswith(RECORD_OF_ALERT)
+        self.wrong = WANTS_TLS if wants else ""
+
+    def wants_tls(self) -> bool:
+        """Find out whether a controller that has said nothing would say it in TLS."""
+        return self._tls is None and speaks_tls(self._host, self._port)
 
     async def _send_away(self) -> None:
         self.away = True
@@ -156,6 +197,7 @@ class _Connection:
         self.near = _Side(self, from_switch=True)
         self.far: _Side | None = None
         self._is_over = False
+        self._has_heard = False
         self._held: deque[tuple[float, bytes]] = deque()
         """What the controller said, until it is due; b'' is its end."""
         self._dial: asyncio.Task[None] | None = None
@@ -180,6 +222,9 @@ class _Connection:
     def came(self, side: _Side, data: bytes) -> None:
         """Pass bytes on to the other side; none are the end of what this one says."""
         now = time.monotonic()
+        if data and not side.from_switch and not self._has_heard:
+            self._has_heard = True
+            self.relay.heard(data)
         if not data:
             self._tell_end("switch" if side.from_switch else "controller")
         elif self.relay.listener is not None:
@@ -254,10 +299,12 @@ class _Side(asyncio.Protocol):
         self.has_ended = False
         """It says nothing more."""
         self.is_lost = False
+        self._is_tls = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         if self.from_switch:
             self.connection.begin()
         else:
@@ -269,10 +316,13 @@ class _Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.has_ended = True
         self.connection.came(self, b"")
-        return True  # what the other side has to say is passed on still
+        # What the other side has to say is passed on still; over TLS nobody would hear it.
+        return not self._is_tls
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.has_ended = self.is_lost = True
+        if isinstance(exc, ssl.SSLError):  # a controller may refuse a certificate so late
+            self.connection.relay.failed(exc)
         self.connection.lost(self, reset=isinstance(exc, ConnectionResetError))
         self.connection.leave()
 
@@ -300,6 +350,8 @@ def _write(side: _Side | None, data: bytes) -> None:
         side.transport.write(data)
     elif side.transport.can_write_eof():
         side.transport.write_eof()
+    else:
+        side.transport.close()
 
 
 def _bound(path: Path) -> socket.socket:

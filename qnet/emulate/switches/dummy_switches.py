@@ -28,7 +28,7 @@ from qnet.emulate.frames.trips import MAGIC, TRAILER_BYTES, Follower, Stall
 from qnet.emulate.openflow.counters import Counters
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.process.all_or_nothing import AllOrNothing
-from qnet.emulate.process.relay import Relay
+from qnet.emulate.process.relay import Listener, Relay
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort, close_all
@@ -135,10 +135,11 @@ class Fabric(SwitchSet, AllOrNothing):
         self._next_check = 0.0
 
     def _start(self) -> None:
-        if self.listeners:
+        if self.listeners or self.tls is not None:
+            listeners: Sequence[Listener | None] = self.listeners or [None] * len(self.controllers)
             self.relays = tuple(
-                self._between.enter_context(Relay({}, *each))
-                for each in zip(self.controllers, self.listeners, strict=True)
+                self._between.enter_context(Relay({}, *each, self.tls))
+                for each in zip(self.controllers, listeners, strict=True)
             )
         for node, numbers in self._heeded.wanted(self.ports.items()):
             ovs = Ovs(whose=node, versions=self.versions)

@@ -21,7 +21,8 @@ from qnet.emulate.openflow.counters import (
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.openflow.text import read_flows, read_groups, read_meters
 from qnet.emulate.process.address import stopped_listener
-from qnet.emulate.process.relay import Listener, Relay
+from qnet.emulate.process.relay import WANTS_TLS, Listener, Relay
+from qnet.emulate.process.tls import TlsFiles
 from qnet.emulate.rules.audit import audit_streams
 from qnet.emulate.rules.streams import SwitchedStream
 from qnet.emulate.rules.wiring import Wiring
@@ -79,6 +80,8 @@ class SwitchSet(ABC):
     """What stands between switches and each of their controllers."""
     listeners: Sequence[Listener] = ()
     """Who is told what they say, for each controller; given before switches start."""
+    tls: TlsFiles | None = None
+    """What controllers at ssl:HOST:PORT need; given before switches start."""
 
     def __init__(self) -> None:
         self.excused: Counter[tuple[str, int]] = Counter()
@@ -152,9 +155,13 @@ class SwitchSet(ABC):
                 return
             waited_s = time.monotonic() - begun
             words = unspoken(talks, controller)
+            if self.relays and self.relays[place].wrong:
+                words = f"the controller at {controller}: {self.relays[place].wrong}"
             if words is None and waited_s > most_s:
                 process = stopped_listener(controller)
                 words = never_connected(talks, controller, waited_s)
+                if self.relays and self.relays[place].wants_tls():
+                    words = f"the controller at {controller}: {WANTS_TLS}"
                 if process is not None:
                     words = f"the controller at {controller} (process {process}) {STOPPED}"
             if words is not None:

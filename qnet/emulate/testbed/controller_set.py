@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qnet.emulate.process.address import stopped_listener
+from qnet.emulate.process.tls import TlsFiles
 from qnet.emulate.switches.switch_set import STOPPED, SwitchSet
 from qnet.emulate.switches.talk import NOTHING_KNOWN, ControllerGone, Talk, hung_up, told
 from qnet.emulate.testbed.cuts import check_names
@@ -28,12 +29,14 @@ Given = str | Sequence[str] | Mapping[str, str]
 class ControllerSet:
     """One controller of a testbed's switches, or several."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, tls: TlsFiles | None = None) -> None:
         if isinstance(given, str):
             given = [given]
         named = given if isinstance(given, Mapping) else dict(zip(given, given, strict=True))
         self.addresses = dict(named)
         """Where each listens, by its name."""
+        self.tls = tls
+        """What those at ssl:HOST:PORT need."""
         self.names = tuple(self.addresses)
         self.apps: dict[str, Controller] = {}
         """Those that were started for the testbed, by name."""

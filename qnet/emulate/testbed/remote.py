@@ -80,7 +80,7 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         self._words = self._open.enter_context((folder / "words").open("w+"))
         numbers = self.wiring.datapath_ids
         self.relays = tuple(
-            self._open.enter_context(Relay(sockets_in(folder, numbers, place), *each))
+            self._open.enter_context(Relay(sockets_in(folder, numbers, place), *each, self.tls))
             for place, each in enumerate(zip(self.controllers, self.listeners, strict=True))
         )
         mine, childs = socket.socketpair()

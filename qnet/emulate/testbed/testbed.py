@@ -88,7 +88,7 @@ class Testbed(AllOrNothing):
     def __init__(
         self,
         topology: Topology,
-        controller: Given,
+        controller: Given | ControllerSet,
         *,
         tier: Tier = "lockstep",
         patience_s: float = PATIENCE_S,
@@ -99,7 +99,8 @@ class Testbed(AllOrNothing):
     ) -> None:
         """Prepare; `controller` is where it listens, as in tcp:127.0.0.1:6653.
 
-        Of several, where each does, also by names of theirs: switches are connected to all.
+        Of several, where each does, also by names of theirs: switches are connected to all. Those
+        at ssl:HOST:PORT need the files that a ControllerSet has.
 
         In tier `mininet` switches have devices, and hosts are real ones; it needs root. A
         controller has `settle_s` after its switches are connected before anything is sent.
@@ -119,7 +120,9 @@ class Testbed(AllOrNothing):
         self._vain_waits = 0
         self.topology = topology
         self.wiring = Wiring(topology)
-        self.controllers = ControllerSet(controller)
+        if not isinstance(controller, ControllerSet):
+            controller = ControllerSet(controller)
+        self.controllers: ControllerSet = controller
         self.patience_s = patience_s
         self.tier = tier
         names = self.controllers.names
@@ -151,6 +154,7 @@ class Testbed(AllOrNothing):
         self._expectations = Expectations(self)
         self._cuts = Cuts(self.fabric, self.wiring)
         self.fabric.listeners = self.channel.ears()
+        self.fabric.tls = self.controllers.tls
         self.hosts = self.wiring.hosts
         self.switches = self.wiring.switches
 

@@ -160,16 +160,16 @@ def run_case(
             events = app.wait_converged([one.datapath_id for one in rules], CONVERGE_S, heeded)
             seconds = max((float(one["seconds"]) for one in events), default=0.0)
         else:
-            fabric = stack.enter_context(
-                Fabric(
-                    case.wiring,
-                    node_ports,
-                    controllers=[controller],
-                    carry_control=True,
-                    versions=options.versions,
-                    heeded=heeded,
-                )
+            fabric = Fabric(
+                case.wiring,
+                node_ports,
+                controllers=[controller],
+                carry_control=True,
+                versions=options.versions,
+                heeded=heeded,
             )
+            fabric.tls = options.tls
+            stack.enter_context(fabric)
             laid, seconds = _laid_by(fabric, controller, case, options.settle_s, heeded)
         fabric.fence()
         if meddle is not None:

@@ -284,7 +284,8 @@ def run_sample(
             stack.enter_context(ovs.unwinding())
             relay = None
             if options.controller is not None:
-                relay = stack.enter_context(Relay({"": folder / SOCKET}, options.controller))
+                paths = {"": folder / SOCKET}
+                relay = stack.enter_context(Relay(paths, options.controller, tls=options.tls))
             if options.cli:
                 stack.enter_context(lent_terminal(folder / PROMPT))
             child = namespaces.start(
@@ -299,6 +300,8 @@ def run_sample(
                 raise namespaces.broken(folder, code, words)
         with (folder / RESULT).open("rb") as file:
             result: Emulated | QnetError = pickle.load(file)
+        if isinstance(result, EnvironmentMissing) and relay is not None and relay.wrong:
+            raise EnvironmentMissing(f"the controller at {options.controller}: {relay.wrong}")
         if isinstance(result, EnvironmentMissing) and relay is not None and relay.refusal:
             raise EnvironmentMissing(
                 f"nobody listens at {options.controller} ({relay.refusal}): start it first"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from qnet.emulate.frames.captures import CaptureForm
+from qnet.emulate.process.tls import TlsFiles
 from qnet.emulate.switches.switch_set import CONNECT_S, SETTLE_S
 from qnet.emulate.switches.talk import USUAL, Version
 from qnet.model import emulation
@@ -73,6 +74,8 @@ class Options:
     """About how many frames are real; in tier mininet, how many streams and demands have some."""
     controller: str | None = None
     """Somebody's own, which listens there, as in tcp:127.0.0.1:6653; else the shipped one."""
+    tls: TlsFiles | None = None
+    """What such a controller at ssl:HOST:PORT needs."""
     rules_file: Path | None = None
     """Where the rules that the plan wants are written before switches connect."""
     versions: tuple[Version, ...] = USUAL
