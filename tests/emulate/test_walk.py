@@ -48,7 +48,7 @@ def emulated(
     ],
 )
 def test_random_networks_are_emulated_as_simulated(name: str) -> None:
-    @settings(max_examples=20, phases=[Phase.explicit, Phase.generate])
+    @settings(max_examples=settings().max_examples // 3, phases=[Phase.explicit, Phase.generate])
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())(), st.integers(1, 3))
     def check(drawn: tuple[Topology, Profile, Plan], stride: int) -> None:
         topology, profile, _ = drawn

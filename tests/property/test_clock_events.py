@@ -86,7 +86,7 @@ def cases(draw: st.DrawFn, mechanism: str, *, small: bool = False) -> Case:
 @pytest.mark.twin
 @pytest.mark.parametrize("mechanism", ["qbv", "cqf", "tcqf"])
 def test_clocks_that_events_set_are_as_in_the_twin(mechanism: str) -> None:
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=settings().max_examples // 4)
     @given(cases(mechanism))
     def agree(case: Case) -> None:
         seen = simulate(*case, threads=1)
@@ -100,7 +100,7 @@ def test_clocks_that_events_set_are_as_in_the_twin(mechanism: str) -> None:
 def test_what_is_proven_of_clocks_that_events_set_is_kept(mechanism: str) -> None:
     known = Counter[bool]()
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=settings().max_examples // 4)
     @given(st.booleans().flatmap(lambda small: cases(mechanism, small=small)))
     def keep(case: Case) -> None:
         proof = prove(*case)

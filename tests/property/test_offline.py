@@ -43,7 +43,6 @@ def by_rank(profile: Profile, plan: Plan) -> list[int]:
 
 
 @pytest.mark.twin
-@settings(max_examples=60)
 @given(topologies(), profiles(), st.integers(0, 12))
 def test_a_search_never_loses_and_gives_the_same_again(
     topology: Topology, profile: Profile, count: int

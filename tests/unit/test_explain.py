@@ -62,7 +62,7 @@ def agrees_with(slow: SlowSimulator, journey: Journey, source: int, case: Traced
 @pytest.mark.parametrize("several", [False, True])
 def test_journeys_are_those_of_the_slow_twin(several: bool) -> None:
     @given(cases(several=several))
-    @settings(max_examples=15)
+    @settings(max_examples=settings().max_examples // 4)
     def check(case: tuple[Topology, Profile, Plan]) -> None:
         _are_those_of_the_slow_twin(case)
 

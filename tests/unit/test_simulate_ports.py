@@ -323,7 +323,7 @@ PARTS = {
 
 @pytest.mark.parametrize("name", PARTS)
 def test_same_bytes_port_by_port_and_in_the_order_of_what_comes_next(name: str) -> None:
-    @settings(max_examples=10)
+    @settings(max_examples=settings().max_examples // 6)
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         seen = []
@@ -339,7 +339,7 @@ def test_same_bytes_port_by_port_and_in_the_order_of_what_comes_next(name: str) 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_every_count_equals_the_slow_twins(name: str) -> None:
-    @settings(max_examples=25)
+    @settings(max_examples=settings().max_examples * 5 // 12)
     @given(st.composite(lambda draw: Drawing(draw, PARTS[name]).case())())
     def check(case: Case) -> None:
         with pytest.MonkeyPatch.context() as patch:
