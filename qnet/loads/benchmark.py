@@ -1,10 +1,10 @@
 """The benchmarks of RFC 2544 and 9004: `qnet.benchmark`, `qnet load --test rfc2544`.
 
 What is scaled sends frames of one size at a constant rate, over the ways as they are planned;
-streams stay, beside it. Throughput is searched by MLRsearch; latency is seen at shares of it. Loss
-goes down from the input rate, the load at which a first port is full, in tenths of it until two
-trials lose nothing. A burst at the input rate is as long as can be once its next frame is lost: one
-run of what never stops says so, since what comes later makes no earlier frame be lost.
+streams stay, beside it. Throughput is searched as goal `loss` is; latency is seen at shares of it.
+Loss goes down from the input rate, the load at which a first port is full, in tenths of it until
+two trials lose nothing. A burst at the input rate is as long as can be once its next frame is lost:
+one run of what never stops says so, since what comes later makes no earlier frame be lost.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ def benchmark(
 ) -> Benchmark:
     """Benchmark all demands, or those of a class, group or route, with frames of some sizes.
 
-    Raises ArgumentError, InputError, Infeasible, Cancelled; and EnvironmentMissing without
-    MLRsearch.
+    Raises ArgumentError, InputError, Infeasible, Cancelled.
     """
     case = api.load(scenario) if isinstance(scenario, str) else scenario
     case = case.with_(duration=duration)

@@ -13,7 +13,8 @@ from qnet.check.promises import LONGER_RUN
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 from qnet.loads.bound import FlowBound, LoadBound, fullest, port_bound
 from qnet.loads.figures import counts_of, point_of
-from qnet.loads.search import Counted, highest, mlr_search
+from qnet.loads.forecast import Forecast
+from qnet.loads.search import Counted, Guess, highest, search_losses
 from qnet.model.emulation import Emulation, Tier
 from qnet.model.load_limit import (
     PPM,
@@ -305,13 +306,14 @@ class Losses(_Search):
         return port_bound(case.topology, case.profile, self.plan, chosen, self._loss_ppb)
 
     def find(self) -> LoadLimit:
-        """Search by MLRsearch, from what the ports of the ways carry for ever down."""
+        """Search from what the ports of the ways carry for ever down."""
         asked = self.asked
         bound = self.bound
         if bound.carried_ppm < 2:
             words = "reserved streams fill a port of its way: no load of it is carried for ever"
             raise ArgumentError([Problem("goal", 0, 0, asked.words, words)])
-        found = mlr_search(self.measure, bound.carried_ppm, self._loss_ppb, asked.width_ppm)
+        most_ppm, loss_ppb = bound.carried_ppm, self._loss_ppb
+        found = search_losses(self.measure, self._guess, most_ppm, loss_ppb, asked.width_ppm)
         lower, upper = found.lower_ppm, found.upper_ppm
         by: BoundBy = "trial"
         irregular = None
@@ -375,6 +377,14 @@ class Losses(_Search):
             reasons.append(f"{lost:,} of {offered:,} frames lost")
         self.note(case, (seen, real), scale_ppm, "fail" if reasons else "pass", reasons)
         return Counted(offered, lost)
+
+    def _guess(self, scale_ppm: int) -> Guess:
+        """Guess, by what a trial lost, at which load it would have lost no more than it may."""
+        self.heeded.stage(f"look at what was lost at {show_load(scale_ppm)}")
+        trial = (*self.at(scale_ppm), self.seen[scale_ppm][1])
+        made = Forecast(trial, scale_ppm, self.is_scaled, self.asked.threads)
+        how = self._loss_ppb, self.asked.width_ppm
+        return lambda low, high: made.highest(low, high, *how) if made.is_known else None
 
     def _why(self, scale_ppm: int) -> tuple[str, ...]:
         """Name the ports that dropped most of the frames at a load."""

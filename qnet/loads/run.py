@@ -3,7 +3,7 @@
 Goal `promises`: every promise is known to be kept, planned anew at each load. Linear programs say
 which loads no plan carries; the checker says at which no promise is broken; frames are sent only
 from there down. Goal `loss`: the plan stays, demands offer more or less, and a share of their
-frames at most is lost (RFC 2544's throughput where that is none), searched by MLRsearch (RFC 9971).
+frames at most is lost (RFC 2544's throughput where that is none), in the terms of RFC 9971.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ def load_limit(
     that share of the frames at most may be lost. With `emulate` each trial sends a `sample` of its
     frames through real switches, too, which must do as the plan says. The same scenario and
     arguments give the same answer, however long trials take. Raises ArgumentError, InputError,
-    Infeasible, Cancelled; and EnvironmentMissing where goal `loss` has no MLRsearch, or the machine
-    not what emulation needs.
+    Infeasible, Cancelled; and EnvironmentMissing where the machine has not what emulation needs.
     """
     if goal not in get_args(GoalKind):
         words = f"{describe(goal)} is no goal; there are {' and '.join(get_args(GoalKind))}"

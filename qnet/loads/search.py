@@ -1,11 +1,16 @@
-"""Where the highest load is at which something holds: of a grid, or by MLRsearch (RFC 9971)."""
+"""Where the highest load is at which something holds: of a grid, or between close bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from qnet.errors import EnvironmentMissing
+WRONG_GUESSES = 3
+"""After so many, bounds are halved."""
+
+LEAST_PPM = 1000
+"""No lower load is tried: a thousandth of what the profile offers."""
 
 
 def highest(holds: Callable[[int], bool], top: int) -> int:
@@ -32,6 +37,10 @@ class Counted(NamedTuple):
     offered: int
     lost: int
 
+    def is_beyond(self, loss_ppb: int) -> bool:
+        """Tell whether more was lost than that share."""
+        return self.lost * 10**9 > loss_ppb * self.offered
+
 
 class RelevantBounds(NamedTuple):
     """Relevant lower and upper bound of a goal, in parts per million; None where there is none."""
@@ -40,64 +49,83 @@ class RelevantBounds(NamedTuple):
     upper_ppm: int | None
 
 
-def mlr_search(
-    measure: Callable[[int], Counted], most_ppm: int, loss_ppb: int, width_ppm: int
+Guess = Callable[[int, int], int | None]
+"""Between two loads, of which the upper one has failed, say where the limit may be."""
+
+
+def search_losses(
+    measure: Callable[[int], Counted],
+    guess_after: Callable[[int], Guess],
+    most_ppm: int,
+    loss_ppb: int,
+    width_ppm: int,
 ) -> RelevantBounds:
-    """Search for the highest load at which no more is lost, by the algorithm of RFC 9971.
+    """Search for the highest load at which no more is lost, in the terms of RFC 9971.
 
-    The goal is that of RFC 2544: a single trial decides, whole durations only. A trial is the same
-    whenever it is asked for, so none is made twice, and the clock on the wall decides nothing.
-    Raises EnvironmentMissing without the package MLRsearch.
+    The goal is that of RFC 2544: a single trial of the whole duration decides. A trial is the same
+    whenever it is asked for, so none is made twice. Where the next one is made is said by the
+    guess that the lowest trial that failed gives, or else by the share that it forwarded; where
+    guesses are wrong, steps grow, and bounds are halved in the end.
     """
-    try:
-        from MLRsearch import (  # noqa: PLC0415
-            AbstractMeasurer,
-            Config,
-            MeasurementResult,
-            MultipleLossRatioSearch,
-            SearchGoal,
-        )
-    except ImportError:
-        words = "the Python package MLRsearch is not here; try: pip install 'qnet-emulator[load]'"
-        raise EnvironmentMissing(words) from None
+    found = _Bounds(low=0, high=most_ppm, width_ppm=width_ppm)
+    least_ppm = min(LEAST_PPM, most_ppm // 2)
+    load, counted = most_ppm, measure(most_ppm)
+    if not counted.is_beyond(loss_ppb):
+        return RelevantBounds(most_ppm, None)
+    guess, forwarded = guess_after(load), counted
+    row, wrong, has_failed = 0, 0, True
+    while not found.are_close:
+        if found.high <= least_ppm:
+            return RelevantBounds(None, found.high)
+        limit = guess(max(found.low, least_ppm), found.high)
+        if limit is None:
+            limit = found.high - found.high * forwarded.lost // (forwarded.offered or 1)
+        load = found.next_load(limit, row, has_failed=has_failed)
+        if wrong >= WRONG_GUESSES and (found.low or row > 2 * WRONG_GUESSES):
+            load = (found.low + found.high) // 2
+        load = max(load, least_ppm)
+        counted, was = measure(load), has_failed
+        has_failed = counted.is_beyond(loss_ppb)
+        wrong += load < limit if has_failed else load > limit
+        row = row + 1 if has_failed == was else 1
+        if has_failed:
+            found.high, guess, forwarded = load, guess_after(load), counted
+        else:
+            found.low = load
+    return RelevantBounds(found.low, found.high)
 
-    known: dict[int, Counted] = {}
 
-    class Measurer(AbstractMeasurer):  # type: ignore[misc]
-        """Sends frames at a load."""
+@dataclass
+class _Bounds:
+    """The loads between which the limit is, and where the next trial is made."""
 
-        def measure(self, intended_duration: float, intended_load: float) -> MeasurementResult:
-            """Count what is lost at a load in parts per million."""
-            scale_ppm = max(round(intended_load), 1)
-            found = known.get(scale_ppm)
-            if found is None:
-                found = known[scale_ppm] = measure(scale_ppm)
-            return MeasurementResult(
-                intended_duration=intended_duration,
-                intended_load=intended_load,
-                offered_count=found.offered,
-                forwarding_count=found.offered - found.lost,
-            )
+    low: int
+    high: int
+    width_ppm: int
 
-    config = Config()
-    config.goals = [
-        SearchGoal(
-            loss_ratio=loss_ppb / 1e9,
-            exceed_ratio=0.0,
-            relative_width=width_ppm / 1e6,
-            initial_trial_duration=1.0,
-            final_trial_duration=1.0,
-            duration_sum=1.0,
-            preceding_targets=0,
-            expansion_coefficient=2,
-            fail_fast=False,
-        )
-    ]
-    config.max_load = float(most_ppm)
-    config.min_load = float(min(1000, most_ppm // 2))
-    config.search_duration_max = 1e9
-    config.warmup_duration = 0.0
-    search = MultipleLossRatioSearch(config=config)
-    (found,) = search.search(measurer=Measurer(), debug=lambda _: None).values()
-    bounds = (found.relevant_lower_bound, found.relevant_upper_bound)
-    return RelevantBounds(*(None if one is None else max(round(float(one)), 1) for one in bounds))
+    @property
+    def width(self) -> int:
+        return self.high * self.width_ppm // 10**6
+
+    @property
+    def are_close(self) -> bool:
+        """Tell whether they are as close as is asked for."""
+        return bool(self.low) and self.high - self.low <= max(self.width, 1)
+
+    def next_load(self, limit: int, row: int, *, has_failed: bool) -> int:
+        """Return a load next to the limit that is guessed, a little below it.
+
+        Where the guess is at a bound, it is a width away from that; steps grow with the number of
+        trials in a row that ended alike.
+        """
+        step = max(self.width * 19 // 20, 1)
+        below = limit - limit * self.width_ppm * 3 // 10**7 * (max(row, 1) if has_failed else 1)
+        if self.low and limit - self.low < step:
+            load = self.low + step * (1 if has_failed else row**2)
+        elif self.high - limit < self.width // 2:
+            load = self.high - step * max(row, 1) ** 2
+        else:
+            load = below
+        if self.low:
+            load = max(min(load, self.high - self.width // 2), self.low + self.width // 2)
+        return max(min(load, self.high - 1), self.low + 1)

@@ -45,7 +45,6 @@ def _case(**more: Any) -> Scenario:
 
 @switches
 def test_trials_of_a_search_are_emulated_and_the_answer_stays_the_same() -> None:
-    pytest.importorskip("MLRsearch")
     plain = load_limit(_case(), goal="loss", width="5%")
     found = load_limit(_case(), goal="loss", width="5%", emulate="lockstep", sample=60)
     assert (found.lower_ppm, found.emulated) == (plain.lower_ppm, "lockstep")

@@ -17,8 +17,6 @@ from qnet.report.benchmark import benchmark_cases, benchmark_lines, benchmark_ta
 from qnet.report.load_pages import benchmark_page
 from tests.builders import network, profile
 
-pytest.importorskip("MLRsearch")
-
 CLASSES = [{"name": "best-effort", "priority": 0, "mechanism": "strict-priority"}]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import networkx as nx
@@ -17,8 +17,10 @@ from qnet.cli import main
 from qnet.errors import ArgumentError
 from qnet.files.write import to_json
 from qnet.loads.bound import GRAIN_PPM, FlowBound, port_bound
+from qnet.loads.forecast import Forecast
+from qnet.loads.goals import LoadQuestion, Losses
 from qnet.loads.run import load_limit, read_load_ppm
-from qnet.loads.search import Counted, highest, mlr_search
+from qnet.loads.search import Counted, RelevantBounds, highest, search_losses
 from qnet.model.load_limit import LoadLimit, show_load
 from qnet.model.scenario import Scenario
 from tests.builders import network, plan_for, profile
@@ -177,7 +179,6 @@ def test_streams_are_scaled_by_their_number_and_refused_by_the_plan() -> None:
 
 
 def test_the_loss_goal_finds_what_a_port_carries() -> None:
-    pytest.importorskip("MLRsearch")
     case = _case({"name": "mine", "from": "a", "to": "c", "rate": "100Mbps"})
     limit = load_limit(case, goal="loss")
     assert limit.lower_ppm == 5_000_000
@@ -188,7 +189,6 @@ def test_the_loss_goal_finds_what_a_port_carries() -> None:
 
 def test_only_frames_of_what_is_scaled_count_in_the_loss_goal() -> None:
     """Streams keep their number; asked for with the demands, they are in no count of losses."""
-    pytest.importorskip("MLRsearch")
     stream = {
         "name": "voice", "from": "a", "to": "c", "class": "reserved", "interval": "100us",
         "max-payload-size": "300B",
@@ -201,25 +201,132 @@ def test_only_frames_of_what_is_scaled_count_in_the_loss_goal() -> None:
     assert [one.offered for one in every.trials] == [one.offered for one in demands.trials]
 
 
-def test_the_search_of_rfc_9971_keeps_to_its_width_and_asks_for_no_load_twice() -> None:
-    pytest.importorskip("MLRsearch")
-    for limit in (1_000, 40_000, 333_333, 999_999, 1_000_000, 1_234_567):
-        asked: list[int] = []
+def _searched(law: Callable[[int], int], most: int = 1_234_567) -> tuple[RelevantBounds, list[int]]:
+    """Search where nothing but the share that is lost says where the limit may be."""
+    asked: list[int] = []
 
-        def measure(scale_ppm: int, limit: int = limit, asked: list[int] = asked) -> Counted:
-            asked.append(scale_ppm)
-            return Counted(scale_ppm, max(scale_ppm - limit, 0))
+    def measure(scale_ppm: int) -> Counted:
+        asked.append(scale_ppm)
+        return Counted(scale_ppm, law(scale_ppm))
 
-        found = mlr_search(measure, 1_234_567, 0, 5000)
-        assert len(set(asked)) == len(asked)
-        assert len(asked) <= 6
-        assert found.lower_ppm is not None
-        assert found.lower_ppm <= limit
-        if found.upper_ppm is None:
-            assert found.lower_ppm == limit == 1_234_567
-        else:
-            assert limit < found.upper_ppm
-            assert (found.upper_ppm - found.lower_ppm) * 10**6 <= 5000 * found.upper_ppm + 10**6
+    return search_losses(measure, lambda _: lambda low, high: None, most, 0, 5000), asked
+
+
+LIMITS = (1_000, 40_000, 333_333, 999_999, 1_000_000, 1_234_567)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize(
+    ("law", "most"),
+    [
+        (lambda load, limit: max(load - limit, 0), 6),
+        (lambda load, limit: max(load - limit, 0) ** 2 // limit, 25),
+        (lambda load, limit: int(load > limit), 25),
+        (lambda load, limit: load if load > limit else 0, 25),
+    ],
+    ids=["fluid", "square", "one", "all"],
+)
+def test_a_search_keeps_to_its_width_and_asks_for_no_load_twice(
+    law: Callable[[int, int], int], most: int, limit: int
+) -> None:
+    found, asked = _searched(lambda load: law(load, limit))
+    assert len(set(asked)) == len(asked) <= most
+    assert found.lower_ppm is not None
+    assert not law(found.lower_ppm, limit)
+    if found.upper_ppm is None:
+        assert found.lower_ppm == limit == 1_234_567
+    else:
+        assert law(found.upper_ppm, limit)
+        assert (found.upper_ppm - found.lower_ppm) * 10**6 <= 5000 * found.upper_ppm + 10**6
+
+
+def test_there_is_no_lower_bound_where_the_lowest_load_fails() -> None:
+    found, asked = _searched(lambda load: load)
+    assert found == RelevantBounds(None, 1000)
+    assert asked[-1] == 1000
+
+
+@pytest.mark.parametrize("limit", LIMITS[:-1])
+def test_another_search_of_rfc_9971_finds_the_same_limit(limit: int) -> None:
+    """That of the package MLRsearch, which shares nothing with ours."""
+    mlr = pytest.importorskip("MLRsearch")
+
+    class Measurer(mlr.AbstractMeasurer):  # type: ignore[misc, name-defined]
+        def measure(self, intended_duration: float, intended_load: float) -> Any:
+            lost = max(intended_load - limit, 0)
+            return mlr.MeasurementResult(
+                intended_duration=intended_duration,
+                intended_load=intended_load,
+                offered_count=round(intended_load),
+                forwarding_count=round(intended_load - lost),
+            )
+
+    config = mlr.Config()
+    goal = {"loss_ratio": 0.0, "exceed_ratio": 0.0, "relative_width": 0.005, "fail_fast": False}
+    durations = dict.fromkeys(
+        ("initial_trial_duration", "final_trial_duration", "duration_sum"), 1.0
+    )
+    config.goals = [mlr.SearchGoal(**goal, **durations, preceding_targets=0)]
+    config.max_load, config.min_load = 1_234_567.0, 1000.0
+    config.search_duration_max, config.warmup_duration = 1e9, 0.0
+    search = mlr.MultipleLossRatioSearch(config=config)
+    (theirs,) = search.search(measurer=Measurer(), debug=lambda _: None).values()
+    ours, _ = _searched(lambda load: max(load - limit, 0))
+    assert ours.lower_ppm is not None
+    assert ours.upper_ppm is not None
+    assert ours.lower_ppm <= float(theirs.relevant_upper_bound)
+    assert float(theirs.relevant_lower_bound) <= ours.upper_ppm
+
+
+def _random(buffer: int, arrival: str, links: Any = LINE, **more: Any) -> Scenario:
+    """A demand over the line whose arrivals are random, and that meets a small buffer."""
+    case = _case(
+        {"name": "mine", "from": "a", "to": "c", "rate": "100Mbps", "arrival": arrival, **more},
+        links=links,
+    )
+    small = [one.replace(buffer_bytes=buffer) for one in case.topology.nodes]
+    return case.with_(topology=case.topology.replace(nodes=tuple(small)), duration="20ms")
+
+
+HARD: dict[str, Callable[[], Scenario]] = {
+    "poisson, 3 frames": lambda: _random(5_000, "poisson", sizes="imix"),
+    "poisson, 13 frames": lambda: _random(20_000, "poisson"),
+    "poisson, small frames": lambda: _random(3_000, "poisson", sizes="512B"),
+    "bursts that do not fit": lambda: _random(20_000, "bursts", burst=30),
+    "flows": lambda: _random(
+        200_000, "flows", **{"flow-sizes": "web-search", "access-rate": "1Gbps"}
+    ).with_(duration="50ms", seed=3),
+}
+
+
+@pytest.mark.parametrize("loss", ["0%", "0.1%"])
+@pytest.mark.parametrize("name", HARD)
+def test_six_trials_are_enough_where_arrivals_are_random_and_buffers_small(
+    name: str, loss: str
+) -> None:
+    limit = load_limit(HARD[name](), goal="loss", loss=loss)
+    assert len(limit.trials) <= 6
+    assert limit.upper_by == "trial"
+    by_load = {one.scale_ppm: one.outcome for one in limit.trials}
+    assert limit.lower_ppm is not None
+    assert (by_load[limit.lower_ppm], by_load[limit.upper_ppm]) == ("pass", "fail")
+    assert (limit.upper_ppm - limit.lower_ppm) * 10**6 <= 5000 * limit.upper_ppm + 10**6
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_forecast_counts_what_the_trial_lost_at_its_load_and_none_below_its_guess(
+    name: str,
+) -> None:
+    search = Losses(LoadQuestion(HARD[name](), "all", lambda _: True, 5000, None, None), 0)
+    load = search.bound.carried_ppm
+    lost = search.measure(load).lost
+    trial = (*search.at(load), search.seen[load][1])
+    one, two = (Forecast(trial, load, search.is_scaled, threads) for threads in (1, 2))
+    assert one.lost(load) == lost > 0
+    guess = one.highest(1000, load, 0, 5000)
+    assert guess == two.highest(1000, load, 0, 5000)
+    assert one.lost(guess) == 0
+    assert one.lost(guess * 101 // 100) > 0
 
 
 def test_the_answer_does_not_depend_on_threads() -> None:
