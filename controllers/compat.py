@@ -133,8 +133,15 @@ def launch(apps: Sequence[str], arguments: Sequence[str]) -> None:
     secure = CONF.ctl_privkey is not None and CONF.ctl_cert is not None
     port = CONF.ofp_ssl_listen_port if secure else CONF.ofp_tcp_listen_port
     host = CONF.ofp_listen_host or LOOPBACK
-    while not _listens(host, port):
-        hub.sleep(0.02)
+    places = [(host, port)]
+    web: Any = sys.modules.get(f"{FRAMEWORK}.app.wsgi")  # there if an app answers by HTTP
+    service = None if web is None else web.start_service(manager)
+    if service is not None:
+        hub.spawn(service)
+        places.append((CONF.wsapi_host, CONF.wsapi_port))
+    for place in places:
+        while not _listens(*place):
+            hub.sleep(0.02)
     tell("listening", host=host, port=port, framework=FRAMEWORK)
     while True:
         hub.sleep(3600)

@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from scapy.contrib.mpls import MPLS
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import ARP, LLC, STP, Dot1Q, Dot3, Ether
+from scapy.layers.sctp import SCTP
 
+from qnet.emulate.frames import packets
 from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.switches.ovs import missing_switch
 from qnet.emulate.testbed.findings import Explanation, entries, explanations, in_words, suspect
@@ -167,6 +172,26 @@ def test_what_switches_refused_stands_beside_the_frame(tmp_path: Path) -> None:
     assert "OFPBAC_BAD_OUT_PORT for flow-mod" in found.refused[0]
     assert "error from c" in found.refused[0]
     assert found.ends == "at c, where it came in by port 2: table 0: no entry matches => drop"
+
+
+def test_to_ask_what_becomes_of_a_frame_tells_the_controller_nothing() -> None:
+    with (
+        Controller(["learning"]) as controller,
+        Testbed(read_topology(LINE), controller.target) as testbed,
+    ):
+        a, d = (
+            packets.End(testbed.wiring.host_mac(one), testbed.wiring.host_ip(one)) for one in "ad"
+        )
+        tried = dict(packets.kinds(a, d, 1))
+        two_tags = Ether() / Dot1Q(vlan=3, type=0x8100) / Dot1Q(vlan=4) / IP() / UDP()
+        labels = Ether() / MPLS(label=100, s=0) / MPLS(label=3) / IP() / UDP()
+        others = (two_tags, labels, Ether() / IP() / TCP(flags="SA"), Ether() / IP() / SCTP(),
+                  Ether() / IP(proto=2) / bytes(8), Ether() / IP(frag=10) / bytes(8),
+                  Ether() / ARP(), Dot3() / LLC() / STP(), Ether(type=0x88CC))  # fmt: skip
+        for data in (*tried.values(), *(bytes(one) for one in others)):
+            assert "CONTROLLER" in testbed.trace("a", 1, data)
+        testbed.settle()
+        assert testbed.channel.counts()["a"].get("packet-in", 0) == 0
 
 
 def test_a_frame_under_a_learning_switch_is_followed_through_its_answers() -> None:

@@ -31,6 +31,7 @@ from qnet.emulate.process.daemons import end, tied
 from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.switches.talk import PROTOCOLS, USUAL, Talk, Version, read_talks
 from qnet.errors import EnvironmentMissing, QnetError
+from qnet.formats import pcap, pcapng
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl")
@@ -56,6 +57,15 @@ WARP_MS, WARP_STEP_MS = 60_000, 500
 """A clock is put forward by so much at once, and the main thread goes round after each step."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOT_TAKEN = re.compile(
+    r",(?:(?:tp_src|tp_dst|vlan_tci1|dl_vlan1|dl_vlan_pcp1|mpls_lse\d)=[^,]*"
+    r"|nd_[st]ll=00:00:00:00:00:00)"
+)
+"""Of flows that `ovs-ofctl` writes, what `ofproto/trace` has no name for."""
+
+_ASKS = re.compile(r"^ *CONTROLLER", re.MULTILINE)
+"""Where `ofproto/trace` tells of an action that gives a frame to the controller."""
+
 _RECEIVED = re.compile(r"packets received: (\d+)")
 
 
@@ -100,6 +110,16 @@ def program(name: str) -> str:
     if found is None:
         raise EnvironmentMissing(f"{name} is not here; it comes with: {INSTALL}")
     return found
+
+
+def _as_asked(flow: str, port: int) -> str:
+    """Write a flow as `ofproto/trace` takes it, which does not take the names that it gives."""
+    kind = re.match(r"(udp|tcp|sctp)6?,", flow)
+    if kind is not None:
+        flow = flow.replace(",tp_", f",{kind[1]}_")
+    elif flow.startswith("icmp6,"):
+        flow = flow.replace(",icmp_", ",icmpv6_")
+    return _NOT_TAKEN.sub("", flow).replace("in_port=ANY", f"in_port={port}")
 
 
 def missing_switch() -> str | None:
@@ -297,7 +317,20 @@ class Ovs(AllOrNothing):
             self.vsctl("clear", "controller", one, "inactivity_probe")
 
     def trace(self, bridge: str, port: int, data: bytes) -> str:
-        """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
+        """Have a switch explain what it does with a frame that comes in by an OpenFlow port.
+
+        A frame that entries give to the controller is described to it, not shown: of one that is
+        shown, the controller would get another packet-in. What is behind a label that is taken off
+        is then not known.
+        """
+        with tempfile.NamedTemporaryFile(dir=self._folder, suffix=pcap.SUFFIX) as capture:
+            packet = pcapng.Packet(0, 0, data, len(data))
+            capture.write(b"".join(pcap.nanosecond_capture([packet])))
+            capture.flush()
+            flow = self._run("ovs-ofctl", "parse-pcap", capture.name).strip()
+        described = self.appctl("ofproto/trace", bridge, _as_asked(flow, port))
+        if _ASKS.search(described):
+            return described
         return self.appctl("ofproto/trace", bridge, f"in_port={port}", data.hex())
 
     def talks(

@@ -16,6 +16,9 @@ LOOK_AGAIN_S = 0.02
 FRAMES_SHOWN = 10
 """Of those that nobody expected."""
 
+STORIES = 3
+"""So many of the last frames that were sent are told of, with what became of them."""
+
 
 class Unexpected(AssertionError):
     """What is expected of the network has not happened, or something else has."""
@@ -29,6 +32,10 @@ class Observed(Protocol):
 
     def trip(self, number: int) -> Trip:
         """Return what is known by now of a frame that was sent."""
+
+    def steps(self, number: int) -> list[str]:
+        """Say what each switch did with each copy of a frame, by its entries."""
+        ...
 
     def wait(self, seconds: float) -> None:
         """Let switches and controller talk for so long."""
@@ -91,6 +98,8 @@ class Expectations:
         words += [f"    {_where(HOST_PORT, one)}: {show_frame(one.data)}" for one in found]
         if len(found) > FRAMES_SHOWN:
             words[FRAMES_SHOWN + 1 :] = [f"    and {len(found) - FRAMES_SHOWN} more"]
+        if found:
+            words += self._stories()
         self.forget()
         if found:
             raise Unexpected("\n".join(words))
@@ -121,9 +130,15 @@ class Expectations:
                 lines.append(f"    and {len(apart) - LINES_SHOWN} more")
         else:
             lines.append(f"nothing that is not expected already came to {place}")
-        for host, number in self._sent[-3:]:
+        return "\n".join(lines + self._stories())
+
+    def _stories(self) -> list[str]:
+        """Say what became of the last frames that were sent, and by which entries."""
+        lines = []
+        for host, number in self._sent[-STORIES:]:
             lines += _story(host, self._observed.trip(number))
-        return "\n".join(lines)
+            lines += [f"        {one}" for one in self._observed.steps(number)]
+        return lines
 
 
 def _where(port: int, one: Delivery) -> str:

@@ -145,6 +145,25 @@ def explain(
     return None
 
 
+def steps(testbed: Testbed, number: int) -> list[str]:
+    """Say what each switch did with each copy of a frame, by its entries: a line each.
+
+    `number` is that of its trip. Empty where switches cannot be asked any more.
+    """
+    try:
+        passages = testbed.passages(number)
+        if not passages:
+            return []
+        story = _Story(testbed, passages, _Chain(tuple(range(len(passages))), None, ""))
+        did = story.did(story.traces())
+    except (QnetError, OSError):  # something is broken, and that is told instead
+        return []
+    return [
+        f"{one.node}, in by port {one.port}: {words}"
+        for one, words in zip(passages, did, strict=True)
+    ]
+
+
 class _Chain(NamedTuple):
     """Places of the passages on the way to where a frame went wrong, and how it came out there."""
 
@@ -169,8 +188,8 @@ class _Story:
 
     def explanation(self, logged: str) -> Explanation:
         """Put together all that explains it."""
-        traces = [self.testbed.trace(one.node, one.port, one.data) for one in self.way]
-        did = [self._did(*one) for one in zip(self.way, traces, strict=True)]
+        traces = self.traces()
+        did = self.did(traces)
         way = [f"{one.node} ({words})" for one, words in zip(self.way, did, strict=True)]
         nodes = {one.node for one in self.way}
         channel = self.testbed.channel
@@ -195,6 +214,14 @@ class _Story:
             messages,
             tuple(logged.splitlines()),
         )
+
+    def traces(self) -> list[str]:
+        """Ask each switch on the way what it does with the frame."""
+        return [self.testbed.trace(one.node, one.port, one.data) for one in self.way]
+
+    def did(self, traces: Sequence[str]) -> list[str]:
+        """Say what each switch on the way did, from what it answered."""
+        return [self._did(*one) for one in zip(self.way, traces, strict=True)]
 
     def _did(self, passage: Traversal, trace: str) -> str:
         """Say what a switch did with a copy: the entries that took it, or what it was told."""

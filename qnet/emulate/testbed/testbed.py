@@ -29,7 +29,7 @@ from qnet.emulate.testbed.channel import ChannelLog
 from qnet.emulate.testbed.controller_set import ControllerSet, Given
 from qnet.emulate.testbed.cuts import Cuts, NotThere, check_names
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
-from qnet.emulate.testbed.findings import Suspect, suspect
+from qnet.emulate.testbed.findings import Suspect, steps, suspect
 from qnet.emulate.testbed.pings import Ping, not_found, summed
 from qnet.emulate.testbed.takeovers import Takeover, wait_master
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
@@ -312,6 +312,10 @@ class Testbed(AllOrNothing):
         """Return what is known by now of a frame that was sent, by the number of its trip."""
         return self._net.trip(number)
 
+    def steps(self, number: int) -> list[str]:
+        """Say what each switch did with each copy of a frame, by its entries: a line each."""
+        return steps(self, number)
+
     def arp(self, host: str, target: str) -> Trip:
         """Ask for a host's address, as a host does before anything else.
 
@@ -370,6 +374,9 @@ class Testbed(AllOrNothing):
         )
         if found_now.lost:
             self._confirm()
+        astray = suspect(host, target, found_now)
+        if astray.kinds:
+            self.suspect = astray
         return found_now
 
     def udp(self, host: str, target: str, size: int = 100) -> Trip:
