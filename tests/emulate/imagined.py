@@ -35,7 +35,7 @@ class Fabric:
     def confirm(self) -> None:
         """Imagined switches are always at work."""
 
-    def talks(self) -> dict[str, Talk]:
+    def talks(self, place: int = 0) -> dict[str, Talk]:
         """Nobody hangs up on them."""
         return {}
 

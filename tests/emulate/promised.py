@@ -409,7 +409,7 @@ def bench(hand: str, tier: Tier, folder: Path, python: str) -> Iterator[Bench]:
         Spoiler(laid_by.controller.target) as spoiler,
         Testbed(topology, spoiler.target, tier=tier, arp=True, versions=["1.3"]) as testbed,
     ):
-        testbed.app = laid_by.controller
+        testbed.controllers.apps[spoiler.target] = laid_by.controller
         yield Bench(testbed, spoiler, laid_by)
 
 
