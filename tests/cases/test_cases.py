@@ -2,7 +2,9 @@
 
 `case.yaml` has a title, what the case needs, and steps. A step runs a command in a fresh copy of
 the folder and says its exit code, words that must and must not occur, and values of its JSON; or
-it starts a command that goes on beside the later steps. No step may ever show a traceback.
+it starts a command that goes on beside the later steps. No step may ever show a traceback. A case
+that needs nothing and starts nothing has a `qnet` that is loaded already (`served.py`), unless it
+says `served: false`: most of the time of a short command is its start.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +33,8 @@ CASES = sorted(path.parent.name for path in HERE.glob("*/case.yaml"))
 STEP_KEYS = {"run", "exit", "says", "never", "json", "timeout", "start", "ready"}
 
 PATIENCE_S = 120
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "200", "REPOSITORY": str(HERE.parents[1])}
 
 
 def _has(*tools: str) -> Callable[[], bool]:
@@ -49,20 +54,15 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 class Shell:
     """Runs the commands of one case in its folder, and ends what it started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, served: Path | None) -> None:
         self.folder = folder
         self.started: list[subprocess.Popen[bytes]] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {
-            **os.environ,
-            "PATH": path,
-            "PORT": str(port),
-            "COLUMNS": "200",
-            "REPOSITORY": str(HERE.parents[1]),
-        }
+        places = [] if served is None else [str(served)]
+        places += [str(Path(sys.executable).parent), os.environ["PATH"]]
+        self.environment = ENVIRONMENT | {"PATH": os.pathsep.join(places), "PORT": str(port)}
 
     def run(self, command: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; what takes too long is ended with all that it started."""
@@ -137,14 +137,36 @@ def _judge(step: dict[str, Any], run: subprocess.CompletedProcess[str]) -> None:
             assert _value(answer, path) == wanted, f"{path}\n{told}"
 
 
+@pytest.fixture(scope="session")
+def served() -> Iterator[Path]:
+    """Serve `qnet` to the cases of this process, from a folder for the front of their PATH."""
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's: names of sockets are short
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.cases.served", folder],
+            cwd=HERE.parents[1],
+            env=ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        with server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            yield Path(folder)
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Callable[[Path], Shell]]:
+def shell(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[Path, dict[str, Any]], Shell]]:
     shells: list[Shell] = []
 
-    def open_in(case: Path) -> Shell:
-        folder = tmp_path / case.name
-        shutil.copytree(case, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        shells.append(Shell(folder))
+    def open_in(place: Path, case: dict[str, Any]) -> Shell:
+        folder = tmp_path / place.name
+        shutil.copytree(place, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        begins = any("start" in step for step in case["steps"])
+        own = case.get("needs") or begins or not case.get("served", True)
+        shells.append(Shell(folder, None if own else request.getfixturevalue("served")))
         return shells[-1]
 
     yield open_in
@@ -153,14 +175,16 @@ def shell(tmp_path: Path) -> Iterator[Callable[[Path], Shell]]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_came_from_outside_is_right(name: str, shell: Callable[[Path], Shell]) -> None:
+def test_what_came_from_outside_is_right(
+    name: str, shell: Callable[[Path, dict[str, Any]], Shell]
+) -> None:
     case = yaml.safe_load((HERE / name / "case.yaml").read_text())
-    assert set(case) <= {"title", "needs", "steps"}
+    assert set(case) <= {"title", "needs", "served", "steps"}
     for need in case.get("needs", ()):
         here, why = NEEDS[need]
         if not here():
             pytest.skip(why)
-    runner = shell(HERE / name)
+    runner = shell(HERE / name, case)
     for step in case["steps"]:
         assert set(step) <= STEP_KEYS, step
         assert ("run" in step) != ("start" in step), step
