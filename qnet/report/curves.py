@@ -12,6 +12,9 @@ LEFT, RIGHT, TOP, BOTTOM = 74.0, 34.0, 12.0, 30.0
 TICKS = 5
 """Of an axis, about."""
 
+FAR_APART = 50
+"""Of the largest value and the smallest above zero, from which an axis may go by decades."""
+
 
 class LoadCurve(NamedTuple):
     """Values over a load, in order of the load."""
@@ -50,20 +53,30 @@ def plot(
     show: tuple[Callable[[float], str], Callable[[float], str]],
     marks: Sequence[tuple[str, float]] = (),
     reach: Sequence[float] = (),
+    *,
+    decades: bool = False,
 ) -> LoadPlot | None:
     """Draw curves over a load; `show` writes a load and a value. None where there is no point.
 
-    The axis of the values has those of `reach` on it, whatever the curves do.
+    The axis of the values has those of `reach` on it, whatever the curves do. With `decades` it
+    goes by powers of ten where values are far apart; what is zero is at its lower end.
     """
     every = [point for one in curves for point in one.points]
     if not every:
         return None
     across = _axis([x for x, _ in every] + [x for _, x in marks])
-    up = _axis([*(y for _, y in every), *reach])
+    above = [y for _, y in every if y > 0]
+    by_decades = decades and bool(above) and max(above) >= FAR_APART * min(above)
+    up = _decades(above) if by_decades else _axis([*(y for _, y in every), *reach])
+
+    def height(y: float) -> float:
+        if by_decades:
+            return log10(max(y, up[0]) / up[0]) / log10(up[-1] / up[0])
+        return (y - up[0]) / (up[-1] - up[0])
 
     def place(x: float, y: float) -> tuple[float, float]:
         inner = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-        share = (x - across[0]) / (across[-1] - across[0]), (y - up[0]) / (up[-1] - up[0])
+        share = (x - across[0]) / (across[-1] - across[0]), height(y)
         return round(LEFT + share[0] * inner[0], 1), round(HEIGHT - BOTTOM - share[1] * inner[1], 1)
 
     drawn = []
@@ -93,6 +106,12 @@ def _axis(values: Sequence[float]) -> list[float]:
     step = next(one * power for one in (1, 2, 5, 10) if one * power >= rough)
     first, last = floor(low / step), ceil(high / step)
     return [number * step for number in range(first, max(last, first + 1) + 1)]
+
+
+def _decades(values: Sequence[float]) -> list[float]:
+    """Return the powers of ten around values above zero, one below them all."""
+    first, last = floor(log10(min(values))), ceil(log10(max(values)))
+    return [10.0**number for number in range(first, last + 1)]
 
 
 def _short(text: str) -> str:

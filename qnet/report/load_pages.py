@@ -179,11 +179,10 @@ def _class_plots(
         curve(one, one, lambda met: met.lost * 10**9 // met.frames if met.frames else None)
         for one in names
     ]
-    for title, curves, show, reach in (
-        ("Variation over load", variations, _time, ()),
-        ("Loss over load", losses, _share, SOME_LOSS),
+    for made in (
+        plot("Variation over load", variations, (_load, _time), marks, decades=True),
+        plot("Loss over load", losses, (_load, _share), marks, SOME_LOSS),
     ):
-        made = plot(title, curves, (_load, show), marks, reach)
         if made is not None:
             yield made
 

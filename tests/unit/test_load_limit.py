@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from math import log10
 from typing import Any
 
 import networkx as nx
@@ -23,6 +24,7 @@ from qnet.loads.run import load_limit, read_load_ppm
 from qnet.loads.search import Counted, RelevantBounds, highest, search_losses
 from qnet.model.load_limit import LoadLimit, show_load
 from qnet.model.scenario import Scenario
+from qnet.report.curves import LoadCurve, plot
 from tests.builders import network, plan_for, profile
 
 LINE: list[Mapping[str, Any]] = [
@@ -399,3 +401,18 @@ def test_the_command_ends_with_1_where_the_load_is_less_than_asked(tmp_path: Any
     twice = runner.invoke(main, [*command, "--all", "--class", "best-effort"])
     assert twice.exit_code == 2
     assert "keep one of them" in twice.output
+
+
+def test_curves_far_apart_are_drawn_by_decades_and_others_are_not() -> None:
+    show = (str, str)
+    near = LoadCurve("near", [(1, 2_000.0), (2, 4_000.0)])
+    far = LoadCurve("far", [(1, 0.0), (2, 9_000_000.0)])
+    both = plot("v", [near, far], show, decades=True)
+    assert both is not None
+    assert [text for text, _ in both.y_ticks] == [f"{10.0**power}"[:-2] for power in range(3, 8)]
+    low, high = (dot[1] for dot in both.curves[0].dots)
+    assert low - high == pytest.approx(log10(2) / 4 * (both.bottom - both.top), abs=0.11)
+    assert both.curves[1].dots[0][1] == both.bottom, "zero is at the lower end"
+    alone = plot("v", [near], show, decades=True)
+    assert alone is not None
+    assert alone.y_ticks == plot("v", [near], show).y_ticks  # type: ignore[union-attr]
