@@ -11,6 +11,7 @@ from qnet.emulate.frames.trips import Follower, Stall
 from qnet.emulate.openflow.nouns import Switch
 from qnet.emulate.rules.wiring import HOST_PORT
 from qnet.emulate.switches.talk import Talk
+from qnet.emulate.testbed.cuts import Cuts
 from qnet.emulate.testbed.testbed import Testbed
 from qnet.model.topology import Topology
 
@@ -95,5 +96,6 @@ def imagine(topology: Topology, behaviour: Behaviour, **how: float | bool) -> Te
     testbed = Testbed(topology, "tcp:127.0.0.1:9", **how)  # type: ignore[arg-type]
     fabric = Fabric(testbed, behaviour)
     testbed.fabric, testbed._net = fabric, fabric.follower  # type: ignore[assignment]
+    testbed._cuts = Cuts(fabric, testbed.wiring)  # type: ignore[arg-type]
     testbed.connected_at = time.monotonic()
     return testbed
