@@ -41,6 +41,9 @@ CLOSE_S = 1.0
 EARLY_S = 1e-4
 """What is held is passed on when it is due within this time."""
 
+HELLO = 0
+"""Kind of the first message of either side, in all versions."""
+
 WANTS_TLS = "it wants TLS; write it like ssl:HOST:PORT"
 
 By = Literal["switch", "controller", "relay"]
@@ -152,8 +155,11 @@ class Relay(AllOrNothing):
 
     def heard(self, data: bytes) -> None:
         """Look at the first that a controller says over a connection."""
-        wants = self._tls is None and data.startswith(RECORD_OF_ALERT)
-        self.wrong = WANTS_TLS if wants else ""
+        self.wrong = ""
+        if self._tls is None and data.startswith(RECORD_OF_ALERT):
+            self.wrong = WANTS_TLS
+        elif len(data) > 1 and data[1] != HELLO:
+            self.wrong = f"what it says first is no hello of OpenFlow: {data[:16].hex(' ')}"
 
     def wants_tls(self) -> bool:
         """Find out whether a controller that has said nothing would say it in TLS."""

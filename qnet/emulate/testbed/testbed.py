@@ -31,6 +31,7 @@ from qnet.emulate.testbed.cuts import Cuts, NotThere, check_names
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.findings import Suspect, steps, suspect
 from qnet.emulate.testbed.pings import Ping, not_found, summed
+from qnet.emulate.testbed.spoken import spoken
 from qnet.emulate.testbed.takeovers import Takeover, wait_master
 from qnet.emulate.testbed.waiting import Stillness, seconds, wait_until
 from qnet.errors import EnvironmentMissing
@@ -643,7 +644,7 @@ class Testbed(AllOrNothing):
 
     def control(self) -> tuple[str, ...]:
         """Say what the switches have to say of the controller that explains a failure."""
-        return self.controllers.control(self.fabric)
+        return (*spoken(self.channel), *self.controllers.control(self.fabric))
 
     def _confirm(self) -> None:
         """Raise what else explains that a frame has not come.
