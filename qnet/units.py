@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 
 PS_PER_NS = 10**3
 PS_PER_US = 10**6
@@ -195,14 +195,21 @@ def format_quantity(dimension: Dimension, amount: int) -> str:
     """
     if amount < 0:
         return f"-{format_quantity(dimension, -amount)}"
-    best = f"{amount}{next(iter(dimension.units))}"
-    for unit, scale in sorted(dimension.units.items(), key=lambda item: item[1]):
-        if not unit.isascii() or scale > max(amount, 1):
+    for unit, numerator, denominator in _largest_first(dimension):
+        if numerator > max(amount, 1) * denominator:
             continue
-        millionths, more = divmod(amount * 10**6 * scale.denominator, scale.numerator)
+        millionths, more = divmod(amount * 10**6 * denominator, numerator)
         if not more:
-            best = f"{_decimal(millionths)}{unit}"
-    return best
+            return f"{_decimal(millionths)}{unit}"
+    return f"{amount}{next(iter(dimension.units))}"
+
+
+@cache
+def _largest_first(dimension: Dimension) -> tuple[tuple[str, int, int], ...]:
+    """Return the units that are written, each with how much it is as a fraction."""
+    units = [(scale, unit) for unit, scale in dimension.units.items() if unit.isascii()]
+    units.sort(key=lambda pair: pair[0])
+    return tuple((unit, one.numerator, one.denominator) for one, unit in reversed(units))
 
 
 def _decimal(millionths: int) -> str:

@@ -645,15 +645,19 @@ def read_bytes(path: Path | str, bytes_highest: int) -> bytes:
 def _read_bytes(source: Source, path: Path, bytes_highest: int) -> bytes | None:
     """Read a regular file up to a size, or report why not."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             source.report(0, 0, "", "a folder, not a file")
             return None
         if not stat.S_ISREG(mode):
             source.report(0, 0, "", "not a regular file")
             return None
+        if status.st_size > bytes_highest:
+            source.report(0, 0, "", _too_large(bytes_highest))
+            return None
         with path.open("rb") as file:
-            raw = file.read(bytes_highest + 1)
+            raw = file.read(bytes_highest + 1)  # it may have grown
     except FileNotFoundError:
         source.report(0, 0, "", "no such file")
     except (OSError, ValueError) as error:
@@ -662,5 +666,9 @@ def _read_bytes(source: Source, path: Path, bytes_highest: int) -> bytes | None:
     else:
         if len(raw) <= bytes_highest:
             return raw
-        source.report(0, 0, "", f"too large; at most {bytes_highest // 2**20} MiB")
+        source.report(0, 0, "", _too_large(bytes_highest))
     return None
+
+
+def _too_large(bytes_highest: int) -> str:
+    return f"too large; at most {bytes_highest // 2**20} MiB"

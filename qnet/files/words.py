@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import yaml
@@ -42,11 +43,59 @@ def to_lines(noun: Noun) -> str:
     for one, value in _given(noun):
         if type(value) is tuple:  # word by word: those of a million links are too large together
             lines.append(f"{one.key}:")
-            lines += [f"  - {_flow(_word(one, each))}" for each in _told(value)]
+            lines += [f"  - {_line(one, each)}" for each in _told(value)]
         else:
             lines.append(f"{one.key}: {_flow(_word(one, value))}")
     return "\n".join(lines) + "\n"
 
+
+def _line(column: _Column, value: Any) -> str:
+    """Write an element of a list; keys that a million of a kind say alike are written once."""
+    if not isinstance(value, Noun):
+        return _flow(_word(column, value))
+    fields, said = _sayings(type(value))
+    words = [
+        say(one)
+        for (default, say), one in zip(said, fields(value.__dict__), strict=True)
+        if one is not default
+    ]
+    return "{" + ", ".join(filter(None, words)) + "}"
+
+
+@cache
+def _sayings(kind: type[Noun]) -> tuple[_Fields, tuple[tuple[Any, _Saying], ...]]:
+    """Return what takes the fields of a noun, and the default of each, and what writes it."""
+    columns = _columns(kind)
+    assert len(columns) > 1, "itemgetter gives no tuple of one"
+    said = ((... if one.is_required else one.default, _saying(one)) for one in columns)
+    return itemgetter(*(one.field for one in columns)), tuple(said)
+
+
+def _saying(column: _Column) -> _Saying:
+    """Return what writes a field as 'key: value', and its default as nothing."""
+
+    def say(value: Any) -> str:
+        if not column.is_required and value == column.default:
+            return ""
+        return f"{column.key}: {_flow(_word(column, value))}"
+
+    kept = lru_cache(maxsize=1 << 12)(say)
+
+    def say_kept(value: Any) -> str:
+        if type(value) in _KEPT:
+            return kept(value)
+        if type(value) is tuple and all(type(one) is str for one in value):
+            return f"{column.key}: [{', '.join(map(_quoted, value))}]"
+        return say(value)
+
+    return say_kept
+
+
+_KEPT = {str, int, BothWays}
+"""Values that are equal only where they are written alike."""
+
+_Fields = Callable[[Any], tuple[Any, ...]]
+_Saying = Callable[[Any], str]
 
 _BARE = re.compile(
     r"[^\W\d_](?:[\w.>/-]|[ ](?=[\w]))*"  # a name or a title, or a quantity, or two of them

@@ -66,6 +66,19 @@ class Noun(BaseModel):
                 getattr(made, name)()
         return made
 
+    def repeat(self, values: Mapping[str, Any]) -> Self:
+        """Return a copy with other values, in internal units, which are not judged again.
+
+        Whoever makes a million of a kind has judged names and amounts once each. It takes a tenth
+        of the time of `replace`.
+        """
+        made = object.__new__(type(self))
+        object.__setattr__(made, "__dict__", {**self.__dict__, **values})
+        object.__setattr__(made, "__pydantic_fields_set__", self.__pydantic_fields_set__)
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
+
     def model_copy(self, *_: object, **__: object) -> NoReturn:
         """Make none: pydantic's copy keeps what was worked out, and holds values to nothing."""
         raise TypeError("a noun's changed copies are made by 'replace'")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from qnet.errors import InputError
 from qnet.files.read import bundled_names, load, read_topology
+from qnet.files.words import file_data, to_lines
 from qnet.interchange import export_network, import_network
 from qnet.model.fields import BothWays
 from qnet.model.topology import Clock, Link, Node, Topology, fibre_length_mm, propagation_ps
@@ -172,3 +175,41 @@ def test_bundled_networks(format: str, name: str) -> None:
             delay_ps=rounded,
         )
         assert other == want
+
+
+@given(topology=topologies(exact=False))
+def test_a_line_for_each_element_says_to_yaml_what_the_file_says(topology: Topology) -> None:
+    said = yaml.load(to_lines(topology), yaml.BaseLoader)
+    assert said == yaml.load(yaml.safe_dump(file_data(topology)), yaml.BaseLoader)
+
+
+RATES, LENGTHS = ["1Gbps", "2Gbps"], ["1km", "2km", "3m"]
+
+
+@given(
+    edges=st.lists(
+        st.tuples(
+            st.sampled_from("abc"), st.sampled_from("abc"), *map(st.sampled_from, (RATES, LENGTHS))
+        ),
+        min_size=1,
+        max_size=9,
+    ),
+    is_directed=st.booleans(),
+)
+def test_links_that_were_made_alike_are_those_that_would_be_judged_one_by_one(
+    edges: list[tuple[str, ...]], is_directed: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assume(any(source != target for source, target, *_ in edges))
+    keys = ("source", "target", "rate", "length")
+    data = {
+        "directed": is_directed,
+        "nodes": [{"id": name} for name in "abc"],
+        "edges": [dict(zip(keys, edge, strict=True)) for edge in edges],
+    }
+    file = tmp_path_factory.mktemp("net") / "net.json"
+    file.write_text(json.dumps(data))
+    for link in import_network("node-link", str(file)).topology.links:
+        judged = Link.model_validate(file_data(link))
+        assert judged == link
+        assert judged.model_fields_set == link.model_fields_set
+        assert judged.model_dump() == link.model_dump()

@@ -151,7 +151,7 @@ def test_faults_of_native(old: str, new: str, says: list[str], tmp_path: Path) -
             "",
             ["9:3: a link without 'source'", "16:2: a demand without 'source'"],
         ),
-        ("<network ", "<!DOCTYPE network>\n<network ", [f"2:18: {DTD}"]),
+        ("<network ", "<!DOCTYPE network>\n<network ", [f"2:1: {DTD}"]),
     ],
 )
 def test_faults_of_xml(old: str, new: str, says: list[str], tmp_path: Path) -> None:

@@ -360,9 +360,24 @@ PAIR = '<node id="1"/><node id="2"/>'
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (BOMB, ["2:19: a document type (DTD), which may hold entities, is not read; remove it"]),
-        (OUTSIDE, ["2:19: a document type (DTD), which may hold entities, is not read; remove it"]),
-        ("<graphml><graph>\n\x00", ["2:1: not XML: not well-formed (invalid token)"]),
+        (BOMB, ["2:1: a document type (DTD), which may hold entities, is not read; remove it"]),
+        (OUTSIDE, ["2:1: a document type (DTD), which may hold entities, is not read; remove it"]),
+        (
+            f"\ufeff<?xml version='1.0'?><!-- > -->\n<!-- {'x' * 9} -->" + BOMB[22:],
+            ["2:19: a document type (DTD), which may hold entities, is not read; remove it"],
+        ),
+        (
+            BOMB.encode("utf-16"),
+            ["2:19: a document type (DTD), which may hold entities, is not read; remove it"],
+        ),
+        (
+            "<graphml><!-- <!DOCTYPE --><graph>" + PAIR + "</graph></graphml>",
+            [" no edge between two nodes; a topology has one link at least"],
+        ),
+        (
+            "<graphml><graph>\n\x00",
+            ["2:1: character U+0000 does not belong in a text file; remove it"],
+        ),
         ("", ["1:1: not XML: no element found"]),
         ("<svg/>", ["1:1: the outermost element is 'svg', not 'graphml'"]),
         ("<graphml/>", ["1:1: no 'graph' in it"]),
@@ -408,7 +423,7 @@ PAIR = '<node id="1"/><node id="2"/>'
         ),
     ],
 )
-def test_faults_of_graphml(text: str, says: list[str], tmp_path: Path) -> None:
+def test_faults_of_graphml(text: str | bytes, says: list[str], tmp_path: Path) -> None:
     assert fault_of(tmp_path, "graphml", text) == says
 
 
@@ -454,6 +469,10 @@ def large(count: int) -> str:
 
 def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fault_of(tmp_path, "graphml", b"x" * (65 * 2**20)) == [" too large; at most 64 MiB"]
+    many = b"<graphml>" + b"<a/>" * 10_000_000
+    assert fault_of(tmp_path, "graphml", many) == [
+        " more than 5,000,000 elements; qnet takes no more"
+    ]
     monkeypatch.setattr(found, "LINKS_HIGHEST", 1000)
     says = fault_of(tmp_path, "graphml", large(1001))
     assert says == ["1006:1: edge 1--2: more than 1,000 edges; qnet takes no more"]

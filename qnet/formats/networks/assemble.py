@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from functools import cache, lru_cache
 from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from qnet.formats.networks.found import (
     FoundNetwork,
     OwnWords,
     Spot,
+    nearest,
 )
 from qnet.formats.networks.hyperedges import settle_hyperedges
 from qnet.formats.networks.naming import (
@@ -105,9 +107,12 @@ def _check_own(found: FoundNetwork, topology: Topology) -> None:
 
 
 def _check_ends(found: FoundNetwork) -> None:
+    nodes = found.nodes
     for link in found.links:
+        if link.source in nodes and link.target in nodes:
+            continue
         for end in (link.source, link.target):
-            if end not in found.nodes:
+            if end not in nodes:
                 found.fault(link.spot, f"no node {describe(end)}")
     for demand in found.demands:
         for end in (demand.source, demand.target):
@@ -155,23 +160,20 @@ def _keep_parts(found: FoundNetwork, options: ImportOptions) -> None:
 
 def _parts(found: FoundNetwork) -> list[list[str]]:
     """Return the nodes of each connected part, the largest first, and the first of equals."""
-    beside: dict[str, list[str]] = {key: [] for key in found.nodes}
+    numbers = {key: number for number, key in enumerate(found.nodes)}
+    above = list(range(len(numbers)))
     for link in found.links:
-        beside[link.source].append(link.target)
-        beside[link.target].append(link.source)
-    seen: set[str] = set()
-    parts = []
-    for start in found.nodes:
-        if start in seen:
-            continue
-        seen.add(start)
-        part = [start]
-        for key in part:
-            new = [other for other in dict.fromkeys(beside[key]) if other not in seen]
-            seen.update(new)
-            part += new
-        parts.append(part)
-    return sorted(parts, key=len, reverse=True)
+        one, other = numbers[link.source], numbers[link.target]
+        while above[one] != one:
+            above[one] = one = above[above[one]]
+        while above[other] != other:
+            above[other] = other = above[above[other]]
+        above[max(one, other)] = min(one, other)
+    parts: dict[int, list[str]] = {}
+    for key, number in numbers.items():  # what is above has the lower number, and is settled
+        above[number] = top = above[above[number]]
+        parts.setdefault(top, []).append(key)
+    return sorted(parts.values(), key=len, reverse=True)
 
 
 class _Wire(NamedTuple):
@@ -190,19 +192,21 @@ class _Wire(NamedTuple):
     spot: Spot
 
     @property
-    def alike(self) -> tuple[object, ...]:
-        """What wires of one link have in common, whichever way they are written down.
+    def alike(self) -> tuple[tuple[str, str], tuple[object, ...]]:
+        """What wires of one link have in common, whichever way they are written down: ends, rest.
 
         What a file says in qnet's own words may differ by direction, and is not turned.
         """
-        given = (self.rate, self.length, self.delay, self.loss)
-        pairs = [one for one in given if one is not None]
-        turned = not (self.is_directed or self.own) and self.ends[0] > self.ends[1]
-        values = [BothWays(one.back, one.there) if turned else one for one in pairs]
-        ends = self.ends[::-1] if turned else self.ends
+        ends, rate, length, delay, loss = self.ends, self.rate, self.length, self.delay, self.loss
+        if ends[0] > ends[1] and not (self.is_directed or self.own):
+            ends, rate, loss = ends[::-1], _turned(rate), _turned(loss)
+            length, delay = length and _turned(length), delay and _turned(delay)
         own = repr(sorted(self.own.items())) if self.own else ""
-        kind = self.delay is None, self.is_directed
-        return (ends, self.name, self.cable, own, *kind, *values)
+        return ends, (self.name, self.cable, own, self.is_directed, rate, length, delay, loss)
+
+
+def _turned(pair: BothWays) -> BothWays:
+    return pair if pair.there == pair.back else BothWays(pair.back, pair.there)
 
 
 def _wires(
@@ -242,7 +246,7 @@ def _wire(
         _both(rate_bps),
         None if length_mm is None else _both(length_mm),
         None if link.delay_ps is None else _both(link.delay_ps),
-        BothWays(link.loss_ppb, link.loss_ppb),
+        _both(link.loss_ppb),
         link.cable,
         link.is_directed,
         link.ports,
@@ -268,12 +272,13 @@ def _length_mm(
     if straight_mm is None:
         near, far = places
         straight_mm = 0 if near is None or far is None else great_circle_mm(near, far)
-    length_mm = round(straight_mm * options.detour / 1000) * 1000 if straight_mm else 0
+    detour = options.detour
+    length_mm = nearest(straight_mm * detour.numerator, detour.denominator * 1000) * 1000
     if length_mm > LENGTH.highest:
         most = format_quantity(LENGTH, LENGTH.highest)
         found.stop(link.spot, f"a length beyond {most}; qnet takes no more")
     if length_mm:
-        found.note(f"lengths taken as {float(options.detour):g} x the straight line", example)
+        found.note(_taken_as(detour), example)
         return length_mm
     found.note(_no_place(options.metro_mm), example)
     return options.metro_mm
@@ -285,6 +290,11 @@ def _no_rate(taken_bps: int) -> str:
 
 
 @cache
+def _taken_as(detour: Fraction) -> str:
+    return f"lengths taken as {float(detour):g} x the straight line"
+
+
+@cache
 def _no_place(taken_mm: int) -> str:
     text = format_quantity(LENGTH, taken_mm)
     return f"edges between ends without a place, or of one place, taken as {text} long"
@@ -292,7 +302,8 @@ def _no_place(taken_mm: int) -> str:
 
 def great_circle_mm(near: Position, far: Position) -> int:
     """Return the distance of two places on the globe."""
-    north, south = (radians(place.latitude_microdegrees / 1e6) for place in (near, far))
+    north = radians(near.latitude_microdegrees / 1e6)
+    south = radians(far.latitude_microdegrees / 1e6)
     east = radians((near.longitude_microdegrees - far.longitude_microdegrees) / 1e6)
     half_chord = sin((north - south) / 2) ** 2 + cos(north) * cos(south) * sin(east / 2) ** 2
     return round(2 * EARTH_RADIUS_M * 1000 * asin(min(1.0, sqrt(half_chord))))
@@ -300,18 +311,23 @@ def great_circle_mm(near: Position, far: Position) -> int:
 
 def _both_ways(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[_Wire]:
     """Join each directed edge with one that leads back; others stay as they are."""
-    waiting: dict[tuple[str, ...], deque[int]] = defaultdict(deque)
+    first: dict[tuple[str, ...], int] = {}
+    later: dict[tuple[str, ...], deque[int]] = {}
     made: list[_Wire] = []
     for wire in wires:
         if not wire.is_directed:
             made.append(wire)
             continue
-        back = waiting[*wire.ends[::-1], *wire.ports[::-1]]
-        if not back:
-            waiting[*wire.ends, *wire.ports].append(len(made))
+        back = (*wire.ends[::-1], *wire.ports[::-1])
+        index = first.pop(back, None)
+        if index is None:
+            own = (*wire.ends, *wire.ports)
+            if first.setdefault(own, len(made)) != len(made):
+                later.setdefault(own, deque()).append(len(made))
             made.append(wire)
             continue
-        index = back.popleft()
+        if later.get(back):
+            first[back] = later[back].popleft()
         made[index] = _joined(found, made[index], wire)
         found.note(
             "directed edges joined with one that leads back", "--".join(wire.ends[::-1]), edges=1
@@ -333,27 +349,25 @@ def _joined(found: FoundNetwork, there: _Wire, back: _Wire) -> _Wire:
         length = there.length or back.length
     if back.cable and back.cable != there.cable:
         found.note("cables of both directions taken for one", there.cable or back.cable)
-    return there._replace(
-        name=there.name or back.name,
-        rate=rate,
-        length=length,
-        delay=delay,
-        loss=BothWays(there.loss.there, back.loss.there),
-        cable=there.cable or back.cable,
-        is_directed=False,
+    return _Wire(
+        there.ends,
+        there.name or back.name,
+        rate,
+        length,
+        delay,
+        BothWays(there.loss.there, back.loss.there),
+        there.cable or back.cable,
+        False,
+        there.ports,
+        there.own,
+        there.spot,
     )
 
 
 def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
     """Make alike wires members of one link; name what is parallel and not alike."""
-    groups: dict[tuple[object, ...], list[_Wire]] = defaultdict(list)
-    for wire in wires:
-        groups[wire.alike].append(wire)
-    links = [(group[0], len(group)) for group in groups.values()]
-    groups.clear()
-    parallel: Counter[tuple[str, str]] = Counter()
-    for wire, _ in links:
-        parallel.update(_ways(wire))
+    links = _groups(wires)
+    parallel = _parallel(wire for wire, _ in links)
     cables = give_cable_names(found, [wire.cable for wire, _ in links if wire.cable])
     names = give_link_names(found, [wire.name for wire, _ in links if wire.name])
     free = FreeNames(names.values())
@@ -366,7 +380,7 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
                 "parallel edges made members of one link", "--".join(wire.ends), count=members
             )
         name = names.get(wire.name)
-        if name is None and any(parallel[way] > 1 for way in _ways(wire)):
+        if name is None and parallel and any(parallel[way] > 1 for way in _ways(wire)):
             name = free.take(f"link-{number}")
             found.note("parallel edges that differ, made links with names", name)
         elif name in used:
@@ -380,6 +394,39 @@ def _links(found: FoundNetwork, wires: Iterable[_Wire]) -> Iterable[Link]:
             yield link
 
 
+def _groups(wires: Iterable[_Wire]) -> list[tuple[_Wire, int]]:
+    """Return the first one of wires that are alike, and how many they are."""
+    shapes: dict[tuple[object, ...], int] = {}
+    places: dict[tuple[str, str, int], int] = {}
+    firsts: list[_Wire] = []
+    counts: list[int] = []
+    for wire in wires:
+        ends, shape = wire.alike
+        number = shapes.setdefault(shape, len(shapes))
+        place = places.setdefault((*ends, number), len(firsts))
+        if place == len(firsts):
+            firsts.append(wire)
+            counts.append(1)
+        else:
+            counts[place] += 1
+    return list(zip(firsts, counts, strict=True))
+
+
+def _parallel(wires: Iterable[_Wire]) -> Counter[tuple[str, str]]:
+    """Count the wires of each way, of such nodes as several join: most are joined by one."""
+    kept = list(wires)
+    once: set[tuple[str, str]] = set()
+    more: set[tuple[str, str]] = set()
+    for wire in kept:
+        ends = wire.ends if wire.ends[0] < wire.ends[1] else wire.ends[::-1]
+        (more if ends in once else once).add(ends)
+    parallel: Counter[tuple[str, str]] = Counter()
+    for wire in kept if more else ():
+        if wire.ends in more or wire.ends[::-1] in more:
+            parallel.update(_ways(wire))
+    return parallel
+
+
 def _ways(wire: _Wire) -> tuple[tuple[str, str], ...]:
     return (wire.ends,) if wire.is_directed else (wire.ends, wire.ends[::-1])
 
@@ -387,7 +434,17 @@ def _ways(wire: _Wire) -> tuple[tuple[str, str], ...]:
 def _link(
     found: FoundNetwork, wire: _Wire, name: str | None, members: int, cable: str | None
 ) -> Link | None:
-    """Make a link, or report why what its file says in qnet's own words makes none."""
+    """Make a link, or report why what its file says makes none."""
+    length = wire.length
+    if wire.own is None and (not wire.is_directed or not length or length.there == length.back):
+        kinds = length is not None, name is not None, cable is not None
+        try:
+            link = _link_like(wire.rate, members, wire.delay, wire.loss, wire.is_directed, *kinds)
+        except ValidationError:
+            pass  # it is said below, of the link itself
+        else:
+            own = {"between": wire.ends, "length_mm": length, "name": name, "cable": cable}
+            return link.repeat(own)
     words = {
         "name": name,
         "between": wire.ends,
@@ -406,6 +463,32 @@ def _link(
         for one in error.errors():
             found.fault(wire.spot, one["msg"].removeprefix("Value error, "))
         return None
+
+
+@lru_cache(maxsize=4096)
+def _link_like(
+    rate: BothWays,
+    members: int,
+    delay: BothWays | None,
+    loss: BothWays,
+    is_directed: bool,
+    has_length: bool,
+    has_name: bool,
+    has_cable: bool,
+) -> Link:
+    """Make a link for all that differ in ends, length and names only, which are right already."""
+    words = {
+        "name": "any" if has_name else None,
+        "between": ("a", "b"),
+        "direction": "one-way" if is_directed else None,
+        "rate": rate,
+        "members": members if members > 1 else None,
+        "length": BothWays(1, 1) if has_length else None,
+        "delay": delay,
+        "loss": loss if any(loss) else None,
+        "cable": "any" if has_cable else None,
+    }
+    return Link.model_validate({key: one for key, one in words.items() if one is not None})
 
 
 def made_demands(found: FoundNetwork, names: Mapping[str, str]) -> list[Demand]:

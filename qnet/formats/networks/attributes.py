@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 
 from qnet.formats.networks.found import FoundLink, FoundNetwork, FoundNode, GivenUnit, Spot, place
 from qnet.formats.networks.naming import plain_name
@@ -37,7 +38,12 @@ def number(value: object) -> Fraction | None:
     """Read a number of a file, whole or decimal; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    match = _NUMBER.fullmatch(str(value).strip())
+    return _number_of(str(value).strip())
+
+
+@lru_cache(maxsize=1 << 12)
+def _number_of(text: str) -> Fraction | None:
+    match = _NUMBER.fullmatch(text)
     return None if match is None else Fraction(match.group())
 
 

@@ -165,7 +165,8 @@ class FoundNetwork(Notes):
         ):
             if amount is not None:
                 highest = max(amount) if isinstance(amount, BothWays) else amount
-                self._check_amount(dimension, highest, link.spot, self.source)
+                if highest > dimension.highest:
+                    self._refuse_amount(dimension, link.spot, self.source)
 
     def add_demand(self, demand: FoundDemand, source: Source | None = None) -> None:
         """Add an entry of a traffic matrix; its ends are looked at when all nodes are known."""
@@ -173,15 +174,13 @@ class FoundNetwork(Notes):
         if len(self.demands) > DEMANDS_HIGHEST:
             words = f"more than {DEMANDS_HIGHEST:,} demands; qnet takes no more"
             self.stop(demand.spot, words, source)
-        self._check_amount(RATE, demand.rate_bps, demand.spot, source)
+        if demand.rate_bps > RATE.highest:
+            self._refuse_amount(RATE, demand.spot, source)
 
-    def _check_amount(
-        self, dimension: Dimension, amount: int, spot: Spot, source: Source | None
-    ) -> None:
+    def _refuse_amount(self, dimension: Dimension, spot: Spot, source: Source | None) -> None:
         """Report what is more than qnet's files can say."""
-        if amount > dimension.highest:
-            most = format_quantity(dimension, dimension.highest)
-            self.fault(spot, f"a {dimension.name} beyond {most}; qnet takes no more", source)
+        most = format_quantity(dimension, dimension.highest)
+        self.fault(spot, f"a {dimension.name} beyond {most}; qnet takes no more", source)
 
     def leave_out(self, what: str, example: str = "", edges: int = 1) -> None:
         """Count edges of the file that are no wire, and so have not been added."""
@@ -226,6 +225,12 @@ def place(
     return Position(round(latitude * 10**6), round(longitude * 10**6))
 
 
+def nearest(dividend: int, divisor: int) -> int:
+    """Divide, and round as Python does: half to the even one."""
+    whole, rest = divmod(dividend, divisor)
+    return whole + (2 * rest > divisor or (2 * rest == divisor and whole % 2))
+
+
 def scale_of(unit: str) -> Fraction:
     """Return bits a second of a unit of rate, such as 'Mbps'."""
     return RATE.units[unit]
@@ -253,7 +258,8 @@ class GivenUnit:
                 f"{what} left out, since their unit is not known", of_demands=what == "demands"
             )
             return None
-        return round(amount * scale_of(self._name))
+        scale = scale_of(self._name)
+        return nearest(amount.numerator * scale.numerator, amount.denominator * scale.denominator)
 
     def ask(self) -> None:
         """Report that a unit is needed, where one was."""

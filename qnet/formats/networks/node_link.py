@@ -79,7 +79,9 @@ def _key(item: Mapping[str, Any], name: str, spot: Spot, found: FoundNetwork) ->
     if value is None:
         found.fault(spot, f"no '{name}'")
         return None
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else json.dumps(value, ensure_ascii=False)
 
 
 def _add_demands(found: FoundNetwork, demands: Any, unit: GivenUnit) -> None:

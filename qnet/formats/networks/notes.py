@@ -33,7 +33,9 @@ class Notes:
         of_demands: bool = False,
     ) -> None:
         """Count what was assumed, merged, renamed or left out."""
-        noted = self._noted.setdefault((what, of_demands), _Noted())
+        noted = self._noted.get((what, of_demands))
+        if noted is None:
+            noted = self._noted[what, of_demands] = _Noted()
         noted.count += count
         noted.edges += edges
         if len(noted.examples) > EXAMPLES:

@@ -185,6 +185,7 @@ def read_xml(source: Source, raw: bytes, root: str) -> Element:
     except ImportError:
         words = "XML needs defusedxml: pip install 'qnet-emulator[networks]'"
         raise EnvironmentMissing(words) from None
+    _refuse_at_once(source, raw)
     parser = make_parser()
     parser.forbid_dtd = True
     parser.setFeature(feature_namespaces, False)
@@ -195,8 +196,7 @@ def read_xml(source: Source, raw: bytes, root: str) -> Element:
         parser.close()
     except DefusedXmlException:
         line, column = parser.getLineNumber(), parser.getColumnNumber() + 1
-        words = "a document type (DTD), which may hold entities, is not read; remove it"
-        source.report(line, column, "", words)
+        source.report(line, column, "", _NO_DTD)
     except SAXParseException as error:
         line, column = error.getLineNumber() or 0, (error.getColumnNumber() or 0) + 1
         source.report(line, column, "", f"not XML: {error.getMessage()}")
@@ -209,6 +209,49 @@ def read_xml(source: Source, raw: bytes, root: str) -> Element:
         source.report(*tree.root.spot, words)
         raise InputError(source.problems)
     return tree.root
+
+
+_NO_DTD = "a document type (DTD), which may hold entities, is not read; remove it"
+_MARKS = {b"<?": b"?>", b"<!--": b"-->"}
+"""What may stand before a document type, and how each ends."""
+
+
+def _refuse_at_once(source: Source, raw: bytes) -> None:
+    """Refuse by a search of the bytes what the parser would come to after many seconds.
+
+    Each element has one '<' or two. UTF-16, where any byte may be zero, is left to the parser.
+    """
+    if raw.count(b"<") > 2 * _ELEMENTS_HIGHEST:
+        source.report(0, 0, "", f"more than {_ELEMENTS_HIGHEST:,} elements; qnet takes no more")
+    elif not raw.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0")):
+        nul, dtd = raw.find(b"\0"), _document_type(raw)
+        if nul >= 0:
+            words = "character U+0000 does not belong in a text file; remove it"
+            source.report(*_line_and_column(raw, nul), "", words)
+        elif dtd is not None:
+            source.report(*_line_and_column(raw, dtd), "", _NO_DTD)
+    refuse([source])
+
+
+def _document_type(raw: bytes) -> int | None:
+    """Return where a document type begins; None where the first element comes before one."""
+    at = 3 if raw.startswith(b"\xef\xbb\xbf") else 0
+    while True:
+        space = _BLANKS.match(raw, at)
+        at = at if space is None else space.end()
+        end = next((end for begin, end in _MARKS.items() if raw.startswith(begin, at)), None)
+        if end is None:
+            return at if raw.startswith(b"<!DOCTYPE", at) else None
+        at = raw.find(end, at) + len(end)
+        if at < len(end):
+            return None
+
+
+_BLANKS = re.compile(rb"[ \t\r\n]*")
+
+
+def _line_and_column(raw: bytes, at: int) -> tuple[int, int]:
+    return raw.count(b"\n", 0, at) + 1, at - raw.rfind(b"\n", 0, at)
 
 
 class _Tree(ContentHandler):
