@@ -1,6 +1,8 @@
 # make run    set up, then answer for the Qingyang backbone
 # make test   set up, then every check and test
 # make ryu    Ryu 4.34 in .venv-ryu, for whoever wants the controllers on it; its tests then run too
+# make faucet Faucet in .venv-faucet: one of the controllers whose verdicts are tested
+# make long   set up, with Ryu and Faucet, then all verdicts on controllers that others wrote
 # make tools  what the emulation needs and pip does not have: Open vSwitch, Mininet, tshark ... (root)
 # make bench  set up, then the benchmarks (numbers, never a verdict)
 # make bench-ns3  qnet beside ns-3 (needs g++; half a gigabyte in .venv-ns3)
@@ -14,10 +16,10 @@ RYU_PYTHON ?= $(shell for p in python3.11 python3.10 python3.9; do \
 	$$p -c 'import ensurepip, venv' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help run test tools ryu lint warm bench bench-ns3 clean
+.PHONY: help run test long tools ryu faucet lint warm bench bench-ns3 clean
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 .venv/ready: pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "qnet needs Python 3.11 or newer; none was found" >&2; exit 3; }
@@ -37,6 +39,14 @@ help:
 	@touch $@
 
 ryu: .venv-ryu/ready
+
+# Faucet asks for an os-ken of before 4.
+.venv-faucet/ready: tests/emulate/outside/faucet.txt
+	$(PYTHON) -m venv .venv-faucet
+	.venv-faucet/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+faucet: .venv-faucet/ready
 
 # Missing tools are no error: the tests that want them are skipped and say why.
 TOOLS := openvswitch-switch mininet iproute2 ethtool iperf3 iputils-ping tshark
@@ -78,6 +88,9 @@ test: .venv/ready
 	@$(BIN)/qnet doctor | grep emulate || true
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m twin $(BESIDE)
 
+long: .venv/ready .venv-ryu/ready .venv-faucet/ready
+	$(BIN)/python -m pytest tests/emulate/outside --long
+
 bench: .venv/ready
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
 
@@ -90,6 +103,6 @@ bench-ns3: .venv/ready .venv-ns3/ready
 	$(BIN)/python -m tests.bench.ns3_line .venv-ns3/bin/python
 
 clean:
-	rm -rf .venv .venv-ryu .venv-ns3 out dist build
+	rm -rf .venv .venv-ryu .venv-faucet .venv-ns3 out dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite expected files from what qnet says now; read the diff before you commit it",
     )
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="judge controllers that others wrote on all networks, which takes minutes more",
+    )
     parser.addini("time_limit_s", "seconds that a test may take, and its fixtures again so many")
 
 
