@@ -54,6 +54,7 @@ def test_what_is_said_over_tls_is_judged_and_kept(tier: Tier, authority: Authori
             with testbed.controller_away():
                 assert testbed.udp("s1", "s2").hosts == ("s2",)
             assert testbed.control() == ()
+            assert "Traceback" not in app.words(99), "nobody looks in without a certificate"
 
 
 def refused(target: str, tls: TlsFiles | None) -> str:
