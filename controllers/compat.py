@@ -122,7 +122,8 @@ def launch(apps: Sequence[str], arguments: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))  # threads of the native hub do not end
     manager = app_manager.AppManager.get_instance()
-    manager.load_apps(list(apps))
+    listener = f"{FRAMEWORK}.controller.ofp_handler"  # else only apps that handle events bring it
+    manager.load_apps([*apps, listener])
     contexts = manager.create_contexts()
     try:
         manager.instantiate_apps(**contexts)

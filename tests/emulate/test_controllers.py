@@ -117,6 +117,17 @@ def until(ready: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_an_app_that_handles_nothing_yet_listens(framework: Framework, tmp_path: Path) -> None:
+    """Whoever begins with an empty app is told what his tests say of it, not that it hangs."""
+    (tmp_path / "beginning.py").write_text(
+        "from compat import App\n\nclass Empty(App):\n    pass\n"
+    )
+    with Controller(
+        ["beginning"], python=framework.python, framework=framework.name, modules=tmp_path
+    ) as app:
+        assert app.state() == ""
+
+
 def test_switches_converge_and_stay(
     framework: Framework, running: ovs.Ovs, two_paths: Case, tmp_path: Path
 ) -> None:
