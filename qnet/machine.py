@@ -98,20 +98,31 @@ def reach(
     arp: bool = False,
     openflow: Version | None = None,
     tls: TlsFiles | None = None,
+    judge: Sequence[str] = (),
+    isolated: Sequence[tuple[str, str]] = (),
+    restart: str = "",
+    recover_s: float | None = None,
 ) -> Judgement:
     """Judge a controller by whether every host reaches every other one, and nobody else.
 
-    Of several controllers, each is taken away in turn then, unless `failover` is False. `sample` is
-    the number of pairs tried. After `settle_s` it is judged once; without it, pairs
-    that do not reach each other are tried again. Raises EnvironmentMissing, and TestbedBroken.
+    Of several controllers, each is taken away in turn then, unless `failover` is False.
+    `sample` is the number of pairs tried. After `settle_s` it is judged once; without it, pairs
+    that do not reach each other are tried again. `judge` names what else it is examined in, or
+    'all' (`qnet.emulate.testbed.examinations.EXAMINATIONS`): pairs of hosts that are to be
+    `isolated`, the shell command `restart` that starts it anew, and after trouble hosts reach each
+    other again within `recover_s`. Raises ArgumentError, EnvironmentMissing, and TestbedBroken.
     """
     from qnet.emulate.switches.ovs import unwinding
     from qnet.emulate.switches.switch_set import SETTLE_S
     from qnet.emulate.switches.talk import USUAL
     from qnet.emulate.testbed.controller_set import ControllerSet
+    from qnet.emulate.testbed.examinations import chosen, examine
+    from qnet.emulate.testbed.examiner import Course
     from qnet.emulate.testbed.reach import PAIRS, judge_reach
     from qnet.emulate.testbed.testbed import FAILOVER_S, PATIENCE_S, Testbed
 
+    recover = SETTLE_S if recover_s is None else recover_s
+    course = Course(recover, tuple(isolated), restart)
     testbed = Testbed(
         scenario.topology,
         ControllerSet(controller, tls),
@@ -121,14 +132,17 @@ def reach(
         arp=arp,
         versions=USUAL if openflow is None else (openflow,),
     )
+    names = chosen(judge, course, testbed.hosts) if judge else ()
     with unwinding(), testbed:
-        return judge_reach(
+        found = judge_reach(
             testbed,
             most_pairs=sample or PAIRS,
             failover=failover,
             failover_s=FAILOVER_S if failover_s is None else failover_s,
             settle_s=SETTLE_S if settle_s is None else 0,
+            isolated=isolated,
         )
+        return examine(testbed, found, names, course) if names else found
 
 
 def react(

@@ -17,7 +17,7 @@ from qnet.cli.output import say, say_json
 from qnet.cli.outputs import check_outputs, of_report
 from qnet.cli.stages import Left, answer, check_out, load_scenario, observe, play, prove
 from qnet.cli.stages import plan as make_plan
-from qnet.errors import InputError, Problem
+from qnet.errors import ArgumentError, InputError, Problem
 from qnet.units import PS_PER_S, TIME, UnitError, parse
 
 if TYPE_CHECKING:
@@ -43,6 +43,27 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
         return parse(TIME, value) / PS_PER_S
     except UnitError as error:
         raise InputError([Problem(option.opts[0], 0, 0, "", str(error))]) from None
+
+
+def _names(_: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Read names with commas between."""
+    del option
+    return tuple(one.strip() for one in value.split(",")) if value else ()
+
+
+def _pairs(
+    _: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Read pairs of hosts; raises InputError for what is none."""
+    pairs = [tuple(one.strip() for one in value.split(",")) for value in values]
+    problems = [
+        Problem(option.opts[0], 0, 0, "", f"'{value}' is no pair of hosts; write it like 'a,b'")
+        for value, pair in zip(values, pairs, strict=True)
+        if len(pair) != 2
+    ]
+    if problems:
+        raise InputError(problems)
+    return tuple((pair[0], pair[1]) for pair in pairs)
 
 
 @main.command()
@@ -142,6 +163,33 @@ def _seconds(_: click.Context, option: click.Parameter, value: str | None) -> fl
 )
 @click.option("--no-failover", is_flag=True, help="Cut no link.")
 @click.option(
+    "--judge",
+    metavar="all|NAME,...",
+    callback=_names,
+    help="Examine it in more than reach and give a scorecard: ethertypes, isolation, packet-ins, "
+    "tables, mended, slow, away, restart, switch, full, refused, or all of them.",
+)
+@click.option(
+    "--isolated",
+    metavar="A,B",
+    multiple=True,
+    callback=_pairs,
+    help="Two hosts that are to get nothing of each other; may be given again (--judge).",
+)
+@click.option(
+    "--restart",
+    metavar="COMMAND",
+    default="",
+    help="A shell command that starts your controller anew, for that examination (--judge).",
+)
+@click.option(
+    "--recover",
+    "recover_s",
+    metavar="TIME",
+    callback=_seconds,
+    help="Longest wait for hosts to reach each other again after trouble (--judge); default 45s.",
+)
+@click.option(
     "--dilation",
     type=click.IntRange(1, 10**6),
     metavar="D",
@@ -163,9 +211,9 @@ def emulate(
     Exit code 1 when the controller falls short, or a host's command does; 3 when it has gone.
     """
     out, port, rules_file = (options.pop(name) for name in ("out", "port", "rules_file"))
-    commands, cli, dilation = (options.pop(name) for name in ("commands", "cli", "dilation"))
-    arp = options.pop("arp")
+    commands, cli, arp, dilation = map(options.pop, ("commands", "cli", "arp", "dilation"))
     given = {one: options.pop(one) for one in ("settle", "patience", "failover", "no_failover")}
+    course = {one: options.pop(one) for one in ("judge", "isolated", "restart", "recover_s")}
     if not controllers and not commands and not cli:
         words = "give your controller's address, or --exec or --cli to use the hosts"
         raise InputError([Problem("--controller", 0, 0, "", words)])
@@ -182,6 +230,7 @@ def emulate(
             for name, value in given.items()
             if value is not False and (name != "settle" or uses_hosts)
         ),
+        *_examined(course, reach),
         ("--no-failover", given["no_failover"], given["failover"] is None, "or --failover"),
         ("--patience", given["patience"] == 0.0, False, "must be more than 0"),
         (
@@ -230,7 +279,7 @@ def emulate(
     if against == "reach":
         how = {f"{one}_s": given[one] for one in ("settle", "patience", "failover")}
         how |= {"tier": tier, "sample": sample, "arp": arp, "openflow": openflow, "tls": tls}
-        how["failover"] = not given["no_failover"]
+        how |= {"failover": not given["no_failover"], **course}
         _reach(scenario, controllers, out, as_json, how)
         return
     made = make_plan(scenario)
@@ -246,6 +295,14 @@ def emulate(
         how["dilation"] = dilation
     result = play(scenario, made, proof, observation, tier=tier, sample=sample, **how)
     answer(scenario, made, proof, observation, as_json, Left(out, port), result)
+
+
+def _examined(course: Mapping[str, object], reach: bool) -> Iterator[tuple[str, object, bool, str]]:
+    """Give the options of examinations, as `_check_heeded` wants it."""
+    yield "--judge", course["judge"], reach, "goes with --against reach"
+    for name in ("isolated", "restart", "recover_s"):
+        is_given = course[name] not in ((), "", None)
+        yield f"--{name.removesuffix('_s')}", is_given, bool(course["judge"]), "goes with --judge"
 
 
 def _only_simulated(judged: str) -> Iterator[tuple[str, object, bool, str]]:
@@ -323,7 +380,10 @@ def _reach(
     from qnet.machine import reach
     from qnet.report.reach import reach_lines, write_reach
 
-    found = reach(scenario, controllers, **given)
+    try:
+        found = reach(scenario, controllers, **given)
+    except ArgumentError as error:
+        raise error.as_options() from None
     title = f"{' and '.join(controllers)} on {scenario.topology.title}"
     if out is not None:
         write_reach(out, title, found)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from qnet.emulate.testbed.reach import Judgement, ReachFinding
+from qnet.emulate.testbed.scorecard import Amount
 from qnet.emulate.testbed.takeovers import Absence
 from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN
 from qnet.files.write import write_text
 from qnet.model.verdict import Outcome
 from qnet.report.junit import SuiteCase, junit_suite
+from qnet.report.lines import aligned
 from qnet.report.text import OUTCOME_WORD
 
 PAIRS_SHOWN = 6
@@ -43,7 +45,32 @@ def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[st
             f"to within {found.failover_within_s:.3f} s"
         )
     lines += [_away(one) for one in found.absences]
-    return lines + _waited(found, settle_s)
+    return lines + _waited(found, settle_s) + list(_card(found))
+
+
+def _card(found: Judgement) -> Iterator[str]:
+    """Give the scorecard, a line for each examination, then what was found beyond reach."""
+    if not found.scorecard:
+        return
+    yield ""
+    rows = [
+        (one.name, OUTCOME_WORD[one.outcome], ", ".join(map(_amount, one.found.figures)))
+        for one in found.scorecard
+    ]
+    yield from aligned(rows, left=(0, 1, 2))
+    told = set(found.faults)
+    for one in found.scorecard:
+        new = [finding for finding in one.found.findings if finding not in told]
+        unknown = [words for words in one.found.unknown if words not in found.unknown]
+        if new or unknown:
+            yield f"{one.name}: {one.about}"
+            yield from (f"      {words}" for words in (*_by_cause(new), *unknown))
+
+
+def _amount(one: Amount) -> str:
+    """Write a figure, as in 'reach after 0.14 s'."""
+    value = "-" if one.value is None else f"{one.value:.3f}".rstrip("0").rstrip(".")
+    return " ".join(filter(None, (one.name, value, one.unit if one.value is not None else "")))
 
 
 def _away(absence: Absence) -> str:
@@ -134,7 +161,17 @@ def reach_junit(title: str, answer: Mapping[str, Any]) -> str:
     unknown = [(WAY_ROUND, [f"not known: {words}"]) for words in answer["unknown"]]
     made = [_suite_case(name, "fail", words) for name, words in cases]
     made += [_suite_case(name, "unknown", words) for name, words in unknown]
+    made += [_card_case(one) for one in answer.get("scorecard", ())]
     return junit_suite(title, made)
+
+
+def _card_case(one: Mapping[str, Any]) -> SuiteCase:
+    """Return the test case of an examination, with its figures."""
+    figures = [_amount(Amount(**figure)) for figure in one["figures"]]
+    words = [line for each in one["findings"] for line in (each["message"], *_why(each))]
+    words += [f"not known: {each}" for each in one["unknown"]]
+    reason = words[0] if words else None
+    return SuiteCase("scorecard", one["name"], one["outcome"], reason, "\n".join(words + figures))
 
 
 def _suite_case(name: str, otherwise: Outcome, words: Sequence[str]) -> SuiteCase:

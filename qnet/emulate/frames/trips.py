@@ -45,6 +45,9 @@ OPEN_S = 5.0
 COPIES_LEAST = 256
 """Copies of one frame that are followed in the smallest network."""
 
+STRAGGLE_S = 0.2
+"""Frames that are under way when the first one has come a new way have so long to come too."""
+
 PACE_S = 0.005
 """Distance of the frames by which a failover is timed; a hundredth of the time, if that is more."""
 
@@ -141,6 +144,8 @@ class Stall(NamedTuple):
 
     seconds: float
     resolution_s: float
+    lost: int = 0
+    """Frames sent meanwhile that have not come."""
 
 
 @dataclass
@@ -377,7 +382,7 @@ class Follower:
                     now = time.monotonic()
                     if not pace.goes_over_link(one):
                         done.result()
-                        return Stall(now - last, gap)
+                        return Stall(now - last, gap, pace.lost())
                     last = now
             done.result()
         return None
@@ -596,6 +601,15 @@ class _Pace:
         found = [one for one in found if one.host == self.path[-1]]
         self.came += sum(map(self.goes_over_link, found))
         return found
+
+    def lost(self) -> int:
+        """Return how many of the frames have not come to the end, nor come a little later."""
+        end = time.monotonic() + STRAGGLE_S
+        while (left := end - time.monotonic()) > 0:
+            self.follower.look(left)
+        return sum(
+            not any(one.host == self.path[-1] for one in trip.deliveries) for trip in self._sent
+        )
 
     def goes_over_link(self, one: Delivery) -> bool:
         """Tell whether a frame came over the first link of the path."""

@@ -64,6 +64,15 @@ class Listener(Protocol):
         """Take note that a connection is over, and who ended it first."""
 
 
+class Sieve(Protocol):
+    """Who keeps messages of a controller from its switches, and answers them; in the thread too."""
+
+    def sift(
+        self, switch: str, connection: int, from_switch: bool, data: bytes
+    ) -> tuple[bytes, bytes]:
+        """Return what of the bytes is passed on, and what the controller is answered."""
+
+
 class Relay(AllOrNothing):
     """Listens while it is open; a context manager.
 
@@ -93,6 +102,8 @@ class Relay(AllOrNothing):
         """What the controller says comes to the switches so much later."""
         self.away = False
         """No connection is taken."""
+        self.sieve: Sieve | None = None
+        """What goes through it goes through this."""
         self.loop = asyncio.new_event_loop()
         self.open: set[_Connection] = set()
         self.count = 0
@@ -233,8 +244,12 @@ class _Connection:
             self.relay.heard(data)
         if not data:
             self._tell_end("switch" if side.from_switch else "controller")
-        elif self.relay.listener is not None:
-            self.relay.listener.came(self.switch, self.number, now, side.from_switch, data)
+        elif self.relay.sieve is not None:
+            data = self._sifted(self.relay.sieve, side, data, now)
+            if not data:
+                return
+        else:
+            self._tell(now, side.from_switch, data)
         if side.from_switch:
             _write(self.far, data)
         elif self.relay.delay_s or self._held:
@@ -244,6 +259,19 @@ class _Connection:
             _write(self.near, data)
         if self.far is not None and self.near.has_ended and self.far.has_ended:
             self.end(None)
+
+    def _sifted(self, sieve: Sieve, side: _Side, data: bytes, now: float) -> bytes:
+        """Return what of bytes is to be passed on; what is not is answered."""
+        passed, answer = sieve.sift(self.switch, self.number, side.from_switch, data)
+        self._tell(now, side.from_switch, passed if side.from_switch else data)
+        if answer:
+            self._tell(now, True, answer)
+            _write(self.far, answer)
+        return passed
+
+    def _tell(self, now: float, from_switch: bool, data: bytes) -> None:
+        if self.relay.listener is not None:
+            self.relay.listener.came(self.switch, self.number, now, from_switch, data)
 
     def lost(self, side: _Side, *, reset: bool) -> None:
         """End the other side too, as this one has: with what is on its way to it, or at once."""

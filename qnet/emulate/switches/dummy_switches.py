@@ -33,6 +33,7 @@ from qnet.emulate.process.watch import LOOK_S, Part, Watch
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.ovs import READY_S, Bridge, Ovs, SwitchFailure, SwitchPort, close_all
 from qnet.emulate.switches.switch_set import SwitchSet, read_counters, read_switch
+from qnet.emulate.switches.table_limits import close_tables, open_tables
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.progress import Heeded
 
@@ -208,6 +209,14 @@ class Fabric(SwitchSet, AllOrNothing):
     def counters(self, node: str) -> Counters:
         """Read what a switch has counted by now."""
         return read_counters(self.ovs(node), BRIDGE, node)
+
+    def close_tables(self, node: str) -> dict[int, int]:
+        """Have a switch take no more entries than it has now; return how many, by table."""
+        return close_tables(self.ovs(node), BRIDGE)
+
+    def open_tables(self, node: str) -> None:
+        """Have a switch take entries again."""
+        open_tables(self.ovs(node), BRIDGE)
 
     def trace(self, node: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""

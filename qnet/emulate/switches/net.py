@@ -33,6 +33,7 @@ from qnet.emulate.switches.switch_set import (
     read_counters,
     read_switch,
 )
+from qnet.emulate.switches.table_limits import close_tables, open_tables
 from qnet.emulate.switches.talk import USUAL, Talk, Version
 from qnet.emulate.wires.kernels.tables import EDGE_END, HOST_END, SWITCH_END
 from qnet.emulate.wires.records import WireEnd
@@ -199,6 +200,14 @@ class SwitchNetwork(SwitchSet, AllOrNothing):
         """Take a switch away and make it anew, with its ports and without entries."""
         self.ovs.vsctl("del-br", self.bridge(node))
         self.ovs.add_bridges([self._bridges[node]])
+
+    def close_tables(self, node: str) -> dict[int, int]:
+        """Have a switch take no more entries than it has now; return how many, by table."""
+        return close_tables(self.ovs, self.bridge(node))
+
+    def open_tables(self, node: str) -> None:
+        """Have a switch take entries again."""
+        open_tables(self.ovs, self.bridge(node))
 
     def trace(self, node: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""

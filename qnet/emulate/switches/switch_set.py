@@ -87,6 +87,8 @@ class SwitchSet(ABC):
         self.excused: Counter[tuple[str, int]] = Counter()
         """Connections that the testbed itself has ended, by node and the place of the controller
         among several: no controller's doing."""
+        self.is_away = False
+        """The testbed itself keeps all controllers away now, or has them begin anew."""
 
     @abstractmethod
     def logged_talks(self, place: int = 0) -> Mapping[str, Talk]:
@@ -125,6 +127,14 @@ class SwitchSet(ABC):
     @abstractmethod
     def restart_switch(self, node: str) -> None:
         """Take a switch away and make it anew, with its ports and without entries."""
+
+    @abstractmethod
+    def close_tables(self, node: str) -> dict[int, int]:
+        """Have a switch take no more entries than it has now; return how many, by table."""
+
+    @abstractmethod
+    def open_tables(self, node: str) -> None:
+        """Have a switch take entries again."""
 
     @abstractmethod
     def trace(self, node: str, port: int, data: bytes) -> str:

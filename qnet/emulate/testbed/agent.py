@@ -95,6 +95,8 @@ class TestbedAgent:
             "tables": self.net.tables,
             "trace": self.net.trace,
             "restart_switch": self.net.restart_switch,
+            "close_tables": self.net.close_tables,
+            "open_tables": self.net.open_tables,
             "passages": self.follower.passages,
             "counters": self.net.counters,
             "fence": self.net.ovs.fence,

@@ -91,6 +91,8 @@ class ControllerSet:
 
     def _gone(self, switches: SwitchSet, after: str) -> str | None:
         """Say who has gone, where a switch has no controller any more."""
+        if switches.is_away:
+            return None
         every = dict(self._talks(switches))
         has_one = [
             any(talks[node].connected for talks in every.values())

@@ -1,13 +1,18 @@
-"""Trouble between switches and their controller, made on purpose: slow, gone, begun anew."""
+"""Trouble between switches and their controller, made on purpose.
+
+It is slow, gone, begun anew; a switch begins anew, has no room, refuses what it is sent.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qnet.emulate.switches.talk import ControllerGone
+from qnet.emulate.testbed.refusals import RefusingSwitch, RuleRefusals
 from qnet.errors import EnvironmentMissing
 
 if TYPE_CHECKING:
@@ -40,19 +45,20 @@ def controller_away(testbed: Testbed, name: str | None) -> Iterator[None]:
     """Take controllers' connections away, and give them back; waits until all are there."""
     names = testbed.controllers.chosen(name)
     relays, before = _relays(testbed, names), _excuse(testbed, testbed.switches, names)
-    for relay in relays:
-        relay.send_away()
     places = [testbed.controllers.place(one) for one in names]
-    try:
-        while any(
-            one.connected for place in places for one in testbed.fabric.talks(place).values()
-        ):
-            testbed.wait(0.01)  # a switch has not seen it yet
-        yield
-    finally:
+    with _away(testbed, names):
         for relay in relays:
-            relay.take_back()
-    _wait_back(testbed, before, "it was away")
+            relay.send_away()
+        try:
+            while any(
+                one.connected for place in places for one in testbed.fabric.talks(place).values()
+            ):
+                testbed.wait(0.01)  # a switch has not seen it yet
+            yield
+        finally:
+            for relay in relays:
+                relay.take_back()
+        _wait_back(testbed, before, "it was away")
 
 
 def restart_switch(testbed: Testbed, node: str) -> None:
@@ -76,6 +82,65 @@ def restart_controller(testbed: Testbed, name: str | None) -> None:
     _wait_back(testbed, before, "it was started anew")
 
 
+def restart_by(testbed: Testbed, command: str, meanwhile: Callable[[], None]) -> None:
+    """Have a shell command start the controller anew; returns when switches are connected again.
+
+    Until then `meanwhile` is called again and again. Raises EnvironmentMissing when the command
+    fails, and ControllerGone when a switch is not taken back.
+    """
+    names = testbed.controllers.names
+    before = _excuse(testbed, testbed.switches, names)
+    nowhere = subprocess.DEVNULL  # a controller that it leaves running keeps its output open
+    with (
+        _away(testbed, names),
+        subprocess.Popen(
+            command, shell=True, stdin=nowhere, stdout=nowhere, stderr=nowhere
+        ) as child,
+    ):
+        while child.poll() is None:
+            meanwhile()
+        if child.returncode:
+            raise EnvironmentMissing(f"{command}: exit code {child.returncode}")
+        _wait_back(testbed, before, "it was started anew", meanwhile)
+
+
+@contextmanager
+def _away(testbed: Testbed, names: Iterable[str]) -> Iterator[None]:
+    """Have nobody be blamed when all controllers are away."""
+    testbed.fabric.is_away = set(names) == set(testbed.controllers.names)
+    try:
+        yield
+    finally:
+        testbed.fabric.is_away = False
+
+
+@contextmanager
+def full_tables(testbed: Testbed, node: str) -> Iterator[Mapping[int, int]]:
+    """Have a switch take no more entries than it has; gives how many that is, by table."""
+    limits = testbed.fabric.close_tables(node)
+    try:
+        yield limits
+    finally:
+        testbed.fabric.open_tables(node)
+
+
+@contextmanager
+def refusing_switch(testbed: Testbed, node: str) -> Iterator[RefusingSwitch]:
+    """Start a switch anew that refuses each entry once; gives what it has refused so far."""
+    sieves = []
+    for relay in _relays(testbed, testbed.controllers.names):
+        if not isinstance(relay.sieve, RuleRefusals):
+            relay.sieve = RuleRefusals(relay.count)
+        sieves.append(relay.sieve)
+    refusing = RefusingSwitch(sieves)
+    refusing.begin(node)
+    try:
+        restart_switch(testbed, node)
+        yield refusing
+    finally:
+        refusing.end()
+
+
 def _relays(testbed: Testbed, names: Iterable[str]) -> list[Relay]:
     relays = testbed.fabric.relays
     assert relays, "use Testbed in a with statement"
@@ -94,7 +159,9 @@ def _excuse(testbed: Testbed, nodes: Iterable[str], names: Iterable[str]) -> Bef
     return before
 
 
-def _wait_back(testbed: Testbed, before: Before, when: str) -> None:
+def _wait_back(
+    testbed: Testbed, before: Before, when: str, meanwhile: Callable[[], None] = lambda: None
+) -> None:
     """Wait until switches have one more connection; raises ControllerGone when one has not."""
     end = time.monotonic() + BACK_S
     names = dict.fromkeys(name for _, name in before)
@@ -115,4 +182,5 @@ def _wait_back(testbed: Testbed, before: Before, when: str) -> None:
                 for name, nodes in absent.items()
             ]
             raise ControllerGone("; ".join(words))
+        meanwhile()
         testbed.wait(0.05)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import permutations
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from qnet.emulate.frames.trips import Stall
 from qnet.emulate.switches.switch_set import SETTLE_S
@@ -17,6 +17,9 @@ from qnet.emulate.testbed.takeovers import Absence, try_absences
 from qnet.emulate.testbed.testbed import FAILOVER_S, Testbed
 from qnet.graph.distances import distances
 from qnet.model.verdict import Outcome
+
+if TYPE_CHECKING:
+    from qnet.emulate.testbed.scorecard import Examined
 
 LATE_AGAIN = 2
 """So often a pair is tried again whose frames come, but late: that is no matter of settling."""
@@ -34,7 +37,21 @@ PAIRS = 50
 class ReachFinding(NamedTuple):
     """One finding: between whom, at which switches, of how many frames, and in a sentence."""
 
-    kind: Literal["address", "lost", "late", "copies", "others", "loop", "failover", "takeover"]
+    kind: Literal[
+        "address",
+        "lost",
+        "late",
+        "copies",
+        "others",
+        "loop",
+        "failover",
+        "takeover",
+        "leak",
+        "asked",
+        "entries",
+        "refused",
+        "connection",
+    ]
     source: str
     target: str
     switches: tuple[str, ...]
@@ -74,6 +91,8 @@ class Judgement(NamedTuple):
     """Frames that came, but were kept at a switch for longer than the patience."""
     failover_within_s: float | None = None
     """How far apart the frames were by which the failover was timed."""
+    failover_lost: int | None = None
+    """Frames sent meanwhile that never came."""
     at_first: tuple[str, ...] = ()
     """Findings of pairs that were right when they were tried again."""
     tried_again: int = 0
@@ -96,18 +115,25 @@ class Judgement(NamedTuple):
     """What switches and controller said to each other."""
     absences: tuple[Absence, ...] = ()
     """What happened while each of several controllers was away."""
+    scorecard: tuple[Examined, ...] = ()
+    """What it was examined in, where that was asked for; reach is among it."""
 
     @property
     def outcome(self) -> Outcome:
         """Whether the controller passes: not known where this testbed could not find it out."""
-        return "fail" if self.findings else "unknown" if self.unknown else "pass"
+        found = {one.outcome for one in self.scorecard}
+        if self.findings or "fail" in found:
+            return "fail"
+        return "unknown" if self.unknown or "unknown" in found else "pass"
 
     def told(self) -> dict[str, object]:
         """Return it under the names that the answer in JSON has."""
         values = self._asdict()
-        del values["faults"], values["channel"], values["absences"]
+        del values["faults"], values["channel"], values["absences"], values["scorecard"]
         if self.absences:
             values["absences"] = [one.told() for one in self.absences]
+        if self.scorecard:
+            values["scorecard"] = [one.told() for one in self.scorecard]
         if self.channel is not None:
             values["messages"] = self.channel.counts()
         findings = [one.told() for one in self.faults]
@@ -121,16 +147,18 @@ def judge_reach(
     failover: bool = True,
     failover_s: float = FAILOVER_S,
     settle_s: float = SETTLE_S,
+    isolated: Collection[tuple[str, str]] = (),
 ) -> Judgement:
     """Judge plain forwarding: every pair reached once, nobody else, no loops, a way round a cut.
 
     A pair for which something is wrong is tried again until switches have been connected for
     `settle_s`, since controllers take their time; 0 judges at once. For a way round a cut link,
-    frames are sent for `failover_s`.
+    frames are sent for `failover_s`. Pairs that are to be `isolated` are not tried, either way.
     """
-    pairs = list(permutations(testbed.hosts, 2))
+    apart = {frozenset(pair) for pair in isolated}
+    pairs = [pair for pair in permutations(testbed.hosts, 2) if frozenset(pair) not in apart]
     pairs = pairs[:: -(-len(pairs) // most_pairs)]
-    judge = _Judge(testbed, testbed.connected_at + settle_s)
+    judge = PairJudge(testbed, testbed.connected_at + settle_s)
     judge.look(pairs)
     outage = judge.try_failover(failover_s) if failover else None
     if failover and len(testbed.controllers.names) > 1:
@@ -148,6 +176,7 @@ def judge_reach(
         sum(rules),
         sum(one.late for one in found),
         None if outage is None else outage.resolution_s,
+        None if outage is None else outage.lost,
         tuple(judge.at_first),
         judge.tried_again,
         tuple(judge.unknown),
@@ -162,7 +191,7 @@ def judge_reach(
     )
 
 
-class _Judge:
+class PairJudge:
     """What is known of each pair of hosts, and which were tried again."""
 
     def __init__(self, testbed: Testbed, until: float) -> None:
@@ -186,7 +215,7 @@ class _Judge:
         learnt = []
         for pair in pairs:
             found = self.found[pair] = self.testbed.ping(*pair)
-            if not any(_faults(*pair, found)):
+            if not any(faults_of(*pair, found)):
                 continue
             if found.lost and found.good[-1]:
                 learnt.append(pair)
@@ -201,7 +230,7 @@ class _Judge:
         """Give everything that is wrong."""
         for pair, found in self.found.items():
             why = self._why.get(pair, {})
-            for one in _faults(*pair, found):
+            for one in faults_of(*pair, found):
                 yield one._replace(why=why.get(one.kind))
         if self._no_way:
             yield self._no_way
@@ -215,17 +244,17 @@ class _Judge:
 
     def _try_again(self, pair: tuple[str, str]) -> None:
         """Send frames until the pair is right or the time is over; then judge it anew."""
-        first = [one.message for one in _faults(*pair, self.found[pair])]
+        first = [one.message for one in faults_of(*pair, self.found[pair])]
         late = 0
         self.tried_again += time.monotonic() < self.until
         while time.monotonic() < self.until and late < LATE_AGAIN:
             self.testbed.wait(min(AGAIN_S, self.until - time.monotonic()))
             self.looked_at = time.monotonic()
             found = self.testbed.ping(*pair, count=1)
-            if not any(_faults(*pair, found)):
+            if not any(faults_of(*pair, found)):
                 found = self.testbed.ping(*pair)
             self.found[pair] = found
-            if not any(_faults(*pair, found)):
+            if not any(faults_of(*pair, found)):
                 self.at_first |= dict.fromkeys(first)
                 return
             late += found.late == found.sent
@@ -238,7 +267,7 @@ class _Judge:
         Where nothing comes, and the controller may not have settled, it is done once more.
         """
         paths = sorted((one.path for one in self.found.values()), key=len, reverse=True)
-        path = next((one for one in paths if _has_way_round(self.testbed, one)), None)
+        path = next((one for one in paths if has_way_round(self.testbed, one)), None)
         if path is None:
             return None
         try:
@@ -249,7 +278,7 @@ class _Judge:
 
     def try_absences(self, most_s: float) -> None:
         """Take each of several controllers away in turn."""
-        right = [pair for pair, found in self.found.items() if not any(_faults(*pair, found))]
+        right = [pair for pair, found in self.found.items() if not any(faults_of(*pair, found))]
         pairs = right[:: -(-len(right) // PAIRS_AWAY)] if right else []
         self.absences += try_absences(self.testbed, pairs, most_s)
 
@@ -259,7 +288,7 @@ class _Judge:
             self.testbed.wait(self.until - time.monotonic())
             self.looked_at = time.monotonic()
             again = self.testbed.ping(path[0], path[-1]).path
-            if _has_way_round(self.testbed, again):
+            if has_way_round(self.testbed, again):
                 path, outage = again, self.testbed.failover_on(again, most_s)
         if outage is None:
             near, far = self.testbed.wiring.first_link(path) or ("", "")
@@ -271,7 +300,8 @@ class _Judge:
         return outage
 
 
-def _faults(host: str, target: str, found: Ping) -> Iterator[ReachFinding]:
+def faults_of(host: str, target: str, found: Ping) -> Iterator[ReachFinding]:
+    """Give what is wrong with a ping between two hosts."""
     way = f"{host} to {target}"
     missing = found.lost
     if found.not_found:
@@ -307,11 +337,11 @@ def _faults_while_away(absence: Absence) -> Iterator[ReachFinding]:
         names = ", ".join(absence.orphans)
         yield ReachFinding("takeover", "", "", absence.orphans, 0, f"{words} {names} (--failover)")
     for pair, found in absence.pings:
-        for one in _faults(*pair, found):
+        for one in faults_of(*pair, found):
             yield one._replace(kind="takeover", message=f"{one.message}, {when}")
 
 
-def _has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
+def has_way_round(testbed: Testbed, path: Sequence[str]) -> bool:
     """Tell whether two switches of a path are joined without the first link between two."""
     first = testbed.wiring.first_link(path)
     if first is None:

@@ -214,6 +214,15 @@ class RemoteSwitches(SwitchSet, AllOrNothing):
         """Take a switch away and make it anew, with its ports and without entries."""
         self._ask("restart_switch", node)
 
+    def close_tables(self, node: str) -> dict[int, int]:
+        """Have a switch take no more entries than it has now; return how many, by table."""
+        found: dict[int, int] = self._ask("close_tables", node)
+        return found
+
+    def open_tables(self, node: str) -> None:
+        """Have a switch take entries again."""
+        self._ask("open_tables", node)
+
     def trace(self, node: str, port: int, data: bytes) -> str:
         """Have a switch explain what it does with a frame that comes in by an OpenFlow port."""
         return str(self._ask("trace", node, port, data))

@@ -39,6 +39,7 @@ from qnet.model.emulation import Tier
 from qnet.model.topology import Topology
 
 if TYPE_CHECKING:
+    from qnet.emulate.testbed.refusals import RefusingSwitch
     from qnet.emulate.testbed.remote import Ran, RemoteSwitches
 
 _T = TypeVar("_T")
@@ -402,20 +403,23 @@ class Testbed(AllOrNothing):
         neighbour solicitation and echo request, an unknown EtherType to the host and to all,
         frames tagged for a VLAN and with a priority only, and forged source addresses.
         """
-        self._check(host, target)
         names: dict[int, str] = {}
         for _ in range(2):  # the first one may be what a controller makes a rule of
-            by, to = self._end(host), self._end(target)
-            tried = dict(packets.kinds(by, to, self._number + 1))
-            self._number += len(tried)
-            frames = [(host, data) for data in tried.values()]
-            trips = self._follow(frames, self.patience_s)
-            names |= zip((trip.number for trip in trips), tried, strict=True)
+            tried = self.every_kind(host, target)
+            names |= {trip.number: kind for kind, trip in tried.items()}
         self._confirm()
         came = {number: one for number, one in names.items() if self._net.trip(number).at(target)}
         leaks = tuple((number, target) for number in came)
         self.suspect = Suspect(f"{host} to {target}", ("leak",), leaks, ()) if came else None
         return Isolation(tuple(dict.fromkeys(came.values())))
+
+    def every_kind(self, host: str, target: str) -> dict[str, Trip]:
+        """Send one frame of each kind to a host (`packets.kinds`); return the trips by kind."""
+        self._check(host, target)
+        tried = dict(packets.kinds(self._end(host), self._end(target), self._number + 1))
+        self._number += len(tried)
+        trips = self._follow([(host, data) for data in tried.values()], self.patience_s)
+        return dict(zip(tried, trips, strict=True))
 
     def _udp(self, host: str, target: str, mac: int, size: int = 100) -> Trip:
         return self._follow([(host, self._datagram(host, target, mac, size))], self.patience_s)[0]
@@ -528,6 +532,22 @@ class Testbed(AllOrNothing):
         for this testbed.
         """
         injections.restart_controller(self, controller)
+
+    def full_tables(self, node: str) -> AbstractContextManager[Mapping[int, int]]:
+        """Have a switch take no more entries than it has for a while: how many, by table.
+
+        Open vSwitch refuses what is beyond with OFPFMFC_TABLE_FULL.
+        """
+        check_names("switch", self.switches, node)
+        return injections.full_tables(self, node)
+
+    def refusing_switch(self, node: str) -> AbstractContextManager[RefusingSwitch]:
+        """Start a switch anew that for a while refuses each entry once: what it `refused`.
+
+        What stands between switch and controller answers with OFPFMFC_EPERM in its place.
+        """
+        check_names("switch", self.switches, node)
+        return injections.refusing_switch(self, node)
 
     def wait_master(self, controller: str, within: float | str = SETTLE_S) -> Takeover:
         """Wait until a controller is master of all switches; return how long they had none.
