@@ -383,6 +383,7 @@ def test_the_time_of_a_failover_is_that_in_which_nothing_came(
     assert outage is not None
     assert outage.resolution_s == 0.005
     assert 0.05 < outage.seconds < 0.1
+    assert 1 <= outage.lost <= 1 + outage.seconds / outage.resolution_s
     assert not testbed.fabric.down  # type: ignore[union-attr]
 
 
