@@ -20,7 +20,7 @@ from qnet.emulate.process.controller import Controller, missing_controller
 from qnet.emulate.rules.wiring import HOST_PORT, Wiring
 from qnet.emulate.switches.talk import USUAL, Version
 from qnet.emulate.testbed.reach import Judgement, judge_reach
-from qnet.emulate.testbed.testbed import Testbed
+from qnet.emulate.testbed.testbed import FAILOVER_S, Testbed
 from qnet.emulate.testbed.topologies import drawn
 from qnet.files.read import read_topology
 from qnet.model.emulation import Tier
@@ -160,13 +160,12 @@ def judge(row: Row) -> dict[str, object]:
 
 
 def _judge(testbed: Testbed, row: Row) -> Judgement:
-    how = {} if row.failover_s is None else {"failover_s": row.failover_s}
     return judge_reach(
         testbed,
         most_pairs=PAIRS_OF_LINE if row.network.startswith("line") else PAIRS,
         settle_s=row.settle_s,
         failover=row.failover_s is not None,
-        **how,
+        failover_s=FAILOVER_S if row.failover_s is None else row.failover_s,
     )
 
 
