@@ -18,6 +18,7 @@ MANY = {
     "qnet/api.py: run",
     "qnet/interchange.py: import_network",
     "qnet/loads/run.py: load_limit",
+    "qnet/machine.py: reach",
     "qnet/replays/run.py: replay",
     "qnet/sweeps/run.py: sweep",
 }
