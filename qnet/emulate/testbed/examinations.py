@@ -96,7 +96,7 @@ def _examined(of: Examiner, one: Examination) -> Found | None:
         return Found((), (ReachFinding("connection", "", "", (), 0, words),))
     except (NotKnown, CutUndone, EnvironmentMissing) as error:
         return Found((), (), (str(error),))
-    if found is not None and found.findings:
+    if found is not None and found.findings and one.is_trouble:
         of.heal()
     return found
 
@@ -169,8 +169,7 @@ def _packet_ins(of: Examiner) -> Found:
     steady = sent = 0
     findings = []
     for pair in of.pairs:
-        for _ in range(LEARN):
-            of.testbed.udp(*pair)
+        of.testbed.ping(*pair, LEARN)  # it is heard of either host
         begun_s = time.monotonic()
         trips = [of.testbed.udp(*pair) for _ in range(STEADY)]
         asked = of.asked_since(begun_s)
@@ -251,11 +250,23 @@ EXAMINATIONS: Mapping[str, Examination] = {
     "packet-ins": Examination("it is not asked about frames that it knows the way of", _packet_ins),
     "tables": Examination("the same frames make no new entries", _tables),
     "mended": Examination("hosts reach each other when a cut link is whole again", troubles.mended),
-    "slow": Examination("a switch that begins anew is served though late", troubles.slow),
-    "away": Examination("frames go on while it is away, and it takes switches back", troubles.away),
-    "restart": Examination("it takes up its work when it begins anew", troubles.restart),
-    "switch": Examination("a switch that begins anew gets what it needs", troubles.switch),
-    "full": Examination("what goes on goes on when a table is full", troubles.full),
-    "refused": Examination("an entry that a switch refused is sent again", troubles.refused),
+    "slow": Examination(
+        "a switch that begins anew is served though late", troubles.slow, is_trouble=True
+    ),
+    "away": Examination(
+        "frames go on while it is away, and it takes switches back", troubles.away, is_trouble=True
+    ),
+    "restart": Examination(
+        "it takes up its work when it begins anew", troubles.restart, is_trouble=True
+    ),
+    "switch": Examination(
+        "a switch that begins anew gets what it needs", troubles.switch, is_trouble=True
+    ),
+    "full": Examination(
+        "what goes on goes on when a table is full", troubles.full, is_trouble=True
+    ),
+    "refused": Examination(
+        "an entry that a switch refused is sent again", troubles.refused, is_trouble=True
+    ),
 }
 """In the order in which they are done: what may leave a switch astray comes last."""

@@ -64,6 +64,7 @@ class Examiner:
         wrong = {(one.source, one.target) for one in reached.faults if one.kind != "failover"}
         good = [pair for pair in reached.tried if pair not in wrong]
         self._good = good[:: -(-len(good) // PAIRS_MOST)] if good else []
+        self._healed_until = 0.0
         self.ways: dict[Pair, tuple[str, ...]] = {}
         """The switches on the way of each pair that reaches each other now."""
 
@@ -81,10 +82,13 @@ class Examiner:
             self.testbed.wait(0.1)
         switches = self.testbed.switches
         self.ways = {}
-        for pair in self._good:
-            found = self.testbed.ping(*pair, count=1)
-            if not any(faults_of(*pair, found)):
-                self.ways[pair] = tuple(one for one in found.path if one in switches)
+        while not self.ways:
+            for pair in self._good:
+                found = self.testbed.ping(*pair, count=1)
+                if not any(faults_of(*pair, found)):
+                    self.ways[pair] = tuple(one for one in found.path if one in switches)
+            if time.monotonic() > self._healed_until:
+                break
         if not self.ways:
             raise NotKnown("no hosts reached each other when it began")
 
@@ -141,6 +145,7 @@ class Examiner:
         with suppress(ControllerGone):
             self.testbed.restart_switch(self.busiest())
             self.testbed.fabric.wait_quiet(QUIET_S)
+        self._healed_until = time.monotonic() + self.course.recover_s
 
     def lost(self, pair: Pair, trips: Sequence[Trip], when: str) -> ReachFinding:
         """Say of frames of a pair that they did not come, and where they ended."""

@@ -63,6 +63,8 @@ class Examination(NamedTuple):
     about: str
     examine: Callable[[Examiner], Found | None]
     """None where the network has nothing to try it by, such as a link with a way round."""
+    is_trouble: bool = False
+    """A controller that fails it may leave switches astray: one begins anew for the next."""
 
 
 REACH = {
