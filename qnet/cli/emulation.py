@@ -379,6 +379,7 @@ def _reach(
     """Judge reach; `given` are arguments of `qnet.machine.reach`."""
     from qnet.machine import reach
     from qnet.report.reach import reach_lines, write_reach
+    from qnet.report.reach_page import reach_page
 
     try:
         found = reach(scenario, controllers, **given)
@@ -386,7 +387,8 @@ def _reach(
         raise error.as_options() from None
     title = f"{' and '.join(controllers)} on {scenario.topology.title}"
     if out is not None:
-        write_reach(out, title, found)
+        page = reach_page(title, scenario.topology, found, given["settle_s"])
+        write_reach(out, title, found, page)
     if as_json:
         say_json(found.told())
     else:

@@ -65,7 +65,7 @@ def network(case: ReportInput) -> tuple[Drawing | None, Listed[Panel]]:
     """Draw the map, and one diagram for each place of several nodes."""
     places = _places(case.topology)
     if not places:
-        groups: list[tuple[str, ...]] = [(name,) for name in _around(case.topology)]
+        groups: list[tuple[str, ...]] = [(name,) for name in around(case.topology)]
         note = "No node has a position: the nodes stand on a circle, each beside what it hangs on."
         return _circle(case, groups, note), Listed((), 0)
     groups = _groups(places)
@@ -154,7 +154,7 @@ def _graticule(
     return lines
 
 
-def _around(topology: Topology) -> list[str]:
+def around(topology: Topology) -> list[str]:
     """Order the nodes: those with fewer neighbours than all of these stand around the first."""
     neighbours: dict[str, set[str]] = {node.name: set() for node in topology.nodes}
     for port in topology.ports:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qnet.emulate.testbed.reach import Judgement, ReachFinding
-from qnet.emulate.testbed.scorecard import Amount
+from qnet.emulate.testbed.scorecard import Amount, Examined
 from qnet.emulate.testbed.takeovers import Absence
 from qnet.files.folder import whole_folder
 from qnet.files.run_folder import OWN
@@ -28,7 +28,7 @@ OF_NO_PAIR = {"failover": WAY_ROUND, "takeover": "another controller takes over"
 def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[str]:
     """Say whether the controller passes, then what was found; `settle_s` is what it was given."""
     lines = [f"{OUTCOME_WORD[found.outcome]}  {title}"]
-    told = (*found.control, *_by_cause(found.faults), *found.unknown)
+    told = (*found.control, *_causes_told(found.faults), *found.unknown)
     lines += [f"      {words}" for words in told]
     late = f", {found.late} late" if found.late else ""
     lines.append(
@@ -45,7 +45,7 @@ def reach_lines(title: str, found: Judgement, settle_s: float | None) -> list[st
             f"to within {found.failover_within_s:.3f} s"
         )
     lines += [_away(one) for one in found.absences]
-    return lines + _waited(found, settle_s) + list(_card(found))
+    return lines + waited(found, settle_s) + list(_card(found))
 
 
 def _card(found: Judgement) -> Iterator[str]:
@@ -53,10 +53,7 @@ def _card(found: Judgement) -> Iterator[str]:
     if not found.scorecard:
         return
     yield ""
-    rows = [
-        (one.name, OUTCOME_WORD[one.outcome], ", ".join(map(_amount, one.found.figures)))
-        for one in found.scorecard
-    ]
+    rows = [(one.name, OUTCOME_WORD[one.outcome], amounts(one)) for one in found.scorecard]
     yield from aligned(rows, left=(0, 1, 2))
     told = set(found.faults)
     for one in found.scorecard:
@@ -64,7 +61,12 @@ def _card(found: Judgement) -> Iterator[str]:
         unknown = [words for words in one.found.unknown if words not in found.unknown]
         if new or unknown:
             yield f"{one.name}: {one.about}"
-            yield from (f"      {words}" for words in (*_by_cause(new), *unknown))
+            yield from (f"      {words}" for words in (*_causes_told(new), *unknown))
+
+
+def amounts(one: Examined) -> str:
+    """Write the figures of an examination."""
+    return ", ".join(map(_amount, one.found.figures))
 
 
 def _amount(one: Amount) -> str:
@@ -87,13 +89,17 @@ def _away(absence: Absence) -> str:
     )
 
 
-def _by_cause(faults: Sequence[ReachFinding]) -> Iterator[str]:
-    """Say what is wrong, once for each cause: the first with what explains it."""
-    by_cause: dict[tuple[str, str], list[ReachFinding]] = {}
+def by_cause(faults: Sequence[ReachFinding]) -> list[list[ReachFinding]]:
+    """Put findings of one cause together, in the order of the first ones."""
+    found: dict[tuple[str, str], list[ReachFinding]] = {}
     for one in faults:
-        by_cause.setdefault(one.cause, []).append(one)
-    for number, same in enumerate(by_cause.values()):
-        first, *others = same
+        found.setdefault(one.cause, []).append(one)
+    return list(found.values())
+
+
+def _causes_told(faults: Sequence[ReachFinding]) -> Iterator[str]:
+    """Say what is wrong, once for each cause: the first with what explains it."""
+    for number, (first, *others) in enumerate(by_cause(faults)):
         yield first.message
         if first.why is not None:
             lines = first.why.lines()
@@ -107,7 +113,7 @@ def _by_cause(faults: Sequence[ReachFinding]) -> Iterator[str]:
             yield f"  the same: {some}{more}"
 
 
-def _waited(found: Judgement, settle_s: float | None) -> list[str]:
+def waited(found: Judgement, settle_s: float | None) -> list[str]:
     """Say for how long the controller was given time, if it was."""
     since = f"{found.waited_s:.1f} s after the switches were connected"
     if settle_s is not None:
@@ -120,13 +126,14 @@ def _waited(found: Judgement, settle_s: float | None) -> list[str]:
     return [f"judged once, {since}"] if found.findings else []
 
 
-def write_reach(out: Path, title: str, found: Judgement) -> None:
-    """Leave the answer of `qnet emulate --against reach` in a folder."""
+def write_reach(out: Path, title: str, found: Judgement, page: str) -> None:
+    """Leave the answer of `qnet emulate --against reach` in a folder, with its page."""
     answer = found.told()
     text = json.dumps(answer, ensure_ascii=False, indent=1)
     with whole_folder(out, OWN) as folder:
         write_text(folder / "verdict.json", f"{text}\n")
         write_text(folder / "junit.xml", reach_junit(title, answer))
+        write_text(folder / "report.html", page)
         if found.channel is not None:
             found.channel.write(folder / "channel.pcapng")
 

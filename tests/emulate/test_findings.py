@@ -262,6 +262,7 @@ def test_a_loop_is_told_once_and_whole_in_files(tmp_path: Path) -> None:
     assert f"{asked} frames given to the controller" in done.stdout
     assert all(one["why"]["way"] and one["why"]["messages"] for one in every)
     assert "ends: at port" in (tmp_path / "out" / "junit.xml").read_text()
+    assert "It ends at port" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_trace_in_one_line() -> None:
