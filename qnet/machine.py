@@ -117,12 +117,12 @@ def reach(
     from qnet.emulate.switches.talk import USUAL
     from qnet.emulate.testbed.controller_set import ControllerSet
     from qnet.emulate.testbed.examinations import chosen, examine
-    from qnet.emulate.testbed.examiner import Course
+    from qnet.emulate.testbed.examiner import ExaminationTerms
     from qnet.emulate.testbed.reach import PAIRS, judge_reach
     from qnet.emulate.testbed.testbed import FAILOVER_S, PATIENCE_S, Testbed
 
     recover = SETTLE_S if recover_s is None else recover_s
-    course = Course(recover, tuple(isolated), restart)
+    course = ExaminationTerms(recover, tuple(isolated), restart)
     testbed = Testbed(
         scenario.topology,
         ControllerSet(controller, tls),

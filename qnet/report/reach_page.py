@@ -57,7 +57,7 @@ class WayDrawing(NamedTuple):
     label: str
 
 
-class Cause(NamedTuple):
+class FindingCause(NamedTuple):
     """Findings of one cause, the first with all that explains it."""
 
     message: str
@@ -82,7 +82,7 @@ class ReachPage(NamedTuple):
     notes: Sequence[str]
     card: Sequence[tuple[str, str, str, Outcome, str]]
     """Of each examination: name, figures, what a controller passes by, outcome and its word."""
-    causes: Sequence[Cause]
+    causes: Sequence[FindingCause]
     more: int
     """Causes that are not shown."""
 
@@ -132,11 +132,11 @@ def _tiles(found: Judgement) -> Iterator[tuple[str, str, str]]:
         yield "way round a cut link", f"{found.failover_s:.3f} s", within
 
 
-def _cause(topology: Topology, same: Sequence[ReachFinding]) -> Cause:
+def _cause(topology: Topology, same: Sequence[ReachFinding]) -> FindingCause:
     first, *others = same
     why = first.why
     if why is None:
-        return Cause(
+        return FindingCause(
             first.message, first.kind, "", [one.message for one in others], (), "", (), None
         )
     steps = [_step(words) for words in why.way]
@@ -147,7 +147,7 @@ def _cause(topology: Topology, same: Sequence[ReachFinding]) -> Cause:
         ("What the controller wrote", why.logged),
         ("Messages around it", why.messages),
     ]
-    return Cause(
+    return FindingCause(
         first.message,
         first.kind,
         why.where,

@@ -26,7 +26,7 @@ from qnet.emulate.process.controller import Controller, folder, missing_controll
 from qnet.emulate.switches.ovs import missing_switch
 from qnet.emulate.testbed import examinations, testbed, troubles
 from qnet.emulate.testbed.examinations import EXAMINATIONS, chosen, examine
-from qnet.emulate.testbed.examiner import Course
+from qnet.emulate.testbed.examiner import ExaminationTerms
 from qnet.emulate.testbed.findings import in_words
 from qnet.emulate.testbed.reach import Judgement, judge_reach
 from qnet.emulate.testbed.refusals import RuleRefusals, adds_entry, permission_error
@@ -51,7 +51,7 @@ links:
   - {between: [b, c], rate: 1Gbps, length: 1km}
   - {between: [c, a], rate: 1Gbps, length: 1km}
 """
-COURSE = Course(recover_s=20.0, isolated=(("a", "c"),))
+COURSE = ExaminationTerms(recover_s=20.0, isolated=(("a", "c"),))
 REFUSED = {"refused": "fail"}
 RUN = folder() / "run.py"
 LINE = Path(__file__).parents[1] / "golden" / "line" / "traffic.yaml"

@@ -6,7 +6,7 @@ import re
 
 from qnet.emulate.testbed.findings import Explanation
 from qnet.emulate.testbed.reach import Judgement, ReachFinding
-from qnet.emulate.testbed.scorecard import Amount, Examined, Found
+from qnet.emulate.testbed.scorecard import Amount, ExaminationResult, Examined
 from qnet.emulate.testbed.topologies import drawn
 from qnet.model.topology import Topology
 from qnet.report.reach_page import NODES_DRAWN, reach_page
@@ -66,7 +66,9 @@ def test_a_finding_that_nothing_explains_has_no_drawing() -> None:
 
 def test_the_scorecard_and_what_it_found_are_there() -> None:
     leak = ReachFinding("leak", "s1", "s2", (), 1, "s1 reaches s2 by IPv6", WHY)
-    card = Examined("isolation", "nothing comes", Found((Amount("kinds", 2.0),), (leak,)))
+    card = Examined(
+        "isolation", "nothing comes", ExaminationResult((Amount("kinds", 2.0),), (leak,))
+    )
     found = judged()._replace(scorecard=(card,))
     page = reach_page("c", topology("line:4"), found, None)
     assert "1 findings of one cause" not in page

@@ -18,10 +18,17 @@ from qnet.emulate.openflow.text import show
 from qnet.emulate.switches.talk import NOTHING_KNOWN, ControllerGone
 from qnet.emulate.testbed import troubles
 from qnet.emulate.testbed.cuts import CutUndone
-from qnet.emulate.testbed.examiner import QUIET_S, Course, Examiner, NotKnown, Pair
+from qnet.emulate.testbed.examiner import QUIET_S, ExaminationTerms, Examiner, NotKnown, Pair
 from qnet.emulate.testbed.findings import entries, explain, explanations
 from qnet.emulate.testbed.reach import Judgement, ReachFinding
-from qnet.emulate.testbed.scorecard import REACH, Amount, Examination, Examined, Found, scored
+from qnet.emulate.testbed.scorecard import (
+    REACH,
+    Amount,
+    Examination,
+    ExaminationResult,
+    Examined,
+    scored,
+)
 from qnet.emulate.testbed.testbed import Testbed
 from qnet.errors import ArgumentError, EnvironmentMissing, Problem
 
@@ -38,7 +45,11 @@ ALL = "all"
 
 
 def chosen(
-    names: Iterable[str], course: Course, hosts: Collection[str], *, started_here: bool = False
+    names: Iterable[str],
+    course: ExaminationTerms,
+    hosts: Collection[str],
+    *,
+    started_here: bool = False,
 ) -> tuple[str, ...]:
     """Return the examinations that are named, in their order; 'all' leaves out what cannot be.
 
@@ -70,7 +81,7 @@ def chosen(
 
 
 def examine(
-    testbed: Testbed, reached: Judgement, names: Sequence[str], course: Course
+    testbed: Testbed, reached: Judgement, names: Sequence[str], course: ExaminationTerms
 ) -> Judgement:
     """Examine a controller of which reach was judged in what is named, in the order of the list."""
     of = Examiner(testbed, reached, course)
@@ -82,7 +93,7 @@ def examine(
     return reached._replace(scorecard=tuple(lines))
 
 
-def _examined(of: Examiner, one: Examination) -> Found | None:
+def _examined(of: Examiner, one: Examination) -> ExaminationResult | None:
     """Examine a controller in one thing; a controller that is gone by it has failed."""
     begun = False
     try:
@@ -92,16 +103,16 @@ def _examined(of: Examiner, one: Examination) -> Found | None:
     except ControllerGone as error:
         words = str(error).removesuffix(f"; {NOTHING_KNOWN}")
         if not begun:
-            return Found((), (), (words,))
-        return Found((), (ReachFinding("connection", "", "", (), 0, words),))
+            return ExaminationResult((), (), (words,))
+        return ExaminationResult((), (ReachFinding("connection", "", "", (), 0, words),))
     except (NotKnown, CutUndone, EnvironmentMissing) as error:
-        return Found((), (), (str(error),))
+        return ExaminationResult((), (), (str(error),))
     if found is not None and found.findings and one.is_trouble:
         of.heal()
     return found
 
 
-def _kinds(of: Examiner) -> Found:
+def _kinds(of: Examiner) -> ExaminationResult:
     """Send frames of every kind: those for one host are nobody else's, and none goes round."""
     findings: dict[tuple[str, Pair], ReachFinding] = {}
     count = 0
@@ -119,7 +130,7 @@ def _kinds(of: Examiner) -> Found:
             if trip.looped:
                 words = f"{way} went in circles: a loop at {', '.join(trip.looped)}"
                 findings.setdefault(("loop", pair), _astray(of, "loop", pair, trip, words))
-    return Found((Amount("frames", count),), tuple(findings.values()))
+    return ExaminationResult((Amount("frames", count),), tuple(findings.values()))
 
 
 def _for_one_host(testbed: Testbed, pair: Pair) -> set[str]:
@@ -144,7 +155,7 @@ def _astray(
     return ReachFinding(kind, *pair, switches, 1, words, why)
 
 
-def _isolation(of: Examiner) -> Found:
+def _isolation(of: Examiner) -> ExaminationResult:
     """Try to get anything from one isolated host to another, either way."""
     findings = []
     for one, two in of.course.isolated:
@@ -158,10 +169,10 @@ def _isolation(of: Examiner) -> Found:
             words = f"{pair[0]} to {pair[1]}: {such} came, though they are to be isolated"
             switches = () if why is None else (why.where,)
             findings.append(ReachFinding("leak", *pair, switches, len(found.came), words, why))
-    return Found((Amount("directions", 2 * len(of.course.isolated)),), tuple(findings))
+    return ExaminationResult((Amount("directions", 2 * len(of.course.isolated)),), tuple(findings))
 
 
-def _packet_ins(of: Examiner) -> Found:
+def _packet_ins(of: Examiner) -> ExaminationResult:
     """Count what a controller is asked about: of hosts that know each other, nothing."""
     begun_s = time.monotonic()
     of.testbed.wait(REST_S)
@@ -182,7 +193,7 @@ def _packet_ins(of: Examiner) -> Found:
         Amount("a frame later", steady / sent),
         Amount("at rest", at_rest, "1/s"),
     )
-    return Found(figures, tuple(findings))
+    return ExaminationResult(figures, tuple(findings))
 
 
 def _asked(of: Examiner, pair: Pair, node: str, count: int, trip: Trip) -> ReachFinding:
@@ -200,7 +211,7 @@ def _asked(of: Examiner, pair: Pair, node: str, count: int, trip: Trip) -> Reach
     return ReachFinding("asked", *pair, (node,), count, words, why)
 
 
-def _tables(of: Examiner) -> Found:
+def _tables(of: Examiner) -> ExaminationResult:
     """Count entries: the same frames once more make no new ones."""
     findings = []
     rounds = [_entries_after(of) for _ in range(3)]
@@ -228,7 +239,7 @@ def _tables(of: Examiner) -> Found:
         Amount("groups", sum(len(one.groups) for one in last)),
         Amount("meters", sum(len(one.meters) for one in last)),
     )
-    return Found(figures, tuple(findings))
+    return ExaminationResult(figures, tuple(findings))
 
 
 def _entries_after(of: Examiner) -> dict[str, Switch]:

@@ -41,7 +41,7 @@ AGAIN_S = 0.3
 Pair = tuple[str, str]
 
 
-class Course(NamedTuple):
+class ExaminationTerms(NamedTuple):
     """What examinations go by."""
 
     recover_s: float = SETTLE_S
@@ -59,7 +59,7 @@ class NotKnown(Exception):
 class Examiner:
     """A testbed under examination, and the pairs of hosts that reach each other on it."""
 
-    def __init__(self, testbed: Testbed, reached: Judgement, course: Course) -> None:
+    def __init__(self, testbed: Testbed, reached: Judgement, course: ExaminationTerms) -> None:
         self.testbed, self.reached, self.course = testbed, reached, course
         wrong = {(one.source, one.target) for one in reached.faults if one.kind != "failover"}
         good = [pair for pair in reached.tried if pair not in wrong]

@@ -23,7 +23,7 @@ class Amount(NamedTuple):
     unit: str = ""
 
 
-class Found(NamedTuple):
+class ExaminationResult(NamedTuple):
     """What came of an examination."""
 
     figures: tuple[Amount, ...]
@@ -38,7 +38,7 @@ class Examined(NamedTuple):
     name: str
     about: str
     """What a controller passes by."""
-    found: Found
+    found: ExaminationResult
 
     @property
     def outcome(self) -> Outcome:
@@ -61,7 +61,7 @@ class Examination(NamedTuple):
     """Something that a controller can be examined in."""
 
     about: str
-    examine: Callable[[Examiner], Found | None]
+    examine: Callable[[Examiner], ExaminationResult | None]
     """None where the network has nothing to try it by, such as a link with a way round."""
     is_trouble: bool = False
     """A controller that fails it may leave switches astray: one begins anew for the next."""
@@ -114,7 +114,7 @@ def scored(reached: Judgement) -> list[Examined]:
         findings = tuple(one for one in reached.faults if one.kind in _KINDS[name])
         unknown = reached.unknown if name == "failover" else ()
         if tried.get(name, True) or findings or unknown:
-            found = Found(figures.get(name, _seen(findings)), findings, unknown)
+            found = ExaminationResult(figures.get(name, _seen(findings)), findings, unknown)
             lines.append(Examined(name, about, found))
     return lines
 

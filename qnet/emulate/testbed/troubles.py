@@ -13,7 +13,7 @@ from qnet.emulate.testbed.examiner import Examiner, NotKnown, Pair
 from qnet.emulate.testbed.findings import in_words
 from qnet.emulate.testbed.reach import ReachFinding
 from qnet.emulate.testbed.refusals import RefusedRule, adds_entry
-from qnet.emulate.testbed.scorecard import Amount, Found
+from qnet.emulate.testbed.scorecard import Amount, ExaminationResult
 
 SLOW_S = 0.2
 """What a slow controller says comes so much later."""
@@ -31,7 +31,7 @@ FRAMES = 3
 """Of each pair, sent while there is trouble."""
 
 
-def mended(of: Examiner) -> Found | None:
+def mended(of: Examiner) -> ExaminationResult | None:
     """Cut a link for a while: when it is whole again frames find their way, and none goes round."""
     way = of.longest()
     link = of.testbed.wiring.first_link(way) if way else None
@@ -41,10 +41,10 @@ def mended(of: Examiner) -> Found | None:
         of.testbed.wait(AWAY_S)
     took, findings = of.recover(of.pairs)
     when = f"after {link[0]} to {link[1]} was cut and mended"
-    return Found((took,), _when(findings, when))
+    return ExaminationResult((took,), _when(findings, when))
 
 
-def slow(of: Examiner) -> Found:
+def slow(of: Examiner) -> ExaminationResult:
     """Have a switch begin anew under a controller whose answers are late."""
     node = of.busiest()
     patience_s, before = of.testbed.patience_s, of.connections()
@@ -72,10 +72,10 @@ def slow(of: Examiner) -> Found:
     if hung_up:
         words = f"the controller closed the connections of {', '.join(hung_up)} {when}"
         found.append(ReachFinding("connection", "", "", tuple(hung_up), 0, words))
-    return Found((Amount("late by", SLOW_S, "s"), took), tuple(found))
+    return ExaminationResult((Amount("late by", SLOW_S, "s"), took), tuple(found))
 
 
-def away(of: Examiner) -> Found:
+def away(of: Examiner) -> ExaminationResult:
     """Take the controller away: frames between hosts go on as they went, and it comes back."""
     findings, sent, lost = [], 0, 0
     with of.testbed.controller_away():
@@ -88,10 +88,10 @@ def away(of: Examiner) -> Found:
                 findings.append(of.lost(pair, gone, "while the controller was away"))
     took, wrong = of.recover(of.pairs)
     figures = (Amount("frames", sent), Amount("lost", lost), took)
-    return Found(figures, (*findings, *_when(wrong, "after the controller was away")))
+    return ExaminationResult(figures, (*findings, *_when(wrong, "after the controller was away")))
 
 
-def restart(of: Examiner) -> Found:
+def restart(of: Examiner) -> ExaminationResult:
     """Start the controller anew while hosts send."""
     sent: list[tuple[Pair, Trip]] = []
 
@@ -112,18 +112,18 @@ def restart(of: Examiner) -> Found:
         Amount("frames", len(sent)),
         Amount("lost", lost),
     )
-    return Found(figures, _when(findings, "after the controller began anew"))
+    return ExaminationResult(figures, _when(findings, "after the controller began anew"))
 
 
-def switch(of: Examiner) -> Found:
+def switch(of: Examiner) -> ExaminationResult:
     """Have a switch begin anew, without entries."""
     node = of.busiest()
     of.testbed.restart_switch(node)
     took, findings = of.recover(of.through(node))
-    return Found((took,), _when(findings, f"after {node} began anew"))
+    return ExaminationResult((took,), _when(findings, f"after {node} began anew"))
 
 
-def full(of: Examiner) -> Found:
+def full(of: Examiner) -> ExaminationResult:
     """Let new addresses appear when a switch has no room: all others go on."""
     node = of.busiest()
     pairs = of.through(node)
@@ -153,7 +153,7 @@ def full(of: Examiner) -> Found:
         Amount("lost", lost),
         took,
     )
-    return Found(figures, (*wrong, *_when(findings, f"after {node} had been full")))
+    return ExaminationResult(figures, (*wrong, *_when(findings, f"after {node} had been full")))
 
 
 def _strangers(of: Examiner, pair: Pair) -> list[Trip]:
@@ -165,7 +165,7 @@ def _strangers(of: Examiner, pair: Pair) -> list[Trip]:
     ]
 
 
-def refused(of: Examiner) -> Found:
+def refused(of: Examiner) -> ExaminationResult:
     """Have a switch begin anew that refuses every entry when it comes first."""
     node = of.busiest()
     with of.testbed.refusing_switch(node) as refusals:
@@ -180,7 +180,7 @@ def refused(of: Examiner) -> Found:
         Amount("sent again", again),
         took,
     )
-    return Found(figures, _when(findings, words))
+    return ExaminationResult(figures, _when(findings, words))
 
 
 def _first_refused(node: str, refused: Sequence[RefusedRule]) -> str:
