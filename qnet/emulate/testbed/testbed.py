@@ -30,6 +30,7 @@ from qnet.emulate.testbed.controller_set import ControllerSet, Given
 from qnet.emulate.testbed.cuts import Cuts, NotThere, check_names
 from qnet.emulate.testbed.expectations import Expectations, Unexpected
 from qnet.emulate.testbed.findings import Suspect, steps, suspect
+from qnet.emulate.testbed.latency import WayLatency, way_latencies
 from qnet.emulate.testbed.pings import Ping, not_found, summed
 from qnet.emulate.testbed.spoken import spoken
 from qnet.emulate.testbed.takeovers import Takeover, wait_master
@@ -313,6 +314,14 @@ class Testbed(AllOrNothing):
     def trip(self, number: int) -> Trip:
         """Return what is known by now of a frame that was sent, by the number of its trip."""
         return self._net.trip(number)
+
+    def latencies(self, trip: Trip, host: str) -> tuple[WayLatency, ...]:
+        """Return how long each copy that a host got would have been on its way in the network.
+
+        By the wires, rates and nodes of the topology, where nothing else is sent.
+        """
+        self._check(host)
+        return way_latencies(self.wiring, self.passages(trip.number), host)
 
     def steps(self, number: int) -> list[str]:
         """Say what each switch did with each copy of a frame, by its entries: a line each."""
