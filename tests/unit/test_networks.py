@@ -440,18 +440,18 @@ def test_faults_of_graphml(text: str | bytes, says: list[str], tmp_path: Path) -
         (
             '{"nodes": [{"id": 1, "pos": [10, 91]}, {"id": 1}, {}, 7], "edges": [{"source": 1}]}',
             [
-                " edges[0]: no 'target'",
-                " nodes[0]: 91 is not a latitude; it is from -90 to 90 degrees; where coordinates "
+                "1:12: nodes[0]: 91 is not a latitude; it is from -90 to 90 degrees; where coordinates "
                 "are those of a drawing write '--coordinates drawing'",
-                " nodes[1]: node '1' again; it is there already",
-                " nodes[2]: no 'id'",
-                " nodes[3]: '7', not an object",
+                "1:40: nodes[1]: node '1' again; it is there already",
+                "1:51: nodes[2]: no 'id'",
+                "1:55: nodes[3]: '7', not an object",
+                "1:69: edges[0]: no 'target'",
             ],
         ),
         (
             '{"nodes": [{"id": 1}, {"id": 2}],'
             ' "edges": [{"source": 1, "target": 2, "rate": "1GBps"}]}',
-            [" edges[0].rate: 1GBps: no unit 'GBps'; did you mean 'Gbps'?"],
+            ["1:45: edges[0].rate: 1GBps: no unit 'GBps'; did you mean 'Gbps'?"],
         ),
         (
             '{"nodes": [{"id": 1, "pos": [1, NaN]}], "edges": []}',

@@ -6,13 +6,16 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from qnet.errors import InputError, Problem
 from qnet.files.tree import Source
 from qnet.formats.networks.found import FoundNetwork, Spot
 from qnet.formats.networks.texts import decode, parse_json
 from qnet.units import describe
 
+_MEMBER = re.compile(r"(?P<list>\w+)\[(?P<number>\d+)\]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode
 
@@ -62,6 +65,23 @@ class Objects:
         for name in self.data:
             if name not in used:
                 self._found.note("parts of the file left out", name)
+
+
+def with_places(error: InputError, file: str, text: str) -> InputError:
+    """Return faults of a JSON file whose members of lists are named, as in links[3], with lines."""
+    spots: dict[str, list[Spot]] = {}
+
+    def placed(one: Problem) -> Problem:
+        named = _MEMBER.match(one.where)
+        if one.file != file or one.line or named is None:
+            return one
+        key = named["list"]
+        if key not in spots:
+            spots[key] = list(_places(text, (key,)))
+        spot = spots[key][int(named["number"])]
+        return replace(one, line=spot.line, column=spot.column)
+
+    return InputError(map(placed, error.problems), error.unlisted)
 
 
 def below(spot: Spot, name: str) -> Spot:

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qnet.errors import InputError
 from qnet.formats.networks.assemble import assemble
 from qnet.formats.networks.attributes import add_link, add_node, number
 from qnet.formats.networks.found import FoundDemand, FoundNetwork, GivenUnit, Spot
+from qnet.formats.networks.json_objects import with_places
 from qnet.formats.networks.nouns import Imported, ImportOptions
-from qnet.formats.networks.texts import open_all, read_json
+from qnet.formats.networks.texts import decode, open_all, read_json
 from qnet.units import describe
 
 
@@ -23,9 +25,12 @@ def read(files: Sequence[str], options: ImportOptions) -> Imported:
     source, raw = open_all(files)[0]
     data = read_json(source, raw)
     found = FoundNetwork(Path(files[0]).stem, source)
-    add_graph(found, data, options)
-    del data  # a million edges are noted; as objects they are too large to be kept beside
-    return assemble(found, options)
+    try:
+        add_graph(found, data, options)
+        del data  # a million edges are noted; as objects they are too large to be kept beside
+        return assemble(found, options)
+    except InputError as error:
+        raise with_places(error, source.display, decode(source, raw)) from None
 
 
 def add_graph(
