@@ -18,8 +18,9 @@ import numpy as np
 from qnet import api
 from qnet.errors import ArgumentError, Problem
 from qnet.loads.goals import LoadQuestion, Losses
-from qnet.loads.run import LOSS_WIDTH, choose, read_width_ppm
+from qnet.loads.run import LOSS_WIDTH, check_switches, choose, read_width_ppm
 from qnet.model.benchmark import BackToBack, Benchmark, LossStep, SizeBenchmark
+from qnet.model.emulation import Tier
 from qnet.model.fields import FRAME_BYTES_HIGHEST, FRAME_BYTES_LOWEST
 from qnet.model.load_limit import PPM
 from qnet.model.plan import Plan
@@ -52,12 +53,16 @@ def benchmark(
     group: str | None = None,
     route: tuple[str, str] | None = None,
     duration: str | None = None,
+    emulate: Tier | None = None,
+    sample: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Benchmark:
     """Benchmark all demands, or those of a class, group or route, with frames of some sizes.
 
-    Raises ArgumentError, InputError, Infeasible, Cancelled.
+    With `emulate` each trial of throughput and loss sends a `sample` of its frames through real
+    switches, too, as `load_limit` does; bursts are simulated. Raises ArgumentError, InputError,
+    Infeasible, Cancelled; and EnvironmentMissing where the machine has not what emulation needs.
     """
     case = api.load(scenario) if isinstance(scenario, str) else scenario
     case = case.with_(duration=duration)
@@ -70,6 +75,7 @@ def benchmark(
     if repeats < 1:
         raise ArgumentError([Problem("repeats", 0, 0, "", "is less than 1")])
     width_ppm = read_width_ppm(width, LOSS_WIDTH)
+    check_switches(case, emulate, sample)
     found = []
     for size in sizes:
         demands = tuple(
@@ -79,7 +85,8 @@ def benchmark(
             for one in case.profile.demands
         )
         sized = case.with_(profile=case.profile.replace(demands=demands))
-        asked = LoadQuestion(sized, words, chosen, width_ppm, threads, progress)
+        how = (threads, progress, emulate, sample)
+        asked = LoadQuestion(sized, words, chosen, width_ppm, *how)
         found.append(_SizeTest(asked, size).answer(repeats))
     return Benchmark(
         title=case.profile.title,

@@ -56,13 +56,18 @@ def load_limit(
     case = case.with_(duration=duration)
     scaled_words, chosen = choose(case, traffic_class, group, route)
     width_ppm = read_width_ppm(width, PROMISES_WIDTH if goal == "promises" else LOSS_WIDTH)
-    if sample is not None and emulate is None:
-        raise ArgumentError([Problem("sample", 0, 0, "", "goes with emulate only")])
-    api.check_emulated(case, emulate)
+    check_switches(case, emulate, sample)
     asked = LoadQuestion(case, scaled_words, chosen, width_ppm, threads, progress, emulate, sample)
     if goal == "promises":
         return Promises(asked).find()
     return Losses(asked, read_share_ppb("loss", loss)).find()
+
+
+def check_switches(case: Scenario, emulate: Tier | None, sample: int | None) -> None:
+    """Raise ArgumentError or EnvironmentMissing where trials cannot go through real switches."""
+    if sample is not None and emulate is None:
+        raise ArgumentError([Problem("sample", 0, 0, "", "goes with emulate only")])
+    api.check_emulated(case, emulate)
 
 
 def read_load_ppm(name: str, text: str) -> int:

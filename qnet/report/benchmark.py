@@ -27,6 +27,16 @@ def benchmark_lines(found: Benchmark) -> list[str]:
     lines += aligned([LATENCY_HEAD, *rows], (2,), "  ")
     lines += ["", "frame loss rate (26.3), at shares of the input rate:"]
     lines += aligned(loss_rows(found), (), "  ")
+    trials = [trial for one in found.sizes for trial in one.throughput.trials]
+    real = [one for one in trials if one.real_frames is not None]
+    if real:
+        sent, lost = (
+            sum(one.real_frames or 0 for one in real),
+            sum(one.real_lost or 0 for one in real),
+        )
+        lines.append(
+            f"{len(real)} trials sent {sent:,} frames through real switches; {lost:,} lost"
+        )
     return lines + [f"irregular: {one}" for one in irregular(found)]
 
 

@@ -11,8 +11,10 @@ from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.switches.ovs import missing_switch
 from qnet.errors import ArgumentError
 from qnet.files.write import to_json
+from qnet.loads.benchmark import benchmark
 from qnet.loads.run import load_limit
 from qnet.model.scenario import Scenario
+from qnet.report.benchmark import benchmark_lines
 from qnet.report.load import load_lines
 from tests.builders import network, profile
 
@@ -69,6 +71,20 @@ def test_yellow_frames_pass_emulated_as_they_do_simulated_and_red_ones_do_not() 
     assert (real.frames, real.delivered, real.lost) == (25, 20, 4)
 
 
+@switches
+def test_a_benchmark_is_emulated_and_finds_the_same() -> None:
+    how: dict[str, Any] = {"sizes": [512], "repeats": 2, "width": "5%"}
+    plain = benchmark(_case(), **how)
+    found = benchmark(_case(), **how, emulate="lockstep", sample=60)
+    same = [(one.throughput.lower_ppm, one.loss, one.back_to_back) for one in found.sizes]
+    assert same == [(one.throughput.lower_ppm, one.loss, one.back_to_back) for one in plain.sizes]
+    trials = found.sizes[0].throughput.trials
+    assert trials
+    assert all((one.real_frames or 0) > 20 for one in trials)
+    assert "frames through real switches; 0 lost" in "\n".join(benchmark_lines(found))
+
+
 def test_a_sample_goes_with_emulation() -> None:
-    with pytest.raises(ArgumentError, match="goes with emulate only"):
-        load_limit(_case(), sample=10)
+    for test in (load_limit, benchmark):
+        with pytest.raises(ArgumentError, match="goes with emulate only"):
+            test(_case(), sample=10)

@@ -440,8 +440,8 @@ def test_faults_of_graphml(text: str | bytes, says: list[str], tmp_path: Path) -
         (
             '{"nodes": [{"id": 1, "pos": [10, 91]}, {"id": 1}, {}, 7], "edges": [{"source": 1}]}',
             [
-                "1:12: nodes[0]: 91 is not a latitude; it is from -90 to 90 degrees; where coordinates "
-                "are those of a drawing write '--coordinates drawing'",
+                "1:12: nodes[0]: 91 is not a latitude; it is from -90 to 90 degrees; where "
+                "coordinates are those of a drawing write '--coordinates drawing'",
                 "1:40: nodes[1]: node '1' again; it is there already",
                 "1:51: nodes[2]: no 'id'",
                 "1:55: nodes[3]: '7', not an object",
