@@ -56,7 +56,7 @@ _OUTPUTS = ("output", "csv", "parquet", "html", "junit")
 
 _OF_TEST = {
     "limit": {"goal", "loss", "width", "at_least", "emulate", "sample"},
-    "y1564": {"loss", "cir", "eir"},
+    "y1564": {"loss", "cir", "eir", "emulate", "sample"},
     "rfc2544": {"width", "at_least", "sizes", "repeats", "emulate", "sample"},
 }
 """What each test may be told, beside what is scaled, and how."""
@@ -115,7 +115,7 @@ def _output_options(command: Any) -> Any:
 @click.option(
     "--emulate",
     type=click.Choice(["lockstep", "mininet"]),
-    help="Send a sample of the frames of each trial through real switches, too; not of Y.1564.",
+    help="Send a sample of the frames of each trial through real switches, too.",
 )
 @click.option(
     "--sample", type=click.IntRange(1, 10**9), metavar="N", help="As with 'qnet run --emulate'."

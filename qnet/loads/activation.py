@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from qnet import api
 from qnet.errors import ArgumentError, Problem
-from qnet.loads.run import choose, read_share_ppb
+from qnet.loads.goals import emulated
+from qnet.loads.run import check_switches, choose, read_share_ppb
 from qnet.model.activation import (
     ActivatedService,
     LeftOut,
@@ -23,6 +24,7 @@ from qnet.model.activation import (
     ServiceStep,
     StepName,
 )
+from qnet.model.emulation import Emulation, Tier
 from qnet.model.load_limit import PPM
 from qnet.model.observation import Observation
 from qnet.model.scale import mean_rate_bps
@@ -72,14 +74,18 @@ def activation_test(
     group: str | None = None,
     route: tuple[str, str] | None = None,
     duration: str | None = None,
+    emulate: Tier | None = None,
+    sample: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> ServiceActivation:
     """Test every policed stream, or those of a class, group or route, as ITU-T Y.1564 says.
 
     `loss` is the frame loss ratio that is accepted of services that promise none; `cir` and `eir`
-    are those of each service, by default what it asks for and its `excess-rate`. Raises
-    ArgumentError, InputError, Infeasible, Cancelled.
+    are those of each service, by default what it asks for and its `excess-rate`. With `emulate`
+    each trial sends a `sample` of its frames through real switches, too, which must do as the plan
+    says. Raises ArgumentError, InputError, Infeasible, Cancelled; and EnvironmentMissing where the
+    machine has not what emulation needs.
     """
     case = api.load(scenario) if isinstance(scenario, str) else scenario
     case = case.with_(duration=duration, events=())
@@ -94,8 +100,9 @@ def activation_test(
     if len(found) > SERVICES_HIGHEST:
         said = f"{words}: {len(found)} services, at most {SERVICES_HIGHEST} are tested at once"
         raise ArgumentError([Problem("test", 0, 0, "", f"{said}; choose some of them")])
+    check_switches(case, emulate, sample)
     services = [_service(case.profile, one, contract) for one in found]
-    return _Test(case, services, threads, progress).answer(words)
+    return _Test(case, services, _How(threads, progress, emulate, sample)).answer(words)
 
 
 class _Contract(NamedTuple):
@@ -198,20 +205,28 @@ class _Seen(NamedTuple):
     fdv_ps: int | None
 
 
+class _How(NamedTuple):
+    threads: int | None
+    progress: Progress | None
+    emulate: Tier | None
+    sample: int | None
+
+
+class _Trial(NamedTuple):
+    """What came of what was sent until a time, simulated and, if that was asked for, emulated."""
+
+    last_ps: int
+    seen: Observation
+    real: Emulation | None
+
+
 class _Test:
     """Sends the services of a network, and judges what comes."""
 
-    def __init__(
-        self,
-        case: Scenario,
-        services: Sequence[_Service],
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
-        self._case = case
-        self._threads, self._progress = threads, progress
-        self._heeded = Heeded(progress, "plan")
-        self._plan = api.plan(case, progress=progress)
+    def __init__(self, case: Scenario, services: Sequence[_Service], how: _How) -> None:
+        self._case, self._how = case, how
+        self._heeded = Heeded(how.progress, "plan")
+        self._plan = api.plan(case, progress=how.progress)
         placed = {one.tree for one in self._plan.streams if one.paths}
         self._left_out: list[LeftOut] = []
         self._services: list[_Service] = []
@@ -283,8 +298,7 @@ class _Test:
             if step == "3":
                 last_ps += ceil_div(BURSTS * one.burst_bits * PS_PER_S, one.total_bps)
             profile = self._case.profile.replace(streams=(sent,), demands=())
-            seen = self._send(profile, [sent], last_ps)
-            yield self._judge(one, (step, share), sent, seen, last_ps)
+            yield self._judge(one, (step, share), sent, self._send(profile, [sent], last_ps))
 
     def _performance(self, round_ps: int) -> Iterator[ServiceStep]:
         """Yield the performance test of each service: all send, and what else there is."""
@@ -293,9 +307,9 @@ class _Test:
         profile = self._case.profile
         streams = tuple(by_name.get(one.name, one) for one in profile.every_tree)
         last_ps = self._usual_ps + ROUNDS * round_ps
-        seen = self._send(profile.replace(streams=streams), [*by_name.values()], last_ps)
+        made = self._send(profile.replace(streams=streams), [*by_name.values()], last_ps)
         for one in self._services:
-            yield self._judge(one, ("performance", PPM), by_name[one.stream.name], seen, last_ps)
+            yield self._judge(one, ("performance", PPM), by_name[one.stream.name], made)
 
     def _round_ps(self) -> int:
         """Return after how long all that services send begins again, if that is soon."""
@@ -305,7 +319,7 @@ class _Test:
         every = lcm(*intervals)
         return every if every <= ROUND_PS_HIGHEST else max(intervals)
 
-    def _send(self, profile: Profile, stopping: Sequence[Stream], last_ps: int) -> Observation:
+    def _send(self, profile: Profile, stopping: Sequence[Stream], last_ps: int) -> _Trial:
         """Send until a time, and as long as a run usually is beyond it, for what is under way."""
         stops = tuple(
             Event.model_validate({"at": f"{last_ps}ps", "change": "stop", "target": one.name})
@@ -319,18 +333,18 @@ class _Test:
             streams=tuple(one for one in self._plan.streams if one.tree in names),
             demands=tuple(one for one in self._plan.demands if one.name in demands),
         )
-        return api.observe(case, plan, threads=self._threads, progress=self._progress)
+        threads, progress, tier, sample = self._how
+        seen = api.observe(case, plan, threads=threads, progress=progress)
+        if tier is None:
+            return _Trial(last_ps, seen, None)
+        real = emulated(case, (plan, api.prove(case, plan), seen), tier, sample, progress)
+        return _Trial(last_ps, seen, real)
 
     def _judge(
-        self,
-        one: _Service,
-        step: tuple[StepName, int],
-        sent: Stream,
-        observed: Observation,
-        last_ps: int,
+        self, one: _Service, step: tuple[StepName, int], sent: Stream, made: _Trial
     ) -> ServiceStep:
-        """Say whether what came of a service is accepted."""
-        seen = _seen_of(one, observed)
+        """Say whether what came of a service is accepted, and switches did as the plan says."""
+        seen, last_ps = _seen_of(one, made.seen), made.last_ps
         # At the rate of what is sent, and not by the clock: a trial may end within an interval.
         sent_bps = int(mean_rate_bps(sent))
         came_bps = sent_bps * (seen.frames - seen.lost) // seen.frames if seen.frames else 0
@@ -346,6 +360,9 @@ class _Test:
             outcome = "unknown"
             words = f"{seen.under_way:,} frames were still under way {show_time(self._usual_ps)}"
             reasons = [f"{words} after the last was sent: trials must be longer"]
+        if made.real is not None and made.real.findings:
+            reasons, outcome = [*made.real.findings, *reasons], "fail"
+        through = None if made.real is None else _seen_of(one, made.real.observation)
         return ServiceStep(
             step=step[0],
             share_ppm=step[1],
@@ -363,6 +380,8 @@ class _Test:
             fdv_ps=seen.fdv_ps,
             outcome=outcome,
             reasons=tuple(reasons),
+            real_frames=None if through is None else through.frames,
+            real_lost=None if through is None else through.lost,
         )
 
 

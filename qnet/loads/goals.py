@@ -59,6 +59,23 @@ class LoadQuestion(NamedTuple):
     sample: int | None = None
 
 
+def emulated(
+    case: Scenario,
+    known: tuple[Plan, Proof, Observation],
+    tier: Tier,
+    sample: int | None,
+    progress: Progress | None,
+) -> Emulation:
+    """Send a sample of a trial's frames through real switches.
+
+    Raises EnvironmentMissing where they cannot keep up: then nothing is known of the load.
+    """
+    made = api.play(case, *known, tier=tier, sample=sample, progress=progress)
+    if made.void:
+        raise EnvironmentMissing(f"the switches could not keep up: {made.void}")
+    return made
+
+
 class _Search:
     """What both goals have: scaled scenarios, trials in order, what was seen at each load."""
 
@@ -89,18 +106,12 @@ class _Search:
         return self.seen[scale_ppm][1]
 
     def play(self, case: Scenario, plan: Plan, proof: Proof, seen: Observation) -> Emulation | None:
-        """Send a sample of a trial's frames through real switches, if that is asked for.
-
-        Raises EnvironmentMissing where they cannot keep up: then nothing is known of the load.
-        """
+        """Send a sample of a trial's frames through real switches, if that is asked for."""
         asked = self.asked
         if asked.emulate is None:
             return None
-        how: dict[str, Any] = {"tier": asked.emulate, "sample": asked.sample}
-        made = api.play(case, plan, proof, seen, progress=asked.progress, **how)
-        if made.void:
-            raise EnvironmentMissing(f"the switches could not keep up: {made.void}")
-        return made
+        made = plan, proof, seen
+        return emulated(case, made, asked.emulate, asked.sample, asked.progress)
 
     def note(
         self,

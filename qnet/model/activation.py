@@ -45,6 +45,9 @@ class ServiceStep(Noun):
     fdv_ps: int | None
     outcome: Outcome
     reasons: tuple[str, ...] = ()
+    real_frames: int | None = Field(None, exclude_if=lambda frames: frames is None)
+    """Frames that went through real switches, where trials are emulated, too."""
+    real_lost: int | None = Field(None, exclude_if=lambda frames: frames is None)
 
     @property
     def flr_ppb(self) -> int:

@@ -30,6 +30,10 @@ def activation_lines(found: ServiceActivation) -> list[str]:
             lines.append("  step 2 does not apply: there is no excess rate")
         for step in one.steps:
             lines += [f"  {_called(step)}: {reason}" for reason in step.reasons]
+        real = [step for step in one.steps if step.real_frames is not None]
+        if real:
+            sent, lost = (sum(getattr(step, name) or 0 for step in real) for name in REAL)
+            lines.append(f"  {sent:,} frames through real switches, {lost:,} lost")
     lines += [f"not tested: {one.name}: {one.reason}" for one in found.left_out]
     return lines
 
@@ -72,6 +76,8 @@ def activation_cases(found: ServiceActivation) -> Iterator[SuiteCase]:
                 "y1564", name, step.outcome, reason, "\n".join([*step.reasons, figures])
             )
 
+
+REAL = ("real_frames", "real_lost")
 
 STEP_HEAD = (
     "step", "IR sent", "IR received", "frames", "yellow", "lost", "FLR",

@@ -11,9 +11,11 @@ from qnet.emulate.process.controller import missing_controller
 from qnet.emulate.switches.ovs import missing_switch
 from qnet.errors import ArgumentError
 from qnet.files.write import to_json
+from qnet.loads.activation import activation_test
 from qnet.loads.benchmark import benchmark
 from qnet.loads.run import load_limit
 from qnet.model.scenario import Scenario
+from qnet.report.activation import activation_lines
 from qnet.report.benchmark import benchmark_lines
 from qnet.report.load import load_lines
 from tests.builders import network, profile
@@ -84,7 +86,21 @@ def test_a_benchmark_is_emulated_and_finds_the_same() -> None:
     assert "frames through real switches; 0 lost" in "\n".join(benchmark_lines(found))
 
 
+@switches
+def test_a_service_activation_is_emulated_and_finds_the_same() -> None:
+    plain = activation_test(_case())
+    found = activation_test(_case(), emulate="lockstep", sample=200)
+    cleared = {"real_frames": None, "real_lost": None}
+    (mine,), (other,) = found.services, plain.services
+    assert [one.replace(**cleared) for one in mine.steps] == list(other.steps)
+    assert all((one.real_frames or 0) >= 10 for one in mine.steps)
+    lost = {one.step: one.real_lost for one in mine.steps}
+    assert lost["1"] == lost["2"] == lost["performance"] == 0
+    assert lost["3"], "what is red is dropped"
+    assert "frames through real switches, " in "\n".join(activation_lines(found))
+
+
 def test_a_sample_goes_with_emulation() -> None:
-    for test in (load_limit, benchmark):
+    for test in (load_limit, benchmark, activation_test):
         with pytest.raises(ArgumentError, match="goes with emulate only"):
             test(_case(), sample=10)

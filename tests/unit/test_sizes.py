@@ -17,6 +17,7 @@ MANY = {
     # The settings of a run, a replay, a sweep ...: each by its keyword, one by one or not at all.
     "qnet/api.py: run",
     "qnet/interchange.py: import_network",
+    "qnet/loads/activation.py: activation_test",
     "qnet/loads/benchmark.py: benchmark",
     "qnet/loads/run.py: load_limit",
     "qnet/machine.py: reach",
