@@ -120,6 +120,7 @@ def reach(
     from qnet.emulate.testbed.examiner import ExaminationTerms
     from qnet.emulate.testbed.reach import PAIRS, judge_reach
     from qnet.emulate.testbed.testbed import FAILOVER_S, PATIENCE_S, Testbed
+    from qnet.emulate.testbed.wire_log import wire_log
 
     recover = SETTLE_S if recover_s is None else recover_s
     course = ExaminationTerms(recover, tuple(isolated), restart)
@@ -142,7 +143,8 @@ def reach(
             settle_s=SETTLE_S if settle_s is None else 0,
             isolated=isolated,
         )
-        return examine(testbed, found, names, course) if names else found
+        found = examine(testbed, found, names, course) if names else found
+        return found._replace(wires=wire_log(testbed))
 
 
 def react(

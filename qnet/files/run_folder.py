@@ -44,6 +44,7 @@ OWN = (
     "run.json",
     "observation.json",
     "channel.pcapng",
+    "wires.pcapng",
     TOPOLOGY,
     TRAFFIC,
     EVENTS,

@@ -136,6 +136,8 @@ def write_reach(out: Path, title: str, found: Judgement, page: str) -> None:
         write_text(folder / "report.html", page)
         if found.channel is not None:
             found.channel.write(folder / "channel.pcapng")
+        if found.wires is not None:
+            found.wires.write(folder / "wires.pcapng")
 
 
 def _why(finding: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -235,6 +237,19 @@ def test_the_test_that_fails_says_where(pytester: pytest.Pytester) -> None:
     assert "ends: at c, where it came in by port 2: table 0: no entry matches" in text
 
 
+def check_wires(path: Path, frames: int) -> None:
+    """Have tshark read a capture of the wires, where it is there."""
+    if shutil.which("tshark") is None:
+        return
+    fields = ["-e", "frame.interface_name", "-e", "frame.comment", "-e", "eth.src"]
+    asking = ["tshark", "-r", str(path), "-T", "fields", *fields]
+    read = subprocess.run(asking, capture_output=True, text=True, check=True).stdout
+    rows = [line.split("\t") for line in read.splitlines()]
+    sent = [row for row in rows if row[0].endswith(":1")]
+    assert {row[1] for row in rows} == {row[1] for row in sent}, "each begins at a host's port"
+    assert len(rows) > len(sent) >= frames
+
+
 def test_a_loop_is_told_once_and_whole_in_files(tmp_path: Path) -> None:
     (tmp_path / "ring.yaml").write_text(
         "title: A ring\n"
@@ -263,6 +278,7 @@ def test_a_loop_is_told_once_and_whole_in_files(tmp_path: Path) -> None:
     assert all(one["why"]["way"] and one["why"]["messages"] for one in every)
     assert "ends: at port" in (tmp_path / "out" / "junit.xml").read_text()
     assert "It ends at port" in (tmp_path / "out" / "report.html").read_text()
+    check_wires(tmp_path / "out" / "wires.pcapng", answer["frames"])
 
 
 def test_a_trace_in_one_line() -> None:

@@ -311,8 +311,11 @@ class Follower:
         return self._trips[number].told()
 
     def passages(self, number: int) -> tuple[Traversal, ...]:
-        """Return all copies of a frame that was followed, in the order in which they went in."""
-        copies = self._trips[number].copies
+        """Return all copies of a frame that was followed, in the order in which they went in.
+
+        None of one that is forgotten.
+        """
+        copies = self._trips[number].copies if number in self._trips else []
         place = {id(one): at for at, one in enumerate(copies)}
         return tuple(
             Traversal(

@@ -161,8 +161,11 @@ class ChannelLog:
                     part,
                 )
                 sent[mine] += len(part)
-                time_ps = self._clock_ps + int(one.time_s * PS_PER_S)
-                yield pcapng.Packet(0, time_ps, data, len(data))
+                yield pcapng.Packet(0, self.wall_ps(one.time_s), data, len(data))
+
+    def wall_ps(self, time_s: float) -> int:
+        """Return what a time of the monotonic clock was on the wall clock."""
+        return self._clock_ps + int(time_s * PS_PER_S)
 
 
 class Ear:

@@ -15,6 +15,7 @@ from qnet.emulate.testbed.findings import Explanation, explanations, suspect
 from qnet.emulate.testbed.pings import Ping
 from qnet.emulate.testbed.takeovers import Absence, try_absences
 from qnet.emulate.testbed.testbed import FAILOVER_S, Testbed
+from qnet.emulate.testbed.wire_log import WireLog
 from qnet.graph.distances import distances
 from qnet.model.verdict import Outcome
 
@@ -113,6 +114,8 @@ class Judgement(NamedTuple):
     """Frames of which switches asked the controller, discovery included."""
     channel: ChannelLog | None = None
     """What switches and controller said to each other."""
+    wires: WireLog | None = None
+    """What came into switches."""
     absences: tuple[Absence, ...] = ()
     """What happened while each of several controllers was away."""
     scorecard: tuple[Examined, ...] = ()
@@ -129,7 +132,8 @@ class Judgement(NamedTuple):
     def told(self) -> dict[str, object]:
         """Return it under the names that the answer in JSON has."""
         values = self._asdict()
-        del values["faults"], values["channel"], values["absences"], values["scorecard"]
+        for name in ("faults", "channel", "wires", "absences", "scorecard"):
+            del values[name]
         if self.absences:
             values["absences"] = [one.told() for one in self.absences]
         if self.scorecard:
@@ -187,7 +191,7 @@ def judge_reach(
         max(rules, default=0),
         sum(one.get("packet-in", 0) for one in testbed.channel.counts().values()),
         testbed.channel,
-        tuple(judge.absences),
+        absences=tuple(judge.absences),
     )
 
 
