@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 Role = Literal["equal", "master", "slave"]
 
 ROLES: Mapping[int, Role] = {1: "equal", 2: "master", 3: "slave"}
-NOTHING_NEW = 0
 """OFPCR_ROLE_NOCHANGE: only asks."""
 
 FIRST = 3

@@ -2,6 +2,7 @@
 # (a busy machine may make it half a second, which counts as stopped: once more then).
 under() { for one in $(pgrep -P "$1"); do echo "$one"; under "$one"; done; }
 for try in 1 2 3 4; do
+  : >said # what an earlier try said is none of this one's
   "$@" >said 2>&1 &
   command=$!
   until grep -q 'emulate at dilation' said; do sleep 0.05; kill -0 $command 2>/dev/null || break; done
