@@ -86,12 +86,6 @@ def _group(item: pytest.Item) -> str | None:
     return "mininet" if "mininet" in text else None
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than there are cores: tests of switches wait for half of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for processes side by side, and put the longest group first, small ones last."""
